@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// The backward pass: walks the tape from the newest op to the oldest. An op is newer than all that it
+// was computed from, so that order is a topological one.
+#include <map>
+#include <queue>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <espalier/autograd/ops.h>
+#include <espalier/autograd/variable_state.h>
+
+namespace espalier {
+namespace {
+
+struct Newest {
+  bool operator()(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) const {
+    return TapeAccess::sequence(*a) < TapeAccess::sequence(*b);
+  }
+};
+
+class BackwardPass {
+ public:
+  BackwardPass(bool create_graph, bool retain_graph)
+      : create_graph_(create_graph), retain_graph_(retain_graph) {}
+
+  void seed(const Variable& output, const Variable& gradient) {
+    if (const auto node = producer(output)) {
+      add_to_node(node, gradient);
+    } else if (output.requires_grad()) {
+      add_to_leaf(output.state(), gradient);
+    }
+  }
+
+  /// Stop at these: their gradients are wanted, and nothing behind them is unless something else needs it.
+  void want(const Variable& input) {
+    if (const auto node = producer(input)) {
+      wanted_nodes_.insert(node.get());
+    } else {
+      wanted_leaves_.insert(input.state().get());
+    }
+  }
+
+  void run() {
+    if (!wanted_nodes_.empty() || !wanted_leaves_.empty()) mark_paths();
+    const RecordingScope scope(create_graph_);
+    while (!queue_.empty()) {
+      const std::shared_ptr<Node> node = queue_.top();
+      queue_.pop();
+      visit(node);
+    }
+    for (auto& [leaf, gradient] : leaf_gradients_) {
+      gradient = apply_hooks(leaf->leaf_hooks, gradient);
+    }
+  }
+
+  void accumulate_leaves() {
+    const RecordingScope scope(create_graph_);
+    for (const auto& [leaf, gradient] : leaf_gradients_) {
+      Variable variable(leaf);
+      const Variable& old = variable.grad();
+      variable.set_grad(old.defined() ? add(old, gradient) : gradient);
+    }
+  }
+
+  Variable gradient_of(const Variable& input) const {
+    if (const auto node = producer(input)) {
+      const auto found = finished_.find(node.get());
+      return found == finished_.end() ? Variable() : found->second;
+    }
+    for (const auto& [leaf, gradient] : leaf_gradients_) {
+      if (leaf == input.state()) return gradient;
+    }
+    return {};
+  }
+
+ private:
+  // For grad(): which nodes lie on a path from a wanted input to an output.
+  void mark_paths() {
+    restricted_ = true;
+    // Nodes in order of age: everything a node depends on is older.
+    std::map<uint64_t, Node*> reachable;
+    std::vector<Node*> stack;
+    for (const auto& [node, gradient] : gradients_) stack.push_back(node);
+    while (!stack.empty()) {
+      Node* node = stack.back();
+      stack.pop_back();
+      if (!reachable.emplace(TapeAccess::sequence(*node), node).second) continue;
+      for (const Node::Edge& edge : node->inputs()) {
+        if (edge.node) stack.push_back(edge.node.get());
+      }
+    }
+    for (const auto& [sequence, node] : reachable) {
+      for (const Node::Edge& edge : node->inputs()) {
+        if (leads_to_wanted(edge)) useful_.insert(node);
+      }
+    }
+  }
+
+  bool leads_to_wanted(const Node::Edge& edge) const {
+    if (edge.node) return wanted_nodes_.count(edge.node.get()) || useful_.count(edge.node.get());
+    return edge.leaf && wanted_leaves_.count(edge.leaf.get());
+  }
+
+  bool is_needed(const Node::Edge& edge) const {
+    if (!edge.node && !edge.leaf) return false;
+    return !restricted_ || leads_to_wanted(edge);
+  }
+
+  void visit(const std::shared_ptr<Node>& node) {
+    Variable gradient = std::move(gradients_.at(node.get()));
+    gradients_.erase(node.get());
+    gradient = apply_hooks(TapeAccess::hooks(*node), gradient);
+    if (wanted_nodes_.count(node.get())) finished_[node.get()] = gradient;
+    if (restricted_ && !useful_.count(node.get())) return;
+
+    ESPALIER_CHECK(!TapeAccess::released(*node),
+                   Error,
+                   "backward: the tensors that `",
+                   node->name(),
+                   "` saved are already released; pass retain_graph to the first backward pass");
+    std::vector<bool> needs;
+    for (const Node::Edge& edge : node->inputs()) needs.push_back(is_needed(edge));
+    Variable output;
+    if (TapeAccess::saved_output(*node).defined()) {
+      output = Variable(TapeAccess::saved_output(*node));
+      output.state()->producer = node;
+    }
+    std::vector<Variable> gradients =
+        TapeAccess::backward(*node)(BackwardContext{gradient, output, needs});
+    ESPALIER_CHECK(gradients.size() == node->inputs().size(),
+                   Error,
+                   "backward of `",
+                   node->name(),
+                   "`: expects ",
+                   node->inputs().size(),
+                   " gradients, got ",
+                   gradients.size());
+    if (!retain_graph_ && !create_graph_) TapeAccess::release(*node);
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (!needs[i] || !gradients[i].defined()) continue;
+      const Node::Edge& edge = node->inputs()[i];
+      if (edge.node) {
+        add_to_node(edge.node, gradients[i]);
+      } else {
+        add_to_leaf(edge.leaf, gradients[i]);
+      }
+    }
+  }
+
+  void add_to_node(const std::shared_ptr<Node>& node, const Variable& gradient) {
+    const auto [found, inserted] = gradients_.try_emplace(node.get(), gradient);
+    if (inserted) {
+      queue_.push(node);
+    } else {
+      const RecordingScope scope(create_graph_);
+      found->second = add(found->second, gradient);
+    }
+  }
+
+  void add_to_leaf(const std::shared_ptr<VariableState>& leaf, const Variable& gradient) {
+    ESPALIER_CHECK(gradient.shape() == leaf->value.shape(),
+                   ShapeError,
+                   "backward: a gradient of shape ",
+                   gradient.shape(),
+                   " came for a leaf of shape ",
+                   leaf->value.shape());
+    const auto found = leaf_index_.find(leaf.get());
+    if (found == leaf_index_.end()) {
+      leaf_index_[leaf.get()] = leaf_gradients_.size();
+      leaf_gradients_.emplace_back(leaf, gradient);
+    } else {
+      const RecordingScope scope(create_graph_);
+      Variable& old = leaf_gradients_[found->second].second;
+      old = add(old, gradient);
+    }
+  }
+
+  Variable apply_hooks(const std::vector<GradientHook>& hooks, Variable gradient) const {
+    for (const GradientHook& hook : hooks) {
+      Variable replaced = hook(gradient);
+      if (replaced.defined()) gradient = replaced;
+    }
+    return gradient;
+  }
+
+  const bool create_graph_;
+  const bool retain_graph_;
+  bool restricted_ = false;
+  std::unordered_set<const Node*> wanted_nodes_;
+  std::unordered_set<const VariableState*> wanted_leaves_;
+  std::unordered_set<const Node*> useful_;
+  std::unordered_map<Node*, Variable> gradients_;
+  std::unordered_map<const Node*, Variable> finished_;
+  std::vector<std::pair<std::shared_ptr<VariableState>, Variable>> leaf_gradients_;
+  std::unordered_map<const VariableState*, size_t> leaf_index_;
+  std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, Newest> queue_;
+};
+
+Variable seed_for(const Variable& output, const Variable& gradient, std::string_view op) {
+  if (gradient.defined()) {
+    ESPALIER_CHECK(gradient.shape() == output.shape(),
+                   ShapeError,
+                   op,
+                   ": the gradient must have the output's shape ",
+                   output.shape(),
+                   ", got ",
+                   gradient.shape());
+    return gradient;
+  }
+  ESPALIER_CHECK(output.numel() == 1,
+                 ShapeError,
+                 op,
+                 ": the output has shape ",
+                 output.shape(),
+                 "; without a gradient argument it must have exactly one element");
+  return Variable(Tensor::full_like(output.value(), 1.0));
+}
+
+}  // namespace
+
+void Variable::backward(const Variable& gradient, bool retain_graph) const {
+  ESPALIER_CHECK(
+      requires_grad(), ValueError, "backward: nothing that this variable depends on wants a gradient");
+  BackwardPass pass(false, retain_graph);
+  pass.seed(*this, seed_for(*this, gradient, "backward"));
+  pass.run();
+  pass.accumulate_leaves();
+}
+
+std::vector<Variable> grad(const std::vector<Variable>& outputs,
+                           const std::vector<Variable>& inputs,
+                           const GradOptions& options) {
+  ESPALIER_CHECK(options.grad_outputs.empty() || options.grad_outputs.size() == outputs.size(),
+                 ValueError,
+                 "grad: expects one entry of grad_outputs for each of ",
+                 outputs.size(),
+                 " outputs, got ",
+                 options.grad_outputs.size());
+  BackwardPass pass(options.create_graph, options.retain_graph || options.create_graph);
+  for (const Variable& input : inputs) {
+    ESPALIER_CHECK(
+        input.requires_grad(), ValueError, "grad: an input does not want a gradient; set requires_grad");
+    pass.want(input);
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Variable given = options.grad_outputs.empty() ? Variable() : options.grad_outputs[i];
+    pass.seed(outputs[i], seed_for(outputs[i], given, "grad"));
+  }
+  pass.run();
+  std::vector<Variable> result;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    result.push_back(pass.gradient_of(inputs[i]));
+    ESPALIER_CHECK(result.back().defined() || options.allow_unused,
+                   ValueError,
+                   "grad: the outputs do not depend on input ",
+                   i,
+                   "; pass allow_unused to get an undefined gradient");
+  }
+  return result;
+}
+
+}  // namespace espalier

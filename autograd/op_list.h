@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The list of all ops with samples: what the op test suite runs over. Add an op with one line in
+/// `ops.inc` and a function `OpInfo <name>_op()` at the end of its file.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <espalier/autograd/variable.h>
+
+namespace espalier {
+
+/// A small example of an op's use. Inputs are float64; the suite also runs it in float32, in `Nchw16n`,
+/// on non-contiguous inputs and with other thread counts.
+struct OpSample {
+  std::string name;                                              ///< the fact that it shows: `broadcast`
+  std::vector<Tensor> inputs;                                    ///< differentiable inputs, plain float64
+  std::function<Variable(const std::vector<Variable>&)> run;     ///< calls the op
+  /// Which inputs are activations (N, ..): the suite converts these to `Nchw16n` and expects the same
+  /// numbers. Empty when the op is for plain tensors only.
+  std::vector<int> activations = {};
+};
+
+/// What the suite checks besides the forward value.
+enum class OpGradient : uint8_t {
+  Twice,            ///< gradcheck and gradgradcheck
+  Once,             ///< gradcheck; create_graph must throw NotImplemented by name
+  StraightThrough,  ///< no numeric check; the op has tests of its own
+};
+
+/// An op as the suite sees it.
+struct OpInfo {
+  std::string name;
+  OpGradient gradient = OpGradient::Twice;
+  std::vector<OpSample> samples;
+  /// Float64 reference for the forward value of a sample, computed another way (plain loops over
+  /// logical row-major values); empty when the op has hand-worked tests instead.
+  std::function<std::vector<double>(const OpSample&)> reference = {};
+};
+
+/// All ops, in the order of `ops.inc`.
+const std::vector<OpInfo>& op_list();
+
+/// A plain float64 tensor of pseudo-random numbers in [low, high), the same at every call.
+Tensor sample_tensor(const Shape& shape, uint64_t seed, double low = -1.0, double high = 1.0);
+
+}  // namespace espalier

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Element-wise ops. Operands broadcast by numpy's rules and must have one element type, float32 or
+/// float64 (TypeError otherwise; ShapeError when shapes don't broadcast). The result keeps `Nchw16n`
+/// when an operand that spans the batch has it. All can be differentiated any number of times.
+#pragma once
+
+#include <espalier/autograd/variable.h>
+
+namespace espalier {
+
+/// a + b.
+Variable add(const Variable& a, const Variable& b);
+/// a - b.
+Variable sub(const Variable& a, const Variable& b);
+/// a * b.
+Variable mul(const Variable& a, const Variable& b);
+/// a / b.
+Variable div(const Variable& a, const Variable& b);
+/// a + constant.
+Variable add(const Variable& a, double constant);
+/// a * constant.
+Variable mul(const Variable& a, double constant);
+/// -a.
+Variable neg(const Variable& a);
+/// a to a constant power; the derivative is p * a^(p-1), 0 for p = 0.
+Variable pow(const Variable& a, double exponent);
+/// a to the power b, both variable; a must be positive where b's gradient is wanted.
+Variable pow(const Variable& a, const Variable& b);
+/// e^a.
+Variable exp(const Variable& a);
+/// Natural logarithm.
+Variable log(const Variable& a);
+/// Square root.
+Variable sqrt(const Variable& a);
+/// |a|; the derivative at 0 is 0.
+Variable abs(const Variable& a);
+/// -1, 0 or 1; the derivative is 0 everywhere (see straight_through.h for sign_ste).
+Variable sign(const Variable& a);
+/// a limited to [low, high]; the derivative is 1 inside and on the limits, 0 outside.
+Variable clamp(const Variable& a, double low, double high);
+/// The smaller of two; where equal, each gets half of the gradient.
+Variable minimum(const Variable& a, const Variable& b);
+/// The larger of two; where equal, each gets half of the gradient.
+Variable maximum(const Variable& a, const Variable& b);
+/// a where `condition` is not 0, else b. `condition` is uint8 and broadcasts; it has no gradient.
+Variable where(const Tensor& condition, const Variable& a, const Variable& b);
+/// 1 / (1 + e^-a).
+Variable sigmoid(const Variable& a);
+/// Hyperbolic tangent.
+Variable tanh(const Variable& a);
+/// max(a, 0); the derivative at 0 is 0.
+Variable relu(const Variable& a);
+/// Gaussian error linear unit, exact form: a/2 * (1 + erf(a/sqrt 2)). Source: arXiv:1606.08415.
+Variable gelu(const Variable& a);
+/// log(1 + e^a), computed without overflow.
+Variable softplus(const Variable& a);
+
+inline Variable operator+(const Variable& a, const Variable& b) { return add(a, b); }
+inline Variable operator-(const Variable& a, const Variable& b) { return sub(a, b); }
+inline Variable operator*(const Variable& a, const Variable& b) { return mul(a, b); }
+inline Variable operator/(const Variable& a, const Variable& b) { return div(a, b); }
+inline Variable operator+(const Variable& a, double b) { return add(a, b); }
+inline Variable operator-(const Variable& a, double b) { return add(a, -b); }
+inline Variable operator*(const Variable& a, double b) { return mul(a, b); }
+inline Variable operator*(double a, const Variable& b) { return mul(b, a); }
+inline Variable operator/(const Variable& a, double b) { return mul(a, 1.0 / b); }
+inline Variable operator-(const Variable& a) { return neg(a); }
+
+}  // namespace espalier

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Variable: a tensor that remembers how it was made, and the tape behind it.
+///
+/// An op computes its value and calls `record()` with its inputs and a backward function. Backward
+/// functions are written in ops on Variables, so with `create_graph` the gradient is itself recorded
+/// and any order of derivative follows.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <espalier/core/tensor.h>
+
+namespace espalier {
+
+class Node;
+struct VariableState;
+
+/// A hook gets a gradient and returns the one to use instead (or an undefined Variable to keep it).
+class Variable;
+using GradientHook = std::function<Variable(const Variable& gradient)>;
+
+/// A tensor in a computation. Copying copies the handle.
+class Variable {
+ public:
+  /// Undefined.
+  Variable() = default;
+  /// A leaf. Throws TypeError when `requires_grad` and the element type is not floating.
+  explicit Variable(Tensor value, bool requires_grad = false);
+
+  bool defined() const { return state_ != nullptr; }
+  const Tensor& value() const;
+  /// For optimizers and initializers: writing here is not recorded.
+  Tensor& value();
+  /// Replaces the value of a leaf (same element type; shape may change). Throws ValueError otherwise.
+  void set_value(Tensor value);
+
+  const Shape& shape() const { return value().shape(); }
+  int rank() const { return value().rank(); }
+  int64_t size(int d) const { return value().size(d); }
+  int64_t numel() const { return value().numel(); }
+  DType dtype() const { return value().dtype(); }
+  Layout layout() const { return value().layout(); }
+  double item() const { return value().item(); }
+
+  /// True for leaves that want a gradient and everything computed from them while recording.
+  bool requires_grad() const;
+  /// Throws ValueError when this is not a leaf.
+  void set_requires_grad(bool wanted);
+  bool is_leaf() const;
+
+  /// The gradient that `backward()` accumulated into this leaf; undefined if none.
+  const Variable& grad() const;
+  void set_grad(Variable gradient);
+  /// Forgets the accumulated gradient.
+  void zero_grad();
+
+  /// The same value, cut off from the tape.
+  Variable detach() const;
+  /// Calls `hook` whenever a gradient with respect to this variable is complete.
+  void register_hook(GradientHook hook);
+
+  /// Accumulates d(this)/d(leaf) into `grad()` of every leaf. Without `gradient` this must have exactly
+  /// one element. Saved tensors are released unless `retain_graph`; a second pass then throws Error.
+  void backward(const Variable& gradient = {}, bool retain_graph = false) const;
+
+  /// Identity of the variable on the tape.
+  const std::shared_ptr<VariableState>& state() const { return state_; }
+  explicit Variable(std::shared_ptr<VariableState> state) : state_(std::move(state)) {}
+
+ private:
+  std::shared_ptr<VariableState> state_;
+};
+
+/// What `grad()` does besides differentiating.
+struct GradOptions {
+  /// Record the gradient's own computation, so that it can be differentiated again. Implies retain_graph.
+  bool create_graph = false;
+  bool retain_graph = false;
+  /// Return undefined Variables for inputs that the outputs don't depend on, instead of throwing.
+  bool allow_unused = false;
+  /// d(something)/d(outputs); empty for ones (outputs must then have one element each).
+  std::vector<Variable> grad_outputs = {};
+};
+
+/// Gradients of the sum of `outputs` with respect to `inputs` (leaves or intermediate results).
+/// `grad()` of leaves is not touched. Throws ValueError for an unused input unless allowed.
+std::vector<Variable> grad(const std::vector<Variable>& outputs,
+                           const std::vector<Variable>& inputs,
+                           const GradOptions& options = {});
+
+/// True while ops are recorded (per thread; the default).
+bool is_recording();
+
+/// While it lives, ops of this thread are not recorded (or are, for `RecordingScope(true)`).
+class RecordingScope {
+ public:
+  explicit RecordingScope(bool recording);
+  ~RecordingScope();
+  RecordingScope(const RecordingScope&) = delete;
+  RecordingScope& operator=(const RecordingScope&) = delete;
+
+ private:
+  bool previous_;
+};
+/// No recording while it lives: for evaluation, optimizers and metrics.
+class NoGrad : public RecordingScope {
+ public:
+  NoGrad() : RecordingScope(false) {}
+};
+
+// --- for op files --------------------------------------------------------------------------------
+
+/// What a backward function gets.
+struct BackwardContext {
+  const Variable& grad;             ///< d(loss)/d(output), in the output's shape and element type
+  const Variable& output;           ///< the op's own output; defined only with `kSaveOutput`
+  const std::vector<bool>& needs;   ///< which inputs want a gradient
+};
+/// Returns a gradient per input (undefined where not needed).
+using BackwardFn = std::function<std::vector<Variable>(const BackwardContext&)>;
+
+/// Whether the tape keeps the output for the backward function (sigmoid, exp, ..). A backward function
+/// must not capture its own output: that would be a cycle.
+enum class SaveOutput : uint8_t { No, Yes };
+
+/// The result of an op: `value`, tied to `inputs` by `backward` when recording and any input wants a
+/// gradient; else a constant. `name` is the op's name, for errors, traces and the dependency graph.
+Variable record(const char* name,
+                Tensor value,
+                std::vector<Variable> inputs,
+                BackwardFn backward,
+                SaveOutput save = SaveOutput::No);
+
+// --- for tracing ---------------------------------------------------------------------------------
+
+/// One recorded op, as seen by the dependency graph and by tests. Owned by its output.
+class Node {
+ public:
+  /// Where an input came from: another op, or a leaf that wants a gradient, or (neither) a constant.
+  struct Edge {
+    std::shared_ptr<Node> node;
+    std::shared_ptr<VariableState> leaf;
+  };
+
+  Node(const char* name, std::vector<Edge> inputs, BackwardFn backward, Tensor saved_output);
+  ~Node();
+
+  const char* name() const { return name_; }
+  const std::vector<Edge>& inputs() const { return inputs_; }
+
+ private:
+  friend struct TapeAccess;
+  const char* name_;
+  uint64_t sequence_;
+  std::vector<Edge> inputs_;
+  BackwardFn backward_;
+  Tensor saved_output_;
+  std::vector<GradientHook> hooks_;
+  bool released_ = false;
+};
+
+/// The op that made a variable; null for leaves and constants.
+std::shared_ptr<Node> producer(const Variable& variable);
+
+}  // namespace espalier

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The inside of a Variable and the tape's access to its nodes. Not a public interface.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <espalier/autograd/variable.h>
+
+namespace espalier {
+
+/// What a Variable's handles share.
+struct VariableState {
+  Tensor value;
+  bool requires_grad = false;
+  std::unique_ptr<Variable> grad;
+  std::shared_ptr<Node> producer;
+  std::vector<GradientHook> leaf_hooks;
+};
+
+/// Lets the backward pass reach into nodes.
+struct TapeAccess {
+  static uint64_t sequence(const Node& node) { return node.sequence_; }
+  static std::vector<GradientHook>& hooks(VariableState& state) {
+    return state.producer ? state.producer->hooks_ : state.leaf_hooks;
+  }
+  static const std::vector<GradientHook>& hooks(const Node& node) { return node.hooks_; }
+  static const BackwardFn& backward(const Node& node) { return node.backward_; }
+  static const Tensor& saved_output(const Node& node) { return node.saved_output_; }
+  static bool released(const Node& node) { return node.released_; }
+  static void release(Node& node) {
+    node.backward_ = nullptr;
+    node.saved_output_ = Tensor();
+    node.released_ = true;
+  }
+};
+
+}  // namespace espalier

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Files: whole-file reading with clear errors, and writing that is never seen half done.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace espalier {
+
+/// The whole content. Throws IoError naming `what` and the path: missing, a directory, no permission,
+/// larger than `max_bytes`, or shorter than its size said.
+std::vector<uint8_t> read_file(const std::filesystem::path& path,
+                               std::string_view what,
+                               int64_t max_bytes = int64_t{1} << 40);
+
+/// Writes to a temporary name in the same folder, syncs, renames, syncs the folder: after a crash the
+/// old or the new content is there, whole. Creates missing folders. Throws IoError.
+void write_file(const std::filesystem::path& path, const void* bytes, int64_t count);
+void write_file(const std::filesystem::path& path, std::string_view text);
+
+}  // namespace espalier

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Raw two-dimensional convolution: shapes, a plain reference for every type and layout, and the fast
+/// path for float32 in `Nchw16n`. Nothing is recorded here; see autograd/ops/convolution.h.
+#pragma once
+
+#include <espalier/core/tensor.h>
+
+namespace espalier {
+
+/// A height and a width.
+struct Pair {
+  int64_t h = 1;
+  int64_t w = 1;
+  Pair() = default;
+  Pair(int64_t both) : h(both), w(both) {}  // NOLINT: implicit on purpose, `.stride = 2`
+  Pair(int64_t height, int64_t width) : h(height), w(width) {}
+  bool operator==(const Pair&) const = default;
+};
+
+/// How a convolution walks over its input.
+struct Conv2dOptions {
+  Pair stride = 1;
+  Pair padding = 0;
+  Pair dilation = 1;
+  int64_t groups = 1;
+};
+
+/// All sizes of one convolution. N batch, C in-channels, H, W input plane, K out-channels, R, S kernel,
+/// P, Q output plane.
+struct Conv2dShape {
+  int64_t n, c, h, w, k, r, s, p, q;
+  Conv2dOptions options;
+  /// Multiply-accumulates of one dense pass over the whole batch.
+  int64_t macs() const { return n * k * p * q * (c / options.groups) * r * s; }
+};
+
+/// Checks that input (N,C,H,W) and weight (K,C/groups,R,S) fit and computes the output plane.
+/// Throws ShapeError naming `op`, with both shapes and a hint.
+Conv2dShape conv2d_shape(const Shape& input,
+                         const Shape& weight,
+                         const Conv2dOptions& options,
+                         std::string_view op);
+
+/// y (N,K,P,Q) = x * weight + bias (bias may be undefined). Float32 or float64, x and y in one layout,
+/// weight plain. y is overwritten.
+void conv2d_forward(
+    const Conv2dShape& shape, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
+/// dx (N,C,H,W) from dy (N,K,P,Q); dx is overwritten.
+void conv2d_backward_data(const Conv2dShape& shape, const Tensor& dy, const Tensor& weight, Tensor& dx);
+/// dweight (K,C/groups,R,S) from x and dy; overwritten.
+void conv2d_backward_weight(const Conv2dShape& shape, const Tensor& x, const Tensor& dy, Tensor& dweight);
+
+/// The same three, by plain loops with float64 sums: the oracle of the tests, and what runs where no
+/// fast kernel exists.
+namespace reference {
+void conv2d_forward(
+    const Conv2dShape& shape, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
+void conv2d_backward_data(const Conv2dShape& shape, const Tensor& dy, const Tensor& weight, Tensor& dx);
+void conv2d_backward_weight(const Conv2dShape& shape, const Tensor& x, const Tensor& dy, Tensor& dweight);
+}  // namespace reference
+
+}  // namespace espalier

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Element-wise loops over tensors of any stride and layout: `map_into(out, a, b, f)` sets
+/// out = f(a, b) with broadcasting. Used by the op files; not a public interface.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include <espalier/core/parallel.h>
+#include <espalier/core/tensor.h>
+
+namespace espalier {
+
+/// Shape and layout of the result of an element-wise op on `a` and `b` (numpy broadcasting). The result
+/// is `Nchw16n` when an operand that spans the whole batch is. Throws ShapeError naming `op`.
+struct Broadcast {
+  Shape shape;
+  Layout layout = Layout::Nchw;
+};
+Broadcast broadcast(const Tensor& a, const Tensor& b, std::string_view op);
+
+namespace detail {
+
+inline constexpr int kMaxOperands = 4;
+inline constexpr int64_t kLoopGrain = 16384;
+
+/// Loop over the physical index space of `out`, dimensions merged where all operands allow it.
+/// Operand 0 is `out`. Strides in elements; 0 where an operand is broadcast.
+struct LoopPlan {
+  int rank = 0;
+  int operands = 0;
+  std::array<int64_t, kMaxRank + 1> sizes{};
+  std::array<std::array<int64_t, kMaxRank + 1>, kMaxOperands> strides{};
+};
+
+/// Inputs must have been passed through `operand_for`.
+LoopPlan make_plan(const Tensor& out, std::initializer_list<const Tensor*> inputs);
+/// `input` in a form that loops over `out`: converted to `Nchw16n` when `out` is and `input` spans its
+/// batch, to plain when `out` is plain. Throws ShapeError when it does not broadcast to `out`.
+Tensor operand_for(const Tensor& out, const Tensor& input);
+/// Calls body(offsets, inner) for every innermost run: `offsets[k]` is the element offset of operand k.
+void run_plan(const LoopPlan& plan,
+              FunctionRef<void(const std::array<int64_t, kMaxOperands>&, int64_t)> body);
+
+}  // namespace detail
+
+/// out = f(a), element by element. Element types are To and Ta.
+template <class To, class Ta, class F>
+void map_into(Tensor& out, const Tensor& a, F f) {
+  const Tensor in = detail::operand_for(out, a);
+  const detail::LoopPlan plan = detail::make_plan(out, {&in});
+  To* po = out.data<To>();
+  const Ta* pa = in.data<Ta>();
+  const int64_t so = plan.strides[0][static_cast<size_t>(plan.rank - 1)];
+  const int64_t sa = plan.strides[1][static_cast<size_t>(plan.rank - 1)];
+  detail::run_plan(plan, [&](const auto& offset, int64_t n) {
+    To* o = po + offset[0];
+    const Ta* x = pa + offset[1];
+    if (so == 1 && sa == 1) {
+      for (int64_t i = 0; i < n; ++i) o[i] = f(x[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i) o[i * so] = f(x[i * sa]);
+    }
+  });
+  zero_padding_lanes(out);
+}
+
+/// out = f(a, b), element by element, with broadcasting to the shape of `out`.
+template <class To, class Ta, class Tb, class F>
+void map_into(Tensor& out, const Tensor& a, const Tensor& b, F f) {
+  const Tensor in_a = detail::operand_for(out, a);
+  const Tensor in_b = detail::operand_for(out, b);
+  const detail::LoopPlan plan = detail::make_plan(out, {&in_a, &in_b});
+  To* po = out.data<To>();
+  const Ta* pa = in_a.data<Ta>();
+  const Tb* pb = in_b.data<Tb>();
+  const auto last = static_cast<size_t>(plan.rank - 1);
+  const int64_t so = plan.strides[0][last];
+  const int64_t sa = plan.strides[1][last];
+  const int64_t sb = plan.strides[2][last];
+  detail::run_plan(plan, [&](const auto& offset, int64_t n) {
+    To* o = po + offset[0];
+    const Ta* x = pa + offset[1];
+    const Tb* y = pb + offset[2];
+    if (so == 1 && sa == 1 && sb == 1) {
+      for (int64_t i = 0; i < n; ++i) o[i] = f(x[i], y[i]);
+    } else if (so == 1 && sa == 1 && sb == 0) {
+      const Tb constant = *y;
+      for (int64_t i = 0; i < n; ++i) o[i] = f(x[i], constant);
+    } else {
+      for (int64_t i = 0; i < n; ++i) o[i * so] = f(x[i * sa], y[i * sb]);
+    }
+  });
+  zero_padding_lanes(out);
+}
+
+/// out = f(a, b, c), element by element, with broadcasting to the shape of `out`.
+template <class To, class Ta, class Tb, class Tc, class F>
+void map_into(Tensor& out, const Tensor& a, const Tensor& b, const Tensor& c, F f) {
+  const Tensor in_a = detail::operand_for(out, a);
+  const Tensor in_b = detail::operand_for(out, b);
+  const Tensor in_c = detail::operand_for(out, c);
+  const detail::LoopPlan plan = detail::make_plan(out, {&in_a, &in_b, &in_c});
+  To* po = out.data<To>();
+  const Ta* pa = in_a.data<Ta>();
+  const Tb* pb = in_b.data<Tb>();
+  const Tc* pc = in_c.data<Tc>();
+  const auto last = static_cast<size_t>(plan.rank - 1);
+  const int64_t so = plan.strides[0][last];
+  const int64_t sa = plan.strides[1][last];
+  const int64_t sb = plan.strides[2][last];
+  const int64_t sc = plan.strides[3][last];
+  detail::run_plan(plan, [&](const auto& offset, int64_t n) {
+    To* o = po + offset[0];
+    const Ta* x = pa + offset[1];
+    const Tb* y = pb + offset[2];
+    const Tc* z = pc + offset[3];
+    for (int64_t i = 0; i < n; ++i) o[i * so] = f(x[i * sa], y[i * sb], z[i * sc]);
+  });
+  zero_padding_lanes(out);
+}
+
+}  // namespace espalier

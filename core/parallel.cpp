@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/parallel.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include <tbb/blocked_range.h>
+#include <tbb/global_control.h>
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+
+#include <espalier/core/error.h>
+
+namespace espalier {
+namespace {
+
+int hardware_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+struct Pool {
+  explicit Pool(int n)
+      // TBB gives no more workers than processors unless told; tests run 7 threads on 2.
+      : limit(tbb::global_control::max_allowed_parallelism, static_cast<size_t>(n)), arena(n), size(n) {}
+  tbb::global_control limit;
+  tbb::task_arena arena;
+  int size;
+};
+
+std::shared_ptr<Pool>& pool_slot() {
+  static auto* slot = new std::shared_ptr<Pool>(std::make_shared<Pool>(hardware_threads()));
+  return *slot;
+}
+
+std::shared_ptr<Pool> pool() { return std::atomic_load(&pool_slot()); }
+
+}  // namespace
+
+void set_num_threads(int n) {
+  ESPALIER_CHECK(
+      n >= 0 && n <= 1024, ValueError, "set_num_threads: expects 0 (all) to 1024, got ", n);
+  if (n == 0) n = hardware_threads();
+  if (n != num_threads()) std::atomic_store(&pool_slot(), std::make_shared<Pool>(n));
+}
+
+int num_threads() { return pool()->size; }
+
+void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {
+  if (n <= 0) return;
+  grain = std::max<int64_t>(1, grain);
+  const int64_t ranges = (n + grain - 1) / grain;
+  const auto run = [&](int64_t range) { body(range * grain, std::min(n, (range + 1) * grain)); };
+  const std::shared_ptr<Pool> threads = pool();
+  if (ranges == 1 || threads->size == 1) {
+    for (int64_t range = 0; range < ranges; ++range) run(range);
+    return;
+  }
+  threads->arena.execute([&] {
+    tbb::parallel_for(tbb::blocked_range<int64_t>(0, ranges, 1), [&](const auto& part) {
+      for (int64_t range = part.begin(); range != part.end(); ++range) run(range);
+    });
+  });
+}
+
+double parallel_sum(int64_t n, int64_t grain, FunctionRef<double(int64_t, int64_t)> body) {
+  if (n <= 0) return 0.0;
+  grain = std::max<int64_t>(1, grain);
+  std::vector<double> partial(static_cast<size_t>((n + grain - 1) / grain));
+  parallel_for(n, grain, [&](int64_t begin, int64_t end) {
+    partial[static_cast<size_t>(begin / grain)] = body(begin, end);
+  });
+  double sum = 0.0;
+  for (double value : partial) sum += value;
+  return sum;
+}
+
+}  // namespace espalier

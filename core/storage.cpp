@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/storage.h>
+
+#include <bit>
+#include <map>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include <espalier/core/error.h>
+
+namespace espalier {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+// Four size classes per power of two: at most 25 % of a block is waste, and sizes that differ a little
+// (the last batch of an epoch) meet in one class.
+int64_t size_class(int64_t nbytes) {
+  if (nbytes <= 64) return 64;
+  const auto n = static_cast<uint64_t>(nbytes);
+  const int shift = std::max(6, static_cast<int>(std::bit_width(n - 1)) - 3);
+  const uint64_t step = 1ull << shift;
+  return static_cast<int64_t>((n + step - 1) / step * step);
+}
+
+class Pool {
+ public:
+  std::byte* acquire(int64_t capacity) {
+    {
+      std::lock_guard lock(mutex_);
+      stats_.bytes_in_use += capacity;
+      stats_.bytes_peak = std::max(stats_.bytes_peak, stats_.bytes_in_use);
+      std::vector<std::byte*>& free = free_[capacity];
+      if (!free.empty()) {
+        std::byte* block = free.back();
+        free.pop_back();
+        stats_.bytes_pooled -= capacity;
+        return block;
+      }
+      ++stats_.system_allocations;
+    }
+    try {
+      return static_cast<std::byte*>(::operator new(static_cast<size_t>(capacity), kAlignment));
+    } catch (const std::bad_alloc&) {
+      release_all();
+      try {
+        return static_cast<std::byte*>(::operator new(static_cast<size_t>(capacity), kAlignment));
+      } catch (const std::bad_alloc&) {
+        std::lock_guard lock(mutex_);
+        stats_.bytes_in_use -= capacity;
+        throw;
+      }
+    }
+  }
+
+  void give_back(std::byte* block, int64_t capacity) noexcept {
+    std::lock_guard lock(mutex_);
+    stats_.bytes_in_use -= capacity;
+    stats_.bytes_pooled += capacity;
+    free_[capacity].push_back(block);
+  }
+
+  void release_all() {
+    std::lock_guard lock(mutex_);
+    for (auto& [capacity, blocks] : free_) {
+      for (std::byte* block : blocks) ::operator delete(block, kAlignment);
+      blocks.clear();
+    }
+    stats_.bytes_pooled = 0;
+  }
+
+  MemoryStats stats() {
+    std::lock_guard lock(mutex_);
+    return stats_;
+  }
+
+  void reset_peak() {
+    std::lock_guard lock(mutex_);
+    stats_.bytes_peak = stats_.bytes_in_use;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<int64_t, std::vector<std::byte*>> free_;
+  MemoryStats stats_;
+};
+
+// Never destroyed: tensors in static variables may be freed after it.
+Pool& pool() {
+  static Pool* instance = new Pool;
+  return *instance;
+}
+
+}  // namespace
+
+MemoryStats memory_stats() { return pool().stats(); }
+void reset_peak_memory() { pool().reset_peak(); }
+void release_pooled_memory() { pool().release_all(); }
+
+Storage::Storage(int64_t nbytes) : nbytes_(nbytes) {
+  ESPALIER_CHECK(nbytes >= 0 && nbytes <= (1ll << 46),
+                 ValueError,
+                 "storage: expects a size between 0 and 2^46 bytes, got ",
+                 nbytes);
+  capacity_ = size_class(nbytes);
+  data_ = pool().acquire(capacity_);
+}
+
+Storage::~Storage() { pool().give_back(data_, capacity_); }
+
+}  // namespace espalier

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Memory of tensors: 64-byte-aligned blocks from a pool that keeps what is freed, so that a steady
+/// training step asks the system for nothing. Not a general allocator.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace espalier {
+
+/// What the pool did since the program started, or since `reset_peak_memory` for the peak.
+struct MemoryStats {
+  int64_t system_allocations = 0;  ///< blocks asked from the system, ever
+  int64_t bytes_in_use = 0;        ///< bytes of live blocks
+  int64_t bytes_peak = 0;          ///< highest `bytes_in_use`
+  int64_t bytes_pooled = 0;        ///< bytes kept for reuse
+};
+
+/// The state of the pool now.
+MemoryStats memory_stats();
+/// Makes `bytes_peak` start from what is in use now.
+void reset_peak_memory();
+/// Gives all unused blocks back to the system.
+void release_pooled_memory();
+
+/// One block of the pool, freed with its last owner. Content is uninitialized.
+class Storage {
+ public:
+  /// Throws ValueError for a negative size or one beyond 2^46 bytes; std::bad_alloc when memory is out.
+  explicit Storage(int64_t nbytes);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  std::byte* data() { return data_; }
+  int64_t nbytes() const { return nbytes_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  int64_t nbytes_ = 0;
+  int64_t capacity_ = 0;
+};
+
+}  // namespace espalier

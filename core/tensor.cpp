@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/tensor.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include <espalier/core/detail/layout_copy.h>
+#include <espalier/core/loops.h>
+
+namespace espalier {
+namespace {
+
+Shape physical_shape(const Shape& shape, Layout layout) {
+  if (layout == Layout::Nchw) return shape;
+  Shape out = shape.with(0, lane_blocks(shape[0]));
+  out.push_back(kLanes);
+  return out;
+}
+
+void check_plain(const Tensor& tensor, std::string_view op) {
+  ESPALIER_CHECK(tensor.layout() == Layout::Nchw,
+                 ShapeError,
+                 op,
+                 ": expects a plain tensor, got ",
+                 tensor,
+                 ". Convert with to(Layout::Nchw) first");
+}
+
+}  // namespace
+
+Tensor::Tensor(std::shared_ptr<Storage> storage,
+               int64_t offset,
+               const Shape& shape,
+               const Shape& strides,
+               DType dtype,
+               Layout layout)
+    : storage_(std::move(storage)),
+      offset_(offset),
+      shape_(shape),
+      strides_(strides),
+      dtype_(dtype),
+      layout_(layout) {}
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Layout layout) {
+  int64_t count = 1;
+  for (int64_t size : shape) {
+    ESPALIER_CHECK(size >= 0, ShapeError, "tensor: negative size in shape ", shape);
+    ESPALIER_CHECK(!__builtin_mul_overflow(count, size, &count) && count <= (1ll << 43),
+                   ShapeError,
+                   "tensor: shape ",
+                   shape,
+                   " has too many elements");
+  }
+  ESPALIER_CHECK(layout == Layout::Nchw || (shape.rank() >= 1 && shape.rank() < kMaxRank),
+                 ShapeError,
+                 "tensor: layout Nchw16n needs rank 1 to ",
+                 kMaxRank - 1,
+                 ", got shape ",
+                 shape);
+  const Shape physical = physical_shape(shape, layout);
+  auto storage = std::make_shared<Storage>(physical.numel() * item_size(dtype));
+  Tensor out(std::move(storage), 0, shape, contiguous_strides(shape), dtype, layout);
+  zero_padding_lanes(out);
+  return out;
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Layout layout) {
+  Tensor out = empty(shape, dtype, layout);
+  out.fill_(value);
+  return out;
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Layout layout) {
+  return full(shape, 0.0, dtype, layout);
+}
+
+Tensor Tensor::ones(const Shape& shape, DType dtype, Layout layout) {
+  return full(shape, 1.0, dtype, layout);
+}
+
+Tensor Tensor::scalar(double value, DType dtype) { return full({}, value, dtype); }
+
+Tensor Tensor::arange(int64_t n, DType dtype) {
+  Tensor out = empty({n}, dtype);
+  dispatch(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    T* p = out.data<T>();
+    for (int64_t i = 0; i < n; ++i) p[i] = static_cast<T>(i);
+  });
+  return out;
+}
+
+template <class T>
+Tensor Tensor::from(const Shape& shape, const std::vector<T>& values) {
+  ESPALIER_CHECK(shape.numel() == static_cast<int64_t>(values.size()),
+                 ShapeError,
+                 "tensor.from: shape ",
+                 shape,
+                 " has ",
+                 shape.numel(),
+                 " elements, got ",
+                 values.size(),
+                 " values");
+  Tensor out = empty(shape, dtype_of<T>);
+  std::copy(values.begin(), values.end(), out.data<T>());
+  return out;
+}
+template Tensor Tensor::from(const Shape&, const std::vector<float>&);
+template Tensor Tensor::from(const Shape&, const std::vector<double>&);
+template Tensor Tensor::from(const Shape&, const std::vector<int32_t>&);
+template Tensor Tensor::from(const Shape&, const std::vector<int64_t>&);
+template Tensor Tensor::from(const Shape&, const std::vector<uint8_t>&);
+
+Tensor Tensor::empty_like(const Tensor& other) {
+  return empty(other.shape(), other.dtype(), other.layout());
+}
+
+Tensor Tensor::zeros_like(const Tensor& other) { return full_like(other, 0.0); }
+
+Tensor Tensor::full_like(const Tensor& other, double value) {
+  return full(other.shape(), value, other.dtype(), other.layout());
+}
+
+bool Tensor::is_contiguous() const {
+  if (layout_ == Layout::Nchw16n) return true;
+  int64_t expected = 1;
+  for (int d = rank() - 1; d >= 0; --d) {
+    if (shape_[d] != 1 && strides_[d] != expected) return numel() == 0;
+    expected *= shape_[d];
+  }
+  return true;
+}
+
+int64_t Tensor::physical_numel() const { return physical_shape(shape_, layout_).numel(); }
+
+void* Tensor::raw() {
+  ESPALIER_CHECK(defined(), ValueError, "tensor: undefined, holds no data");
+  return storage_->data() + offset_ * item_size(dtype_);
+}
+
+const void* Tensor::raw() const { return const_cast<Tensor*>(this)->raw(); }
+
+template <class T>
+T* Tensor::data() {
+  ESPALIER_CHECK(dtype_ == dtype_of<T>,
+                 TypeError,
+                 "tensor: expects element type ",
+                 name(dtype_of<T>),
+                 ", got ",
+                 *this);
+  return static_cast<T*>(raw());
+}
+
+template <class T>
+const T* Tensor::data() const {
+  return const_cast<Tensor*>(this)->data<T>();
+}
+
+#define ESPALIER_INSTANTIATE_DATA(T)   \
+  template T* Tensor::data<T>();       \
+  template const T* Tensor::data<T>() const;
+ESPALIER_INSTANTIATE_DATA(float)
+ESPALIER_INSTANTIATE_DATA(double)
+ESPALIER_INSTANTIATE_DATA(int32_t)
+ESPALIER_INSTANTIATE_DATA(int64_t)
+ESPALIER_INSTANTIATE_DATA(uint8_t)
+#undef ESPALIER_INSTANTIATE_DATA
+
+Tensor Tensor::physical() const {
+  if (layout_ == Layout::Nchw) return *this;
+  const Shape shape = physical_shape(shape_, layout_);
+  return Tensor(storage_, offset_, shape, contiguous_strides(shape), dtype_, Layout::Nchw);
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  Shape target = shape;
+  int64_t known = 1;
+  int unknown = -1;
+  for (int d = 0; d < target.rank(); ++d) {
+    if (target[d] == -1) {
+      ESPALIER_CHECK(unknown < 0, ShapeError, "reshape: more than one -1 in ", shape);
+      unknown = d;
+    } else {
+      known *= target[d];
+    }
+  }
+  if (unknown >= 0) {
+    ESPALIER_CHECK(known > 0 && numel() % known == 0,
+                   ShapeError,
+                   "reshape: ",
+                   shape_,
+                   " does not fit into ",
+                   shape);
+    target[unknown] = numel() / known;
+  }
+  ESPALIER_CHECK(target.numel() == numel(),
+                 ShapeError,
+                 "reshape: ",
+                 shape_,
+                 " has ",
+                 numel(),
+                 " elements, ",
+                 target,
+                 " has ",
+                 target.numel());
+  if (layout_ == Layout::Nchw16n) {
+    ESPALIER_CHECK(target.rank() >= 1 && target[0] == shape_[0],
+                   ShapeError,
+                   "reshape: layout Nchw16n keeps the first dimension, got ",
+                   shape_,
+                   " to ",
+                   target);
+    return Tensor(storage_, offset_, target, contiguous_strides(target), dtype_, layout_);
+  }
+  const Tensor source = contiguous();
+  return Tensor(
+      source.storage_, source.offset_, target, contiguous_strides(target), dtype_, layout_);
+}
+
+Tensor Tensor::permute(const std::vector<int>& order) const {
+  check_plain(*this, "permute");
+  ESPALIER_CHECK(static_cast<int>(order.size()) == rank(),
+                 ShapeError,
+                 "permute: expects an order of ",
+                 rank(),
+                 " dimensions for shape ",
+                 shape_,
+                 ", got ",
+                 order.size());
+  Shape shape;
+  Shape strides;
+  std::array<bool, kMaxRank> seen{};
+  for (int d : order) {
+    d = shape_.wrap(d, "permute");
+    ESPALIER_CHECK(
+        !seen[static_cast<size_t>(d)], ShapeError, "permute: dimension ", d, " is named twice");
+    seen[static_cast<size_t>(d)] = true;
+    shape.push_back(shape_[d]);
+    strides.push_back(strides_[d]);
+  }
+  return Tensor(storage_, offset_, shape, strides, dtype_, layout_);
+}
+
+Tensor Tensor::transpose(int a, int b) const {
+  std::vector<int> order(static_cast<size_t>(rank()));
+  for (int d = 0; d < rank(); ++d) order[static_cast<size_t>(d)] = d;
+  std::swap(order[static_cast<size_t>(shape_.wrap(a, "transpose"))],
+            order[static_cast<size_t>(shape_.wrap(b, "transpose"))]);
+  return permute(order);
+}
+
+Tensor Tensor::slice(int d, int64_t begin, int64_t end, int64_t step) const {
+  check_plain(*this, "slice");
+  d = shape_.wrap(d, "slice");
+  ESPALIER_CHECK(0 <= begin && begin <= end && end <= shape_[d] && step >= 1,
+                 ShapeError,
+                 "slice: expects 0 <= begin <= end <= ",
+                 shape_[d],
+                 " and step >= 1 for dimension ",
+                 d,
+                 " of ",
+                 shape_,
+                 ", got begin ",
+                 begin,
+                 ", end ",
+                 end,
+                 ", step ",
+                 step);
+  const Shape shape = shape_.with(d, (end - begin + step - 1) / step);
+  const Shape strides = strides_.with(d, strides_[d] * step);
+  return Tensor(storage_, offset_ + begin * strides_[d], shape, strides, dtype_, layout_);
+}
+
+Tensor Tensor::expand(const Shape& shape) const {
+  check_plain(*this, "expand");
+  ESPALIER_CHECK(broadcast_shapes(shape_, shape, "expand") == shape,
+                 ShapeError,
+                 "expand: ",
+                 shape_,
+                 " does not expand to ",
+                 shape);
+  Shape strides = shape;
+  for (int d = 0; d < shape.rank(); ++d) {
+    const int from = d - (shape.rank() - rank());
+    strides[d] = from < 0 || (shape_[from] == 1 && shape[d] != 1) ? 0 : strides_[from];
+  }
+  return Tensor(storage_, offset_, shape, strides, dtype_, layout_);
+}
+
+Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
+
+Tensor Tensor::clone() const {
+  Tensor out = empty_like(*this);
+  out.copy_(*this);
+  return out;
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  Tensor out = empty(shape_, dtype, layout_);
+  out.copy_(*this);
+  return out;
+}
+
+Tensor Tensor::to(Layout layout) const {
+  if (layout == layout_) return *this;
+  Tensor out = empty(shape_, dtype_, layout);
+  const Tensor source = contiguous();
+  if (layout == Layout::Nchw16n) {
+    detail::copy_to_lanes(source.raw(), out.raw(), shape_, item_size(dtype_));
+  } else {
+    detail::copy_from_lanes(source.raw(), out.raw(), shape_, item_size(dtype_));
+  }
+  return out;
+}
+
+void Tensor::copy_(const Tensor& source) {
+  ESPALIER_CHECK(source.shape_ == shape_,
+                 ShapeError,
+                 "copy_: expects shape ",
+                 shape_,
+                 ", got ",
+                 source.shape_);
+  if (numel() == 0) return;
+  if (source.dtype_ == dtype_ && source.layout_ == layout_ && is_contiguous() &&
+      source.is_contiguous()) {
+    std::memmove(raw(), source.raw(), static_cast<size_t>(nbytes()));
+    return;
+  }
+  dispatch(dtype_, [&](auto to) {
+    dispatch(source.dtype_, [&](auto from) {
+      using To = decltype(to);
+      using From = decltype(from);
+      map_into<To, From>(*this, source, [](From x) { return static_cast<To>(x); });
+    });
+  });
+}
+
+void Tensor::fill_(double value) {
+  if (numel() == 0) return;
+  dispatch(dtype_, [&](auto zero) {
+    using T = decltype(zero);
+    if (is_contiguous()) {
+      std::fill_n(data<T>(), physical_numel(), static_cast<T>(value));
+    } else {
+      const Tensor constant = scalar(value, dtype_);
+      map_into<T, T>(*this, constant, [](T x) { return x; });
+    }
+  });
+  if (value != 0.0) zero_padding_lanes(*this);
+}
+
+double Tensor::item() const {
+  ESPALIER_CHECK(
+      numel() == 1, ShapeError, "item: expects exactly one element, got shape ", shape_);
+  return dispatch(dtype_, [&](auto zero) {
+    return static_cast<double>(*data<decltype(zero)>());
+  });
+}
+
+double Tensor::at(std::initializer_list<int64_t> index) const {
+  ESPALIER_CHECK(static_cast<int>(index.size()) == rank(),
+                 ShapeError,
+                 "at: expects ",
+                 rank(),
+                 " indices for shape ",
+                 shape_,
+                 ", got ",
+                 index.size());
+  int64_t offset = 0;
+  int d = 0;
+  const bool lanes = layout_ == Layout::Nchw16n;
+  const Shape strides = lanes ? physical().strides() : strides_;
+  for (int64_t i : index) {
+    ESPALIER_CHECK(i >= 0 && i < shape_[d], ShapeError, "at: index ", i, " outside of ", shape_);
+    offset += lanes && d == 0 ? i / kLanes * strides[0] + i % kLanes : i * strides[d];
+    ++d;
+  }
+  return dispatch(dtype_, [&](auto zero) {
+    return static_cast<double>(data<decltype(zero)>()[offset]);
+  });
+}
+
+template <class T>
+std::vector<T> Tensor::to_vector() const {
+  const Tensor plain = to(Layout::Nchw).to(dtype_of<T>).contiguous();
+  const T* p = plain.data<T>();
+  return std::vector<T>(p, p + plain.numel());
+}
+template std::vector<float> Tensor::to_vector() const;
+template std::vector<double> Tensor::to_vector() const;
+template std::vector<int32_t> Tensor::to_vector() const;
+template std::vector<int64_t> Tensor::to_vector() const;
+template std::vector<uint8_t> Tensor::to_vector() const;
+
+std::string Tensor::str() const {
+  if (!defined()) return "undefined tensor";
+  return cat(name(dtype_), " ", shape_, layout_ == Layout::Nchw16n ? " Nchw16n" : "");
+}
+
+void zero_padding_lanes(Tensor& tensor) {
+  if (tensor.layout() != Layout::Nchw16n) return;
+  const int64_t used = tensor.size(0) % kLanes;
+  if (used == 0) return;
+  const int64_t row = kLanes * item_size(tensor.dtype());
+  const int64_t keep = used * item_size(tensor.dtype());
+  const int64_t rows = tensor.numel() / tensor.size(0);
+  std::byte* last = static_cast<std::byte*>(tensor.raw()) + (tensor.size(0) / kLanes) * rows * row;
+  for (int64_t i = 0; i < rows; ++i) {
+    std::memset(last + i * row + keep, 0, static_cast<size_t>(row - keep));
+  }
+}
+
+}  // namespace espalier

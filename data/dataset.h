@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Dataset: images and labels by index. Reading a sample is a pure function of the index.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace espalier::data {
+
+/// The size of every image of a data set.
+struct ImageShape {
+  int64_t channels = 3;
+  int64_t height = 32;
+  int64_t width = 32;
+  int64_t numel() const { return channels * height * width; }
+  bool operator==(const ImageShape&) const = default;
+};
+
+/// Images (uint8, planes first: C,H,W) and labels. Thread-safe to read.
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  virtual std::string name() const = 0;
+  virtual int64_t size() const = 0;
+  virtual ImageShape image_shape() const = 0;
+  virtual const std::vector<std::string>& class_names() const = 0;
+  /// Writes the pixels of sample `index` to `pixels` (C*H*W values). ValueError when out of range.
+  virtual void read(int64_t index, std::span<uint8_t> pixels) const = 0;
+  /// The class of sample `index`, 0 .. class_names().size()-1.
+  virtual int64_t label(int64_t index) const = 0;
+  /// Per-channel mean and standard deviation of pixels / 255 that are customary for this data set.
+  virtual std::vector<float> mean() const = 0;
+  virtual std::vector<float> stddev() const = 0;
+};
+
+/// Which part of a data set.
+enum class Split : uint8_t { Train, Test };
+
+/// Opens a data set by name: `synth`, `cifar10`, `cifar100`, `svhn`, `mnist`, `fashion`, `folder:PATH`.
+/// Files are looked for in `root`/<name> (root unused for synth and folder). `seed` matters to synth only.
+/// Throws ValueError for an unknown name (listing the known ones), IoError for missing or bad files.
+std::shared_ptr<const Dataset> open_dataset(const std::string& name,
+                                            Split split,
+                                            const std::string& root,
+                                            uint64_t seed = 0);
+
+/// A fixed subset of `size` samples, chosen by `seed`, with every class in proportion where possible.
+/// The same for the same arguments, always. Throws ValueError when size exceeds the data set.
+std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
+                                      int64_t size,
+                                      uint64_t seed);
+
+}  // namespace espalier::data

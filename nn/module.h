@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Module: a part of a network. A module names its members in one function, `visit`; names, state
+/// dicts, cloning, counting and pruning all read that. There is no registration that could dangle.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <espalier/core/random.h>
+#include <espalier/nn/coupling.h>
+#include <espalier/nn/parameter.h>
+
+namespace espalier::nn {
+
+class Module;
+
+/// Receives the members of a module, in the order of declaration.
+class MemberVisitor {
+ public:
+  virtual ~MemberVisitor() = default;
+  /// A trainable tensor; skipped when undefined (a layer without bias).
+  virtual void parameter(std::string_view name, Parameter& parameter) = 0;
+  /// A tensor that is saved but not trained (running statistics).
+  virtual void buffer(std::string_view name, Tensor& buffer) = 0;
+  /// A random position that is saved (dropout).
+  virtual void rng(std::string_view name, Rng& rng) = 0;
+  /// A part with members of its own, which get the prefix `name.`.
+  virtual void module(std::string_view name, Module& module) = 0;
+};
+
+/// A parameter with its dotted name, for example `layer1.0.conv1.weight`.
+struct NamedParameter {
+  std::string name;
+  Parameter* parameter;
+};
+/// A buffer with its dotted name.
+struct NamedBuffer {
+  std::string name;
+  Tensor* buffer;
+};
+/// A module with its dotted name; the root's is empty.
+struct NamedModule {
+  std::string name;
+  Module* module;
+};
+
+/// A part of a network. Not thread-safe: forward of a training module updates its buffers.
+class Module {
+ public:
+  virtual ~Module() = default;
+
+  /// The module's function. Layers that need more arguments have further named functions.
+  virtual Variable forward(const Variable& x) = 0;
+  /// Names every member once: own parameters and buffers, then parts.
+  virtual void visit(MemberVisitor& visitor) = 0;
+  /// A deep copy with the same names, masks and training flag.
+  std::unique_ptr<Module> clone() const;
+  /// The kind and its options, for summaries: `Conv2d(16, 32, kernel 3, stride 2)`.
+  virtual std::string describe() const = 0;
+  /// Which dimension of which own parameter moves with the in- and out-channels. Composite modules have
+  /// none; their coupling follows from the trace (nn/coupling.h).
+  virtual ChannelCoupling channel_coupling() const { return {}; }
+
+  Variable operator()(const Variable& x) { return forward(x); }
+
+  /// Training (dropout, batch statistics) or evaluation, for this module and all parts.
+  void train(bool on = true);
+  void eval() { train(false); }
+  bool training() const { return training_; }
+
+  /// All parameters, depth first, each once. Throws ValueError for a name given twice or with a dot.
+  std::vector<NamedParameter> named_parameters();
+  std::vector<NamedBuffer> named_buffers();
+  /// This module and all parts, depth first.
+  std::vector<NamedModule> named_modules();
+  /// The parameter of a dotted name. Throws ValueError with the nearest names.
+  Parameter& parameter(std::string_view name);
+  void zero_grad();
+
+  /// Values, masks (`x.weight.mask`, uint8) and buffers by name. Tensors share memory with the module.
+  std::map<std::string, Tensor> state_dict();
+  /// Copies a state dict in. Throws ValueError naming every missing and every unexpected name and every
+  /// wrong shape before anything is changed. Masks may be missing (dense); `num_batches_tracked` of
+  /// PyTorch is ignored.
+  void load_state_dict(const std::map<std::string, Tensor>& state);
+
+  /// A table: name, kind, output shape, parameters, kept parameters, MACs for one sample of
+  /// `input_shape` (C,H,W), with totals.
+  std::string summary(const Shape& input_shape);
+
+ protected:
+  /// A copy that still shares tensors; `clone()` makes it deep. One line: `make_unique<T>(*this)`.
+  virtual std::unique_ptr<Module> shallow_copy() const = 0;
+
+ private:
+  bool training_ = true;
+};
+
+}  // namespace espalier::nn

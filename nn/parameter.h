@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Parameter: a trainable tensor and which of its entries exist. The mask is a field, not a hook:
+/// names never change, optimizers know it, copies and files keep it.
+#pragma once
+
+#include <memory>
+
+#include <espalier/autograd/variable.h>
+#include <espalier/sparse/pattern.h>
+
+namespace espalier::nn {
+
+/// A trainable tensor with an optional mask. Copying copies the handle (as of a Tensor); `clone()` is deep.
+/// Invariant: the value is zero wherever the mask is.
+struct Parameter {
+  /// Undefined.
+  Parameter() = default;
+  /// A dense parameter that wants a gradient.
+  explicit Parameter(Tensor value);
+
+  Variable value;
+  /// Which entries exist; null when all do. Replaced as a whole by `set_mask`.
+  std::shared_ptr<const sparse::Pattern> pattern;
+  /// Which gradient the backward pass returns for masked entries.
+  sparse::GradRequest grad_request = sparse::GradRequest::Masked;
+
+  bool defined() const { return value.defined(); }
+  const Shape& shape() const { return value.shape(); }
+  int64_t numel() const { return value.numel(); }
+  /// Entries that exist.
+  int64_t nnz() const { return pattern ? pattern->nnz() : numel(); }
+  bool masked() const { return pattern != nullptr; }
+  /// The mask, uint8 in the value's shape; undefined when dense.
+  Tensor mask() const { return pattern ? pattern->mask() : Tensor(); }
+  /// Sets the mask (uint8, 0/1, the value's shape), and the value and gradient to zero where it is 0.
+  /// An undefined mask makes the parameter dense. Throws ShapeError, TypeError, ValueError.
+  void set_mask(const Tensor& mask);
+  /// What the layer passes to its op.
+  sparse::WeightSparsity sparsity() const { return {pattern, grad_request}; }
+  /// A deep copy, without the gradient.
+  Parameter clone() const;
+};
+
+}  // namespace espalier::nn

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Pattern: which weights of a layer exist. Immutable and shared; a mask update makes a new one, so
+/// whoever still runs with the old one may finish. Kernels attach their own index streams to it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include <espalier/core/tensor.h>
+
+namespace espalier::sparse {
+
+/// The kept positions of a weight tensor.
+class Pattern {
+ public:
+  /// `mask` uint8, 1 = kept, in the weight's shape; copied. Throws TypeError, or ValueError for values
+  /// other than 0 and 1.
+  explicit Pattern(const Tensor& mask);
+
+  const Shape& shape() const { return mask_.shape(); }
+  /// uint8, contiguous; do not write to it.
+  const Tensor& mask() const { return mask_; }
+  /// Kept positions.
+  int64_t nnz() const { return nnz_; }
+  int64_t numel() const { return mask_.numel(); }
+
+ private:
+  Tensor mask_;
+  int64_t nnz_ = 0;
+};
+
+/// Which gradient of a masked weight is asked for (design 2.3). With G = dL/d(m*w):
+enum class GradRequest : uint8_t {
+  Masked,  ///< G at kept positions only, 0 elsewhere: ordinary training of a sparse network
+  Dense,   ///< G everywhere: SNIP, RigL growth, straight-through training, Fisher scores
+};
+
+/// What an op is told of its weight's sparsity. Without a pattern the weight is dense.
+/// The weight's value is zero at removed positions.
+struct WeightSparsity {
+  std::shared_ptr<const Pattern> pattern;
+  GradRequest request = GradRequest::Masked;
+};
+
+}  // namespace espalier::sparse
