@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// How the channels of a layer are tied to dimensions of its parameters and buffers (design 2.6), the one
-/// thing that structured pruning, shrinking, MAC counting and export read; no other file switches on
-/// layer types.
+/// How the channels of a layer are tied to dimensions of its parameters and buffers (design 2.6),
+/// the one thing that structured pruning, shrinking, MAC counting and export read; no other file
+/// switches on layer types.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace espalier::nn {
 
-/// Dimension `dim` of the member `name` has `repeat` consecutive entries for each channel (for a linear
-/// layer after flatten, `repeat` is the number of pixels of a plane).
+/// Dimension `dim` of the member `name` has `repeat` consecutive entries for each channel (for a
+/// linear layer after flatten, `repeat` is the number of pixels of a plane).
 struct ChannelSlice {
   std::string name;
   int dim = 0;
@@ -20,9 +20,10 @@ struct ChannelSlice {
 
 /// Everything that must be cut when one input or output channel goes.
 struct ChannelCoupling {
-  std::vector<ChannelSlice> in;
-  std::vector<ChannelSlice> out;
-  /// Input channel i and output channel i are the same channel (batch norm, depthwise, activations).
+  std::vector<ChannelSlice> in = {};
+  std::vector<ChannelSlice> out = {};
+  /// Input channel i and output channel i are the same channel (batch norm, depthwise,
+  /// activations).
   bool passes_through = false;
   /// Channels move only in whole groups (grouped convolution); 1 otherwise.
   int64_t groups = 1;
