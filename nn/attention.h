@@ -34,6 +34,9 @@ class MultiheadAttention : public Module {
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
+  LayerSizes sizes() const override;
+  LayerSizes sizes_keeping(const KeptChannels& kept) const override;
+  void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
   const Options& options() const { return options_; }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,19 @@ struct ChannelCoupling {
   bool passes_through = false;
   /// Channels move only in whole groups (grouped convolution); 1 otherwise.
   int64_t groups = 1;
+  /// Why channels of this layer can't be removed one by one, although they are named above: for
+  /// example "layer norm takes its mean over the channels". Empty when they can.
+  std::string frozen_because = {};
 };
+
+/// Which channels of a layer stay, as indices into the present ones, ascending.
+struct KeptChannels {
+  std::vector<int64_t> in;
+  std::vector<int64_t> out;
+};
+
+/// Numbers that a layer must know to be rebuilt at another width, by name: `in_channels`, `groups`,
+/// ..
+using LayerSizes = std::map<std::string, int64_t>;
 
 }  // namespace espalier::nn

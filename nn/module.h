@@ -82,7 +82,18 @@ class Module {
   /// have none; their coupling follows from the trace (nn/coupling.h).
   virtual ChannelCoupling channel_coupling() const { return {}; }
 
-  /// `forward(x)`, reported to the observers of this thread. Composite modules call their parts so.
+  /// The layer's numbers of channels (and what else depends on them); empty for modules that have
+  /// none. Saved with a shrunk network, so that it can be rebuilt.
+  virtual LayerSizes sizes() const { return {}; }
+  /// What `sizes()` will be when only `kept` channels remain.
+  virtual LayerSizes sizes_keeping(const KeptChannels& kept) const;
+  /// Rebuilds the layer at other sizes: parameters and buffers of the new shapes, with unspecified
+  /// values and no masks (the caller loads them). Throws ValueError for names that `sizes()` does
+  /// not have.
+  virtual void set_sizes(const LayerSizes& sizes);
+
+  /// `forward`, seen by whoever traces (nn/trace.h). Composite modules call their parts in this
+  /// way.
   Variable operator()(const Variable& x);
 
   /// Sets own parameters to their initial values. `rng(member)` is the random stream of the
