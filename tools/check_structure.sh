@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The rules of the house that a compiler does not check: includes point one way, public headers carry
+# no third-party include, and no file outgrows a reader. Exits 1 and names each break.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+declare -A MAY_USE=(
+  [core]="core"
+  [data]="core data"
+  [sparse]="core sparse"
+  [autograd]="core sparse autograd"
+  [nn]="core sparse autograd data nn"
+  [prune]="core sparse autograd data nn prune"
+  [experiments]="core sparse autograd data nn prune experiments"
+)
+failed=0
+complain() {
+  echo "structure: $*" >&2
+  failed=1
+}
+
+for folder in "${!MAY_USE[@]}"; do
+  while IFS=: read -r file line include; do
+    used=$(sed -E 's|.*<espalier/([a-z_]+)/.*|\1|' <<<"$include")
+    [[ " ${MAY_USE[$folder]} " == *" $used "* ]] ||
+      complain "$file:$line: $folder/ may not include from $used/"
+  done < <(git ls-files "$folder/*.h" "$folder/*.cpp" "$folder/*.inc" |
+    xargs -r grep -nHE '#include <espalier/[a-z_]+/' || true)
+done
+
+while IFS=: read -r file line include; do
+  complain "$file:$line: third-party include in a public header:$include"
+done < <(git ls-files '*.h' ':!*/detail/*' ':!core/simd.h' ':!third_party' ':!*/tests/*' ':!experiments/*' |
+  xargs -r grep -nHE '#include [<"](tbb|hwy|fmt|nlohmann|CLI|toml|matio|curl|archive|cblas|lapacke|zlib|stb)' || true)
+
+while read -r lines file; do
+  [ "$file" = total ] || [ "$lines" -le 600 ] || complain "$file has $lines lines (limit 600, aim 400)"
+done < <(git ls-files '*.h' '*.cpp' ':!third_party' | xargs -r wc -l)
+
+[ "$failed" -eq 0 ] && echo "structure: includes point one way, headers are clean"
+exit "$failed"
