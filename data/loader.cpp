@@ -32,8 +32,9 @@ struct Outcome {
 void set_to_zero(const Box& box, const ImageShape& shape, int64_t sample, Tensor& images) {
   const bool lanes = images.layout() == Layout::Nchw16n;
   const int64_t step = lanes ? kLanes : 1;
-  float* base = images.data<float>() + (lanes ? sample / kLanes * kLanes * shape.numel() + sample % kLanes
-                                              : sample * shape.numel());
+  float* base =
+      images.data<float>() +
+      (lanes ? sample / kLanes * kLanes * shape.numel() + sample % kLanes : sample * shape.numel());
   for (int64_t c = 0; c < shape.channels; ++c) {
     for (int64_t y = box.top; y < box.bottom; ++y) {
       for (int64_t x = box.left; x < box.right; ++x) {
@@ -57,7 +58,8 @@ Normalizer make_normalizer(const Dataset& dataset, const LoaderOptions& options)
   return out;
 }
 
-const Dataset& checked(const std::shared_ptr<const Dataset>& dataset, const LoaderOptions& options) {
+const Dataset& checked(const std::shared_ptr<const Dataset>& dataset,
+                       const LoaderOptions& options) {
   ESPALIER_CHECK(dataset != nullptr, ValueError, "loader: expects a data set, got null");
   ESPALIER_CHECK(options.batch_size >= 1,
                  ValueError,
@@ -110,10 +112,9 @@ struct Loader::Impl {
     const Augmentation& augmentation = options.augmentation;
     const bool moves = augmentation.crop_padding > 0 || augmentation.horizontal_flip;
     const auto numel = static_cast<size_t>(shape.numel());
-    Batch out{Tensor::empty({n, shape.channels, shape.height, shape.width},
-                            DType::F32,
-                            options.layout),
-              Tensor::empty({n}, DType::I64)};
+    Batch out{
+        Tensor::empty({n, shape.channels, shape.height, shape.width}, DType::F32, options.layout),
+        Tensor::empty({n}, DType::I64)};
     int64_t* labels = out.labels.data<int64_t>();
     std::vector<uint8_t> original(numel);
     std::vector<uint8_t> block(numel * static_cast<size_t>(kLanes));
@@ -189,9 +190,15 @@ Loader::Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& opti
 
 Loader::~Loader() = default;
 
-int64_t Loader::batches() const { return impl_->batches; }
-const Dataset& Loader::dataset() const { return *impl_->dataset; }
-const LoaderOptions& Loader::options() const { return impl_->options; }
+int64_t Loader::batches() const {
+  return impl_->batches;
+}
+const Dataset& Loader::dataset() const {
+  return *impl_->dataset;
+}
+const LoaderOptions& Loader::options() const {
+  return impl_->options;
+}
 
 void Loader::start_epoch(int64_t epoch, int64_t first_batch) {
   ESPALIER_CHECK(epoch >= 0 && first_batch >= 0 && first_batch <= impl_->batches,

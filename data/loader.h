@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Loader: batches of augmented, normalized samples, made ahead by worker threads. What a batch holds
-/// depends on (seed, epoch, position) alone, never on the number of workers.
+/// Loader: batches of augmented, normalized samples, made ahead by worker threads. What a batch
+/// holds depends on (seed, epoch, position) alone, never on the number of workers.
 #pragma once
 
 #include <cstdint>
@@ -38,12 +38,13 @@ struct Batch {
 
 /// Walks over a data set. Not thread-safe: one consumer.
 ///
-/// The order of an epoch is a Philox permutation of (seed, epoch); what happens to a sample is a function
-/// of (seed, epoch, index of the sample).
+/// The order of an epoch is a Philox permutation of (seed, epoch); what happens to a sample is a
+/// function of (seed, epoch, index of the sample).
 class Loader {
  public:
-  /// Starts the workers, but no epoch. Throws ValueError for options that make no sense (batch size,
-  /// workers, prefetch, normalization of another number of channels, a standard deviation not positive).
+  /// Starts the workers, but no epoch. Throws ValueError for options that make no sense (batch
+  /// size, workers, prefetch, normalization of another number of channels, a standard deviation not
+  /// positive).
   Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;
@@ -53,12 +54,12 @@ class Loader {
   int64_t batches() const;
   const Dataset& dataset() const;
   const LoaderOptions& options() const;
-  /// Starts epoch `epoch` at batch `first_batch` (to resume in the middle of one); what was made ahead for
-  /// another epoch is dropped. Throws ValueError when first_batch is not in 0..batches().
+  /// Starts epoch `epoch` at batch `first_batch` (to resume in the middle of one); what was made
+  /// ahead for another epoch is dropped. Throws ValueError when first_batch is not in 0..batches().
   void start_epoch(int64_t epoch, int64_t first_batch = 0);
   /// The next batch; empty at the end of the epoch. Rethrows what a worker threw while it made this
-  /// batch; the call after that continues with the batch behind it. Throws ValueError before the first
-  /// start_epoch.
+  /// batch; the call after that continues with the batch behind it. Throws ValueError before the
+  /// first start_epoch.
   std::optional<Batch> next();
 
  private:

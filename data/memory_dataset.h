@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// MemoryDataset: a data set whose pixels and labels lie in memory. What the file readers return, and
-/// the shortest way to train on arrays of your own. It reads no files.
+/// MemoryDataset: a data set whose pixels and labels lie in memory. What the file readers return,
+/// and the shortest way to train on arrays of your own. It reads no files.
 #pragma once
 
 #include <cstdint>

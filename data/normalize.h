@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// From bytes to a batch: normalization by table, written straight into the lanes of the batch tensor.
+/// From bytes to a batch: normalization by table, written straight into the lanes of the batch
+/// tensor.
 #pragma once
 
 #include <array>
@@ -23,9 +24,9 @@ class Normalizer {
     return tables_[static_cast<size_t>(channel)][byte];
   }
 
-  /// Writes `count` (1..16) images, C*H*W bytes each and one after the other in `images`, as samples
-  /// first .. first+count-1 of `batch` (N,C,H,W) float32. `first` is a multiple of 16. In `Nchw16n` the
-  /// other lanes of the block become zero.
+  /// Writes `count` (1..16) images, C*H*W bytes each and one after the other in `images`, as
+  /// samples first .. first+count-1 of `batch` (N,C,H,W) float32. `first` is a multiple of 16. In
+  /// `Nchw16n` the other lanes of the block become zero.
   void fill(std::span<const uint8_t> images,
             const ImageShape& shape,
             int64_t first,

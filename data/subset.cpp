@@ -51,8 +51,9 @@ std::vector<int64_t> shares(const std::vector<int64_t>& counts, int64_t total, i
   }
   std::vector<size_t> order(counts.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(
-      order.begin(), order.end(), [&](size_t a, size_t b) { return remainders[a] > remainders[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return remainders[a] > remainders[b];
+  });
   for (size_t i = 0; i < static_cast<size_t>(left); ++i) ++out[order[i]];
   return out;
 }

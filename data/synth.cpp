@@ -19,7 +19,9 @@ namespace {
 
 constexpr int64_t kPixels = 3 * synth::kSide * synth::kSide;
 
-uint64_t split_number(Split split) { return split == Split::Train ? 0 : 1; }
+uint64_t split_number(Split split) {
+  return split == Split::Train ? 0 : 1;
+}
 
 void check_draw(int64_t index, std::span<const uint8_t> pixels) {
   ESPALIER_CHECK(index >= 0 && static_cast<int64_t>(pixels.size()) == kPixels,
@@ -51,7 +53,8 @@ class SynthDataset final : public Dataset {
   int64_t size() const override { return size_; }
   ImageShape image_shape() const override { return {}; }
   const std::vector<std::string>& class_names() const override {
-    static const std::vector<std::string> names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+    static const std::vector<std::string> names = {
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
     return names;
   }
 
@@ -94,9 +97,8 @@ class SynthDataset final : public Dataset {
 
 int64_t synth_label(uint64_t seed, Split split, int64_t index) {
   ESPALIER_CHECK(index >= 0, ValueError, "synth: expects an index >= 0, got ", index);
-  Rng rng = Rng(seed, "synth/labels")
-                .fork(split_number(split))
-                .fork(static_cast<uint64_t>(index / 10));
+  Rng rng =
+      Rng(seed, "synth/labels").fork(split_number(split)).fork(static_cast<uint64_t>(index / 10));
   std::array<uint8_t, 10> digits;
   std::iota(digits.begin(), digits.end(), uint8_t{0});
   for (size_t i = 9; i > 0; --i) std::swap(digits[i], digits[rng.below(i + 1)]);

@@ -12,7 +12,9 @@ Rng stream(uint64_t seed, std::string_view purpose, int64_t epoch, int64_t index
   return Rng(seed, purpose).fork(static_cast<uint64_t>(epoch)).fork(static_cast<uint64_t>(index));
 }
 
-int64_t draw(Rng& rng, int64_t n) { return static_cast<int64_t>(rng.below(static_cast<uint64_t>(n))); }
+int64_t draw(Rng& rng, int64_t n) {
+  return static_cast<int64_t>(rng.below(static_cast<uint64_t>(n)));
+}
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Transforms of one training image: what is drawn at random is a small value (`Placement`), how it is
-/// applied is a plain function of it. Normalization happens in `normalize.h`, while a batch is filled.
+/// Transforms of one training image: what is drawn at random is a small value (`Placement`), how it
+/// is applied is a plain function of it. Normalization happens in `normalize.h`, while a batch is
+/// filled.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@ namespace espalier::data {
 
 /// Random changes of a training image; all seeded per (seed, epoch, sample).
 struct Augmentation {
-  int64_t crop_padding = 0;      ///< zero-pad (black) by this many pixels and cut a random window; 0 = off
+  int64_t crop_padding =
+      0;  ///< zero-pad (black) by this many pixels and cut a random window; 0 = off
   bool horizontal_flip = false;  ///< mirror with probability 1/2; not for digits
   int64_t cutout = 0;            ///< side of a square set to the mean; 0 = off. arXiv:1708.04552
 };
@@ -37,18 +39,19 @@ struct Placement {
   bool operator==(const Placement&) const = default;
 };
 
-/// Draws the placement of sample `index` in epoch `epoch`: a pure function of its arguments. Each kind of
-/// change has its own random stream, so that switching one on does not change the others. The centre of
-/// the cutout is uniform over the image; the square is clipped at the border, as in the paper.
-/// Throws ValueError for a negative padding or side.
+/// Draws the placement of sample `index` in epoch `epoch`: a pure function of its arguments. Each
+/// kind of change has its own random stream, so that switching one on does not change the others.
+/// The centre of the cutout is uniform over the image; the square is clipped at the border, as in
+/// the paper. Throws ValueError for a negative padding or side.
 Placement draw_placement(const Augmentation& augmentation,
                          const ImageShape& shape,
                          uint64_t seed,
                          int64_t epoch,
                          int64_t index);
 
-/// Crops and mirrors: out[c,y,x] = in[c, y + shift_y, x' + shift_x] with x' = x or, mirrored, W-1-x;
-/// 0 outside. Both hold C*H*W values, planes first, and must not overlap. The cutout is not applied.
+/// Crops and mirrors: out[c,y,x] = in[c, y + shift_y, x' + shift_x] with x' = x or, mirrored,
+/// W-1-x; 0 outside. Both hold C*H*W values, planes first, and must not overlap. The cutout is not
+/// applied.
 void crop_and_mirror(std::span<const uint8_t> in,
                      const ImageShape& shape,
                      const Placement& placement,

@@ -11,22 +11,27 @@ constexpr size_t kMaxPoints = 16;
 
 Point place(const Pose& pose, Point p) {
   const auto& b = pose.bend;
-  const float x = p.x + b[0] * (p.y * p.y - 0.4f) + b[1] * p.x * p.y + b[2] * p.y * (p.y * p.y - 1.0f);
+  const float x =
+      p.x + b[0] * (p.y * p.y - 0.4f) + b[1] * p.x * p.y + b[2] * p.y * (p.y * p.y - 1.0f);
   const float y = p.y + b[3] * (p.x * p.x - 0.1f) + b[4] * p.x * p.y;
   return {pose.centre.x + pose.xx * x + pose.xy * y, pose.centre.y + pose.yx * x + pose.yy * y};
 }
 
 // Catmull-Rom: through b and c, with the slopes (c-a)/2 and (d-b)/2.
 float spline(float a, float b, float c, float d, float t) {
-  return b + 0.5f * t * (c - a + t * (2.0f * a - 5.0f * b + 4.0f * c - d +
-                                      t * (3.0f * (b - c) + d - a)));
+  return b + 0.5f * t *
+                 (c - a + t * (2.0f * a - 5.0f * b + 4.0f * c - d + t * (3.0f * (b - c) + d - a)));
 }
 
-int clamped_pixel(float x) { return std::clamp(static_cast<int>(x), 0, kSide); }
+int clamped_pixel(float x) {
+  return std::clamp(static_cast<int>(x), 0, kSide);
+}
 
 }  // namespace
 
-DistanceMap::DistanceMap(float reach) : reach_(reach) { squared_.fill(reach * reach); }
+DistanceMap::DistanceMap(float reach) : reach_(reach) {
+  squared_.fill(reach * reach);
+}
 
 void DistanceMap::add_segment(Point a, Point b) {
   const int x0 = clamped_pixel(std::min(a.x, b.x) - reach_);
@@ -82,7 +87,8 @@ void draw_glyph(const Glyph& glyph, const Pose& pose, Rng& rng, DistanceMap& map
 void add_texture(Plane& plane, int cells, float amplitude, Rng& rng) {
   std::array<float, 17 * 17> grid;
   const int n = cells + 1;
-  for (int i = 0; i < n * n; ++i) grid[static_cast<size_t>(i)] = uniform(rng, -amplitude, amplitude);
+  for (int i = 0; i < n * n; ++i)
+    grid[static_cast<size_t>(i)] = uniform(rng, -amplitude, amplitude);
   const float scale = static_cast<float>(cells) / kSide;
   for (int y = 0; y < kSide; ++y) {
     const float gy = (static_cast<float>(y) + 0.5f) * scale;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The plane on which SynthDigits is drawn: distances to strokes, and smooth random textures. Only +, -,
+/// The plane on which SynthDigits is drawn: distances to strokes, and smooth random textures. Only
+/// +, -,
 /// *, / and square roots, so that pictures have the same bits everywhere. Not a public interface.
 #pragma once
 
@@ -17,7 +18,9 @@ inline constexpr int kSide = 32;
 using Plane = std::array<float, kSide * kSide>;
 
 /// Uniform in [low, high).
-inline float uniform(Rng& rng, float low, float high) { return low + (high - low) * rng.uniform(); }
+inline float uniform(Rng& rng, float low, float high) {
+  return low + (high - low) * rng.uniform();
+}
 
 /// Squared distance of each pixel to the nearest stroke so far, as far as it is below `reach`^2.
 class DistanceMap {
@@ -43,8 +46,8 @@ struct Pose {
 /// Draws the strokes of `glyph` in `pose` into `map`.
 void draw_glyph(const Glyph& glyph, const Pose& pose, Rng& rng, DistanceMap& map);
 
-/// Adds smooth noise: random values in -amplitude..amplitude on a grid of cells x cells, between them
-/// bilinear. cells is 1..16.
+/// Adds smooth noise: random values in -amplitude..amplitude on a grid of cells x cells, between
+/// them bilinear. cells is 1..16.
 void add_texture(Plane& plane, int cells, float amplitude, Rng& rng);
 
 }  // namespace espalier::data::synth

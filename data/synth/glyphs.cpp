@@ -186,6 +186,8 @@ constexpr std::array<std::span<const Glyph>, 10> kDigits = {k0, k1, k2, k3, k4, 
 
 }  // namespace
 
-std::span<const Glyph> glyphs(int digit) { return kDigits[static_cast<size_t>(digit)]; }
+std::span<const Glyph> glyphs(int digit) {
+  return kDigits[static_cast<size_t>(digit)];
+}
 
 }  // namespace espalier::data::synth

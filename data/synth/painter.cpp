@@ -73,7 +73,8 @@ Colour draw_colour(float lightness, Rng& rng) {
   return colour;
 }
 
-// Lightness of wall and paint: either may be the lighter one, the difference is never too small to read.
+// Lightness of wall and paint: either may be the lighter one, the difference is never too small to
+// read.
 struct Contrast {
   float back, front;
 };
@@ -163,8 +164,10 @@ void paint(int digit, Rng& rng, std::span<uint8_t, 3 * kSide * kSide> pixels) {
     for (int x = 0; x < kSide; ++x) {
       const auto p = static_cast<size_t>(y * kSide + x);
       const float a = paint[p];
-      const float dark = has_shadow ? shadow_depth * shifted(paint, y - shadow_y, x - shadow_x) : 0.0f;
-      // Four bytes of one word: two make the triangular noise of all channels, two tint red and blue.
+      const float dark =
+          has_shadow ? shadow_depth * shifted(paint, y - shadow_y, x - shadow_x) : 0.0f;
+      // Four bytes of one word: two make the triangular noise of all channels, two tint red and
+      // blue.
       const uint32_t word = rng.next_u32();
       const float b0 = static_cast<float>(word & 255u) - 127.5f;
       const float b1 = static_cast<float>(word >> 8 & 255u) - 127.5f;

@@ -15,7 +15,8 @@ namespace {
 
 constexpr float kFloatTol = 1e-6f;
 
-// `size` pictures of 2x3x4 whose pixels tell the sample and the position: (7 sample + position) mod 256.
+// `size` pictures of 2x3x4 whose pixels tell the sample and the position: (7 sample + position) mod
+// 256.
 std::shared_ptr<const Dataset> numbered(int64_t size) {
   MemoryContent content{.name = "numbered",
                         .shape = {2, 3, 4},
@@ -235,7 +236,8 @@ TEST(Loader, CutoutSetsASquareToTheMean) {
 // Throws for one sample, as a picture file that turns out broken does.
 class BrokenAt final : public Dataset {
  public:
-  BrokenAt(std::shared_ptr<const Dataset> whole, int64_t bad) : whole_(std::move(whole)), bad_(bad) {}
+  BrokenAt(std::shared_ptr<const Dataset> whole, int64_t bad)
+      : whole_(std::move(whole)), bad_(bad) {}
   std::string name() const override { return "broken"; }
   int64_t size() const override { return whole_->size(); }
   ImageShape image_shape() const override { return whole_->image_shape(); }

@@ -23,7 +23,9 @@ std::vector<uint8_t> placed(const Placement& placement) {
 
 using Bytes = std::vector<uint8_t>;
 
-TEST(Transform, NoPlacementCopies) { EXPECT_EQ(placed({}), (Bytes{1, 2, 3, 4, 5, 6})); }
+TEST(Transform, NoPlacementCopies) {
+  EXPECT_EQ(placed({}), (Bytes{1, 2, 3, 4, 5, 6}));
+}
 
 TEST(Transform, ShiftMovesTheWindowAndPadsWithZeros) {
   EXPECT_EQ(placed({.shift_y = 1}), (Bytes{4, 5, 6, 0, 0, 0}));
