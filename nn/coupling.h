@@ -21,8 +21,8 @@ struct ChannelSlice {
 
 /// Everything that must be cut when one input or output channel goes.
 struct ChannelCoupling {
-  std::vector<ChannelSlice> in;
-  std::vector<ChannelSlice> out;
+  std::vector<ChannelSlice> in = {};
+  std::vector<ChannelSlice> out = {};
   /// Input channel i and output channel i are the same channel (batch norm, depthwise,
   /// activations).
   bool passes_through = false;
