@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/variable_state.h>
 
 namespace espalier {
@@ -99,6 +100,7 @@ Variable record(const char* name,
                 BackwardFn backward,
                 SaveOutput save) {
   Variable result(std::move(value));
+  detail::observe_op(name, result, inputs, backward);
   if (!recording) return result;
   bool wanted = false;
   for (const Variable& input : inputs) wanted = wanted || input.requires_grad();

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/// How the channels of a layer are tied to dimensions of its parameters and buffers (design 2.6), the one
-/// thing that structured pruning, shrinking, MAC counting and export read; no other file switches on
-/// layer types.
+/// How the channels of a layer are tied to dimensions of its parameters and buffers (design 2.6),
+/// the one thing that structured pruning, shrinking, MAC counting and export read; no other file
+/// switches on layer types.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace espalier::nn {
 
-/// Dimension `dim` of the member `name` has `repeat` consecutive entries for each channel (for a linear
-/// layer after flatten, `repeat` is the number of pixels of a plane).
+/// Dimension `dim` of the member `name` has `repeat` consecutive entries for each channel (for a
+/// linear layer after flatten, `repeat` is the number of pixels of a plane).
 struct ChannelSlice {
   std::string name;
   int dim = 0;
@@ -20,12 +21,26 @@ struct ChannelSlice {
 
 /// Everything that must be cut when one input or output channel goes.
 struct ChannelCoupling {
-  std::vector<ChannelSlice> in;
-  std::vector<ChannelSlice> out;
-  /// Input channel i and output channel i are the same channel (batch norm, depthwise, activations).
+  std::vector<ChannelSlice> in = {};
+  std::vector<ChannelSlice> out = {};
+  /// Input channel i and output channel i are the same channel (batch norm, depthwise,
+  /// activations).
   bool passes_through = false;
   /// Channels move only in whole groups (grouped convolution); 1 otherwise.
   int64_t groups = 1;
+  /// Why channels of this layer can't be removed one by one, although they are named above: for
+  /// example "layer norm takes its mean over the channels". Empty when they can.
+  std::string frozen_because = {};
 };
+
+/// Which channels of a layer stay, as indices into the present ones, ascending.
+struct KeptChannels {
+  std::vector<int64_t> in;
+  std::vector<int64_t> out;
+};
+
+/// Numbers that a layer must know to be rebuilt at another width, by name: `in_channels`, `groups`,
+/// ..
+using LayerSizes = std::map<std::string, int64_t>;
 
 }  // namespace espalier::nn

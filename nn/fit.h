@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// fit(): the one training loop. Everything that differs between runs (pruning before, during, after
-/// training, logging, checkpoints) is a TrainHook.
+/// fit(): the one training loop. Everything that differs between runs (pruning before, during,
+/// after training, logging, checkpoints) is a TrainHook.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,16 +17,41 @@
 
 namespace espalier::nn {
 
-/// Where training stands. Steps and epochs count from 0.
+/// Where training stands: with model, optimizer and hooks all that a checkpoint needs. A resumed
+/// run continues from it in the middle of an epoch and ends with the same bits.
+struct TrainProgress {
+  int64_t epoch = 0;  ///< the running epoch
+  int64_t step = 0;   ///< steps done since the start of training
+  bool epoch_ended =
+      false;              ///< all steps of `epoch` are done and its end-of-epoch hooks were called
+  double loss_sum = 0.0;  ///< of the running epoch: sum over samples seen
+  int64_t correct = 0;    ///< of the running epoch: samples classified correctly
+  int64_t seen = 0;       ///< of the running epoch: samples seen
+
+  /// As tensors, for a checkpoint file: float64 `loss_sum` and int64 `counters`.
+  std::map<std::string, Tensor> to_tensors() const;
+  /// Throws ValueError when a tensor is missing or has another shape.
+  static TrainProgress from_tensors(const std::map<std::string, Tensor>& tensors);
+  bool operator==(const TrainProgress&) const = default;
+};
+
+/// What hooks see. Steps and epochs count from 0.
 struct TrainState {
   Module& model;
   Optimizer& optimizer;
   int64_t epoch = 0;
-  int64_t step = 0;             ///< steps done since the start of training
+  int64_t step = 0;  ///< steps done since the start of training
   int64_t total_steps = 0;
   int64_t steps_per_epoch = 0;
-  double loss = 0.0;            ///< mean loss of the running epoch so far
-  double accuracy = 0.0;        ///< the same for training accuracy, as a fraction
+  double loss = 0.0;       ///< mean loss of the running epoch so far
+  double accuracy = 0.0;   ///< the same for training accuracy, as a fraction
+  double step_loss = 0.0;  ///< loss of the newest step
+  /// What to save to resume exactly here. Valid in `after_step` and `end_of_epoch`; the hook that
+  /// writes it comes last in the list, so that the others have acted.
+  TrainProgress progress = {};
+  /// The loader of this training, for hooks that need data (scores from gradients): they make a
+  /// loader of their own from its dataset and options.
+  const data::Loader* loader = nullptr;
 };
 
 /// Something that acts at fixed moments of training. Pruners, loggers and checkpoints are hooks.
@@ -54,27 +80,34 @@ struct FitOptions {
   double clip_grad_norm = 0.0;  ///< 0 = off
   /// Loss of (logits, labels); empty means cross-entropy with `label_smoothing`.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
-  int64_t first_epoch = 0;      ///< to resume: epochs already done
-  int64_t first_step = 0;       ///< steps already done
+  /// To resume: where the killed run stood. `before_training` of hooks is then not called; model,
+  /// optimizer and hooks must have been loaded.
+  std::optional<TrainProgress> resume = {};
 };
 
-/// Trains `model` on `loader`. Hooks are called in their order. Throws ValueError when the loss is not finite.
-void fit(Module& model,
-         Optimizer& optimizer,
-         const LrSchedule& schedule,
-         data::Loader& loader,
-         const std::vector<TrainHook*>& hooks,
-         const FitOptions& options);
+/// Trains `model` on `loader`; a short last batch is a step like any other. The learning rate of
+/// each step is the schedule's. Hooks are called in their order. Returns where training ended. The
+/// model is left in training mode, without gradients. Throws ValueError naming the step when the
+/// loss is not finite; the model then is as after the step before.
+TrainProgress fit(Module& model,
+                  Optimizer& optimizer,
+                  const LrSchedule& schedule,
+                  data::Loader& loader,
+                  const std::vector<TrainHook*>& hooks,
+                  const FitOptions& options);
 
 /// Result of an evaluation.
 struct Evaluation {
   int64_t correct = 0;
   int64_t total = 0;
   double loss = 0.0;  ///< mean cross-entropy
-  double accuracy() const { return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total); }
+  double accuracy() const {
+    return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total);
+  }
 };
 
-/// Runs `model` in eval mode over the loader's epoch 0 and restores its training flag.
+/// Runs `model` in eval mode over the loader's epoch 0, unrecorded, and restores all training
+/// flags.
 Evaluation evaluate(Module& model, data::Loader& loader);
 
 }  // namespace espalier::nn

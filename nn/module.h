@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <espalier/core/random.h>
@@ -28,8 +29,19 @@ class MemberVisitor {
   virtual void buffer(std::string_view name, Tensor& buffer) = 0;
   /// A random position that is saved (dropout).
   virtual void rng(std::string_view name, Rng& rng) = 0;
-  /// A part with members of its own, which get the prefix `name.`.
+  /// A part with members of its own, which get the prefix `name.`; a member by value.
   virtual void module(std::string_view name, Module& module) = 0;
+  /// A part held by pointer; skipped when null. `clone()` puts a copy in its place, the same copy
+  /// wherever the same part is held.
+  virtual void part(std::string_view name, std::shared_ptr<Module>& part);
+  /// The same for a pointer to a known kind of module.
+  template <class M>
+  requires(!std::is_same_v<M, Module>) void part(std::string_view name,
+                                                 std::shared_ptr<M>& pointer) {
+    std::shared_ptr<Module> base = pointer;
+    part(name, base);
+    if (base != pointer) pointer = std::static_pointer_cast<M>(base);
+  }
 };
 
 /// A parameter with its dotted name, for example `layer1.0.conv1.weight`.
@@ -48,12 +60,17 @@ struct NamedModule {
   Module* module;
 };
 
-/// A part of a network. Not thread-safe: forward of a training module updates its buffers.
+/// Gives the random numbers for one own parameter of a module, by the parameter's name.
+using InitRng = std::function<Rng(std::string_view member)>;
+
+/// A part of a network. Not thread-safe: forward of a training module updates its buffers. Copying
+/// a module copies handles (both share their tensors, as copies of a Tensor do); `clone()` is deep.
 class Module {
  public:
   virtual ~Module() = default;
 
-  /// The module's function. Layers that need more arguments have further named functions.
+  /// The module's function. Define it, but call `operator()`, which also tells observers
+  /// (nn/observer.h). Layers that need more arguments have further named functions.
   virtual Variable forward(const Variable& x) = 0;
   /// Names every member once: own parameters and buffers, then parts.
   virtual void visit(MemberVisitor& visitor) = 0;
@@ -61,18 +78,36 @@ class Module {
   std::unique_ptr<Module> clone() const;
   /// The kind and its options, for summaries: `Conv2d(16, 32, kernel 3, stride 2)`.
   virtual std::string describe() const = 0;
-  /// Which dimension of which own parameter moves with the in- and out-channels. Composite modules have
-  /// none; their coupling follows from the trace (nn/coupling.h).
+  /// Which dimension of which own parameter moves with the in- and out-channels. Composite modules
+  /// have none; their coupling follows from the trace (nn/coupling.h).
   virtual ChannelCoupling channel_coupling() const { return {}; }
 
-  Variable operator()(const Variable& x) { return forward(x); }
+  /// The layer's numbers of channels (and what else depends on them); empty for modules that have
+  /// none. Saved with a shrunk network, so that it can be rebuilt.
+  virtual LayerSizes sizes() const { return {}; }
+  /// What `sizes()` will be when only `kept` channels remain.
+  virtual LayerSizes sizes_keeping(const KeptChannels& kept) const;
+  /// Rebuilds the layer at other sizes: parameters and buffers of the new shapes, with unspecified
+  /// values and no masks (the caller loads them). Throws ValueError for names that `sizes()` does
+  /// not have.
+  virtual void set_sizes(const LayerSizes& sizes);
+
+  /// `forward`, seen by whoever traces (nn/trace.h). Composite modules call their parts in this
+  /// way.
+  Variable operator()(const Variable& x);
+
+  /// Sets own parameters to their initial values. `rng(member)` is the random stream of the
+  /// member's full name. A composite may re-initialize its parts here: it is called after them.
+  /// Called by `init_parameters` (nn/init.h); masks are kept.
+  virtual void reset_parameters(const InitRng& rng);
 
   /// Training (dropout, batch statistics) or evaluation, for this module and all parts.
   void train(bool on = true);
   void eval() { train(false); }
   bool training() const { return training_; }
 
-  /// All parameters, depth first, each once. Throws ValueError for a name given twice or with a dot.
+  /// All parameters, depth first, each once. Throws ValueError for a name given twice or with a
+  /// dot.
   std::vector<NamedParameter> named_parameters();
   std::vector<NamedBuffer> named_buffers();
   /// This module and all parts, depth first.
@@ -80,23 +115,38 @@ class Module {
   /// The parameter of a dotted name. Throws ValueError with the nearest names.
   Parameter& parameter(std::string_view name);
   void zero_grad();
+  /// Converts parameters and floating buffers (float64 for gradient checks). Optimizers made before
+  /// see the new values; gradients are dropped.
+  void to(DType dtype);
 
-  /// Values, masks (`x.weight.mask`, uint8) and buffers by name. Tensors share memory with the module.
+  /// Values, masks (`x.weight.mask`, uint8) and buffers by name. Tensors share memory with the
+  /// module.
   std::map<std::string, Tensor> state_dict();
-  /// Copies a state dict in. Throws ValueError naming every missing and every unexpected name and every
-  /// wrong shape before anything is changed. Masks may be missing (dense); `num_batches_tracked` of
-  /// PyTorch is ignored.
+  /// Copies a state dict in. Throws ValueError naming every missing and every unexpected name and
+  /// every wrong shape before anything is changed. Masks may be missing (dense);
+  /// `num_batches_tracked` of PyTorch is ignored.
   void load_state_dict(const std::map<std::string, Tensor>& state);
+
+  /// The positions of all random generators (dropout) by name, as int64 (seed, stream, position):
+  /// with `state_dict()` all that a checkpoint of a model needs.
+  std::map<std::string, Tensor> rng_state();
+  /// Throws ValueError for missing or unexpected names before anything is changed.
+  void load_rng_state(const std::map<std::string, Tensor>& state);
 
   /// A table: name, kind, output shape, parameters, kept parameters, MACs for one sample of
   /// `input_shape` (C,H,W), with totals.
   std::string summary(const Shape& input_shape);
 
  protected:
+  Module() = default;
+  Module(const Module&) = default;
+  Module& operator=(const Module&) = default;
+
   /// A copy that still shares tensors; `clone()` makes it deep. One line: `make_unique<T>(*this)`.
   virtual std::unique_ptr<Module> shallow_copy() const = 0;
 
  private:
+  friend class CloneVisitor;
   bool training_ = true;
 };
 

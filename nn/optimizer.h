@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Optimizers. They know masks: a pruned weight and its state are zero, weight decay does not touch it,
-/// a regrown weight starts with fresh state.
+/// Optimizers. They know masks: a pruned weight and its state are zero, weight decay does not touch
+/// it, a regrown weight starts with fresh state. See nn/sgd.h and nn/adam.h for the rules.
 #pragma once
 
 #include <map>
@@ -14,13 +14,13 @@ namespace espalier::nn {
 
 /// Parameters that share settings.
 struct ParameterGroup {
-  std::vector<NamedParameter> parameters;
-  double lr_scale = 1.0;      ///< times the optimizer's learning rate
+  std::vector<NamedParameter> parameters = {};
+  double lr_scale = 1.0;  ///< times the optimizer's learning rate
   double weight_decay = 0.0;
 };
 
-/// One group of all parameters of a model; `decay_norm_and_bias` false puts tensors of rank < 2 into a
-/// second group without weight decay.
+/// One group of all parameters of a model; `decay_norm_and_bias` false puts tensors of rank < 2
+/// into a second group without weight decay.
 std::vector<ParameterGroup> parameter_groups(Module& model,
                                              double weight_decay,
                                              bool decay_norm_and_bias = true);
@@ -28,29 +28,59 @@ std::vector<ParameterGroup> parameter_groups(Module& model,
 /// Updates parameters from their gradients. Holds pointers into the model, which must outlive it.
 class Optimizer {
  public:
-  explicit Optimizer(std::vector<ParameterGroup> groups) : groups_(std::move(groups)) {}
+  /// Throws ValueError when two groups hold one parameter or two parameters one name.
+  explicit Optimizer(std::vector<ParameterGroup> groups, double lr);
   virtual ~Optimizer() = default;
 
-  /// One update with the current learning rate; parameters without gradient are left alone.
-  virtual void step() = 0;
+  /// One update with the current learning rate; parameters without gradient are left alone. Entries
+  /// whose mask is 0 are skipped: they and their state keep the value 0, whatever the gradient
+  /// holds. Throws ShapeError when a parameter's gradient or state no longer has its shape.
+  void step();
   void zero_grad();
   double lr() const { return lr_; }
-  void set_lr(double lr) { lr_ = lr; }
+  /// Throws ValueError when negative or not finite.
+  void set_lr(double lr);
   const std::vector<ParameterGroup>& groups() const { return groups_; }
 
-  /// The optimizer's tensors of one parameter (momentum, ..), by kind; created on first use. Shrinking and
-  /// mask changes edit them.
-  virtual std::map<std::string, Tensor*> slots(const std::string& parameter) = 0;
+  /// The optimizer's tensors of one parameter (momentum, ..), by kind; created as zeros if there
+  /// are none yet. Shrinking and mask changes edit them. Throws ValueError for an unknown
+  /// parameter.
+  std::map<std::string, Tensor*> slots(const std::string& parameter);
   /// Sets state to zero wherever a parameter's mask is 0. Called by pruners after a mask change.
   void clear_masked_state();
-  /// All state by name, for checkpoints.
-  virtual std::map<std::string, Tensor> state_dict() = 0;
-  /// Throws ValueError for unknown names or wrong shapes.
-  virtual void load_state_dict(const std::map<std::string, Tensor>& state) = 0;
+  /// All state by name (`conv1.weight.momentum_buffer`, `conv1.weight.step`), for checkpoints.
+  /// Tensors share memory with the optimizer; the learning rate is the schedule's matter and not in
+  /// here.
+  std::map<std::string, Tensor> state_dict();
+  /// Throws ValueError naming all unknown names and wrong shapes before anything is changed.
+  /// Parameters that are not named start afresh.
+  void load_state_dict(const std::map<std::string, Tensor>& state);
 
  protected:
+  /// What is remembered of one parameter.
+  struct ParameterState {
+    int64_t step = 0;           ///< updates done
+    std::vector<Tensor> slots;  ///< in the order of `slot_kinds()`
+  };
+
+  /// Names of the tensors that the rule keeps per parameter.
+  virtual std::vector<std::string> slot_kinds() const = 0;
+  /// The rule, for one parameter with a gradient; `state.step` counts this update already.
+  virtual void update(NamedParameter& parameter,
+                      ParameterState& state,
+                      double lr,
+                      double weight_decay) = 0;
+
+ private:
+  ParameterState& state_of(const NamedParameter& parameter);
+
   std::vector<ParameterGroup> groups_;
-  double lr_ = 0.1;
+  std::map<std::string, ParameterState> states_;
+  double lr_;
 };
+
+/// Scales all gradients so that their common 2-norm is at most `max_norm`; returns the norm before.
+/// Throws ValueError when `max_norm` is not positive.
+double clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm);
 
 }  // namespace espalier::nn

@@ -10,8 +10,8 @@
 
 namespace espalier::nn {
 
-/// A trainable tensor with an optional mask. Copying copies the handle (as of a Tensor); `clone()` is deep.
-/// Invariant: the value is zero wherever the mask is.
+/// A trainable tensor with an optional mask. Copying copies the handle (as of a Tensor); `clone()`
+/// is deep. Invariant: the value is zero wherever the mask is.
 struct Parameter {
   /// Undefined.
   Parameter() = default;
@@ -32,8 +32,8 @@ struct Parameter {
   bool masked() const { return pattern != nullptr; }
   /// The mask, uint8 in the value's shape; undefined when dense.
   Tensor mask() const { return pattern ? pattern->mask() : Tensor(); }
-  /// Sets the mask (uint8, 0/1, the value's shape), and the value and gradient to zero where it is 0.
-  /// An undefined mask makes the parameter dense. Throws ShapeError, TypeError, ValueError.
+  /// Sets the mask (uint8, 0/1, the value's shape), and the value and gradient to zero where it is
+  /// 0. An undefined mask makes the parameter dense. Throws ShapeError, TypeError, ValueError.
   void set_mask(const Tensor& mask);
   /// What the layer passes to its op.
   sparse::WeightSparsity sparsity() const { return {pattern, grad_request}; }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/// OpObserver: sees every op of its thread, with inputs and output, recorded or not. For tracing
+/// the structure of a network; it changes nothing.
+#pragma once
+
+#include <vector>
+
+#include <espalier/autograd/variable.h>
+
+namespace espalier {
+
+/// Called after each op. Ops that the observer runs itself are not observed.
+class OpObserver {
+ public:
+  virtual ~OpObserver() = default;
+  /// `name` as in `record()`. `backward` is valid during the call. `output` shares its state with
+  /// the Variable that the op returns, so a kept copy identifies it later.
+  virtual void op(const char* name,
+                  const Variable& output,
+                  const std::vector<Variable>& inputs,
+                  const BackwardFn& backward) = 0;
+};
+
+/// While it lives, ops of this thread go to `observer` (null: to nobody); then to the previous one
+/// again.
+class OpObserverScope {
+ public:
+  explicit OpObserverScope(OpObserver* observer);
+  ~OpObserverScope();
+  OpObserverScope(const OpObserverScope&) = delete;
+  OpObserverScope& operator=(const OpObserverScope&) = delete;
+
+ private:
+  OpObserver* previous_;
+};
+
+namespace detail {
+/// Tells the thread's observer, if any.
+void observe_op(const char* name,
+                const Variable& output,
+                const std::vector<Variable>& inputs,
+                const BackwardFn& backward);
+}  // namespace detail
+
+}  // namespace espalier

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Activation functions as modules, for use in Sequential. They have no parameters and keep the
+/// layout.
+#pragma once
+
+#include <espalier/nn/module.h>
+
+namespace espalier::nn {
+
+/// max(x, 0).
+class ReLU : public Module {
+ public:
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor&) override {}
+  std::string describe() const override { return "ReLU"; }
+  ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<ReLU>(*this); }
+};
+
+/// x/2 * (1 + erf(x / sqrt 2)). Source: arXiv:1606.08415.
+class GELU : public Module {
+ public:
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor&) override {}
+  std::string describe() const override { return "GELU"; }
+  ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<GELU>(*this); }
+};
+
+/// 1 / (1 + e^-x).
+class Sigmoid : public Module {
+ public:
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor&) override {}
+  std::string describe() const override { return "Sigmoid"; }
+  ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Sigmoid>(*this); }
+};
+
+/// Hyperbolic tangent.
+class Tanh : public Module {
+ public:
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor&) override {}
+  std::string describe() const override { return "Tanh"; }
+  ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Tanh>(*this); }
+};
+
+/// x * sigmoid(x). Source: arXiv:1702.03118.
+class SiLU : public Module {
+ public:
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor&) override {}
+  std::string describe() const override { return "SiLU"; }
+  ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<SiLU>(*this); }
+};
+
+/// log(1 + e^x).
+class Softplus : public Module {
+ public:
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor&) override {}
+  std::string describe() const override { return "Softplus"; }
+  ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override {
+    return std::make_unique<Softplus>(*this);
+  }
+};
+
+/// x where x >= 0, else slope * x.
+class LeakyReLU : public Module {
+ public:
+  explicit LeakyReLU(double slope = 0.01) : slope_(slope) {}
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor&) override {}
+  std::string describe() const override;
+  ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override {
+    return std::make_unique<LeakyReLU>(*this);
+  }
+
+ private:
+  double slope_;
+};
+
+}  // namespace espalier::nn

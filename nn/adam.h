@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Adam and AdamW.
+#pragma once
+
+#include <espalier/nn/optimizer.h>
+
+namespace espalier::nn {
+
+/// Settings of Adam.
+struct AdamOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  /// AdamW: weight decay shrinks the weight by lr * weight_decay instead of joining the gradient.
+  bool decoupled_decay = false;
+};
+
+/// m = beta1*m + (1-beta1)*g; v = beta2*v + (1-beta2)*g^2;
+/// w -= lr / (1-beta1^t) * m / (sqrt(v / (1-beta2^t)) + eps), t the parameter's step count.
+/// State: `exp_avg`, `exp_avg_sq`, and `step`. One pass over memory per parameter.
+/// Source: Kingma, Ba, arXiv:1412.6980, algorithm 1; decoupled: arXiv:1711.05101, algorithm 2.
+class Adam : public Optimizer {
+ public:
+  /// Throws ValueError for settings out of range.
+  Adam(std::vector<ParameterGroup> groups, const AdamOptions& options);
+  /// All parameters of a model in one group.
+  Adam(Module& model, const AdamOptions& options, double weight_decay = 0.0);
+
+ protected:
+  std::vector<std::string> slot_kinds() const override;
+  void update(NamedParameter& parameter, ParameterState& state, double lr, double decay) override;
+
+ private:
+  AdamOptions options_;
+};
+
+/// Adam with decoupled weight decay.
+class AdamW : public Adam {
+ public:
+  AdamW(std::vector<ParameterGroup> groups, AdamOptions options);
+  AdamW(Module& model, AdamOptions options, double weight_decay = 0.01);
+};
+
+}  // namespace espalier::nn

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+/// MultiheadAttention: scaled dot-product attention with several heads, composed of ops.
+#pragma once
+
+#include <espalier/nn/linear.h>
+#include <espalier/nn/module.h>
+
+namespace espalier::nn {
+
+/// Attention over sequences, batch first: x (N, T, dim) to (N, T, dim), plain layout.
+///
+/// Parameters, in PyTorch's names: `in_proj_weight` (3*dim, dim) with the rows of query, key, value
+/// below each other, `in_proj_bias` (3*dim), `out_proj.weight` (dim, dim), `out_proj.bias` (dim).
+/// Initial values: in_proj_weight Xavier uniform, out_proj.weight as Linear, biases 0.
+/// Source: Vaswani et al., arXiv:1706.03762.
+class MultiheadAttention : public Module {
+ public:
+  /// Sizes of the layer.
+  struct Options {
+    int64_t dim = 0;
+    int64_t heads = 1;
+    bool causal = false;  ///< position t attends to positions 0..t only
+    bool bias = true;
+  };
+
+  /// Throws ValueError when heads don't divide dim.
+  explicit MultiheadAttention(const Options& options);
+
+  /// Self-attention.
+  Variable forward(const Variable& x) override;
+  /// query (N,T,dim), key and value (N,S,dim), to (N,T,dim). With `causal`, T must equal S
+  /// (ShapeError).
+  Variable attend(const Variable& query, const Variable& key, const Variable& value);
+  void visit(MemberVisitor& visitor) override;
+  std::string describe() const override;
+  ChannelCoupling channel_coupling() const override;
+  LayerSizes sizes() const override;
+  LayerSizes sizes_keeping(const KeptChannels& kept) const override;
+  void set_sizes(const LayerSizes& sizes) override;
+  void reset_parameters(const InitRng& rng) override;
+
+  const Options& options() const { return options_; }
+
+  Parameter in_proj_weight;
+  Parameter in_proj_bias;
+  Linear out_proj;
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override {
+    return std::make_unique<MultiheadAttention>(*this);
+  }
+
+ private:
+  Variable mix(const Variable& q, const Variable& k, const Variable& v);
+
+  Options options_;
+};
+
+}  // namespace espalier::nn

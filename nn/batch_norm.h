@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Batch normalization layers: normalized per channel with the batch's statistics in training, with
+/// running ones in evaluation.
+#pragma once
+
+#include <espalier/autograd/ops.h>
+#include <espalier/nn/module.h>
+
+namespace espalier::nn {
+
+/// What the batch-norm layers share. Parameters `weight` (1) and `bias` (0), buffers `running_mean`
+/// (0) and `running_var` (1), all (channels).
+class BatchNorm : public Module {
+ public:
+  /// Settings of the layer.
+  struct Options {
+    int64_t channels = 0;
+    double momentum = 0.1;  ///< share of the newest batch in the running statistics
+    double eps = 1e-5;
+    bool relu = false;  ///< apply max(.., 0) in the same pass
+  };
+
+  /// Throws ValueError when `channels` is not positive.
+  explicit BatchNorm(const Options& options);
+
+  void visit(MemberVisitor& visitor) override;
+  ChannelCoupling channel_coupling() const override;
+  LayerSizes sizes() const override;
+  LayerSizes sizes_keeping(const KeptChannels& kept) const override;
+  void set_sizes(const LayerSizes& sizes) override;
+  void reset_parameters(const InitRng& rng) override;
+
+  const Options& options() const { return options_; }
+
+  Parameter weight;
+  Parameter bias;
+  Tensor running_mean;
+  Tensor running_var;
+
+ protected:
+  Variable normalize(const Variable& x);
+  std::string describe_as(std::string_view kind) const;
+
+ private:
+  Options options_;
+};
+
+/// Batch norm of images: x (N,C,H,W), in x's layout.
+class BatchNorm2d : public BatchNorm {
+ public:
+  explicit BatchNorm2d(const Options& options) : BatchNorm(options) {}
+  Variable forward(const Variable& x) override;
+  std::string describe() const override;
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override {
+    return std::make_unique<BatchNorm2d>(*this);
+  }
+};
+
+/// Batch norm of vectors: x (N,C), in x's layout.
+class BatchNorm1d : public BatchNorm {
+ public:
+  explicit BatchNorm1d(const Options& options) : BatchNorm(options) {}
+  Variable forward(const Variable& x) override;
+  std::string describe() const override;
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override {
+    return std::make_unique<BatchNorm1d>(*this);
+  }
+};
+
+}  // namespace espalier::nn

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Conv2d: a convolution layer. The kernel is chosen by the op (autograd/ops/convolution.h).
+#pragma once
+
+#include <espalier/core/kernels/conv2d.h>
+#include <espalier/nn/module.h>
+
+namespace espalier::nn {
+
+/// Cross-correlation of x (N, in_channels, H, W) in any layout to (N, out_channels, H', W').
+///
+/// Parameters: `weight` (out_channels, in_channels/groups, kernel.h, kernel.w), `bias`
+/// (out_channels). Initial values: both uniform in +-1/sqrt(fan_in), fan_in = in_channels/groups *
+/// kernel.h * kernel.w.
+class Conv2d : public Module {
+ public:
+  /// Sizes of the layer. `kernel`, `stride`, `padding`, `dilation` take one number or `{height,
+  /// width}`.
+  struct Options {
+    int64_t in_channels = 0;
+    int64_t out_channels = 0;
+    Pair kernel = 3;
+    Pair stride = 1;
+    Pair padding = 0;
+    Pair dilation = 1;
+    int64_t groups = 1;
+    bool bias = true;
+  };
+
+  /// Throws ValueError when a size is not positive or groups don't divide the channels.
+  explicit Conv2d(const Options& options);
+
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor& visitor) override;
+  std::string describe() const override;
+  ChannelCoupling channel_coupling() const override;
+  LayerSizes sizes() const override;
+  LayerSizes sizes_keeping(const KeptChannels& kept) const override;
+  void set_sizes(const LayerSizes& sizes) override;
+  void reset_parameters(const InitRng& rng) override;
+
+  const Options& options() const { return options_; }
+  /// The options of the op.
+  espalier::Conv2dOptions conv_options() const;
+
+  Parameter weight;
+  Parameter bias;  ///< undefined without bias
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Conv2d>(*this); }
+
+ private:
+  Options options_;
+};
+
+}  // namespace espalier::nn

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/// GroupNorm: each sample normalized over groups of channels.
+#pragma once
+
+#include <espalier/nn/module.h>
+
+namespace espalier::nn {
+
+/// Normalizes each sample of x (N,C,..) over the channels of a group and all positions.
+/// Parameters: `weight` (1) and `bias` (0), (channels). Source: arXiv:1803.08494.
+class GroupNorm : public Module {
+ public:
+  /// Settings of the layer.
+  struct Options {
+    int64_t groups = 1;
+    int64_t channels = 0;
+    double eps = 1e-5;
+  };
+
+  /// Throws ValueError when groups don't divide the channels.
+  explicit GroupNorm(const Options& options);
+
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor& visitor) override;
+  std::string describe() const override;
+  ChannelCoupling channel_coupling() const override;
+  LayerSizes sizes() const override;
+  LayerSizes sizes_keeping(const KeptChannels& kept) const override;
+  void set_sizes(const LayerSizes& sizes) override;
+  void reset_parameters(const InitRng& rng) override;
+
+  const Options& options() const { return options_; }
+
+  Parameter weight;
+  Parameter bias;
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override {
+    return std::make_unique<GroupNorm>(*this);
+  }
+
+ private:
+  Options options_;
+};
+
+}  // namespace espalier::nn

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Linear: a fully connected layer. The kernel is chosen by the op (autograd/ops/matmul.h).
+#pragma once
+
+#include <espalier/nn/module.h>
+
+namespace espalier::nn {
+
+/// y = x * weight^T + bias, x (N, in) in any layout, or (.., in) plain; y (.., out).
+///
+/// Parameters: `weight` (out, in), `bias` (out). Initial values: both uniform in +-1/sqrt(in).
+class Linear : public Module {
+ public:
+  /// Sizes of the layer.
+  struct Options {
+    int64_t in = 0;
+    int64_t out = 0;
+    bool bias = true;
+  };
+
+  /// Throws ValueError when a size is not positive.
+  explicit Linear(const Options& options);
+
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor& visitor) override;
+  std::string describe() const override;
+  ChannelCoupling channel_coupling() const override;
+  LayerSizes sizes() const override;
+  LayerSizes sizes_keeping(const KeptChannels& kept) const override;
+  void set_sizes(const LayerSizes& sizes) override;
+  void reset_parameters(const InitRng& rng) override;
+
+  const Options& options() const { return options_; }
+
+  Parameter weight;
+  Parameter bias;  ///< undefined without bias
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Linear>(*this); }
+
+ private:
+  Options options_;
+};
+
+}  // namespace espalier::nn

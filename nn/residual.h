@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Residual: a block whose input is added to its result.
+#pragma once
+
+#include <memory>
+
+#include <espalier/nn/activations.h>
+#include <espalier/nn/module.h>
+
+namespace espalier::nn {
+
+/// activation(main(x) + shortcut(x)). Parts are named `main`, `shortcut`, `activation`.
+/// Source: He et al., arXiv:1512.03385.
+class Residual : public Module {
+ public:
+  /// The parts; a null shortcut or activation is the identity.
+  struct Parts {
+    std::shared_ptr<Module> main = {};
+    std::shared_ptr<Module> shortcut = {};
+    std::shared_ptr<Module> activation = std::make_shared<ReLU>();
+  };
+
+  /// Throws ValueError without a main part.
+  explicit Residual(Parts parts);
+
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor& visitor) override;
+  std::string describe() const override;
+  const Parts& parts() const { return parts_; }
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override {
+    return std::make_unique<Residual>(*this);
+  }
+
+ private:
+  Parts parts_;
+};
+
+}  // namespace espalier::nn

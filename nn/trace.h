@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Tracing: what a network does with one input, as a list of layer calls, or as events for whoever
+/// builds more from them (the channel graph of prune/structure). Nothing is trained or changed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <espalier/autograd/observer.h>
+#include <espalier/nn/module.h>
+
+namespace espalier::nn {
+
+/// Receives, in order, every module call and every op of its thread while a TraceScope lives.
+class TraceListener : public OpObserver {
+ public:
+  /// Before `module` runs on `input`.
+  virtual void enter(Module& module, const Variable& input) = 0;
+  /// After it returned `output`. Calls nest.
+  virtual void leave(Module& module, const Variable& input, const Variable& output) = 0;
+  /// Between modules, and inside of them.
+  void op(const char*, const Variable&, const std::vector<Variable>&, const BackwardFn&) override {}
+};
+
+/// While it lives, `listener` sees this thread's module calls and ops.
+class TraceScope {
+ public:
+  explicit TraceScope(TraceListener& listener);
+  ~TraceScope();
+  TraceScope(const TraceScope&) = delete;
+  TraceScope& operator=(const TraceScope&) = delete;
+
+ private:
+  TraceListener* previous_;
+  OpObserverScope ops_;
+};
+
+/// One call of a module that has channels of its own (`channel_coupling()` names some).
+struct LayerCall {
+  std::string name;  ///< dotted, as in the state dict
+  Module* module = nullptr;
+  Shape input;  ///< with the batch dimension
+  Shape output;
+};
+
+/// Runs `model` in eval mode on `input` without recording, restores its training flags, and returns
+/// the calls of its layers in order (a shared layer appears at each use).
+std::vector<LayerCall> trace_layers(Module& model, const Variable& input);
+
+/// Puts a whole model into eval mode while it lives; then every module has its own flag again.
+class EvalScope {
+ public:
+  explicit EvalScope(Module& model);
+  ~EvalScope();
+  EvalScope(const EvalScope&) = delete;
+  EvalScope& operator=(const EvalScope&) = delete;
+
+ private:
+  std::vector<std::pair<Module*, bool>> flags_;
+};
+
+}  // namespace espalier::nn

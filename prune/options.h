@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Options: hyper-parameters, declared once and read by everyone who needs them: the command line (as
+/// flags), configuration files, explanations, and the method itself (as checked values).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace espalier::prune {
+
+/// What an option's text must be.
+enum class OptionKind : uint8_t { Real, Integer, Flag, Choice, Text };
+/// `real`, `integer`, `flag`, `choice`, `text`.
+std::string name(OptionKind kind);
+
+/// One declared hyper-parameter. Values travel as text and are checked when `OptionValues` is built.
+struct Option {
+  std::string name;           ///< as on the command line without the dashes: `begin`, `min-per-layer`
+  OptionKind kind = OptionKind::Text;
+  std::string default_value;  ///< text form; flags: `false` or `true`
+  std::string unit;           ///< `fraction of training`, `steps`, ..; empty if none
+  std::string help;           ///< one sentence
+  double min = 0.0;           ///< of Real and Integer: allowed range, ends included
+  double max = 0.0;
+  std::vector<std::string> choices = {};  ///< of Choice
+};
+
+/// Short forms for the option lists of methods.
+Option real_option(std::string name,
+                   double default_value,
+                   double min,
+                   double max,
+                   std::string unit,
+                   std::string help);
+Option integer_option(std::string name,
+                      int64_t default_value,
+                      int64_t min,
+                      int64_t max,
+                      std::string unit,
+                      std::string help);
+Option flag_option(std::string name, std::string help);
+Option choice_option(std::string name, std::vector<std::string> choices, std::string help);
+Option text_option(std::string name, std::string default_value, std::string help);
+
+/// The values of a list of declared options: what was given, else the default.
+class OptionValues {
+ public:
+  /// Throws ValueError for a name that is not declared (listing the declared ones) and for a value that
+  /// does not parse or is out of range. `owner` stands in errors.
+  OptionValues(std::string owner,
+               std::vector<Option> declared,
+               const std::map<std::string, std::string>& given = {});
+
+  double real(const std::string& name) const;
+  int64_t integer(const std::string& name) const;
+  bool flag(const std::string& name) const;
+  /// Of choices and texts.
+  const std::string& text(const std::string& name) const;
+  const std::vector<Option>& declared() const { return declared_; }
+
+ private:
+  const std::string& value(const std::string& name, OptionKind kind) const;
+
+  std::string owner_;
+  std::vector<Option> declared_;
+  std::map<std::string, std::string> values_;
+};
+
+}  // namespace espalier::prune

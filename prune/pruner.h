@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Pruners as hooks of `nn::fit`: pruning before, during and after training differ only in when the hook
+/// acts. MaskPruner runs any score x pattern x allocation x schedule (x regrowth); methods of another
+/// kind (gates, penalties, run-time pruning) derive from Pruner.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <espalier/nn/fit.h>
+#include <espalier/prune/sparsity.h>
+
+namespace espalier::prune {
+
+class Score;
+class Pattern;
+class Allocation;
+class Schedule;
+class Regrowth;
+
+/// Sanity checks of a method (arXiv 2009.08576, 2009.11094), applied after every mask update.
+enum class Ablation : uint8_t {
+  None,
+  Shuffle,  ///< the mask's units are permuted inside each layer: only the layer densities remain
+  Invert,   ///< the highest scores are removed instead of the lowest
+  Reinit,   ///< kept weights are drawn anew from their layer's own standard deviation
+};
+
+/// What the user asks of any pruner. Field names are those of `common_options()`.
+struct PruneSettings {
+  Sparsity sparsity = Sparsity(0.9);  ///< final, over the prunable weights
+  std::string pattern = "";           ///< empty: the method's default
+  std::vector<std::string> exclude = {};  ///< parameter names, or prefixes of them up to a dot
+  /// Units (weights, blocks, filters) that every layer keeps at least.
+  int64_t min_per_layer = 0;
+  bool allow_collapse = false;  ///< train on with a layer that has nothing left
+  Ablation ablation = Ablation::None;
+  std::map<std::string, std::string> options = {};  ///< the method's own
+};
+
+/// What a pruner may use besides the model. Data-free methods need none of it.
+struct PruneInputs {
+  /// Batch `index` of the training data for scoring: a pure function of the index.
+  std::function<data::Batch(int64_t index)> batch = {};
+  /// Mean loss of (logits, labels); empty means cross-entropy.
+  std::function<Variable(const Variable&, const Tensor&)> loss = {};
+  /// (C,H,W) of a sample; needed by structured patterns, which trace the model.
+  Shape input_shape = {};
+  uint64_t seed = 0;
+};
+
+/// One layer after a mask update.
+struct LayerReport {
+  std::string name;  ///< of the weight
+  int64_t total = 0;
+  int64_t kept = 0;
+  int64_t changed = 0;  ///< mask entries that differ from before the update
+  Sparsity sparsity() const;
+};
+
+/// One mask update.
+struct UpdateReport {
+  int64_t step = 0;
+  Sparsity target = Sparsity(0.0);
+  std::vector<LayerReport> layers;
+  std::vector<std::string> notes;  ///< what a user must know: layers left dense and why, collapsed layers
+  int64_t total() const;
+  int64_t kept() const;
+  /// Reached, over the prunable weights.
+  Sparsity sparsity() const;
+};
+
+/// A pruning method in training.
+class Pruner : public nn::TrainHook {
+ public:
+  /// The mask updates made by this object so far.
+  const std::vector<UpdateReport>& updates() const { return updates_; }
+  /// Called after every mask update.
+  std::function<void(const UpdateReport&)> on_update = {};
+
+ protected:
+  void record(UpdateReport report);
+
+ private:
+  std::vector<UpdateReport> updates_;
+};
+
+/// What a composed method is made of.
+struct Recipe {
+  Recipe();
+  Recipe(Recipe&&) noexcept;
+  Recipe& operator=(Recipe&&) noexcept;
+  ~Recipe();
+
+  std::unique_ptr<Score> score;
+  std::unique_ptr<Allocation> allocation;
+  std::unique_ptr<Schedule> schedule;
+  std::unique_ptr<Regrowth> regrowth;  ///< null: what is gone stays gone
+  /// Of structured patterns: only channel groups made by one layer (no residual sums).
+  bool single_producer_only = false;
+};
+
+/// Runs a recipe: at every update of the schedule it scores, allocates, selects and sets masks, then
+/// clears the optimizer's state of pruned weights. Updates are numbered, and their random numbers depend
+/// on (seed, number) alone, so that a killed run continues with the same bits.
+class MaskPruner : public Pruner {
+ public:
+  MaskPruner(Recipe recipe,
+             std::shared_ptr<const Pattern> pattern,
+             PruneSettings settings,
+             PruneInputs inputs);
+  ~MaskPruner() override;
+
+  void before_training(nn::TrainState& state) override;
+  void before_step(nn::TrainState& state) override;
+  void after_backward(nn::TrainState& state) override;
+  void end_of_training(nn::TrainState& state) override;
+  std::map<std::string, Tensor> state() const override;
+  void load_state(const std::map<std::string, Tensor>& state) override;
+
+  /// One mask update to `target` now, outside of the schedule. `optimizer` may be null. Throws ValueError
+  /// for a collapsed layer unless allowed; no mask is changed then.
+  UpdateReport prune(nn::Module& model, nn::Optimizer* optimizer, Sparsity target, int64_t step = 0);
+
+ private:
+  void run_due_updates(nn::TrainState& state);
+
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace espalier::prune

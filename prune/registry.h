@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The registry: every pruning method, its place in the survey's taxonomy (arXiv 2308.06767, Figure 2),
+/// its hyper-parameters, and how to make its pruner. An explicit list (methods.inc), no static
+/// initialisers, which linkers drop from static libraries.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <espalier/prune/options.h>
+#include <espalier/prune/pruner.h>
+
+namespace espalier::prune {
+
+/// What kind of speed-up the masks give.
+enum class Speedup : uint8_t { Unstructured, SemiStructured, Structured };
+/// When weights are chosen, relative to the training of the network.
+enum class When : uint8_t { Before, During, After, Runtime };
+/// How they are chosen.
+enum class How : uint8_t { Criterion, Learning, Fusion };
+/// `unstructured`, `semi-structured`, `structured`.
+std::string name(Speedup speedup);
+/// `before`, `during`, `after`, `runtime`.
+std::string name(When when);
+/// `criterion`, `learning`, `fusion`.
+std::string name(How how);
+
+/// One method. Exactly one of `recipe` and `make` is set.
+struct Method {
+  std::string name;   ///< as typed: `gmp`, `l1-filters`
+  std::string title;  ///< `Gradual magnitude pruning`
+  std::string paper;  ///< `Zhu, Gupta, arXiv 1710.01878`
+  int year = 0;
+  Speedup speedup = Speedup::Unstructured;
+  When when = When::After;
+  How how = How::Criterion;
+  bool one_shot = false;   ///< one mask update by default
+  bool global = false;     ///< layers compete for one budget by default
+  bool data_free = false;  ///< the score needs no data
+  std::string idea;        ///< one or two sentences
+  std::string formula;     ///< score and selection, plain text
+  std::string schedule;    ///< when masks change, and what the caller trains before and after
+  std::vector<std::string> patterns;  ///< those it can produce; the first is the default
+  std::vector<Option> options = {};   ///< its own; see also `common_options()`
+  /// score x pattern x allocation x schedule (x regrowth), run by MaskPruner.
+  std::function<Recipe(const OptionValues&)> recipe = {};
+  /// A pruner of its own kind (gates, penalties, run-time pruning).
+  std::function<std::unique_ptr<Pruner>(const OptionValues&,
+                                        const PruneSettings&,
+                                        const PruneInputs&)>
+      make = {};
+};
+
+/// All methods, in the order of the taxonomy.
+const std::vector<Method>& methods();
+/// Throws ValueError with the nearest names.
+const Method& method(const std::string& name);
+
+/// The options that every method has: `sparsity`, `pattern`, `exclude`, `min-per-layer`,
+/// `allow-collapse`, `ablation`.
+const std::vector<Option>& common_options();
+/// Settings from texts by option name, common options and the method's own together; missing ones keep
+/// their defaults. Throws ValueError for unknown names and bad values.
+PruneSettings parse_settings(const Method& method, const std::map<std::string, std::string>& given);
+
+/// The pruner of a method, ready to be a hook of `nn::fit`. Throws ValueError for an unknown method,
+/// option or pattern, and when the method needs something that `inputs` lacks.
+std::unique_ptr<Pruner> make_pruner(const std::string& method,
+                                    const PruneSettings& settings,
+                                    const PruneInputs& inputs = {});
+
+/// The raw scores of a method for the model as it is, in the paper's convention, by parameter name and in
+/// the parameter's shape (float64; entries of a structured unit all hold the unit's score). Throws
+/// NotImplemented for a method without a score.
+std::map<std::string, Tensor> raw_scores(const std::string& method,
+                                         nn::Module& model,
+                                         const PruneSettings& settings,
+                                         const PruneInputs& inputs);
+
+/// The taxonomy as JSON: a list of objects with `name`, `title`, `paper`, `year`, `speedup`, `when`,
+/// `how`, `one_shot`, `global`, `data_free`, `patterns`, `idea`, `formula`, `schedule`, and `options`
+/// (`name`, `kind`, `default`, `unit`, `help`, and `min`/`max` or `choices`).
+std::string methods_json();
+/// One of these objects.
+std::string method_json(const Method& method);
+/// Idea, formula, schedule, paper and options as text of at most 100 columns.
+std::string explain(const Method& method);
+
+}  // namespace espalier::prune

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Sparsity (fraction removed) and Density (fraction kept): two types, so that neither is ever taken for
+/// the other. No counting here; see select.h for how a fraction becomes a number of weights.
+#pragma once
+
+#include <compare>
+
+#include <espalier/core/error.h>
+
+namespace espalier::prune {
+
+class Density;
+
+/// The removed fraction, 0 (dense) .. 1 (nothing left).
+class Sparsity {
+ public:
+  /// Throws ValueError outside of [0, 1] and for NaN.
+  explicit constexpr Sparsity(double removed) : removed_(removed) {
+    ESPALIER_CHECK(removed >= 0.0 && removed <= 1.0,
+                   ValueError,
+                   "Sparsity: expects a removed fraction in [0, 1], got ",
+                   removed,
+                   ". Percent must be divided by 100; a compression ratio r is Sparsity(1 - 1/r).");
+  }
+  constexpr double value() const { return removed_; }
+  constexpr Density density() const;
+  auto operator<=>(const Sparsity&) const = default;
+
+ private:
+  double removed_;
+};
+
+/// The kept fraction, 0 (nothing left) .. 1 (dense).
+class Density {
+ public:
+  /// Throws ValueError outside of [0, 1] and for NaN.
+  explicit constexpr Density(double kept) : kept_(kept) {
+    ESPALIER_CHECK(kept >= 0.0 && kept <= 1.0,
+                   ValueError,
+                   "Density: expects a kept fraction in [0, 1], got ",
+                   kept,
+                   ". Percent must be divided by 100.");
+  }
+  constexpr double value() const { return kept_; }
+  constexpr Sparsity sparsity() const { return Sparsity(1.0 - kept_); }
+  auto operator<=>(const Density&) const = default;
+
+ private:
+  double kept_;
+};
+
+constexpr Density Sparsity::density() const { return Density(1.0 - removed_); }
+
+}  // namespace espalier::prune
