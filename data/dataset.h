@@ -39,16 +39,30 @@ class Dataset {
 /// Which part of a data set.
 enum class Split : uint8_t { Train, Test };
 
-/// Opens a data set by name: `synth`, `cifar10`, `cifar100`, `svhn`, `mnist`, `fashion`, `folder:PATH`.
-/// Files are looked for in `root`/<name> (root unused for synth and folder). `seed` matters to synth only.
-/// Throws ValueError for an unknown name (listing the known ones), IoError for missing or bad files.
+/// What `open_dataset` knows about a name.
+struct DatasetInfo {
+  std::string name;        ///< as given to open_dataset
+  std::string title;       ///< one line for people
+  std::string folder;      ///< below the data root; empty when none is needed
+  std::string first_file;  ///< a file that is there when the data set is; empty when none is needed
+};
+
+/// All names, in a fixed order.
+const std::vector<DatasetInfo>& known_datasets();
+
+/// Opens a data set by name: `synth`, `cifar10`, `cifar100`, `svhn`, `svhn+extra`, `mnist`,
+/// `fashion`, `folder:PATH`. Files are looked for in `root`/<name> (root unused for synth and
+/// folder; svhn+extra lives with svhn and differs in the training split only). `seed` matters to
+/// synth only. Throws ValueError for an unknown name (listing the known ones), IoError for missing
+/// or bad files.
 std::shared_ptr<const Dataset> open_dataset(const std::string& name,
                                             Split split,
                                             const std::string& root,
                                             uint64_t seed = 0);
 
-/// A fixed subset of `size` samples, chosen by `seed`, with every class in proportion where possible.
-/// The same for the same arguments, always. Throws ValueError when size exceeds the data set.
+/// A fixed subset of `size` samples, chosen by `seed`: every class in proportion, up to rounding
+/// (largest remainders first, ties to the lower class). Samples keep their order. The same for the
+/// same arguments, always. Throws ValueError when size is negative or exceeds the data set.
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
                                       int64_t size,
                                       uint64_t seed);

@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Loader: batches of augmented, normalized samples, made ahead by worker threads. What a batch holds
-/// depends on (seed, epoch, position) alone, never on the number of workers.
+/// Loader: batches of augmented, normalized samples, made ahead by worker threads. What a batch
+/// holds depends on (seed, epoch, position) alone, never on the number of workers.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include <espalier/core/tensor.h>
 #include <espalier/data/dataset.h>
+#include <espalier/data/transform.h>
 
 namespace espalier::data {
-
-/// Random changes of a training image; all seeded per (seed, epoch, sample).
-struct Augmentation {
-  int64_t crop_padding = 0;     ///< zero-pad by this many pixels and cut a random window; 0 = off
-  bool horizontal_flip = false; ///< mirror with probability 1/2
-  int64_t cutout = 0;           ///< side of a square set to the mean; 0 = off. arXiv:1708.04552
-};
 
 /// What batches look like.
 struct LoaderOptions {
@@ -29,8 +25,8 @@ struct LoaderOptions {
   std::vector<float> stddev = {};
   Layout layout = Layout::Nchw16n;
   uint64_t seed = 0;
-  int workers = 1;           ///< threads that prepare batches; 0 = in the caller's thread
-  int prefetch = 4;          ///< batches ready ahead
+  int workers = 1;   ///< threads that prepare batches; 0 = in the caller's thread
+  int prefetch = 4;  ///< batches made ahead of the consumer, at least 1
 };
 
 /// Images (N,C,H,W) float32 in the loader's layout, and labels int64 (N).
@@ -41,20 +37,29 @@ struct Batch {
 };
 
 /// Walks over a data set. Not thread-safe: one consumer.
+///
+/// The order of an epoch is a Philox permutation of (seed, epoch); what happens to a sample is a
+/// function of (seed, epoch, index of the sample).
 class Loader {
  public:
+  /// Starts the workers, but no epoch. Throws ValueError for options that make no sense (batch
+  /// size, workers, prefetch, normalization of another number of channels, a standard deviation not
+  /// positive).
   Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// Batches an epoch.
+  /// Batches an epoch: the last may be smaller, unless `drop_last`.
   int64_t batches() const;
   const Dataset& dataset() const;
   const LoaderOptions& options() const;
-  /// Starts epoch `epoch` at batch `first_batch` (to resume in the middle of one).
+  /// Starts epoch `epoch` at batch `first_batch` (to resume in the middle of one); what was made
+  /// ahead for another epoch is dropped. Throws ValueError when first_batch is not in 0..batches().
   void start_epoch(int64_t epoch, int64_t first_batch = 0);
-  /// The next batch; empty at the end of the epoch. Rethrows what a worker threw.
+  /// The next batch; empty at the end of the epoch. Rethrows what a worker threw while it made this
+  /// batch; the call after that continues with the batch behind it. Throws ValueError before the
+  /// first start_epoch.
   std::optional<Batch> next();
 
  private:

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/data/cifar.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <espalier/core/error.h>
+#include <espalier/core/io.h>
+#include <espalier/data/memory_dataset.h>
+
+namespace espalier::data {
+namespace {
+
+constexpr int64_t kImageBytes = 3 * 32 * 32;
+// Far above every published file (CIFAR-100's train.bin has 154 MB), far below what harms.
+constexpr int64_t kMaxFileBytes = int64_t{1} << 31;
+
+// One label byte in front of the pixels, or several of which the last counts.
+struct RecordLayout {
+  std::vector<int> label_limits;
+  int64_t bytes() const { return static_cast<int64_t>(label_limits.size()) + kImageBytes; }
+};
+
+void append_file(const std::filesystem::path& path,
+                 const char* what,
+                 const RecordLayout& layout,
+                 MemoryContent& content) {
+  const std::vector<uint8_t> bytes = read_file(path, what, kMaxFileBytes);
+  const auto size = static_cast<int64_t>(bytes.size());
+  ESPALIER_CHECK(size > 0 && size % layout.bytes() == 0,
+                 IoError,
+                 what,
+                 ": ",
+                 path.string(),
+                 " has ",
+                 size,
+                 " bytes, expects a positive multiple of ",
+                 layout.bytes(),
+                 ". Is it truncated, or not the binary version?");
+  const int64_t records = size / layout.bytes();
+  content.pixels.reserve(content.pixels.size() + static_cast<size_t>(records * kImageBytes));
+  content.labels.reserve(content.labels.size() + static_cast<size_t>(records));
+  for (int64_t i = 0; i < records; ++i) {
+    const uint8_t* record = bytes.data() + i * layout.bytes();
+    for (int limit : layout.label_limits) {
+      ESPALIER_CHECK(*record < limit,
+                     IoError,
+                     what,
+                     ": ",
+                     path.string(),
+                     " has label ",
+                     int{*record},
+                     " in record ",
+                     i,
+                     ", expects 0..",
+                     limit - 1);
+      ++record;
+    }
+    content.labels.push_back(record[-1]);
+    content.pixels.insert(content.pixels.end(), record, record + kImageBytes);
+  }
+}
+
+void append_record(std::vector<uint8_t>& bytes, const Dataset& dataset, int64_t index) {
+  bytes.push_back(static_cast<uint8_t>(dataset.label(index)));
+  const size_t start = bytes.size();
+  bytes.resize(start + static_cast<size_t>(kImageBytes));
+  dataset.read(index, std::span(bytes).subspan(start));
+}
+
+void write_records(const std::filesystem::path& path,
+                   const Dataset& dataset,
+                   int64_t begin,
+                   int64_t end) {
+  std::vector<uint8_t> bytes;
+  bytes.reserve(static_cast<size_t>((end - begin) * (1 + kImageBytes)));
+  for (int64_t i = begin; i < end; ++i) append_record(bytes, dataset, i);
+  write_file(path, bytes.data(), static_cast<int64_t>(bytes.size()));
+}
+
+void check_writable(const Dataset& dataset, int64_t min_size) {
+  ESPALIER_CHECK(dataset.image_shape() == ImageShape{} && dataset.class_names().size() <= 10 &&
+                     dataset.size() >= min_size,
+                 ValueError,
+                 "write_cifar10: data set ",
+                 dataset.name(),
+                 " has ",
+                 dataset.size(),
+                 " images and ",
+                 dataset.class_names().size(),
+                 " classes; expects at least ",
+                 min_size,
+                 " images of 3x32x32 and at most 10 classes");
+}
+
+const std::vector<std::string>& cifar10_classes() {
+  static const std::vector<std::string> names = {
+      "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
+  return names;
+}
+
+// In the order of fine_label_names.txt of the official archive (alphabetical).
+const std::vector<std::string>& cifar100_classes() {
+  static const std::vector<std::string> names = {
+      "apple",       "aquarium_fish", "baby",      "bear",       "beaver",       "bed",
+      "bee",         "beetle",        "bicycle",   "bottle",     "bowl",         "boy",
+      "bridge",      "bus",           "butterfly", "camel",      "can",          "castle",
+      "caterpillar", "cattle",        "chair",     "chimpanzee", "clock",        "cloud",
+      "cockroach",   "couch",         "crab",      "crocodile",  "cup",          "dinosaur",
+      "dolphin",     "elephant",      "flatfish",  "forest",     "fox",          "girl",
+      "hamster",     "house",         "kangaroo",  "keyboard",   "lamp",         "lawn_mower",
+      "leopard",     "lion",          "lizard",    "lobster",    "man",          "maple_tree",
+      "motorcycle",  "mountain",      "mouse",     "mushroom",   "oak_tree",     "orange",
+      "orchid",      "otter",         "palm_tree", "pear",       "pickup_truck", "pine_tree",
+      "plain",       "plate",         "poppy",     "porcupine",  "possum",       "rabbit",
+      "raccoon",     "ray",           "road",      "rocket",     "rose",         "sea",
+      "seal",        "shark",         "shrew",     "skunk",      "skyscraper",   "snail",
+      "snake",       "spider",        "squirrel",  "streetcar",  "sunflower",    "sweet_pepper",
+      "table",       "tank",          "telephone", "television", "tiger",        "tractor",
+      "train",       "trout",         "tulip",     "turtle",     "wardrobe",     "whale",
+      "willow_tree", "wolf",          "woman",     "worm"};
+  return names;
+}
+
+}  // namespace
+
+std::shared_ptr<const Dataset> open_cifar10(const std::filesystem::path& folder, Split split) {
+  MemoryContent content{.name = "cifar10",
+                        .shape = {},
+                        .pixels = {},
+                        .labels = {},
+                        .class_names = cifar10_classes(),
+                        .mean = {0.4914f, 0.4822f, 0.4465f},
+                        .stddev = {0.2470f, 0.2435f, 0.2616f}};
+  const RecordLayout layout{{10}};
+  if (split == Split::Test) {
+    append_file(folder / "test_batch.bin", "cifar10", layout, content);
+  } else {
+    for (int batch = 1; batch <= 5; ++batch) {
+      append_file(folder / cat("data_batch_", batch, ".bin"), "cifar10", layout, content);
+    }
+  }
+  return std::make_shared<MemoryDataset>(std::move(content));
+}
+
+std::shared_ptr<const Dataset> open_cifar100(const std::filesystem::path& folder, Split split) {
+  MemoryContent content{.name = "cifar100",
+                        .shape = {},
+                        .pixels = {},
+                        .labels = {},
+                        .class_names = cifar100_classes(),
+                        .mean = {0.5071f, 0.4865f, 0.4409f},
+                        .stddev = {0.2673f, 0.2564f, 0.2762f}};
+  append_file(folder / (split == Split::Test ? "test.bin" : "train.bin"),
+              "cifar100",
+              RecordLayout{{20, 100}},
+              content);
+  return std::make_shared<MemoryDataset>(std::move(content));
+}
+
+void write_cifar10(const std::filesystem::path& folder, const Dataset& train, const Dataset& test) {
+  constexpr int64_t kBatches = 5;
+  check_writable(train, kBatches);
+  check_writable(test, 1);
+  for (int64_t batch = 0; batch < kBatches; ++batch) {
+    write_records(folder / cat("data_batch_", batch + 1, ".bin"),
+                  train,
+                  batch * train.size() / kBatches,
+                  (batch + 1) * train.size() / kBatches);
+  }
+  write_records(folder / "test_batch.bin", test, 0, test.size());
+  std::string names;
+  for (const std::string& name : train.class_names()) names += name + "\n";
+  write_file(folder / "batches.meta.txt", names);
+}
+
+}  // namespace espalier::data
