@@ -133,8 +133,9 @@ class Module {
   /// Throws ValueError for missing or unexpected names before anything is changed.
   void load_rng_state(const std::map<std::string, Tensor>& state);
 
-  /// A table: name, kind, output shape, parameters, kept parameters, MACs for one sample of
-  /// `input_shape` (C,H,W), with totals.
+  /// A table of the layers that have parameters: name, kind, output shape, parameters, kept ones,
+  /// and dense MACs of one sample of `input_shape` (C,H,W); the last line is the total. Conventions
+  /// of nn/counting.h.
   std::string summary(const Shape& input_shape);
 
  protected:
