@@ -17,14 +17,17 @@ struct SafetensorsFile {
   std::map<std::string, std::string> metadata;
 };
 
-/// Reads a file. Throws IoError with the path for: missing, a directory, truncated, a header that is too
-/// long or not JSON, an unknown type, overlapping or out-of-range offsets, a size that is not the shape's.
+/// Reads a file. Throws IoError with the path for: missing, a directory, truncated, a header that
+/// is too long or not JSON, a name given twice, an unknown type, offsets that overlap, leave holes
+/// or point outside, a size that is not the shape's. BOOL is read as uint8; F16 and BF16 as
+/// float32.
 SafetensorsFile load_safetensors(const std::filesystem::path& path);
 /// The same from memory; `name` stands in errors.
 SafetensorsFile parse_safetensors(const std::vector<uint8_t>& bytes, const std::string& name);
 
-/// Writes atomically (see io.h): names sorted, so equal content gives equal bytes. `Nchw16n` tensors are
-/// stored in logical order. Throws IoError.
+/// Writes atomically (see io.h); the order is fixed (wide elements first, then by name), so equal
+/// content gives equal bytes. `Nchw16n` tensors are stored in logical order. Throws IoError, and
+/// ValueError for an undefined tensor or a name that is not UTF-8.
 void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& file);
 
 }  // namespace espalier

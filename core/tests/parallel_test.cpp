@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/parallel.h>
+
+#include <atomic>
+#include <cmath>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <espalier/core/error.h>
+
+namespace espalier {
+namespace {
+
+class ParallelTest : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    before_ = num_threads();
+    set_num_threads(GetParam());
+  }
+  void TearDown() override { set_num_threads(before_); }
+
+ private:
+  int before_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Threads, ParallelTest, ::testing::Values(1, 2, 7));
+
+TEST_P(ParallelTest, VisitsEveryIndexOnceInRangesOfTheGrain) {
+  ASSERT_EQ(num_threads(), GetParam());
+  for (const int64_t n : {0, 1, 9, 10, 11, 1000}) {
+    std::vector<std::atomic<int>> visits(static_cast<size_t>(n));
+    std::mutex mutex;
+    std::set<std::pair<int64_t, int64_t>> ranges;
+    parallel_for(n, 10, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
+      const std::lock_guard lock(mutex);
+      ranges.insert({begin, end});
+    });
+    for (const auto& count : visits) EXPECT_EQ(count, 1);
+    EXPECT_EQ(static_cast<int64_t>(ranges.size()), (n + 9) / 10);
+    for (const auto& [begin, end] : ranges) {
+      EXPECT_EQ(begin % 10, 0);
+      EXPECT_EQ(end, std::min(n, begin + 10));
+    }
+  }
+}
+
+TEST_P(ParallelTest, SumHasTheBitsOfTheSerialSumOfRanges) {
+  constexpr int64_t kCount = 100003;
+  constexpr int64_t kGrain = 97;
+  // Magnitudes from 1e-8 to 1e8: any change of order changes bits.
+  const auto body = [](int64_t begin, int64_t end) {
+    double sum = 0;
+    for (int64_t i = begin; i < end; ++i) sum += std::sin(double(i)) * std::pow(10.0, i % 17 - 8);
+    return sum;
+  };
+  double expected = 0;
+  for (int64_t i = 0; i < kCount; i += kGrain) expected += body(i, std::min(kCount, i + kGrain));
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    EXPECT_EQ(parallel_sum(kCount, kGrain, body), expected);
+  }
+}
+
+TEST_P(ParallelTest, RethrowsWhatABodyThrowsAndStaysUsable) {
+  const auto bad = [](int64_t begin, int64_t) {
+    if (begin == 50) throw ValueError("body 50");
+  };
+  EXPECT_THROW(parallel_for(100, 1, bad), ValueError);
+  EXPECT_EQ(parallel_sum(100, 1, [](int64_t begin, int64_t) { return double(begin); }), 4950.0);
+}
+
+TEST_P(ParallelTest, LoopsMayBeNested) {
+  std::atomic<int64_t> sum{0};
+  parallel_for(20, 1, [&](int64_t i, int64_t) {
+    parallel_for(30, 1, [&](int64_t j, int64_t) { sum += i * 30 + j; });
+  });
+  EXPECT_EQ(sum, 600 * 599 / 2);
+}
+
+TEST(SetNumThreads, RefusesNegativeAndAbsurdNumbers) {
+  EXPECT_THROW(set_num_threads(-1), ValueError);
+  EXPECT_THROW(set_num_threads(1 << 20), ValueError);
+}
+
+TEST(ParallelFor, TreatsAGrainBelowOneAsOne) {
+  int64_t sum = 0;
+  const int before = num_threads();
+  set_num_threads(1);
+  parallel_for(3, 0, [&](int64_t begin, int64_t end) { sum += end - begin; });
+  set_num_threads(before);
+  EXPECT_EQ(sum, 3);
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+/// MobileNetV2 with the strides of 32x32 images. Names as in torchvision.
+/// Source: Sandler et al., arXiv:1801.04381, table 2.
+#pragma once
+
+#include <espalier/nn/linear.h>
+#include <espalier/nn/sequential.h>
+
+namespace espalier::nn::models {
+
+/// 1x1 expansion, 3x3 depthwise, 1x1 linear; added to the input when its shape stays. Layers in
+/// `conv`: `0.0`/`0.1` expand and its norm (left out for expansion 1), then depthwise and its norm,
+/// the linear convolution, its norm. ReLU6 after the first two norms.
+class InvertedResidual : public Module {
+ public:
+  /// Sizes of the block.
+  struct Options {
+    int64_t in = 0;
+    int64_t out = 0;
+    int64_t stride = 1;
+    int64_t expansion = 6;
+  };
+  explicit InvertedResidual(const Options& options);
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor& visitor) override;
+  std::string describe() const override;
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override {
+    return std::make_unique<InvertedResidual>(*this);
+  }
+
+ private:
+  Options options_;
+  Sequential conv_;
+};
+
+/// `features.0` stem (stride 1), `features.1` .. `.17` inverted residuals (three halvings instead
+/// of the five of large images), `features.18` 1x1 to 1280, global mean, `classifier.1` (`.0` is
+/// the dropout).
+class MobileNetV2 : public Module {
+ public:
+  MobileNetV2(int64_t image_channels, int64_t classes, double width);
+  Variable forward(const Variable& x) override;
+  void visit(MemberVisitor& visitor) override;
+  std::string describe() const override { return "MobileNetV2"; }
+  void reset_parameters(const InitRng& rng) override;
+
+ protected:
+  std::unique_ptr<Module> shallow_copy() const override {
+    return std::make_unique<MobileNetV2>(*this);
+  }
+
+ private:
+  Sequential features_;
+  Sequential classifier_;
+};
+
+}  // namespace espalier::nn::models

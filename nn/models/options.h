@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What can be chosen of a model of the zoo. The names of models are in registry.h.
+#pragma once
+
+#include <cstdint>
+
+#include <espalier/data/dataset.h>
+
+namespace espalier::nn {
+
+/// How a residual network passes its input on where the number of channels changes.
+/// Source: He et al., arXiv:1512.03385, section 3.3.
+enum class Shortcut : uint8_t {
+  A,  ///< every second pixel, new channels zero: no parameters (the paper's choice for CIFAR)
+  B,  ///< 1x1 convolution and batch norm
+};
+
+/// What can be chosen of a model besides its name.
+struct ModelOptions {
+  /// Outputs; for language models the size of the vocabulary.
+  int64_t num_classes = 10;
+  /// The size of the images (language models: unused).
+  data::ImageShape image = {};
+  /// Initial weights are a pure function of the seed.
+  uint64_t seed = 0;
+  /// Multiplies the hidden channels (rounded, at least 1) of VGG, ResNet, WRN and MobileNetV2.
+  double width = 1.0;
+  /// For resnet20 .. resnet110; others have none or always B.
+  Shortcut shortcut = Shortcut::A;
+  /// Tokens of a language model's longest text.
+  int64_t context = 64;
+};
+
+}  // namespace espalier::nn

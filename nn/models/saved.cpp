@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// save_model, load_model: a network as tensors and a description from which it is rebuilt.
+#include <nlohmann/json.hpp>
+
+#include <espalier/core/safetensors.h>
+#include <espalier/nn/models/registry.h>
+
+namespace espalier::nn {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kKey = "architecture";
+constexpr int kVersion = 1;
+// No model of the zoo comes near; a hostile file must not make us allocate more.
+constexpr int64_t kMaxSize = int64_t{1} << 20;
+
+json describe(const std::string& name, const ModelOptions& options, Module& module) {
+  json layers = json::object();
+  for (const NamedModule& part : module.named_modules()) {
+    const LayerSizes sizes = part.module->sizes();
+    if (!sizes.empty()) layers[part.name] = sizes;
+  }
+  return {{"version", kVersion},
+          {"model", name},
+          {"num_classes", options.num_classes},
+          {"image", {options.image.channels, options.image.height, options.image.width}},
+          {"width", options.width},
+          {"shortcut", options.shortcut == Shortcut::A ? "A" : "B"},
+          {"context", options.context},
+          {"seed", options.seed},
+          {"layers", layers}};
+}
+
+int64_t size_of(const json& value) {
+  const auto size = value.get<int64_t>();
+  if (size < 0 || size > kMaxSize) throw ValueError(cat("a size of ", size));
+  return size;
+}
+
+ModelOptions read_options(const json& description) {
+  if (description.at("version").get<int>() != kVersion) {
+    throw ValueError(cat("version ", description.at("version").dump(), ", known is ", kVersion));
+  }
+  const json& image = description.at("image");
+  const auto shortcut = description.at("shortcut").get<std::string>();
+  if (shortcut != "A" && shortcut != "B") throw ValueError(cat("shortcut ", shortcut));
+  ModelOptions options;
+  options.num_classes = size_of(description.at("num_classes"));
+  options.image = {size_of(image.at(0)), size_of(image.at(1)), size_of(image.at(2))};
+  const data::ImageShape& shape = options.image;
+  if (shape.numel() > kMaxSize) {
+    throw ValueError("an image of absurd size");
+  }
+  options.width = description.at("width").get<double>();
+  if (!(options.width > 0.0 && options.width <= 64.0)) throw ValueError("a width out of range");
+  options.shortcut = shortcut == "A" ? Shortcut::A : Shortcut::B;
+  options.context = size_of(description.at("context"));
+  options.seed = description.at("seed").get<uint64_t>();
+  return options;
+}
+
+/// Sets every layer to the described sizes.
+void apply_sizes(Module& module, const json& layers) {
+  std::map<std::string, Module*> parts;
+  for (const NamedModule& part : module.named_modules()) parts[part.name] = part.module;
+  for (const auto& [name, sizes] : layers.items()) {
+    const auto part = parts.find(name);
+    if (part == parts.end()) throw ValueError(cat("no layer is named ", name));
+    LayerSizes wanted;
+    for (const auto& [key, size] : sizes.items()) wanted[key] = size_of(size);
+    if (wanted != part->second->sizes()) part->second->set_sizes(wanted);
+  }
+}
+
+}  // namespace
+
+void save_model(const std::filesystem::path& path,
+                std::string_view name,
+                const ModelOptions& options,
+                Module& module) {
+  const json description = describe(canonical_model_name(name), options, module);
+  save_safetensors(path, {module.state_dict(), {{kKey, description.dump()}}});
+}
+
+SavedModel load_model(const std::filesystem::path& path) {
+  const SafetensorsFile file = load_safetensors(path);
+  const auto entry = file.metadata.find(kKey);
+  ESPALIER_CHECK(entry != file.metadata.end(),
+                 IoError,
+                 "load_model: ",
+                 path.string(),
+                 " has no description of its architecture. For weights from elsewhere, make the "
+                 "model by name and use load_state_dict");
+  SavedModel saved;
+  try {
+    const json description = json::parse(entry->second);
+    saved.name = canonical_model_name(description.at("model").get<std::string>());
+    saved.options = read_options(description);
+    saved.module = make_model(saved.name, saved.options);
+    apply_sizes(*saved.module, description.at("layers"));
+  } catch (const json::exception& e) {
+    throw IoError(cat("load_model: ", path.string(), ": bad description: ", e.what()));
+  } catch (const Error& e) {
+    throw IoError(cat("load_model: ", path.string(), ": bad description: ", e.what()));
+  }
+  saved.module->load_state_dict(file.tensors);
+  return saved;
+}
+
+}  // namespace espalier::nn
