@@ -16,14 +16,20 @@ constexpr uint32_t kLabelsMagic = 0x00000801;  // unsigned bytes, one dimension
 constexpr uint32_t kMaxSide = 1024;
 
 // `base` itself or, when only that is there, `base`.gz.
-std::filesystem::path plain_or_packed(const std::filesystem::path& base) {
+std::filesystem::path plain_or_packed(const std::filesystem::path& base, const std::string& what) {
   std::filesystem::path packed = base;
   packed += ".gz";
   std::error_code error;
-  if (!std::filesystem::exists(base, error) && std::filesystem::exists(packed, error)) {
-    return packed;
-  }
-  return base;
+  if (std::filesystem::exists(base, error) || error) return base;  // reading tells what is wrong
+  ESPALIER_CHECK(std::filesystem::exists(packed, error) || error,
+                 IoError,
+                 what,
+                 ": neither ",
+                 base.string(),
+                 " nor ",
+                 packed.filename().string(),
+                 " exists");
+  return packed;
 }
 
 void expect_magic(detail::ByteSource& source, uint32_t expected) {
@@ -45,7 +51,12 @@ void read_images(const std::filesystem::path& path, MemoryContent& content) {
   content.shape = {1, height, width};
   const int64_t bytes = int64_t{count} * content.shape.numel();  // below 2^52
   if (count == 0 || bytes > source.most_left()) {
-    source.fail(cat("says it has ", count, " images of ", height, "x", width,
+    source.fail(cat("says it has ",
+                    count,
+                    " images of ",
+                    height,
+                    "x",
+                    width,
                     ", which its size does not allow. Is it truncated?"));
   }
   content.pixels.resize(static_cast<size_t>(bytes));
@@ -64,7 +75,11 @@ void read_labels(const std::filesystem::path& path, MemoryContent& content) {
   source.expect_end();
   for (size_t i = 0; i < content.labels.size(); ++i) {
     if (content.labels[i] >= content.class_names.size()) {
-      source.fail(cat("has label ", int{content.labels[i]}, " at ", i, ", expects 0..",
+      source.fail(cat("has label ",
+                      int{content.labels[i]},
+                      " at ",
+                      i,
+                      ", expects 0..",
                       content.class_names.size() - 1));
     }
   }
@@ -74,8 +89,8 @@ std::shared_ptr<const Dataset> open(const std::filesystem::path& folder,
                                     Split split,
                                     MemoryContent content) {
   const std::string prefix = split == Split::Train ? "train" : "t10k";
-  read_images(plain_or_packed(folder / (prefix + "-images-idx3-ubyte")), content);
-  read_labels(plain_or_packed(folder / (prefix + "-labels-idx1-ubyte")), content);
+  read_images(plain_or_packed(folder / (prefix + "-images-idx3-ubyte"), content.name), content);
+  read_labels(plain_or_packed(folder / (prefix + "-labels-idx1-ubyte"), content.name), content);
   return std::make_shared<MemoryDataset>(std::move(content));
 }
 
@@ -100,8 +115,16 @@ std::shared_ptr<const Dataset> open_fashion(const std::filesystem::path& folder,
                .shape = {},
                .pixels = {},
                .labels = {},
-               .class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal",
-                               "Shirt", "Sneaker", "Bag", "Ankle boot"},
+               .class_names = {"T-shirt/top",
+                               "Trouser",
+                               "Pullover",
+                               "Dress",
+                               "Coat",
+                               "Sandal",
+                               "Shirt",
+                               "Sneaker",
+                               "Bag",
+                               "Ankle boot"},
                .mean = {0.2860f},
                .stddev = {0.3530f}});
 }

@@ -48,16 +48,16 @@ std::vector<fs::path> list(const fs::path& folder, Wanted wanted) {
 
 std::vector<std::string> class_folders(const fs::path& folder) {
   std::vector<std::string> out;
-  for (const fs::path& path : list(folder, [](const auto& entry) { return entry.is_directory(); })) {
+  for (const fs::path& path :
+       list(folder, [](const auto& entry) { return entry.is_directory(); })) {
     out.push_back(path.filename().string());
   }
   return out;
 }
 
 std::vector<fs::path> pictures(const fs::path& folder) {
-  return list(folder, [](const auto& entry) {
-    return is_picture(entry.path()) && !entry.is_directory();
-  });
+  return list(folder,
+              [](const auto& entry) { return is_picture(entry.path()) && !entry.is_directory(); });
 }
 
 // Where the splits lie.
@@ -71,10 +71,15 @@ Places find_places(const fs::path& path, Split split) {
   detail::check_directory(path, kWhat);
   std::error_code error;
   const auto has = [&](const char* name) { return fs::is_directory(path / name, error); };
-  const bool has_test = has("test") || has("val");
-  if (!has("train") || !has_test) return {path, path, true};
-  const fs::path test = path / (has("test") ? "test" : "val");
-  return {path / "train", split == Split::Train ? path / "train" : test, false};
+  if (!has("train")) return {path, path, true};
+  if (split == Split::Train) return {path / "train", path / "train", false};
+  ESPALIER_CHECK(has("test") || has("val"),
+                 IoError,
+                 kWhat,
+                 ": ",
+                 path.string(),
+                 " has a folder train, but neither test nor val");
+  return {path / "train", path / (has("test") ? "test" : "val"), false};
 }
 
 class ImageFolder final : public Dataset {

@@ -26,8 +26,8 @@ constexpr int64_t kMaxDeflateRatio = 1032;
   throw IoError(cat("svhn: ", path.string(), " ", text));
 }
 
-// matio says little about a broken file and trusts the lengths in it. So the outer structure is checked
-// here: the header, and that every element lies within the file.
+// matio says little about a broken file and trusts the lengths in it. So the outer structure is
+// checked here: the header, and that every element lies within the file.
 void check_structure(const std::filesystem::path& path, int64_t size) {
   constexpr int64_t kHeader = 128;
   constexpr uint32_t kMatrix = 14, kCompressed = 15;
@@ -69,8 +69,13 @@ MatVariable find(const MatFile& file, const std::filesystem::path& path, const c
   return variable;
 }
 
-void load(const MatFile& file, const std::filesystem::path& path, MatVariable& variable) {
-  if (Mat_VarReadDataAll(file.get(), variable.get()) != 0 || variable->data == nullptr) {
+// Reads the data of a variable of `count` elements.
+void load(const MatFile& file,
+          const std::filesystem::path& path,
+          MatVariable& variable,
+          int64_t count) {
+  if (Mat_VarReadDataAll(file.get(), variable.get()) != 0 || variable->data == nullptr ||
+      variable->nbytes != static_cast<size_t>(count * variable->data_size)) {
     fail(path, cat("has broken data in variable '", variable->name, "'"));
   }
 }
@@ -115,8 +120,8 @@ void append_file(const std::filesystem::path& path, MemoryContent& content) {
 
   MatVariable x = find(file, path, "X");
   const size_t* dims = x->dims;
-  const bool fits = x->class_type == MAT_C_UINT8 && x->data_size == 1 && x->rank == 4 &&
-                    dims[0] == kSide && dims[1] == kSide && dims[2] == 3 && dims[3] >= 1;
+  const bool fits = x->class_type == MAT_C_UINT8 && x->rank == 4 && dims[0] == kSide &&
+                    dims[1] == kSide && dims[2] == 3 && dims[3] >= 1;
   if (!fits) fail(path, "has a variable 'X' that is not uint8 of 32x32x3xN");
   if (dims[3] > static_cast<size_t>(size * kMaxDeflateRatio / kImage)) {
     fail(path, cat("says it has ", dims[3], " images, which its size does not allow"));
@@ -135,8 +140,8 @@ void append_file(const std::filesystem::path& path, MemoryContent& content) {
   if (numbers != static_cast<size_t>(count)) {
     fail(path, cat("has not as many labels 'y' as images (", count, ")"));
   }
-  load(file, path, x);
-  load(file, path, y);
+  load(file, path, x, count * kImage);
+  load(file, path, y, count);
   for (size_t i = 0; i < numbers; ++i) {
     const double label = number_at(*y, i);
     if (!(label >= 1.0 && label <= 10.0 && label == std::floor(label))) {

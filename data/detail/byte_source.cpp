@@ -57,7 +57,8 @@ ByteSource::ByteSource(const std::filesystem::path& path, std::string what)
   if (impl.content.size() >= 2 && impl.content[0] == 0x1F && impl.content[1] == 0x8B) {
     impl.stream.next_in = impl.content.data();
     impl.stream.avail_in = static_cast<uInt>(impl.content.size());
-    if (inflateInit2(&impl.stream, kGzipOnly) != Z_OK) fail("can't be unpacked: zlib has no memory");
+    if (inflateInit2(&impl.stream, kGzipOnly) != Z_OK)
+      fail("can't be unpacked: zlib has no memory");
     impl.packed = true;
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// ByteSource: the content of a file, unpacked on the way when it is gzip. Never allocates what a header
-/// promises, only what the caller asks for. Not a public interface.
+/// ByteSource: the content of a file, unpacked on the way when it is gzip. Never allocates what a
+/// header promises, only what the caller asks for. Not a public interface.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace espalier::data::detail {
 /// Reads a file from its beginning to its end, once.
 class ByteSource {
  public:
-  /// Throws IoError naming `what` and the path when the file can't be read. Gzip is told by its first
-  /// bytes, not by the name.
+  /// Throws IoError naming `what` and the path when the file can't be read. Gzip is told by its
+  /// first bytes, not by the name.
   ByteSource(const std::filesystem::path& path, std::string what);
   ~ByteSource();
   ByteSource(const ByteSource&) = delete;

@@ -59,8 +59,7 @@ void check_directory(const std::filesystem::path& path, std::string_view what) {
                  path.string(),
                  " is not a directory");
   std::filesystem::directory_iterator(path, error);
-  ESPALIER_CHECK(
-      !error, IoError, what, ": ", path.string(), " can't be listed: ", error.message());
+  ESPALIER_CHECK(!error, IoError, what, ": ", path.string(), " can't be listed: ", error.message());
 }
 
 }  // namespace espalier::data::detail

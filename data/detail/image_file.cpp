@@ -62,7 +62,8 @@ void check_png(const std::filesystem::path& path, const std::vector<uint8_t>& by
 // stb_image fills in what is missing of a truncated JPEG.
 void check_jpeg(const std::filesystem::path& path, const std::vector<uint8_t>& bytes) {
   size_t end = bytes.size();
-  while (end > 0 && (bytes[end - 1] == 0 || bytes[end - 1] == '\n' || bytes[end - 1] == '\r')) --end;
+  while (end > 0 && (bytes[end - 1] == 0 || bytes[end - 1] == '\n' || bytes[end - 1] == '\r'))
+    --end;
   if (end < 4 || bytes[end - 2] != 0xFF || bytes[end - 1] != 0xD9) {
     fail(path, "is truncated: its JPEG data has no end mark");
   }
@@ -91,8 +92,16 @@ ImageSize header_size(const std::filesystem::path& path, const std::vector<uint8
   const int64_t pixels = int64_t{width} * height;
   if (pixels < 1 || pixels > kMaxPixels ||
       pixels > static_cast<int64_t>(bytes.size()) * kMaxPixelsPerByte) {
-    fail(path, cat("says it has ", height, "x", width, " pixels, which is more than its ",
-                   bytes.size(), " bytes or the limit of ", kMaxPixels, " allow"));
+    fail(path,
+         cat("says it has ",
+             height,
+             "x",
+             width,
+             " pixels, which is more than its ",
+             bytes.size(),
+             " bytes or the limit of ",
+             kMaxPixels,
+             " allow"));
   }
   return {height, width};
 }

@@ -21,15 +21,15 @@ struct RgbImage {
   std::vector<uint8_t> pixels;  ///< height * width * 3
 };
 
-/// The size that the header of a PNG or JPEG file gives. Throws IoError naming the path when it can't be
-/// read, is no such file, or is larger than 64 megapixels or than its bytes can hold.
+/// The size that the header of a PNG or JPEG file gives. Throws IoError naming the path when it
+/// can't be read, is no such file, or is larger than 64 megapixels or than its bytes can hold.
 ImageSize image_size(const std::filesystem::path& path);
 
 /// The decoded picture. Throws IoError as `image_size`, and when the data is broken.
 RgbImage decode_image(const std::filesystem::path& path);
 
-/// Cut around the centre to the aspect of `size`, then scaled to it: each pixel is the mean of the area
-/// that it covers (enlarging: the nearest pixel's).
+/// Cut around the centre to the aspect of `size`, then scaled to it: each pixel is the mean of the
+/// area that it covers (enlarging: the nearest pixel's).
 RgbImage fit_image(const RgbImage& image, ImageSize size);
 
 }  // namespace espalier::data::detail
