@@ -88,7 +88,7 @@ struct FitOptions {
 /// Trains `model` on `loader`; a short last batch is a step like any other. The learning rate of
 /// each step is the schedule's. Hooks are called in their order. Returns where training ended. The
 /// model is left in training mode, without gradients. Throws ValueError naming the step when the
-/// loss is not finite; the model then is as after the step before.
+/// loss is not finite; the parameters then are as after the step before.
 TrainProgress fit(Module& model,
                   Optimizer& optimizer,
                   const LrSchedule& schedule,

@@ -69,8 +69,8 @@ class Module {
  public:
   virtual ~Module() = default;
 
-  /// The module's function. Define it, but call `operator()`, which also tells observers
-  /// (nn/observer.h). Layers that need more arguments have further named functions.
+  /// The module's function. Define it, but call `operator()`, which whoever traces sees
+  /// (nn/trace.h). Layers that need more arguments have further named functions.
   virtual Variable forward(const Variable& x) = 0;
   /// Names every member once: own parameters and buffers, then parts.
   virtual void visit(MemberVisitor& visitor) = 0;
@@ -133,14 +133,19 @@ class Module {
   /// Throws ValueError for missing or unexpected names before anything is changed.
   void load_rng_state(const std::map<std::string, Tensor>& state);
 
-  /// A table: name, kind, output shape, parameters, kept parameters, MACs for one sample of
-  /// `input_shape` (C,H,W), with totals.
+  /// A table of the layers that have parameters: name, kind, output shape, parameters, kept ones,
+  /// and dense MACs of one sample of `input_shape` (C,H,W); the last line is the total. Conventions
+  /// of nn/counting.h.
   std::string summary(const Shape& input_shape);
 
  protected:
   Module() = default;
   Module(const Module&) = default;
   Module& operator=(const Module&) = default;
+
+  /// The random numbers of a parameter until `init_parameters` is called: a layer is usable as soon
+  /// as it is made, but equal layers start with equal weights.
+  static Rng default_init_rng(std::string_view member);
 
   /// A copy that still shares tensors; `clone()` makes it deep. One line: `make_unique<T>(*this)`.
   virtual std::unique_ptr<Module> shallow_copy() const = 0;

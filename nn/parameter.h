@@ -33,8 +33,13 @@ struct Parameter {
   /// The mask, uint8 in the value's shape; undefined when dense.
   Tensor mask() const { return pattern ? pattern->mask() : Tensor(); }
   /// Sets the mask (uint8, 0/1, the value's shape), and the value and gradient to zero where it is
-  /// 0. An undefined mask makes the parameter dense. Throws ShapeError, TypeError, ValueError.
+  /// 0. An undefined mask makes the parameter dense. Throws ShapeError, TypeError, ValueError
+  /// before anything is changed.
   void set_mask(const Tensor& mask);
+  /// The same with a pattern that exists already; null makes the parameter dense.
+  void set_pattern(std::shared_ptr<const sparse::Pattern> new_pattern);
+  /// Sets value and gradient to zero where the mask is 0: after somebody wrote to the value.
+  void apply_mask();
   /// What the layer passes to its op.
   sparse::WeightSparsity sparsity() const { return {pattern, grad_request}; }
   /// A deep copy, without the gradient.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Pruners as hooks of `nn::fit`: pruning before, during and after training differ only in when the hook
-/// acts. MaskPruner runs any score x pattern x allocation x schedule (x regrowth); methods of another
-/// kind (gates, penalties, run-time pruning) derive from Pruner.
+/// Pruners as hooks of `nn::fit`: pruning before, during and after training differ only in when the
+/// hook acts. MaskPruner runs any score x pattern x allocation x schedule (x regrowth); methods of
+/// another kind (gates, penalties, run-time pruning) derive from Pruner.
 #pragma once
 
 #include <functional>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <espalier/nn/fit.h>
+#include <espalier/prune/channel_group.h>
 #include <espalier/prune/sparsity.h>
 
 namespace espalier::prune {
@@ -20,19 +21,20 @@ class Pattern;
 class Allocation;
 class Schedule;
 class Regrowth;
+struct ScheduledUpdate;
 
 /// Sanity checks of a method (arXiv 2009.08576, 2009.11094), applied after every mask update.
 enum class Ablation : uint8_t {
   None,
   Shuffle,  ///< the mask's units are permuted inside each layer: only the layer densities remain
   Invert,   ///< the highest scores are removed instead of the lowest
-  Reinit,   ///< kept weights are drawn anew from their layer's own standard deviation
+  Reinit,   ///< after the last update the model starts again from fresh initial weights, masks kept
 };
 
 /// What the user asks of any pruner. Field names are those of `common_options()`.
 struct PruneSettings {
-  Sparsity sparsity = Sparsity(0.9);  ///< final, over the prunable weights
-  std::string pattern = "";           ///< empty: the method's default
+  Sparsity sparsity = Sparsity(0.9);      ///< final, over the prunable weights
+  std::string pattern = "";               ///< empty: the method's default
   std::vector<std::string> exclude = {};  ///< parameter names, or prefixes of them up to a dot
   /// Units (weights, blocks, filters) that every layer keeps at least.
   int64_t min_per_layer = 0;
@@ -49,6 +51,10 @@ struct PruneInputs {
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
   /// (C,H,W) of a sample; needed by structured patterns, which trace the model.
   Shape input_shape = {};
+  /// The channel groups of a model; needed by the pattern `channel`.
+  std::function<std::vector<ChannelGroup>(nn::Module& model)> channel_groups = {};
+  /// A newly initialized model of the same architecture; needed by Ablation::Reinit.
+  std::function<std::unique_ptr<nn::Module>(uint64_t seed)> fresh_model = {};
   uint64_t seed = 0;
 };
 
@@ -66,7 +72,8 @@ struct UpdateReport {
   int64_t step = 0;
   Sparsity target = Sparsity(0.0);
   std::vector<LayerReport> layers;
-  std::vector<std::string> notes;  ///< what a user must know: layers left dense and why, collapsed layers
+  std::vector<std::string>
+      notes;  ///< what a user must know: layers left dense and why, collapsed layers
   int64_t total() const;
   int64_t kept() const;
   /// Reached, over the prunable weights.
@@ -103,9 +110,9 @@ struct Recipe {
   bool single_producer_only = false;
 };
 
-/// Runs a recipe: at every update of the schedule it scores, allocates, selects and sets masks, then
-/// clears the optimizer's state of pruned weights. Updates are numbered, and their random numbers depend
-/// on (seed, number) alone, so that a killed run continues with the same bits.
+/// Runs a recipe: at every update of the schedule it scores, allocates, selects and sets masks,
+/// then clears the optimizer's state of pruned weights. Updates are numbered, and their random
+/// numbers depend on (seed, number) alone, so that a killed run continues with the same bits.
 class MaskPruner : public Pruner {
  public:
   MaskPruner(Recipe recipe,
@@ -121,15 +128,26 @@ class MaskPruner : public Pruner {
   std::map<std::string, Tensor> state() const override;
   void load_state(const std::map<std::string, Tensor>& state) override;
 
-  /// One mask update to `target` now, outside of the schedule. `optimizer` may be null. Throws ValueError
-  /// for a collapsed layer unless allowed; no mask is changed then.
-  UpdateReport prune(nn::Module& model, nn::Optimizer* optimizer, Sparsity target, int64_t step = 0);
+  /// One mask update to `target` now, outside of the schedule. `optimizer` may be null. Throws
+  /// ValueError for a collapsed layer unless allowed; no mask is changed then.
+  UpdateReport prune(nn::Module& model,
+                     nn::Optimizer* optimizer,
+                     Sparsity target,
+                     int64_t step = 0);
 
  private:
   void run_due_updates(nn::TrainState& state);
 
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  UpdateReport update(nn::Module& model,
+                      nn::Optimizer* optimizer,
+                      const ScheduledUpdate& planned,
+                      bool last);
+
+  Recipe recipe_;
+  std::shared_ptr<const Pattern> pattern_;
+  PruneSettings settings_;
+  PruneInputs inputs_;
+  int64_t next_update_ = 0;  // number of the next one
 };
 
 }  // namespace espalier::prune

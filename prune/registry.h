@@ -12,21 +12,9 @@
 
 #include <espalier/prune/options.h>
 #include <espalier/prune/pruner.h>
+#include <espalier/prune/taxonomy.h>
 
 namespace espalier::prune {
-
-/// What kind of speed-up the masks give.
-enum class Speedup : uint8_t { Unstructured, SemiStructured, Structured };
-/// When weights are chosen, relative to the training of the network.
-enum class When : uint8_t { Before, During, After, Runtime };
-/// How they are chosen.
-enum class How : uint8_t { Criterion, Learning, Fusion };
-/// `unstructured`, `semi-structured`, `structured`.
-std::string name(Speedup speedup);
-/// `before`, `during`, `after`, `runtime`.
-std::string name(When when);
-/// `criterion`, `learning`, `fusion`.
-std::string name(How how);
 
 /// One method. Exactly one of `recipe` and `make` is set.
 struct Method {

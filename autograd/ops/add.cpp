@@ -16,9 +16,8 @@ Variable add(const Variable& a, const Variable& b) {
     map_into<T, T, T>(out, a.value(), b.value(), [](T x, T y) { return x + y; });
   });
   return record("add", out, {a, b}, [sa = detail::meta(a), sb = detail::meta(b)](const auto& ctx) {
-    return std::vector<Variable>{
-        ctx.needs[0] ? sum_to(ctx.grad, sa.shape, sa.layout) : Variable(),
-        ctx.needs[1] ? sum_to(ctx.grad, sb.shape, sb.layout) : Variable()};
+    return std::vector<Variable>{ctx.needs[0] ? sum_to(ctx.grad, sa.shape, sa.layout) : Variable(),
+                                 ctx.needs[1] ? sum_to(ctx.grad, sb.shape, sb.layout) : Variable()};
   });
 }
 

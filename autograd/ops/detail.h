@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include <espalier/autograd/variable.h>
 
@@ -13,16 +14,21 @@ struct Meta {
   Shape shape;
   Layout layout;
 };
-inline Meta meta(const Variable& a) { return {a.shape(), a.layout()}; }
-
-inline void check_same_dtype(const Variable& a, const Variable& b, std::string_view op) {
-  ESPALIER_CHECK(a.dtype() == b.dtype(),
-                 TypeError,
-                 op,
-                 ": expects operands of one element type, got ",
-                 a.value(),
-                 " and ",
-                 b.value());
+inline Meta meta(const Variable& a) {
+  return {a.shape(), a.layout()};
 }
+
+/// Throws TypeError naming `op` when a and b differ in element type.
+void check_same_dtype(const Variable& a, const Variable& b, std::string_view op);
+
+/// A flag per dimension of `shape` for the dimensions of a reduction; empty `dims` means all.
+/// Throws ShapeError naming `op` for a dimension out of range or named twice.
+std::vector<bool> reduced_dims(const Shape& shape,
+                               const std::vector<int>& dims,
+                               std::string_view op);
+
+/// The gradient of a sum: `a` (with or without the reduced dimensions) repeated to the operand's
+/// shape.
+Variable repeat_along(const Variable& a, const std::vector<bool>& over, const Meta& operand);
 
 }  // namespace espalier::detail

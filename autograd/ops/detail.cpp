@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/autograd/ops/detail.h>
+
+#include <algorithm>
+
+#include <espalier/autograd/ops.h>
+
+namespace espalier::detail {
+
+void check_same_dtype(const Variable& a, const Variable& b, std::string_view op) {
+  ESPALIER_CHECK(a.dtype() == b.dtype(),
+                 TypeError,
+                 op,
+                 ": expects operands of one element type, got ",
+                 a.value(),
+                 " and ",
+                 b.value());
+}
+
+std::vector<bool> reduced_dims(const Shape& shape,
+                               const std::vector<int>& dims,
+                               std::string_view op) {
+  std::vector<bool> over(static_cast<size_t>(shape.rank()), dims.empty());
+  for (int d : dims) {
+    const auto wrapped = static_cast<size_t>(shape.wrap(d, op));
+    ESPALIER_CHECK(!over[wrapped], ShapeError, op, ": dimension ", d, " is named twice");
+    over[wrapped] = true;
+  }
+  return over;
+}
+
+Variable repeat_along(const Variable& a, const std::vector<bool>& over, const Meta& operand) {
+  Shape kept = operand.shape;
+  for (int d = 0; d < kept.rank(); ++d) {
+    if (over[static_cast<size_t>(d)]) kept[d] = 1;
+  }
+  // A view in `Nchw16n` keeps its batch dimension; when that one was reduced the gradient is plain.
+  return to_layout(expand(reshape(a, kept), operand.shape), operand.layout);
+}
+
+}  // namespace espalier::detail

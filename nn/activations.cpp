@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/autograd/ops.h>
+#include <espalier/nn/activations.h>
+
+namespace espalier::nn {
+
+Variable ReLU::forward(const Variable& x) {
+  return relu(x);
+}
+Variable GELU::forward(const Variable& x) {
+  return gelu(x);
+}
+Variable Sigmoid::forward(const Variable& x) {
+  return sigmoid(x);
+}
+Variable Tanh::forward(const Variable& x) {
+  return tanh(x);
+}
+Variable SiLU::forward(const Variable& x) {
+  return x * sigmoid(x);
+}
+Variable Softplus::forward(const Variable& x) {
+  return softplus(x);
+}
+
+// relu(x) - slope * relu(-x): the derivative at 0 is 0.
+Variable LeakyReLU::forward(const Variable& x) {
+  return relu(x) - relu(neg(x)) * slope_;
+}
+std::string LeakyReLU::describe() const {
+  return cat("LeakyReLU(", slope_, ")");
+}
+
+}  // namespace espalier::nn

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/nn/counting.h>
+
+#include <algorithm>
+#include <map>
+
+#include <espalier/nn/trace.h>
+
+namespace espalier::nn {
+namespace {
+
+int64_t count_nonzero(const Tensor& tensor) {
+  const Tensor plain = tensor.contiguous();
+  return dispatch_floating(plain.dtype(), "count_model", [&](auto zero) -> int64_t {
+    using T = decltype(zero);
+    const T* data = plain.data<T>();
+    return plain.numel() - std::count(data, data + plain.numel(), T{0});
+  });
+}
+
+/// The dimension of a weight that is summed over with the input's channels; -1 if there is none.
+int summed_dim(const ChannelCoupling& coupling, std::string_view member) {
+  for (const ChannelSlice& slice : coupling.in) {
+    if (slice.name == member && slice.dim > 0 && !coupling.passes_through) return slice.dim;
+  }
+  return -1;
+}
+
+bool is_depthwise(const ChannelCoupling& coupling, std::string_view member, const Shape& shape) {
+  const auto names = [&](const ChannelSlice& slice) { return slice.name == member; };
+  return coupling.passes_through && shape.rank() == 4 && std::ranges::any_of(coupling.out, names);
+}
+
+/// How often one sample multiplies each entry of a weight.
+int64_t uses(const ChannelCoupling& coupling,
+             std::string_view member,
+             const Shape& weight,
+             const LayerCall& call) {
+  if (call.input.numel() == 0) return 0;
+  const int64_t batch = call.input[0];
+  if (weight.rank() == 4) return call.output.numel() / (batch * weight[0]);
+  return call.input.numel() / (batch * weight[summed_dim(coupling, member)]);
+}
+
+void accumulate(LayerCount& sum, const LayerCount& part) {
+  sum.params += part.params;
+  sum.params_nonzero += part.params_nonzero;
+  sum.weights += part.weights;
+  sum.weights_nonzero += part.weights_nonzero;
+  sum.macs_dense += part.macs_dense;
+  sum.macs_effective += part.macs_effective;
+  sum.macs_executed += part.macs_executed;
+}
+
+}  // namespace
+
+double LayerCount::sparsity() const {
+  if (weights == 0) return 0.0;
+  return static_cast<double>(weights - weights_nonzero) / static_cast<double>(weights);
+}
+
+bool is_prunable_weight(const Module& layer, std::string_view member, const Parameter& parameter) {
+  const ChannelCoupling coupling = layer.channel_coupling();
+  return summed_dim(coupling, member) >= 0 || is_depthwise(coupling, member, parameter.shape());
+}
+
+ModelCount count_model(Module& model, const Variable& input, const ExecutedMacs& executed) {
+  std::multimap<const Module*, LayerCall> calls;
+  for (LayerCall& call : trace_layers(model, input)) {
+    const Module* module = call.module;
+    calls.emplace(module, std::move(call));
+  }
+  std::map<std::string, Module*> modules;
+  for (const NamedModule& part : model.named_modules()) modules[part.name] = part.module;
+
+  ModelCount result;
+  for (const NamedParameter& p : model.named_parameters()) {
+    const size_t dot = p.name.rfind('.');
+    const std::string owner = dot == std::string::npos ? "" : p.name.substr(0, dot);
+    const std::string member = dot == std::string::npos ? p.name : p.name.substr(dot + 1);
+    Module& layer = *modules.at(owner);
+    if (result.layers.empty() || result.layers.back().name != owner) {
+      result.layers.push_back({.name = owner, .kind = layer.describe()});
+    }
+    LayerCount& count = result.layers.back();
+    const bool prunable = is_prunable_weight(layer, member, *p.parameter);
+    const int64_t kept = p.parameter->masked() ? p.parameter->nnz() : p.parameter->numel();
+    const int64_t nonzero = prunable ? count_nonzero(p.parameter->value.value()) : kept;
+    count.params += p.parameter->numel();
+    count.params_nonzero += nonzero;
+    if (prunable) {
+      count.weights += p.parameter->numel();
+      count.weights_nonzero += nonzero;
+    }
+    const auto [first, last] = calls.equal_range(&layer);
+    for (auto call = first; call != last; ++call) {
+      count.output = call->second.output;
+      if (!prunable) continue;
+      const int64_t times =
+          uses(layer.channel_coupling(), member, p.parameter->shape(), call->second);
+      count.macs_dense += times * p.parameter->numel();
+      count.macs_effective += times * nonzero;
+    }
+  }
+
+  for (LayerCount& count : result.layers) {
+    count.macs_executed = executed ? executed(*modules.at(count.name), count) : count.macs_dense;
+    accumulate(result.total, count);
+  }
+  result.total.kind = model.describe();
+  return result;
+}
+
+ModelCount count_model(Module& model, const Shape& image, const ExecutedMacs& executed) {
+  return count_model(model, Variable(Tensor::zeros(image.inserted(0, 1))), executed);
+}
+
+}  // namespace espalier::nn

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Counting what a network costs: parameters and multiply-accumulates (MACs), whole and per layer.
+///
+/// Conventions:
+///   - MACs of one sample, of layers that multiply by a weight (convolution, linear, the input
+///     projection of attention). One MAC is one multiplication and one addition. Not counted:
+///     biases, norms, activations, pools, additions, parameter-free shortcuts, embeddings (a
+///     look-up), products of activations with each other (attention's scores).
+///   - dense: every weight position, masked or not. effective: only weights that are not zero.
+///     executed: what the kernels do, which is dense wherever no sparse kernel runs.
+///     A shrunk network's dense count is the count of its smaller layers.
+///   - Sparsity is the removed fraction of the prunable weights: the weights of all convolution and
+///     linear layers, first and last layer included; not biases, norms, embeddings, position
+///     tables.
+///   - A layer that runs twice counts its parameters once and its MACs twice.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <espalier/nn/module.h>
+
+namespace espalier::nn {
+
+/// One layer with parameters of its own.
+struct LayerCount {
+  std::string name;  ///< dotted; empty for parameters that the model itself holds
+  std::string kind;  ///< `describe()`
+  Shape output;      ///< with the batch dimension; empty when the trace never ran the layer
+  int64_t params = 0;
+  /// Without entries that are masked, and without zeros of prunable weights.
+  int64_t params_nonzero = 0;
+  int64_t weights = 0;  ///< prunable ones
+  int64_t weights_nonzero = 0;
+  int64_t macs_dense = 0;
+  int64_t macs_effective = 0;
+  int64_t macs_executed = 0;
+  /// Removed fraction of the prunable weights; 0 without any.
+  double sparsity() const;
+};
+
+/// The whole network.
+struct ModelCount {
+  std::vector<LayerCount> layers;  ///< in the order of the parameters
+  LayerCount total;                ///< sums; name and kind of the model
+
+  /// Removed fraction of all prunable weights.
+  double sparsity() const { return total.sparsity(); }
+};
+
+/// The MACs that a layer's kernel performs for one sample; gets the finished dense and effective
+/// counts.
+using ExecutedMacs = std::function<int64_t(const Module& layer, const LayerCount& count)>;
+
+/// True for weights that pruning may remove: named by the coupling of their layer as what its input
+/// is multiplied by. `member` is a parameter's own name in `layer`.
+bool is_prunable_weight(const Module& layer, std::string_view member, const Parameter& parameter);
+
+/// Counts `model` as it runs on `input` (any batch size, one pass in eval mode). Without
+/// `executed`, all layers are taken to run dense.
+ModelCount count_model(Module& model, const Variable& input, const ExecutedMacs& executed = {});
+/// The same for an image model and its input (C,H,W).
+ModelCount count_model(Module& model, const Shape& image, const ExecutedMacs& executed = {});
+
+}  // namespace espalier::nn

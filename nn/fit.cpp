@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include <espalier/autograd/ops.h>
+#include <espalier/nn/fit.h>
+#include <espalier/nn/metrics.h>
+#include <espalier/nn/trace.h>
+
+namespace espalier::nn {
+
+namespace {
+
+using Hooks = std::vector<TrainHook*>;
+
+void call(const Hooks& hooks, void (TrainHook::*moment)(TrainState&), TrainState& state) {
+  for (TrainHook* hook : hooks) (hook->*moment)(state);
+}
+
+// Brings what hooks see up to date with `state.progress`.
+void publish_progress(TrainState& state) {
+  const TrainProgress& p = state.progress;
+  const double seen = static_cast<double>(p.seen);
+  state.epoch = p.epoch;
+  state.step = p.step;
+  state.loss = p.seen == 0 ? 0.0 : p.loss_sum / seen;
+  state.accuracy = p.seen == 0 ? 0.0 : static_cast<double>(p.correct) / seen;
+}
+
+void begin_epoch(TrainProgress& p, int64_t epoch) {
+  p = TrainProgress{.epoch = epoch, .step = p.step};
+}
+
+void check_resumable(const TrainProgress& p, int64_t steps_per_epoch) {
+  const int64_t first = p.epoch * steps_per_epoch;
+  const int64_t last = first + steps_per_epoch;
+  ESPALIER_CHECK(
+      p.epoch >= 0 && p.step >= first && p.step <= last && (!p.epoch_ended || p.step == last),
+      ValueError,
+      "fit: can't resume at step ",
+      p.step,
+      " of epoch ",
+      p.epoch,
+      " with ",
+      steps_per_epoch,
+      " steps per epoch; is it another data set or batch size?");
+}
+
+// One batch: forward, backward, update. Hooks act between.
+void train_step(TrainState& state,
+                const data::Batch& batch,
+                const Hooks& hooks,
+                const std::vector<NamedParameter>& parameters,
+                const FitOptions& options) {
+  call(hooks, &TrainHook::before_step, state);
+  state.model.zero_grad();
+  const Variable logits = state.model(Variable(batch.images));
+  const Variable loss = options.loss ? options.loss(logits, batch.labels)
+                                     : cross_entropy(logits, batch.labels, options.label_smoothing);
+  state.step_loss = loss.item();
+  ESPALIER_CHECK(std::isfinite(state.step_loss),
+                 ValueError,
+                 "fit: the loss of step ",
+                 state.progress.step,
+                 " (epoch ",
+                 state.progress.epoch,
+                 ") is ",
+                 state.step_loss,
+                 "; expected a finite number. A lower learning rate, warm-up or clip_grad_norm may "
+                 "help; check that the inputs are finite");
+  loss.backward();
+  call(hooks, &TrainHook::after_backward, state);
+  if (options.clip_grad_norm > 0.0) {
+    const double norm = clip_grad_norm(parameters, options.clip_grad_norm);
+    ESPALIER_CHECK(std::isfinite(norm),
+                   ValueError,
+                   "fit: the gradient norm of step ",
+                   state.progress.step,
+                   " is ",
+                   norm,
+                   "; expected a finite number. A lower learning rate may help");
+  }
+  state.optimizer.step();
+  TrainProgress& p = state.progress;
+  p.loss_sum += state.step_loss * static_cast<double>(batch.size());
+  p.correct += count_correct(logits.value(), batch.labels);
+  p.seen += batch.size();
+  ++p.step;
+  publish_progress(state);
+  call(hooks, &TrainHook::after_step, state);
+}
+
+}  // namespace
+
+std::map<std::string, Tensor> TrainProgress::to_tensors() const {
+  return {
+      {"loss_sum", Tensor::scalar(loss_sum, DType::F64)},
+      {"counters", Tensor::from<int64_t>({5}, {epoch, step, epoch_ended ? 1 : 0, correct, seen})}};
+}
+
+TrainProgress TrainProgress::from_tensors(const std::map<std::string, Tensor>& tensors) {
+  const auto loss = tensors.find("loss_sum");
+  const auto counters = tensors.find("counters");
+  ESPALIER_CHECK(loss != tensors.end() && counters != tensors.end() &&
+                     loss->second.shape() == Shape{} && counters->second.shape() == Shape{5} &&
+                     counters->second.dtype() == DType::I64,
+                 ValueError,
+                 "TrainProgress: expects a scalar 'loss_sum' and int64 (5) 'counters'");
+  const std::vector<int64_t> c = counters->second.to_vector<int64_t>();
+  return {.epoch = c[0],
+          .step = c[1],
+          .epoch_ended = c[2] != 0,
+          .loss_sum = loss->second.item(),
+          .correct = c[3],
+          .seen = c[4]};
+}
+
+TrainProgress fit(Module& model,
+                  Optimizer& optimizer,
+                  const LrSchedule& schedule,
+                  data::Loader& loader,
+                  const std::vector<TrainHook*>& hooks,
+                  const FitOptions& options) {
+  const int64_t steps_per_epoch = loader.batches();
+  ESPALIER_CHECK(options.epochs == 0 || steps_per_epoch > 0,
+                 ValueError,
+                 "fit: the loader has no batches; with drop_last the data set must hold a batch");
+  TrainState state{.model = model,
+                   .optimizer = optimizer,
+                   .total_steps = options.epochs * steps_per_epoch,
+                   .steps_per_epoch = steps_per_epoch,
+                   .progress = options.resume.value_or(TrainProgress{}),
+                   .loader = &loader};
+  const std::vector<NamedParameter> parameters = model.named_parameters();
+  model.train();
+  if (options.resume) {
+    check_resumable(state.progress, steps_per_epoch);
+  } else {
+    call(hooks, &TrainHook::before_training, state);
+  }
+  publish_progress(state);
+
+  TrainProgress& progress = state.progress;
+  if (progress.epoch_ended) begin_epoch(progress, progress.epoch + 1);
+  while (progress.epoch < options.epochs) {
+    publish_progress(state);
+    const int64_t done = progress.step - progress.epoch * steps_per_epoch;
+    if (done < steps_per_epoch) loader.start_epoch(progress.epoch, done);
+    while (progress.step < (progress.epoch + 1) * steps_per_epoch) {
+      const std::optional<data::Batch> batch = loader.next();
+      ESPALIER_CHECK(
+          batch, ValueError, "fit: the loader ended before its ", steps_per_epoch, " batches");
+      optimizer.set_lr(schedule.lr(progress.step, state.total_steps));
+      train_step(state, *batch, hooks, parameters, options);
+    }
+    progress.epoch_ended = true;
+    call(hooks, &TrainHook::end_of_epoch, state);
+    begin_epoch(progress, progress.epoch + 1);
+  }
+  model.zero_grad();
+  call(hooks, &TrainHook::end_of_training, state);
+  return state.progress;
+}
+
+Evaluation evaluate(Module& model, data::Loader& loader) {
+  const EvalScope eval(model);
+  const NoGrad no_grad;
+  Evaluation result;
+  double loss_sum = 0.0;
+  loader.start_epoch(0);
+  while (const std::optional<data::Batch> batch = loader.next()) {
+    const Variable logits = model(Variable(batch->images));
+    loss_sum += cross_entropy(logits, batch->labels, 0.0, Reduction::Sum).item();
+    result.correct += count_correct(logits.value(), batch->labels);
+    result.total += batch->size();
+  }
+  if (result.total > 0) result.loss = loss_sum / static_cast<double>(result.total);
+  return result;
+}
+
+}  // namespace espalier::nn

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/autograd/ops.h>
+#include <espalier/nn/detail/layer.h>
+#include <espalier/nn/group_norm.h>
+#include <espalier/nn/init.h>
+
+namespace espalier::nn {
+
+GroupNorm::GroupNorm(const Options& options) : options_(options) {
+  GroupNorm::set_sizes({});
+  GroupNorm::reset_parameters(default_init_rng);
+}
+
+Variable GroupNorm::forward(const Variable& x) {
+  return group_norm(x, options_.groups, weight.value, bias.value, options_.eps);
+}
+
+void GroupNorm::visit(MemberVisitor& visitor) {
+  visitor.parameter("weight", weight);
+  visitor.parameter("bias", bias);
+}
+
+std::string GroupNorm::describe() const {
+  return cat("GroupNorm(", options_.groups, " groups, ", options_.channels, ")");
+}
+
+ChannelCoupling GroupNorm::channel_coupling() const {
+  const std::vector<ChannelSlice> all = {{"weight", 0}, {"bias", 0}};
+  return {.in = all,
+          .out = all,
+          .passes_through = true,
+          .groups = options_.groups,
+          .frozen_because = "group norm takes its mean over the channels of a group"};
+}
+
+LayerSizes GroupNorm::sizes() const {
+  return {{"channels", options_.channels}, {"groups", options_.groups}};
+}
+
+LayerSizes GroupNorm::sizes_keeping(const KeptChannels& kept) const {
+  return {{"channels", detail::kept_both(kept, "GroupNorm")}, {"groups", options_.groups}};
+}
+
+void GroupNorm::set_sizes(const LayerSizes& sizes) {
+  detail::check_size_names(sizes, this->sizes(), "GroupNorm");
+  Options o = options_;
+  detail::take_size(sizes, "channels", o.channels);
+  detail::take_size(sizes, "groups", o.groups);
+  detail::check_positive(o.channels, "GroupNorm", "channels");
+  detail::check_positive(o.groups, "GroupNorm", "groups");
+  ESPALIER_CHECK(o.channels % o.groups == 0,
+                 ValueError,
+                 "GroupNorm: expects groups that divide the channels, got ",
+                 o.groups,
+                 " groups for ",
+                 o.channels,
+                 " channels");
+  options_ = o;
+  weight = detail::new_parameter({o.channels});
+  bias = detail::new_parameter({o.channels});
+}
+
+void GroupNorm::reset_parameters(const InitRng&) {
+  init::ones(weight);
+  init::zeros(bias);
+}
+
+}  // namespace espalier::nn

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include <espalier/core/parallel.h>
+#include <espalier/nn/kernels/update.h>
+
+namespace espalier::nn::kernels {
+
+namespace {
+
+// 16 k elements of 5 arrays are 320 KB: enough work to hide the hand-over, small enough to balance.
+constexpr int64_t kGrain = 16384;
+
+template <class T, bool kMasked, bool kMomentum, bool kNesterov>
+void sgd_range(const UpdateArrays<T>& a, const SgdStep& step, int64_t begin, int64_t end) {
+  const T lr = static_cast<T>(step.lr);
+  const T momentum = static_cast<T>(step.momentum);
+  const T decay = static_cast<T>(step.weight_decay);
+  T* __restrict w = a.value;
+  const T* __restrict g = a.gradient;
+  [[maybe_unused]] const uint8_t* __restrict m = a.mask;
+  [[maybe_unused]] T* __restrict b = a.first;
+  for (int64_t i = begin; i < end; ++i) {
+    T direction = g[i] + decay * w[i];
+    if constexpr (kMomentum) {
+      T buffer = momentum * b[i] + direction;
+      if constexpr (kMasked) buffer = m[i] ? buffer : T{0};
+      b[i] = buffer;
+      direction = kNesterov ? direction + momentum * buffer : buffer;
+    }
+    T next = w[i] - lr * direction;
+    if constexpr (kMasked) next = m[i] ? next : T{0};
+    w[i] = next;
+  }
+}
+
+template <class T, bool kMasked>
+void adam_range(const UpdateArrays<T>& a, const AdamStep& step, int64_t begin, int64_t end) {
+  const double t = static_cast<double>(step.step);
+  const double correction1 = 1.0 - std::pow(step.beta1, t);
+  const double correction2 = 1.0 - std::pow(step.beta2, t);
+  const T step_size = static_cast<T>(step.lr / correction1);
+  const T root_correction = static_cast<T>(std::sqrt(correction2));
+  const T eps = static_cast<T>(step.eps);
+  const T beta1 = static_cast<T>(step.beta1);
+  const T beta2 = static_cast<T>(step.beta2);
+  const T rest1 = static_cast<T>(1.0 - step.beta1);
+  const T rest2 = static_cast<T>(1.0 - step.beta2);
+  const T coupled = static_cast<T>(step.decoupled_decay ? 0.0 : step.weight_decay);
+  const T shrink = static_cast<T>(step.decoupled_decay ? 1.0 - step.lr * step.weight_decay : 1.0);
+  T* __restrict w = a.value;
+  const T* __restrict g = a.gradient;
+  [[maybe_unused]] const uint8_t* __restrict m = a.mask;
+  T* __restrict mean = a.first;
+  T* __restrict square = a.second;
+  for (int64_t i = begin; i < end; ++i) {
+    const T direction = g[i] + coupled * w[i];
+    T first = beta1 * mean[i] + rest1 * direction;
+    T second = beta2 * square[i] + rest2 * direction * direction;
+    T next = shrink * w[i] - step_size * first / (std::sqrt(second) / root_correction + eps);
+    if constexpr (kMasked) {
+      first = m[i] ? first : T{0};
+      second = m[i] ? second : T{0};
+      next = m[i] ? next : T{0};
+    }
+    mean[i] = first;
+    square[i] = second;
+    w[i] = next;
+  }
+}
+
+template <class T, bool kMasked>
+void sgd_masked(const UpdateArrays<T>& a, const SgdStep& step) {
+  parallel_for(a.count, kGrain, [&](int64_t begin, int64_t end) {
+    if (a.first == nullptr) {
+      sgd_range<T, kMasked, false, false>(a, step, begin, end);
+    } else if (step.nesterov) {
+      sgd_range<T, kMasked, true, true>(a, step, begin, end);
+    } else {
+      sgd_range<T, kMasked, true, false>(a, step, begin, end);
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+void sgd_update(const UpdateArrays<T>& arrays, const SgdStep& step) {
+  arrays.mask ? sgd_masked<T, true>(arrays, step) : sgd_masked<T, false>(arrays, step);
+}
+
+template <class T>
+void adam_update(const UpdateArrays<T>& arrays, const AdamStep& step) {
+  parallel_for(arrays.count, kGrain, [&](int64_t begin, int64_t end) {
+    arrays.mask ? adam_range<T, true>(arrays, step, begin, end)
+                : adam_range<T, false>(arrays, step, begin, end);
+  });
+}
+
+template void sgd_update<float>(const UpdateArrays<float>&, const SgdStep&);
+template void sgd_update<double>(const UpdateArrays<double>&, const SgdStep&);
+template void adam_update<float>(const UpdateArrays<float>&, const AdamStep&);
+template void adam_update<double>(const UpdateArrays<double>&, const AdamStep&);
+
+}  // namespace espalier::nn::kernels

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The inner loops of optimizers: one pass over value, gradient and state, in parallel, at the
+/// speed of memory. Not a public interface; see nn/sgd.h and nn/adam.h for the formulas.
+#pragma once
+
+#include <cstdint>
+
+namespace espalier::nn::kernels {
+
+/// The tensors of one parameter, `count` contiguous elements each. Entries with `mask` 0 become
+/// zero in value and state; null means all exist.
+template <class T>
+struct UpdateArrays {
+  int64_t count = 0;
+  T* value = nullptr;
+  const T* gradient = nullptr;
+  const uint8_t* mask = nullptr;
+  T* first = nullptr;   ///< momentum, or the mean of gradients; null without
+  T* second = nullptr;  ///< the mean of squared gradients; Adam only
+};
+
+struct SgdStep {
+  double lr = 0.0;
+  double momentum = 0.0;
+  double weight_decay = 0.0;
+  bool nesterov = false;
+};
+
+struct AdamStep {
+  double lr = 0.0;
+  double beta1 = 0.0;
+  double beta2 = 0.0;
+  double eps = 0.0;
+  double weight_decay = 0.0;
+  bool decoupled_decay = false;
+  int64_t step = 1;  ///< counts from 1
+};
+
+template <class T>
+void sgd_update(const UpdateArrays<T>& arrays, const SgdStep& step);
+template <class T>
+void adam_update(const UpdateArrays<T>& arrays, const AdamStep& step);
+
+}  // namespace espalier::nn::kernels

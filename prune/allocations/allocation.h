@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Allocation: how many units each layer keeps, for a sparsity of the whole. Which ones is decided
+/// inside each layer afterwards, by score; a global threshold is the allocation that lets all
+/// compete.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <espalier/core/shape.h>
+#include <espalier/prune/options.h>
+#include <espalier/prune/select.h>
+
+namespace espalier::prune {
+
+/// A layer as an allocation sees it.
+struct LayerView {
+  std::string name;
+  Shape shape;  ///< of the weight
+  int64_t units = 0;
+  std::span<const double> scores;    ///< of every unit; higher stays
+  std::span<const uint8_t> alive;    ///< 1 for units that are there
+  std::span<const int64_t> weights;  ///< prunable weights of every unit
+  /// Units that must stay; a budget that is shared takes them off the other layers.
+  int64_t at_least = 0;
+};
+
+/// Divides a budget.
+class Allocation {
+ public:
+  virtual ~Allocation() = default;
+  /// Units to keep in each layer, in order. The caller raises them to `at_least` and cuts them to
+  /// what is alive.
+  virtual std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const = 0;
+};
+
+/// One budget for all: the highest scores stay wherever they are. With units of unequal size, units
+/// are taken in order of score as long as their weights fit into the kept fraction of all weights.
+std::unique_ptr<Allocation> global_allocation();
+
+enum class FirstLayer : uint8_t { Pruned, Dense };
+/// The same sparsity in every layer; the first one dense if wanted (then the others don't make up
+/// for it).
+std::unique_ptr<Allocation> uniform_allocation(FirstLayer first = FirstLayer::Pruned);
+
+/// Which sizes count for an Erdos-Renyi density.
+enum class ErdosRenyi : uint8_t {
+  Channels,  ///< ER: (O + I) / (O I)
+  Kernel,    ///< ERK: (O + I + R + S) / (O I R S)
+};
+/// Layer densities in proportion to sum / product of the weight's sizes, capped at 1.
+/// Source: Evci et al., arXiv 1911.11134, and the sizes of its published code.
+std::unique_ptr<Allocation> erdos_renyi_allocation(ErdosRenyi kind);
+/// The densities themselves. Layers that would exceed 1 become dense, those tied for the highest
+/// ratio together, and the rest is solved again.
+std::vector<double> erdos_renyi_densities(std::span<const Shape> shapes,
+                                          Sparsity target,
+                                          ErdosRenyi kind);
+
+/// Sparsities by layer name (whole or a prefix up to a dot) as `NAME=S,NAME=S,..`; other layers get
+/// the target. Throws ValueError for text that does not parse and, once layers are known, for a
+/// name that fits none of them.
+std::unique_ptr<Allocation> hand_set_allocation(const std::string& text);
+
+/// The choice option `allocation` with these names, the first being the default. Known: `global`,
+/// `uniform`, `uniform-dense-first`, `er`, `erk`.
+Option allocation_option(std::vector<std::string> names);
+/// The allocation of such a name.
+std::unique_ptr<Allocation> make_allocation(const std::string& name);
+
+}  // namespace espalier::prune

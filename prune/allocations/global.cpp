@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Global allocation: all units of all layers in one ranking.
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+#include <espalier/prune/allocations/allocation.h>
+
+namespace espalier::prune {
+namespace {
+
+class GlobalAllocation : public Allocation {
+ public:
+  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
+    std::vector<double> scores;
+    std::vector<uint8_t> alive;
+    std::vector<int64_t> weights;
+    for (const LayerView& layer : layers) {
+      scores.insert(scores.end(), layer.scores.begin(), layer.scores.end());
+      protect(layer, std::span(scores).last(layer.scores.size()));
+      alive.insert(alive.end(), layer.alive.begin(), layer.alive.end());
+      weights.insert(weights.end(), layer.weights.begin(), layer.weights.end());
+    }
+    const int64_t total = std::accumulate(weights.begin(), weights.end(), int64_t{0});
+    const int64_t budget = kept_count(total, target);
+    const std::vector<uint8_t> stays = best_within(scores, alive, weights, budget);
+
+    std::vector<int64_t> kept;
+    auto begin = stays.begin();
+    for (const LayerView& layer : layers) {
+      kept.push_back(std::accumulate(begin, begin + layer.units, int64_t{0}));
+      begin += layer.units;
+    }
+    return kept;
+  }
+
+ private:
+  /// The best `at_least` units of a layer go before all others.
+  static void protect(const LayerView& layer, std::span<double> scores) {
+    const int64_t alive = std::count(layer.alive.begin(), layer.alive.end(), uint8_t{1});
+    const auto best = top_k(layer.scores, layer.alive, std::min(layer.at_least, alive));
+    for (size_t i = 0; i < best.size(); ++i) {
+      if (best[i] != 0) scores[i] = std::numeric_limits<double>::infinity();
+    }
+  }
+
+  /// The best units, in order of score, up to the first whose weights no longer fit.
+  static std::vector<uint8_t> best_within(const std::vector<double>& scores,
+                                          const std::vector<uint8_t>& alive,
+                                          const std::vector<int64_t>& weights,
+                                          int64_t budget) {
+    const int64_t candidates = std::count(alive.begin(), alive.end(), uint8_t{1});
+    const bool equal =
+        std::adjacent_find(weights.begin(), weights.end(), std::not_equal_to<>()) == weights.end();
+    if (equal) {
+      const int64_t size = weights.empty() ? 1 : std::max<int64_t>(weights.front(), 1);
+      return top_k(scores, alive, std::min(budget / size, candidates));
+    }
+    std::vector<size_t> order;
+    for (size_t i = 0; i < scores.size(); ++i) {
+      if (alive[i] != 0) order.push_back(i);
+    }
+    top_k(scores, alive, candidates);  // refuses scores that are not numbers
+    std::stable_sort(
+        order.begin(), order.end(), [&](size_t a, size_t b) { return scores[a] > scores[b]; });
+    std::vector<uint8_t> stays(scores.size(), 0);
+    for (size_t i : order) {
+      if (weights[i] > budget) break;
+      budget -= weights[i];
+      stays[i] = 1;
+    }
+    return stays;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Allocation> global_allocation() {
+  return std::make_unique<GlobalAllocation>();
+}
+
+}  // namespace espalier::prune

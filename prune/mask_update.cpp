@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+
+#include <espalier/prune/mask_update.h>
+
+namespace espalier::prune {
+namespace {
+
+int64_t count(const std::vector<uint8_t>& flags) {
+  return std::count(flags.begin(), flags.end(), uint8_t{1});
+}
+
+/// Units of a cell that stay on the way from dense to the pattern's own number.
+int64_t keep_in_cell(const Cell& cell, Sparsity target) {
+  const int64_t gone = guarded_floor(target.value() * static_cast<double>(cell.size));
+  return std::max(cell.keep, cell.size - gone);
+}
+
+std::vector<uint8_t> best_units(const Site& site,
+                                const std::vector<double>& scores,
+                                const std::vector<uint8_t>& candidates,
+                                int64_t kept,
+                                Sparsity target) {
+  if (site.cell.size == 0) return top_k(scores, candidates, kept);
+  return top_k_in_cells(scores, candidates, keep_in_cell(site.cell, target), site.cell.size);
+}
+
+std::vector<ChannelGroup> channel_groups_of(nn::Module& model, const PruneInputs& inputs) {
+  ESPALIER_CHECK(inputs.channel_groups != nullptr,
+                 ValueError,
+                 "prune: the pattern channel needs PruneInputs::channel_groups");
+  return inputs.channel_groups(model);
+}
+
+/// Random order of the flags of the units begin..end-1 that are candidates.
+void shuffle_range(std::vector<uint8_t>& flags,
+                   const std::vector<uint8_t>& candidates,
+                   size_t begin,
+                   size_t end,
+                   Rng& rng) {
+  std::vector<size_t> places;
+  for (size_t i = begin; i < end; ++i) {
+    if (candidates[i] != 0) places.push_back(i);
+  }
+  const std::vector<int64_t> order = rng.permutation(static_cast<int64_t>(places.size()));
+  std::vector<uint8_t> shuffled;
+  for (int64_t from : order) shuffled.push_back(flags[places[static_cast<size_t>(from)]]);
+  for (size_t i = 0; i < places.size(); ++i) flags[places[i]] = shuffled[i];
+}
+
+/// Entries of a parameter's mask that would differ.
+int64_t mask_changes(const nn::Parameter& parameter, const Tensor& mask) {
+  const uint8_t* after = mask.data<uint8_t>();
+  if (!parameter.masked()) return std::count(after, after + mask.numel(), uint8_t{0});
+  const Tensor old = parameter.mask();
+  const uint8_t* before = old.data<uint8_t>();
+  int64_t changes = 0;
+  for (int64_t i = 0; i < mask.numel(); ++i) changes += before[i] != after[i];
+  return changes;
+}
+
+}  // namespace
+
+void check_sparsity(const Pattern& pattern, Sparsity sparsity) {
+  const Cell cell = pattern.cell();
+  if (cell.size == 0) return;
+  const double fixed = 1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size);
+  ESPALIER_CHECK(std::abs(sparsity.value() - fixed) < 1e-6,
+                 ValueError,
+                 "prune: the pattern ",
+                 pattern.name(),
+                 " removes exactly ",
+                 fixed,
+                 " of the weights, but sparsity is ",
+                 sparsity.value(),
+                 ". Leave the sparsity out, or choose another pattern.");
+}
+
+MaskUpdate::MaskUpdate(nn::Module& model,
+                       const Pattern& pattern,
+                       const PruneSettings& settings,
+                       const PruneInputs& inputs,
+                       bool single_producer_only)
+    : model_(model), settings_(settings), inputs_(inputs) {
+  weights_ = prunable_weights(model, settings.exclude);
+  sites_ = pattern.coupled() ? channel_sites(model,
+                                             channel_groups_of(model, inputs),
+                                             weights_,
+                                             single_producer_only,
+                                             report_.notes)
+                             : weight_sites(weights_, pattern, report_.notes);
+  for (const Site& site : sites_) alive_.push_back(site.alive());
+}
+
+std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {
+  const std::vector<Tensor> tensors = score.compute({model_, weights_, inputs_, rng});
+  auto result = unit_scores_of(tensors, score.reduce());
+  const bool invert = settings_.ablation == Ablation::Invert;
+  if ((score.keep() == Keep::Smallest) != invert) {
+    for (auto& site : result) {
+      for (double& value : site) value = -value;
+    }
+  }
+  return result;
+}
+
+std::vector<std::vector<double>> MaskUpdate::unit_scores_of(const std::vector<Tensor>& tensors,
+                                                            Reduce reduce) {
+  std::map<const nn::Parameter*, Tensor> of;
+  for (size_t w = 0; w < weights_.size(); ++w) of[weights_[w].parameter] = tensors[w];
+  std::vector<std::vector<double>> result;
+  for (const Site& site : sites_) {
+    std::vector<Tensor> parts;
+    for (const SitePart& part : site.parts) {
+      if (part.scored) parts.push_back(of.at(part.parameter));
+    }
+    result.push_back(unit_scores(site, parts, reduce));
+  }
+  return result;
+}
+
+std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>& scores,
+                                         const Allocation& allocation,
+                                         Sparsity target) {
+  std::vector<std::vector<int64_t>> weights;
+  std::vector<LayerView> views;
+  for (const Site& site : sites_) weights.push_back(site.unit_weights());
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    views.push_back({sites_[s].name,
+                     sites_[s].shape,
+                     sites_[s].units,
+                     scores[s],
+                     alive_[s],
+                     weights[s],
+                     std::min(settings_.min_per_layer, sites_[s].units)});
+  }
+  std::vector<int64_t> kept = allocation.keep(views, target);
+  for (size_t s = 0; s < sites_.size(); ++s) kept[s] = std::max(kept[s], views[s].at_least);
+  return kept;
+}
+
+void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
+                        const Allocation& allocation,
+                        const ScheduledUpdate& planned,
+                        Regrowth* regrowth,
+                        Rng& rng) {
+  report_.step = planned.step;
+  report_.target = planned.sparsity;
+  std::vector<int64_t> kept = budgets(scores, allocation, planned.sparsity);
+  keep_.clear();
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    const int64_t alive = count(alive_[s]);
+    // One unit is rounding of the shares; more means that the model was sparser than the target.
+    if (sites_[s].cell.size == 0 && kept[s] > alive + 1) {
+      report_.notes.push_back(cat(
+          sites_[s].name, " has only ", alive, " units left of the ", kept[s], " it should keep"));
+    }
+    keep_.push_back(
+        best_units(sites_[s], scores[s], alive_[s], std::min(kept[s], alive), planned.sparsity));
+  }
+  if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
+  if (regrowth != nullptr && planned.moved > 0.0) move(scores, planned.moved, *regrowth, rng);
+  make_masks();
+  check_collapse();
+}
+
+void MaskUpdate::shuffle(Rng& rng) {
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    Rng own = rng.fork(stream_id("shuffle " + sites_[s].name));
+    const auto size = static_cast<size_t>(
+        sites_[s].cell.size == 0 ? std::max<int64_t>(sites_[s].units, 1) : sites_[s].cell.size);
+    for (size_t begin = 0; begin < keep_[s].size(); begin += size) {
+      shuffle_range(keep_[s], alive_[s], begin, begin + size, own);
+    }
+  }
+}
+
+void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
+                      double moved,
+                      Regrowth& regrowth,
+                      Rng& rng) {
+  const auto growth =
+      unit_scores_of(regrowth.compute({model_, weights_, inputs_, rng}), Reduce::Sum);
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    ESPALIER_CHECK(sites_[s].cell.size == 0,
+                   NotImplemented,
+                   "prune: regrowth inside N:M cells of ",
+                   sites_[s].name);
+    const int64_t kept = count(keep_[s]);
+    const auto grown = guarded_floor(moved * static_cast<double>(kept));
+    const std::vector<uint8_t> stays = top_k(scores[s], keep_[s], kept - grown);
+    std::vector<uint8_t> places(stays.size());
+    for (size_t u = 0; u < stays.size(); ++u) {
+      const bool dropped = keep_[s][u] != 0 && stays[u] == 0;
+      places[u] = stays[u] == 0 && (!dropped || regrowth.may_regrow_dropped());
+    }
+    const auto grows = top_k(growth[s], places, std::min(grown, count(places)));
+    keep_[s] = stays;
+    for (size_t u = 0; u < stays.size(); ++u) keep_[s][u] |= grows[u];
+  }
+}
+
+void MaskUpdate::make_masks() {
+  masks_.clear();
+  changed_.clear();
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    for (const SitePart& part : sites_[s].parts) {
+      Tensor& mask = masks_[part.parameter];
+      if (!mask.defined()) {
+        changed_.push_back(part.parameter);
+        mask = part.parameter->masked() ? part.parameter->mask().clone()
+                                        : Tensor::ones(part.parameter->shape(), DType::U8);
+      }
+      uint8_t* m = mask.data<uint8_t>();
+      for (int64_t i = 0; i < mask.numel(); ++i) {
+        const int64_t unit = part.units.unit(i);
+        if (unit < 0) continue;
+        const auto u = static_cast<size_t>(unit);
+        if (keep_[s][u] == 0) m[i] = 0;
+        if (keep_[s][u] != 0 && alive_[s][u] == 0) m[i] = 1;
+      }
+    }
+  }
+  std::erase_if(changed_, [&](nn::Parameter* parameter) {
+    return mask_changes(*parameter, masks_.at(parameter)) == 0;
+  });
+  report_.layers.clear();
+  for (const ScoredWeight& weight : weights_) {
+    const auto found = masks_.find(weight.parameter);
+    LayerReport layer{weight.name, weight.parameter->numel(), weight.parameter->nnz(), 0};
+    if (found != masks_.end()) {
+      const uint8_t* m = found->second.data<uint8_t>();
+      layer.kept = std::count(m, m + found->second.numel(), uint8_t{1});
+      layer.changed = mask_changes(*weight.parameter, found->second);
+    }
+    report_.layers.push_back(layer);
+  }
+}
+
+void MaskUpdate::check_collapse() {
+  std::string empty;
+  for (const LayerReport& layer : report_.layers) {
+    if (layer.kept == 0) empty += (empty.empty() ? "" : ", ") + layer.name;
+  }
+  if (empty.empty()) return;
+  ESPALIER_CHECK(
+      settings_.allow_collapse,
+      ValueError,
+      "prune: at sparsity ",
+      report_.target.value(),
+      " nothing would be left of ",
+      empty,
+      " (layer collapse), so the network could not learn. Prune less, protect layers with "
+      "min-per-layer, choose another allocation (erk), or set allow-collapse.");
+  report_.notes.push_back(cat("collapsed: nothing is left of ", empty));
+}
+
+void MaskUpdate::commit() {
+  for (nn::Parameter* parameter : changed_) parameter->set_mask(masks_.at(parameter));
+}
+
+}  // namespace espalier::prune

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/// MaskUpdate: one pass of score -> units -> allocation -> selection -> masks, as plain steps that
+/// MaskPruner runs and tests can look into. Nothing of the model changes before `commit()`.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include <espalier/prune/allocations/allocation.h>
+#include <espalier/prune/regrowth/regrowth.h>
+#include <espalier/prune/schedules/schedule.h>
+#include <espalier/prune/scores/score.h>
+#include <espalier/prune/site.h>
+
+namespace espalier::prune {
+
+/// One mask update of one model.
+class MaskUpdate {
+ public:
+  /// Finds the sites. Throws ValueError as `prunable_weights` and the site functions do.
+  MaskUpdate(nn::Module& model,
+             const Pattern& pattern,
+             const PruneSettings& settings,
+             const PruneInputs& inputs,
+             bool single_producer_only);
+
+  const std::vector<Site>& sites() const { return sites_; }
+  const std::vector<ScoredWeight>& weights() const { return weights_; }
+
+  /// The score of every unit of every site, higher = stays (the paper's sign is turned here).
+  std::vector<std::vector<double>> scores(Score& score, Rng& rng);
+  /// Chooses the units that stay: exact counts, ties by index, nothing that is gone comes back but
+  /// by `regrowth`. Throws ValueError naming every layer that would be left empty, unless allowed.
+  void choose(const std::vector<std::vector<double>>& scores,
+              const Allocation& allocation,
+              const ScheduledUpdate& planned,
+              Regrowth* regrowth,
+              Rng& rng);
+  /// Sets the masks. Parameters whose mask does not change are not touched.
+  void commit();
+  /// What changed, after `choose`.
+  UpdateReport report() const { return report_; }
+
+ private:
+  std::vector<int64_t> budgets(const std::vector<std::vector<double>>& scores,
+                               const Allocation& allocation,
+                               Sparsity target);
+  void shuffle(Rng& rng);
+  void move(const std::vector<std::vector<double>>& scores,
+            double moved,
+            Regrowth& regrowth,
+            Rng& rng);
+  std::vector<std::vector<double>> unit_scores_of(const std::vector<Tensor>& tensors,
+                                                  Reduce reduce);
+  void make_masks();
+  void check_collapse();
+
+  nn::Module& model_;
+  const PruneSettings& settings_;
+  const PruneInputs& inputs_;
+  std::vector<ScoredWeight> weights_;
+  std::vector<Site> sites_;
+  std::vector<std::vector<uint8_t>> alive_;  // per site and unit, before the update
+  std::vector<std::vector<uint8_t>> keep_;   // after it
+  std::vector<nn::Parameter*> changed_;      // in order of discovery
+  std::map<nn::Parameter*, Tensor> masks_;
+  UpdateReport report_;
+};
+
+/// Settings must fit the pattern: N:M has one final sparsity. Throws ValueError.
+void check_sparsity(const Pattern& pattern, Sparsity sparsity);
+
+}  // namespace espalier::prune

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include <espalier/prune/mask_update.h>
+#include <espalier/prune/methods/methods.h>
+
+namespace espalier::prune {
+namespace {
+
+/// Single-character insertions, deletions and substitutions between two words.
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({substituted, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+/// The method's pattern for what the user asked. Throws ValueError for one it can't produce.
+std::shared_ptr<const Pattern> chosen_pattern(const Method& method, const std::string& asked) {
+  if (asked.empty()) return make_pattern(method.patterns.front());
+  auto pattern = make_pattern(asked);
+  const auto& known = method.patterns;
+  // Any N:M and any BxC does where one of its kind does.
+  const bool listed = std::any_of(known.begin(), known.end(), [&](const std::string& one) {
+    if (one == asked) return true;
+    return pattern->speedup() == Speedup::SemiStructured &&
+           ((one == "2:4" && pattern->cell().size > 0) ||
+            (one == "4x1" && asked.find('x') != std::string::npos));
+  });
+  std::string names;
+  for (const std::string& one : known) names += (names.empty() ? "" : ", ") + one;
+  ESPALIER_CHECK(listed,
+                 ValueError,
+                 "prune ",
+                 method.name,
+                 ": can't produce the pattern ",
+                 asked,
+                 ". It has: ",
+                 names);
+  return pattern;
+}
+
+std::vector<std::string> split_names(const std::string& text) {
+  std::vector<std::string> names;
+  size_t begin = 0;
+  while (begin < text.size()) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) names.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return names;
+}
+
+Ablation parse_ablation(const std::string& text) {
+  if (text == "shuffle") return Ablation::Shuffle;
+  if (text == "invert") return Ablation::Invert;
+  if (text == "reinit") return Ablation::Reinit;
+  return Ablation::None;
+}
+
+}  // namespace
+
+std::string name(Speedup speedup) {
+  switch (speedup) {
+    case Speedup::Unstructured:
+      return "unstructured";
+    case Speedup::SemiStructured:
+      return "semi-structured";
+    case Speedup::Structured:
+      return "structured";
+  }
+  throw ValueError("name: unknown kind of speed-up");
+}
+
+std::string name(When when) {
+  switch (when) {
+    case When::Before:
+      return "before";
+    case When::During:
+      return "during";
+    case When::After:
+      return "after";
+    case When::Runtime:
+      return "runtime";
+  }
+  throw ValueError("name: unknown moment of pruning");
+}
+
+std::string name(How how) {
+  switch (how) {
+    case How::Criterion:
+      return "criterion";
+    case How::Learning:
+      return "learning";
+    case How::Fusion:
+      return "fusion";
+  }
+  throw ValueError("name: unknown way of pruning");
+}
+
+const std::vector<Method>& methods() {
+  static const std::vector<Method> list = {
+#define ESPALIER_METHOD(name) method_list::name(),
+#include <espalier/prune/methods.inc>
+#undef ESPALIER_METHOD
+  };
+  return list;
+}
+
+const Method& method(const std::string& name) {
+  const Method* nearest = nullptr;
+  std::string known;
+  for (const Method& one : methods()) {
+    if (one.name == name) return one;
+    known += (known.empty() ? "" : ", ") + one.name;
+    if (nearest == nullptr || edit_distance(one.name, name) < edit_distance(nearest->name, name)) {
+      nearest = &one;
+    }
+  }
+  throw ValueError(
+      cat("prune: unknown method '", name, "'. Did you mean ", nearest->name, "? Known: ", known));
+}
+
+const std::vector<Option>& common_options() {
+  static const std::vector<Option> options = {
+      real_option("sparsity",
+                  0.9,
+                  0.0,
+                  1.0,
+                  "fraction removed",
+                  "final sparsity over the prunable weights; N:M patterns imply theirs"),
+      text_option("pattern", "", "which weights fall together; empty: the method's default"),
+      text_option(
+          "exclude", "", "parameter names or prefixes that stay dense, separated by commas"),
+      integer_option("min-per-layer", 0, 0, 1'000'000'000, "units", "kept in every layer at least"),
+      flag_option("allow-collapse", "train on when nothing is left of a layer"),
+      choice_option("ablation",
+                    {"none", "shuffle", "invert", "reinit"},
+                    "sanity check: shuffle masks within layers, invert scores, or start again from "
+                    "fresh weights"),
+  };
+  return options;
+}
+
+PruneSettings parse_settings(const Method& method,
+                             const std::map<std::string, std::string>& given) {
+  std::map<std::string, std::string> own;
+  std::map<std::string, std::string> common;
+  for (const auto& [name, text] : given) {
+    const bool shared = std::any_of(common_options().begin(),
+                                    common_options().end(),
+                                    [&](const Option& option) { return option.name == name; });
+    (shared ? common : own)[name] = text;
+  }
+  const std::string owner = "prune " + method.name;
+  const OptionValues values(owner, common_options(), common);
+  const OptionValues checked(owner, method.options, own);
+  PruneSettings settings;
+  settings.pattern = values.text("pattern");
+  settings.sparsity = Sparsity(values.real("sparsity"));
+  const Cell cell = chosen_pattern(method, settings.pattern)->cell();
+  if (cell.size > 0 && !common.contains("sparsity")) {
+    settings.sparsity =
+        Density(static_cast<double>(cell.keep) / static_cast<double>(cell.size)).sparsity();
+  }
+  settings.exclude = split_names(values.text("exclude"));
+  settings.min_per_layer = values.integer("min-per-layer");
+  settings.allow_collapse = values.flag("allow-collapse");
+  settings.ablation = parse_ablation(values.text("ablation"));
+  settings.options = own;
+  return settings;
+}
+
+std::unique_ptr<Pruner> make_pruner(const std::string& name,
+                                    const PruneSettings& settings,
+                                    const PruneInputs& inputs) {
+  const Method& chosen = method(name);
+  const OptionValues options("prune " + name, chosen.options, settings.options);
+  auto pattern = chosen_pattern(chosen, settings.pattern);
+  if (chosen.make) return chosen.make(options, settings, inputs);
+  return std::make_unique<MaskPruner>(chosen.recipe(options), std::move(pattern), settings, inputs);
+}
+
+std::map<std::string, Tensor> raw_scores(const std::string& name,
+                                         nn::Module& model,
+                                         const PruneSettings& settings,
+                                         const PruneInputs& inputs) {
+  const Method& chosen = method(name);
+  ESPALIER_CHECK(chosen.recipe, NotImplemented, "score: the method ", name, " has no score");
+  const OptionValues options("prune " + name, chosen.options, settings.options);
+  const auto pattern = chosen_pattern(chosen, settings.pattern);
+  const Recipe recipe = chosen.recipe(options);
+  const NoGrad no_grad;
+  const std::vector<ScoredWeight> weights = prunable_weights(model, settings.exclude);
+  Rng rng = Rng(inputs.seed, "prune").fork(0);
+  const std::vector<Tensor> scores = recipe.score->compute({model, weights, inputs, rng});
+  std::map<std::string, Tensor> result;
+  for (size_t w = 0; w < weights.size(); ++w) {
+    Tensor score = scores[w].clone();
+    const Shape& shape = score.shape();
+    if (pattern->refusal(shape).empty()) {
+      const Site site{weights[w].name,
+                      shape,
+                      pattern->units(shape).count,
+                      pattern->cell(),
+                      {{weights[w].name, weights[w].parameter, pattern->units(shape), true}}};
+      const std::vector<double> of_units =
+          unit_scores(site, {&scores[w], 1}, recipe.score->reduce());
+      for (int64_t i = 0; i < score.numel(); ++i) {
+        score.data<double>()[i] = of_units[static_cast<size_t>(site.parts.front().units.unit(i))];
+      }
+    }
+    result[weights[w].name] = score;
+  }
+  return result;
+}
+
+}  // namespace espalier::prune

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Regrowth: which removed units come back when a mask update moves some (dynamic sparse training).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <espalier/prune/scores/score.h>
+
+namespace espalier::prune {
+
+/// Says where to grow. Grown weights start at zero with fresh optimizer state.
+class Regrowth {
+ public:
+  virtual ~Regrowth() = default;
+  virtual ScoreNeeds needs() const { return ScoreNeeds::Weights; }
+  /// Whether units dropped in the same update may come back at once (with their value).
+  virtual bool may_regrow_dropped() const { return false; }
+  /// One float64 tensor per weight in its shape; removed units with the highest scores grow.
+  virtual std::vector<Tensor> compute(const ScoreContext& context) = 0;
+};
+
+/// Grows at random places, as SET does (arXiv 1707.04780). (random.cpp)
+std::unique_ptr<Regrowth> random_regrowth();
+
+}  // namespace espalier::prune

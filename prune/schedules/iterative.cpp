@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Iterative: the kept fraction shrinks by the same factor in every round.
+#include <cmath>
+
+#include <espalier/prune/schedules/schedule.h>
+#include <espalier/prune/select.h>
+
+namespace espalier::prune {
+namespace {
+
+class IterativeSchedule : public Schedule {
+ public:
+  IterativeSchedule(int64_t rounds, double until) : rounds_(rounds), until_(until) {
+    ESPALIER_CHECK(rounds >= 1 && until >= 0.0 && until <= 1.0,
+                   ValueError,
+                   "iterative schedule: expects rounds >= 1 and until in 0 .. 1, got ",
+                   rounds,
+                   " and ",
+                   until);
+  }
+
+  std::vector<ScheduledUpdate> updates(int64_t total_steps, Sparsity final) const override {
+    std::vector<ScheduledUpdate> updates;
+    for (int64_t r = 1; r <= rounds_; ++r) {
+      const double share = static_cast<double>(r) / static_cast<double>(rounds_);
+      const double wait = static_cast<double>(r - 1) / static_cast<double>(rounds_) * until_;
+      const int64_t step = guarded_floor(wait * static_cast<double>(total_steps));
+      const double kept = std::pow(final.density().value(), share);
+      updates.push_back({.step = step, .sparsity = r == rounds_ ? final : Sparsity(1.0 - kept)});
+    }
+    return updates;
+  }
+
+ private:
+  int64_t rounds_;
+  double until_;
+};
+
+}  // namespace
+
+std::unique_ptr<Schedule> iterative_schedule(int64_t rounds, double until) {
+  return std::make_unique<IterativeSchedule>(rounds, until);
+}
+
+}  // namespace espalier::prune

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Schedule: at which steps masks change, and to which sparsity. A pure function of the length of
+/// training, so that it can be printed beforehand and a resumed run needs no memory of it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <espalier/prune/options.h>
+#include <espalier/prune/sparsity.h>
+
+namespace espalier::prune {
+
+/// A mask update before the forward pass of `step` (0: before training; total_steps: after the last
+/// step).
+struct ScheduledUpdate {
+  int64_t step = 0;
+  Sparsity sparsity = Sparsity(0.0);
+  /// Fraction of the kept units that change places, of methods that regrow.
+  double moved = 0.0;
+};
+
+/// When to prune how much.
+class Schedule {
+ public:
+  virtual ~Schedule() = default;
+  /// Updates in order of step, the last to `final`.
+  virtual std::vector<ScheduledUpdate> updates(int64_t total_steps, Sparsity final) const = 0;
+};
+
+/// All at once, before training.
+std::unique_ptr<Schedule> one_shot_schedule();
+
+/// `rounds` updates to kept fractions (1-S)^(r/rounds), spread evenly over the first `until` (a
+/// fraction) of training: with until = 1 every round is followed by the same number of training
+/// steps. Source: Han et al., arXiv 1506.02626; the geometric rule as in arXiv 1803.03635.
+std::unique_ptr<Schedule> iterative_schedule(int64_t rounds, double until);
+
+/// Settings of the cubic schedule.
+struct CubicOptions {
+  double begin = 0.2;       ///< first update, as a fraction of training
+  double end = 0.75;        ///< the final sparsity is reached here at the latest
+  int64_t frequency = 100;  ///< steps between updates
+  Sparsity initial = Sparsity(0.0);
+};
+/// s_t = s_f + (s_i - s_f) (1 - (t - t0) / (n dt))^3 for t = t0, t0 + dt, .., t0 + n dt: fast
+/// first. When the interval is shorter than `frequency`, there are two updates, at its ends.
+/// Source: Zhu, Gupta, arXiv 1710.01878, equation 1.
+std::unique_ptr<Schedule> cubic_schedule(const CubicOptions& options);
+
+}  // namespace espalier::prune

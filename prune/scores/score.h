@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Score: how much each weight matters. A score looks at the model and says numbers; it removes nothing.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <espalier/prune/pruner.h>
+
+namespace espalier::prune {
+
+/// A weight that is scored.
+struct ScoredWeight {
+  std::string name;
+  nn::Parameter* parameter = nullptr;
+};
+
+/// What a score may look at.
+struct ScoreContext {
+  nn::Module& model;
+  std::span<const ScoredWeight> weights;
+  const PruneInputs& inputs;
+  Rng& rng;  ///< of this mask update
+};
+
+/// What a score needs besides the weights.
+enum class ScoreNeeds : uint8_t {
+  Weights,     ///< nothing: data-free
+  Input,       ///< the shape of a sample (a forward pass on made-up data)
+  Gradients,   ///< batches with labels, and the loss
+  Activations  ///< batches without labels
+};
+
+/// Which end of the paper's score stays.
+enum class Keep : uint8_t { Largest, Smallest };
+
+/// How the scores of a unit's weights become the unit's score.
+enum class Reduce : uint8_t { Sum, Mean, Max };
+
+/// Scores weights.
+class Score {
+ public:
+  virtual ~Score() = default;
+  virtual ScoreNeeds needs() const { return ScoreNeeds::Weights; }
+  virtual Keep keep() const { return Keep::Largest; }
+  /// The survey's rule for structured forms of weight scores is the sum.
+  virtual Reduce reduce() const { return Reduce::Sum; }
+  /// One float64 tensor per weight, in its shape, in the paper's convention. Entries of removed weights
+  /// are not read. May change nothing in the model.
+  virtual std::vector<Tensor> compute(const ScoreContext& context) = 0;
+  /// Called after every backward pass of training, for scores that accumulate.
+  virtual void observe(nn::TrainState&) {}
+  /// What accumulated, for checkpoints.
+  virtual std::map<std::string, Tensor> state() const { return {}; }
+  virtual void load_state(const std::map<std::string, Tensor>&) {}
+};
+
+/// Uniform random numbers. (random.cpp)
+std::unique_ptr<Score> random_score();
+/// |w|. (magnitude.cpp)
+std::unique_ptr<Score> magnitude_score();
+
+/// The plain contiguous float64 copy of a tensor, on which scores compute.
+Tensor as_double(const Tensor& tensor);
+
+}  // namespace espalier::prune

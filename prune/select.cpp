@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+
+#include <espalier/prune/select.h>
+
+namespace espalier::prune {
+namespace {
+
+constexpr double kGuard = 1e-9;
+
+}  // namespace
+
+int64_t guarded_floor(double x) { return static_cast<int64_t>(std::floor(x + kGuard)); }
+
+int64_t guarded_ceil(double x) { return static_cast<int64_t>(std::ceil(x - kGuard)); }
+
+int64_t removed_count(int64_t n, Sparsity sparsity) {
+  return guarded_floor(static_cast<double>(n) * sparsity.value() + 0.5);
+}
+
+int64_t kept_count(int64_t n, Sparsity sparsity) { return n - removed_count(n, sparsity); }
+
+std::vector<int64_t> apportion(std::span<const double> wanted) {
+  std::vector<int64_t> share(wanted.size());
+  std::vector<int64_t> rest(wanted.size());  // in units of the guard: rounding noise makes no order
+  double sum = 0.0;
+  int64_t given = 0;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    share[i] = guarded_floor(wanted[i]);
+    rest[i] = std::llround((wanted[i] - static_cast<double>(share[i])) / kGuard);
+    sum += wanted[i];
+    given += share[i];
+  }
+  std::vector<size_t> order(wanted.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return rest[a] > rest[b];
+  });
+  const int64_t missing = guarded_floor(sum + 0.5) - given;
+  for (int64_t i = 0; i < missing; ++i) ++share[order[static_cast<size_t>(i)]];
+  return share;
+}
+
+std::vector<uint8_t> top_k(std::span<const double> scores,
+                           std::span<const uint8_t> candidates,
+                           int64_t k) {
+  const size_t n = scores.size();
+  ESPALIER_CHECK(candidates.empty() || candidates.size() == n,
+                 ShapeError,
+                 "top_k: ",
+                 n,
+                 " scores but ",
+                 candidates.size(),
+                 " candidate flags");
+  const auto eligible = [&](size_t i) { return candidates.empty() || candidates[i] != 0; };
+  std::vector<double> sorted;
+  sorted.reserve(n);
+  for (size_t i = 0; i < n; ++i) {
+    if (!eligible(i)) continue;
+    ESPALIER_CHECK(!std::isnan(scores[i]),
+                   ValueError,
+                   "top_k: the score at flat position ",
+                   i,
+                   " is not a number. Did the loss or a gradient overflow?");
+    sorted.push_back(scores[i]);
+  }
+  ESPALIER_CHECK(k >= 0 && k <= static_cast<int64_t>(sorted.size()),
+                 ValueError,
+                 "top_k: expects k in 0 .. ",
+                 sorted.size(),
+                 " (the candidates), got ",
+                 k);
+  std::vector<uint8_t> keep(n, 0);
+  if (k == 0) return keep;
+  // The k-th highest score: all above it stay, and of those equal to it the first ones.
+  std::nth_element(sorted.begin(), sorted.begin() + (k - 1), sorted.end(), std::greater<>());
+  const double threshold = sorted[static_cast<size_t>(k - 1)];
+  int64_t ties = k - std::count_if(sorted.begin(), sorted.end(), [&](double score) {
+                   return score > threshold;
+                 });
+  for (size_t i = 0; i < n; ++i) {
+    if (!eligible(i)) continue;
+    if (scores[i] > threshold) {
+      keep[i] = 1;
+    } else if (scores[i] == threshold && ties > 0) {
+      keep[i] = 1;
+      --ties;
+    }
+  }
+  return keep;
+}
+
+std::vector<uint8_t> top_k_in_cells(std::span<const double> scores,
+                                    std::span<const uint8_t> candidates,
+                                    int64_t k,
+                                    int64_t cell) {
+  const auto n = static_cast<int64_t>(scores.size());
+  ESPALIER_CHECK(cell > 0 && n % cell == 0,
+                 ValueError,
+                 "top_k_in_cells: expects a multiple of ",
+                 cell,
+                 " items, got ",
+                 n);
+  std::vector<uint8_t> keep;
+  keep.reserve(scores.size());
+  for (int64_t begin = 0; begin < n; begin += cell) {
+    const auto at = static_cast<size_t>(begin);
+    const auto size = static_cast<size_t>(cell);
+    const auto flags = candidates.empty() ? candidates : candidates.subspan(at, size);
+    const int64_t alive =
+        flags.empty() ? cell : std::count_if(flags.begin(), flags.end(), [](uint8_t f) {
+          return f != 0;
+        });
+    const auto part = top_k(scores.subspan(at, size), flags, std::min(k, alive));
+    keep.insert(keep.end(), part.begin(), part.end());
+  }
+  return keep;
+}
+
+}  // namespace espalier::prune

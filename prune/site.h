@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Site: a place where units are pruned: one weight, or the channels of a channel group with all
+/// their slices. Scores of weights become scores of units here, and choices of units become masks.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include <espalier/prune/channel_group.h>
+#include <espalier/prune/patterns/pattern.h>
+#include <espalier/prune/scores/score.h>
+
+namespace espalier::prune {
+
+/// One parameter's share in a site.
+struct SitePart {
+  std::string name;
+  nn::Parameter* parameter = nullptr;
+  Units units;
+  bool scored = true;  ///< its weights' scores count; the others only follow the choice
+};
+
+/// Units that compete with each other for a layer's budget.
+struct Site {
+  std::string name;  ///< of the first part
+  Shape shape;       ///< of the first part: what allocations like ERK look at
+  int64_t units = 0;
+  Cell cell = {};
+  std::vector<SitePart> parts;
+
+  /// Weights of every unit that count as prunable (rank >= 2), over all parts.
+  std::vector<int64_t> unit_weights() const;
+  /// 1 for units of which any scored weight is still there.
+  std::vector<uint8_t> alive() const;
+};
+
+/// Weights of convolutions and linear layers in order of declaration: parameters of rank >= 2 that
+/// their layer names in `channel_coupling()` as moving with its outputs and with its inputs (or
+/// with both at once, when depthwise). First and last layer included; no bias, no batch norm, no
+/// embedding. `exclude`: names to leave out, whole or a prefix up to a dot (`layer1` takes
+/// `layer1.0.conv1.weight`). Throws ValueError for an excluded name that fits no parameter, and
+/// when nothing is left.
+std::vector<ScoredWeight> prunable_weights(nn::Module& model,
+                                           const std::vector<std::string>& exclude = {});
+
+/// A site per weight; weights that can't have the pattern are left out and noted by name.
+std::vector<Site> weight_sites(const std::vector<ScoredWeight>& weights,
+                               const Pattern& pattern,
+                               std::vector<std::string>& notes);
+
+/// A site per channel group: producers' weights are scored, all slices follow. Frozen groups and
+/// groups of excluded producers are left out and noted; so are those with more than one producing
+/// layer when `single_producer_only` (residual sums).
+std::vector<Site> channel_sites(nn::Module& model,
+                                const std::vector<ChannelGroup>& groups,
+                                const std::vector<ScoredWeight>& weights,
+                                bool single_producer_only,
+                                std::vector<std::string>& notes);
+
+/// The score of every unit of a site from the float64 scores of its scored parts (in their order).
+std::vector<double> unit_scores(const Site& site,
+                                std::span<const Tensor> part_scores,
+                                Reduce reduce);
+
+}  // namespace espalier::prune

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The three axes of the survey's taxonomy of pruning.
+///
+/// Source: Cheng, Zhang, Shi, "A survey on deep neural network pruning", arXiv 2308.06767, Figure 2.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace espalier::prune {
+
+/// What kind of speed-up the masks give.
+enum class Speedup : uint8_t { Unstructured, SemiStructured, Structured };
+/// When weights are chosen, relative to the training of the network.
+enum class When : uint8_t { Before, During, After, Runtime };
+/// How they are chosen.
+enum class How : uint8_t { Criterion, Learning, Fusion };
+/// `unstructured`, `semi-structured`, `structured`.
+std::string name(Speedup speedup);
+/// `before`, `during`, `after`, `runtime`.
+std::string name(When when);
+/// `criterion`, `learning`, `fusion`.
+std::string name(How how);
+
+}  // namespace espalier::prune
