@@ -29,7 +29,13 @@ struct Site {
   Cell cell = {};
   std::vector<SitePart> parts;
 
-  /// Weights of convolutions, linear layers and attention projections in order of declaration:
+  /// Weights of every unit that count as prunable (rank >= 2), over all parts.
+  std::vector<int64_t> unit_weights() const;
+  /// 1 for units of which any scored weight is still there.
+  std::vector<uint8_t> alive() const;
+};
+
+/// Weights of convolutions, linear layers and attention projections in order of declaration:
 /// parameters of rank >= 2 that their layer names in `channel_coupling()` as moving with its inputs.
 /// First and last layer included; no bias, no batch norm, no embedding. `exclude`: names to leave
 /// out, whole or a prefix up to a dot (`layer1` takes `layer1.0.conv1.weight`). Throws ValueError for
