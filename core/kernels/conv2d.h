@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Raw two-dimensional convolution: shapes, a plain reference for every type and layout, and the fast
-/// path for float32 in `Nchw16n`. Nothing is recorded here; see autograd/ops/convolution.h.
+/// Raw two-dimensional convolution: shapes, a plain reference for every type and layout, and the
+/// fast path for float32 in `Nchw16n`. Nothing is recorded here; see autograd/ops/convolution.h.
 #pragma once
 
 #include <espalier/core/tensor.h>
@@ -25,8 +25,8 @@ struct Conv2dOptions {
   int64_t groups = 1;
 };
 
-/// All sizes of one convolution. N batch, C in-channels, H, W input plane, K out-channels, R, S kernel,
-/// P, Q output plane.
+/// All sizes of one convolution. N batch, C in-channels, H, W input plane, K out-channels, R, S
+/// kernel, P, Q output plane.
 struct Conv2dShape {
   int64_t n, c, h, w, k, r, s, p, q;
   Conv2dOptions options;
@@ -41,22 +41,34 @@ Conv2dShape conv2d_shape(const Shape& input,
                          const Conv2dOptions& options,
                          std::string_view op);
 
-/// y (N,K,P,Q) = x * weight + bias (bias may be undefined). Float32 or float64, x and y in one layout,
-/// weight plain. y is overwritten.
+/// y (N,K,P,Q) = x * weight + bias (bias may be undefined). Float32 or float64, x and y in one
+/// layout, weight plain. y is overwritten.
 void conv2d_forward(
     const Conv2dShape& shape, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
 /// dx (N,C,H,W) from dy (N,K,P,Q); dx is overwritten.
-void conv2d_backward_data(const Conv2dShape& shape, const Tensor& dy, const Tensor& weight, Tensor& dx);
+void conv2d_backward_data(const Conv2dShape& shape,
+                          const Tensor& dy,
+                          const Tensor& weight,
+                          Tensor& dx);
 /// dweight (K,C/groups,R,S) from x and dy; overwritten.
-void conv2d_backward_weight(const Conv2dShape& shape, const Tensor& x, const Tensor& dy, Tensor& dweight);
+void conv2d_backward_weight(const Conv2dShape& shape,
+                            const Tensor& x,
+                            const Tensor& dy,
+                            Tensor& dweight);
 
-/// The same three, by plain loops with float64 sums: the oracle of the tests, and what runs where no
-/// fast kernel exists.
+/// The same three, by plain loops with float64 sums: the oracle of the tests, and what runs where
+/// no fast kernel exists.
 namespace reference {
 void conv2d_forward(
     const Conv2dShape& shape, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
-void conv2d_backward_data(const Conv2dShape& shape, const Tensor& dy, const Tensor& weight, Tensor& dx);
-void conv2d_backward_weight(const Conv2dShape& shape, const Tensor& x, const Tensor& dy, Tensor& dweight);
+void conv2d_backward_data(const Conv2dShape& shape,
+                          const Tensor& dy,
+                          const Tensor& weight,
+                          Tensor& dx);
+void conv2d_backward_weight(const Conv2dShape& shape,
+                            const Tensor& x,
+                            const Tensor& dy,
+                            Tensor& dweight);
 }  // namespace reference
 
 }  // namespace espalier
