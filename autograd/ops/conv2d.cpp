@@ -91,7 +91,8 @@ Variable conv2d(const Variable& x,
 }
 
 OpInfo conv2d_op() {
-  OpInfo info{.name = "conv2d"};
+  OpInfo info;
+  info.name = "conv2d";
   for (const detail::ConvCase& c : detail::conv_cases()) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
     info.samples.push_back(

@@ -35,7 +35,8 @@ Variable conv2d_backward_data(const Variable& grad,
 }
 
 OpInfo conv2d_backward_data_op() {
-  OpInfo info{.name = "conv2d_backward_data"};
+  OpInfo info;
+  info.name = "conv2d_backward_data";
   for (const detail::ConvCase& c : detail::conv_cases()) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
     info.samples.push_back({c.name,

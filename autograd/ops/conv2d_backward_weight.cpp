@@ -50,7 +50,8 @@ Variable conv2d_backward_weight(const Variable& x,
 }
 
 OpInfo conv2d_backward_weight_op() {
-  OpInfo info{.name = "conv2d_backward_weight"};
+  OpInfo info;
+  info.name = "conv2d_backward_weight";
   for (const detail::ConvCase& c : detail::conv_cases()) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
     info.samples.push_back({c.name,

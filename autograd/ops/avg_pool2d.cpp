@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// avg_pool2d: the mean of each window, padding counted as zeros.  Linear: the gradient spreads each
+// mean evenly over its window, and the gradient of that is the mean again.
+#include <espalier/autograd/op_list.h>
+#include <espalier/autograd/ops.h>
+#include <espalier/autograd/ops/detail.h>
+#include <espalier/autograd/ops/pool_check.h>
+
+namespace espalier {
+namespace {
+
+Variable spread(const Variable& grad,
+                const detail::Meta& input,
+                std::shared_ptr<const PoolWindows> windows) {
+  Tensor dx = Tensor::empty(input.shape, grad.dtype(), input.layout);
+  mean_pool_backward(grad.value().to(input.layout).contiguous(), *windows, dx);
+  return record("avg_pool2d_spread",
+                std::move(dx),
+                {grad},
+                [windows, layout = grad.layout()](const BackwardContext& ctx) {
+                  const Variable mean = detail::mean_over_windows("avg_pool2d", ctx.grad, windows);
+                  return std::vector<Variable>{to_layout(mean, layout)};
+                });
+}
+
+}  // namespace
+
+namespace detail {
+
+Variable mean_over_windows(const char* op,
+                           const Variable& x,
+                           std::shared_ptr<const PoolWindows> windows) {
+  Tensor y = Tensor::empty(pooled_shape(x.shape(), *windows), x.dtype(), x.layout());
+  mean_pool_forward(x.value().contiguous(), *windows, y);
+  return record(op, std::move(y), {x}, [windows, from = meta(x)](const BackwardContext& ctx) {
+    return std::vector<Variable>{spread(ctx.grad, from, windows)};
+  });
+}
+
+}  // namespace detail
+
+Variable avg_pool2d(const Variable& x, const PoolOptions& options) {
+  auto windows = std::make_shared<const PoolWindows>(detail::windows_of(x, options, "avg_pool2d"));
+  return detail::mean_over_windows("avg_pool2d", x, std::move(windows));
+}
+
+OpInfo avg_pool2d_op() {
+  const auto pool = [](const PoolOptions& options) {
+    return [options](const std::vector<Variable>& in) { return avg_pool2d(in[0], options); };
+  };
+  return {
+      .name = "avg_pool2d",
+      .samples = {
+          {"2x2", {sample_tensor({17, 2, 4, 4}, 1)}, pool({}), {0}},
+          {"overlap and padding", {sample_tensor({2, 1, 5, 4}, 2)}, pool({3, 2, 1}), {0}},
+          {"stride beyond the kernel", {sample_tensor({2, 2, 5, 5}, 3)}, pool({1, 2, 0}), {0}},
+          {"rows and columns left over", {sample_tensor({1, 1, 5, 3}, 4)}, pool({2, 2, 0}), {0}},
+          {"no samples", {sample_tensor({0, 2, 4, 4}, 5)}, pool({}), {0}}}};
+}
+
+}  // namespace espalier

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// linear: y = x W^T + b.  Its three bilinear forms are closed under differentiation:
+//   forward         F(x, w)[n,o] = sum_i w[o,i] x[n,i]
+//   backward data   D(g, w)[n,i] = sum_o w[o,i] g[n,o]
+//   backward weight W(x, g)[o,i] = sum_n g[n,o] x[n,i]
+// F and D take the weight as m*w; W returns m*G or, when a dense gradient is asked for, all of G.
+#include <espalier/autograd/op_list.h>
+#include <espalier/autograd/ops.h>
+#include <espalier/autograd/ops/detail.h>
+#include <espalier/core/kernels/gemm.h>
+#include <espalier/core/kernels/linear.h>
+#include <espalier/core/kernels/linear_check.h>
+#include <espalier/core/loops.h>
+
+namespace espalier {
+namespace {
+
+using sparse::GradRequest;
+using sparse::WeightSparsity;
+
+Variable backward_data(const Variable& grad,
+                       const Variable& weight,
+                       const WeightSparsity& sparsity);
+Variable backward_weight(const Variable& x, const Variable& grad, const WeightSparsity& sparsity);
+
+/// The mask, or an undefined tensor for a dense weight.
+Tensor keep_of(const WeightSparsity& sparsity) {
+  return sparsity.pattern ? sparsity.pattern->mask() : Tensor();
+}
+
+/// m*w as a plain tensor.
+Tensor plain_weight(const Variable& weight, const Tensor& keep) {
+  const Tensor w = weight.value().to(Layout::Nchw);
+  return keep.defined() ? detail::masked_weight(w, keep) : w;
+}
+
+Variable forward(const Variable& x,
+                 const Variable& weight,
+                 const Variable& bias,
+                 const WeightSparsity& sparsity) {
+  const Tensor keep = keep_of(sparsity);
+  const Tensor b = bias.defined() ? bias.value().to(Layout::Nchw) : Tensor();
+  Tensor y = Tensor::empty({x.size(0), weight.size(0)}, x.dtype(), x.layout());
+  if (x.layout() == Layout::Nchw16n) {
+    linear_forward(x.value(), weight.value().to(Layout::Nchw), b, keep, y);
+  } else {
+    gemm(x.value(), plain_weight(weight, keep).transpose(0, 1), y);
+    if (bias.defined()) {
+      dispatch_floating(y.dtype(), "linear", [&](auto zero) {
+        using T = decltype(zero);
+        map_into<T, T, T>(y, y, b, [](T sum, T constant) { return sum + constant; });
+      });
+    }
+  }
+  return record("linear",
+                std::move(y),
+                {x, weight, bias},
+                [sparsity,
+                 has_bias = bias.defined(),
+                 layout = x.layout(),
+                 bias_shape = bias.defined() ? bias.shape() : Shape(),
+                 x = weight.requires_grad() ? x : Variable(),
+                 weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
+                  std::vector<Variable> gradients(3);
+                  const Variable grad = to_layout(ctx.grad, layout);
+                  if (ctx.needs[0]) gradients[0] = backward_data(grad, weight, sparsity);
+                  if (ctx.needs[1]) gradients[1] = backward_weight(x, grad, sparsity);
+                  if (has_bias && ctx.needs[2]) {
+                    gradients[2] = sum_to(grad, bias_shape, Layout::Nchw);
+                  }
+                  return gradients;
+                });
+}
+
+Variable backward_data(const Variable& grad,
+                       const Variable& weight,
+                       const WeightSparsity& sparsity) {
+  const Tensor keep = keep_of(sparsity);
+  Tensor dx = Tensor::empty({grad.size(0), weight.size(1)}, grad.dtype(), grad.layout());
+  if (grad.layout() == Layout::Nchw16n) {
+    linear_backward_data(grad.value(), weight.value().to(Layout::Nchw), keep, dx);
+  } else {
+    gemm(grad.value(), plain_weight(weight, keep), dx);
+  }
+  return record("linear_backward_data",
+                std::move(dx),
+                {grad, weight},
+                [sparsity,
+                 layout = grad.layout(),
+                 grad = weight.requires_grad() ? grad : Variable(),
+                 weight = grad.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
+                  std::vector<Variable> gradients(2);
+                  const Variable u = to_layout(ctx.grad, layout);
+                  if (ctx.needs[0]) gradients[0] = forward(u, weight, {}, sparsity);
+                  if (ctx.needs[1]) gradients[1] = backward_weight(u, grad, sparsity);
+                  return gradients;
+                });
+}
+
+Variable backward_weight(const Variable& x, const Variable& grad, const WeightSparsity& sparsity) {
+  // A dense gradient has no mask in it: neither here nor in its own derivatives.
+  const WeightSparsity wanted =
+      sparsity.request == GradRequest::Masked ? sparsity : WeightSparsity();
+  const Tensor keep = keep_of(wanted);
+  Tensor dw = Tensor::empty({grad.size(1), x.size(1)}, x.dtype());
+  if (x.layout() == Layout::Nchw16n) {
+    linear_backward_weight(x.value(), grad.value(), keep, dw);
+  } else {
+    gemm(grad.value().transpose(0, 1), x.value(), dw);
+    if (keep.defined()) dw = detail::masked_weight(dw, keep);
+  }
+  return record("linear_backward_weight",
+                std::move(dw),
+                {x, grad},
+                [wanted,
+                 x = grad.requires_grad() ? x : Variable(),
+                 grad = x.requires_grad() ? grad : Variable()](const BackwardContext& ctx) {
+                  std::vector<Variable> gradients(2);
+                  if (ctx.needs[0]) gradients[0] = backward_data(grad, ctx.grad, wanted);
+                  if (ctx.needs[1]) gradients[1] = forward(x, ctx.grad, {}, wanted);
+                  return gradients;
+                });
+}
+
+}  // namespace
+
+Variable linear(const Variable& x,
+                const Variable& weight,
+                const Variable& bias,
+                const WeightSparsity& sparsity) {
+  detail::check_same_dtype(x, weight, "linear");
+  ESPALIER_CHECK(weight.rank() == 2 && x.rank() >= 1 && x.size(-1) == weight.size(1),
+                 ShapeError,
+                 "linear: expects x (.., in) and weight (out, in), got ",
+                 x.value(),
+                 " and ",
+                 weight.value(),
+                 x.rank() > 2 ? ". Did you forget to flatten?" : "");
+  if (bias.defined()) {
+    detail::check_same_dtype(x, bias, "linear");
+    ESPALIER_CHECK(bias.shape() == Shape{weight.size(0)},
+                   ShapeError,
+                   "linear: expects a bias of shape (",
+                   weight.size(0),
+                   ") for weight ",
+                   weight.shape(),
+                   ", got ",
+                   bias.shape());
+  }
+  ESPALIER_CHECK(!sparsity.pattern || sparsity.pattern->shape() == weight.shape(),
+                 ShapeError,
+                 "linear: the pattern has shape ",
+                 sparsity.pattern ? sparsity.pattern->shape() : Shape(),
+                 ", the weight ",
+                 weight.shape());
+  if (x.rank() == 2) return forward(x, weight, bias, sparsity);
+  int64_t rows = 1;
+  for (int d = 0; d + 1 < x.rank(); ++d) rows *= x.size(d);
+  const Variable flat = reshape(to_layout(x, Layout::Nchw), {rows, weight.size(1)});
+  return reshape(forward(flat, weight, bias, sparsity),
+                 x.shape().with(x.rank() - 1, weight.size(0)));
+}
+
+OpInfo linear_op() {
+  const auto run = [](const std::vector<Variable>& in) {
+    return linear(in[0], in[1], in.size() > 2 ? in[2] : Variable());
+  };
+  const auto with_mask = [run](const std::vector<uint8_t>& mask, const Shape& shape) {
+    const auto pattern = std::make_shared<sparse::Pattern>(Tensor::from(shape, mask));
+    return [pattern](const std::vector<Variable>& in) {
+      return linear(in[0], in[1], in[2], {pattern, GradRequest::Masked});
+    };
+  };
+  const auto naive = [](const OpSample& sample) {
+    const Tensor &x = sample.inputs[0], &w = sample.inputs[1];
+    Tensor flat = x.reshape({w.size(1) == 0 ? x.size(0) : x.numel() / w.size(1), w.size(1)});
+    Tensor y = Tensor::empty({flat.size(0), w.size(0)}, DType::F64);
+    Tensor keep;
+    if (sample.name == "few kept weights") keep = Tensor::from<uint8_t>({2, 3}, {0, 1, 0, 0, 0, 1});
+    if (sample.name == "many kept weights")
+      keep = Tensor::from<uint8_t>({2, 3}, {1, 1, 0, 1, 1, 1});
+    const Tensor bias = sample.inputs.size() > 2 ? sample.inputs[2] : Tensor();
+    reference::linear_forward(flat, w, bias, keep, y);
+    return y.to_vector<double>();
+  };
+  return {
+      .name = "linear",
+      .samples = {{"with bias",
+                   {sample_tensor({17, 3}, 1), sample_tensor({5, 3}, 2), sample_tensor({5}, 3)},
+                   run,
+                   {0}},
+                  {"without bias", {sample_tensor({2, 4}, 4), sample_tensor({3, 4}, 5)}, run, {0}},
+                  {"more dimensions",
+                   {sample_tensor({2, 3, 2}, 6), sample_tensor({3, 2}, 7), sample_tensor({3}, 8)},
+                   run,
+                   {0}},
+                  {"one vector", {sample_tensor({3}, 9), sample_tensor({2, 3}, 10)}, run},
+                  {"few kept weights",
+                   {sample_tensor({5, 3}, 11), sample_tensor({2, 3}, 12), sample_tensor({2}, 13)},
+                   with_mask({0, 1, 0, 0, 0, 1}, {2, 3}),
+                   {0}},
+                  {"many kept weights",
+                   {sample_tensor({5, 3}, 14), sample_tensor({2, 3}, 15), sample_tensor({2}, 16)},
+                   with_mask({1, 1, 0, 1, 1, 1}, {2, 3}),
+                   {0}},
+                  {"no samples", {sample_tensor({0, 3}, 17), sample_tensor({2, 3}, 18)}, run, {0}}},
+      .reference = naive};
+}
+
+}  // namespace espalier

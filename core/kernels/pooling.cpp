@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/kernels/pooling.h>
+
+#include <algorithm>
+
+#include <espalier/core/kernels/clones.h>
+#include <espalier/core/parallel.h>
+
+namespace espalier {
+namespace {
+
+constexpr int64_t kGrain = 32768;  // input elements of one task
+
+/// Planes of an (N,C,H,W) tensor as memory: `count` planes of `size` groups of `lanes` elements.
+struct Planes {
+  explicit Planes(const Tensor& t)
+      : lanes(t.layout() == Layout::Nchw16n ? kLanes : 1),
+        count((lanes == 1 ? t.size(0) : lane_blocks(t.size(0))) * t.size(1)),
+        size(t.size(2) * t.size(3)),
+        width(t.size(3)) {}
+  int64_t lanes, count, size, width;
+};
+
+/// Calls body(plane) for all planes, in parallel.
+template <class Body>
+void for_planes(const Planes& p, Body body) {
+  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, p.size * p.lanes));
+  parallel_for(p.count, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t plane = begin; plane < end; ++plane) body(plane);
+  });
+}
+
+/// Calls body(output position, rows, columns) for all windows.
+template <class Body>
+ESPALIER_INLINE void for_windows(const PoolWindows& windows, Body body) {
+  int64_t out = 0;
+  for (const Window& rows : windows.rows) {
+    for (const Window& cols : windows.cols) body(out++, rows, cols);
+  }
+}
+
+template <class T, int kL>
+ESPALIER_INLINE void max_plane(
+    const T* x, int64_t width, const PoolWindows& windows, T* y, int32_t* index) {
+  for_windows(windows, [&](int64_t out, const Window& rows, const Window& cols) {
+    T best[kL];
+    int32_t where[kL];
+    const auto first = static_cast<int32_t>(rows.begin * width + cols.begin);
+    for (int l = 0; l < kL; ++l) {
+      best[l] = x[first * kL + l];
+      where[l] = first;
+    }
+    for (int64_t h = rows.begin; h < rows.end; ++h) {
+      for (int64_t w = cols.begin; w < cols.end; ++w) {
+        const auto position = static_cast<int32_t>(h * width + w);
+        const T* v = x + position * kL;
+        for (int l = 0; l < kL; ++l) {
+          const bool better = (v[l] > best[l]) | (v[l] != v[l]);
+          best[l] = better ? v[l] : best[l];
+          where[l] = better ? position : where[l];
+        }
+      }
+    }
+    for (int l = 0; l < kL; ++l) {
+      y[out * kL + l] = best[l];
+      index[out * kL + l] = where[l];
+    }
+  });
+}
+
+template <class T, int kL>
+ESPALIER_INLINE void scatter_plane(
+    const T* dy, const int32_t* index, int64_t width, const PoolWindows& windows, T* dx) {
+  for_windows(windows, [&](int64_t out, const Window& rows, const Window& cols) {
+    for (int64_t h = rows.begin; h < rows.end; ++h) {
+      for (int64_t w = cols.begin; w < cols.end; ++w) {
+        const auto position = static_cast<int32_t>(h * width + w);
+        for (int l = 0; l < kL; ++l) {
+          dx[position * kL + l] += index[out * kL + l] == position ? dy[out * kL + l] : T{0};
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+ESPALIER_INLINE T factor(const PoolWindows& windows, const Window& rows, const Window& cols) {
+  const int64_t area = (rows.end - rows.begin) * (cols.end - cols.begin);
+  return static_cast<T>(1.0 / static_cast<double>(windows.divisor ? windows.divisor : area));
+}
+
+template <class T, int kL>
+ESPALIER_INLINE void mean_plane(const T* x, int64_t width, const PoolWindows& windows, T* y) {
+  for_windows(windows, [&](int64_t out, const Window& rows, const Window& cols) {
+    T sum[kL] = {};
+    for (int64_t h = rows.begin; h < rows.end; ++h) {
+      for (int64_t w = cols.begin; w < cols.end; ++w) {
+        const T* v = x + (h * width + w) * kL;
+        for (int l = 0; l < kL; ++l) sum[l] += v[l];
+      }
+    }
+    const T scale = factor<T>(windows, rows, cols);
+    for (int l = 0; l < kL; ++l) y[out * kL + l] = sum[l] * scale;
+  });
+}
+
+template <class T, int kL>
+ESPALIER_INLINE void spread_plane(const T* dy, int64_t width, const PoolWindows& windows, T* dx) {
+  for_windows(windows, [&](int64_t out, const Window& rows, const Window& cols) {
+    const T scale = factor<T>(windows, rows, cols);
+    T part[kL];
+    for (int l = 0; l < kL; ++l) part[l] = dy[out * kL + l] * scale;
+    for (int64_t h = rows.begin; h < rows.end; ++h) {
+      for (int64_t w = cols.begin; w < cols.end; ++w) {
+        T* v = dx + (h * width + w) * kL;
+        for (int l = 0; l < kL; ++l) v[l] += part[l];
+      }
+    }
+  });
+}
+
+// The cloned entry points for sixteen lanes; planes of single elements are compiled once.
+#define ESPALIER_POOLING_KERNELS(T)                                                              \
+  ESPALIER_CLONES void max_lanes(                                                                \
+      const T* x, int64_t width, const PoolWindows& windows, T* y, int32_t* index) {             \
+    max_plane<T, kLanes>(x, width, windows, y, index);                                           \
+  }                                                                                              \
+  ESPALIER_CLONES void scatter_lanes(                                                            \
+      const T* dy, const int32_t* index, int64_t width, const PoolWindows& windows, T* dx) {     \
+    scatter_plane<T, kLanes>(dy, index, width, windows, dx);                                     \
+  }                                                                                              \
+  ESPALIER_CLONES void mean_lanes(const T* x, int64_t width, const PoolWindows& windows, T* y) { \
+    mean_plane<T, kLanes>(x, width, windows, y);                                                 \
+  }                                                                                              \
+  ESPALIER_CLONES void spread_lanes(                                                             \
+      const T* dy, int64_t width, const PoolWindows& windows, T* dx) {                           \
+    spread_plane<T, kLanes>(dy, width, windows, dx);                                             \
+  }
+ESPALIER_POOLING_KERNELS(float)
+ESPALIER_POOLING_KERNELS(double)
+#undef ESPALIER_POOLING_KERNELS
+
+void check_planes(const Tensor& x, const PoolWindows& windows, const Tensor& y) {
+  const Shape expected = x.shape()
+                             .with(2, static_cast<int64_t>(windows.rows.size()))
+                             .with(3, static_cast<int64_t>(windows.cols.size()));
+  ESPALIER_CHECK(
+      y.shape() == expected && y.layout() == x.layout() && x.is_contiguous() && y.is_contiguous(),
+      ShapeError,
+      "pooling: expects a contiguous output ",
+      expected,
+      " for input ",
+      x,
+      ", got ",
+      y);
+}
+
+}  // namespace
+
+std::vector<Window> sliding_windows(int64_t size, int64_t kernel, int64_t stride, int64_t padding) {
+  std::vector<Window> out;
+  for (int64_t begin = -padding; begin + kernel <= size + padding; begin += stride) {
+    out.push_back({std::max<int64_t>(0, begin), std::min(size, begin + kernel)});
+  }
+  return out;
+}
+
+std::vector<Window> adaptive_windows(int64_t size, int64_t count) {
+  std::vector<Window> out;
+  for (int64_t i = 0; i < count; ++i) {
+    out.push_back({i * size / count, ((i + 1) * size + count - 1) / count});
+  }
+  return out;
+}
+
+void max_pool_forward(const Tensor& x, const PoolWindows& windows, Tensor& y, Tensor& index) {
+  check_planes(x, windows, y);
+  const Planes in(x), out(y);
+  dispatch_floating(x.dtype(), "max_pool2d", [&](auto zero) {
+    using T = decltype(zero);
+    const T* px = x.data<T>();
+    T* py = y.data<T>();
+    int32_t* pi = index.data<int32_t>();
+    for_planes(in, [&](int64_t plane) {
+      const T* from = px + plane * in.size * in.lanes;
+      const int64_t to = plane * out.size * out.lanes;
+      if (in.lanes == kLanes) {
+        max_lanes(from, in.width, windows, py + to, pi + to);
+      } else {
+        max_plane<T, 1>(from, in.width, windows, py + to, pi + to);
+      }
+    });
+  });
+}
+
+void max_pool_scatter(const Tensor& dy,
+                      const Tensor& index,
+                      const PoolWindows& windows,
+                      Tensor& dx) {
+  check_planes(dx, windows, dy);
+  dx.fill_(0.0);
+  const Planes in(dx), out(dy);
+  dispatch_floating(dy.dtype(), "max_pool2d", [&](auto zero) {
+    using T = decltype(zero);
+    const T* pg = dy.data<T>();
+    const int32_t* pi = index.data<int32_t>();
+    T* px = dx.data<T>();
+    for_planes(in, [&](int64_t plane) {
+      const int64_t from = plane * out.size * out.lanes;
+      T* to = px + plane * in.size * in.lanes;
+      if (in.lanes == kLanes) {
+        scatter_lanes(pg + from, pi + from, in.width, windows, to);
+      } else {
+        scatter_plane<T, 1>(pg + from, pi + from, in.width, windows, to);
+      }
+    });
+  });
+}
+
+void max_pool_select(const Tensor& x, const Tensor& index, Tensor& y) {
+  const Planes in(x), out(y);
+  dispatch_floating(x.dtype(), "max_pool2d", [&](auto zero) {
+    using T = decltype(zero);
+    const T* px = x.data<T>();
+    const int32_t* pi = index.data<int32_t>();
+    T* py = y.data<T>();
+    for_planes(in, [&](int64_t plane) {
+      const T* from = px + plane * in.size * in.lanes;
+      const int64_t to = plane * out.size * out.lanes;
+      for (int64_t i = 0; i < out.size * out.lanes; ++i) {
+        py[to + i] = from[pi[to + i] * in.lanes + i % in.lanes];
+      }
+    });
+  });
+}
+
+void mean_pool_forward(const Tensor& x, const PoolWindows& windows, Tensor& y) {
+  check_planes(x, windows, y);
+  const Planes in(x), out(y);
+  dispatch_floating(x.dtype(), "avg_pool2d", [&](auto zero) {
+    using T = decltype(zero);
+    const T* px = x.data<T>();
+    T* py = y.data<T>();
+    for_planes(in, [&](int64_t plane) {
+      const T* from = px + plane * in.size * in.lanes;
+      T* to = py + plane * out.size * out.lanes;
+      if (in.lanes == kLanes) {
+        mean_lanes(from, in.width, windows, to);
+      } else {
+        mean_plane<T, 1>(from, in.width, windows, to);
+      }
+    });
+  });
+}
+
+void mean_pool_backward(const Tensor& dy, const PoolWindows& windows, Tensor& dx) {
+  check_planes(dx, windows, dy);
+  dx.fill_(0.0);
+  const Planes in(dx), out(dy);
+  dispatch_floating(dy.dtype(), "avg_pool2d", [&](auto zero) {
+    using T = decltype(zero);
+    const T* pg = dy.data<T>();
+    T* px = dx.data<T>();
+    for_planes(in, [&](int64_t plane) {
+      const T* from = pg + plane * out.size * out.lanes;
+      T* to = px + plane * in.size * in.lanes;
+      if (in.lanes == kLanes) {
+        spread_lanes(from, in.width, windows, to);
+      } else {
+        spread_plane<T, 1>(from, in.width, windows, to);
+      }
+    });
+  });
+}
+
+}  // namespace espalier
