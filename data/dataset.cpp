@@ -2,9 +2,13 @@
 #include <espalier/data/dataset.h>
 
 #include <filesystem>
+#include <string_view>
 
 #include <espalier/core/error.h>
 #include <espalier/data/cifar.h>
+#include <espalier/data/idx.h>
+#include <espalier/data/image_folder.h>
+#include <espalier/data/svhn.h>
 #include <espalier/data/synth.h>
 
 namespace espalier::data {
@@ -27,6 +31,20 @@ const std::vector<Entry>& entries() {
        [](Folder folder, Split split, uint64_t) { return open_cifar10(folder, split); }},
       {{"cifar100", "CIFAR-100, 100 classes, 32x32 colour", "cifar100", "train.bin"},
        [](Folder folder, Split split, uint64_t) { return open_cifar100(folder, split); }},
+      {{"svhn", "SVHN, cropped house numbers, 10 classes, 32x32 colour", "svhn", "train_32x32.mat"},
+       [](Folder folder, Split split, uint64_t) { return open_svhn(folder, split); }},
+      {{"svhn+extra", "SVHN with its 531,131 extra training images", "svhn", "extra_32x32.mat"},
+       [](Folder folder, Split split, uint64_t) { return open_svhn(folder, split, true); }},
+      {{"mnist",
+        "MNIST, handwritten digits, 10 classes, 28x28 grey",
+        "mnist",
+        "train-images-idx3-ubyte"},
+       [](Folder folder, Split split, uint64_t) { return open_mnist(folder, split); }},
+      {{"fashion",
+        "Fashion-MNIST, clothes, 10 classes, 28x28 grey",
+        "fashion",
+        "train-images-idx3-ubyte"},
+       [](Folder folder, Split split, uint64_t) { return open_fashion(folder, split); }},
   };
   return list;
 }
@@ -46,6 +64,10 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& name,
                                             Split split,
                                             const std::string& root,
                                             uint64_t seed) {
+  constexpr std::string_view kFolderPrefix = "folder:";
+  if (name.starts_with(kFolderPrefix)) {
+    return open_image_folder(name.substr(kFolderPrefix.size()), split);
+  }
   std::string names;
   for (const Entry& entry : entries()) {
     if (entry.info.name == name) {

@@ -44,7 +44,8 @@ struct DatasetInfo {
   std::string name;        ///< as given to open_dataset
   std::string title;       ///< one line for people
   std::string folder;      ///< below the data root; empty when none is needed
-  std::string first_file;  ///< a file that is there when the data set is; empty when none is needed
+  std::string first_file;  ///< one of its files (idx files may end in .gz as well); empty when none
+                           ///< is needed
 };
 
 /// All names, in a fixed order.

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/data/detail/image_file.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include <zlib.h>
+
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STBI_NO_HDR
+#define STBI_MAX_DIMENSIONS (1 << 16)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#include <stb/stb_image.h>
+#pragma GCC diagnostic pop
+
+#include <espalier/core/error.h>
+#include <espalier/core/io.h>
+#include <espalier/data/detail/file_checks.h>
+
+namespace espalier::data::detail {
+namespace {
+
+constexpr int64_t kMaxFileBytes = int64_t{1} << 28;
+constexpr int64_t kMaxPixels = int64_t{1} << 26;
+// Deflate packs at most 1032 to 1, and a PNG pixel has at least one bit.
+constexpr int64_t kMaxPixelsPerByte = 8 * 1032;
+constexpr uint8_t kPngMagic[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+
+[[noreturn]] void fail(const std::filesystem::path& path, const std::string& text) {
+  throw IoError(cat("image: ", path.string(), " ", text));
+}
+
+uint32_t u32_be(const uint8_t* b) {
+  return uint32_t{b[0]} << 24 | uint32_t{b[1]} << 16 | uint32_t{b[2]} << 8 | b[3];
+}
+
+// stb_image ignores checksums, so that a flipped bit would pass as a picture.
+void check_png(const std::filesystem::path& path, const std::vector<uint8_t>& bytes) {
+  size_t position = sizeof kPngMagic;
+  for (;;) {
+    if (bytes.size() - position < 12) fail(path, "is truncated: its PNG data has no end");
+    const uint8_t* chunk = bytes.data() + position;
+    const uint32_t length = u32_be(chunk);
+    if (length > bytes.size() - position - 12) fail(path, "is truncated inside of a PNG chunk");
+    const auto sum = static_cast<uint32_t>(crc32(0, chunk + 4, static_cast<uInt>(length + 4)));
+    if (sum != u32_be(chunk + 8 + length)) fail(path, "has a PNG chunk with a wrong checksum");
+    if (std::memcmp(chunk + 4, "IEND", 4) == 0) return;
+    position += 12 + size_t{length};
+  }
+}
+
+// stb_image fills in what is missing of a truncated JPEG.
+void check_jpeg(const std::filesystem::path& path, const std::vector<uint8_t>& bytes) {
+  size_t end = bytes.size();
+  while (end > 0 && (bytes[end - 1] == 0 || bytes[end - 1] == '\n' || bytes[end - 1] == '\r'))
+    --end;
+  if (end < 4 || bytes[end - 2] != 0xFF || bytes[end - 1] != 0xD9) {
+    fail(path, "is truncated: its JPEG data has no end mark");
+  }
+}
+
+std::vector<uint8_t> read_checked(const std::filesystem::path& path) {
+  check_readable(path, "image");
+  std::vector<uint8_t> bytes = read_file(path, "image", kMaxFileBytes);
+  if (bytes.size() >= sizeof kPngMagic &&
+      std::memcmp(bytes.data(), kPngMagic, sizeof kPngMagic) == 0) {
+    check_png(path, bytes);
+  } else if (bytes.size() >= 2 && bytes[0] == 0xFF && bytes[1] == 0xD8) {
+    check_jpeg(path, bytes);
+  } else {
+    fail(path, "is neither PNG nor JPEG");
+  }
+  return bytes;
+}
+
+ImageSize header_size(const std::filesystem::path& path, const std::vector<uint8_t>& bytes) {
+  int width = 0, height = 0, channels = 0;
+  if (stbi_info_from_memory(
+          bytes.data(), static_cast<int>(bytes.size()), &width, &height, &channels) == 0) {
+    fail(path, cat("can't be decoded: ", stbi_failure_reason()));
+  }
+  const int64_t pixels = int64_t{width} * height;
+  if (pixels < 1 || pixels > kMaxPixels ||
+      pixels > static_cast<int64_t>(bytes.size()) * kMaxPixelsPerByte) {
+    fail(path,
+         cat("says it has ",
+             height,
+             "x",
+             width,
+             " pixels, which is more than its ",
+             bytes.size(),
+             " bytes or the limit of ",
+             kMaxPixels,
+             " allow"));
+  }
+  return {height, width};
+}
+
+}  // namespace
+
+ImageSize image_size(const std::filesystem::path& path) {
+  return header_size(path, read_checked(path));
+}
+
+RgbImage decode_image(const std::filesystem::path& path) {
+  const std::vector<uint8_t> bytes = read_checked(path);
+  const ImageSize expected = header_size(path, bytes);
+  int width = 0, height = 0, channels = 0;
+  const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
+      stbi_load_from_memory(
+          bytes.data(), static_cast<int>(bytes.size()), &width, &height, &channels, 3),
+      stbi_image_free);
+  if (!pixels) fail(path, cat("can't be decoded: ", stbi_failure_reason()));
+  if (ImageSize{height, width} != expected) fail(path, "contradicts its header");
+  return {expected, {pixels.get(), pixels.get() + int64_t{width} * height * 3}};
+}
+
+RgbImage fit_image(const RgbImage& image, ImageSize size) {
+  if (image.size == size) return image;
+  const int64_t h = image.size.height, w = image.size.width;
+  // The largest window of the wanted aspect.
+  int64_t window_h = h, window_w = w;
+  if (w * size.height > h * size.width) {
+    window_w = std::max<int64_t>(1, h * size.width / size.height);
+  } else {
+    window_h = std::max<int64_t>(1, w * size.height / size.width);
+  }
+  const int64_t top = (h - window_h) / 2, left = (w - window_w) / 2;
+  RgbImage out{size, std::vector<uint8_t>(static_cast<size_t>(size.height * size.width * 3))};
+  for (int64_t y = 0; y < size.height; ++y) {
+    const int64_t y0 = top + y * window_h / size.height;
+    const int64_t y1 = std::max(y0 + 1, top + (y + 1) * window_h / size.height);
+    for (int64_t x = 0; x < size.width; ++x) {
+      const int64_t x0 = left + x * window_w / size.width;
+      const int64_t x1 = std::max(x0 + 1, left + (x + 1) * window_w / size.width);
+      const int64_t area = (y1 - y0) * (x1 - x0);
+      for (int64_t c = 0; c < 3; ++c) {
+        int64_t sum = 0;
+        for (int64_t yy = y0; yy < y1; ++yy) {
+          for (int64_t xx = x0; xx < x1; ++xx) {
+            sum += image.pixels[static_cast<size_t>((yy * w + xx) * 3 + c)];
+          }
+        }
+        out.pixels[static_cast<size_t>((y * size.width + x) * 3 + c)] =
+            static_cast<uint8_t>((sum + area / 2) / area);
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace espalier::data::detail

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Decoding of PNG and JPEG. Not a public interface.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+namespace espalier::data::detail {
+
+/// Height and width of a picture.
+struct ImageSize {
+  int64_t height = 0;
+  int64_t width = 0;
+  bool operator==(const ImageSize&) const = default;
+};
+
+/// A picture as rows of red, green, blue bytes.
+struct RgbImage {
+  ImageSize size;
+  std::vector<uint8_t> pixels;  ///< height * width * 3
+};
+
+/// The size that the header of a PNG or JPEG file gives. Throws IoError naming the path when it
+/// can't be read, is no such file, or is larger than 64 megapixels or than its bytes can hold.
+ImageSize image_size(const std::filesystem::path& path);
+
+/// The decoded picture. Throws IoError as `image_size`, and when the data is broken.
+RgbImage decode_image(const std::filesystem::path& path);
+
+/// Cut around the centre to the aspect of `size`, then scaled to it: each pixel is the mean of the
+/// area that it covers (enlarging: the nearest pixel's).
+RgbImage fit_image(const RgbImage& image, ImageSize size);
+
+}  // namespace espalier::data::detail
