@@ -141,7 +141,8 @@ TEST(Prune, RefusesASparsityThatThePatternDoesNotHave) {
 }
 
 TEST(Prune, LayersThatCannotHaveThePatternAreNamed) {
-  auto net = linear_chain({{{4, 6}, std::vector<float>(24, 1)}, {{2, 4}, std::vector<float>(8, 1)}});
+  auto net =
+      linear_chain({{{4, 6}, std::vector<float>(24, 1)}, {{2, 4}, std::vector<float>(8, 1)}});
   const UpdateReport report =
       pruner_of("magnitude", {{"pattern", "2:4"}})->prune(*net, nullptr, Sparsity(0.5));
   ASSERT_EQ(report.notes.size(), 1U);
@@ -268,7 +269,8 @@ TEST(Regrowth, MovesWeightsKeepsCountsAndStartsAtZero) {
   recipe.allocation = uniform_allocation();
   recipe.schedule = std::make_unique<MovingSchedule>();
   recipe.regrowth = random_regrowth();
-  MaskPruner pruner(std::move(recipe), make_pattern("unstructured"), {.sparsity = Sparsity(0.8)}, {});
+  MaskPruner pruner(
+      std::move(recipe), make_pattern("unstructured"), {.sparsity = Sparsity(0.8)}, {});
   nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 2};
   pruner.before_training(state);
   nn::Parameter& weight = net->parameter("1.weight");
