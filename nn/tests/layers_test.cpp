@@ -43,8 +43,8 @@ std::unique_ptr<Module> make_masked_linear() {
 std::vector<LayerCase> cases() {
   const Shape image{3, 7, 5};
   return {
-      {"conv", image, maker<Conv2d>(Conv2d::Options{.in_channels = 3, .out_channels = 4})},
-      {"conv strided",
+      {"Conv", image, maker<Conv2d>(Conv2d::Options{.in_channels = 3, .out_channels = 4})},
+      {"ConvStrided",
        image,
        maker<Conv2d>(Conv2d::Options{.in_channels = 3,
                                      .out_channels = 5,
@@ -52,42 +52,40 @@ std::vector<LayerCase> cases() {
                                      .stride = {2, 1},
                                      .padding = 1,
                                      .bias = false})},
-      {"conv depthwise",
+      {"ConvDepthwise",
        image,
        maker<Conv2d>(
            Conv2d::Options{.in_channels = 3, .out_channels = 3, .padding = 1, .groups = 3})},
-      {"conv masked", image, make_masked_conv},
-      {"batch norm", image, maker<BatchNorm2d>(BatchNorm::Options{.channels = 3})},
-      {"batch norm relu",
-       image,
-       maker<BatchNorm2d>(BatchNorm::Options{.channels = 3, .relu = true})},
-      {"batch norm of vectors", {7}, maker<BatchNorm1d>(BatchNorm::Options{.channels = 7})},
-      {"linear", {7}, maker<Linear>(Linear::Options{.in = 7, .out = 5})},
-      {"linear masked", {7}, make_masked_linear},
-      {"layer norm", {7}, maker<LayerNorm>(LayerNorm::Options{.shape = {7}})},
-      {"group norm", {4, 3, 2}, maker<GroupNorm>(GroupNorm::Options{.groups = 2, .channels = 4})},
-      {"relu", image, maker<ReLU>()},
-      {"gelu", image, maker<GELU>()},
-      {"sigmoid", image, maker<Sigmoid>()},
-      {"tanh", image, maker<Tanh>()},
-      {"silu", image, maker<SiLU>()},
-      {"softplus", image, maker<Softplus>()},
-      {"leaky relu", image, maker<LeakyReLU>(0.1)},
-      {"max pool", image, maker<MaxPool2d>(PoolOptions{.kernel = 2})},
-      {"max pool overlapping",
+      {"ConvMasked", image, make_masked_conv},
+      {"BatchNorm", image, maker<BatchNorm2d>(BatchNorm::Options{.channels = 3})},
+      {"BatchNormRelu", image, maker<BatchNorm2d>(BatchNorm::Options{.channels = 3, .relu = true})},
+      {"BatchNormOfVectors", {7}, maker<BatchNorm1d>(BatchNorm::Options{.channels = 7})},
+      {"Linear", {7}, maker<Linear>(Linear::Options{.in = 7, .out = 5})},
+      {"LinearMasked", {7}, make_masked_linear},
+      {"LayerNorm", {7}, maker<LayerNorm>(LayerNorm::Options{.shape = {7}})},
+      {"GroupNorm", {4, 3, 2}, maker<GroupNorm>(GroupNorm::Options{.groups = 2, .channels = 4})},
+      {"Relu", image, maker<ReLU>()},
+      {"Gelu", image, maker<GELU>()},
+      {"Sigmoid", image, maker<Sigmoid>()},
+      {"Tanh", image, maker<Tanh>()},
+      {"Silu", image, maker<SiLU>()},
+      {"Softplus", image, maker<Softplus>()},
+      {"LeakyRelu", image, maker<LeakyReLU>(0.1)},
+      {"MaxPool", image, maker<MaxPool2d>(PoolOptions{.kernel = 2})},
+      {"MaxPoolOverlapping",
        image,
        maker<MaxPool2d>(PoolOptions{.kernel = 3, .stride = 2, .padding = 1})},
-      {"average pool", image, maker<AvgPool2d>(PoolOptions{.kernel = 2})},
-      {"adaptive pool", image, maker<AdaptiveAvgPool2d>(1, 1)},
-      {"adaptive pool odd", image, maker<AdaptiveAvgPool2d>(2, 3)},
-      {"flatten", image, maker<Flatten>()},
-      {"identity", image, maker<Identity>()},
-      {"dropout", image, maker<Dropout>(0.4)},
-      {"residual", image, make_residual},
-      {"attention",
+      {"AveragePool", image, maker<AvgPool2d>(PoolOptions{.kernel = 2})},
+      {"AdaptivePool", image, maker<AdaptiveAvgPool2d>(1, 1)},
+      {"AdaptivePoolOdd", image, maker<AdaptiveAvgPool2d>(2, 3)},
+      {"Flatten", image, maker<Flatten>()},
+      {"Identity", image, maker<Identity>()},
+      {"Dropout", image, maker<Dropout>(0.4)},
+      {"Residual", image, make_residual},
+      {"Attention",
        {5, 6},
        maker<MultiheadAttention>(MultiheadAttention::Options{.dim = 6, .heads = 2})},
-      {"lstm", {4, 3}, maker<Lstm>(Lstm::Options{.in = 3, .hidden = 5, .layers = 2})},
+      {"Lstm", {4, 3}, maker<Lstm>(Lstm::Options{.in = 3, .hidden = 5, .layers = 2})},
   };
 }
 
@@ -130,64 +128,65 @@ void expect_zero_padding(const Tensor& tensor, const std::string& what) {
   }
 }
 
-TEST(Layers, LayoutsAndBatchSizesAgree) {
-  for (const LayerCase& c : cases()) {
-    for (const int64_t n : {1, 15, 16, 17}) {
-      for (const bool training : {true, false}) {
-        const std::string what = cat(c.name, ", batch ", n, training ? ", training" : ", eval");
-        if (training && n == 1 && c.name == "batch norm of vectors")
-          continue;  // nothing to average
-        const std::unique_ptr<Module> plain = c.make();
-        init_parameters(*plain, 3);
-        plain->train(training);
-        const std::unique_ptr<Module> lanes = plain->clone();
-        const Tensor x = random_tensor(with_batch(n, c.sample), 5);
-        const Pass a = run(*plain, x, Layout::Nchw);
-        const Pass b = run(*lanes, x, Layout::Nchw16n);
-        EXPECT_LT(max_difference(a.output, b.output), 1e-5) << what;
-        EXPECT_LT(max_difference(a.input_gradient, b.input_gradient), 1e-4) << what;
-        expect_zero_padding(b.output, what);
-        ASSERT_EQ(a.module.size(), b.module.size()) << what;
-        for (const auto& [name, tensor] : a.module) {
-          EXPECT_LT(max_difference(tensor, b.module.at(name)), 2e-4) << what << " " << name;
-        }
+class EachLayer : public ::testing::TestWithParam<LayerCase> {};
+
+INSTANTIATE_TEST_SUITE_P(, EachLayer, ::testing::ValuesIn(cases()), [](const auto& info) {
+  return info.param.name;
+});
+
+TEST_P(EachLayer, AgreesInBothLayoutsAtAnyBatchSize) {
+  const LayerCase& c = GetParam();
+  for (const int64_t n : {1, 15, 16, 17}) {
+    for (const bool training : {true, false}) {
+      const std::string what = cat(c.name, ", batch ", n, training ? ", training" : ", eval");
+      if (training && n == 1 && c.name == "BatchNormOfVectors") continue;  // nothing to average
+      const std::unique_ptr<Module> plain = c.make();
+      init_parameters(*plain, 3);
+      plain->train(training);
+      const std::unique_ptr<Module> lanes = plain->clone();
+      const Tensor x = random_tensor(with_batch(n, c.sample), 5);
+      const Pass a = run(*plain, x, Layout::Nchw);
+      const Pass b = run(*lanes, x, Layout::Nchw16n);
+      EXPECT_LT(max_difference(a.output, b.output), 1e-5) << what;
+      EXPECT_LT(max_difference(a.input_gradient, b.input_gradient), 1e-4) << what;
+      expect_zero_padding(b.output, what);
+      ASSERT_EQ(a.module.size(), b.module.size()) << what;
+      for (const auto& [name, tensor] : a.module) {
+        EXPECT_LT(max_difference(tensor, b.module.at(name)), 2e-4) << what << " " << name;
       }
     }
   }
 }
 
-TEST(Layers, InEvaluationASampleDoesNotDependOnItsBatch) {
-  for (const LayerCase& c : cases()) {
-    const std::unique_ptr<Module> layer = c.make();
-    init_parameters(*layer, 3);
-    layer->eval();
-    const NoGrad no_grad;
-    const Tensor x = random_tensor(with_batch(17, c.sample), 5);
-    const Tensor whole = (*layer)(Variable(x.to(Layout::Nchw16n))).value().to(Layout::Nchw);
-    const Tensor last = (*layer)(Variable(x.slice(0, 16, 17).contiguous())).value();
-    EXPECT_LT(max_difference(whole.slice(0, 16, 17), last), 1e-5) << c.name;
-  }
+TEST_P(EachLayer, GivesASampleItsOutputWhateverItsBatch) {
+  const LayerCase& c = GetParam();
+  const std::unique_ptr<Module> layer = c.make();
+  init_parameters(*layer, 3);
+  layer->eval();
+  const NoGrad no_grad;
+  const Tensor x = random_tensor(with_batch(17, c.sample), 5);
+  const Tensor whole = (*layer)(Variable(x.to(Layout::Nchw16n))).value().to(Layout::Nchw);
+  const Tensor last = (*layer)(Variable(x.slice(0, 16, 17).contiguous())).value();
+  EXPECT_LT(max_difference(whole.slice(0, 16, 17), last), 1e-5) << c.name;
 }
 
-TEST(Layers, DescribeAndCloneWorkForEach) {
-  for (const LayerCase& c : cases()) {
-    const std::unique_ptr<Module> layer = c.make();
-    EXPECT_FALSE(layer->describe().empty());
-    EXPECT_EQ(layer->clone()->describe(), layer->describe());
-    EXPECT_EQ(snapshot(layer->clone()->state_dict()), snapshot(layer->state_dict())) << c.name;
-  }
+TEST_P(EachLayer, IsDescribedAndCloned) {
+  const LayerCase& c = GetParam();
+  const std::unique_ptr<Module> layer = c.make();
+  EXPECT_FALSE(layer->describe().empty());
+  EXPECT_EQ(layer->clone()->describe(), layer->describe());
+  EXPECT_EQ(snapshot(layer->clone()->state_dict()), snapshot(layer->state_dict())) << c.name;
 }
 
-TEST(Layers, CouplingNamesMembersAndDimensionsThatExist) {
-  for (const LayerCase& c : cases()) {
-    const std::unique_ptr<Module> layer = c.make();
-    const auto state = layer->state_dict();
-    const ChannelCoupling coupling = layer->channel_coupling();
-    for (const auto* side : {&coupling.in, &coupling.out}) {
-      for (const ChannelSlice& slice : *side) {
-        ASSERT_TRUE(state.contains(slice.name)) << c.name << " " << slice.name;
-        EXPECT_LT(slice.dim, state.at(slice.name).rank()) << c.name;
-      }
+TEST_P(EachLayer, CouplesMembersAndDimensionsThatExist) {
+  const LayerCase& c = GetParam();
+  const std::unique_ptr<Module> layer = c.make();
+  const auto state = layer->state_dict();
+  const ChannelCoupling coupling = layer->channel_coupling();
+  for (const auto* side : {&coupling.in, &coupling.out}) {
+    for (const ChannelSlice& slice : *side) {
+      ASSERT_TRUE(state.contains(slice.name)) << c.name << " " << slice.name;
+      EXPECT_LT(slice.dim, state.at(slice.name).rank()) << c.name;
     }
   }
 }
