@@ -29,8 +29,7 @@ struct Vectors {
   }
 };
 
-// Sum over the run of f(x), where f maps a vector to a vector; scalar tails go through one vector
-// that is filled with `neutral`, for which f must give 0.
+// Sum of x, or of (x - center)^2 when `squared`, over the valid lanes of a run.
 template <class T>
 double sum_about(const T* x, int64_t n, int64_t valid_lanes, T center, bool squared) {
   using Vs = Vectors<T>;
