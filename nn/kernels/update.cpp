@@ -5,6 +5,14 @@
 #include <espalier/core/parallel.h>
 #include <espalier/nn/kernels/update.h>
 
+// Without fused multiply-adds the numbers are the same with and without a mask, and on every
+// machine; the loops wait for memory anyway.
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 namespace espalier::nn::kernels {
 
 namespace {
