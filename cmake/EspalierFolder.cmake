@@ -21,7 +21,9 @@ function(espalier_folder name)
   cmake_parse_arguments(arg "" "" "USES;LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/${name}/(.*/)?(tests|bench|fuzz|app)/")
-  file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/kernels/*.cpp)
+  # Loops over elements: kernels, and the ops of autograd.
+  file(GLOB_RECURSE kernels CONFIGURE_DEPENDS
+    ${CMAKE_SOURCE_DIR}/${name}/kernels/*.cpp ${CMAKE_SOURCE_DIR}/${name}/ops/*.cpp)
   if(NOT ESPALIER_SANITIZE AND kernels)
     set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "-O3")
   endif()

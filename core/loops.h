@@ -115,7 +115,11 @@ void map_into(Tensor& out, const Tensor& a, const Tensor& b, const Tensor& c, F 
     const Ta* x = pa + offset[1];
     const Tb* y = pb + offset[2];
     const Tc* z = pc + offset[3];
-    for (int64_t i = 0; i < n; ++i) o[i * so] = f(x[i * sa], y[i * sb], z[i * sc]);
+    if (so == 1 && sa == 1 && sb == 1 && sc == 1) {
+      for (int64_t i = 0; i < n; ++i) o[i] = f(x[i], y[i], z[i]);
+    } else {
+      for (int64_t i = 0; i < n; ++i) o[i * so] = f(x[i * sa], y[i * sb], z[i * sc]);
+    }
   });
   zero_padding_lanes(out);
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <espalier/prune/mask_update.h>
+#include <espalier/prune/structure/channel_graph.h>
 
 namespace espalier::prune {
 namespace {
@@ -24,13 +25,6 @@ std::vector<uint8_t> best_units(const Site& site,
                                 Sparsity target) {
   if (site.cell.size == 0) return top_k(scores, candidates, kept);
   return top_k_in_cells(scores, candidates, keep_in_cell(site.cell, target), site.cell.size);
-}
-
-std::vector<ChannelGroup> channel_groups_of(nn::Module& model, const PruneInputs& inputs) {
-  ESPALIER_CHECK(inputs.channel_groups != nullptr,
-                 ValueError,
-                 "prune: the pattern channel needs PruneInputs::channel_groups");
-  return inputs.channel_groups(model);
 }
 
 /// Random order of the flags of the units begin..end-1 that are candidates.
@@ -85,7 +79,7 @@ MaskUpdate::MaskUpdate(nn::Module& model,
     : model_(model), settings_(settings), inputs_(inputs) {
   weights_ = prunable_weights(model, settings.exclude);
   sites_ = pattern.coupled() ? channel_sites(model,
-                                             channel_groups_of(model, inputs),
+                                             channel_groups(model, inputs.input_shape),
                                              weights_,
                                              single_producer_only,
                                              report_.notes)

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include <espalier/nn/fit.h>
-#include <espalier/prune/channel_group.h>
 #include <espalier/prune/sparsity.h>
 
 namespace espalier::prune {
@@ -49,10 +48,8 @@ struct PruneInputs {
   std::function<data::Batch(int64_t index)> batch = {};
   /// Mean loss of (logits, labels); empty means cross-entropy.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
-  /// (C,H,W) of a sample; needed by structured patterns, which trace the model.
+  /// (C,H,W) of a sample; needed by the pattern `channel`, which traces the model.
   Shape input_shape = {};
-  /// The channel groups of a model; needed by the pattern `channel`.
-  std::function<std::vector<ChannelGroup>(nn::Module& model)> channel_groups = {};
   /// A newly initialized model of the same architecture; needed by Ablation::Reinit.
   std::function<std::unique_ptr<nn::Module>(uint64_t seed)> fresh_model = {};
   uint64_t seed = 0;

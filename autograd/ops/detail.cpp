@@ -7,14 +7,14 @@
 
 namespace espalier::detail {
 
-void check_same_dtype(const Variable& a, const Variable& b, std::string_view op) {
+void check_same_dtype(const Tensor& a, const Tensor& b, std::string_view op) {
   ESPALIER_CHECK(a.dtype() == b.dtype(),
                  TypeError,
                  op,
                  ": expects operands of one element type, got ",
-                 a.value(),
+                 a,
                  " and ",
-                 b.value());
+                 b);
 }
 
 std::vector<bool> reduced_dims(const Shape& shape,

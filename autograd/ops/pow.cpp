@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// pow: a^p.  d/da = p a^(p-1), d/dp = a^p log a.
+#include <cmath>
+
+#include <espalier/autograd/op_list.h>
+#include <espalier/autograd/ops.h>
+#include <espalier/autograd/ops/map.h>
+
+namespace espalier {
+namespace {
+
+template <class T>
+T power(T x, double p) {
+  return std::pow(x, static_cast<T>(p));
+}
+
+Tensor power(const Tensor& a, double p) {
+  if (p == 2.0) return detail::map(a, "pow", [](auto x) { return x * x; });
+  if (p == 1.0) return a.clone();
+  if (p == 3.0) return detail::map(a, "pow", [](auto x) { return x * x * x; });
+  if (p == 0.5) return detail::map(a, "pow", [](auto x) { return std::sqrt(x); });
+  if (p == -1.0) return detail::map(a, "pow", [](auto x) { return 1 / x; });
+  return detail::map(a, "pow", [p](auto x) { return power(x, p); });
+}
+
+}  // namespace
+
+Variable pow(const Variable& a, double exponent) {
+  return record("pow", power(a.value(), exponent), {a}, [a, p = exponent](const auto& ctx) {
+    if (p == 0.0) return std::vector<Variable>{mul(ctx.grad, 0.0)};
+    const auto by_ops = [&] { return mul(ctx.grad, mul(pow(a, p - 1.0), p)); };
+    if (p == 2.0) {
+      return std::vector<Variable>{detail::chain(
+          ctx.grad, a, [](auto g, auto x) { return g * 2 * x; }, by_ops)};
+    }
+    return std::vector<Variable>{detail::chain(
+        ctx.grad,
+        a,
+        [p](auto g, auto x) { return g * static_cast<decltype(x)>(p) * power(x, p - 1.0); },
+        by_ops)};
+  });
+}
+
+Variable pow(const Variable& a, const Variable& b) {
+  Tensor out =
+      detail::map(a.value(), b.value(), "pow", [](auto x, auto y) { return std::pow(x, y); });
+  return record(
+      "pow",
+      std::move(out),
+      {a, b},
+      [a, b](const BackwardContext& ctx) {
+        std::vector<Variable> gradients(2);
+        if (ctx.needs[0]) {
+          const Variable slope = mul(b, pow(a, sub(b, Variable(Tensor::scalar(1.0, b.dtype())))));
+          gradients[0] = sum_to(mul(ctx.grad, slope), a.shape(), a.layout());
+        }
+        if (ctx.needs[1]) {
+          gradients[1] = sum_to(mul(ctx.grad, mul(ctx.output, log(a))), b.shape(), b.layout());
+        }
+        return gradients;
+      },
+      b.requires_grad() ? SaveOutput::Yes : SaveOutput::No);
+}
+
+OpInfo pow_op() {
+  const auto to = [](double p) {
+    return [p](const std::vector<Variable>& in) { return pow(in[0], p); };
+  };
+  const auto run = [](const std::vector<Variable>& in) { return pow(in[0], in[1]); };
+  return {
+      .name = "pow",
+      .samples = {
+          {"square", {sample_tensor({17, 3}, 1)}, to(2.0), {0}},
+          {"cube", {sample_tensor({2, 3}, 2)}, to(3.0), {0}},
+          {"root", {sample_tensor({2, 3}, 3, 0.5, 2.0)}, to(0.5), {0}},
+          {"inverse", {sample_tensor({17, 3}, 4, 0.5, 2.0)}, to(-1.0), {0}},
+          {"exponent 2.5", {sample_tensor({17, 3}, 5, 0.5, 2.0)}, to(2.5), {0}},
+          {"exponent 1", {sample_tensor({2, 3}, 6)}, to(1.0), {0}},
+          {"exponent 0", {sample_tensor({17, 3}, 7)}, to(0.0), {0}},
+          {"variable exponent",
+           {sample_tensor({17, 3}, 8, 0.5, 2.0), sample_tensor({17, 3}, 9, -2.0, 2.0)},
+           run,
+           {0, 1}},
+          {"broadcast exponent", {sample_tensor({2, 3}, 8, 0.5, 2.0), sample_tensor({3}, 9)}, run},
+          {"empty", {sample_tensor({0, 3}, 1)}, to(2.0), {0}}}};
+}
+
+}  // namespace espalier

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include <espalier/prune/schedules/schedule.h>
+
+namespace espalier::prune {
+namespace {
+
+constexpr double kTolerance = 1e-12;
+
+TEST(CubicSchedule, FollowsTheHandWorkedValues) {
+  const auto updates =
+      cubic_schedule({.begin = 0.1, .end = 0.5, .frequency = 10})->updates(100, Sparsity(0.9));
+  const double expected[] = {0.0, 0.5203125, 0.7875, 0.8859375, 0.9};
+  ASSERT_EQ(updates.size(), 5U);
+  for (size_t k = 0; k < 5; ++k) {
+    EXPECT_EQ(updates[k].step, 10 + 10 * static_cast<int64_t>(k));
+    EXPECT_NEAR(updates[k].sparsity.value(), expected[k], kTolerance);
+  }
+  EXPECT_EQ(updates.back().sparsity, Sparsity(0.9));
+}
+
+TEST(CubicSchedule, StartsAtTheInitialSparsity) {
+  const auto updates =
+      cubic_schedule({.begin = 0, .end = 1, .frequency = 50, .initial = Sparsity(0.5)})
+          ->updates(100, Sparsity(0.9));
+  ASSERT_EQ(updates.size(), 3U);
+  EXPECT_NEAR(updates[0].sparsity.value(), 0.5, kTolerance);
+  EXPECT_NEAR(updates[1].sparsity.value(), 0.9 - 0.4 / 8, kTolerance);
+  EXPECT_EQ(updates[2].step, 100);
+}
+
+TEST(CubicSchedule, ReachesTheEndWhenTrainingIsShort) {
+  const auto cubic = cubic_schedule({.begin = 0.2, .end = 0.75, .frequency = 100});
+  for (int64_t total : {0, 1, 3, 10, 99}) {
+    const auto updates = cubic->updates(total, Sparsity(0.9));
+    ASSERT_FALSE(updates.empty());
+    EXPECT_EQ(updates.back().sparsity, Sparsity(0.9)) << total;
+    EXPECT_LE(updates.back().step, total) << total;
+  }
+}
+
+TEST(CubicSchedule, RefusesWhatCannotBe) {
+  EXPECT_THROW(cubic_schedule({.begin = 0.8, .end = 0.2}), ValueError);
+  EXPECT_THROW(cubic_schedule({.frequency = 0}), ValueError);
+  EXPECT_THROW(cubic_schedule({.initial = Sparsity(0.95)})->updates(100, Sparsity(0.9)),
+               ValueError);
+}
+
+TEST(IterativeSchedule, ShrinksTheKeptFractionGeometrically) {
+  const auto updates = iterative_schedule(3, 1.0)->updates(90, Sparsity(0.875));
+  ASSERT_EQ(updates.size(), 3U);
+  EXPECT_NEAR(updates[0].sparsity.value(), 0.5, kTolerance);
+  EXPECT_NEAR(updates[1].sparsity.value(), 0.75, kTolerance);
+  EXPECT_EQ(updates[2].sparsity, Sparsity(0.875));
+  EXPECT_EQ(updates[0].step, 0);
+  EXPECT_EQ(updates[1].step, 30);
+  EXPECT_EQ(updates[2].step, 60);
+}
+
+TEST(IterativeSchedule, OneRoundIsOneShot) {
+  const auto iterative = iterative_schedule(1, 1.0)->updates(100, Sparsity(0.8));
+  const auto one_shot = one_shot_schedule()->updates(100, Sparsity(0.8));
+  ASSERT_EQ(iterative.size(), 1U);
+  ASSERT_EQ(one_shot.size(), 1U);
+  EXPECT_EQ(iterative[0].step, one_shot[0].step);
+  EXPECT_EQ(iterative[0].sparsity, one_shot[0].sparsity);
+}
+
+TEST(IterativeSchedule, SpreadsRoundsOverThePartThatIsAsked) {
+  const auto updates = iterative_schedule(2, 0.5)->updates(100, Sparsity(0.9));
+  EXPECT_EQ(updates[1].step, 25);
+}
+
+}  // namespace
+}  // namespace espalier::prune
