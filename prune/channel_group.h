@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// ChannelGroup: channels of a network that can only go together, and every slice of every member that
-/// goes with each of them. Plain data: structure/ finds the groups, pruners choose, shrinking cuts.
+/// ChannelGroup: channels of a network that can only go together, and every slice of every member
+/// that goes with each of them. Plain data: structure/ finds the groups, pruners choose, shrinking
+/// cuts.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ struct GroupSlice {
   bool buffer = false;
   SliceRole role = SliceRole::Producer;
   int dim = 0;
-  /// For every index along `dim`: its channel of the group, or -1 (of another group, as after a concat).
+  /// For every index along `dim`: its channel of the group, or -1 (of another group, as after a
+  /// concat).
   std::vector<int32_t> channel_of;
 };
 
@@ -31,7 +33,8 @@ struct ChannelGroup {
   std::string name;  ///< of the first producer's weight
   int64_t channels = 0;
   std::vector<GroupSlice> slices;
-  /// Why no channel of the group may go (`output of the network`, an op that is not known); empty if they may.
+  /// Why no channel of the group may go (`output of the network`, an op that is not known); empty
+  /// if they may.
   std::string frozen_because;
 };
 

@@ -55,16 +55,16 @@ void check_value(const std::string& owner, const Option& option, const std::stri
       int64_t value = 0;
       ESPALIER_CHECK(
           parse(text, value), ValueError, what, " expects a whole number, got '", text, "'");
-      ESPALIER_CHECK(static_cast<double>(value) >= option.min &&
-                         static_cast<double>(value) <= option.max,
-                     ValueError,
-                     what,
-                     " expects ",
-                     static_cast<int64_t>(option.min),
-                     " .. ",
-                     static_cast<int64_t>(option.max),
-                     ", got ",
-                     text);
+      ESPALIER_CHECK(
+          static_cast<double>(value) >= option.min && static_cast<double>(value) <= option.max,
+          ValueError,
+          what,
+          " expects ",
+          static_cast<int64_t>(option.min),
+          " .. ",
+          static_cast<int64_t>(option.max),
+          ", got ",
+          text);
       return;
     }
     case OptionKind::Flag:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Options: hyper-parameters, declared once and read by everyone who needs them: the command line (as
-/// flags), configuration files, explanations, and the method itself (as checked values).
+/// Options: hyper-parameters, declared once and read by everyone who needs them: the command line
+/// (as flags), configuration files, explanations, and the method itself (as checked values).
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,10 @@ enum class OptionKind : uint8_t { Real, Integer, Flag, Choice, Text };
 /// `real`, `integer`, `flag`, `choice`, `text`.
 std::string name(OptionKind kind);
 
-/// One declared hyper-parameter. Values travel as text and are checked when `OptionValues` is built.
+/// One declared hyper-parameter. Values travel as text and are checked when `OptionValues` is
+/// built.
 struct Option {
-  std::string name;           ///< as on the command line without the dashes: `begin`, `min-per-layer`
+  std::string name;  ///< as on the command line without the dashes: `begin`, `min-per-layer`
   OptionKind kind = OptionKind::Text;
   std::string default_value;  ///< text form; flags: `false` or `true`
   std::string unit;           ///< `fraction of training`, `steps`, ..; empty if none
@@ -47,8 +48,8 @@ Option text_option(std::string name, std::string default_value, std::string help
 /// The values of a list of declared options: what was given, else the default.
 class OptionValues {
  public:
-  /// Throws ValueError for a name that is not declared (listing the declared ones) and for a value that
-  /// does not parse or is out of range. `owner` stands in errors.
+  /// Throws ValueError for a name that is not declared (listing the declared ones) and for a value
+  /// that does not parse or is out of range. `owner` stands in errors.
   OptionValues(std::string owner,
                std::vector<Option> declared,
                const std::map<std::string, std::string>& given = {});

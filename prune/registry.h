@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The registry: every pruning method, its place in the survey's taxonomy (arXiv 2308.06767, Figure 2),
-/// its hyper-parameters, and how to make its pruner. An explicit list (methods.inc), no static
+/// The registry: every pruning method, its place in the survey's taxonomy (arXiv 2308.06767, Figure
+/// 2), its hyper-parameters, and how to make its pruner. An explicit list (methods.inc), no static
 /// initialisers, which linkers drop from static libraries.
 #pragma once
 
@@ -36,9 +36,8 @@ struct Method {
   /// score x pattern x allocation x schedule (x regrowth), run by MaskPruner.
   std::function<Recipe(const OptionValues&)> recipe = {};
   /// A pruner of its own kind (gates, penalties, run-time pruning).
-  std::function<std::unique_ptr<Pruner>(const OptionValues&,
-                                        const PruneSettings&,
-                                        const PruneInputs&)>
+  std::function<std::unique_ptr<Pruner>(
+      const OptionValues&, const PruneSettings&, const PruneInputs&)>
       make = {};
 };
 
@@ -50,26 +49,27 @@ const Method& method(const std::string& name);
 /// The options that every method has: `sparsity`, `pattern`, `exclude`, `min-per-layer`,
 /// `allow-collapse`, `ablation`.
 const std::vector<Option>& common_options();
-/// Settings from texts by option name, common options and the method's own together; missing ones keep
-/// their defaults. Throws ValueError for unknown names and bad values.
+/// Settings from texts by option name, common options and the method's own together; missing ones
+/// keep their defaults. Throws ValueError for unknown names and bad values.
 PruneSettings parse_settings(const Method& method, const std::map<std::string, std::string>& given);
 
-/// The pruner of a method, ready to be a hook of `nn::fit`. Throws ValueError for an unknown method,
-/// option or pattern, and when the method needs something that `inputs` lacks.
+/// The pruner of a method, ready to be a hook of `nn::fit`. Throws ValueError for an unknown
+/// method, option or pattern, and when the method needs something that `inputs` lacks.
 std::unique_ptr<Pruner> make_pruner(const std::string& method,
                                     const PruneSettings& settings,
                                     const PruneInputs& inputs = {});
 
-/// The raw scores of a method for the model as it is, in the paper's convention, by parameter name and in
-/// the parameter's shape (float64; entries of a structured unit all hold the unit's score). Throws
-/// NotImplemented for a method without a score.
+/// The raw scores of a method for the model as it is, in the paper's convention, by parameter name
+/// and in the parameter's shape (float64; entries of a structured unit all hold the unit's score).
+/// Throws NotImplemented for a method without a score.
 std::map<std::string, Tensor> raw_scores(const std::string& method,
                                          nn::Module& model,
                                          const PruneSettings& settings,
                                          const PruneInputs& inputs);
 
-/// The taxonomy as JSON: a list of objects with `name`, `title`, `paper`, `year`, `speedup`, `when`,
-/// `how`, `one_shot`, `global`, `data_free`, `patterns`, `idea`, `formula`, `schedule`, and `options`
+/// The taxonomy as JSON: a list of objects with `name`, `title`, `paper`, `year`, `speedup`,
+/// `when`, `how`, `one_shot`, `global`, `data_free`, `patterns`, `idea`, `formula`, `schedule`, and
+/// `options`
 /// (`name`, `kind`, `default`, `unit`, `help`, and `min`/`max` or `choices`).
 std::string methods_json();
 /// One of these objects.

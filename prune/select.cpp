@@ -13,15 +13,21 @@ constexpr double kGuard = 1e-9;
 
 }  // namespace
 
-int64_t guarded_floor(double x) { return static_cast<int64_t>(std::floor(x + kGuard)); }
+int64_t guarded_floor(double x) {
+  return static_cast<int64_t>(std::floor(x + kGuard));
+}
 
-int64_t guarded_ceil(double x) { return static_cast<int64_t>(std::ceil(x - kGuard)); }
+int64_t guarded_ceil(double x) {
+  return static_cast<int64_t>(std::ceil(x - kGuard));
+}
 
 int64_t removed_count(int64_t n, Sparsity sparsity) {
   return guarded_floor(static_cast<double>(n) * sparsity.value() + 0.5);
 }
 
-int64_t kept_count(int64_t n, Sparsity sparsity) { return n - removed_count(n, sparsity); }
+int64_t kept_count(int64_t n, Sparsity sparsity) {
+  return n - removed_count(n, sparsity);
+}
 
 std::vector<int64_t> apportion(std::span<const double> wanted) {
   std::vector<int64_t> share(wanted.size());
@@ -36,9 +42,8 @@ std::vector<int64_t> apportion(std::span<const double> wanted) {
   }
   std::vector<size_t> order(wanted.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return rest[a] > rest[b];
-  });
+  std::stable_sort(
+      order.begin(), order.end(), [&](size_t a, size_t b) { return rest[a] > rest[b]; });
   const int64_t missing = guarded_floor(sum + 0.5) - given;
   for (int64_t i = 0; i < missing; ++i) ++share[order[static_cast<size_t>(i)]];
   return share;
@@ -111,9 +116,8 @@ std::vector<uint8_t> top_k_in_cells(std::span<const double> scores,
     const auto size = static_cast<size_t>(cell);
     const auto flags = candidates.empty() ? candidates : candidates.subspan(at, size);
     const int64_t alive =
-        flags.empty() ? cell : std::count_if(flags.begin(), flags.end(), [](uint8_t f) {
-          return f != 0;
-        });
+        flags.empty() ? cell
+                      : std::count_if(flags.begin(), flags.end(), [](uint8_t f) { return f != 0; });
     const auto part = top_k(scores.subspan(at, size), flags, std::min(k, alive));
     keep.insert(keep.end(), part.begin(), part.end());
   }

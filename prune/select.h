@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Exact selection: how a fraction becomes a number, and which k of n items stay. The order is total
-/// (score, then flat index), so that no tie is ever decided by a threshold; nothing here knows layers.
+/// Exact selection: how a fraction becomes a number, and which k of n items stay. The order is
+/// total (score, then flat index), so that no tie is ever decided by a threshold; nothing here
+/// knows layers.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +21,14 @@ int64_t removed_count(int64_t n, Sparsity sparsity);
 /// n - removed_count(n, sparsity).
 int64_t kept_count(int64_t n, Sparsity sparsity);
 
-/// Shares a total out in proportion to `wanted`: whole numbers below or next above each wanted value that
-/// sum to round(sum of wanted); the largest fractional parts are rounded up, ties in index order.
+/// Shares a total out in proportion to `wanted`: whole numbers below or next above each wanted
+/// value that sum to round(sum of wanted); the largest fractional parts are rounded up, ties in
+/// index order.
 std::vector<int64_t> apportion(std::span<const double> wanted);
 
-/// Marks (1) the k candidates with the highest scores; equal scores: the lower index stays. `candidates`
-/// empty means all. Throws ValueError when k is negative or above the number of candidates, or a score is
-/// not a number.
+/// Marks (1) the k candidates with the highest scores; equal scores: the lower index stays.
+/// `candidates` empty means all. Throws ValueError when k is negative or above the number of
+/// candidates, or a score is not a number.
 std::vector<uint8_t> top_k(std::span<const double> scores,
                            std::span<const uint8_t> candidates,
                            int64_t k);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Sparsity (fraction removed) and Density (fraction kept): two types, so that neither is ever taken for
-/// the other. No counting here; see select.h for how a fraction becomes a number of weights.
+/// Sparsity (fraction removed) and Density (fraction kept): two types, so that neither is ever
+/// taken for the other. No counting here; see select.h for how a fraction becomes a number of
+/// weights.
 #pragma once
 
 #include <compare>
@@ -49,6 +50,8 @@ class Density {
   double kept_;
 };
 
-constexpr Density Sparsity::density() const { return Density(1.0 - removed_); }
+constexpr Density Sparsity::density() const {
+  return Density(1.0 - removed_);
+}
 
 }  // namespace espalier::prune

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The three axes of the survey's taxonomy of pruning.
 ///
-/// Source: Cheng, Zhang, Shi, "A survey on deep neural network pruning", arXiv 2308.06767, Figure 2.
+/// Source: Cheng, Zhang, Shi, "A survey on deep neural network pruning", arXiv 2308.06767,
+/// Figure 2.
 #pragma once
 
 #include <cstdint>

@@ -7,25 +7,20 @@
 
 #include <espalier/core/kernels/clones.h>
 #include <espalier/core/kernels/linear_check.h>
+#include <espalier/core/kernels/linear_rows.h>
+#include <espalier/core/kernels/vector8.h>
 #include <espalier/core/parallel.h>
 
 namespace espalier {
 namespace {
 
-constexpr int64_t kRowChunk = 32;     // output rows of one task
-constexpr int64_t kBlockGroup = 4;    // sample blocks that share one walk over a sparse row
-constexpr double kSparseBelow = 0.5;  // density below which skipping beats register blocking
-
-/// Half of the sixteen lanes: what one AVX2 register holds of float32.
-template <class T>
-struct Half {
-  typedef T type __attribute__((vector_size(8 * sizeof(T)), aligned(8 * sizeof(T))));
-};
+constexpr int64_t kRowChunk = 32;   // output rows of one task
+constexpr int64_t kBlockGroup = 4;  // sample blocks that share one walk over a sparse row
 
 /// Sixteen lanes in two registers.
 template <class T>
 struct Lanes {
-  using V = typename Half<T>::type;
+  using V = Vector8<T>;
   V lo{}, hi{};
 
   ESPALIER_INLINE void add_product(T scale, const T* x) {
@@ -56,7 +51,7 @@ ESPALIER_INLINE void dense_rows(
     const T* w, int64_t rs, int64_t cs, int64_t cols, const T* bias, const T* x, T* y) {
   Lanes<T> acc[kRows];
   for (int r = 0; r < kRows; ++r)
-    acc[r].lo = acc[r].hi = bias ? typename Half<T>::type{} + bias[r] : typename Half<T>::type{};
+    acc[r].lo = acc[r].hi = bias ? Vector8<T>{} + bias[r] : Vector8<T>{};
   for (int64_t c = 0; c < cols; ++c) {
     for (int r = 0; r < kRows; ++r) acc[r].add_product(w[r * rs + c * cs], x + c * kLanes);
   }
@@ -82,14 +77,6 @@ ESPALIER_INLINE void dense_chunk(const T* w,
   }
 }
 
-/// The kept weights of a matrix, row by row.
-template <class T>
-struct SparseRows {
-  std::vector<int64_t> start;
-  std::vector<int32_t> col;
-  std::vector<T> value;
-};
-
 template <class T, int kBlocks>
 ESPALIER_INLINE void sparse_row(const int32_t* col,
                                 const T* value,
@@ -100,7 +87,7 @@ ESPALIER_INLINE void sparse_row(const int32_t* col,
                                 T* y,
                                 int64_t y_block) {
   Lanes<T> acc[kBlocks];
-  for (int b = 0; b < kBlocks; ++b) acc[b].lo = acc[b].hi = typename Half<T>::type{} + bias;
+  for (int b = 0; b < kBlocks; ++b) acc[b].lo = acc[b].hi = Vector8<T>{} + bias;
   for (int64_t i = 0; i < count; ++i) {
     for (int b = 0; b < kBlocks; ++b) {
       acc[b].add_product(value[i], x + b * x_block + col[i] * kLanes);
@@ -143,7 +130,7 @@ ESPALIER_INLINE void weight_tile(const T* x,
                                  const T* dy,
                                  int64_t y_block,
                                  int64_t blocks,
-                                 const int64_t* in,
+                                 const int32_t* in,
                                  T* dw,
                                  int64_t dw_stride) {
   Lanes<T> acc[kOut][kIn];
@@ -171,7 +158,7 @@ ESPALIER_INLINE void weight_rows(const T* x,
   const int64_t xb = ins * kLanes;
   const int64_t yb = outs * kLanes;
   for (int64_t i = 0; i < ins; i += 2) {
-    const int64_t in[2] = {i, i + 1};
+    const int32_t in[2] = {static_cast<int32_t>(i), static_cast<int32_t>(i) + 1};
     const T* g = dy + o * kLanes;
     T* row = dw + o * ins;
     if (rows == 2 && i + 1 < ins) {
@@ -186,31 +173,20 @@ ESPALIER_INLINE void weight_rows(const T* x,
   }
 }
 
+/// One row of dweight at its kept columns.
 template <class T>
 ESPALIER_INLINE void weight_kept(const T* x,
+                                 int64_t x_block,
                                  const T* dy,
+                                 int64_t y_block,
                                  int64_t blocks,
-                                 int64_t outs,
-                                 int64_t ins,
-                                 int64_t o,
-                                 const uint8_t* keep,
+                                 const int32_t* kept,
+                                 int64_t count,
                                  T* dw) {
-  const int64_t xb = ins * kLanes;
-  const int64_t yb = outs * kLanes;
-  int64_t in[4];
-  int filled = 0;
-  for (int64_t i = 0; i < ins; ++i) {
-    dw[o * ins + i] = T{0};
-    if (!keep[o * ins + i]) continue;
-    in[filled++] = i;
-    if (filled == 4) {
-      weight_tile<T, 1, 4>(x, xb, dy + o * kLanes, yb, blocks, in, dw + o * ins, ins);
-      filled = 0;
-    }
-  }
-  for (int k = 0; k < filled; ++k) {
-    weight_tile<T, 1, 1>(x, xb, dy + o * kLanes, yb, blocks, in + k, dw + o * ins, ins);
-  }
+  int64_t k = 0;
+  for (; k + 4 <= count; k += 4)
+    weight_tile<T, 1, 4>(x, x_block, dy, y_block, blocks, kept + k, dw, 0);
+  for (; k < count; ++k) weight_tile<T, 1, 1>(x, x_block, dy, y_block, blocks, kept + k, dw, 0);
 }
 
 // The cloned entry points: one per element type and kind.
@@ -248,69 +224,47 @@ ESPALIER_INLINE void weight_kept(const T* x,
     weight_rows<T>(x, dy, blocks, outs, ins, o, rows, dw);                 \
   }                                                                        \
   ESPALIER_CLONES void run_weight_kept(const T* x,                         \
+                                       int64_t x_block,                    \
                                        const T* dy,                        \
+                                       int64_t y_block,                    \
                                        int64_t blocks,                     \
-                                       int64_t outs,                       \
-                                       int64_t ins,                        \
-                                       int64_t o,                          \
-                                       const uint8_t* keep,                \
+                                       const int32_t* kept,                \
+                                       int64_t count,                      \
                                        T* dw) {                            \
-    weight_kept<T>(x, dy, blocks, outs, ins, o, keep, dw);                 \
+    weight_kept<T>(x, x_block, dy, y_block, blocks, kept, count, dw);      \
   }
 ESPALIER_LINEAR_KERNELS(float)
 ESPALIER_LINEAR_KERNELS(double)
 #undef ESPALIER_LINEAR_KERNELS
 
-double density(const Tensor& keep) {
-  const uint8_t* m = keep.data<uint8_t>();
-  int64_t kept = 0;
-  for (int64_t i = 0; i < keep.numel(); ++i) kept += m[i];
-  return keep.numel() == 0 ? 1.0 : static_cast<double>(kept) / static_cast<double>(keep.numel());
-}
+// Below this density, skipping removed weights beats register blocking over all.
+constexpr double kSparseBelow = 0.5;
 
-/// Kept weights of the (rows, cols) matrix, stored by rows (column stride cs 1) or by columns.
-template <class T>
-SparseRows<T> sparse_rows(const T* w, const uint8_t* keep, int64_t cs, int64_t rows, int64_t cols) {
-  SparseRows<T> out;
-  out.start.assign(static_cast<size_t>(rows) + 1, 0);
-  // Counting first, then filling, walks the memory in order whichever way the matrix is turned.
-  const bool by_row = cs == 1;
-  const int64_t outer = by_row ? rows : cols;
-  const int64_t inner = by_row ? cols : rows;
-  const auto each = [&](auto body) {
-    for (int64_t a = 0; a < outer; ++a) {
-      for (int64_t b = 0; b < inner; ++b) {
-        if (keep[a * inner + b]) body(by_row ? a : b, by_row ? b : a, w[a * inner + b]);
-      }
-    }
-  };
-  each([&](int64_t r, int64_t, T) { ++out.start[static_cast<size_t>(r) + 1]; });
-  for (size_t r = 0; r < static_cast<size_t>(rows); ++r) out.start[r + 1] += out.start[r];
-  const auto nnz = static_cast<size_t>(out.start.back());
-  out.col.resize(nnz);
-  out.value.resize(nnz);
-  std::vector<int64_t> next(out.start.begin(), out.start.end() - 1);
-  each([&](int64_t r, int64_t c, T value) {
-    const auto slot = static_cast<size_t>(next[static_cast<size_t>(r)]++);
-    out.col[slot] = static_cast<int32_t>(c);
-    out.value[slot] = value;
-  });
-  return out;
-}
+/// The kept columns of each row when it pays to walk over them only.
+struct Skip {
+  explicit Skip(const Tensor& keep) {
+    if (!keep.defined()) return;
+    start = row_starts(keep);
+    pays = static_cast<double>(start.back()) < kSparseBelow * static_cast<double>(keep.numel());
+  }
+  std::vector<int64_t> start;
+  bool pays = false;
+};
 
-/// y = W x with W (rows, cols) of strides (rs, cs): forward and, with W turned, backward-data.
+/// y = W x per sample, with W the weight (forward) or turned on its side (backward-data).
 void multiply(const Tensor& x,
               const Tensor& weight,
               const Tensor& bias,
               const Tensor& keep,
               Tensor& y,
-              int64_t rs,
-              int64_t cs) {
+              bool turned) {
   const int64_t rows = y.size(1);
   const int64_t cols = x.size(1);
+  const int64_t rs = turned ? 1 : cols;
+  const int64_t cs = turned ? rows : 1;
   const int64_t blocks = lane_blocks(x.size(0));
   const int64_t chunks = (rows + kRowChunk - 1) / kRowChunk;
-  const bool sparse = keep.defined() && density(keep) < kSparseBelow;
+  Skip skip(keep);
   dispatch_floating(x.dtype(), "linear", [&](auto zero) {
     using T = decltype(zero);
     const T* px = x.data<T>();
@@ -318,8 +272,9 @@ void multiply(const Tensor& x,
     T* py = y.data<T>();
     const int64_t xb = cols * kLanes;
     const int64_t yb = rows * kLanes;
-    if (sparse) {
-      const SparseRows<T> w = sparse_rows(weight.data<T>(), keep.data<uint8_t>(), cs, rows, cols);
+    if (skip.pays) {
+      SparseRows<T> w = sparse_rows<T>(weight, keep, std::move(skip.start));
+      if (turned) w = transposed(w, rows);
       const int64_t groups = (blocks + kBlockGroup - 1) / kBlockGroup;
       parallel_for(groups * chunks, 1, [&](int64_t task, int64_t) {
         const int64_t block = task / chunks * kBlockGroup;
@@ -361,13 +316,12 @@ void multiply(const Tensor& x,
 void linear_forward(
     const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& keep, Tensor& y) {
   detail::check_linear(x, weight, bias, keep, y, Layout::Nchw16n, "linear_forward");
-  multiply(
-      x, weight.contiguous(), bias.defined() ? bias.contiguous() : bias, keep, y, x.size(1), 1);
+  multiply(x, weight.contiguous(), bias.defined() ? bias.contiguous() : bias, keep, y, false);
 }
 
 void linear_backward_data(const Tensor& dy, const Tensor& weight, const Tensor& keep, Tensor& dx) {
   detail::check_linear(dx, weight, {}, keep, dy, Layout::Nchw16n, "linear_backward_data");
-  multiply(dy, weight.contiguous(), {}, keep, dx, 1, dx.size(1));
+  multiply(dy, weight.contiguous(), {}, keep, dx, true);
 }
 
 void linear_backward_weight(const Tensor& x,
@@ -378,23 +332,35 @@ void linear_backward_weight(const Tensor& x,
   const int64_t outs = dy.size(1);
   const int64_t ins = x.size(1);
   const int64_t blocks = lane_blocks(x.size(0));
-  const bool sparse = keep.defined() && density(keep) < kSparseBelow;
+  Skip skip(keep);
   dispatch_floating(x.dtype(), "linear", [&](auto zero) {
     using T = decltype(zero);
     const T* px = x.data<T>();
     const T* pg = dy.data<T>();
     T* dw = dweight.data<T>();
+    const int64_t xb = ins * kLanes;
+    const int64_t yb = outs * kLanes;
+    // Tiles are two rows high, so a task has an even number of them.
     const int64_t grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, ins)) * 2;
-    parallel_for(outs, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; o += sparse ? 1 : 2) {
-        if (sparse) {
-          run_weight_kept(px, pg, blocks, outs, ins, o, keep.data<uint8_t>(), dw);
-        } else {
-          run_weight(px, pg, blocks, outs, ins, o, std::min<int64_t>(2, end - o), dw);
+    if (skip.pays) {
+      dweight.fill_(0.0);
+      const std::vector<int32_t> kept = kept_columns(keep, skip.start);
+      parallel_for(outs, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t o = begin; o < end; ++o) {
+          const int64_t first = skip.start[static_cast<size_t>(o)];
+          const int64_t count = skip.start[static_cast<size_t>(o) + 1] - first;
+          run_weight_kept(
+              px, xb, pg + o * kLanes, yb, blocks, kept.data() + first, count, dw + o * ins);
         }
+      });
+      return;
+    }
+    parallel_for(outs, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; o += 2) {
+        run_weight(px, pg, blocks, outs, ins, o, std::min<int64_t>(2, end - o), dw);
       }
     });
-    if (keep.defined() && !sparse) dweight.copy_(detail::masked_weight(dweight, keep));
+    if (keep.defined()) dweight.copy_(detail::masked_weight(dweight, keep));
   });
 }
 

@@ -40,7 +40,8 @@ Units BlockPattern::units(const Shape& weight) const {
       for (int64_t r = 0; r < dims[2]; ++r) {
         for (int64_t s = 0; s < dims[3]; ++s) {
           const int64_t unit =
-              ((o / box[0] * boxes[1] + i / box[1]) * boxes[2] + r / box[2]) * boxes[3] + s / box[3];
+              ((o / box[0] * boxes[1] + i / box[1]) * boxes[2] + r / box[2]) * boxes[3] +
+              s / box[3];
           units.of_weight.push_back(static_cast<int32_t>(unit));
         }
       }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Block patterns: a unit is a box of the weight (O,I,R,S). Unstructured, 4x1, kernels, stripes, filters
-/// and layers are all boxes; they differ in the box's size alone.
+/// Block patterns: a unit is a box of the weight (O,I,R,S). Unstructured, 4x1, kernels, stripes,
+/// filters and layers are all boxes; they differ in the box's size alone.
 #pragma once
 
 #include <array>
@@ -27,8 +27,8 @@ class BlockPattern : public Pattern {
   Box box_;
 };
 
-/// The shape (O,I,R,S) of a weight of any rank >= 2: missing dimensions are 1, further ones are merged
-/// into the last. Throws ShapeError for a lower rank.
+/// The shape (O,I,R,S) of a weight of any rank >= 2: missing dimensions are 1, further ones are
+/// merged into the last. Throws ShapeError for a lower rank.
 std::array<int64_t, 4> weight_dims(const Shape& weight);
 
 }  // namespace espalier::prune

@@ -6,14 +6,15 @@
 namespace espalier::prune {
 
 NMPattern::NMPattern(int64_t n, int64_t m, int64_t group) : n_(n), m_(m), group_(group) {
-  ESPALIER_CHECK(n >= 1 && n < m && group >= 1,
-                 ValueError,
-                 "pattern N:M: expects 1 <= N < M (N is the kept number) and a group of at least 1, got ",
-                 n,
-                 ":",
-                 m,
-                 "g",
-                 group);
+  ESPALIER_CHECK(
+      n >= 1 && n < m && group >= 1,
+      ValueError,
+      "pattern N:M: expects 1 <= N < M (N is the kept number) and a group of at least 1, got ",
+      n,
+      ":",
+      m,
+      "g",
+      group);
 }
 
 std::string NMPattern::name() const {
@@ -36,8 +37,7 @@ Units NMPattern::units(const Shape& weight) const {
   for (int64_t o = 0; o < dims[0]; ++o) {
     for (int64_t i = 0; i < dims[1]; ++i) {
       for (int64_t tap = 0; tap < taps; ++tap) {
-        units.of_weight.push_back(
-            static_cast<int32_t>((o / group_ * taps + tap) * dims[1] + i));
+        units.of_weight.push_back(static_cast<int32_t>((o / group_ * taps + tap) * dims[1] + i));
       }
     }
   }

@@ -2,8 +2,8 @@
 /// N:M patterns: of every M neighbouring input channels (at one tap, of one output channel or of G
 /// neighbouring ones together) exactly N stay.
 ///
-/// Source: Mishra et al., arXiv 2104.08378 (2:4); Zhou et al., arXiv 2102.04010 (groups run along the input
-/// channels). N is the KEPT number.
+/// Source: Mishra et al., arXiv 2104.08378 (2:4); Zhou et al., arXiv 2102.04010 (groups run along
+/// the input channels). N is the KEPT number.
 #pragma once
 
 #include <espalier/prune/patterns/pattern.h>

@@ -54,8 +54,16 @@ std::shared_ptr<const Pattern> parse_numbers(const std::string& name) {
 }  // namespace
 
 const std::vector<std::string>& pattern_names() {
-  static const std::vector<std::string> names = {
-      "unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "layer", "2:4", "2:4g4", "channel"};
+  static const std::vector<std::string> names = {"unstructured",
+                                                 "4x1",
+                                                 "8x1",
+                                                 "kernel",
+                                                 "stripe",
+                                                 "filter",
+                                                 "layer",
+                                                 "2:4",
+                                                 "2:4g4",
+                                                 "channel"};
   return names;
 }
 

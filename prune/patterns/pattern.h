@@ -4,12 +4,13 @@
 ///
 /// Names (weights are (O,I,R,S); a linear layer is (O,I,1,1)):
 ///   unstructured   every weight alone
-///   4x1, 8x1, BxC  B output channels times C input channels at one tap; the last block may be smaller
-///   kernel         one R x S kernel          stripe   one tap of a filter, all inputs
+///   4x1, 8x1, BxC  B output channels times C input channels at one tap; the last block may be
+///   smaller kernel         one R x S kernel          stripe   one tap of a filter, all inputs
 ///   filter         one output channel        layer    the whole weight
 ///   2:4, N:M       N of every M neighbouring input channels stay
 ///   2:4g4, N:MgG   the same, shared by G neighbouring output channels
-///   channel        a channel of the network with all that is tied to it (structure/): the producers'
+///   channel        a channel of the network with all that is tied to it (structure/): the
+///   producers'
 ///                  filters, their batch norm, the consumers' inputs
 #pragma once
 
@@ -26,7 +27,8 @@ namespace espalier::prune {
 /// The units of one weight tensor.
 struct Units {
   int64_t count = 0;
-  /// The unit of every weight by flat index; -1 for weights outside of all units. Empty: weight i is unit i.
+  /// The unit of every weight by flat index; -1 for weights outside of all units. Empty: weight i
+  /// is unit i.
   std::vector<int32_t> of_weight = {};
   int64_t unit(int64_t weight) const {
     return of_weight.empty() ? weight : of_weight[static_cast<size_t>(weight)];

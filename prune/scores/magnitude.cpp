@@ -25,7 +25,9 @@ class MagnitudeScore : public Score {
 
 }  // namespace
 
-std::unique_ptr<Score> magnitude_score() { return std::make_unique<MagnitudeScore>(); }
+std::unique_ptr<Score> magnitude_score() {
+  return std::make_unique<MagnitudeScore>();
+}
 
 Tensor as_double(const Tensor& tensor) {
   Tensor copy = Tensor::empty(tensor.shape(), DType::F64);

@@ -23,6 +23,8 @@ class RandomScore : public Score {
 
 }  // namespace
 
-std::unique_ptr<Score> random_score() { return std::make_unique<RandomScore>(); }
+std::unique_ptr<Score> random_score() {
+  return std::make_unique<RandomScore>();
+}
 
 }  // namespace espalier::prune

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Score: how much each weight matters. A score looks at the model and says numbers; it removes nothing.
+/// Score: how much each weight matters. A score looks at the model and says numbers; it removes
+/// nothing.
 #pragma once
 
 #include <map>
@@ -48,8 +49,8 @@ class Score {
   virtual Keep keep() const { return Keep::Largest; }
   /// The survey's rule for structured forms of weight scores is the sum.
   virtual Reduce reduce() const { return Reduce::Sum; }
-  /// One float64 tensor per weight, in its shape, in the paper's convention. Entries of removed weights
-  /// are not read. May change nothing in the model.
+  /// One float64 tensor per weight, in its shape, in the paper's convention. Entries of removed
+  /// weights are not read. May change nothing in the model.
   virtual std::vector<Tensor> compute(const ScoreContext& context) = 0;
   /// Called after every backward pass of training, for scores that accumulate.
   virtual void observe(nn::TrainState&) {}

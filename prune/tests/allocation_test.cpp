@@ -46,8 +46,7 @@ void expect_densities(const std::vector<Shape>& shapes,
                       double sparsity,
                       const std::vector<double>& expected,
                       int64_t kept) {
-  const auto densities =
-      erdos_renyi_densities(shapes, Sparsity(sparsity), ErdosRenyi::Kernel);
+  const auto densities = erdos_renyi_densities(shapes, Sparsity(sparsity), ErdosRenyi::Kernel);
   ASSERT_EQ(densities.size(), expected.size());
   for (size_t l = 0; l < expected.size(); ++l) {
     EXPECT_NEAR(densities[l], expected[l], kDensityTolerance) << l;
@@ -95,8 +94,7 @@ TEST(ErdosRenyi, DenseStaysDense) {
 
 TEST(UniformAllocation, IsExactInEveryLayer) {
   const Layers layers = layers_of({{1, 10}, {1, 30}});
-  EXPECT_EQ(uniform_allocation()->keep(layers.views, Sparsity(0.9)),
-            (std::vector<int64_t>{1, 3}));
+  EXPECT_EQ(uniform_allocation()->keep(layers.views, Sparsity(0.9)), (std::vector<int64_t>{1, 3}));
 }
 
 TEST(UniformAllocation, LeavesTheFirstLayerDenseWhenAsked) {
@@ -111,8 +109,7 @@ TEST(GlobalAllocation, LetsLayersCompete) {
   layers.scores[1] = {1, 2, 3, 4};
   layers.views[0].scores = layers.scores[0];
   layers.views[1].scores = layers.scores[1];
-  EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.5)),
-            (std::vector<int64_t>{4, 0}));
+  EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.5)), (std::vector<int64_t>{4, 0}));
 }
 
 TEST(GlobalAllocation, ProtectsTheMinimumWithinTheBudget) {
@@ -121,8 +118,7 @@ TEST(GlobalAllocation, ProtectsTheMinimumWithinTheBudget) {
   layers.scores[1] = {1, 2, 3, 4};
   layers.views[0].scores = layers.scores[0];
   layers.views[1].scores = layers.scores[1];
-  EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.5)),
-            (std::vector<int64_t>{3, 1}));
+  EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.5)), (std::vector<int64_t>{3, 1}));
 }
 
 TEST(GlobalAllocation, NeverExceedsTheBudgetWithUnequalUnits) {
@@ -134,11 +130,9 @@ TEST(GlobalAllocation, NeverExceedsTheBudgetWithUnequalUnits) {
     layers.views[l].scores = layers.scores[l];
   }
   // 10 weights, budget 5: the units of 4 (score 4) and 1 (score 3).
-  EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.5)),
-            (std::vector<int64_t>{1, 1}));
+  EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.5)), (std::vector<int64_t>{1, 1}));
   // Budget 8: after 4 + 1 the next unit of 4 no longer fits, and nothing behind it jumps the queue.
-  EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.2)),
-            (std::vector<int64_t>{1, 1}));
+  EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.2)), (std::vector<int64_t>{1, 1}));
 }
 
 TEST(HandSetAllocation, ReplacesTheCommonSparsityByName) {

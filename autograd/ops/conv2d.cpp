@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// conv2d: y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n,c,p*stride-pad+r*dil,q*stride-pad+s*dil].
+// d/dx = conv2d_backward_data(dy, w), d/dw = conv2d_backward_weight(x, dy), d/db = sum of dy.
+#include <espalier/autograd/ops.h>
+#include <espalier/autograd/ops/conv2d_detail.h>
+#include <espalier/autograd/ops/detail.h>
+
+namespace espalier {
+namespace detail {
+
+void check_pattern(const sparse::WeightSparsity& sparsity,
+                   const Shape& weight,
+                   std::string_view op) {
+  ESPALIER_CHECK(!sparsity.pattern || sparsity.pattern->shape() == weight,
+                 ShapeError,
+                 op,
+                 ": expects a pattern of the weight's shape ",
+                 weight,
+                 ", got ",
+                 sparsity.pattern ? sparsity.pattern->shape() : Shape());
+}
+
+Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype) {
+  return Variable(sparsity.pattern->mask().to(dtype));
+}
+
+std::vector<ConvCase> conv_cases() {
+  return {
+      {"3x3", {2, 2, 4, 5}, {3, 2, 3, 3}, {.padding = 1}},
+      {"batch 17", {17, 1, 3, 3}, {2, 1, 2, 2}, {}},
+      {"batch 1", {1, 3, 5, 4}, {2, 3, 3, 3}, {.padding = 1}},
+      {"stride 2", {2, 2, 5, 6}, {3, 2, 3, 3}, {.stride = 2, .padding = 1}},
+      {"uneven stride, padding", {2, 1, 5, 7}, {2, 1, 2, 3}, {.stride = {3, 2}, .padding = {0, 2}}},
+      {"dilation", {1, 2, 6, 7}, {2, 2, 2, 3}, {.padding = 2, .dilation = {3, 2}}},
+      {"groups", {2, 4, 3, 3}, {6, 2, 3, 3}, {.padding = 1, .groups = 2}},
+      {"depthwise", {2, 3, 4, 3}, {3, 1, 3, 3}, {.padding = 1, .groups = 3}},
+      {"1x1", {3, 5, 2, 2}, {4, 5, 1, 1}, {}},
+      {"whole plane", {2, 2, 3, 3}, {2, 2, 3, 3}, {}},
+      {"masked", {2, 2, 4, 4}, {3, 2, 3, 3}, {.padding = 1}, true},
+      {"empty batch", {0, 2, 4, 4}, {3, 2, 3, 3}, {.padding = 1}},
+  };
+}
+
+Shape conv_output(const ConvCase& c) {
+  const Conv2dShape s = conv2d_shape(c.x, c.weight, c.options, "conv2d sample");
+  return {s.n, s.k, s.p, s.q};
+}
+
+sparse::WeightSparsity conv_sparsity(const ConvCase& c) {
+  if (!c.masked) return {};
+  Tensor mask = Tensor::empty(c.weight, DType::U8);
+  for (int64_t i = 0; i < mask.numel(); ++i) mask.data<uint8_t>()[i] = (i * 7 / 3) % 2 == 0;
+  return {.pattern = std::make_shared<const sparse::Pattern>(mask)};
+}
+
+}  // namespace detail
+
+Variable conv2d(const Variable& x,
+                const Variable& weight,
+                const Variable& bias,
+                const Conv2dOptions& options,
+                const sparse::WeightSparsity& sparsity) {
+  detail::check_same_dtype(x, weight, "conv2d");
+  if (bias.defined()) detail::check_same_dtype(x, bias, "conv2d");
+  const Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), options, "conv2d");
+  detail::check_pattern(sparsity, weight.shape(), "conv2d");
+  Tensor y = Tensor::empty({shape.n, shape.k, shape.p, shape.q}, x.dtype(), x.layout());
+  conv2d_forward(shape, x.value(), weight.value(), bias.defined() ? bias.value() : Tensor(), y);
+  std::vector<Variable> inputs = {x, weight};
+  if (bias.defined()) inputs.push_back(bias);
+  return record("conv2d",
+                std::move(y),
+                std::move(inputs),
+                [options,
+                 sparsity,
+                 x_shape = x.shape(),
+                 w_shape = weight.shape(),
+                 x = weight.requires_grad() ? x : Variable(),
+                 weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
+                  std::vector<Variable> gradients(ctx.needs.size());
+                  if (ctx.needs[0]) {
+                    gradients[0] =
+                        conv2d_backward_data(ctx.grad, weight, x_shape, options, sparsity);
+                  }
+                  if (ctx.needs[1]) {
+                    gradients[1] = conv2d_backward_weight(x, ctx.grad, w_shape, options, sparsity);
+                  }
+                  if (ctx.needs.size() > 2 && ctx.needs[2]) gradients[2] = sum(ctx.grad, {0, 2, 3});
+                  return gradients;
+                });
+}
+
+OpInfo conv2d_op() {
+  OpInfo info;
+  info.name = "conv2d";
+  for (const detail::ConvCase& c : detail::conv_cases()) {
+    const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
+    info.samples.push_back(
+        {c.name,
+         {sample_tensor(c.x, 1), sample_tensor(c.weight, 2), sample_tensor({c.weight[0]}, 3)},
+         [c, sparsity](const std::vector<Variable>& in) {
+           const Variable weight =
+               c.masked ? mul(in[1], detail::mask_constant(sparsity, in[1].dtype())) : in[1];
+           return conv2d(in[0], weight, in[2], c.options, sparsity);
+         },
+         {0}});
+  }
+  return info;
+}
+
+}  // namespace espalier

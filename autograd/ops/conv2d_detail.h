@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the three convolution ops share. Not a public interface.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <espalier/autograd/op_list.h>
+#include <espalier/autograd/ops/convolution.h>
+
+namespace espalier::detail {
+
+/// Throws ShapeError when the pattern of `sparsity` has another shape than the weight.
+void check_pattern(const sparse::WeightSparsity& sparsity,
+                   const Shape& weight,
+                   std::string_view op);
+
+/// True when only kept positions of the weight get a gradient.
+inline bool is_masked(const sparse::WeightSparsity& sparsity) {
+  return sparsity.pattern && sparsity.request == sparse::GradRequest::Masked;
+}
+
+/// The mask as a constant of element type `dtype`.
+Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype);
+
+/// One geometry of the convolution samples.
+struct ConvCase {
+  std::string name;
+  Shape x;
+  Shape weight;
+  Conv2dOptions options;
+  bool masked = false;  ///< half of the weights are removed
+};
+
+/// Strides, paddings, dilations, groups, odd sizes; the three ops run over the same.
+std::vector<ConvCase> conv_cases();
+/// The output shape of a case.
+Shape conv_output(const ConvCase& c);
+/// The sparsity of a case: a fixed pattern when `masked`.
+sparse::WeightSparsity conv_sparsity(const ConvCase& c);
+
+}  // namespace espalier::detail

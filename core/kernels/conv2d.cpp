@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/kernels/conv2d.h>
+
+#include <espalier/core/kernels/conv2d_lanes.h>
+
+namespace espalier {
+namespace {
+
+// Below this many multiply-accumulates a plain tensor is not worth two layout conversions.
+constexpr int64_t kWorthConverting = 1 << 16;
+
+bool has_fast_path(const Conv2dShape& shape, const Tensor& activations) {
+  return activations.dtype() == DType::F32 && shape.n > 0 &&
+         (activations.layout() == Layout::Nchw16n || shape.macs() >= kWorthConverting);
+}
+
+/// Calls compute(result) for an `Nchw16n` result, which is copied to `out` when that is plain.
+template <class F>
+void in_lanes(Tensor& out, F compute) {
+  if (out.layout() == Layout::Nchw16n) return compute(out);
+  Tensor lanes = Tensor::empty(out.shape(), out.dtype(), Layout::Nchw16n);
+  compute(lanes);
+  out.copy_(lanes);
+}
+
+int64_t output_size(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  const int64_t span = in + 2 * padding - dilation * (kernel - 1) - 1;
+  return span < 0 ? 0 : span / stride + 1;
+}
+
+void check_operand(const Tensor& a,
+                   const Shape& expected,
+                   std::string_view op,
+                   std::string_view what) {
+  ESPALIER_CHECK(a.shape() == expected,
+                 ShapeError,
+                 op,
+                 ": expects ",
+                 what,
+                 " ",
+                 expected,
+                 ", got ",
+                 a.shape());
+}
+
+}  // namespace
+
+Conv2dShape conv2d_shape(const Shape& input,
+                         const Shape& weight,
+                         const Conv2dOptions& options,
+                         std::string_view op) {
+  ESPALIER_CHECK(input.rank() == 4 && weight.rank() == 4,
+                 ShapeError,
+                 op,
+                 ": expects input (N,C,H,W) and weight (K,C/groups,R,S), got ",
+                 input,
+                 " and ",
+                 weight);
+  const auto& [stride, padding, dilation, groups] = options;
+  ESPALIER_CHECK(groups >= 1 && stride.h >= 1 && stride.w >= 1 && dilation.h >= 1 &&
+                     dilation.w >= 1 && padding.h >= 0 && padding.w >= 0,
+                 ValueError,
+                 op,
+                 ": expects stride, dilation and groups >= 1 and padding >= 0");
+  ESPALIER_CHECK(input[1] == weight[1] * groups && weight[0] % groups == 0,
+                 ShapeError,
+                 op,
+                 ": input has ",
+                 input[1],
+                 " channels ",
+                 input,
+                 " but weight ",
+                 weight,
+                 " with ",
+                 groups,
+                 " groups expects ",
+                 weight[1] * groups,
+                 " (and out-channels that groups divide). Are the channels in dimension 1?");
+  ESPALIER_CHECK(weight[2] >= 1 && weight[3] >= 1,
+                 ShapeError,
+                 op,
+                 ": expects a kernel of at least 1x1, got weight ",
+                 weight);
+  const int64_t p = output_size(input[2], weight[2], stride.h, padding.h, dilation.h);
+  const int64_t q = output_size(input[3], weight[3], stride.w, padding.w, dilation.w);
+  ESPALIER_CHECK(p >= 1 && q >= 1,
+                 ShapeError,
+                 op,
+                 ": the kernel of weight ",
+                 weight,
+                 " is larger than the padded input ",
+                 input,
+                 "; add padding or use a smaller kernel");
+  return {input[0], input[1], input[2], input[3], weight[0], weight[2], weight[3], p, q, options};
+}
+
+void conv2d_forward(const Conv2dShape& shape,
+                    const Tensor& x,
+                    const Tensor& weight,
+                    const Tensor& bias,
+                    Tensor& y) {
+  check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d", "input");
+  check_operand(y, {shape.n, shape.k, shape.p, shape.q}, "conv2d", "output");
+  if (bias.defined()) check_operand(bias, {shape.k}, "conv2d", "bias");
+  if (!has_fast_path(shape, x)) return reference::conv2d_forward(shape, x, weight, bias, y);
+  in_lanes(y, [&](Tensor& out) {
+    detail::conv2d_forward_lanes(shape, x.to(Layout::Nchw16n), weight.contiguous(), bias, out);
+  });
+}
+
+void conv2d_backward_data(const Conv2dShape& shape,
+                          const Tensor& dy,
+                          const Tensor& weight,
+                          Tensor& dx) {
+  check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_data", "gradient");
+  check_operand(dx, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_data", "result");
+  if (!has_fast_path(shape, dy)) return reference::conv2d_backward_data(shape, dy, weight, dx);
+  in_lanes(dx, [&](Tensor& out) {
+    detail::conv2d_backward_data_lanes(shape, dy.to(Layout::Nchw16n), weight.contiguous(), out);
+  });
+}
+
+void conv2d_backward_weight(const Conv2dShape& shape,
+                            const Tensor& x,
+                            const Tensor& dy,
+                            Tensor& dweight) {
+  check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_weight", "input");
+  check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_weight", "gradient");
+  if (!has_fast_path(shape, x)) {
+    return reference::conv2d_backward_weight(shape, x, dy, dweight);
+  }
+  detail::conv2d_backward_weight_lanes(
+      shape, x.to(Layout::Nchw16n), dy.to(Layout::Nchw16n), dweight);
+}
+
+}  // namespace espalier
