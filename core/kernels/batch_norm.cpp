@@ -3,6 +3,7 @@
 
 #include <espalier/core/kernels/batch_norm_runs.h>
 #include <espalier/core/parallel.h>
+#include <espalier/core/simd.h>
 
 namespace espalier {
 namespace {
@@ -30,6 +31,7 @@ struct Runs {
   /// body(run, channel, offset) for every run, in parallel.
   void each(FunctionRef<void(int64_t, int64_t, int64_t)> body) const {
     if (length == 0) return;
+    simd_target();  // chooses the kernels at the first call
     parallel_for(blocks * channels, 1 + kGrain / length, [&](int64_t begin, int64_t end) {
       for (int64_t run = begin; run < end; ++run) body(run, run % channels, run * length);
     });

@@ -103,8 +103,10 @@ void conv2d_forward(const Conv2dShape& shape,
   check_operand(y, {shape.n, shape.k, shape.p, shape.q}, "conv2d", "output");
   if (bias.defined()) check_operand(bias, {shape.k}, "conv2d", "bias");
   if (!has_fast_path(shape, x)) return reference::conv2d_forward(shape, x, weight, bias, y);
+  const Tensor plain_bias = bias.defined() ? bias.contiguous() : Tensor();
   in_lanes(y, [&](Tensor& out) {
-    detail::conv2d_forward_lanes(shape, x.to(Layout::Nchw16n), weight.contiguous(), bias, out);
+    detail::conv2d_forward_lanes(
+        shape, x.to(Layout::Nchw16n), weight.contiguous(), plain_bias, out);
   });
 }
 
