@@ -79,8 +79,8 @@ class SynthDataset final : public Dataset {
     return labels_[static_cast<size_t>(index)];
   }
 
-  std::vector<float> mean() const override { return {0.5f, 0.5f, 0.5f}; }
-  std::vector<float> stddev() const override { return {0.25f, 0.25f, 0.25f}; }
+  std::vector<float> mean() const override { return {0.493f, 0.493f, 0.493f}; }
+  std::vector<float> stddev() const override { return {0.226f, 0.226f, 0.226f}; }
 
  private:
   static constexpr uint8_t kNotDrawn = 0, kBeingKept = 1, kKept = 2;

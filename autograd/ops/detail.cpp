@@ -29,6 +29,12 @@ std::vector<bool> reduced_dims(const Shape& shape,
   return over;
 }
 
+int64_t count_over(const Shape& shape, const std::vector<bool>& over) {
+  int64_t n = 1;
+  for (int d = 0; d < shape.rank(); ++d) n *= over[static_cast<size_t>(d)] ? shape[d] : 1;
+  return n;
+}
+
 Variable repeat_along(const Variable& a, const std::vector<bool>& over, const Meta& operand) {
   Shape kept = operand.shape;
   for (int d = 0; d < kept.rank(); ++d) {

@@ -30,6 +30,9 @@ std::vector<bool> reduced_dims(const Shape& shape,
                                const std::vector<int>& dims,
                                std::string_view op);
 
+/// Number of elements that each result of a reduction is made from.
+int64_t count_over(const Shape& shape, const std::vector<bool>& over);
+
 /// The gradient of a sum: `a` (with or without the reduced dimensions) repeated to the operand's
 /// shape.
 Variable repeat_along(const Variable& a, const std::vector<bool>& over, const Meta& operand);

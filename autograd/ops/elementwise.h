@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Element-wise ops. Operands broadcast by numpy's rules and must have one element type, float32 or
-/// float64 (TypeError otherwise; ShapeError when shapes don't broadcast). The result keeps `Nchw16n`
-/// when an operand that spans the batch has it. All can be differentiated any number of times.
+/// float64 (TypeError otherwise; ShapeError when shapes don't broadcast). The result keeps
+/// `Nchw16n` when an operand that spans the batch has it. All can be differentiated any number of
+/// times.
 #pragma once
 
 #include <espalier/autograd/variable.h>
@@ -55,15 +56,35 @@ Variable gelu(const Variable& a);
 /// log(1 + e^a), computed without overflow.
 Variable softplus(const Variable& a);
 
-inline Variable operator+(const Variable& a, const Variable& b) { return add(a, b); }
-inline Variable operator-(const Variable& a, const Variable& b) { return sub(a, b); }
-inline Variable operator*(const Variable& a, const Variable& b) { return mul(a, b); }
-inline Variable operator/(const Variable& a, const Variable& b) { return div(a, b); }
-inline Variable operator+(const Variable& a, double b) { return add(a, b); }
-inline Variable operator-(const Variable& a, double b) { return add(a, -b); }
-inline Variable operator*(const Variable& a, double b) { return mul(a, b); }
-inline Variable operator*(double a, const Variable& b) { return mul(b, a); }
-inline Variable operator/(const Variable& a, double b) { return mul(a, 1.0 / b); }
-inline Variable operator-(const Variable& a) { return neg(a); }
+inline Variable operator+(const Variable& a, const Variable& b) {
+  return add(a, b);
+}
+inline Variable operator-(const Variable& a, const Variable& b) {
+  return sub(a, b);
+}
+inline Variable operator*(const Variable& a, const Variable& b) {
+  return mul(a, b);
+}
+inline Variable operator/(const Variable& a, const Variable& b) {
+  return div(a, b);
+}
+inline Variable operator+(const Variable& a, double b) {
+  return add(a, b);
+}
+inline Variable operator-(const Variable& a, double b) {
+  return add(a, -b);
+}
+inline Variable operator*(const Variable& a, double b) {
+  return mul(a, b);
+}
+inline Variable operator*(double a, const Variable& b) {
+  return mul(b, a);
+}
+inline Variable operator/(const Variable& a, double b) {
+  return mul(a, 1.0 / b);
+}
+inline Variable operator-(const Variable& a) {
+  return neg(a);
+}
 
 }  // namespace espalier

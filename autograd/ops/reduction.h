@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Reductions over dimensions, in a fixed order (same bits for any number of threads; float32 is summed
-/// in float64). `dims` may be negative and empty means all. Reducing the batch dimension of `Nchw16n`
-/// gives a plain result; otherwise the layout is kept.
+/// Reductions over dimensions, in a fixed order (same bits for any number of threads; float32 is
+/// summed in float64). `dims` may be negative and empty means all. Reducing the batch dimension of
+/// `Nchw16n` gives a plain result; otherwise the layout is kept.
 #pragma once
 
 #include <vector>
@@ -14,7 +14,8 @@ namespace espalier {
 Variable sum(const Variable& a, const std::vector<int>& dims = {}, bool keepdim = false);
 /// Mean of elements; NaN over zero elements.
 Variable mean(const Variable& a, const std::vector<int>& dims = {}, bool keepdim = false);
-/// Largest element; among equals the first in row-major order gets the gradient. ValueError if empty.
+/// Largest element; among equals the first in row-major order gets the gradient. ValueError if
+/// empty.
 Variable max(const Variable& a, const std::vector<int>& dims = {}, bool keepdim = false);
 /// Variance; `correction` 1 divides by n-1 (sample), 0 by n (population).
 Variable var(const Variable& a,
@@ -22,7 +23,10 @@ Variable var(const Variable& a,
              int correction = 1,
              bool keepdim = false);
 /// p-norm (sum |a|^p)^(1/p), p >= 1; the gradient of a zero vector is 0.
-Variable norm(const Variable& a, double p = 2.0, const std::vector<int>& dims = {}, bool keepdim = false);
+Variable norm(const Variable& a,
+              double p = 2.0,
+              const std::vector<int>& dims = {},
+              bool keepdim = false);
 /// log(sum(exp(a))), computed without overflow.
 Variable logsumexp(const Variable& a, const std::vector<int>& dims, bool keepdim = false);
 /// Sums `a` over the dimensions along which `shape` was broadcast to a's shape: the backward of

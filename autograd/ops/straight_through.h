@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Straight-through estimators: exact forward, and the gradient of a stand-in. Source: Bengio, Leonard,
-/// Courville, arXiv:1308.3432. Numeric gradient checks can't apply to them; the tests check the promise.
+/// Straight-through estimators: exact forward, and the gradient of a stand-in. Source: Bengio,
+/// Leonard, Courville, arXiv:1308.3432. Numeric gradient checks can't apply to them; the tests
+/// check the promise.
 #pragma once
 
 #include <espalier/autograd/variable.h>
@@ -13,7 +14,8 @@ Variable sign_ste(const Variable& a);
 Variable step_ste(const Variable& a);
 /// Nearest integer, halves to even; the gradient passes unchanged.
 Variable round_ste(const Variable& a);
-/// a * mask (mask uint8, a's shape); the gradient passes unchanged to all positions, masked ones too.
+/// a * mask (mask uint8, a's shape); the gradient passes unchanged to all positions, masked ones
+/// too.
 Variable mask_ste(const Variable& a, const Tensor& mask);
 
 }  // namespace espalier

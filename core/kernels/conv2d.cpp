@@ -1,8 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/kernels/conv2d.h>
 
+#include <espalier/core/kernels/conv2d_lanes.h>
+
 namespace espalier {
 namespace {
+
+// Below this many multiply-accumulates a plain tensor is not worth two layout conversions.
+constexpr int64_t kWorthConverting = 1 << 16;
+
+bool has_fast_path(const Conv2dShape& shape, const Tensor& activations) {
+  return activations.dtype() == DType::F32 && shape.n > 0 &&
+         (activations.layout() == Layout::Nchw16n || shape.macs() >= kWorthConverting);
+}
+
+/// Calls compute(result) for an `Nchw16n` result, which is copied to `out` when that is plain.
+template <class F>
+void in_lanes(Tensor& out, F compute) {
+  if (out.layout() == Layout::Nchw16n) return compute(out);
+  Tensor lanes = Tensor::empty(out.shape(), out.dtype(), Layout::Nchw16n);
+  compute(lanes);
+  out.copy_(lanes);
+}
 
 int64_t output_size(int64_t in, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
   const int64_t span = in + 2 * padding - dilation * (kernel - 1) - 1;
@@ -83,7 +102,12 @@ void conv2d_forward(const Conv2dShape& shape,
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d", "input");
   check_operand(y, {shape.n, shape.k, shape.p, shape.q}, "conv2d", "output");
   if (bias.defined()) check_operand(bias, {shape.k}, "conv2d", "bias");
-  reference::conv2d_forward(shape, x, weight, bias, y);
+  if (!has_fast_path(shape, x)) return reference::conv2d_forward(shape, x, weight, bias, y);
+  const Tensor plain_bias = bias.defined() ? bias.contiguous() : Tensor();
+  in_lanes(y, [&](Tensor& out) {
+    detail::conv2d_forward_lanes(
+        shape, x.to(Layout::Nchw16n), weight.contiguous(), plain_bias, out);
+  });
 }
 
 void conv2d_backward_data(const Conv2dShape& shape,
@@ -92,7 +116,10 @@ void conv2d_backward_data(const Conv2dShape& shape,
                           Tensor& dx) {
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_data", "gradient");
   check_operand(dx, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_data", "result");
-  reference::conv2d_backward_data(shape, dy, weight, dx);
+  if (!has_fast_path(shape, dy)) return reference::conv2d_backward_data(shape, dy, weight, dx);
+  in_lanes(dx, [&](Tensor& out) {
+    detail::conv2d_backward_data_lanes(shape, dy.to(Layout::Nchw16n), weight.contiguous(), out);
+  });
 }
 
 void conv2d_backward_weight(const Conv2dShape& shape,
@@ -101,7 +128,11 @@ void conv2d_backward_weight(const Conv2dShape& shape,
                             Tensor& dweight) {
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_weight", "input");
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_weight", "gradient");
-  reference::conv2d_backward_weight(shape, x, dy, dweight);
+  if (!has_fast_path(shape, x)) {
+    return reference::conv2d_backward_weight(shape, x, dy, dweight);
+  }
+  detail::conv2d_backward_weight_lanes(
+      shape, x.to(Layout::Nchw16n), dy.to(Layout::Nchw16n), dweight);
 }
 
 }  // namespace espalier

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// batch_norm: y = gamma * xhat + beta, xhat = (x - mean) * r, r = 1 / sqrt(var + eps), per channel;
+// with `relu` max(y, 0). With g the incoming gradient (where y > 0, if relu) and E the mean over a
+// channel: d/dbeta = sum g, d/dgamma = sum g xhat, d/dx = gamma r (g - E[g] - xhat E[g xhat]) in
+// training, gamma r g with running statistics. Source: Ioffe, Szegedy, arXiv:1502.03167, section 3.
+#include <cmath>
+
+#include <espalier/autograd/op_list.h>
+#include <espalier/autograd/ops.h>
+#include <espalier/autograd/ops/detail.h>
+#include <espalier/core/kernels/batch_norm.h>
+#include <espalier/core/loops.h>
+
+namespace espalier {
+namespace {
+
+Tensor tensor_of(const std::vector<double>& values, DType dtype) {
+  return Tensor::from({static_cast<int64_t>(values.size())}, values).to(dtype);
+}
+
+/// What forward leaves for backward: everything per channel.
+struct Saved {
+  bool training;
+  double eps;
+  double count;              // elements of a channel
+  std::vector<double> mean;  // the statistics that were used
+  std::vector<double> inv_std;
+  ReluGate gate;
+};
+
+/// (C) as (1,C,1,..), to broadcast over x.
+Variable per_channel(const Variable& a, int rank) {
+  Shape shape;
+  for (int d = 0; d < rank; ++d) shape.push_back(d == 1 ? a.numel() : 1);
+  return reshape(a, shape);
+}
+
+std::vector<int> all_but_channels(int rank) {
+  std::vector<int> dims = {0};
+  for (int d = 2; d < rank; ++d) dims.push_back(d);
+  return dims;
+}
+
+/// The backward in two passes over memory. Not recorded.
+std::vector<Variable> fused_backward(const BackwardContext& ctx,
+                                     const Tensor& x,
+                                     const Tensor& gamma,
+                                     const Saved& saved) {
+  const ChannelSums sums = gated_sums(ctx.grad.value(), x, saved.mean, saved.gate);
+  const size_t channels = sums.g.size();
+  std::vector<Variable> out(3);
+  if (ctx.needs[1]) {
+    std::vector<double> dgamma(channels);
+    for (size_t c = 0; c < channels; ++c) dgamma[c] = sums.g_x[c] * saved.inv_std[c];
+    out[1] = Variable(tensor_of(dgamma, gamma.dtype()));
+  }
+  if (ctx.needs[2]) out[2] = Variable(tensor_of(sums.g, gamma.dtype()));
+  if (ctx.needs[0]) {
+    const std::vector<double> weight = gamma.to_vector<double>();
+    std::vector<double> a(channels), b(channels, 0.0), c(channels, 0.0);
+    for (size_t i = 0; i < channels; ++i) {
+      const double r = saved.inv_std[i];
+      a[i] = weight[i] * r;
+      if (!saved.training) continue;
+      b[i] = -a[i] * r * r * sums.g_x[i] / saved.count;
+      c[i] = -a[i] * sums.g[i] / saved.count - b[i] * saved.mean[i];
+    }
+    Tensor dx = Tensor::empty_like(x);
+    gated_combine(ctx.grad.value(), x, a, b, c, saved.gate, dx);
+    out[0] = Variable(std::move(dx));
+  }
+  return out;
+}
+
+/// The same in differentiable ops, for derivatives of any order.
+std::vector<Variable> recorded_backward(const BackwardContext& ctx,
+                                        const Variable& x,
+                                        const Variable& gamma,
+                                        const Saved& saved) {
+  const int rank = x.rank();
+  const std::vector<int> dims = all_but_channels(rank);
+  const auto mean_of = [&](const Variable& a) {
+    return mul(sum(a, dims, true), 1.0 / saved.count);
+  };
+  Variable g = ctx.grad;
+  if (!saved.gate.scale.empty()) {
+    Tensor open = Tensor::empty_like(x.value());
+    scale_shift(x.value(), saved.gate.scale, saved.gate.shift, true, open);
+    dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
+      using T = decltype(zero);
+      map_into<T, T>(open, open, [](T y) { return y > T{0} ? T{1} : T{0}; });
+    });
+    g = mul(g, Variable(open));
+  }
+  const auto constant = [&](const std::vector<double>& values) {
+    return per_channel(Variable(tensor_of(values, x.dtype())), rank);
+  };
+  const Variable centered = sub(x, saved.training ? mean_of(x) : constant(saved.mean));
+  const Variable r = saved.training ? pow(add(mean_of(mul(centered, centered)), saved.eps), -0.5)
+                                    : constant(saved.inv_std);
+  const Variable xhat = mul(centered, r);
+  std::vector<Variable> out(3);
+  if (ctx.needs[0]) {
+    Variable inner = g;
+    if (saved.training) inner = sub(sub(g, mean_of(g)), mul(xhat, mean_of(mul(g, xhat))));
+    out[0] = mul(mul(per_channel(gamma, rank), r), inner);
+  }
+  if (ctx.needs[1]) out[1] = sum(mul(g, xhat), dims, false);
+  if (ctx.needs[2]) out[2] = sum(g, dims, false);
+  return out;
+}
+
+void update_running(Tensor& running,
+                    const std::vector<double>& batch,
+                    double momentum,
+                    double factor) {
+  const std::vector<double> old = running.to_vector<double>();
+  std::vector<double> next(old.size());
+  for (size_t c = 0; c < old.size(); ++c) {
+    next[c] = (1.0 - momentum) * old[c] + momentum * factor * batch[c];
+  }
+  running.copy_(tensor_of(next, DType::F64));
+}
+
+void check_arguments(const Variable& x,
+                     const Variable& gamma,
+                     const Variable& beta,
+                     const RunningStats* running,
+                     const BatchNormOptions& options) {
+  ESPALIER_CHECK(x.rank() >= 2, ShapeError, "batch_norm: expects x (N,C,..), got ", x.shape());
+  detail::check_same_dtype(x, gamma, "batch_norm");
+  detail::check_same_dtype(x, beta, "batch_norm");
+  const Shape channels = {x.size(1)};
+  ESPALIER_CHECK(gamma.shape() == channels && beta.shape() == channels,
+                 ShapeError,
+                 "batch_norm: x ",
+                 x.shape(),
+                 " expects gamma and beta ",
+                 channels,
+                 ", got ",
+                 gamma.shape(),
+                 " and ",
+                 beta.shape());
+  ESPALIER_CHECK(options.training || running,
+                 ValueError,
+                 "batch_norm: expects running statistics when not training");
+  ESPALIER_CHECK(
+      !running || (running->mean.shape() == channels && running->var.shape() == channels),
+      ShapeError,
+      "batch_norm: expects running statistics ",
+      channels,
+      " for x ",
+      x.shape());
+  ESPALIER_CHECK(!options.training || x.size(1) == 0 || x.numel() / x.size(1) > 1,
+                 ValueError,
+                 "batch_norm: expects more than one value per channel in training, got x ",
+                 x.shape(),
+                 "; use a larger batch or training = false");
+}
+
+}  // namespace
+
+Variable batch_norm(const Variable& x,
+                    const Variable& gamma,
+                    const Variable& beta,
+                    RunningStats* running,
+                    const BatchNormOptions& options) {
+  check_arguments(x, gamma, beta, running, options);
+  const double count = static_cast<double>(x.size(1) == 0 ? 0 : x.numel() / x.size(1));
+  Saved saved{options.training, options.eps, count, {}, {}, {}};
+  std::vector<double> var;
+  if (options.training) {
+    ChannelMoments moments = channel_moments(x.value());
+    saved.mean = std::move(moments.mean);
+    var = std::move(moments.var);
+    if (running) {
+      update_running(running->mean, saved.mean, options.momentum, 1.0);
+      update_running(running->var, var, options.momentum, count / (count - 1.0));
+    }
+  } else {
+    saved.mean = running->mean.to_vector<double>();
+    var = running->var.to_vector<double>();
+  }
+  ReluGate affine{gamma.value().to_vector<double>(), beta.value().to_vector<double>()};
+  for (size_t c = 0; c < var.size(); ++c) {
+    saved.inv_std.push_back(1.0 / std::sqrt(var[c] + options.eps));
+    affine.scale[c] *= saved.inv_std[c];
+    affine.shift[c] -= affine.scale[c] * saved.mean[c];
+  }
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.layout());
+  scale_shift(x.value(), affine.scale, affine.shift, options.relu, y);
+  if (options.relu) saved.gate = std::move(affine);
+  return record("batch_norm",
+                std::move(y),
+                {x, gamma, beta},
+                [x, gamma, saved = std::move(saved)](const BackwardContext& ctx) {
+                  return is_recording() ? recorded_backward(ctx, x, gamma, saved)
+                                        : fused_backward(ctx, x.value(), gamma.value(), saved);
+                });
+}
+
+OpInfo batch_norm_op() {
+  const auto training = [](bool relu) {
+    return [relu](const std::vector<Variable>& in) {
+      return batch_norm(in[0], in[1], in[2], nullptr, {.relu = relu});
+    };
+  };
+  const auto eval = [](bool relu) {
+    return [relu](const std::vector<Variable>& in) {
+      RunningStats running{Tensor::from<double>({3}, {0.1, -0.2, 0.3}),
+                           Tensor::from<double>({3}, {0.5, 1.0, 2.0})};
+      return batch_norm(in[0], in[1], in[2], &running, {.training = false, .relu = relu});
+    };
+  };
+  const auto inputs = [](const Shape& x) {
+    return std::vector<Tensor>{
+        sample_tensor(x, 1), sample_tensor({3}, 2, 0.5, 1.5), sample_tensor({3}, 3)};
+  };
+  return {.name = "batch_norm",
+          .samples = {{"planes", inputs({2, 3, 2, 3}), training(false), {0}},
+                      {"planes, relu", inputs({2, 3, 2, 3}), training(true), {0}},
+                      {"batch 17", inputs({17, 3, 1, 2}), training(true), {0}},
+                      {"features", inputs({5, 3}), training(false), {0}},
+                      {"running statistics", inputs({3, 3, 2, 1}), eval(false), {0}},
+                      {"running statistics, relu", inputs({3, 3, 2, 1}), eval(true), {0}},
+                      {"empty batch", inputs({0, 3, 2, 1}), eval(false), {0}}}};
+}
+
+}  // namespace espalier

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/kernels/batch_norm_runs.h>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "espalier/core/kernels/batch_norm_runs.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::detail::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr int64_t kGroup = 16;  // element i of a run belongs to sample i % 16 of its block
+
+template <class T>
+struct Vectors {
+  using D = hn::CappedTag<T, 16>;
+  using V = hn::Vec<D>;
+  static constexpr int64_t kWidth = hn::MaxLanes(D());
+  // Vectors of one step: at least four chains, and whole groups of 16 elements.
+  static constexpr int64_t kUnroll = kGroup / kWidth > 4 ? kGroup / kWidth : 4;
+  static constexpr int64_t kStep = kUnroll * kWidth;
+
+  // Adds accumulators to one sum per place in a group of 16.
+  static void spread(const V* acc, double* lanes) {
+    HWY_ALIGN T buffer[kStep];
+    for (int64_t u = 0; u < kUnroll; ++u) hn::Store(acc[u], D(), buffer + u * kWidth);
+    for (int64_t i = 0; i < kStep; ++i) lanes[i % kGroup] += static_cast<double>(buffer[i]);
+  }
+};
+
+// Sum of x, or of (x - center)^2 when `squared`, over the valid lanes of a run.
+template <class T>
+double sum_about(const T* x, int64_t n, int64_t valid_lanes, T center, bool squared) {
+  using Vs = Vectors<T>;
+  const typename Vs::D d;
+  typename Vs::V acc[Vs::kUnroll];
+  for (auto& a : acc) a = hn::Zero(d);
+  const auto c = hn::Set(d, center);
+  int64_t i = 0;
+  if (squared) {
+    for (; i + Vs::kStep <= n; i += Vs::kStep) {
+      for (int64_t u = 0; u < Vs::kUnroll; ++u) {
+        const auto v = hn::Sub(hn::LoadU(d, x + i + u * Vs::kWidth), c);
+        acc[u] = hn::MulAdd(v, v, acc[u]);
+      }
+    }
+  } else {
+    for (; i + Vs::kStep <= n; i += Vs::kStep) {
+      for (int64_t u = 0; u < Vs::kUnroll; ++u) {
+        acc[u] = hn::Add(acc[u], hn::LoadU(d, x + i + u * Vs::kWidth));
+      }
+    }
+  }
+  double lanes[kGroup] = {};
+  Vs::spread(acc, lanes);
+  for (; i < n; ++i) {
+    const double v = static_cast<double>(x[i]) - (squared ? static_cast<double>(center) : 0.0);
+    lanes[i % kGroup] += squared ? v * v : v;
+  }
+  double sum = 0.0;
+  for (int64_t l = 0; l < valid_lanes; ++l) sum += lanes[l];
+  return sum;
+}
+
+template <class T>
+RunMoments moments(const T* x, int64_t n, int64_t valid_lanes) {
+  RunMoments out;
+  const int64_t rest = n % kGroup;
+  out.count =
+      static_cast<double>(n / kGroup * valid_lanes + (rest < valid_lanes ? rest : valid_lanes));
+  if (out.count == 0.0) return out;
+  const T center = static_cast<T>(sum_about(x, n, valid_lanes, T{0}, false) / out.count);
+  out.mean = static_cast<double>(center);
+  out.m2 = sum_about(x, n, valid_lanes, center, true);
+  return out;
+}
+
+template <class T>
+void scale_shift(const T* x, int64_t n, const GateCoefficients& k, T* y) {
+  using Vs = Vectors<T>;
+  const typename Vs::D d;
+  const auto scale = hn::Set(d, static_cast<T>(k.scale));
+  const auto shift = hn::Set(d, static_cast<T>(k.shift));
+  const auto zero = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + Vs::kWidth <= n; i += Vs::kWidth) {
+    const auto v = hn::MulAdd(scale, hn::LoadU(d, x + i), shift);
+    hn::StoreU(k.relu ? hn::IfThenElseZero(hn::Gt(v, zero), v) : v, d, y + i);
+  }
+  if (i < n) {
+    HWY_ALIGN T buffer[Vs::kWidth] = {};
+    for (int64_t j = i; j < n; ++j) buffer[j - i] = x[j];
+    auto v = hn::MulAdd(scale, hn::Load(d, buffer), shift);
+    if (k.relu) v = hn::IfThenElseZero(hn::Gt(v, zero), v);
+    hn::Store(v, d, buffer);
+    for (int64_t j = i; j < n; ++j) y[j] = buffer[j - i];
+  }
+}
+
+// dy where scale * x + shift > 0, by the same operation as scale_shift: the sign is that of its
+// output.
+template <bool kRelu, class D, class V>
+HWY_INLINE V gated(D d, V dy, V x, V scale, V shift) {
+  if constexpr (kRelu) {
+    return hn::IfThenElseZero(hn::Gt(hn::MulAdd(scale, x, shift), hn::Zero(d)), dy);
+  } else {
+    return dy;
+  }
+}
+
+template <bool kRelu, class T>
+void gated_sums(
+    const T* dy, const T* x, int64_t n, T center, const GateCoefficients& k, double* sums) {
+  using Vs = Vectors<T>;
+  const typename Vs::D d;
+  typename Vs::V sum_g[4], sum_gx[4];
+  for (int u = 0; u < 4; ++u) sum_g[u] = sum_gx[u] = hn::Zero(d);
+  const auto scale = hn::Set(d, static_cast<T>(k.scale));
+  const auto shift = hn::Set(d, static_cast<T>(k.shift));
+  const auto c = hn::Set(d, center);
+  int64_t i = 0;
+  for (; i + 4 * Vs::kWidth <= n; i += 4 * Vs::kWidth) {
+    for (int u = 0; u < 4; ++u) {
+      const auto vx = hn::LoadU(d, x + i + u * Vs::kWidth);
+      const auto g = gated<kRelu>(d, hn::LoadU(d, dy + i + u * Vs::kWidth), vx, scale, shift);
+      sum_g[u] = hn::Add(sum_g[u], g);
+      sum_gx[u] = hn::MulAdd(g, hn::Sub(vx, c), sum_gx[u]);
+    }
+  }
+  for (; i < n; i += Vs::kWidth) {
+    HWY_ALIGN T tail_x[Vs::kWidth] = {};
+    HWY_ALIGN T tail_dy[Vs::kWidth] = {};
+    for (int64_t j = i; j < n && j < i + Vs::kWidth; ++j) {
+      tail_x[j - i] = x[j];
+      tail_dy[j - i] = dy[j];
+    }
+    const auto vx = hn::Load(d, tail_x);
+    const auto g = gated<kRelu>(d, hn::Load(d, tail_dy), vx, scale, shift);
+    sum_g[0] = hn::Add(sum_g[0], g);
+    sum_gx[0] = hn::MulAdd(g, hn::Sub(vx, c), sum_gx[0]);
+  }
+  sums[0] = sums[1] = 0.0;
+  HWY_ALIGN T buffer[Vs::kWidth];
+  for (int u = 0; u < 4; ++u) {
+    hn::Store(sum_g[u], d, buffer);
+    for (int64_t l = 0; l < Vs::kWidth; ++l) sums[0] += static_cast<double>(buffer[l]);
+    hn::Store(sum_gx[u], d, buffer);
+    for (int64_t l = 0; l < Vs::kWidth; ++l) sums[1] += static_cast<double>(buffer[l]);
+  }
+}
+
+template <bool kRelu, class T>
+void gated_combine(
+    const T* dy, const T* x, int64_t n, const double* abc, const GateCoefficients& k, T* dx) {
+  using Vs = Vectors<T>;
+  const typename Vs::D d;
+  const auto a = hn::Set(d, static_cast<T>(abc[0]));
+  const auto b = hn::Set(d, static_cast<T>(abc[1]));
+  const auto c = hn::Set(d, static_cast<T>(abc[2]));
+  const auto scale = hn::Set(d, static_cast<T>(k.scale));
+  const auto shift = hn::Set(d, static_cast<T>(k.shift));
+  int64_t i = 0;
+  for (; i + Vs::kWidth <= n; i += Vs::kWidth) {
+    const auto vx = hn::LoadU(d, x + i);
+    const auto g = gated<kRelu>(d, hn::LoadU(d, dy + i), vx, scale, shift);
+    hn::StoreU(hn::MulAdd(a, g, hn::MulAdd(b, vx, c)), d, dx + i);
+  }
+  if (i < n) {
+    HWY_ALIGN T tail_x[Vs::kWidth] = {};
+    HWY_ALIGN T tail_dy[Vs::kWidth] = {};
+    for (int64_t j = i; j < n; ++j) {
+      tail_x[j - i] = x[j];
+      tail_dy[j - i] = dy[j];
+    }
+    const auto vx = hn::Load(d, tail_x);
+    const auto g = gated<kRelu>(d, hn::Load(d, tail_dy), vx, scale, shift);
+    hn::Store(hn::MulAdd(a, g, hn::MulAdd(b, vx, c)), d, tail_x);
+    for (int64_t j = i; j < n; ++j) dx[j] = tail_x[j - i];
+  }
+}
+
+RunMoments MomentsF32(const float* x, int64_t n, int64_t valid) {
+  return moments(x, n, valid);
+}
+RunMoments MomentsF64(const double* x, int64_t n, int64_t valid) {
+  return moments(x, n, valid);
+}
+void ScaleShiftF32(const float* x, int64_t n, const GateCoefficients& k, float* y) {
+  scale_shift(x, n, k, y);
+}
+void ScaleShiftF64(const double* x, int64_t n, const GateCoefficients& k, double* y) {
+  scale_shift(x, n, k, y);
+}
+void SumsF32(
+    const float* dy, const float* x, int64_t n, double c, const GateCoefficients& k, double* sums) {
+  const auto center = static_cast<float>(c);
+  k.relu ? gated_sums<true>(dy, x, n, center, k, sums)
+         : gated_sums<false>(dy, x, n, center, k, sums);
+}
+void SumsF64(const double* dy,
+             const double* x,
+             int64_t n,
+             double c,
+             const GateCoefficients& k,
+             double* sums) {
+  k.relu ? gated_sums<true>(dy, x, n, c, k, sums) : gated_sums<false>(dy, x, n, c, k, sums);
+}
+void CombineF32(const float* dy,
+                const float* x,
+                int64_t n,
+                const double* abc,
+                const GateCoefficients& k,
+                float* dx) {
+  k.relu ? gated_combine<true>(dy, x, n, abc, k, dx) : gated_combine<false>(dy, x, n, abc, k, dx);
+}
+void CombineF64(const double* dy,
+                const double* x,
+                int64_t n,
+                const double* abc,
+                const GateCoefficients& k,
+                double* dx) {
+  k.relu ? gated_combine<true>(dy, x, n, abc, k, dx) : gated_combine<false>(dy, x, n, abc, k, dx);
+}
+
+}  // namespace espalier::detail::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier::detail {
+
+HWY_EXPORT(MomentsF32);
+HWY_EXPORT(MomentsF64);
+HWY_EXPORT(ScaleShiftF32);
+HWY_EXPORT(ScaleShiftF64);
+HWY_EXPORT(SumsF32);
+HWY_EXPORT(SumsF64);
+HWY_EXPORT(CombineF32);
+HWY_EXPORT(CombineF64);
+
+RunMoments run_moments(const float* x, int64_t n, int64_t valid_lanes) {
+  return HWY_DYNAMIC_DISPATCH(MomentsF32)(x, n, valid_lanes);
+}
+RunMoments run_moments(const double* x, int64_t n, int64_t valid_lanes) {
+  return HWY_DYNAMIC_DISPATCH(MomentsF64)(x, n, valid_lanes);
+}
+void run_scale_shift(const float* x, int64_t n, const GateCoefficients& k, float* y) {
+  HWY_DYNAMIC_DISPATCH(ScaleShiftF32)(x, n, k, y);
+}
+void run_scale_shift(const double* x, int64_t n, const GateCoefficients& k, double* y) {
+  HWY_DYNAMIC_DISPATCH(ScaleShiftF64)(x, n, k, y);
+}
+void run_gated_sums(const float* dy,
+                    const float* x,
+                    int64_t n,
+                    double center,
+                    const GateCoefficients& gate,
+                    double sums[2]) {
+  HWY_DYNAMIC_DISPATCH(SumsF32)(dy, x, n, center, gate, sums);
+}
+void run_gated_sums(const double* dy,
+                    const double* x,
+                    int64_t n,
+                    double center,
+                    const GateCoefficients& gate,
+                    double sums[2]) {
+  HWY_DYNAMIC_DISPATCH(SumsF64)(dy, x, n, center, gate, sums);
+}
+void run_gated_combine(const float* dy,
+                       const float* x,
+                       int64_t n,
+                       const double abc[3],
+                       const GateCoefficients& gate,
+                       float* dx) {
+  HWY_DYNAMIC_DISPATCH(CombineF32)(dy, x, n, abc, gate, dx);
+}
+void run_gated_combine(const double* dy,
+                       const double* x,
+                       int64_t n,
+                       const double abc[3],
+                       const GateCoefficients& gate,
+                       double* dx) {
+  HWY_DYNAMIC_DISPATCH(CombineF64)(dy, x, n, abc, gate, dx);
+}
+
+}  // namespace espalier::detail
+#endif  // HWY_ONCE

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include <espalier/core/kernels/conv2d.h>
+#include <espalier/core/parallel.h>
+#include <espalier/core/random.h>
+#include <espalier/core/simd.h>
+
+namespace espalier {
+namespace {
+
+// Rounding of float32 sums, relative to the sum of the terms' magnitudes.
+constexpr double kFloatSumTol = 16 * 0x1p-24;
+
+struct Case {
+  const char* name;
+  Shape x;
+  Shape weight;
+  Conv2dOptions options;
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> list = {
+      {"resnet stage 1", {16, 16, 32, 32}, {16, 16, 3, 3}, {.padding = 1}},
+      {"first layer, odd batch", {17, 3, 9, 10}, {16, 3, 3, 3}, {.padding = 1}},
+      {"one channel, batch 1", {1, 1, 8, 8}, {1, 1, 3, 3}, {.padding = 1}},
+      {"five to seventeen channels", {15, 5, 7, 5}, {17, 5, 3, 3}, {.padding = 1}},
+      {"seventeen to three channels", {17, 17, 8, 8}, {3, 17, 3, 3}, {.padding = 1}},
+      {"plane 1x1", {17, 16, 1, 1}, {5, 16, 3, 3}, {.padding = 1}},
+      {"plane 2x2", {16, 17, 2, 2}, {16, 17, 3, 3}, {.padding = 1}},
+      {"plane 4x4", {33, 16, 4, 4}, {18, 16, 3, 3}, {.padding = 1}},
+      {"many channels", {2, 70, 4, 5}, {37, 70, 3, 3}, {.padding = 1}},
+      {"stride 2", {16, 16, 8, 8}, {17, 16, 3, 3}, {.stride = 2, .padding = 1}},
+      {"stride 2, odd plane", {3, 5, 7, 5}, {6, 5, 3, 3}, {.stride = 2, .padding = 1}},
+      {"1x1", {17, 16, 7, 5}, {5, 16, 1, 1}, {}},
+      {"1x1, stride 2", {17, 5, 8, 7}, {16, 5, 1, 1}, {.stride = 2}},
+      {"5x5, no padding", {16, 3, 8, 8}, {6, 3, 5, 5}, {}},
+      {"more padding than kernel", {5, 3, 4, 4}, {3, 3, 2, 2}, {.padding = 3}},
+      {"uneven everything",
+       {5, 4, 9, 11},
+       {5, 4, 2, 3},
+       {.stride = {3, 2}, .padding = {0, 2}, .dilation = {2, 1}}},
+      {"dilation", {17, 3, 8, 8}, {4, 3, 3, 3}, {.padding = 2, .dilation = 2}},
+      {"dilation and stride",
+       {3, 3, 9, 8},
+       {4, 3, 3, 3},
+       {.stride = 2, .padding = 3, .dilation = 3}},
+      {"groups", {17, 6, 5, 5}, {10, 3, 3, 3}, {.padding = 1, .groups = 2}},
+      {"depthwise", {17, 17, 5, 6}, {17, 1, 3, 3}, {.padding = 1, .groups = 17}},
+      {"depthwise, stride 2",
+       {3, 5, 8, 8},
+       {10, 1, 3, 3},
+       {.stride = 2, .padding = 1, .groups = 5}},
+  };
+  return list;
+}
+
+Tensor random_tensor(const Shape& shape, uint64_t seed) {
+  Tensor t = Tensor::empty(shape, DType::F32);
+  Rng rng(seed, "conv2d test");
+  fill_uniform_(t, rng, -1.0, 1.0);
+  return t;
+}
+
+Tensor magnitude(const Tensor& a) {
+  Tensor out = a.to(DType::F64).clone();
+  for (int64_t i = 0; i < out.numel(); ++i)
+    out.data<double>()[i] = std::fabs(out.data<double>()[i]);
+  return out;
+}
+
+void expect_close(const Tensor& fast,
+                  const Tensor& exact,
+                  const Tensor& terms,
+                  const std::string& what) {
+  const auto f = fast.to_vector<double>();
+  const auto e = exact.to_vector<double>();
+  const auto m = terms.to_vector<double>();
+  ASSERT_EQ(f.size(), e.size()) << what;
+  int shown = 0;
+  for (size_t i = 0; i < f.size() && shown < 3; ++i) {
+    if (std::fabs(f[i] - e[i]) <= kFloatSumTol * m[i]) continue;
+    ++shown;
+    ADD_FAILURE() << what << ": element " << i << " is " << f[i] << ", expected " << e[i];
+  }
+}
+
+// Equal padding lanes after removing and adding the layout: all of them zero.
+void expect_zero_padding(const Tensor& lanes, const std::string& what) {
+  const auto have = lanes.physical().to_vector<float>();
+  const auto want = lanes.to(Layout::Nchw).to(Layout::Nchw16n).physical().to_vector<float>();
+  EXPECT_EQ(have, want) << what << ": padding lanes are not zero";
+}
+
+struct Operands {
+  Conv2dShape shape;
+  Tensor x, weight, bias, dy;
+  explicit Operands(const Case& c)
+      : shape(conv2d_shape(c.x, c.weight, c.options, "test")),
+        x(random_tensor(c.x, 1)),
+        weight(random_tensor(c.weight, 2)),
+        bias(random_tensor({c.weight[0]}, 3)),
+        dy(random_tensor({shape.n, shape.k, shape.p, shape.q}, 4)) {}
+};
+
+struct Results {
+  Tensor y, dx, dw;
+};
+
+// The three directions; `layout` of the activations.
+Results run(const Operands& o, Layout layout) {
+  Results r{Tensor::empty(o.dy.shape(), DType::F32, layout),
+            Tensor::empty(o.x.shape(), DType::F32, layout),
+            Tensor::empty(o.weight.shape(), DType::F32)};
+  const Tensor x = o.x.to(layout);
+  const Tensor dy = o.dy.to(layout);
+  conv2d_forward(o.shape, x, o.weight, o.bias, r.y);
+  conv2d_backward_data(o.shape, dy, o.weight, r.dx);
+  conv2d_backward_weight(o.shape, x, dy, r.dw);
+  return r;
+}
+
+Results run_reference(const Conv2dShape& shape,
+                      const Tensor& x,
+                      const Tensor& weight,
+                      const Tensor& bias,
+                      const Tensor& dy) {
+  Results r{Tensor::empty(dy.shape(), DType::F64),
+            Tensor::empty(x.shape(), DType::F64),
+            Tensor::empty(weight.shape(), DType::F64)};
+  reference::conv2d_forward(shape, x, weight, bias, r.y);
+  reference::conv2d_backward_data(shape, dy, weight, r.dx);
+  reference::conv2d_backward_weight(shape, x, dy, r.dw);
+  return r;
+}
+
+class Conv2d : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    set_simd_target("");
+    set_num_threads(0);
+  }
+};
+
+TEST(Conv2dShapeRule, CountsPositionsOfThePaddedPlane) {
+  const Conv2dShape s = conv2d_shape(
+      {2, 3, 32, 31}, {8, 3, 3, 5}, {.stride = 2, .padding = 1, .dilation = {1, 2}}, "t");
+  EXPECT_EQ(s.p, 16);  // (32 + 2 - 3) / 2 + 1
+  EXPECT_EQ(s.q, 13);  // (31 + 2 - 9) / 2 + 1
+  EXPECT_EQ(s.macs(), 2 * 8 * 16 * 13 * 3 * 3 * 5);
+}
+
+TEST(Conv2dShapeRule, RefusesWhatDoesNotFit) {
+  EXPECT_THROW(conv2d_shape({2, 3, 8, 8}, {8, 4, 3, 3}, {}, "t"), ShapeError);
+  EXPECT_THROW(conv2d_shape({2, 3, 2, 8}, {8, 3, 3, 3}, {}, "t"), ShapeError);
+  EXPECT_THROW(conv2d_shape({2, 4, 8, 8}, {3, 2, 3, 3}, {.groups = 2}, "t"), ShapeError);
+  EXPECT_THROW(conv2d_shape({2, 3, 8, 8}, {8, 3, 3, 3}, {.stride = 0}, "t"), ValueError);
+  EXPECT_THROW(conv2d_shape({3, 8, 8}, {8, 3, 3, 3}, {}, "t"), ShapeError);
+}
+
+TEST(Conv2dReference, HandWorkedStrideAndPadding) {
+  // x = 1..9 in a 3x3 plane, a kernel of ones 2x2, stride 2, padding 1: sums of the four corners.
+  const Tensor x = Tensor::from<float>({1, 1, 3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+  const Tensor w = Tensor::ones({1, 1, 2, 2});
+  const Conv2dShape s = conv2d_shape(x.shape(), w.shape(), {.stride = 2, .padding = 1}, "t");
+  Tensor y = Tensor::empty({1, 1, 2, 2});
+  reference::conv2d_forward(s, x, w, Tensor::from<float>({1}, {0.5f}), y);
+  EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{1.5f, 5.5f, 11.5f, 28.5f}));
+  Tensor dx = Tensor::empty_like(x);
+  reference::conv2d_backward_data(s, Tensor::from<float>({1, 1, 2, 2}, {1, 2, 3, 4}), w, dx);
+  EXPECT_EQ(dx.to_vector<float>(), (std::vector<float>{1, 2, 2, 3, 4, 4, 3, 4, 4}));
+  Tensor dw = Tensor::empty_like(w);
+  reference::conv2d_backward_weight(s, x, Tensor::from<float>({1, 1, 2, 2}, {1, 2, 3, 4}), dw);
+  // Tap (0,0) meets x only at output (1,1), there x = 5; tap (1,0) meets 2 and 8, tap (1,1) 1, 3,
+  // 7, 9.
+  EXPECT_EQ(dw.to_vector<float>(), (std::vector<float>{20, 12 + 24, 4 + 32, 1 + 6 + 21 + 36}));
+}
+
+TEST_F(Conv2d, LanesAgreeWithTheReferenceOnEveryTarget) {
+  for (const Case& c : cases()) {
+    const Operands o(c);
+    const Results exact = run_reference(o.shape, o.x, o.weight, o.bias, o.dy);
+    const Results terms = run_reference(
+        o.shape, magnitude(o.x), magnitude(o.weight), magnitude(o.bias), magnitude(o.dy));
+    for (const std::string& target : simd_targets()) {
+      set_simd_target(target);
+      const Results fast = run(o, Layout::Nchw16n);
+      const std::string what = std::string(c.name) + ", " + target;
+      expect_close(fast.y, exact.y, terms.y, what + ", forward");
+      expect_close(fast.dx, exact.dx, terms.dx, what + ", backward data");
+      expect_close(fast.dw, exact.dw, terms.dw, what + ", backward weight");
+      expect_zero_padding(fast.y, what + ", forward");
+      expect_zero_padding(fast.dx, what + ", backward data");
+    }
+  }
+}
+
+TEST_F(Conv2d, PlainTensorsGiveTheSameNumbers) {
+  for (const Case& c : cases()) {
+    const Operands o(c);
+    const Results exact = run_reference(o.shape, o.x, o.weight, o.bias, o.dy);
+    const Results terms = run_reference(
+        o.shape, magnitude(o.x), magnitude(o.weight), magnitude(o.bias), magnitude(o.dy));
+    const Results plain = run(o, Layout::Nchw);
+    expect_close(plain.y, exact.y, terms.y, c.name);
+    expect_close(plain.dx, exact.dx, terms.dx, c.name);
+    expect_close(plain.dw, exact.dw, terms.dw, c.name);
+  }
+}
+
+TEST_F(Conv2d, BitsDontDependOnTheThreadCount) {
+  for (const Case& c : cases()) {
+    const Operands o(c);
+    set_num_threads(1);
+    const Results one = run(o, Layout::Nchw16n);
+    for (const int threads : {2, 7}) {
+      set_num_threads(threads);
+      const Results many = run(o, Layout::Nchw16n);
+      EXPECT_EQ(one.y.to_vector<float>(), many.y.to_vector<float>()) << c.name;
+      EXPECT_EQ(one.dx.to_vector<float>(), many.dx.to_vector<float>()) << c.name;
+      EXPECT_EQ(one.dw.to_vector<float>(), many.dw.to_vector<float>()) << c.name;
+    }
+  }
+}
+
+TEST_F(Conv2d, NonContiguousOperandsAreRead) {
+  const Case c{"", {5, 3, 8, 6}, {4, 3, 3, 3}, {.padding = 1}};
+  Operands o(c);
+  const Results straight = run(o, Layout::Nchw);
+  o.x = o.x.transpose(2, 3).contiguous().transpose(2, 3);
+  o.weight = o.weight.transpose(0, 3).contiguous().transpose(0, 3);
+  o.dy = o.dy.transpose(1, 2).contiguous().transpose(1, 2);
+  Tensor every_second = Tensor::zeros({8}).slice(0, 0, 8, 2);
+  every_second.copy_(o.bias);
+  o.bias = every_second;
+  const Results strided = run(o, Layout::Nchw);
+  EXPECT_EQ(straight.y.to_vector<float>(), strided.y.to_vector<float>());
+  EXPECT_EQ(straight.dx.to_vector<float>(), strided.dx.to_vector<float>());
+  EXPECT_EQ(straight.dw.to_vector<float>(), strided.dw.to_vector<float>());
+}
+
+}  // namespace
+}  // namespace espalier

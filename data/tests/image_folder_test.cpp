@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/data/image_folder.h>
+
+#include <cmath>
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+#include <espalier/core/error.h>
+#include <espalier/data/detail/image_file.h>
+
+#include "fixtures.h"
+
+namespace espalier::data::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class F>
+void expect_io_error(F open, const std::string& part) {
+  try {
+    open();
+    ADD_FAILURE() << "no error; expected one with '" << part << "'";
+  } catch (const IoError& error) {
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+TEST(ImageFolder, ReadsPngPixelsExactly) {
+  const TempFolder folder;
+  make_png(folder.path() / "train/cat/a.png", 3, 5, 4);
+  const auto train = open_image_folder(folder.path(), Split::Train);
+  ASSERT_EQ(train->size(), 1);
+  EXPECT_EQ(train->image_shape(), (ImageShape{3, 5, 4}));
+  Bytes pixels(60);
+  train->read(0, pixels);
+  for (int64_t c = 0; c < 3; ++c) {
+    for (int64_t p = 0; p < 20; ++p) {
+      EXPECT_EQ(pixels[static_cast<size_t>(c * 20 + p)], pixel(3, p * 3 + c));
+    }
+  }
+}
+
+TEST(ImageFolder, ReadsJpegUpToItsLoss) {
+  const TempFolder folder;
+  make_jpeg(folder.path() / "train/cat/a.JPG", 16, 24, {200, 100, 50});
+  const auto train = open_image_folder(folder.path(), Split::Train);
+  EXPECT_EQ(train->image_shape(), (ImageShape{3, 16, 24}));
+  Bytes pixels(3 * 16 * 24);
+  train->read(0, pixels);
+  constexpr int kJpegTol = 3;  // quality 95, one colour
+  for (size_t p = 0; p < 384; ++p) {
+    EXPECT_NEAR(pixels[p], 200, kJpegTol);
+    EXPECT_NEAR(pixels[384 + p], 100, kJpegTol);
+    EXPECT_NEAR(pixels[768 + p], 50, kJpegTol);
+  }
+}
+
+TEST(ImageFolder, ClassesAreTheSortedFoldersOfTraining) {
+  const TempFolder folder;
+  for (const char* name : {"train/dog/1.png",
+                           "train/cat/1.png",
+                           "train/.hidden/1.png",
+                           "test/dog/1.png",
+                           "train/dog/notes.png.txt"}) {
+    make_png(folder.path() / name, 0, 4, 4);
+  }
+  const auto train = open_image_folder(folder.path(), Split::Train);
+  EXPECT_EQ(train->class_names(), (std::vector<std::string>{"cat", "dog"}));
+  EXPECT_EQ(train->size(), 2);
+  const auto test = open_image_folder(folder.path(), Split::Test);
+  ASSERT_EQ(test->size(), 1);
+  EXPECT_EQ(test->label(0), 1);
+  EXPECT_EQ(test->class_names(), train->class_names());
+}
+
+TEST(ImageFolder, OneTreeGivesEachFifthPictureToTheTest) {
+  const TempFolder folder;
+  for (int i = 0; i < 10; ++i) {
+    make_png(folder.path() / "a" / ("p" + std::to_string(i) + ".png"), i, 1, 1);
+    if (i < 6) make_png(folder.path() / "b" / ("p" + std::to_string(i) + ".png"), 100 + i, 1, 1);
+  }
+  const auto train = open_image_folder(folder.path(), Split::Train);
+  const auto test = open_image_folder(folder.path(), Split::Test);
+  EXPECT_EQ(train->size(), 13);
+  ASSERT_EQ(test->size(), 3);
+  const std::pair<int64_t, int64_t> expected[] = {{4, 0}, {9, 0}, {104, 1}};  // picture and class
+  for (int64_t i = 0; i < 3; ++i) {
+    Bytes pixels(3);
+    test->read(i, pixels);
+    EXPECT_EQ(pixels[0], pixel(expected[i].first, 0));
+    EXPECT_EQ(test->label(i), expected[i].second);
+  }
+}
+
+TEST(ImageFolder, OtherSizesAreFittedToTheFirstOfTraining) {
+  const TempFolder folder;
+  make_png(folder.path() / "train/a/1.png", 0, 4, 6);
+  make_jpeg(folder.path() / "train/a/2.jpg", 40, 90, {10, 200, 90});
+  make_png(folder.path() / "test/a/1.png", 0, 9, 9);
+  EXPECT_EQ(open_image_folder(folder.path(), Split::Test)->image_shape(), (ImageShape{3, 4, 6}));
+  const auto train = open_image_folder(folder.path(), Split::Train);
+  Bytes pixels(72);
+  train->read(1, pixels);
+  for (size_t p = 0; p < 24; ++p) EXPECT_NEAR(pixels[24 + p], 200, 3);
+}
+
+TEST(ImageFolder, FittingCutsAroundTheCentreAndAverages) {
+  // 2x6, one channel varied: the middle 2x2 remains and is averaged to one pixel.
+  detail::RgbImage image{{2, 6}, {}};
+  for (uint8_t p = 0; p < 12; ++p) image.pixels.insert(image.pixels.end(), {p, 100, 255});
+  const detail::RgbImage one = detail::fit_image(image, {1, 1});
+  EXPECT_EQ(one.pixels, (Bytes{6, 100, 255}));  // (2 + 3 + 8 + 9) / 4 = 5.5, rounded up
+  const detail::RgbImage big = detail::fit_image(one, {2, 3});
+  EXPECT_EQ(big.pixels,
+            (Bytes{6, 100, 255, 6, 100, 255, 6, 100, 255, 6, 100, 255, 6, 100, 255, 6, 100, 255}));
+}
+
+TEST(ImageFolder, NamesWhatIsMissing) {
+  const TempFolder folder;
+  const fs::path path = folder.path() / "set";
+  const auto open_train = [&] { open_image_folder(path, Split::Train); };
+  const auto open_test = [&] { open_image_folder(path, Split::Test); };
+  expect_io_error(open_train, "does not exist");
+  store(path, {1});
+  expect_io_error(open_train, "is not a directory");
+  fs::remove(path);
+  fs::create_directory(path);
+  expect_io_error(open_train, "0 folders of classes");
+  fs::create_directory(path / "a");
+  expect_io_error(open_train, "no pictures");
+  make_png(path / "a/1.png", 0, 2, 2);
+  expect_io_error(open_test, "each fifth picture");
+  fs::create_directory(path / "train");
+  make_png(path / "train/a/1.png", 0, 2, 2);
+  expect_io_error(open_test, "neither test nor val");
+  make_png(path / "val/b/1.png", 0, 2, 2);
+  expect_io_error(open_test, "is a class that");
+}
+
+TEST(ImageFolder, NamesAFolderWithoutPermission) {
+  const TempFolder folder;
+  make_png(folder.path() / "train/a/1.png", 0, 2, 2);
+  fs::permissions(folder.path() / "train", fs::perms::none);
+  {
+    const AsNobody nobody;
+    expect_io_error([&] { open_image_folder(folder.path(), Split::Train); }, "train");
+  }
+  fs::permissions(folder.path() / "train", fs::perms::owner_all);
+}
+
+TEST(ImageFolder, RejectsAHeaderThatItsBytesCanNotHold) {
+  const TempFolder folder;
+  const fs::path file = folder.path() / "a.png";
+  make_png(file, 0, 2, 2);
+  Bytes bytes = load(file);
+  // Width at 16, height at 20, checksum of the header chunk at 29: a bomb has a right checksum.
+  for (const size_t position : {18, 22}) bytes[position] = 0x1F;
+  uint32_t crc = 0xFFFFFFFFu;
+  for (size_t i = 12; i < 29; ++i) {
+    crc ^= bytes[i];
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0u);
+  }
+  crc = ~crc;
+  for (size_t i = 0; i < 4; ++i) bytes[29 + i] = static_cast<uint8_t>(crc >> (24 - 8 * i));
+  store(file, bytes);
+  expect_io_error([&] { detail::image_size(file); }, "more than its");
+}
+
+TEST(ImageFolder, AFileThatVanishesIsAnErrorOfReading) {
+  const TempFolder folder;
+  const fs::path file = folder.path() / "train/a/1.png";
+  make_png(file, 0, 2, 2);
+  const auto train = open_image_folder(folder.path(), Split::Train);
+  fs::remove(file);
+  Bytes pixels(12);
+  expect_io_error([&] { train->read(0, pixels); }, "1.png");
+}
+
+}  // namespace
+}  // namespace espalier::data::testing

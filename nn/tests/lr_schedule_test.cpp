@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include <espalier/core/error.h>
+#include <espalier/nn/lr_schedule.h>
+
+namespace espalier::nn {
+namespace {
+
+TEST(LrSchedule, ConstantStaysTheSame) {
+  EXPECT_EQ(ConstantLr(0.3).lr(0, 10), 0.3);
+  EXPECT_EQ(ConstantLr(0.3).lr(9, 10), 0.3);
+}
+
+TEST(LrSchedule, StepDropsEveryFewSteps) {
+  const StepLr schedule(1.0, 3, 0.5);
+  EXPECT_EQ(schedule.lr(0, 10), 1.0);
+  EXPECT_EQ(schedule.lr(2, 10), 1.0);
+  EXPECT_EQ(schedule.lr(3, 10), 0.5);
+  EXPECT_EQ(schedule.lr(6, 10), 0.25);
+  EXPECT_THROW(StepLr(1.0, 0), ValueError);
+}
+
+TEST(LrSchedule, MultiStepDropsAtItsMilestones) {
+  const MultiStepLr schedule(8.0, {2, 5}, 0.5);
+  EXPECT_EQ(schedule.lr(1, 10), 8.0);
+  EXPECT_EQ(schedule.lr(2, 10), 4.0);
+  EXPECT_EQ(schedule.lr(4, 10), 4.0);
+  EXPECT_EQ(schedule.lr(5, 10), 2.0);
+  EXPECT_THROW(MultiStepLr(1.0, {5, 5}), ValueError);
+}
+
+TEST(LrSchedule, MilestonesMayBeFractionsOfTheTraining) {
+  const MultiStepLr schedule = MultiStepLr::at_fractions(8.0, {0.5, 0.75}, 0.5);
+  EXPECT_EQ(schedule.lr(99, 200), 8.0);
+  EXPECT_EQ(schedule.lr(100, 200), 4.0);
+  EXPECT_EQ(schedule.lr(149, 200), 4.0);
+  EXPECT_EQ(schedule.lr(150, 200), 2.0);
+  EXPECT_THROW(MultiStepLr::at_fractions(1.0, {0.75, 0.5}), ValueError);
+}
+
+TEST(LrSchedule, CosineGoesFromBaseToFloor) {
+  const CosineLr schedule(1.0, 0.2);
+  EXPECT_EQ(schedule.lr(0, 100), 1.0);
+  EXPECT_NEAR(schedule.lr(50, 100), 0.6, 1e-15);
+  EXPECT_NEAR(schedule.lr(25, 100), 0.2 + 0.8 * (1 + std::sqrt(0.5)) / 2, 1e-15);
+  EXPECT_EQ(schedule.lr(100, 100), 0.2);
+}
+
+TEST(LrSchedule, OneCycleRisesToItsPeakAndEndsAtItsEnd) {
+  const OneCycleLr schedule({.peak = 1.0, .rise = 0.3, .start_divisor = 10, .end_divisor = 100});
+  EXPECT_EQ(schedule.lr(0, 100), 0.1);
+  EXPECT_EQ(schedule.lr(29, 100), 1.0);
+  EXPECT_NEAR(schedule.lr(64, 100), (1.0 + 0.001) / 2, 1e-15);  // half way between steps 29 and 99
+  EXPECT_EQ(schedule.lr(99, 100), 0.001);
+  for (int64_t step = 1; step < 100; ++step) {
+    EXPECT_EQ(schedule.lr(step, 100) > schedule.lr(step - 1, 100), step <= 29) << step;
+  }
+  EXPECT_THROW(OneCycleLr({.rise = 1.0}), ValueError);
+  EXPECT_THROW(OneCycleLr({.start_divisor = 0.0}), ValueError);
+}
+
+TEST(LrSchedule, WarmupRisesLinearlyAndMilestonesStay) {
+  const WarmupLr schedule(std::make_shared<MultiStepLr>(1.0, std::vector<int64_t>{6}, 0.5), 4, 0.2);
+  EXPECT_DOUBLE_EQ(schedule.lr(0, 10), 0.2);
+  EXPECT_DOUBLE_EQ(schedule.lr(1, 10), 0.4);
+  EXPECT_DOUBLE_EQ(schedule.lr(3, 10), 0.8);
+  EXPECT_EQ(schedule.lr(4, 10), 1.0);
+  EXPECT_EQ(schedule.lr(6, 10), 0.5);
+  EXPECT_THROW(WarmupLr(nullptr, 4), ValueError);
+  EXPECT_THROW(WarmupLr(std::make_shared<ConstantLr>(1.0), -1), ValueError);
+}
+
+TEST(LrSchedule, WarmupOfNoStepsChangesNothing) {
+  EXPECT_EQ(WarmupLr(std::make_shared<ConstantLr>(0.5), 0).lr(0, 10), 0.5);
+}
+
+}  // namespace
+}  // namespace espalier::nn

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <set>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <espalier/core/error.h>
+#include <espalier/prune/patterns/pattern.h>
+#include <espalier/prune/registry.h>
+
+namespace espalier::prune {
+namespace {
+
+TEST(Registry, EveryMethodIsFullyDescribed) {
+  std::set<std::string> names;
+  for (const Method& method : methods()) {
+    EXPECT_TRUE(names.insert(method.name).second) << method.name;
+    for (const std::string* text :
+         {&method.title, &method.paper, &method.idea, &method.formula, &method.schedule}) {
+      EXPECT_FALSE(text->empty()) << method.name;
+    }
+    EXPECT_GE(method.year, 1988) << method.name;
+    ASSERT_FALSE(method.patterns.empty()) << method.name;
+    EXPECT_EQ(make_pattern(method.patterns.front())->speedup(), method.speedup) << method.name;
+    EXPECT_NE(static_cast<bool>(method.recipe), static_cast<bool>(method.make)) << method.name;
+  }
+}
+
+TEST(Registry, EveryOptionHasAValidDefaultAndHelp) {
+  for (const Method& method : methods()) {
+    EXPECT_NO_THROW(OptionValues(method.name, method.options));
+    EXPECT_NO_THROW(parse_settings(method, {}));
+    for (const Option& option : method.options) EXPECT_FALSE(option.help.empty()) << option.name;
+  }
+}
+
+TEST(Registry, OwnOptionsDoNotHideCommonOnes) {
+  std::set<std::string> common;
+  for (const Option& option : common_options()) common.insert(option.name);
+  for (const Method& method : methods()) {
+    for (const Option& option : method.options) {
+      EXPECT_FALSE(common.contains(option.name)) << method.name << " " << option.name;
+    }
+  }
+}
+
+TEST(Registry, AnUnknownMethodSuggestsTheNearest) {
+  try {
+    method("magnitud");
+    FAIL();
+  } catch (const ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find("Did you mean magnitude?"), std::string::npos);
+  }
+}
+
+TEST(Registry, UnknownOptionsAndPatternsAreErrors) {
+  EXPECT_THROW(parse_settings(method("gmp"), {{"begn", "0.1"}}), ValueError);
+  EXPECT_THROW(parse_settings(method("gmp"), {{"pattern", "5:4"}}), ValueError);
+  EXPECT_THROW(parse_settings(method("gmp"), {{"sparsity", "90"}}), ValueError);
+  EXPECT_THROW(make_pruner("gmp", {.options = {{"rounds", "3"}}}), ValueError);
+}
+
+TEST(Registry, SettingsReadAllCommonOptions) {
+  const PruneSettings settings = parse_settings(method("gmp"),
+                                                {{"sparsity", "0.75"},
+                                                 {"exclude", "conv1,fc.weight"},
+                                                 {"min-per-layer", "3"},
+                                                 {"allow-collapse", "true"},
+                                                 {"ablation", "shuffle"},
+                                                 {"frequency", "10"}});
+  EXPECT_EQ(settings.sparsity, Sparsity(0.75));
+  EXPECT_EQ(settings.exclude, (std::vector<std::string>{"conv1", "fc.weight"}));
+  EXPECT_EQ(settings.min_per_layer, 3);
+  EXPECT_TRUE(settings.allow_collapse);
+  EXPECT_EQ(settings.ablation, Ablation::Shuffle);
+  EXPECT_EQ(settings.options, (std::map<std::string, std::string>{{"frequency", "10"}}));
+}
+
+TEST(Registry, JsonHasThePromisedKeys) {
+  const auto list = nlohmann::json::parse(methods_json());
+  ASSERT_EQ(list.size(), methods().size());
+  const std::set<std::string> speedups = {"unstructured", "semi-structured", "structured"};
+  const std::set<std::string> moments = {"before", "during", "after", "runtime"};
+  const std::set<std::string> ways = {"criterion", "learning", "fusion"};
+  for (const auto& method : list) {
+    EXPECT_TRUE(method.at("name").is_string());
+    EXPECT_TRUE(method.at("title").is_string());
+    EXPECT_TRUE(method.at("paper").is_string());
+    EXPECT_TRUE(method.at("year").is_number_integer());
+    EXPECT_TRUE(speedups.contains(method.at("speedup").get<std::string>()));
+    EXPECT_TRUE(moments.contains(method.at("when").get<std::string>()));
+    EXPECT_TRUE(ways.contains(method.at("how").get<std::string>()));
+    for (const char* key : {"one_shot", "global", "data_free"}) {
+      EXPECT_TRUE(method.at(key).is_boolean());
+    }
+    for (const auto& option : method.at("options")) {
+      for (const char* key : {"name", "kind", "default", "unit", "help"}) {
+        EXPECT_TRUE(option.contains(key)) << key;
+      }
+      if (option.at("kind") == "real" || option.at("kind") == "integer") {
+        EXPECT_LE(option.at("min"), option.at("default"));
+        EXPECT_GE(option.at("max"), option.at("default"));
+      }
+    }
+  }
+}
+
+TEST(Registry, ExplanationsFitTheScreenAndNameEveryOption) {
+  for (const Method& method : methods()) {
+    const std::string text = explain(method);
+    size_t begin = 0;
+    while (begin < text.size()) {
+      const size_t end = text.find('\n', begin);
+      ASSERT_NE(end, std::string::npos);
+      EXPECT_LE(end - begin, 100U) << text.substr(begin, end - begin);
+      begin = end + 1;
+    }
+    for (const Option& option : method.options) {
+      EXPECT_NE(text.find("--" + option.name), std::string::npos);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace espalier::prune
