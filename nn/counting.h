@@ -26,9 +26,9 @@ namespace espalier::nn {
 
 /// One layer with parameters of its own.
 struct LayerCount {
-  std::string name;  ///< dotted; empty for parameters that the model itself holds
-  std::string kind;  ///< `describe()`
-  Shape output;      ///< with the batch dimension; empty when the trace never ran the layer
+  std::string name = {};  ///< dotted; empty for parameters that the model itself holds
+  std::string kind = {};  ///< `describe()`
+  Shape output = {};      ///< with the batch dimension; empty when the trace never ran the layer
   int64_t params = 0;
   /// Without entries that are masked, and without zeros of prunable weights.
   int64_t params_nonzero = 0;

@@ -249,6 +249,13 @@ GroupStatistics group_norm_forward(const Tensor& x,
     });
   });
   zero_padding_lanes(y);
+  // Padding lanes have variance 0, and without eps 1/sqrt(0) would make their 0 a NaN.
+  const int64_t used = x.size(0) % kLanes;
+  if (s.lanes == kLanes && used != 0) {
+    double* rstd = out.rstd.data<double>() + (s.blocks - 1) * s.groups * kLanes;
+    for (int64_t g = 0; g < s.groups; ++g)
+      std::fill(rstd + g * kLanes + used, rstd + (g + 1) * kLanes, 0.0);
+  }
   return out;
 }
 

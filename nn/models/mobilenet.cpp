@@ -7,7 +7,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/batch_norm.h>
 #include <espalier/nn/conv2d.h>
-#include <espalier/nn/dropout.h>
+#include <espalier/nn/flatten.h>
 #include <espalier/nn/models/common.h>
 
 namespace espalier::nn::models {
@@ -90,7 +90,7 @@ MobileNetV2::MobileNetV2(int64_t image_channels, int64_t classes, double width) 
   // The paper keeps 1280 features for widths below 1.
   const int64_t last = scaled(1280, std::max(1.0, width));
   features_.add(norm_relu6(conv1x1(in, last)));
-  classifier_.add(Dropout(0.2));
+  classifier_.add(Identity());
   classifier_.add(Linear({.in = last, .out = classes}));
 }
 

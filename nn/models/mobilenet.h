@@ -37,7 +37,7 @@ class InvertedResidual : public Module {
 
 /// `features.0` stem (stride 1), `features.1` .. `.17` inverted residuals (three halvings instead
 /// of the five of large images), `features.18` 1x1 to 1280, global mean, `classifier.1` (`.0` is
-/// the dropout).
+/// an empty slot, where torchvision has a dropout).
 class MobileNetV2 : public Module {
  public:
   MobileNetV2(int64_t image_channels, int64_t classes, double width);

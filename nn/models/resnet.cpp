@@ -45,8 +45,9 @@ BasicBlock::BasicBlock(int64_t in, int64_t channels, int64_t stride, Shortcut sh
       downsample_(make_shortcut(in, channels, stride, shortcut)) {}
 
 Variable BasicBlock::forward(const Variable& x) {
-  const Variable y = bn1_(conv1_(x));
-  return relu(bn2_(conv2_(y)) + pass(downsample_, x));
+  Variable y = bn1_(conv1_(x));
+  y = bn2_(conv2_(y));
+  return relu(y + pass(downsample_, x));
 }
 
 void BasicBlock::visit(MemberVisitor& visitor) {
@@ -69,7 +70,8 @@ Bottleneck::Bottleneck(int64_t in, int64_t channels, int64_t stride, Shortcut sh
 Variable Bottleneck::forward(const Variable& x) {
   Variable y = bn1_(conv1_(x));
   y = bn2_(conv2_(y));
-  return relu(bn3_(conv3_(y)) + pass(downsample_, x));
+  y = bn3_(conv3_(y));
+  return relu(y + pass(downsample_, x));
 }
 
 void Bottleneck::visit(MemberVisitor& visitor) {

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <espalier/nn/activations.h>
+#include <espalier/nn/batch_norm.h>
+#include <espalier/nn/conv2d.h>
+#include <espalier/nn/counting.h>
+#include <espalier/nn/flatten.h>
+#include <espalier/nn/linear.h>
+#include <espalier/nn/sequential.h>
+
+namespace espalier::nn {
+namespace {
+
+// 2 -> 4 channels, 3x3, stride 2, padding 1: 8x8 to 4x4; then depthwise 3x3; then 64 -> 3.
+Sequential small_net() {
+  Sequential net;
+  net.add("conv", Conv2d({.in_channels = 2, .out_channels = 4, .stride = 2, .padding = 1}));
+  net.add("norm", BatchNorm2d({.channels = 4, .relu = true}));
+  net.add("depthwise", Conv2d({.in_channels = 4, .out_channels = 4, .padding = 1, .groups = 4}));
+  net.add("flatten", Flatten());
+  net.add("fc", Linear({.in = 64, .out = 3}));
+  for (const NamedParameter& p : net.named_parameters()) p.parameter->value.value().fill_(1.0);
+  return net;
+}
+
+constexpr int64_t kConvMacs = 4 * 2 * 9 * 16;
+constexpr int64_t kDepthwiseMacs = 4 * 9 * 16;
+constexpr int64_t kLinearMacs = 64 * 3;
+
+const LayerCount& layer(const ModelCount& count, std::string_view name) {
+  for (const LayerCount& one : count.layers) {
+    if (one.name == name) return one;
+  }
+  throw ValueError("no such layer");
+}
+
+TEST(Counting, DenseNetworkByHand) {
+  Sequential net = small_net();
+  const ModelCount count = count_model(net, Shape{2, 8, 8});
+  EXPECT_EQ(layer(count, "conv").macs_dense, kConvMacs);
+  EXPECT_EQ(layer(count, "depthwise").macs_dense, kDepthwiseMacs);
+  EXPECT_EQ(layer(count, "fc").macs_dense, kLinearMacs);
+  EXPECT_EQ(layer(count, "norm").macs_dense, 0);
+  EXPECT_EQ(count.total.macs_dense, kConvMacs + kDepthwiseMacs + kLinearMacs);
+  EXPECT_EQ(count.total.macs_effective, count.total.macs_dense);
+  EXPECT_EQ(count.total.macs_executed, count.total.macs_dense);
+  EXPECT_EQ(count.total.params, (72 + 4) + 8 + (36 + 4) + (192 + 3));
+  EXPECT_EQ(count.total.params_nonzero, count.total.params);
+  EXPECT_EQ(count.total.weights, 72 + 36 + 192);
+  EXPECT_EQ(count.sparsity(), 0.0);
+  EXPECT_EQ(layer(count, "conv").output, (Shape{1, 4, 4, 4}));
+}
+
+TEST(Counting, BatchSizeDoesNotMatter) {
+  Sequential net = small_net();
+  const ModelCount one = count_model(net, Shape{2, 8, 8});
+  const ModelCount many = count_model(net, Variable(Tensor::zeros({17, 2, 8, 8})));
+  const ModelCount lanes =
+      count_model(net, Variable(Tensor::zeros({17, 2, 8, 8}, DType::F32, Layout::Nchw16n)));
+  EXPECT_EQ(many.total.macs_dense, one.total.macs_dense);
+  EXPECT_EQ(lanes.total.macs_dense, one.total.macs_dense);
+}
+
+TEST(Counting, MasksLowerEffectiveMacsOnly) {
+  Sequential net = small_net();
+  // Remove output channel 0 of `conv`: 18 of 72 weights.
+  Tensor mask = Tensor::ones({4, 2, 3, 3}, DType::U8);
+  mask.slice(0, 0, 1).fill_(0.0);
+  net.parameter("conv.weight").set_mask(mask);
+  const ModelCount count = count_model(net, Shape{2, 8, 8});
+  EXPECT_EQ(layer(count, "conv").macs_dense, kConvMacs);
+  EXPECT_EQ(layer(count, "conv").macs_effective, 54 * 16);
+  EXPECT_EQ(layer(count, "conv").macs_executed, kConvMacs);
+  EXPECT_EQ(layer(count, "conv").params_nonzero, 54 + 4);
+  EXPECT_EQ(layer(count, "conv").sparsity(), 0.25);
+  EXPECT_EQ(count.sparsity(), 18.0 / 300.0);
+}
+
+TEST(Counting, ZerosWithoutMaskCountAsRemovedWeightsOnly) {
+  Sequential net = small_net();
+  net.parameter("fc.weight").value.value().slice(1, 0, 32).fill_(0.0);
+  net.parameter("fc.bias").value.value().fill_(0.0);
+  const ModelCount count = count_model(net, Shape{2, 8, 8});
+  EXPECT_EQ(layer(count, "fc").weights_nonzero, 96);
+  EXPECT_EQ(layer(count, "fc").params_nonzero, 96 + 3);  // a bias of zero is no pruned weight
+  EXPECT_EQ(layer(count, "fc").macs_effective, 96);
+}
+
+TEST(Counting, ExecutedMacsComeFromTheCaller) {
+  Sequential net = small_net();
+  const ModelCount count =
+      count_model(net, Shape{2, 8, 8}, [](const Module&, const LayerCount& layer) {
+        return layer.name == "fc" ? layer.macs_effective / 2 : layer.macs_dense;
+      });
+  EXPECT_EQ(count.total.macs_executed, kConvMacs + kDepthwiseMacs + kLinearMacs / 2);
+}
+
+TEST(Counting, SharedLayerCountsItsParametersOnceAndItsMacsTwice) {
+  Sequential net;
+  const auto shared = std::make_shared<Linear>(Linear::Options{.in = 5, .out = 5, .bias = false});
+  net.add_shared("a", shared);
+  net.add("relu", ReLU());
+  net.add_shared("b", shared);
+  const ModelCount count = count_model(net, Variable(Tensor::zeros({1, 5})));
+  EXPECT_EQ(count.total.params, 25);
+  EXPECT_EQ(count.total.macs_dense, 50);
+}
+
+TEST(Counting, LeavesTrainingFlagsAndStatisticsAlone) {
+  Sequential net = small_net();
+  net.train();
+  net[1].eval();
+  const std::vector<float> before = net.state_dict().at("norm.running_mean").to_vector<float>();
+  count_model(net, Variable(Tensor::ones({1, 2, 8, 8})));
+  EXPECT_TRUE(net.training());
+  EXPECT_TRUE(net[0].training());
+  EXPECT_FALSE(net[1].training());
+  EXPECT_EQ(net.state_dict().at("norm.running_mean").to_vector<float>(), before);
+}
+
+}  // namespace
+}  // namespace espalier::nn
