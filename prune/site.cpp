@@ -97,7 +97,8 @@ std::vector<ScoredWeight> prunable_weights(nn::Module& model,
     OwnParameters own;
     layer.module->visit(own);
     for (const auto& [name, parameter] : own.found) {
-      if (parameter->shape().rank() < 2 || !names_slice(coupling.in, name)) continue;
+      if (parameter->shape().rank() < 2) continue;
+      if (!names_slice(coupling.in, name) && !names_slice(coupling.inner, name)) continue;
       if (!seen.insert(parameter).second) continue;  // a weight that two layers share is one weight
       const std::string full = layer.name.empty() ? name : layer.name + "." + name;
       bool excluded = false;
