@@ -20,8 +20,10 @@ int64_t count_nonzero(const Tensor& tensor) {
 
 /// The dimension of a weight that is summed over with the input's channels; -1 if there is none.
 int summed_dim(const ChannelCoupling& coupling, std::string_view member) {
-  for (const ChannelSlice& slice : coupling.in) {
-    if (slice.name == member && slice.dim > 0 && !coupling.passes_through) return slice.dim;
+  for (const auto* slices : {&coupling.in, &coupling.inner}) {
+    for (const ChannelSlice& slice : *slices) {
+      if (slice.name == member && slice.dim > 0 && !coupling.passes_through) return slice.dim;
+    }
   }
   return -1;
 }
@@ -32,14 +34,12 @@ bool is_depthwise(const ChannelCoupling& coupling, std::string_view member, cons
 }
 
 /// How often one sample multiplies each entry of a weight.
-int64_t uses(const ChannelCoupling& coupling,
-             std::string_view member,
-             const Shape& weight,
-             const LayerCall& call) {
+int64_t uses(const Shape& weight, const LayerCall& call) {
   if (call.input.numel() == 0) return 0;
   const int64_t batch = call.input[0];
   if (weight.rank() == 4) return call.output.numel() / (batch * weight[0]);
-  return call.input.numel() / (batch * weight[summed_dim(coupling, member)]);
+  // Once at every position of a sequence; a vector is a sequence of one.
+  return call.input.numel() / (batch * call.input.size(-1));
 }
 
 void accumulate(LayerCount& sum, const LayerCount& part) {
@@ -96,8 +96,7 @@ ModelCount count_model(Module& model, const Variable& input, const ExecutedMacs&
     for (auto call = first; call != last; ++call) {
       count.output = call->second.output;
       if (!prunable) continue;
-      const int64_t times =
-          uses(layer.channel_coupling(), member, p.parameter->shape(), call->second);
+      const int64_t times = uses(p.parameter->shape(), call->second);
       count.macs_dense += times * p.parameter->numel();
       count.macs_effective += times * nonzero;
     }

@@ -23,6 +23,9 @@ struct ChannelSlice {
 struct ChannelCoupling {
   std::vector<ChannelSlice> in = {};
   std::vector<ChannelSlice> out = {};
+  /// Weights that sum over channels inside of the layer (a recurrent layer's hidden units): single
+  /// entries of them may be pruned, channels not.
+  std::vector<ChannelSlice> inner = {};
   /// Input channel i and output channel i are the same channel (batch norm, depthwise,
   /// activations).
   bool passes_through = false;

@@ -119,8 +119,13 @@ std::string Lstm::describe() const {
 }
 
 ChannelCoupling Lstm::channel_coupling() const {
-  return {.in = {{"weight_ih_l0", 1}},
-          .frozen_because = "a recurrent layer's hidden units feed themselves"};
+  ChannelCoupling coupling{.in = {{"weight_ih_l0", 1}},
+                           .frozen_because = "a recurrent layer's hidden units feed themselves"};
+  for (size_t k = 0; k < layers.size(); ++k) {
+    if (k > 0) coupling.inner.push_back({cat("weight_ih_l", k), 1});
+    coupling.inner.push_back({cat("weight_hh_l", k), 1});
+  }
+  return coupling;
 }
 
 void Lstm::reset_parameters(const InitRng& rng) {

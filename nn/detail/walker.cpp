@@ -15,14 +15,14 @@ std::string Walker::full_name(std::string_view name) {
   ESPALIER_CHECK(!name.empty() && name.find('.') == std::string_view::npos,
                  ValueError,
                  "visit: ",
-                 kind_,
+                 current_->describe(),
                  " names a member '",
                  name,
                  "'; a name must not be empty and must not hold a dot");
   ESPALIER_CHECK(own_names_.emplace(name).second,
                  ValueError,
                  "visit: ",
-                 kind_,
+                 current_->describe(),
                  " names two members '",
                  name,
                  "' (in '",
@@ -56,11 +56,11 @@ void Walker::enter(const std::string& name, Module& module) {
   if (!seen_.insert(&module).second) return;
   on_module(name, module);
   std::string outer_prefix = std::exchange(prefix_, name.empty() ? "" : name + ".");
-  std::string outer_kind = std::exchange(kind_, module.describe());
+  Module* outer = std::exchange(current_, &module);
   std::set<std::string> outer_names = std::exchange(own_names_, {});
   module.visit(*this);
   prefix_ = std::move(outer_prefix);
-  kind_ = std::move(outer_kind);
+  current_ = outer;
   own_names_ = std::move(outer_names);
 }
 

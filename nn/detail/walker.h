@@ -32,7 +32,7 @@ class Walker : public MemberVisitor {
   std::string full_name(std::string_view name);
 
   std::string prefix_;
-  std::string kind_;                 // of the module being visited, for errors
+  Module* current_ = nullptr;        // the module being visited, for errors
   std::set<std::string> own_names_;  // names that this module gave so far
   std::unordered_set<const void*> seen_;
 };

@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include <espalier/core/kernels/clones.h>
 #include <espalier/core/parallel.h>
 #include <espalier/nn/kernels/update.h>
+
+// Without fused multiply-adds the numbers are the same with and without a mask, and on every
+// machine; the loops wait for memory anyway.
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif
 
 namespace espalier::nn::kernels {
 
@@ -12,7 +21,10 @@ namespace {
 constexpr int64_t kGrain = 16384;
 
 template <class T, bool kMasked, bool kMomentum, bool kNesterov>
-void sgd_range(const UpdateArrays<T>& a, const SgdStep& step, int64_t begin, int64_t end) {
+ESPALIER_INLINE void sgd_loop(const UpdateArrays<T>& a,
+                              const SgdStep& step,
+                              int64_t begin,
+                              int64_t end) {
   const T lr = static_cast<T>(step.lr);
   const T momentum = static_cast<T>(step.momentum);
   const T decay = static_cast<T>(step.weight_decay);
@@ -35,7 +47,10 @@ void sgd_range(const UpdateArrays<T>& a, const SgdStep& step, int64_t begin, int
 }
 
 template <class T, bool kMasked>
-void adam_range(const UpdateArrays<T>& a, const AdamStep& step, int64_t begin, int64_t end) {
+ESPALIER_INLINE void adam_loop(const UpdateArrays<T>& a,
+                               const AdamStep& step,
+                               int64_t begin,
+                               int64_t end) {
   const double t = static_cast<double>(step.step);
   const double correction1 = 1.0 - std::pow(step.beta1, t);
   const double correction2 = 1.0 - std::pow(step.beta2, t);
@@ -70,30 +85,52 @@ void adam_range(const UpdateArrays<T>& a, const AdamStep& step, int64_t begin, i
 }
 
 template <class T, bool kMasked>
-void sgd_masked(const UpdateArrays<T>& a, const SgdStep& step) {
-  parallel_for(a.count, kGrain, [&](int64_t begin, int64_t end) {
-    if (a.first == nullptr) {
-      sgd_range<T, kMasked, false, false>(a, step, begin, end);
-    } else if (step.nesterov) {
-      sgd_range<T, kMasked, true, true>(a, step, begin, end);
-    } else {
-      sgd_range<T, kMasked, true, false>(a, step, begin, end);
-    }
-  });
+ESPALIER_INLINE void sgd_any(const UpdateArrays<T>& a,
+                             const SgdStep& s,
+                             int64_t begin,
+                             int64_t end) {
+  if (a.first == nullptr) {
+    sgd_loop<T, kMasked, false, false>(a, s, begin, end);
+  } else if (s.nesterov) {
+    sgd_loop<T, kMasked, true, true>(a, s, begin, end);
+  } else {
+    sgd_loop<T, kMasked, true, false>(a, s, begin, end);
+  }
+}
+
+ESPALIER_CLONES void sgd_range(const UpdateArrays<float>& a,
+                               const SgdStep& s,
+                               int64_t begin,
+                               int64_t end) {
+  a.mask ? sgd_any<float, true>(a, s, begin, end) : sgd_any<float, false>(a, s, begin, end);
+}
+void sgd_range(const UpdateArrays<double>& a, const SgdStep& s, int64_t begin, int64_t end) {
+  a.mask ? sgd_any<double, true>(a, s, begin, end) : sgd_any<double, false>(a, s, begin, end);
+}
+
+ESPALIER_CLONES void adam_range(const UpdateArrays<float>& a,
+                                const AdamStep& s,
+                                int64_t begin,
+                                int64_t end) {
+  a.mask ? adam_loop<float, true>(a, s, begin, end) : adam_loop<float, false>(a, s, begin, end);
+}
+void adam_range(const UpdateArrays<double>& a, const AdamStep& s, int64_t begin, int64_t end) {
+  a.mask ? adam_loop<double, true>(a, s, begin, end) : adam_loop<double, false>(a, s, begin, end);
 }
 
 }  // namespace
 
 template <class T>
 void sgd_update(const UpdateArrays<T>& arrays, const SgdStep& step) {
-  arrays.mask ? sgd_masked<T, true>(arrays, step) : sgd_masked<T, false>(arrays, step);
+  parallel_for(arrays.count, kGrain, [&](int64_t begin, int64_t end) {
+    sgd_range(arrays, step, begin, end);
+  });
 }
 
 template <class T>
 void adam_update(const UpdateArrays<T>& arrays, const AdamStep& step) {
   parallel_for(arrays.count, kGrain, [&](int64_t begin, int64_t end) {
-    arrays.mask ? adam_range<T, true>(arrays, step, begin, end)
-                : adam_range<T, false>(arrays, step, begin, end);
+    adam_range(arrays, step, begin, end);
   });
 }
 

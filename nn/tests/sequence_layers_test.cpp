@@ -2,6 +2,7 @@
 // Attention and LSTM against plain loops, and their gradients in float64.
 #include <espalier/autograd/gradcheck.h>
 #include <espalier/autograd/ops.h>
+#include <espalier/nn/counting.h>
 
 #include "support.h"
 
@@ -244,6 +245,14 @@ TEST(Lstm, NamesAreThoseOfPyTorch) {
                                       "weight_hh_l1",
                                       "bias_ih_l1",
                                       "bias_hh_l1"}));
+}
+
+TEST(Lstm, AllWeightsCountAtEveryPosition) {
+  Lstm layer({.in = 3, .hidden = 2, .layers = 2});
+  const ModelCount count = count_model(layer, Variable(Tensor::zeros({2, 5, 3})));
+  // 8 rows of gates over 3, 2, 2 and 2 columns, at 5 positions.
+  EXPECT_EQ(count.total.weights, 8 * (3 + 2 + 2 + 2));
+  EXPECT_EQ(count.total.macs_dense, 5 * 8 * (3 + 2 + 2 + 2));
 }
 
 TEST(Lstm, WrongSequencesAndStatesAreNamed) {

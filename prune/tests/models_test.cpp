@@ -66,7 +66,7 @@ TEST(L1Filters, OfAResidualNetworkPrunesTheFirstConvolutionOfEveryBlockOnly) {
 }
 
 TEST(L1Filters, VggAOfThePaperHasItsWidthsAndItsMacs) {
-  auto model = nn::make_model("vgg16");
+  auto model = nn::make_model("vgg16", {.width = 0.25});  // of the paper's widths
   std::string halved;
   for (const char* layer : {"0", "24", "27", "30", "34", "37", "40"}) {
     halved += std::string(halved.empty() ? "" : ",") + "features." + layer + "=0.5";
@@ -74,11 +74,10 @@ TEST(L1Filters, VggAOfThePaperHasItsWidthsAndItsMacs) {
   prune_with(*model, {{"sparsity", "0"}, {"layer-sparsity", halved}});
   expect_exact_shrink(*model);
 
-  const std::vector<int64_t> widths = {
-      32, 64, 128, 128, 256, 256, 256, 256, 256, 256, 256, 256, 256};
+  const std::vector<int64_t> widths = {8, 16, 32, 32, 64, 64, 64, 64, 64, 64, 64, 64, 64};
   const std::vector<int64_t> sides = {32, 32, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2};
   int64_t channels = 3;
-  int64_t macs = 256 * 10;
+  int64_t macs = 64 * 10;
   for (size_t l = 0; l < widths.size(); ++l) {
     macs += channels * widths[l] * 9 * sides[l] * sides[l];
     channels = widths[l];
@@ -102,13 +101,13 @@ TEST(PrunableWeights, AreConvolutionsAndLinearLayersOfEveryKindOfModel) {
   EXPECT_EQ(prunable_weights(*resnet).size(), 20U);
   EXPECT_EQ(prunable_weights(*resnet).front().name, "conv1.weight");
   EXPECT_EQ(prunable_weights(*resnet).back().name, "fc.weight");
-  auto vgg = nn::make_model("vgg16");
+  auto vgg = nn::make_model("vgg16", {.width = 0.125});
   EXPECT_EQ(prunable_weights(*vgg).size(), 14U);
 }
 
 TEST(PrunableWeights, AreWhatTheCounterCounts) {
   for (const char* name : {"resnet20", "mobilenetv2"}) {
-    auto model = nn::make_model(name);
+    auto model = nn::make_model(name, {.width = 0.5});
     int64_t weights = 0;
     for (const ScoredWeight& weight : prunable_weights(*model))
       weights += weight.parameter->numel();
