@@ -36,20 +36,20 @@ Tensor check_target(const Tensor& scores, const Tensor& target, std::string_view
   return labels;
 }
 
-Tensor target_distribution(const Tensor& scores,
-                           const Tensor& target,
+Tensor target_distribution(const ScoresMeta& scores,
+                           const Tensor& labels,
                            double smoothing,
                            double scale) {
-  const auto classes = static_cast<double>(scores.size(1));
+  const auto classes = static_cast<double>(scores.shape[1]);
   const double background = smoothing == 0.0 ? 0.0 : smoothing / classes;
-  Tensor out = Tensor::full_like(scores, background * scale);
+  Tensor out = Tensor::full(scores.shape, background * scale, scores.dtype, scores.layout);
   const ClassRows rows(out);
   dispatch_floating(out.dtype(), "target_distribution", [&](auto zero) {
     using T = decltype(zero);
     const auto peak = static_cast<T>((1.0 - smoothing + background) * scale);
-    const int64_t* label = target.data<int64_t>();
+    const int64_t* label = labels.data<int64_t>();
     T* p = out.data<T>();
-    for (int64_t n = 0; n < target.numel(); ++n) p[rows.first(n) + label[n] * rows.step()] = peak;
+    for (int64_t n = 0; n < labels.numel(); ++n) p[rows.first(n) + label[n] * rows.step()] = peak;
   });
   return out;
 }

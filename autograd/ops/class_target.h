@@ -12,9 +12,15 @@ namespace espalier::detail {
 /// `target` as a plain contiguous tensor. Throws ShapeError unless it is (N) for scores (N,C),
 /// TypeError unless int64, ValueError naming the first label outside of 0..C-1 and its position.
 Tensor check_target(const Tensor& scores, const Tensor& target, std::string_view op);
-/// (1-s) one-hot + s/C as a tensor like `scores` (N,C), scaled by `scale`; padding lanes zero.
-Tensor target_distribution(const Tensor& scores,
-                           const Tensor& target,
+/// A tensor (N,C) without its values: what a backward function keeps.
+struct ScoresMeta {
+  Shape shape;
+  DType dtype;
+  Layout layout;
+};
+/// (1-s) one-hot + s/C for each label, scaled by `scale`; padding lanes zero.
+Tensor target_distribution(const ScoresMeta& scores,
+                           const Tensor& labels,
                            double smoothing,
                            double scale = 1.0);
 /// Element (n, c) of a contiguous (N,C) tensor is at first(n) + c * step.

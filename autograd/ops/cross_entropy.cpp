@@ -116,7 +116,8 @@ Variable cross_entropy(const Variable& logits,
                 {logits},
                 [logits, p, labels, label_smoothing, scale](const BackwardContext& ctx) {
                   if (is_recording()) {
-                    const Variable q(detail::target_distribution(p, labels, label_smoothing));
+                    const Variable q(detail::target_distribution(
+                        {p.shape(), p.dtype(), p.layout()}, labels, label_smoothing));
                     const Variable grad =
                         ctx.grad.rank() == 0 ? ctx.grad : reshape(ctx.grad, {ctx.grad.size(0), 1});
                     return std::vector<Variable>{(softmax(logits, 1) - q) * (grad * scale)};

@@ -104,6 +104,8 @@ Variable group_norm(
                  gamma.shape(),
                  " and ",
                  beta.shape());
+  ESPALIER_CHECK(
+      eps >= 0.0, ValueError, "group_norm: expects an eps that is not negative, got ", eps);
   int64_t positions = 1;
   for (int d = 2; d < x.rank(); ++d) positions *= x.size(d);
   const Variable flat = reshape(x, {x.size(0), channels, positions});

@@ -32,8 +32,9 @@ Variable nll_loss(const Variable& log_probabilities, const Tensor& target, Reduc
       "nll_loss",
       std::move(loss),
       {log_probabilities},
-      [labels, scores, scale](const BackwardContext& ctx) {
-        const Variable picked(detail::target_distribution(scores, labels, 0.0, -scale));
+      [labels, scale, meta = detail::ScoresMeta{scores.shape(), scores.dtype(), scores.layout()}](
+          const BackwardContext& ctx) {
+        const Variable picked(detail::target_distribution(meta, labels, 0.0, -scale));
         const bool single = ctx.grad.rank() == 0;
         const Variable grad = single ? ctx.grad : reshape(ctx.grad, {ctx.grad.size(0), 1});
         return std::vector<Variable>{picked * grad};
