@@ -20,6 +20,8 @@ struct OpSample {
   /// Which inputs are activations (N, ..): the suite converts these to `Nchw16n` and expects the same
   /// numbers. Empty when the op is for plain tensors only.
   std::vector<int> activations = {};
+  /// True when the result is plain although it has the batch dimension of `Nchw16n` activations.
+  bool plain_result = false;
 };
 
 /// What the suite checks besides the forward value.
