@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/prune/mask_update.h>
+#include <espalier/prune/scores/gradients.h>
 
 namespace espalier::prune {
 namespace {
@@ -64,11 +65,6 @@ MaskPruner::MaskPruner(Recipe recipe,
                  ValueError,
                  "MaskPruner: a recipe needs a score, a pattern, an allocation and a schedule");
   check_sparsity(*pattern_, settings_.sparsity);
-  const ScoreNeeds needs = recipe_.score->needs();
-  ESPALIER_CHECK(
-      (needs != ScoreNeeds::Gradients && needs != ScoreNeeds::Activations) || inputs_.batch,
-      ValueError,
-      "prune: the score needs training data; set PruneInputs::batch");
   ESPALIER_CHECK(settings_.ablation != Ablation::Reinit || inputs_.fresh_model,
                  ValueError,
                  "prune: ablation reinit needs PruneInputs::fresh_model");
@@ -95,9 +91,11 @@ void MaskPruner::end_of_training(nn::TrainState& state) {
 void MaskPruner::run_due_updates(nn::TrainState& state) {
   const auto plan = recipe_.schedule->updates(state.total_steps, settings_.sparsity);
   const auto planned = static_cast<int64_t>(plan.size());
+  PruneInputs inputs = inputs_;
+  if (!inputs.batch && state.loader != nullptr) inputs.batch = batches_like(*state.loader);
   while (next_update_ < planned && plan[static_cast<size_t>(next_update_)].step <= state.step) {
-    const bool last = next_update_ + 1 == planned;
-    record(update(state.model, &state.optimizer, plan[static_cast<size_t>(next_update_)], last));
+    const ScheduledUpdate& next = plan[static_cast<size_t>(next_update_)];
+    record(update(state.model, &state.optimizer, inputs, next, next_update_ + 1 == planned));
     ++next_update_;
   }
 }
@@ -106,20 +104,21 @@ UpdateReport MaskPruner::prune(nn::Module& model,
                                nn::Optimizer* optimizer,
                                Sparsity target,
                                int64_t step) {
-  return update(model, optimizer, {.step = step, .sparsity = target}, true);
+  return update(model, optimizer, inputs_, {.step = step, .sparsity = target}, true);
 }
 
 UpdateReport MaskPruner::update(nn::Module& model,
                                 nn::Optimizer* optimizer,
+                                const PruneInputs& inputs,
                                 const ScheduledUpdate& planned,
                                 bool last) {
   const NoGrad no_grad;
-  Rng rng = Rng(inputs_.seed, "prune").fork(static_cast<uint64_t>(next_update_));
-  MaskUpdate update(model, *pattern_, settings_, inputs_, recipe_.single_producer_only);
+  Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
+  MaskUpdate update(model, *pattern_, settings_, inputs, recipe_.single_producer_only);
   const auto scores = update.scores(*recipe_.score, rng);
   update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
   update.commit();
-  if (last && settings_.ablation == Ablation::Reinit) start_again(model, inputs_);
+  if (last && settings_.ablation == Ablation::Reinit) start_again(model, inputs);
   if (optimizer != nullptr) optimizer->clear_masked_state();
   return update.report();
 }

@@ -44,7 +44,8 @@ struct PruneSettings {
 
 /// What a pruner may use besides the model. Data-free methods need none of it.
 struct PruneInputs {
-  /// Batch `index` of the training data for scoring: a pure function of the index.
+  /// Batch `index` of the training data for scoring: a pure function of the index. Empty: inside of
+  /// `fit()` the training's own batches, elsewhere none.
   std::function<data::Batch(int64_t index)> batch = {};
   /// Mean loss of (logits, labels); empty means cross-entropy.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
@@ -137,6 +138,7 @@ class MaskPruner : public Pruner {
 
   UpdateReport update(nn::Module& model,
                       nn::Optimizer* optimizer,
+                      const PruneInputs& inputs,
                       const ScheduledUpdate& planned,
                       bool last);
 

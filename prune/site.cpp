@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include <espalier/nn/counting.h>
 #include <espalier/prune/site.h>
 
 namespace espalier::prune {
@@ -21,12 +22,6 @@ class OwnParameters : public nn::MemberVisitor {
 
   std::vector<std::pair<std::string, nn::Parameter*>> found;
 };
-
-bool names_slice(const std::vector<nn::ChannelSlice>& slices, const std::string& name) {
-  return std::any_of(slices.begin(), slices.end(), [&](const nn::ChannelSlice& slice) {
-    return slice.name == name;
-  });
-}
 
 bool matches(const std::string& name, const std::string& excluded) {
   return name == excluded || (name.size() > excluded.size() && name.starts_with(excluded) &&
@@ -93,12 +88,10 @@ std::vector<ScoredWeight> prunable_weights(nn::Module& model,
   std::set<const nn::Parameter*> seen;
   std::set<std::string> used;
   for (const nn::NamedModule& layer : model.named_modules()) {
-    const nn::ChannelCoupling coupling = layer.module->channel_coupling();
     OwnParameters own;
     layer.module->visit(own);
     for (const auto& [name, parameter] : own.found) {
-      if (parameter->shape().rank() < 2) continue;
-      if (!names_slice(coupling.in, name) && !names_slice(coupling.inner, name)) continue;
+      if (!nn::is_prunable_weight(*layer.module, name, *parameter)) continue;
       if (!seen.insert(parameter).second) continue;  // a weight that two layers share is one weight
       const std::string full = layer.name.empty() ? name : layer.name + "." + name;
       bool excluded = false;

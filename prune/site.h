@@ -35,11 +35,11 @@ struct Site {
   std::vector<uint8_t> alive() const;
 };
 
-/// Weights of convolutions, linear layers and attention projections in order of declaration:
-/// parameters of rank >= 2 that their layer names in `channel_coupling()` as moving with its
-/// inputs. First and last layer included; no bias, no batch norm, no embedding. `exclude`: names to
-/// leave out, whole or a prefix up to a dot (`layer1` takes `layer1.0.conv1.weight`). Throws
-/// ValueError for an excluded name that fits no parameter, and when nothing is left.
+/// Weights of convolutions, linear layers and attention projections in order of declaration, as
+/// `nn::is_prunable_weight` says. First and last layer included; no bias, no batch norm, no
+/// embedding; a weight that two layers share comes once. `exclude`: names to leave out, whole or a
+/// prefix up to a dot (`layer1` takes `layer1.0.conv1.weight`). Throws ValueError for an excluded
+/// name that fits no parameter, and when nothing is left.
 std::vector<ScoredWeight> prunable_weights(nn::Module& model,
                                            const std::vector<std::string>& exclude = {});
 

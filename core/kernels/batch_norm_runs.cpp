@@ -29,40 +29,47 @@ struct Vectors {
   }
 };
 
-// Sum of x, or of (x - center)^2 when `squared`, over the valid lanes of a run.
+/// Sums of x - center and of its square over the valid lanes of a run.
+struct Deviations {
+  double sum = 0.0;
+  double squares = 0.0;
+};
+
 template <class T>
-double sum_about(const T* x, int64_t n, int64_t valid_lanes, T center, bool squared) {
+Deviations deviations(const T* x, int64_t n, int64_t valid_lanes, T center) {
   using Vs = Vectors<T>;
   const typename Vs::D d;
-  typename Vs::V acc[Vs::kUnroll];
-  for (auto& a : acc) a = hn::Zero(d);
+  typename Vs::V sum[Vs::kUnroll];
+  typename Vs::V squares[Vs::kUnroll];
+  for (int64_t u = 0; u < Vs::kUnroll; ++u) sum[u] = squares[u] = hn::Zero(d);
   const auto c = hn::Set(d, center);
   int64_t i = 0;
-  if (squared) {
-    for (; i + Vs::kStep <= n; i += Vs::kStep) {
-      for (int64_t u = 0; u < Vs::kUnroll; ++u) {
-        const auto v = hn::Sub(hn::LoadU(d, x + i + u * Vs::kWidth), c);
-        acc[u] = hn::MulAdd(v, v, acc[u]);
-      }
-    }
-  } else {
-    for (; i + Vs::kStep <= n; i += Vs::kStep) {
-      for (int64_t u = 0; u < Vs::kUnroll; ++u) {
-        acc[u] = hn::Add(acc[u], hn::LoadU(d, x + i + u * Vs::kWidth));
-      }
+  for (; i + Vs::kStep <= n; i += Vs::kStep) {
+    for (int64_t u = 0; u < Vs::kUnroll; ++u) {
+      const auto v = hn::Sub(hn::LoadU(d, x + i + u * Vs::kWidth), c);
+      sum[u] = hn::Add(sum[u], v);
+      squares[u] = hn::MulAdd(v, v, squares[u]);
     }
   }
-  double lanes[kGroup] = {};
-  Vs::spread(acc, lanes);
+  double sum_lanes[kGroup] = {};
+  double square_lanes[kGroup] = {};
+  Vs::spread(sum, sum_lanes);
+  Vs::spread(squares, square_lanes);
   for (; i < n; ++i) {
-    const double v = static_cast<double>(x[i]) - (squared ? static_cast<double>(center) : 0.0);
-    lanes[i % kGroup] += squared ? v * v : v;
+    const double v = static_cast<double>(x[i]) - static_cast<double>(center);
+    sum_lanes[i % kGroup] += v;
+    square_lanes[i % kGroup] += v * v;
   }
-  double sum = 0.0;
-  for (int64_t l = 0; l < valid_lanes; ++l) sum += lanes[l];
-  return sum;
+  Deviations out;
+  for (int64_t l = 0; l < valid_lanes; ++l) {
+    out.sum += sum_lanes[l];
+    out.squares += square_lanes[l];
+  }
+  return out;
 }
 
+// About the first element, then about the mean that this gives: the second pass finds the run in
+// cache and leaves neither mean nor squares with the rounding of large values.
 template <class T>
 RunMoments moments(const T* x, int64_t n, int64_t valid_lanes) {
   RunMoments out;
@@ -70,9 +77,12 @@ RunMoments moments(const T* x, int64_t n, int64_t valid_lanes) {
   out.count =
       static_cast<double>(n / kGroup * valid_lanes + (rest < valid_lanes ? rest : valid_lanes));
   if (out.count == 0.0) return out;
-  const T center = static_cast<T>(sum_about(x, n, valid_lanes, T{0}, false) / out.count);
-  out.mean = static_cast<double>(center);
-  out.m2 = sum_about(x, n, valid_lanes, center, true);
+  const double rough =
+      static_cast<double>(x[0]) + deviations(x, n, valid_lanes, x[0]).sum / out.count;
+  const T center = static_cast<T>(rough);
+  const Deviations exact = deviations(x, n, valid_lanes, center);
+  out.mean = static_cast<double>(center) + exact.sum / out.count;
+  out.m2 = exact.squares - exact.sum * exact.sum / out.count;
   return out;
 }
 

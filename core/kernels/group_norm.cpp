@@ -154,34 +154,81 @@ ESPALIER_INLINE void backward_group(const Sizes& s,
   });
 }
 
+/// by_gamma[c] += sum dy xhat and by_beta[c] += sum dy of `channels` channels of one group.
+template <class T, int kL>
+ESPALIER_INLINE void parameter_sums(const Sizes& s,
+                                    const T* x,
+                                    const T* dy,
+                                    const double* mean,
+                                    const double* rstd,
+                                    int64_t channels,
+                                    double* by_gamma,
+                                    double* by_beta) {
+  if (kL == 1 && s.positions == 1) {
+    for (int64_t c = 0; c < channels; ++c) {
+      by_beta[c] += dy[c];
+      by_gamma[c] += dy[c] * ((x[c] - mean[0]) * rstd[0]);
+    }
+    return;
+  }
+  for (int64_t c = 0; c < channels; ++c) {
+    double g[kL] = {}, gx[kL] = {};
+    for (int64_t p = 0; p < s.positions; ++p) {
+      const int64_t i = (c * s.positions + p) * kL;
+      for (int l = 0; l < kL; ++l) {
+        g[l] += dy[i + l];
+        gx[l] += dy[i + l] * ((x[i + l] - mean[l]) * rstd[l]);
+      }
+    }
+    for (int l = 0; l < kL; ++l) {
+      by_beta[c] += g[l];
+      by_gamma[c] += gx[l];
+    }
+  }
+}
+
 // The cloned entry points, one per element type: sixteen lanes or single elements.
-#define ESPALIER_GROUP_NORM_KERNELS(T)                                 \
-  ESPALIER_CLONES void run_forward(const Sizes& s,                     \
-                                   const T* x,                         \
-                                   const T* gamma,                     \
-                                   const T* beta,                      \
-                                   double eps,                         \
-                                   double* mean,                       \
-                                   double* rstd,                       \
-                                   T* y) {                             \
-    if (s.lanes == kLanes) {                                           \
-      forward_group<T, kLanes>(s, x, gamma, beta, eps, mean, rstd, y); \
-    } else {                                                           \
-      forward_group<T, 1>(s, x, gamma, beta, eps, mean, rstd, y);      \
-    }                                                                  \
-  }                                                                    \
-  ESPALIER_CLONES void run_backward(const Sizes& s,                    \
-                                    const T* x,                        \
-                                    const T* dy,                       \
-                                    const T* gamma,                    \
-                                    const double* mean,                \
-                                    const double* rstd,                \
-                                    T* dx) {                           \
-    if (s.lanes == kLanes) {                                           \
-      backward_group<T, kLanes>(s, x, dy, gamma, mean, rstd, dx);      \
-    } else {                                                           \
-      backward_group<T, 1>(s, x, dy, gamma, mean, rstd, dx);           \
-    }                                                                  \
+#define ESPALIER_GROUP_NORM_KERNELS(T)                                              \
+  ESPALIER_CLONES void run_forward(const Sizes& s,                                  \
+                                   const T* x,                                      \
+                                   const T* gamma,                                  \
+                                   const T* beta,                                   \
+                                   double eps,                                      \
+                                   double* mean,                                    \
+                                   double* rstd,                                    \
+                                   T* y) {                                          \
+    if (s.lanes == kLanes) {                                                        \
+      forward_group<T, kLanes>(s, x, gamma, beta, eps, mean, rstd, y);              \
+    } else {                                                                        \
+      forward_group<T, 1>(s, x, gamma, beta, eps, mean, rstd, y);                   \
+    }                                                                               \
+  }                                                                                 \
+  ESPALIER_CLONES void run_backward(const Sizes& s,                                 \
+                                    const T* x,                                     \
+                                    const T* dy,                                    \
+                                    const T* gamma,                                 \
+                                    const double* mean,                             \
+                                    const double* rstd,                             \
+                                    T* dx) {                                        \
+    if (s.lanes == kLanes) {                                                        \
+      backward_group<T, kLanes>(s, x, dy, gamma, mean, rstd, dx);                   \
+    } else {                                                                        \
+      backward_group<T, 1>(s, x, dy, gamma, mean, rstd, dx);                        \
+    }                                                                               \
+  }                                                                                 \
+  ESPALIER_CLONES void run_sums(const Sizes& s,                                     \
+                                const T* x,                                         \
+                                const T* dy,                                        \
+                                const double* mean,                                 \
+                                const double* rstd,                                 \
+                                int64_t channels,                                   \
+                                double* by_gamma,                                   \
+                                double* by_beta) {                                  \
+    if (s.lanes == kLanes) {                                                        \
+      parameter_sums<T, kLanes>(s, x, dy, mean, rstd, channels, by_gamma, by_beta); \
+    } else {                                                                        \
+      parameter_sums<T, 1>(s, x, dy, mean, rstd, channels, by_gamma, by_beta);      \
+    }                                                                               \
   }
 ESPALIER_GROUP_NORM_KERNELS(float)
 ESPALIER_GROUP_NORM_KERNELS(double)
@@ -198,22 +245,23 @@ void parameter_gradients(const Sizes& s,
                          T* dgamma,
                          T* dbeta) {
   double by_gamma[kChannelBlock] = {}, by_beta[kChannelBlock] = {};
-  const double* mean = statistics.mean.data<double>();
-  const double* rstd = statistics.rstd.data<double>();
-  const int64_t row = s.positions * s.lanes;
+  const int64_t all = s.groups * s.channels;
   for (int64_t b = 0; b < s.blocks; ++b) {
-    for (int64_t c = first; c < last; ++c) {
-      const int64_t group = (b * s.groups + c / s.channels) * s.lanes;
-      const int64_t start = (b * s.groups * s.channels + c) * row;
-      double g = 0.0, gx = 0.0;
-      for (int64_t i = 0; i < row; ++i) {
-        const int64_t lane = group + i % s.lanes;
-        const double grad = dy[start + i];
-        g += grad;
-        gx += grad * ((static_cast<double>(x[start + i]) - mean[lane]) * rstd[lane]);
-      }
-      by_beta[c - first] += g;
-      by_gamma[c - first] += gx;
+    // Channels of one group share their statistics.
+    for (int64_t c = first; c < last;) {
+      const int64_t group = c / s.channels;
+      const int64_t end = std::min(last, (group + 1) * s.channels);
+      const int64_t start = (b * all + c) * s.positions * s.lanes;
+      const int64_t lane = (b * s.groups + group) * s.lanes;
+      run_sums(s,
+               x + start,
+               dy + start,
+               statistics.mean.data<double>() + lane,
+               statistics.rstd.data<double>() + lane,
+               end - c,
+               by_gamma + (c - first),
+               by_beta + (c - first));
+      c = end;
     }
   }
   for (int64_t c = first; c < last; ++c) {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <espalier/autograd/op_list.h>
+#include <espalier/autograd/ops.h>
+
+namespace espalier {
+namespace {
+
+const Conv2dOptions kSame{.padding = 1};
+
+struct Problem {
+  Tensor mask = Tensor::zeros({4, 3, 3, 3}, DType::U8);
+  Variable x, weight, upstream;
+
+  explicit Problem(DType dtype, Layout layout) {
+    for (int64_t i = 0; i < mask.numel(); i += 3) mask.data<uint8_t>()[i] = 1;
+    x = Variable(sample_tensor({5, 3, 6, 5}, 1).to(dtype).to(layout), true);
+    Tensor w = sample_tensor({4, 3, 3, 3}, 2);
+    for (int64_t i = 0; i < w.numel(); ++i) w.data<double>()[i] *= mask.data<uint8_t>()[i];
+    weight = Variable(w.to(dtype), true);
+    upstream = Variable(sample_tensor({5, 4, 6, 5}, 3).to(dtype).to(layout));
+  }
+  std::vector<Variable> gradients(sparse::GradRequest request, bool with_pattern = true) const {
+    sparse::WeightSparsity sparsity;
+    if (with_pattern) sparsity = {std::make_shared<const sparse::Pattern>(mask), request};
+    const Variable y = conv2d(x, weight, {}, kSame, sparsity);
+    return grad({sum(mul(y, upstream), {}, false)}, {x, weight});
+  }
+};
+
+TEST(Conv2dSparsity, MaskedRequestGivesTheDenseGradientTimesTheMask) {
+  const Problem p(DType::F64, Layout::Nchw);
+  const auto dense = p.gradients({}, false);
+  const auto masked = p.gradients(sparse::GradRequest::Masked);
+  EXPECT_EQ(masked[0].value().to_vector<double>(), dense[0].value().to_vector<double>());
+  const auto all = dense[1].value().to_vector<double>();
+  const auto kept = masked[1].value().to_vector<double>();
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_NE(all[i], 0.0);
+    EXPECT_EQ(kept[i], i % 3 == 0 ? all[i] : 0.0);
+  }
+}
+
+TEST(Conv2dSparsity, DenseRequestGivesTheGradientOfRemovedWeightsToo) {
+  const Problem p(DType::F64, Layout::Nchw);
+  EXPECT_EQ(p.gradients(sparse::GradRequest::Dense)[1].value().to_vector<double>(),
+            p.gradients({}, false)[1].value().to_vector<double>());
+}
+
+TEST(Conv2dSparsity, PatternOfAnotherShapeIsRefused) {
+  const Variable x(Tensor::ones({1, 3, 4, 4}));
+  const Variable w(Tensor::ones({2, 3, 3, 3}));
+  const auto pattern =
+      std::make_shared<const sparse::Pattern>(Tensor::ones({3, 2, 3, 3}, DType::U8));
+  EXPECT_THROW(conv2d(x, w, {}, kSame, {pattern}), ShapeError);
+}
+
+TEST(Conv2dOp, MixedTypesAreRefused) {
+  EXPECT_THROW(conv2d(Variable(Tensor::ones({1, 1, 3, 3})),
+                      Variable(Tensor::ones({1, 1, 3, 3}, DType::F64))),
+               TypeError);
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Which failures end the command with which exit code: 2 for bad use and bad input files, 1 for
+/// what fails while running. An `Error` of the library counts as bad use unless it is marked here.
+#pragma once
+
+#include <utility>
+
+#include <espalier/core/error.h>
+
+namespace espalier::experiments {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitBadUse = 2;
+
+/// Something failed although it was asked for correctly: a loss that diverged, a disk that is full.
+class RunFailure : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Runs `work`; its errors become RunFailure, except IoError: while a run only reads, a file that
+/// turns out bad in the middle is still a bad input.
+template <class Work>
+decltype(auto) while_running(Work&& work) {
+  try {
+    return std::forward<Work>(work)();
+  } catch (const RunFailure&) {
+    throw;
+  } catch (const IoError&) {
+    throw;
+  } catch (const Error& error) {
+    throw RunFailure(error.what());
+  }
+}
+
+/// Runs `work`, which writes; all of its errors become RunFailure.
+template <class Work>
+decltype(auto) while_writing(Work&& work) {
+  try {
+    return std::forward<Work>(work)();
+  } catch (const Error& error) {
+    throw RunFailure(error.what());
+  }
+}
+
+}  // namespace espalier::experiments

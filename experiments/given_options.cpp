@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/given_options.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include <toml++/toml.h>
+
+#include <espalier/core/error.h>
+#include <espalier/core/io.h>
+
+namespace espalier::experiments {
+namespace {
+
+using prune::Option;
+using prune::OptionKind;
+
+constexpr int64_t kMostConfigBytes = 1 << 20;
+
+std::string number_text(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof(text), value).ptr};
+}
+
+std::string help_text(const Option& option) {
+  std::string out = option.help;
+  if (option.kind == OptionKind::Choice) {
+    std::string choices;
+    for (const std::string& choice : option.choices) {
+      choices += (choices.empty() ? "" : ", ") + choice;
+    }
+    out += " One of: " + choices + ".";
+  }
+  if (!option.unit.empty()) out += " Unit: " + option.unit + ".";
+  if (option.kind != OptionKind::Flag && !option.default_value.empty()) {
+    out += " Default: " + option.default_value + ".";
+  }
+  return out;
+}
+
+const char* type_text(OptionKind kind) {
+  switch (kind) {
+    case OptionKind::Real:
+      return "REAL";
+    case OptionKind::Integer:
+      return "INT";
+    default:
+      return "TEXT";
+  }
+}
+
+// Levenshtein's: changes, insertions and deletions of single characters.
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      row[j] = std::min({above + 1, row[j - 1] + 1, change});
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
+// The text form of a TOML value; a list becomes its items joined by commas.
+std::string toml_text(const toml::node& node, const std::string& where) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_integer()) return std::to_string(number->get());
+  if (const auto* number = node.as_floating_point()) {
+    ESPALIER_CHECK(std::isfinite(number->get()), ValueError, where, " is not a finite number");
+    return number_text(number->get());
+  }
+  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+  if (const auto* list = node.as_array()) {
+    std::string out;
+    for (const toml::node& item : *list) {
+      ESPALIER_CHECK(!item.is_array() && !item.is_table(), ValueError, where, " is a nested list");
+      out += (out.empty() ? "" : ",") + toml_text(item, where);
+    }
+    return out;
+  }
+  throw ValueError(cat(where, ": expected a text, a number, true or false, or a list of these"));
+}
+
+toml::table parse_toml(const std::filesystem::path& path) {
+  const std::vector<uint8_t> bytes = read_file(path, "config", kMostConfigBytes);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  try {
+    return toml::parse(text, path.string());
+  } catch (const toml::parse_error& error) {
+    throw IoError(cat("config: ",
+                      path.string(),
+                      ", line ",
+                      static_cast<int64_t>(error.source().begin.line),
+                      ": ",
+                      std::string(error.description())));
+  }
+}
+
+}  // namespace
+
+void GivenOptions::declare(CLI::App& app,
+                           const std::vector<Option>& options,
+                           const std::string& group) {
+  for (const Option& option : options) {
+    if (!declared_.emplace(option.name, option).second) continue;
+    const std::string name = option.name;
+    CLI::Option* flag = nullptr;
+    if (option.kind == OptionKind::Flag) {
+      flag = app.add_flag_function(
+          "--" + name + ",!--no-" + name,
+          [this, name](int64_t count) { given_[name] = count > 0 ? "true" : "false"; },
+          help_text(option));
+    } else {
+      flag = app.add_option_function<std::string>(
+          "--" + name,
+          [this, name](const std::string& text) { given_[name] = text; },
+          help_text(option));
+      flag->type_name(type_text(option.kind));
+    }
+    flag->group(group);
+  }
+}
+
+void GivenOptions::read_config(const std::filesystem::path& path) {
+  for (const auto& [toml_key, node] : parse_toml(path)) {
+    const std::string key(toml_key.str());
+    const std::string where = cat("config: ", path.string(), ": '", key, "'");
+    if (!declared_.contains(key)) {
+      const auto nearest =
+          std::min_element(declared_.begin(), declared_.end(), [&](const auto& a, const auto& b) {
+            return edit_distance(a.first, key) < edit_distance(b.first, key);
+          });
+      throw ValueError(cat(where, " is no known option; the nearest is '", nearest->first, "'"));
+    }
+    given_.emplace(key, toml_text(node, where));
+  }
+}
+
+std::map<std::string, std::string> GivenOptions::given_of(
+    const std::vector<Option>& options) const {
+  std::map<std::string, std::string> out;
+  for (const Option& option : options) {
+    if (const std::string* text = find(option.name)) out[option.name] = *text;
+  }
+  return out;
+}
+
+const std::string* GivenOptions::find(const std::string& name) const {
+  const auto it = given_.find(name);
+  return it == given_.end() ? nullptr : &it->second;
+}
+
+}  // namespace espalier::experiments

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Declared options as flags of a verb and as keys of its configuration file: from one declaration
+/// come flag, help, TOML key and run.json. Values stay texts; OptionValues checks them.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include <espalier/prune/options.h>
+
+namespace espalier::experiments {
+
+/// What was given of the declared options, by flag or by file. Must outlive the parsing.
+class GivenOptions {
+ public:
+  /// Makes a flag `--name` of each option, listed under `group` in the help. A name that is
+  /// declared already is left alone (several methods share an option).
+  void declare(CLI::App& app, const std::vector<prune::Option>& options, const std::string& group);
+
+  /// Takes every key of a TOML file that no flag gave. Throws IoError for a bad file, ValueError
+  /// for an unknown key (with the nearest known one) and for a value that is no text, number, flag
+  /// or list.
+  void read_config(const std::filesystem::path& path);
+
+  /// What was given, as texts by name.
+  const std::map<std::string, std::string>& given() const { return given_; }
+  /// Those of them that `options` declares.
+  std::map<std::string, std::string> given_of(const std::vector<prune::Option>& options) const;
+  /// The text of one option; null if it was not given.
+  const std::string* find(const std::string& name) const;
+
+ private:
+  std::map<std::string, prune::Option> declared_;
+  std::map<std::string, std::string> given_;
+};
+
+}  // namespace espalier::experiments

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/inputs.h>
+
+#include <chrono>
+#include <cmath>
+
+#include <espalier/core/io.h>
+#include <espalier/nn/fit.h>
+
+namespace espalier::experiments {
+namespace {
+
+// The metadata key under which nn::save_model keeps what is needed to rebuild a network.
+constexpr const char* kArchitecture = "architecture";
+
+Network take(nn::SavedModel saved) {
+  return {std::move(saved.name), saved.options, std::move(saved.module)};
+}
+
+}  // namespace
+
+std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
+                                                data::Split split) {
+  return data::open_dataset(values.text("data"),
+                            split,
+                            values.text("data-root"),
+                            static_cast<uint64_t>(values.integer("data-seed")));
+}
+
+data::Split parse_split(const std::string& text) {
+  if (text == "train") return data::Split::Train;
+  if (text == "test") return data::Split::Test;
+  throw ValueError(cat("split: expects train or test, got '", text, "'"));
+}
+
+Network make_network(const prune::OptionValues& values,
+                     const data::Dataset& dataset,
+                     uint64_t seed) {
+  Network network;
+  network.name = nn::canonical_model_name(values.text("model"));
+  ESPALIER_CHECK(nn::model_input(network.name) == nn::InputKind::Images,
+                 ValueError,
+                 "model ",
+                 network.name,
+                 " reads text, but data set ",
+                 dataset.name(),
+                 " holds images");
+  network.options.num_classes = static_cast<int64_t>(dataset.class_names().size());
+  network.options.image = dataset.image_shape();
+  network.options.seed = seed;
+  network.options.width = values.real("width");
+  network.options.shortcut = values.text("shortcut") == "A" ? nn::Shortcut::A : nn::Shortcut::B;
+  network.module = nn::make_model(network.name, network.options);
+  return network;
+}
+
+Network load_network(const std::filesystem::path& path, Network fallback) {
+  const SafetensorsFile file = load_safetensors(path);
+  check_finite(file, path);
+  if (file.metadata.contains(kArchitecture)) {
+    Network network = take(nn::load_model(path));
+    ESPALIER_CHECK(network.options.image == fallback.options.image &&
+                       network.options.num_classes == fallback.options.num_classes,
+                   ValueError,
+                   path.string(),
+                   " holds a ",
+                   network.name,
+                   " for ",
+                   network.options.num_classes,
+                   " classes and images ",
+                   network.image(),
+                   ", but the data has ",
+                   fallback.options.num_classes,
+                   " and ",
+                   fallback.image());
+    return network;
+  }
+  try {
+    fallback.module->load_state_dict(file.tensors);
+  } catch (const ValueError& error) {
+    throw ValueError(cat(path.string(), " does not fit ", fallback.name, ": ", error.what()));
+  }
+  return fallback;
+}
+
+Network load_network(const std::filesystem::path& path) {
+  check_finite(load_safetensors(path), path);
+  return take(nn::load_model(path));
+}
+
+void check_finite(const SafetensorsFile& file, const std::filesystem::path& path) {
+  for (const auto& [name, tensor] : file.tensors) {
+    if (!is_floating(tensor.dtype())) continue;
+    dispatch_floating(tensor.dtype(), "check_finite", [&](auto zero) {
+      const auto* values = tensor.data<decltype(zero)>();
+      for (int64_t i = 0; i < tensor.numel(); ++i) {
+        ESPALIER_CHECK(std::isfinite(values[i]),
+                       IoError,
+                       path.string(),
+                       ": tensor '",
+                       name,
+                       "' holds ",
+                       static_cast<double>(values[i]),
+                       " at flat index ",
+                       i);
+      }
+    });
+  }
+}
+
+std::string file_fingerprint(const std::filesystem::path& path) {
+  uint64_t hash = 14695981039346656037ull;
+  for (const uint8_t byte : read_file(path, "weights")) hash = (hash ^ byte) * 1099511628211ull;
+  std::string out;
+  for (int shift = 60; shift >= 0; shift -= 4) out += "0123456789abcdef"[(hash >> shift) & 15];
+  return out;
+}
+
+data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch) {
+  data::LoaderOptions options;
+  options.batch_size = batch;
+  options.workers = static_cast<int>(values.integer("workers"));
+  return options;
+}
+
+nlohmann::ordered_json count_json(const nn::ModelCount& count) {
+  return {{"sparsity", count.sparsity()},
+          {"params", count.total.params},
+          {"params_nonzero", count.total.params_nonzero},
+          {"macs_dense", count.total.macs_dense},
+          {"macs_effective", count.total.macs_effective},
+          {"macs_executed", count.total.macs_executed}};
+}
+
+nlohmann::ordered_json measure(Network& network, data::Loader& loader) {
+  const auto start = std::chrono::steady_clock::now();
+  const nn::Evaluation evaluation = nn::evaluate(*network.module, loader);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  nlohmann::ordered_json out = {{"accuracy", evaluation.accuracy()},
+                                {"correct", evaluation.correct},
+                                {"total", evaluation.total},
+                                {"loss", evaluation.loss}};
+  out.update(count_json(nn::count_model(*network.module, network.image())));
+  out["images_per_second"] = seconds > 0.0 ? static_cast<double>(evaluation.total) / seconds : 0.0;
+  return out;
+}
+
+}  // namespace espalier::experiments

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the verbs work on, made from their settings: networks with weights, data sets, loaders.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <espalier/core/safetensors.h>
+#include <espalier/data/loader.h>
+#include <espalier/nn/counting.h>
+#include <espalier/nn/models/registry.h>
+#include <espalier/prune/options.h>
+
+namespace espalier::experiments {
+
+/// Opens a split of `data` below `data-root`. Throws ValueError, IoError.
+std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
+                                                data::Split split);
+/// `train` or `test`. Throws ValueError.
+data::Split parse_split(const std::string& text);
+
+/// A network and how it was built.
+struct Network {
+  std::string name;
+  nn::ModelOptions options;
+  std::unique_ptr<nn::Module> module;
+  Shape image() const {
+    return {options.image.channels, options.image.height, options.image.width};
+  }
+};
+
+/// The network that `model`, `shortcut` and `width` name, for the images and classes of `dataset`.
+Network make_network(const prune::OptionValues& values,
+                     const data::Dataset& dataset,
+                     uint64_t seed = 0);
+
+/// A network with the weights of a file: rebuilt from its description if it has one (shrunk
+/// networks too), else `fallback` with its tensors. Throws IoError for a bad file or a value that
+/// is not finite, ValueError for weights that don't fit.
+Network load_network(const std::filesystem::path& path, Network fallback);
+/// The network that a file of ours describes. Throws IoError for a file without a description.
+Network load_network(const std::filesystem::path& path);
+
+/// Throws IoError naming the file and the first tensor that holds NaN or infinity.
+void check_finite(const SafetensorsFile& file, const std::filesystem::path& path);
+
+/// FNV-1a (64 bits, hexadecimal) of a file's bytes: tells whether two runs started from equal
+/// weights.
+std::string file_fingerprint(const std::filesystem::path& path);
+
+/// Test-time batches of a data set.
+data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch);
+
+/// The figures of an evaluated network under the names that `eval --json` promises.
+nlohmann::ordered_json measure(Network& network, data::Loader& loader);
+
+/// The counts alone: `sparsity`, `params`, `params_nonzero`, `macs_dense`, `macs_effective`,
+/// `macs_executed`.
+nlohmann::ordered_json count_json(const nn::ModelCount& count);
+
+}  // namespace espalier::experiments

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/options.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <set>
+
+#include <espalier/core/error.h>
+#include <espalier/prune/registry.h>
+
+namespace espalier::experiments {
+namespace {
+
+using prune::Option;
+using prune::OptionKind;
+
+constexpr double kMost = 1e9;
+
+std::vector<Option> joined(std::initializer_list<std::vector<Option>> lists) {
+  std::vector<Option> out;
+  for (const std::vector<Option>& list : lists) out.insert(out.end(), list.begin(), list.end());
+  return out;
+}
+
+}  // namespace
+
+std::vector<Option> model_options() {
+  return {
+      prune::text_option("model", "resnet20", "The network, by its name in the model zoo."),
+      prune::choice_option(
+          "shortcut", {"A", "B"}, "How CIFAR ResNets pass on where channels change."),
+      prune::real_option("width", 1.0, 0.01, 64, "", "Multiplies the hidden channels."),
+  };
+}
+
+std::vector<Option> data_options() {
+  return {
+      prune::text_option(
+          "data",
+          "synth",
+          "The data set: synth, cifar10, cifar100, svhn, mnist, fashion, folder:PATH."),
+      prune::text_option("data-root",
+                         default_data_root(),
+                         "Folder of the data sets; also the environment variable ESPALIER_DATA."),
+      prune::integer_option("data-seed", 0, 0, kMost, "", "Which pictures synth draws."),
+  };
+}
+
+std::vector<Option> machine_options() {
+  return {
+      prune::integer_option("threads",
+                            0,
+                            0,
+                            1024,
+                            "",
+                            "Threads of the kernels; 0 = all. Results don't depend on it."),
+      prune::integer_option("workers", 1, 0, 64, "", "Threads that prepare batches."),
+  };
+}
+
+std::vector<Option> training_options() {
+  return {
+      prune::integer_option(
+          "train-size", 0, 0, kMost, "samples", "Train on a fixed subset; 0 = the whole split."),
+      prune::integer_option("epochs", 30, 0, 100000, "", "Passes over the training split."),
+      prune::integer_option("batch", 128, 1, 65536, "samples", "Samples a step."),
+      prune::choice_option("optimizer", {"sgd", "adam", "adamw"}, "How weights are updated."),
+      prune::real_option("lr", 0.1, 0, 1e3, "", "Learning rate; with a schedule its highest."),
+      prune::real_option("momentum", 0.9, 0, 1, "", "Momentum of sgd."),
+      prune::flag_option("nesterov", "Nesterov's form of momentum."),
+      prune::real_option("weight-decay", 5e-4, 0, 10, "", "Weight decay."),
+      prune::flag_option("no-decay-1d", "No weight decay of biases and norms."),
+      prune::choice_option("schedule",
+                           {"onecycle", "cosine", "multistep", "step", "constant"},
+                           "How the learning rate moves."),
+      prune::real_option(
+          "warmup", 0, 0, 1000, "epochs", "The rate first rises from 0 for so long."),
+      prune::text_option(
+          "milestones", "0.5,0.75", "Of multistep: where the rate falls, fractions of training."),
+      prune::integer_option("step-every", 10, 1, 100000, "epochs", "Of step: how often it falls."),
+      prune::real_option("gamma", 0.1, 0, 1, "", "Of step and multistep: the factor."),
+      prune::real_option(
+          "label-smoothing", 0, 0, 1, "", "Share of the label given to all classes."),
+      prune::real_option("clip-norm", 0, 0, kMost, "", "Largest norm of the gradient; 0 = off."),
+      prune::choice_option("augment",
+                           {"standard", "none", "standard+cutout"},
+                           "Changes of training images: crop by 4 with padding; mirror where that "
+                           "keeps the class; cutout of 8 (tiny images) or 16 pixels."),
+      prune::integer_option("seed", 0, 0, kMost, "", "Of initial weights, order, augmentation."),
+  };
+}
+
+std::vector<Option> run_options() {
+  return {
+      prune::text_option("weights", "", "Start from this file instead of random weights."),
+      prune::text_option("prune", "", "The pruning method; `espalier methods` lists them."),
+      prune::text_option("out", "", "The run's folder. Without: runs/ and a name of its settings."),
+      prune::integer_option(
+          "checkpoint-every", 0, 0, kMost, "steps", "Also save within epochs; 0 = at their ends."),
+  };
+}
+
+std::vector<Option> train_options() {
+  return joined(
+      {model_options(), data_options(), training_options(), run_options(), machine_options()});
+}
+
+std::vector<Option> pruning_options() {
+  std::vector<Option> out = prune::common_options();
+  std::set<std::string> names;
+  for (const Option& option : out) names.insert(option.name);
+  for (const prune::Method& method : prune::methods()) {
+    for (const Option& option : method.options) {
+      if (names.insert(option.name).second) out.push_back(option);
+    }
+  }
+  return out;
+}
+
+bool is_incidental(const std::string& option) {
+  static const std::set<std::string> kNames = {
+      "threads", "workers", "data-root", "out", "checkpoint-every", "weights"};
+  return kNames.contains(option);
+}
+
+nlohmann::ordered_json to_json(const prune::OptionValues& values) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  for (const Option& option : values.declared()) {
+    switch (option.kind) {
+      case OptionKind::Real:
+        out[option.name] = values.real(option.name);
+        break;
+      case OptionKind::Integer:
+        out[option.name] = values.integer(option.name);
+        break;
+      case OptionKind::Flag:
+        out[option.name] = values.flag(option.name);
+        break;
+      case OptionKind::Choice:
+      case OptionKind::Text:
+        out[option.name] = values.text(option.name);
+        break;
+    }
+  }
+  return out;
+}
+
+std::string default_data_root() {
+  const char* root = std::getenv("ESPALIER_DATA");
+  return root != nullptr && *root != '\0' ? root : "data";
+}
+
+std::vector<double> parse_numbers(const std::string& option, const std::string& text) {
+  std::vector<double> out;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while (at != end) {
+    double value = 0.0;
+    const auto [next, error] = std::from_chars(at, end, value);
+    ESPALIER_CHECK(error == std::errc{} && std::isfinite(value) &&
+                       (next == end || (*next == ',' && next + 1 != end)),
+                   ValueError,
+                   "option ",
+                   option,
+                   " expects numbers separated by commas, got '",
+                   text,
+                   "'");
+    out.push_back(value);
+    at = next == end ? end : next + 1;
+  }
+  return out;
+}
+
+}  // namespace espalier::experiments

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The settings of all verbs, each declared once: name, default, range, unit, help. Flags, TOML
+/// keys, help and run.json are made from these lists.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <espalier/prune/options.h>
+
+namespace espalier::experiments {
+
+/// `model`, `shortcut`, `width`.
+std::vector<prune::Option> model_options();
+/// `data`, `data-root`, `data-seed`.
+std::vector<prune::Option> data_options();
+/// `threads`, `workers`: how fast, never what comes out.
+std::vector<prune::Option> machine_options();
+/// How `train` trains: epochs, optimizer, schedule, augmentation, seed, ..
+std::vector<prune::Option> training_options();
+/// Where `train` starts from and writes to, and which method prunes: `weights`, `out`,
+/// `checkpoint-every`, `prune`.
+std::vector<prune::Option> run_options();
+/// All of the above: what `train` has besides the options of pruning methods.
+std::vector<prune::Option> train_options();
+/// The options of all registered methods and those they have in common, each once.
+std::vector<prune::Option> pruning_options();
+
+/// True for settings that can't change what a run computes: threads, places, checkpoints. They may
+/// differ when a run is continued.
+bool is_incidental(const std::string& option);
+
+/// Values as JSON of their kind (numbers, booleans, texts), in the order of declaration.
+nlohmann::ordered_json to_json(const prune::OptionValues& values);
+
+/// The data root when none is given: the environment variable ESPALIER_DATA, else `data`.
+std::string default_data_root();
+
+/// The numbers of a comma-separated list. Throws ValueError naming `option`.
+std::vector<double> parse_numbers(const std::string& option, const std::string& text);
+
+}  // namespace espalier::experiments

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/run_folder.h>
+
+#include <ctime>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <espalier/core/error.h>
+#include <espalier/core/io.h>
+#include <espalier/core/random.h>
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/machine.h>
+#include <espalier/experiments/options.h>
+
+namespace espalier::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kRunFile = "run.json";
+constexpr const char* kStateFile = "state.safetensors";
+constexpr const char* kMetricsFile = "metrics.jsonl";
+constexpr const char* kMetricsKey = "metrics";
+constexpr int64_t kMostJsonBytes = int64_t{1} << 28;
+
+Json parse_json(const fs::path& path) {
+  const std::vector<uint8_t> bytes = read_file(path, "run", kMostJsonBytes);
+  try {
+    Json json = Json::parse(bytes.begin(), bytes.end());
+    ESPALIER_CHECK(json.is_object(), IoError, "run: ", path.string(), " holds no JSON object");
+    return json;
+  } catch (const Json::exception& error) {
+    throw IoError(cat("run: ", path.string(), " is not valid JSON: ", error.what()));
+  }
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+// Every setting that decides what a run computes and differs, as `name: here X, asked Y`.
+std::string differences(const Json& here, const Json& asked) {
+  std::string out;
+  const auto compare = [&](const std::string& name, const Json& a, const Json& b) {
+    if (a == b || is_incidental(name)) return;
+    out += fmt::format("{}{}: the folder has {}, asked for {}",
+                       out.empty() ? "" : "; ",
+                       name,
+                       a.is_null() ? "nothing" : a.dump(),
+                       b.is_null() ? "nothing" : b.dump());
+  };
+  for (const auto& [name, value] : asked.items()) compare(name, here.value(name, Json()), value);
+  for (const auto& [name, value] : here.items()) {
+    if (!asked.contains(name)) compare(name, value, Json());
+  }
+  return out;
+}
+
+std::string metrics_lines(const std::vector<EpochMetrics>& metrics) {
+  std::string out;
+  for (const EpochMetrics& line : metrics) out += line.to_json().dump() + "\n";
+  return out;
+}
+
+std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::string& where) {
+  std::vector<EpochMetrics> out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    try {
+      out.push_back(EpochMetrics::from_json(Json::parse(text.substr(begin, end - begin)), where));
+    } catch (const Json::exception& error) {
+      throw IoError(cat("metrics: ", where, ": bad line: ", error.what()));
+    }
+    begin = end + 1;
+  }
+  return out;
+}
+
+std::string metrics_csv(const std::vector<EpochMetrics>& metrics) {
+  std::string out;
+  const Json header = EpochMetrics{}.to_json();
+  for (const auto& [name, value] : header.items()) out += (out.empty() ? "" : ",") + name;
+  out += '\n';
+  for (const EpochMetrics& line : metrics) {
+    std::string row;
+    const Json json = line.to_json();
+    for (const auto& [name, value] : json.items()) row += (row.empty() ? "" : ",") + value.dump();
+    out += row + '\n';
+  }
+  return out;
+}
+
+}  // namespace
+
+Json EpochMetrics::to_json() const {
+  return {{"epoch", epoch},
+          {"step", step},
+          {"lr", lr},
+          {"train_loss", train_loss},
+          {"train_accuracy", train_accuracy},
+          {"test_loss", test_loss},
+          {"test_accuracy", test_accuracy},
+          {"sparsity", sparsity},
+          {"seconds", seconds}};
+}
+
+EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where) {
+  const auto number = [&](const char* key) -> const Json& {
+    ESPALIER_CHECK(json.is_object() && json.contains(key) && json.at(key).is_number(),
+                   IoError,
+                   "metrics: ",
+                   where,
+                   ": a line has no number '",
+                   key,
+                   "'");
+    return json.at(key);
+  };
+  return {.epoch = number("epoch").get<int64_t>(),
+          .step = number("step").get<int64_t>(),
+          .lr = number("lr").get<double>(),
+          .train_loss = number("train_loss").get<double>(),
+          .train_accuracy = number("train_accuracy").get<double>(),
+          .test_loss = number("test_loss").get<double>(),
+          .test_accuracy = number("test_accuracy").get<double>(),
+          .sparsity = number("sparsity").get<double>(),
+          .seconds = number("seconds").get<double>()};
+}
+
+RunFolder::RunFolder(fs::path path, const Json& settings) : path_(std::move(path)) {
+  std::error_code error;
+  fs::create_directories(path_, error);
+  ESPALIER_CHECK(fs::is_directory(path_),
+                 IoError,
+                 "run: can't create the folder ",
+                 path_.string(),
+                 error ? ": " + error.message() : ": there is a file of that name");
+  lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // The system lets go of the lock when the process ends, however it ends.
+  const bool held = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0;
+  if (!held) {
+    if (lock_ >= 0) ::close(lock_);
+    throw ValueError(cat("run: another process is at work in ", path_.string()));
+  }
+  try {
+    remove_temporary_files(path_);
+    if (fs::exists(path_ / kRunFile)) {
+      run_ = parse_json(path_ / kRunFile);
+      const std::string different = differences(run_.value("settings", Json::object()), settings);
+      ESPALIER_CHECK(different.empty(),
+                     ValueError,
+                     "run: ",
+                     path_.string(),
+                     " holds a run with other settings. ",
+                     different,
+                     ". Choose another --out, or remove the folder");
+      const bool finished = run_.value("status", Json()) == "finished" && fs::exists(model_path());
+      state_ = finished ? State::Finished : State::Unfinished;
+    } else {
+      for (const char* name : {"model.safetensors", kStateFile, kMetricsFile}) {
+        ESPALIER_CHECK(!fs::exists(path_ / name),
+                       ValueError,
+                       "run: ",
+                       path_.string(),
+                       " has a ",
+                       name,
+                       " but no run.json; it is not overwritten. Choose another --out");
+      }
+      run_ = {{"version", version()},
+              {"status", "running"},
+              {"started", utc_now()},
+              {"machine", machine_json()},
+              {"settings", settings}};
+      while_writing([&] { write_run_json(); });
+    }
+  } catch (...) {
+    ::close(lock_);
+    throw;
+  }
+}
+
+RunFolder::~RunFolder() {
+  ::close(lock_);
+}
+
+void RunFolder::write_run_json() const {
+  write_file(path_ / kRunFile, run_.dump(2) + "\n");
+}
+
+std::optional<SafetensorsFile> RunFolder::load_checkpoint() const {
+  if (!fs::exists(path_ / kStateFile)) return std::nullopt;
+  return load_safetensors(path_ / kStateFile);
+}
+
+void RunFolder::save_checkpoint(SafetensorsFile checkpoint,
+                                const std::vector<EpochMetrics>& metrics) {
+  checkpoint.metadata[kMetricsKey] = metrics_lines(metrics);
+  while_writing([&] { save_safetensors(path_ / kStateFile, checkpoint); });
+  write_metrics(metrics);
+}
+
+std::vector<EpochMetrics> RunFolder::checkpoint_metrics(const SafetensorsFile& checkpoint) {
+  const auto lines = checkpoint.metadata.find(kMetricsKey);
+  ESPALIER_CHECK(
+      lines != checkpoint.metadata.end(), IoError, "run: ", kStateFile, " holds no metrics");
+  return parse_metrics(lines->second, kStateFile);
+}
+
+void RunFolder::write_metrics(const std::vector<EpochMetrics>& metrics) const {
+  while_writing([&] {
+    write_file(path_ / kMetricsFile, metrics_lines(metrics));
+    write_file(path_ / "metrics.csv", metrics_csv(metrics));
+  });
+}
+
+void RunFolder::finish(const Json& results) {
+  run_["status"] = "finished";
+  run_["finished"] = utc_now();
+  run_["results"] = results;
+  while_writing([&] { write_run_json(); });
+  state_ = State::Finished;
+}
+
+RunRecord read_run(const fs::path& path) {
+  RunRecord record{.path = path, .run = parse_json(path / kRunFile), .metrics = {}};
+  ESPALIER_CHECK(record.run.contains("settings") && record.run.at("settings").is_object(),
+                 IoError,
+                 "run: ",
+                 (path / kRunFile).string(),
+                 " holds no settings: not a run folder");
+  if (fs::exists(path / kMetricsFile)) {
+    const std::vector<uint8_t> bytes = read_file(path / kMetricsFile, "metrics", kMostJsonBytes);
+    record.metrics = parse_metrics({bytes.begin(), bytes.end()}, (path / kMetricsFile).string());
+  }
+  return record;
+}
+
+std::string run_id(const Json& settings, const Json& defaults) {
+  Json chosen = Json::object();
+  for (const auto& [name, value] : settings.items()) {
+    if (!is_incidental(name) && value != defaults.value(name, Json())) chosen[name] = value;
+  }
+  const auto text = [&](const char* name) { return settings.value(name, std::string()); };
+  std::string out = text("model") + "-" + text("data");
+  for (char& c : out) {
+    if (c == '/' || c == ':') c = '-';
+  }
+  if (!text("prune").empty()) out += "-" + text("prune");
+  return out + fmt::format("-{:08x}", static_cast<uint32_t>(stream_id(chosen.dump())));
+}
+
+}  // namespace espalier::experiments

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Run folder: the files of one training, and the rules by which it is created, continued or
+/// refused.
+///
+///   run.json           settings, version, machine; when finished, the results
+///   metrics.jsonl/csv  a line an epoch
+///   state.safetensors  the newest checkpoint: everything needed to continue, in one atomic file
+///   model.safetensors  weights and masks of the finished run
+///   report.html        made by `report`
+///
+/// A checkpoint holds the metrics lines too, so that after a kill at any instant the files are
+/// written anew from it and agree.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <espalier/core/safetensors.h>
+
+namespace espalier::experiments {
+
+/// One line of metrics.
+struct EpochMetrics {
+  int64_t epoch = 0;  ///< counts from 1: epochs done
+  int64_t step = 0;   ///< steps done
+  double lr = 0.0;    ///< of the epoch's last step
+  double train_loss = 0.0;
+  double train_accuracy = 0.0;
+  double test_loss = 0.0;
+  double test_accuracy = 0.0;
+  double sparsity = 0.0;
+  double seconds = 0.0;  ///< of training and evaluation since the start, without interruptions
+
+  nlohmann::ordered_json to_json() const;
+  /// Throws IoError naming `where` when a key is missing or no number.
+  static EpochMetrics from_json(const nlohmann::ordered_json& json, const std::string& where);
+};
+
+/// One folder, held by one process at a time.
+class RunFolder {
+ public:
+  enum class State { Fresh, Unfinished, Finished };
+
+  /// Creates the folder, or opens it when run.json is there and tells the same `settings`
+  /// (incidental ones may differ). Throws ValueError naming every setting that differs, when
+  /// another process holds the folder, and when there are files of a run but no run.json; IoError
+  /// for a bad run.json.
+  RunFolder(std::filesystem::path path, const nlohmann::ordered_json& settings);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  State state() const { return state_; }
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path model_path() const { return path_ / "model.safetensors"; }
+  /// The results that run.json of a finished run holds.
+  nlohmann::ordered_json results() const { return run_.value("results", nlohmann::ordered_json()); }
+
+  /// The newest checkpoint; none for a run that did not get so far. Throws IoError for a bad file.
+  std::optional<SafetensorsFile> load_checkpoint() const;
+  /// Replaces the checkpoint, then brings the metrics files up to date with it.
+  void save_checkpoint(SafetensorsFile checkpoint, const std::vector<EpochMetrics>& metrics);
+  /// The metrics lines that a checkpoint holds.
+  static std::vector<EpochMetrics> checkpoint_metrics(const SafetensorsFile& checkpoint);
+  /// Writes metrics.jsonl and metrics.csv anew.
+  void write_metrics(const std::vector<EpochMetrics>& metrics) const;
+  /// Marks the run as finished.
+  void finish(const nlohmann::ordered_json& results);
+
+ private:
+  void write_run_json() const;
+
+  std::filesystem::path path_;
+  nlohmann::ordered_json run_;
+  State state_ = State::Fresh;
+  int lock_ = -1;
+};
+
+/// A run as `report` reads it.
+struct RunRecord {
+  std::filesystem::path path;
+  nlohmann::ordered_json run;  ///< run.json
+  std::vector<EpochMetrics> metrics;
+};
+/// Reads a run folder, finished or not. Throws IoError for a folder that is none and for bad files.
+RunRecord read_run(const std::filesystem::path& path);
+
+/// A short name of settings: model, data, method, and a hash of all that differs from the defaults.
+std::string run_id(const nlohmann::ordered_json& settings, const nlohmann::ordered_json& defaults);
+
+}  // namespace espalier::experiments

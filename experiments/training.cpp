@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/training.h>
+
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include <espalier/core/parallel.h>
+#include <espalier/experiments/checkpoint.h>
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/recipe.h>
+#include <espalier/experiments/run_folder.h>
+#include <espalier/prune/registry.h>
+
+namespace espalier::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kEvaluationBatch = 256;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The options of the chosen method, with those that all methods have.
+prune::OptionValues pruning_values(const TrainRequest& request) {
+  const std::string& name = request.values.text("prune");
+  if (name.empty()) {
+    ESPALIER_CHECK(request.pruning.empty(),
+                   ValueError,
+                   "train: option ",
+                   request.pruning.begin()->first,
+                   " belongs to a pruning method, but none is chosen. Add --prune METHOD");
+    return {"train", {}};
+  }
+  const prune::Method& method = prune::method(name);
+  std::vector<prune::Option> declared = prune::common_options();
+  declared.insert(declared.end(), method.options.begin(), method.options.end());
+  return {method.name, std::move(declared), request.pruning};
+}
+
+Json settings_json(const prune::OptionValues& train, const prune::OptionValues& pruning) {
+  Json out = to_json(train);
+  out.update(to_json(pruning));
+  const std::string& weights = train.text("weights");
+  if (!weights.empty()) out["weights-fingerprint"] = file_fingerprint(weights);
+  return out;
+}
+
+// Evaluates and records each epoch, and saves checkpoints. Comes last, so that it sees what other
+// hooks did.
+class Recorder : public nn::TrainHook {
+ public:
+  Recorder(RunFolder& folder,
+           Network& network,
+           data::Loader& test,
+           TrainingParts parts,
+           int64_t checkpoint_every,
+           int64_t epochs,
+           Progress& progress)
+      : folder_(folder),
+        network_(network),
+        test_(test),
+        parts_(std::move(parts)),
+        checkpoint_every_(checkpoint_every),
+        epochs_(epochs),
+        progress_(progress) {}
+
+  void continue_from(const SafetensorsFile& checkpoint) {
+    metrics_ = RunFolder::checkpoint_metrics(checkpoint);
+    seconds_before_ = checkpoint_seconds(checkpoint);
+    folder_.write_metrics(metrics_);
+  }
+
+  double seconds() const { return seconds_before_ + seconds_since(start_); }
+
+  void after_step(nn::TrainState& state) override {
+    progress_.update(state.step,
+                     fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.4f}",
+                                 state.epoch + 1,
+                                 epochs_,
+                                 state.loss,
+                                 state.accuracy));
+    const bool within_epoch = state.step % state.steps_per_epoch != 0;
+    if (checkpoint_every_ > 0 && state.step % checkpoint_every_ == 0 && within_epoch) save(state);
+  }
+
+  void end_of_epoch(nn::TrainState& state) override {
+    const nn::Evaluation test = nn::evaluate(state.model, test_);
+    metrics_.push_back({.epoch = state.epoch + 1,
+                        .step = state.step,
+                        .lr = state.optimizer.lr(),
+                        .train_loss = state.loss,
+                        .train_accuracy = state.accuracy,
+                        .test_loss = test.loss,
+                        .test_accuracy = test.accuracy(),
+                        .sparsity = nn::count_model(state.model, network_.image()).sparsity(),
+                        .seconds = seconds()});
+    save(state);
+    const EpochMetrics& line = metrics_.back();
+    progress_.line(fmt::format(
+        "epoch {}/{}  lr {:.4g}  train loss {:.4f} accuracy {:.4f}  test loss {:.4f} accuracy "
+        "{:.4f}  sparsity {:.4f}  {}",
+        line.epoch,
+        epochs_,
+        line.lr,
+        line.train_loss,
+        line.train_accuracy,
+        line.test_loss,
+        line.test_accuracy,
+        line.sparsity,
+        clock_text(line.seconds)));
+  }
+
+ private:
+  void save(const nn::TrainState& state) {
+    folder_.save_checkpoint(take_checkpoint(parts_, state.progress, seconds()), metrics_);
+  }
+
+  RunFolder& folder_;
+  Network& network_;
+  data::Loader& test_;
+  TrainingParts parts_;
+  int64_t checkpoint_every_;
+  int64_t epochs_;
+  Progress& progress_;
+  std::vector<EpochMetrics> metrics_;
+  double seconds_before_ = 0.0;
+  Clock::time_point start_ = Clock::now();
+};
+
+// Batches for scores from data: unaugmented, in an order of their own, a pure function of the
+// index.
+class ScoringBatches {
+ public:
+  ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset,
+                 const prune::OptionValues& values)
+      : loader_(std::make_shared<data::Loader>(dataset, options(values))) {}
+
+  data::Batch operator()(int64_t index) const {
+    const int64_t batches = loader_->batches();
+    loader_->start_epoch(index / batches, index % batches);
+    return *loader_->next();
+  }
+
+ private:
+  static data::LoaderOptions options(const prune::OptionValues& values) {
+    data::LoaderOptions out;
+    out.batch_size = values.integer("batch");
+    out.shuffle = true;
+    out.workers = 0;
+    out.seed = Rng(static_cast<uint64_t>(values.integer("seed")), "scoring").fork(0).state().seed;
+    return out;
+  }
+
+  std::shared_ptr<data::Loader> loader_;
+};
+
+std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
+                                               const Network& network,
+                                               const std::shared_ptr<const data::Dataset>& train,
+                                               Progress& progress) {
+  const std::string& name = request.values.text("prune");
+  if (name.empty()) return nullptr;
+  const prune::Method& method = prune::method(name);
+  prune::PruneInputs inputs;
+  inputs.batch = ScoringBatches(train, request.values);
+  inputs.input_shape = network.image();
+  inputs.seed = static_cast<uint64_t>(request.values.integer("seed"));
+  auto pruner =
+      prune::make_pruner(method.name, prune::parse_settings(method, request.pruning), inputs);
+  pruner->on_update = [&progress](const prune::UpdateReport& report) {
+    progress.line(fmt::format("pruned at step {}: {} of {} prunable weights kept, sparsity {:.4f}",
+                              report.step,
+                              report.kept(),
+                              report.total(),
+                              report.sparsity().value()));
+    for (const std::string& note : report.notes) progress.line("  " + note);
+  };
+  return pruner;
+}
+
+std::shared_ptr<const data::Dataset> open_training_split(const prune::OptionValues& values) {
+  auto dataset = open_split(values, data::Split::Train);
+  const int64_t size = values.integer("train-size");
+  if (size == 0) return dataset;
+  return data::subset(std::move(dataset), size, static_cast<uint64_t>(values.integer("seed")));
+}
+
+fs::path folder_path(const prune::OptionValues& values, const Json& settings) {
+  if (const std::string& out = values.text("out"); !out.empty()) return out;
+  const prune::OptionValues defaults("train", train_options());
+  return fs::path("runs") / run_id(settings, to_json(defaults));
+}
+
+Json with_status(Json results, const std::string& status, const fs::path& out) {
+  results["out"] = out.string();
+  results["status"] = status;
+  return results;
+}
+
+}  // namespace
+
+Json run_training(const TrainRequest& request, Console& console) {
+  const prune::OptionValues& values = request.values;
+  set_num_threads(static_cast<int>(values.integer("threads")));
+  const prune::OptionValues pruning = pruning_values(request);
+  const Json settings = settings_json(values, pruning);
+
+  // All that can be wrong with the request is found before the folder is made.
+  const auto train_split = open_training_split(values);
+  const auto test_split = open_split(values, data::Split::Test);
+  Network network =
+      make_network(values, *train_split, static_cast<uint64_t>(values.integer("seed")));
+  if (const std::string& weights = values.text("weights"); !weights.empty()) {
+    network = load_network(weights, std::move(network));
+  }
+  data::Loader train(train_split, training_loader(values, *train_split));
+  data::Loader test(test_split, evaluation_loader(values, kEvaluationBatch));
+  const auto optimizer = make_optimizer(values, *network.module);
+  const auto schedule = make_schedule(values, train.batches());
+  const int64_t epochs = values.integer("epochs");
+  Progress progress(console, epochs * train.batches());
+  const auto pruner = make_run_pruner(request, network, train_split, progress);
+
+  RunFolder folder(folder_path(values, settings), settings);
+  if (folder.state() == RunFolder::State::Finished) {
+    return with_status(folder.results(), "was finished", folder.path());
+  }
+  std::vector<nn::TrainHook*> hooks;
+  if (pruner) hooks.push_back(pruner.get());
+  const TrainingParts parts{*network.module, *optimizer, hooks};
+  Recorder recorder(
+      folder, network, test, parts, values.integer("checkpoint-every"), epochs, progress);
+  hooks.push_back(&recorder);
+  nn::FitOptions options{.epochs = epochs,
+                         .label_smoothing = values.real("label-smoothing"),
+                         .clip_grad_norm = values.real("clip-norm")};
+  const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
+  if (checkpoint) {
+    options.resume = restore_checkpoint(*checkpoint, parts);
+    recorder.continue_from(*checkpoint);
+    progress.start_at(options.resume->step);
+    progress.line(
+        fmt::format("continuing {} after step {}", folder.path().string(), options.resume->step));
+  }
+
+  const nn::TrainProgress end = while_running(
+      [&] { return nn::fit(*network.module, *optimizer, *schedule, train, hooks, options); });
+  const double seconds = recorder.seconds();
+  Json results = while_running([&] { return measure(network, test); });
+  results["epochs"] = epochs;
+  results["steps"] = end.step;
+  results["seconds"] = seconds;
+  while_writing(
+      [&] { nn::save_model(folder.model_path(), network.name, network.options, *network.module); });
+  folder.finish(results);
+  return with_status(results, checkpoint ? "continued" : "trained", folder.path());
+}
+
+}  // namespace espalier::experiments

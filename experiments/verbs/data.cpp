@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `espalier data list | info | fetch | synth`: the data sets.
+#include <filesystem>
+#include <memory>
+#include <ostream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <espalier/data/cifar.h>
+#include <espalier/data/fetch.h>
+#include <espalier/data/synth.h>
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/verbs/verbs.h>
+
+namespace espalier::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct DataFlags {
+  std::string name;
+  std::string root = default_data_root();
+  std::string out;
+  uint64_t seed = 0;
+  int64_t train_size = data::kSynthTrainSize;
+  int64_t test_size = data::kSynthTestSize;
+  bool json = false;
+};
+
+bool is_found(const data::DatasetInfo& info, const std::string& root) {
+  return info.first_file.empty() || fs::exists(fs::path(root) / info.folder / info.first_file);
+}
+
+bool is_fetchable(const std::string& name) {
+  for (const data::RemoteDataset& remote : data::remote_datasets()) {
+    if (remote.name == name) return true;
+  }
+  return false;
+}
+
+void list(const DataFlags& flags, Console& console) {
+  Json json = Json::array();
+  std::vector<std::vector<std::string>> rows = {{"name", "what", "found", "fetch"}};
+  for (const data::DatasetInfo& info : data::known_datasets()) {
+    const bool found = is_found(info, flags.root);
+    const bool fetchable = is_fetchable(info.name);
+    json.push_back(
+        {{"name", info.name}, {"title", info.title}, {"found", found}, {"fetchable", fetchable}});
+    rows.push_back({info.name, info.title, found ? "yes" : "no", fetchable ? "yes" : "-"});
+  }
+  console.out << (flags.json ? json.dump(2) + "\n" : text_table(rows));
+}
+
+Json split_json(const data::Dataset& dataset) {
+  std::vector<int64_t> counts(dataset.class_names().size());
+  for (int64_t i = 0; i < dataset.size(); ++i) ++counts.at(static_cast<size_t>(dataset.label(i)));
+  return {{"samples", dataset.size()}, {"per_class", counts}};
+}
+
+void info(const DataFlags& flags, Console& console) {
+  const auto open = [&](data::Split split) {
+    return data::open_dataset(flags.name, split, flags.root, flags.seed);
+  };
+  const auto train = open(data::Split::Train);
+  const auto test = open(data::Split::Test);
+  const data::ImageShape shape = train->image_shape();
+  const Json json = {{"name", flags.name},
+                     {"image", {shape.channels, shape.height, shape.width}},
+                     {"classes", train->class_names()},
+                     {"mean", train->mean()},
+                     {"std", train->stddev()},
+                     {"train", split_json(*train)},
+                     {"test", split_json(*test)}};
+  if (flags.json) {
+    console.out << json.dump(2) << '\n';
+    return;
+  }
+  std::vector<std::vector<std::string>> rows = {{"class", "name", "train", "test"}};
+  for (size_t c = 0; c < train->class_names().size(); ++c) {
+    rows.push_back({std::to_string(c),
+                    train->class_names()[c],
+                    json.at("train").at("per_class").at(c).dump(),
+                    json.at("test").at("per_class").at(c).dump()});
+  }
+  console.out << fmt::format("{}: {} training and {} test images of {}x{}x{}\n\n",
+                             flags.name,
+                             grouped(train->size()),
+                             grouped(test->size()),
+                             shape.channels,
+                             shape.height,
+                             shape.width)
+              << text_table(rows);
+}
+
+void fetch(const DataFlags& flags, Console& console) {
+  std::string shown_file;
+  std::unique_ptr<Progress> progress;
+  data::FetchOptions options;
+  options.progress = [&](const std::string& file, int64_t received, int64_t total) {
+    if (file != shown_file) {
+      shown_file = file;
+      progress = std::make_unique<Progress>(console, total);
+      progress->line(fmt::format("fetching {} ({} bytes)", file, grouped(total)));
+    }
+    progress->update(received, file);
+    return true;
+  };
+  bool known = false;
+  for (const data::RemoteDataset& remote : data::remote_datasets()) {
+    known = known || remote.name == flags.name;
+    if (remote.name == flags.name) console.err << "licence: " << remote.licence << '\n';
+  }
+  ESPALIER_CHECK(known,
+                 ValueError,
+                 "data fetch: no published source of '",
+                 flags.name,
+                 "' is known; `espalier data list` tells which can be fetched");
+  while_writing([&] { data::fetch_dataset(flags.name, flags.root, options); });
+  progress.reset();
+  console.out << flags.name << " is in " << flags.root << '\n';
+}
+
+void synth(const DataFlags& flags, Console& console) {
+  const auto train = data::make_synth(data::Split::Train, flags.seed, flags.train_size);
+  const auto test = data::make_synth(data::Split::Test, flags.seed, flags.test_size);
+  ESPALIER_CHECK(flags.train_size >= 5 && flags.test_size >= 1,
+                 ValueError,
+                 "data synth: needs at least 5 training images and 1 test image");
+  while_writing([&] { data::write_cifar10(flags.out, *train, *test); });
+  console.out << fmt::format("{} training and {} test images in CIFAR-10's layout: {}\n",
+                             grouped(flags.train_size),
+                             grouped(flags.test_size),
+                             flags.out);
+}
+
+}  // namespace
+
+void add_data(CLI::App& app, Console& console, Action& action) {
+  CLI::App* verb = app.add_subcommand("data", "The data sets: list, info, fetch, synth.");
+  verb->require_subcommand(1);
+  const auto flags = std::make_shared<DataFlags>();
+  const auto add =
+      [&](const char* name, const char* help, void (*run)(const DataFlags&, Console&)) {
+        CLI::App* sub = verb->add_subcommand(name, help);
+        sub->callback([&action, &console, flags, run] {
+          action = [&console, flags, run] { run(*flags, console); };
+        });
+        return sub;
+      };
+  const auto root = [&](CLI::App* sub) {
+    sub->add_option("--data-root", flags->root, "Folder of the data sets.")
+        ->type_name("DIR")
+        ->capture_default_str();
+  };
+  CLI::App* list_verb = add("list", "What is known, and what is there.", list);
+  root(list_verb);
+  list_verb->add_flag("--json", flags->json, "Print as JSON.");
+
+  CLI::App* info_verb = add("info", "Sizes, classes and normalization of one.", info);
+  info_verb->add_option("name", flags->name, "The data set.")->required();
+  root(info_verb);
+  info_verb->add_option("--data-seed", flags->seed, "Which pictures synth draws.");
+  info_verb->add_flag("--json", flags->json, "Print as JSON.");
+
+  CLI::App* fetch_verb = add("fetch", "Download one from its authors, checked, resumable.", fetch);
+  fetch_verb->add_option("name", flags->name, "The data set.")->required();
+  root(fetch_verb);
+
+  CLI::App* synth_verb =
+      add("synth", "Write the embedded set to disk, in CIFAR-10's binary layout.", synth);
+  synth_verb->add_option("--out", flags->out, "The folder.")->type_name("DIR")->required();
+  synth_verb->add_option("--seed", flags->seed, "Which pictures are drawn.");
+  synth_verb->add_option("--train-size", flags->train_size, "Training images.")
+      ->capture_default_str();
+  synth_verb->add_option("--test-size", flags->test_size, "Test images.")->capture_default_str();
+}
+
+}  // namespace espalier::experiments

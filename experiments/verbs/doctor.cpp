@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `espalier doctor`: the machine, the libraries and whether they compute right, the data sets
+/// found.
+#include <filesystem>
+#include <memory>
+#include <ostream>
+
+#include <fmt/format.h>
+
+#include <espalier/core/parallel.h>
+#include <espalier/data/dataset.h>
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/machine.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/verbs/verbs.h>
+
+namespace espalier::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct DoctorFlags {
+  std::string data_root = default_data_root();
+  bool json = false;
+};
+
+Json examine(const std::string& data_root) {
+  const BlasCheck blas = check_blas();
+  Json datasets = Json::array();
+  for (const data::DatasetInfo& info : data::known_datasets()) {
+    const fs::path folder = fs::path(data_root) / info.folder;
+    const bool found =
+        info.first_file.empty() ? info.folder.empty() : fs::exists(folder / info.first_file);
+    datasets.push_back({{"name", info.name},
+                        {"title", info.title},
+                        {"found", found},
+                        {"place", info.folder.empty() ? "" : folder.string()}});
+  }
+  return {
+      {"version", version()},
+      {"machine", machine_json()},
+      {"simd_targets", simd_targets()},
+      {"blas",
+       {{"core", blas.core}, {"version", blas.version}, {"error", blas.worst}, {"ok", blas.ok}}},
+      {"data_root", data_root},
+      {"datasets", datasets}};
+}
+
+std::string text(const Json& report) {
+  const Json& machine = report.at("machine");
+  const Json& blas = report.at("blas");
+  std::string simd;
+  for (const Json& target : report.at("simd_targets")) simd += target.get<std::string>() + " ";
+  std::string out = fmt::format(
+      "espalier   {}\nprocessor  {}\nthreads    {}\nSIMD       {}\ncompiler   {}\n"
+      "OpenBLAS   {}, core {}\n           self-test {}: error {:.1e}\n\n",
+      report.at("version").get<std::string>(),
+      machine.at("processor").get<std::string>(),
+      machine.at("threads").get<int>(),
+      simd,
+      machine.at("compiler").get<std::string>(),
+      blas.at("version").get<std::string>(),
+      blas.at("core").get<std::string>(),
+      blas.at("ok").get<bool>() ? "passed" : "FAILED",
+      blas.at("error").get<double>());
+  std::vector<std::vector<std::string>> rows = {{"data set", "found", "place"}};
+  for (const Json& dataset : report.at("datasets")) {
+    rows.push_back({dataset.at("name").get<std::string>(),
+                    dataset.at("found").get<bool>() ? "yes" : "no",
+                    dataset.at("place").get<std::string>()});
+  }
+  return out + text_table(rows);
+}
+
+void doctor(const DoctorFlags& flags, Console& console) {
+  const Json report = examine(flags.data_root);
+  console.out << (flags.json ? report.dump(2) + "\n" : text(report));
+  if (!report.at("blas").at("ok").get<bool>()) {
+    throw RunFailure(cat("doctor: OpenBLAS computes wrong products with its kernels for ",
+                         report.at("blas").at("core").get<std::string>(),
+                         ". Set OPENBLAS_CORETYPE=Haswell (or Zen) in the environment"));
+  }
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Console& console, Action& action) {
+  CLI::App* verb = app.add_subcommand(
+      "doctor", "The machine, the libraries and whether they compute right, the data sets found.");
+  const auto flags = std::make_shared<DoctorFlags>();
+  verb->add_option("--data-root", flags->data_root, "Folder of the data sets.")
+      ->type_name("DIR")
+      ->capture_default_str();
+  verb->add_flag("--json", flags->json, "Print as JSON.");
+  verb->callback(
+      [&action, &console, flags] { action = [&console, flags] { doctor(*flags, console); }; });
+}
+
+}  // namespace espalier::experiments

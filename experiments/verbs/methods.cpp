@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `espalier methods`: the taxonomy as a table, or one method explained.
+#include <memory>
+#include <ostream>
+
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/verbs/verbs.h>
+#include <espalier/prune/registry.h>
+
+namespace espalier::experiments {
+namespace {
+
+struct MethodsFlags {
+  std::string name;
+  bool json = false;
+};
+
+std::string taxonomy_table() {
+  std::vector<std::vector<std::string>> rows = {
+      {"name", "title", "speed-up", "when", "how", "scope", "data", "year"}};
+  for (const prune::Method& method : prune::methods()) {
+    rows.push_back({method.name,
+                    method.title,
+                    prune::name(method.speedup),
+                    prune::name(method.when),
+                    prune::name(method.how),
+                    method.global ? "global" : "local",
+                    method.data_free ? "free" : "needed",
+                    std::to_string(method.year)});
+  }
+  return text_table(rows);
+}
+
+void methods(const MethodsFlags& flags, Console& console) {
+  if (flags.name.empty()) {
+    console.out << (flags.json ? prune::methods_json() : taxonomy_table());
+  } else {
+    const prune::Method& method = prune::method(flags.name);
+    console.out << (flags.json ? prune::method_json(method) : prune::explain(method));
+  }
+  console.out << '\n';
+}
+
+}  // namespace
+
+void add_methods(CLI::App& app, Console& console, Action& action) {
+  CLI::App* verb = app.add_subcommand(
+      "methods",
+      "The pruning methods as a table, or one explained: idea, formula, schedule, paper.");
+  const auto flags = std::make_shared<MethodsFlags>();
+  verb->add_option("name", flags->name, "Explain this one.");
+  verb->add_flag("--json", flags->json, "Print as JSON.");
+  verb->callback(
+      [&action, &console, flags] { action = [&console, flags] { methods(*flags, console); }; });
+}
+
+}  // namespace espalier::experiments

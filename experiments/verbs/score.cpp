@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `espalier score`: a method's raw scores for given weights and a given batch, as safetensors.
+#include <memory>
+#include <ostream>
+
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include <espalier/core/parallel.h>
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/given_options.h>
+#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/verbs/verbs.h>
+#include <espalier/prune/registry.h>
+
+namespace espalier::experiments {
+namespace {
+
+constexpr int64_t kMostClasses = 1 << 20;
+
+struct ScoreFlags {
+  GivenOptions given;
+  std::string method;
+  std::string weights;
+  std::string batch;
+  std::string out;
+};
+
+std::vector<prune::Option> score_options() {
+  std::vector<prune::Option> out = model_options();
+  out.push_back(
+      prune::integer_option("classes",
+                            10,
+                            1,
+                            kMostClasses,
+                            "",
+                            "Outputs of the network (files of ours tell it themselves)."));
+  out.push_back(prune::integer_option("seed", 0, 0, 1e9, "", "Of methods that draw."));
+  for (const prune::Option& option : machine_options()) {
+    if (option.name == "threads") out.push_back(option);
+  }
+  return out;
+}
+
+// A batch file: `images` (N,C,H,W) float32, normalized already, and `labels` (N) int64.
+data::Batch load_batch(const std::string& path) {
+  const SafetensorsFile file = load_safetensors(path);
+  check_finite(file, path);
+  const auto images = file.tensors.find("images");
+  const auto labels = file.tensors.find("labels");
+  ESPALIER_CHECK(images != file.tensors.end() && labels != file.tensors.end(),
+                 IoError,
+                 path,
+                 ": expects tensors 'images' and 'labels'");
+  const Tensor& x = images->second;
+  const Tensor& y = labels->second;
+  ESPALIER_CHECK(x.dtype() == DType::F32 && x.rank() == 4 && x.numel() > 0,
+                 IoError,
+                 path,
+                 ": 'images' must be float32 (N,C,H,W) with at least one image, got ",
+                 x);
+  ESPALIER_CHECK(y.dtype() == DType::I64 && y.shape() == Shape{x.size(0)},
+                 IoError,
+                 path,
+                 ": 'labels' must be int64 (",
+                 x.size(0),
+                 "), got ",
+                 y);
+  return {x.to(Layout::Nchw16n), y};
+}
+
+void check_labels(const data::Batch& batch, int64_t classes, const std::string& path) {
+  const int64_t* labels = batch.labels.data<int64_t>();
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    ESPALIER_CHECK(labels[i] >= 0 && labels[i] < classes,
+                   IoError,
+                   path,
+                   ": label ",
+                   labels[i],
+                   " of sample ",
+                   i,
+                   " is outside of 0 .. ",
+                   classes - 1);
+  }
+}
+
+Network open_network(const ScoreFlags& flags,
+                     const prune::OptionValues& values,
+                     const data::Batch& batch) {
+  Network network;
+  network.name = nn::canonical_model_name(values.text("model"));
+  network.options.num_classes = values.integer("classes");
+  network.options.image = {batch.images.size(1), batch.images.size(2), batch.images.size(3)};
+  network.options.width = values.real("width");
+  network.options.shortcut = values.text("shortcut") == "A" ? nn::Shortcut::A : nn::Shortcut::B;
+  network.options.seed = static_cast<uint64_t>(values.integer("seed"));
+  if (!flags.weights.empty() && load_safetensors(flags.weights).metadata.contains("architecture")) {
+    network = load_network(flags.weights);
+    ESPALIER_CHECK(network.image() ==
+                       (Shape{batch.images.size(1), batch.images.size(2), batch.images.size(3)}),
+                   ValueError,
+                   flags.batch,
+                   ": images are ",
+                   batch.images.shape(),
+                   ", but the network of ",
+                   flags.weights,
+                   " reads ",
+                   network.image());
+    return network;
+  }
+  network.module = nn::make_model(network.name, network.options);
+  return flags.weights.empty() ? std::move(network)
+                               : load_network(flags.weights, std::move(network));
+}
+
+void score(const ScoreFlags& flags, Console& console) {
+  const prune::OptionValues values("score", score_options(), flags.given.given_of(score_options()));
+  set_num_threads(static_cast<int>(values.integer("threads")));
+  const prune::Method& method = prune::method(flags.method);
+  const prune::PruneSettings settings =
+      prune::parse_settings(method, flags.given.given_of(pruning_options()));
+  const data::Batch batch = load_batch(flags.batch);
+  Network network = open_network(flags, values, batch);
+  check_labels(batch, network.options.num_classes, flags.batch);
+  prune::PruneInputs inputs;
+  inputs.batch = [&batch](int64_t) { return batch; };
+  inputs.input_shape = network.image();
+  inputs.seed = static_cast<uint64_t>(values.integer("seed"));
+
+  SafetensorsFile file;
+  file.tensors = while_running(
+      [&] { return prune::raw_scores(method.name, *network.module, settings, inputs); });
+  file.metadata = {{"method", method.name}, {"model", network.name}};
+  while_writing([&] { save_safetensors(flags.out, file); });
+  console.out << fmt::format(
+      "{} scores of {} parameters: {}\n", method.name, file.tensors.size(), flags.out);
+}
+
+}  // namespace
+
+void add_score(CLI::App& app, Console& console, Action& action) {
+  CLI::App* verb = app.add_subcommand(
+      "score", "A method's raw scores for given weights and a given batch, as safetensors.");
+  const auto flags = std::make_shared<ScoreFlags>();
+  verb->add_option("method", flags->method, "The pruning method.")->required();
+  verb->add_option("--batch",
+                   flags->batch,
+                   "Safetensors with 'images' (N,C,H,W) float32, normalized, and 'labels' int64.")
+      ->type_name("FILE")
+      ->required();
+  verb->add_option("--weights", flags->weights, "Weights; without: the initial ones of --seed.")
+      ->type_name("FILE");
+  verb->add_option("--out", flags->out, "Where the scores go.")->type_name("FILE")->required();
+  flags->given.declare(*verb, score_options(), "Network");
+  flags->given.declare(*verb, pruning_options(), "Method");
+  verb->callback(
+      [&action, &console, flags] { action = [&console, flags] { score(*flags, console); }; });
+}
+
+}  // namespace espalier::experiments

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `espalier shrink`: masked weights to a physically smaller network.
+#include <memory>
+#include <ostream>
+
+#include <fmt/format.h>
+
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/verbs/verbs.h>
+#include <espalier/prune/structure/shrink.h>
+
+namespace espalier::experiments {
+namespace {
+
+struct ShrinkFlags {
+  std::string weights;
+  std::string out;
+  bool json = false;
+};
+
+nlohmann::ordered_json report_json(const prune::ShrinkReport& report) {
+  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
+  for (const prune::ShrunkLayer& layer : report.layers) {
+    layers.push_back({{"name", layer.name},
+                      {"in_before", layer.in_before},
+                      {"in", layer.in},
+                      {"out_before", layer.out_before},
+                      {"out", layer.out}});
+  }
+  return {{"params_before", report.params_before},
+          {"params", report.params},
+          {"channels_before", report.channels_before},
+          {"channels", report.channels},
+          {"layers", layers},
+          {"notes", report.notes}};
+}
+
+std::string report_text(const prune::ShrinkReport& report) {
+  std::vector<std::vector<std::string>> rows = {{"layer", "in", "was", "out", "was"}};
+  for (const prune::ShrunkLayer& layer : report.layers) {
+    rows.push_back({layer.name,
+                    std::to_string(layer.in),
+                    std::to_string(layer.in_before),
+                    std::to_string(layer.out),
+                    std::to_string(layer.out_before)});
+  }
+  std::string out = text_table(rows);
+  out += fmt::format("\nparameters  {} (was {})\nchannels    {} (was {})\n",
+                     grouped(report.params),
+                     grouped(report.params_before),
+                     report.channels,
+                     report.channels_before);
+  for (const std::string& note : report.notes) out += "note: " + note + "\n";
+  return out;
+}
+
+void shrink(const ShrinkFlags& flags, Console& console) {
+  Network network = load_network(flags.weights);
+  const nlohmann::ordered_json before =
+      count_json(nn::count_model(*network.module, network.image()));
+  const Variable input = nn::example_input(network.name, network.options);
+  const prune::ShrinkReport report =
+      while_running([&] { return prune::shrink(*network.module, input); });
+  nlohmann::ordered_json json = report_json(report);
+  json["macs_dense_before"] = before.at("macs_dense");
+  json["macs_dense"] = nn::count_model(*network.module, network.image()).total.macs_dense;
+  while_writing([&] { nn::save_model(flags.out, network.name, network.options, *network.module); });
+  if (flags.json) {
+    console.out << json.dump(2) << '\n';
+    return;
+  }
+  console.out << report_text(report)
+              << fmt::format("MACs        {} (was {}) per image\nwritten to  {}\n",
+                             short_count(json.at("macs_dense").get<double>()),
+                             short_count(json.at("macs_dense_before").get<double>()),
+                             flags.out);
+}
+
+}  // namespace
+
+void add_shrink(CLI::App& app, Console& console, Action& action) {
+  CLI::App* verb = app.add_subcommand(
+      "shrink", "Remove channels that are all zero: a smaller network that computes the same.");
+  const auto flags = std::make_shared<ShrinkFlags>();
+  verb->add_option("--weights", flags->weights, "A model.safetensors of ours.")
+      ->type_name("FILE")
+      ->required();
+  verb->add_option("--out", flags->out, "Where the smaller network goes.")
+      ->type_name("FILE")
+      ->required();
+  verb->add_flag("--json", flags->json, "Print what changed as JSON.");
+  verb->callback(
+      [&action, &console, flags] { action = [&console, flags] { shrink(*flags, console); }; });
+}
+
+}  // namespace espalier::experiments

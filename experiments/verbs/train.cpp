@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `espalier train`: flags and configuration file to one training.
+#include <memory>
+#include <ostream>
+
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/given_options.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/training.h>
+#include <espalier/experiments/verbs/verbs.h>
+
+namespace espalier::experiments {
+namespace {
+
+struct TrainFlags {
+  GivenOptions given;
+  std::string config;
+  bool json = false;
+};
+
+void train(TrainFlags& flags, Console& console) {
+  if (!flags.config.empty()) flags.given.read_config(flags.config);
+  const std::vector<prune::Option> own = train_options();
+  const TrainRequest request{.values = {"train", own, flags.given.given_of(own)},
+                             .pruning = flags.given.given_of(pruning_options())};
+  const nlohmann::ordered_json results = run_training(request, console);
+  if (flags.json) {
+    console.out << results.dump(2) << '\n';
+    return;
+  }
+  console.out << results.at("status").get<std::string>() << ": "
+              << results.at("out").get<std::string>() << '\n'
+              << figures_text(results);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Console& console, Action& action) {
+  CLI::App* verb = app.add_subcommand(
+      "train",
+      "Train a network, dense or with a pruning method; continues a run that was stopped.");
+  const auto flags = std::make_shared<TrainFlags>();
+  flags->given.declare(*verb, model_options(), "Network");
+  flags->given.declare(*verb, data_options(), "Data");
+  flags->given.declare(*verb, training_options(), "Training");
+  flags->given.declare(*verb, run_options(), "Run");
+  flags->given.declare(*verb, machine_options(), "Machine");
+  flags->given.declare(*verb, pruning_options(), "Pruning methods (with --prune)");
+  verb->add_option("--config", flags->config, "TOML file with the same names as keys; flags win.")
+      ->type_name("FILE");
+  verb->add_flag("--json", flags->json, "Print the results as JSON.");
+  verb->callback(
+      [&action, &console, flags] { action = [&console, flags] { train(*flags, console); }; });
+}
+
+}  // namespace espalier::experiments

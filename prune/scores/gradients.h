@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Gradients for scores: of one batch, on all positions of a weight, without leaving a trace in the
+/// model (a copy of it is differentiated).
+#pragma once
+
+#include <vector>
+
+#include <espalier/prune/options.h>
+#include <espalier/prune/scores/score.h>
+
+namespace espalier::prune {
+
+/// What normalization layers do while scoring.
+enum class ScoringMode : uint8_t {
+  Eval,   ///< running statistics; no dropout
+  Train,  ///< the batch's statistics
+};
+/// |w dL/dw| of one batch. (snip.cpp)
+std::unique_ptr<Score> snip_score(ScoringMode mode);
+
+/// The choice option `scoring-mode`, and its value.
+Option scoring_mode_option();
+ScoringMode scoring_mode(const OptionValues& options);
+
+/// Batch `index` of the context's data. Throws ValueError when there is none.
+data::Batch scoring_batch(const ScoreContext& context, int64_t index);
+
+/// G = dL/d(m*w) of the mean loss over a batch (design: the dense gradient), float64, one tensor
+/// per weight of the context in its shape: also at removed positions.
+std::vector<Tensor> dense_gradients(const ScoreContext& context,
+                                    const data::Batch& batch,
+                                    ScoringMode mode);
+
+/// Batches as the training's loader makes them, by index, from a loader of their own on the same
+/// data set. Valid while `loader` lives.
+std::function<data::Batch(int64_t index)> batches_like(const data::Loader& loader);
+
+}  // namespace espalier::prune
