@@ -39,6 +39,9 @@ struct OpInfo {
   /// Float64 reference for the forward value of a sample, computed another way (plain loops over
   /// logical row-major values); empty when the op has hand-worked tests instead.
   std::function<std::vector<double>(const OpSample&)> reference = {};
+  /// True for matrix products: BLAS adds in another order when an operand is transposed in memory, so
+  /// non-contiguous inputs give the same numbers but for the last bits.
+  bool order_depends_on_strides = false;
 };
 
 /// All ops, in the order of `ops.inc`.

@@ -236,10 +236,17 @@ TEST_P(OpSuite, NonContiguousInputsGiveTheSameBits) {
   for (const Tensor& input : sample().inputs) inputs.push_back(scattered(input));
   const Outcome contiguous = run(GetParam(), sample().inputs);
   const Outcome strided = run(GetParam(), inputs);
-  expect_same_bits(strided.output.value(), contiguous.output.value(), "value");
+  const auto expect_same = [&](const Variable& actual, const Variable& expected, const char* what) {
+    if (op().order_depends_on_strides) {
+      expect_near(values(actual.value()), values(expected.value()), kTolerance64, what);
+    } else {
+      expect_same_bits(actual.value(), expected.value(), what);
+    }
+  };
+  expect_same(strided.output, contiguous.output, "value");
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!contiguous.gradients[i].defined()) continue;
-    expect_same_bits(strided.gradients[i].value(), contiguous.gradients[i].value(), "gradient");
+    expect_same(strided.gradients[i], contiguous.gradients[i], "gradient");
   }
 }
 
