@@ -30,6 +30,12 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
                           add_report}) {
     add(app, console, action);
   }
+  if (!arguments.empty() && !arguments[0].starts_with("-")) {
+    const auto named =
+        app.get_subcommands([&](const CLI::App* verb) { return verb->get_name() == arguments[0]; });
+    ESPALIER_CHECK(
+        !named.empty(), ValueError, "no verb '", arguments[0], "'; `espalier --help` lists them");
+  }
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);

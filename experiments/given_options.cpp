@@ -124,6 +124,8 @@ void GivenOptions::declare(CLI::App& app,
       flag->type_name(type_text(option.kind));
     }
     flag->group(group);
+    // So that a flag can be appended to a command from elsewhere.
+    flag->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   }
 }
 

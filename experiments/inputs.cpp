@@ -21,10 +21,17 @@ Network take(nn::SavedModel saved) {
 
 std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
                                                 data::Split split) {
-  return data::open_dataset(values.text("data"),
-                            split,
-                            values.text("data-root"),
-                            static_cast<uint64_t>(values.integer("data-seed")));
+  const auto seed = static_cast<uint64_t>(values.integer("data-seed"));
+  auto dataset = data::open_dataset(values.text("data"), split, values.text("data-root"), seed);
+  const int64_t size = values.integer("test-size");
+  if (split != data::Split::Test || size == 0) return dataset;
+  return data::subset(std::move(dataset), size, seed);
+}
+
+bool is_found(const data::DatasetInfo& info, const std::filesystem::path& root) {
+  if (info.first_file.empty()) return true;
+  const std::filesystem::path file = root / info.folder / info.first_file;
+  return std::filesystem::exists(file) || std::filesystem::exists(file.string() + ".gz");
 }
 
 data::Split parse_split(const std::string& text) {

@@ -17,9 +17,12 @@
 
 namespace espalier::experiments {
 
-/// Opens a split of `data` below `data-root`. Throws ValueError, IoError.
+/// Opens a split of `data` below `data-root`; of the test split the subset that `test-size` asks
+/// for. Throws ValueError, IoError.
 std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
                                                 data::Split split);
+/// True when the files of a data set are there, packed or not.
+bool is_found(const data::DatasetInfo& info, const std::filesystem::path& root);
 /// `train` or `test`. Throws ValueError.
 data::Split parse_split(const std::string& text);
 

@@ -45,6 +45,8 @@ std::vector<Option> data_options() {
                          default_data_root(),
                          "Folder of the data sets; also the environment variable ESPALIER_DATA."),
       prune::integer_option("data-seed", 0, 0, kMost, "", "Which pictures synth draws."),
+      prune::integer_option(
+          "test-size", 0, 0, kMost, "samples", "Test on a fixed subset; 0 = the whole split."),
   };
 }
 

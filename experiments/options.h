@@ -16,7 +16,7 @@ namespace espalier::experiments {
 
 /// `model`, `shortcut`, `width`.
 std::vector<prune::Option> model_options();
-/// `data`, `data-root`, `data-seed`.
+/// `data`, `data-root`, `data-seed`, `test-size`.
 std::vector<prune::Option> data_options();
 /// `threads`, `workers`: how fast, never what comes out.
 std::vector<prune::Option> machine_options();

@@ -17,8 +17,8 @@ class MultiheadAttention : public Module {
  public:
   /// Sizes of the layer.
   struct Options {
-    int64_t dim = 0;
-    int64_t heads = 1;
+    int64_t dim = 0;      ///< features of a position
+    int64_t heads = 1;    ///< each sees dim/heads of the features
     bool causal = false;  ///< position t attends to positions 0..t only
     bool bias = true;
   };

@@ -23,7 +23,7 @@ class Conv2d : public Module {
     Pair stride = 1;
     Pair padding = 0;
     Pair dilation = 1;
-    int64_t groups = 1;
+    int64_t groups = 1;  ///< in- and out-channels are cut into so many independent parts
     bool bias = true;
   };
 
@@ -43,8 +43,8 @@ class Conv2d : public Module {
   /// The options of the op.
   espalier::Conv2dOptions conv_options() const;
 
-  Parameter weight;
-  Parameter bias;  ///< undefined without bias
+  Parameter weight;  ///< (out_channels, in_channels/groups, kernel.h, kernel.w)
+  Parameter bias;    ///< undefined without bias
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Conv2d>(*this); }

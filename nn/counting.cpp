@@ -64,7 +64,7 @@ bool is_prunable_weight(const Module& layer, std::string_view member, const Para
   return summed_dim(coupling, member) >= 0 || is_depthwise(coupling, member, parameter.shape());
 }
 
-ModelCount count_model(Module& model, const Variable& input, const ExecutedMacs& executed) {
+ModelCount count_model(Module& model, const Variable& input) {
   std::multimap<const Module*, LayerCall> calls;
   for (LayerCall& call : trace_layers(model, input)) {
     const Module* module = call.module;
@@ -103,15 +103,19 @@ ModelCount count_model(Module& model, const Variable& input, const ExecutedMacs&
   }
 
   for (LayerCount& count : result.layers) {
-    count.macs_executed = executed ? executed(*modules.at(count.name), count) : count.macs_dense;
+    const auto [first, last] = calls.equal_range(modules.at(count.name));
+    for (auto call = first; call != last; ++call) {
+      count.macs_executed += call->second.macs / std::max<int64_t>(1, call->second.input[0]);
+    }
     accumulate(result.total, count);
   }
   result.total.kind = model.describe();
   return result;
 }
 
-ModelCount count_model(Module& model, const Shape& image, const ExecutedMacs& executed) {
-  return count_model(model, Variable(Tensor::zeros(image.inserted(0, 1))), executed);
+ModelCount count_model(Module& model, const Shape& image) {
+  const Tensor input = Tensor::zeros(image.inserted(0, 1), DType::F32, Layout::Nchw16n);
+  return count_model(model, Variable(input));
 }
 
 }  // namespace espalier::nn

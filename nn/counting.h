@@ -7,7 +7,8 @@
 ///     biases, norms, activations, pools, additions, parameter-free shortcuts, embeddings (a
 ///     look-up), products of activations with each other (attention's scores).
 ///   - dense: every weight position, masked or not. effective: only weights that are not zero.
-///     executed: what the kernels do, which is dense wherever no sparse kernel runs.
+///     executed: what the kernels report to have done (core/mac_counter.h), which is dense wherever
+///     no sparse kernel ran. It depends on the layout of the input, as the choice of kernels does.
 ///     A shrunk network's dense count is the count of its smaller layers.
 ///   - Sparsity is the removed fraction of the prunable weights: the weights of all convolution and
 ///     linear layers, first and last layer included; not biases, norms, embeddings, position
@@ -16,7 +17,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -50,18 +50,13 @@ struct ModelCount {
   double sparsity() const { return total.sparsity(); }
 };
 
-/// The MACs that a layer's kernel performs for one sample; gets the finished dense and effective
-/// counts.
-using ExecutedMacs = std::function<int64_t(const Module& layer, const LayerCount& count)>;
-
 /// True for weights that pruning may remove: named by the coupling of their layer as what its input
 /// is multiplied by. `member` is a parameter's own name in `layer`.
 bool is_prunable_weight(const Module& layer, std::string_view member, const Parameter& parameter);
 
-/// Counts `model` as it runs on `input` (any batch size, one pass in eval mode). Without
-/// `executed`, all layers are taken to run dense.
-ModelCount count_model(Module& model, const Variable& input, const ExecutedMacs& executed = {});
-/// The same for an image model and its input (C,H,W).
-ModelCount count_model(Module& model, const Shape& image, const ExecutedMacs& executed = {});
+/// Counts `model` as it runs on `input`: any batch size, one pass in eval mode.
+ModelCount count_model(Module& model, const Variable& input);
+/// The same for an image model and its input (C,H,W), in the layout of training.
+ModelCount count_model(Module& model, const Shape& image);
 
 }  // namespace espalier::nn

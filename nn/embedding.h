@@ -12,8 +12,8 @@ class Embedding : public Module {
  public:
   /// Sizes of the table.
   struct Options {
-    int64_t count = 0;
-    int64_t dim = 0;
+    int64_t count = 0;  ///< rows of the table
+    int64_t dim = 0;    ///< length of a row
   };
 
   /// Throws ValueError when a size is not positive.

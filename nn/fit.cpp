@@ -130,7 +130,6 @@ TrainProgress fit(Module& model,
                    .steps_per_epoch = steps_per_epoch,
                    .progress = options.resume.value_or(TrainProgress{}),
                    .loader = &loader};
-  const std::vector<NamedParameter> parameters = model.named_parameters();
   model.train();
   if (options.resume) {
     check_resumable(state.progress, steps_per_epoch);
@@ -139,6 +138,7 @@ TrainProgress fit(Module& model,
   }
   publish_progress(state);
 
+  const std::vector<NamedParameter> parameters = model.named_parameters();
   TrainProgress& progress = state.progress;
   if (progress.epoch_ended) begin_epoch(progress, progress.epoch + 1);
   while (progress.epoch < options.epochs) {

@@ -22,8 +22,8 @@ namespace espalier::nn {
 struct TrainProgress {
   int64_t epoch = 0;  ///< the running epoch
   int64_t step = 0;   ///< steps done since the start of training
-  bool epoch_ended =
-      false;              ///< all steps of `epoch` are done and its end-of-epoch hooks were called
+  /// All steps of `epoch` are done and its end-of-epoch hooks were called (or are being called).
+  bool epoch_ended = false;
   double loss_sum = 0.0;  ///< of the running epoch: sum over samples seen
   int64_t correct = 0;    ///< of the running epoch: samples classified correctly
   int64_t seen = 0;       ///< of the running epoch: samples seen
@@ -66,10 +66,13 @@ class TrainHook {
   virtual void after_backward(TrainState&) {}
   /// After the optimizer's step.
   virtual void after_step(TrainState&) {}
+  /// After the last step of an epoch; `loss` and `accuracy` are those of the whole epoch.
   virtual void end_of_epoch(TrainState&) {}
+  /// After the last epoch, also when a resumed run has no epoch left; gradients are gone.
   virtual void end_of_training(TrainState&) {}
   /// All that the hook must know to continue a killed run; tensors by name.
   virtual std::map<std::string, Tensor> state() const { return {}; }
+  /// Takes over what `state()` gave. Throws ValueError when it does not fit.
   virtual void load_state(const std::map<std::string, Tensor>&) {}
 };
 

@@ -12,7 +12,7 @@ class GroupNorm : public Module {
  public:
   /// Settings of the layer.
   struct Options {
-    int64_t groups = 1;
+    int64_t groups = 1;  ///< must divide the channels
     int64_t channels = 0;
     double eps = 1e-5;
   };

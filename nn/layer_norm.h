@@ -12,7 +12,7 @@ class LayerNorm : public Module {
  public:
   /// Settings of the layer.
   struct Options {
-    Shape shape = {};
+    Shape shape = {};  ///< sizes of the last dimensions
     double eps = 1e-5;
   };
 

@@ -13,8 +13,8 @@ class Linear : public Module {
  public:
   /// Sizes of the layer.
   struct Options {
-    int64_t in = 0;
-    int64_t out = 0;
+    int64_t in = 0;   ///< features of a sample
+    int64_t out = 0;  ///< features of the result
     bool bias = true;
   };
 
@@ -32,8 +32,8 @@ class Linear : public Module {
 
   const Options& options() const { return options_; }
 
-  Parameter weight;
-  Parameter bias;  ///< undefined without bias
+  Parameter weight;  ///< (out, in)
+  Parameter bias;    ///< undefined without bias
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Linear>(*this); }

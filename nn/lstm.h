@@ -26,9 +26,9 @@ class Lstm : public Module {
  public:
   /// Sizes of the layer.
   struct Options {
-    int64_t in = 0;
-    int64_t hidden = 0;
-    int64_t layers = 1;
+    int64_t in = 0;      ///< features of a position of the input
+    int64_t hidden = 0;  ///< features of a position of the output
+    int64_t layers = 1;  ///< each reads the one before
     bool bias = true;
   };
   /// The parameters of one layer.

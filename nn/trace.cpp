@@ -4,6 +4,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include <espalier/core/mac_counter.h>
+
 namespace espalier::nn {
 namespace {
 
@@ -19,21 +21,35 @@ class LayerList : public TraceListener {
   explicit LayerList(Module& model) {
     for (const NamedModule& part : model.named_modules()) names_.emplace(part.module, part.name);
   }
-  void enter(Module&, const Variable&) override {}
+  void enter(Module& module, const Variable&) override {
+    if (has_channels(module)) open_.push_back({counter_.macs(), 0});
+  }
   void leave(Module& module, const Variable& input, const Variable& output) override {
     if (!has_channels(module)) return;
+    const int64_t macs = counter_.macs() - open_.back().start;
+    const int64_t own = macs - open_.back().inside;
+    open_.pop_back();
+    if (!open_.empty()) open_.back().inside += macs;
     const auto found = names_.find(&module);
     ESPALIER_CHECK(found != names_.end(),
                    ValueError,
                    "trace: the model calls ",
                    module.describe(),
                    ", which its visit() does not name");
-    calls.push_back({found->second, &module, input.shape(), output.shape()});
+    calls.push_back({found->second, &module, input.shape(), output.shape(), own});
   }
   std::vector<LayerCall> calls;
 
  private:
+  /// A layer that runs: the counter when it began, and what layers inside of it did since.
+  struct Open {
+    int64_t start;
+    int64_t inside;
+  };
+
   std::unordered_map<const Module*, std::string> names_;
+  std::vector<Open> open_;
+  MacCounter counter_;
 };
 
 }  // namespace

@@ -41,6 +41,8 @@ struct LayerCall {
   Module* module = nullptr;
   Shape input;  ///< with the batch dimension
   Shape output;
+  /// MACs that its kernels performed for the whole batch, without those of layers inside of it.
+  int64_t macs = 0;
 };
 
 /// Runs `model` in eval mode on `input` without recording, restores its training flags, and returns

@@ -11,6 +11,7 @@
 #include <espalier/core/kernels/linear.h>
 #include <espalier/core/kernels/linear_check.h>
 #include <espalier/core/loops.h>
+#include <espalier/core/mac_counter.h>
 
 namespace espalier {
 namespace {
@@ -45,6 +46,7 @@ Variable forward(const Variable& x,
     linear_forward(x.value(), weight.value().to(Layout::Nchw), b, keep, y);
   } else {
     gemm(x.value(), plain_weight(weight, keep).transpose(0, 1), y);
+    count_macs(x.size(0) * weight.numel());
     if (bias.defined()) {
       dispatch_floating(y.dtype(), "linear", [&](auto zero) {
         using T = decltype(zero);

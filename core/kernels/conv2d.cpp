@@ -2,6 +2,7 @@
 #include <espalier/core/kernels/conv2d.h>
 
 #include <espalier/core/kernels/conv2d_lanes.h>
+#include <espalier/core/mac_counter.h>
 
 namespace espalier {
 namespace {
@@ -102,6 +103,7 @@ void conv2d_forward(const Conv2dShape& shape,
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d", "input");
   check_operand(y, {shape.n, shape.k, shape.p, shape.q}, "conv2d", "output");
   if (bias.defined()) check_operand(bias, {shape.k}, "conv2d", "bias");
+  count_macs(shape.macs());
   if (!has_fast_path(shape, x)) return reference::conv2d_forward(shape, x, weight, bias, y);
   const Tensor plain_bias = bias.defined() ? bias.contiguous() : Tensor();
   in_lanes(y, [&](Tensor& out) {

@@ -9,6 +9,7 @@
 #include <espalier/core/kernels/linear_check.h>
 #include <espalier/core/kernels/linear_rows.h>
 #include <espalier/core/kernels/vector8.h>
+#include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
 
 namespace espalier {
@@ -265,6 +266,7 @@ void multiply(const Tensor& x,
   const int64_t blocks = lane_blocks(x.size(0));
   const int64_t chunks = (rows + kRowChunk - 1) / kRowChunk;
   Skip skip(keep);
+  if (!turned) count_macs(x.size(0) * (skip.pays ? skip.start.back() : rows * cols));
   dispatch_floating(x.dtype(), "linear", [&](auto zero) {
     using T = decltype(zero);
     const T* px = x.data<T>();

@@ -12,6 +12,7 @@
 #include <espalier/data/synth.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
+#include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 
@@ -30,10 +31,6 @@ struct DataFlags {
   int64_t test_size = data::kSynthTestSize;
   bool json = false;
 };
-
-bool is_found(const data::DatasetInfo& info, const std::string& root) {
-  return info.first_file.empty() || fs::exists(fs::path(root) / info.folder / info.first_file);
-}
 
 bool is_fetchable(const std::string& name) {
   for (const data::RemoteDataset& remote : data::remote_datasets()) {

@@ -11,6 +11,7 @@
 #include <espalier/data/dataset.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
+#include <espalier/experiments/inputs.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/verbs/verbs.h>
@@ -31,8 +32,7 @@ Json examine(const std::string& data_root) {
   Json datasets = Json::array();
   for (const data::DatasetInfo& info : data::known_datasets()) {
     const fs::path folder = fs::path(data_root) / info.folder;
-    const bool found =
-        info.first_file.empty() ? info.folder.empty() : fs::exists(folder / info.first_file);
+    const bool found = is_found(info, data_root);
     datasets.push_back({{"name", info.name},
                         {"title", info.title},
                         {"found", found},

@@ -19,6 +19,7 @@ struct UpdateArrays {
   T* second = nullptr;  ///< the mean of squared gradients; Adam only
 };
 
+/// One step of SGD.
 struct SgdStep {
   double lr = 0.0;
   double momentum = 0.0;
@@ -26,6 +27,7 @@ struct SgdStep {
   bool nesterov = false;
 };
 
+/// One step of Adam or AdamW.
 struct AdamStep {
   double lr = 0.0;
   double beta1 = 0.0;
@@ -36,8 +38,10 @@ struct AdamStep {
   int64_t step = 1;  ///< counts from 1
 };
 
+/// See nn/sgd.h. T float or double.
 template <class T>
 void sgd_update(const UpdateArrays<T>& arrays, const SgdStep& step);
+/// See nn/adam.h. T float or double.
 template <class T>
 void adam_update(const UpdateArrays<T>& arrays, const AdamStep& step);
 

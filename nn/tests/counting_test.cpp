@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <espalier/nn/activations.h>
+#include <espalier/nn/attention.h>
 #include <espalier/nn/batch_norm.h>
 #include <espalier/nn/conv2d.h>
 #include <espalier/nn/counting.h>
@@ -87,13 +88,29 @@ TEST(Counting, ZerosWithoutMaskCountAsRemovedWeightsOnly) {
   EXPECT_EQ(layer(count, "fc").macs_effective, 96);
 }
 
-TEST(Counting, ExecutedMacsComeFromTheCaller) {
+TEST(Counting, ExecutedMacsAreWhatTheKernelsDid) {
   Sequential net = small_net();
-  const ModelCount count =
-      count_model(net, Shape{2, 8, 8}, [](const Module&, const LayerCount& layer) {
-        return layer.name == "fc" ? layer.macs_effective / 2 : layer.macs_dense;
-      });
-  EXPECT_EQ(count.total.macs_executed, kConvMacs + kDepthwiseMacs + kLinearMacs / 2);
+  // Few enough weights are left that the linear kernel of the training layout walks over these
+  // only.
+  Tensor mask = Tensor::zeros({3, 64}, DType::U8);
+  mask.slice(1, 0, 8).fill_(1.0);
+  net.parameter("fc.weight").set_mask(mask);
+  const Tensor lanes = Tensor::zeros({5, 2, 8, 8}, DType::F32, Layout::Nchw16n);
+  const ModelCount sparse = count_model(net, Variable(lanes));
+  EXPECT_EQ(layer(sparse, "fc").macs_executed, 24);
+  EXPECT_EQ(layer(sparse, "conv").macs_executed, kConvMacs);
+  EXPECT_EQ(sparse.total.macs_executed, kConvMacs + kDepthwiseMacs + 24);
+  // Plain matrices are multiplied whole.
+  const ModelCount plain = count_model(net, Variable(Tensor::zeros({5, 2, 8, 8})));
+  EXPECT_EQ(layer(plain, "fc").macs_executed, kLinearMacs);
+  EXPECT_EQ(layer(plain, "fc").macs_effective, 24);
+}
+
+TEST(Counting, LayersInsideOfLayersAreNotCountedTwice) {
+  MultiheadAttention attention({.dim = 8, .heads = 2});
+  const ModelCount count = count_model(attention, Variable(Tensor::zeros({2, 5, 8})));
+  EXPECT_EQ(count.total.macs_dense, 5 * (3 * 8 * 8 + 8 * 8));
+  EXPECT_EQ(count.total.macs_executed, count.total.macs_dense);
 }
 
 TEST(Counting, SharedLayerCountsItsParametersOnceAndItsMacsTwice) {

@@ -253,6 +253,37 @@ TEST(Ablation, ReinitKeepsTheMaskAndDrawsNewWeights) {
   EXPECT_THROW(pruner_of("magnitude", {{"ablation", "reinit"}}), ValueError);
 }
 
+TEST(MaskPruner, ClearsTheMomentumOfWhatWentAtOnce) {
+  auto net = tiny_mlp();
+  nn::Sgd sgd(*net, {.lr = 0.1, .momentum = 0.9});
+  Tensor& momentum = *sgd.slots("1.weight").at("momentum_buffer");
+  momentum.fill_(1.0);
+  pruner_of("magnitude", {})->prune(*net, &sgd, Sparsity(0.5));
+  EXPECT_EQ(momentum.to_vector<int>(), mask_of(net->parameter("1.weight")));
+}
+
+TEST(MaskPruner, AResumedOneDoesNotRepeatUpdates) {
+  auto net = tiny_mlp();
+  nn::Sgd sgd(*net, {.lr = 0.1});
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 8};
+  const std::map<std::string, std::string> options = {{"rounds", "4"}};
+  auto first = pruner_of("magnitude", options);
+  first->before_training(state);
+  state.step = 2;
+  first->before_step(state);
+  ASSERT_EQ(first->updates().size(), 2U);
+
+  auto resumed = pruner_of("magnitude", options);
+  resumed->load_state(first->state());
+  resumed->before_step(state);
+  EXPECT_TRUE(resumed->updates().empty());
+  state.step = 6;
+  resumed->before_step(state);
+  EXPECT_EQ(resumed->updates().size(), 2U);
+  EXPECT_EQ(resumed->updates().back().target, Sparsity(0.9));
+  EXPECT_THROW(resumed->load_state({}), ValueError);
+}
+
 /// Half of the kept weights change places at step 1.
 class MovingSchedule : public Schedule {
  public:

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Counting the multiply-accumulates that kernels really perform, so that a sparse network's cost
+/// is measured where it arises and not computed from its masks.
+#pragma once
+
+#include <cstdint>
+
+namespace espalier {
+
+/// Called by the forward kernels of layers, once a call and in the calling thread, with the MACs of
+/// the whole batch (padding lanes are not in). Does nothing when no counter lives.
+void count_macs(int64_t macs);
+
+/// Sums up what kernels report in this thread while it lives. Counters nest: the outer sees it all.
+class MacCounter {
+ public:
+  MacCounter();
+  ~MacCounter();
+  MacCounter(const MacCounter&) = delete;
+  MacCounter& operator=(const MacCounter&) = delete;
+
+  /// MACs so far.
+  int64_t macs() const { return macs_; }
+
+ private:
+  friend void count_macs(int64_t macs);
+  MacCounter* outer_;
+  int64_t macs_ = 0;
+};
+
+}  // namespace espalier

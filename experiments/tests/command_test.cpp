@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every verb does with good and bad use: exit codes, texts, JSON keys.
+#include <cstdlib>
+#include <set>
+
+#include <espalier/core/safetensors.h>
+#include <espalier/experiments/failure.h>
+
+#include "command_line.h"
+
+namespace espalier::experiments {
+namespace {
+
+using espalier::testing::slurp;
+using espalier::testing::TemporaryFolder;
+
+TEST(Command, EveryVerbHasHelpThatExitsWithZero) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"--help"},
+                                             {"doctor", "--help"},
+                                             {"methods", "--help"},
+                                             {"data", "--help"},
+                                             {"train", "--help"},
+                                             {"eval", "--help"},
+                                             {"score", "--help"},
+                                             {"shrink", "--help"},
+                                             {"report", "--help"},
+                                             {"data", "synth", "--help"}}) {
+    const Outcome help = espalier_command(arguments);
+    EXPECT_EQ(help.code, kExitOk) << arguments[0];
+    EXPECT_NE(help.out.find("--help"), std::string::npos);
+    EXPECT_EQ(help.err, "");
+  }
+}
+
+TEST(Command, HelpOfTrainNamesEverySettingAndTheOptionsOfMethods) {
+  const std::string help = espalier_command({"train", "--help"}).out;
+  for (const char* flag :
+       {"--model",    "--data",     "--data-root", "--train-size",      "--epochs",
+        "--batch",    "--lr",       "--optimizer", "--momentum",        "--weight-decay",
+        "--nesterov", "--schedule", "--warmup",    "--label-smoothing", "--augment",
+        "--seed",     "--threads",  "--workers",   "--weights",         "--prune",
+        "--sparsity", "--pattern",  "--out",       "--config",          "--checkpoint-every",
+        "--json"}) {
+    EXPECT_NE(help.find(flag), std::string::npos) << flag;
+  }
+}
+
+TEST(Command, VersionIsPrinted) {
+  const Outcome version = espalier_command({"--version"});
+  EXPECT_EQ(version.code, kExitOk);
+  EXPECT_EQ(version.out.substr(0, 9), "espalier ");
+}
+
+struct BadUse {
+  std::vector<std::string> arguments;
+  const char* message;
+};
+
+TEST(Command, BadUseExitsWithTwoAndSaysWhy) {
+  const TemporaryFolder folder;
+  const std::string out = (folder / "run").string();
+  const std::string missing = (folder / "missing").string();
+  const std::string empty = folder.write("empty", "").string();
+  const std::string directory = folder.path().string();
+  const std::string text = folder.write("text.toml", "model = \n").string();
+  const std::string unknown = folder.write("unknown.toml", "epoch = 3\n").string();
+  const std::string nested = folder.write("nested.toml", "[model]\nname = 1\n").string();
+  const std::string wrong = folder.write("wrong.toml", "epochs = \"many\"\n").string();
+  const std::string infinite = folder.write("infinite.toml", "lr = inf\n").string();
+  save_safetensors(folder / "other.safetensors", {{{"w", Tensor::scalar(1)}}, {}});
+  const std::string other = (folder / "other.safetensors").string();
+  save_safetensors(folder / "nan.safetensors", {{{"w", Tensor::scalar(std::nan(""))}}, {}});
+  const std::string nan = (folder / "nan.safetensors").string();
+  const BadUse table[] = {
+      {{}, "subcommand"},
+      {{"fly"}, "fly"},
+      {{"train", "--wings", "2"}, "wings"},
+      {{"train", "--epochs"}, "epochs"},
+      {{"train", "--epochs", "many", "--out", out}, "expects a whole number"},
+      {{"train", "--epochs", "-1", "--out", out}, "expects 0"},
+      {{"train", "--lr", "nan", "--out", out}, "lr"},
+      {{"train", "--schedule", "zigzag", "--out", out}, "onecycle"},
+      {{"train", "--schedule", "multistep", "--milestones", "0.5,x", "--out", out}, "milestones"},
+      {{"train", "--model", "resnet21", "--out", out}, "resnet20"},
+      {{"train", "--data", "cifar11", "--out", out}, "cifar10"},
+      {{"train", "--data", "cifar10", "--data-root", missing, "--out", out}, missing.c_str()},
+      {{"train", "--train-size", "60000", "--out", out}, "60000"},
+      {{"train", "--prune", "chainsaw", "--out", out}, "chainsaw"},
+      {{"train", "--sparsity", "0.5", "--out", out}, "--prune"},
+      {{"train", "--prune", "magnitude", "--sparsity", "90", "--out", out}, "sparsity"},
+      {{"train", "--prune", "magnitude", "--pattern", "7:3", "--out", out}, "7:3"},
+      {{"train", "--weights", missing, "--out", out}, "missing"},
+      {{"train", "--weights", empty, "--out", out}, "truncated"},
+      {{"train", "--config", missing}, "missing"},
+      {{"train", "--config", directory}, "directory"},
+      {{"train", "--config", text}, "line 1"},
+      {{"train", "--config", unknown}, "'epochs'"},
+      {{"train", "--config", nested}, "expected a text"},
+      {{"train", "--config", wrong, "--out", out}, "whole number"},
+      {{"train", "--config", infinite, "--out", out}, "finite"},
+      {{"eval", "--data", "synth"}, "--weights"},
+      {{"eval", "--weights", missing}, "missing"},
+      {{"eval", "--weights", directory}, "directory"},
+      {{"eval", "--weights", empty}, "truncated"},
+      {{"eval", "--weights", other}, "does not fit resnet20"},
+      {{"eval", "--weights", nan}, "holds nan"},
+      {{"eval", "--weights", other, "--mean", "0,0,0"}, "come together"},
+      {{"eval", "--weights", other, "--split", "middle"}, "split"},
+      {{"score", "magnitude", "--batch", missing, "--out", out}, "missing"},
+      {{"score", "magnitude", "--batch", other, "--out", out}, "'images'"},
+      {{"score", "chainsaw", "--batch", other, "--out", out}, "chainsaw"},
+      {{"shrink", "--weights", missing, "--out", out}, "missing"},
+      {{"shrink", "--weights", other, "--out", out}, "description"},
+      {{"report", missing}, "missing"},
+      {{"report", directory}, "run.json"},
+      {{"methods", "chainsaw"}, "chainsaw"},
+      {{"data"}, "subcommand"},
+      {{"data", "info", "cifar11"}, "cifar10"},
+      {{"data", "fetch", "cifar11"}, "cifar11"},
+      {{"data", "synth", "--out", out, "--train-size", "0"}, "at least 5"},
+  };
+  for (const BadUse& use : table) {
+    std::string line;
+    for (const std::string& argument : use.arguments) line += argument + " ";
+    const Outcome outcome = espalier_command(use.arguments);
+    EXPECT_EQ(outcome.code, kExitBadUse) << line << "\n" << outcome.err;
+    EXPECT_NE(outcome.err.find(use.message), std::string::npos) << line << "\n" << outcome.err;
+    EXPECT_FALSE(std::filesystem::exists(folder / "run")) << line;
+  }
+}
+
+TEST(Doctor, TellsMachineBlasAndDataSets) {
+  const Outcome outcome = espalier_command({"doctor", "--json", "--data-root", "/nowhere"});
+  EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+  const auto json = outcome.json();
+  EXPECT_TRUE(json.at("blas").at("ok").get<bool>());
+  EXPECT_LT(json.at("blas").at("error").get<double>(), 1e-5);
+  for (const auto& dataset : json.at("datasets")) {
+    EXPECT_EQ(dataset.at("found").get<bool>(), dataset.at("name") == "synth") << dataset;
+  }
+}
+
+TEST(Methods, ListHasThePromisedKeysAndTheTableANameEach) {
+  const auto json = espalier_command({"methods", "--json"}).json();
+  const std::string table = espalier_command({"methods"}).out;
+  ASSERT_FALSE(json.empty());
+  for (const auto& method : json) {
+    for (const char* key : {"name",
+                            "title",
+                            "paper",
+                            "year",
+                            "speedup",
+                            "when",
+                            "how",
+                            "one_shot",
+                            "global",
+                            "data_free",
+                            "options"}) {
+      EXPECT_TRUE(method.contains(key)) << key;
+    }
+    const auto name = method.at("name").get<std::string>();
+    EXPECT_NE(table.find(name), std::string::npos);
+    const Outcome one = espalier_command({"methods", name});
+    EXPECT_EQ(one.code, kExitOk);
+    EXPECT_NE(one.out.find(method.at("paper").get<std::string>()), std::string::npos) << one.out;
+  }
+}
+
+TEST(Data, ListNamesSynthAsFound) {
+  const auto json = espalier_command({"data", "list", "--json", "--data-root", "/nowhere"}).json();
+  std::set<std::string> found;
+  for (const auto& dataset : json) {
+    if (dataset.at("found").get<bool>()) found.insert(dataset.at("name").get<std::string>());
+  }
+  EXPECT_EQ(found, std::set<std::string>{"synth"});
+}
+
+TEST(Data, SynthOnDiskIsReadBackAsCifar10) {
+  const TemporaryFolder folder;
+  const Outcome written = espalier_command({"data",
+                                            "synth",
+                                            "--out",
+                                            (folder / "cifar10").string(),
+                                            "--train-size",
+                                            "50",
+                                            "--test-size",
+                                            "20"});
+  ASSERT_EQ(written.code, kExitOk) << written.err;
+  const auto info =
+      espalier_command({"data", "info", "cifar10", "--json", "--data-root", folder.path().string()})
+          .json();
+  EXPECT_EQ(info.at("train").at("samples"), 50);
+  EXPECT_EQ(info.at("test").at("per_class"), nlohmann::json(std::vector<int>(10, 2)));
+}
+
+// 9,173 of 10,000 is what an independent float32 evaluation of these weights gets.
+TEST(Eval, AgreesWithThePublishedAccuracyWithinTwoImages) {
+  const char* data = std::getenv("ESPALIER_DATA");
+  const char* checkpoints = std::getenv("ESPALIER_CHECKPOINTS");
+  if (data == nullptr || checkpoints == nullptr) {
+    GTEST_SKIP() << "ESPALIER_DATA and ESPALIER_CHECKPOINTS are not set";
+  }
+  const auto weights = std::filesystem::path(checkpoints) / "resnet20_cifar10.safetensors";
+  if (!std::filesystem::exists(weights) ||
+      !std::filesystem::exists(std::filesystem::path(data) / "cifar10" / "test_batch.bin")) {
+    GTEST_SKIP() << "no CIFAR-10 or no checkpoint";
+  }
+  const auto json = espalier_command({"eval",
+                                      "--model",
+                                      "resnet20",
+                                      "--weights",
+                                      weights.string(),
+                                      "--data",
+                                      "cifar10",
+                                      "--data-root",
+                                      data,
+                                      "--mean",
+                                      "0.485,0.456,0.406",
+                                      "--std",
+                                      "0.229,0.224,0.225",
+                                      "--json"})
+                        .json();
+  EXPECT_EQ(json.at("total"), 10000);
+  EXPECT_NEAR(json.at("correct").get<int>(), 9173, 2);
+  EXPECT_EQ(json.at("params"), 269722);
+}
+
+}  // namespace
+}  // namespace espalier::experiments

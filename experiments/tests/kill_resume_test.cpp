@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run that is killed at random instants and started again must end with the bytes of a run that
+// was never killed. ESPALIER_KILLS sets how often (default 3).
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <espalier/core/random.h>
+
+#include "command_line.h"
+
+namespace espalier::experiments {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using espalier::testing::slurp;
+using espalier::testing::TemporaryFolder;
+
+// Starts the command as a process of its own, silent.
+pid_t start(const std::vector<std::string>& arguments) {
+  std::vector<char*> argv = {const_cast<char*>(ESPALIER_COMMAND)};
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  const int nowhere = ::open("/dev/null", O_WRONLY);
+  ::dup2(nowhere, STDOUT_FILENO);
+  ::dup2(nowhere, STDERR_FILENO);
+  ::execv(argv[0], argv.data());
+  ::_exit(127);
+}
+
+struct End {
+  bool killed = false;
+  int code = 0;
+};
+
+// Waits for the end, and kills after `limit` if that comes first.
+End wait_or_kill(pid_t child, std::chrono::duration<double> limit) {
+  const Clock::time_point deadline =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);
+  int status = 0;
+  while (::waitpid(child, &status, WNOHANG) == 0) {
+    if (Clock::now() >= deadline) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      break;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return {WIFSIGNALED(status) != 0, WIFEXITED(status) ? WEXITSTATUS(status) : -1};
+}
+
+int wanted_kills() {
+  const char* text = std::getenv("ESPALIER_KILLS");
+  return text == nullptr ? 3 : std::atoi(text);
+}
+
+void expect_same_end(const std::vector<std::string>& more) {
+  const TemporaryFolder folder;
+  const auto flags = [&](const char* name, const char* threads) {
+    auto out = tiny_training(folder / name, {"--checkpoint-every", "1"});
+    out.insert(out.end(), more.begin(), more.end());
+    *(std::find(out.begin(), out.end(), "--threads") + 1) = threads;
+    return out;
+  };
+  const Clock::time_point begin = Clock::now();
+  ASSERT_EQ(wait_or_kill(start(flags("whole", "1")), std::chrono::minutes(5)).code, 0);
+  const double whole = std::chrono::duration<double>(Clock::now() - begin).count();
+
+  Rng rng(static_cast<uint64_t>(begin.time_since_epoch().count()), "kill");
+  SCOPED_TRACE(cat("kills drawn from seed ", rng.state().seed));
+  int kills = 0;
+  for (int attempt = 0; kills < wanted_kills() && attempt < 20 * wanted_kills(); ++attempt) {
+    const std::chrono::duration<double> limit(whole * rng.uniform64());
+    const End end = wait_or_kill(start(flags("killed", attempt % 2 == 0 ? "1" : "2")), limit);
+    kills += end.killed ? 1 : 0;
+    if (end.killed) continue;
+    ASSERT_EQ(end.code, 0);
+    if (kills < wanted_kills()) std::filesystem::remove_all(folder / "killed");
+  }
+  EXPECT_EQ(kills, wanted_kills());
+  ASSERT_EQ(wait_or_kill(start(flags("killed", "2")), std::chrono::minutes(5)).code, 0);
+  EXPECT_EQ(slurp(folder / "killed/model.safetensors"), slurp(folder / "whole/model.safetensors"));
+
+  // The metrics agree in all but time.
+  std::istringstream a(slurp(folder / "killed/metrics.jsonl"));
+  std::istringstream b(slurp(folder / "whole/metrics.jsonl"));
+  int lines = 0;
+  for (std::string x, y; std::getline(a, x); ++lines) {
+    ASSERT_TRUE(std::getline(b, y));
+    auto jx = nlohmann::json::parse(x);
+    auto jy = nlohmann::json::parse(y);
+    jx.erase("seconds");
+    jy.erase("seconds");
+    EXPECT_EQ(jx, jy);
+  }
+  EXPECT_EQ(lines, 2);
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "killed")) {
+    EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path();
+  }
+}
+
+TEST(KillResume, ADenseRunEndsWithTheSameBytes) {
+  expect_same_end({"--optimizer", "adamw", "--lr", "0.001"});
+}
+
+TEST(KillResume, APrunedRunEndsWithTheSameBytes) {
+  expect_same_end({"--prune", "gmp", "--sparsity", "0.8"});
+}
+
+}  // namespace
+}  // namespace espalier::experiments

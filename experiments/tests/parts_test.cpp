@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// The small parts of the command: options, tables, charts.
+#include <cmath>
+#include <set>
+
+#include <espalier/experiments/console.h>
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/report/chart.h>
+#include <espalier/experiments/run_folder.h>
+
+#include "command_line.h"
+
+namespace espalier::experiments {
+namespace {
+
+TEST(Options, NamesAreUniqueOverTrainAndAllMethods) {
+  std::set<std::string> names;
+  for (const auto& list : {train_options(), pruning_options()}) {
+    for (const prune::Option& option : list) {
+      EXPECT_TRUE(names.insert(option.name).second) << option.name;
+      EXPECT_FALSE(option.help.empty()) << option.name;
+    }
+  }
+}
+
+TEST(Options, DefaultsAreValid) {
+  EXPECT_NO_THROW(prune::OptionValues("train", train_options()));
+}
+
+TEST(Options, NumberListsAreStrict) {
+  EXPECT_EQ(parse_numbers("x", "0.5,0.75,1"), (std::vector<double>{0.5, 0.75, 1}));
+  EXPECT_TRUE(parse_numbers("x", "").empty());
+  for (const char* bad : {"a", "1,", ",1", "1;2", "1,,2", "nan", "inf", "1 "}) {
+    EXPECT_THROW(parse_numbers("x", bad), ValueError) << bad;
+  }
+}
+
+TEST(RunId, DependsOnWhatIsComputedOnly) {
+  const nlohmann::ordered_json defaults = {
+      {"model", "m"}, {"data", "d"}, {"lr", 0.1}, {"threads", 0}};
+  auto settings = defaults;
+  const std::string id = run_id(settings, defaults);
+  settings["threads"] = 4;
+  EXPECT_EQ(run_id(settings, defaults), id);
+  settings["lr"] = 0.2;
+  EXPECT_NE(run_id(settings, defaults), id);
+}
+
+TEST(Figures, CountsAreGroupedAndShortened) {
+  EXPECT_EQ(grouped(0), "0");
+  EXPECT_EQ(grouped(999), "999");
+  EXPECT_EQ(grouped(1000), "1,000");
+  EXPECT_EQ(grouped(-1234567), "-1,234,567");
+  EXPECT_EQ(short_count(999), "999");
+  EXPECT_EQ(short_count(40813184), "40.81 M");
+}
+
+TEST(Figures, TableAlignsNumbersRightAndTextLeft) {
+  EXPECT_EQ(text_table({{"name", "n"}, {"a", "5"}, {"bcdef", "10"}}),
+            "name    n\n"
+            "a       5\n"
+            "bcdef  10\n");
+}
+
+TEST(Clock, ShowsMinutesAndHours) {
+  EXPECT_EQ(clock_text(0), "0:00");
+  EXPECT_EQ(clock_text(65.4), "1:05");
+  EXPECT_EQ(clock_text(3723), "1:02:03");
+}
+
+TEST(Chart, TicksAreRoundAndCoverTheRange) {
+  EXPECT_EQ(axis_ticks(0, 10, 5), (std::vector<double>{0, 2, 4, 6, 8, 10}));
+  for (const auto& [low, high] : std::vector<std::pair<double, double>>{
+           {0.3, 0.31}, {-5, 1234}, {7, 7}, {0, 0}, {1e-9, 2e-9}, {-1e9, 1e9}}) {
+    const std::vector<double> ticks = axis_ticks(low, high, 5);
+    ASSERT_GE(ticks.size(), 2u);
+    EXPECT_LE(ticks.size(), 20u);
+    const double slack = 1e-6 * (ticks[1] - ticks[0]);
+    EXPECT_LE(ticks.front(), low + slack);
+    EXPECT_GE(ticks.back(), high - slack);
+  }
+  EXPECT_THROW(axis_ticks(1, 0, 5), ValueError);
+  EXPECT_THROW(axis_ticks(0, std::nan(""), 5), ValueError);
+}
+
+TEST(Chart, SurvivesEmptySinglePointAndNotFinite) {
+  EXPECT_NE(line_chart({"t", "x", "y"}, {}).find("no data"), std::string::npos);
+  EXPECT_NE(line_chart({"t", "x", "y"}, {{"a", {{1, 2}}}}).find("<circle"), std::string::npos);
+  const std::string chart =
+      line_chart({"t", "x", "y"}, {{"a", {{1, 2}, {2, std::nan("")}, {3, 4}}}});
+  EXPECT_EQ(chart.find("nan"), std::string::npos);
+}
+
+TEST(Chart, EscapesNames) {
+  const std::string chart = line_chart({"<t>", "x", "y"}, {{"<script>", {{1, 2}}}});
+  EXPECT_EQ(chart.find("<script>"), std::string::npos);
+  EXPECT_EQ(chart.find("<t>"), std::string::npos);
+  EXPECT_EQ(html_escape("a<b>&\"'"), "a&lt;b&gt;&amp;&quot;&#39;");
+}
+
+TEST(Progress, RewritesALineOnATerminalAndIsSilentOtherwise) {
+  for (const bool terminal : {false, true}) {
+    std::ostringstream out;
+    std::ostringstream err;
+    Console console{.out = out, .err = err, .terminal = terminal};
+    {
+      Progress progress(console, 10);
+      progress.update(5, "half");
+      progress.line("stays");
+    }
+    EXPECT_EQ(out.str(), "");
+    EXPECT_EQ(err.str().find("half") != std::string::npos, terminal);
+    EXPECT_NE(err.str().find("stays\n"), std::string::npos);
+    EXPECT_EQ(err.str().find('\r') != std::string::npos, terminal);
+  }
+}
+
+}  // namespace
+}  // namespace espalier::experiments
