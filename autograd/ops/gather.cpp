@@ -142,7 +142,7 @@ OpInfo gather_op() {
                        true},
                       {"fewer columns", {sample_tensor({3, 2}, 3)}, at(0, {2, 1}, {2, 2}), {0}},
                       {"nothing", {sample_tensor({3, 2}, 4)}, at(1, {3, 0}, {}), {0}, true},
-                      {"no samples", {sample_tensor({0, 2}, 5)}, at(1, {0, 1}, {}), {0}}}};
+                      {"no samples", {sample_tensor({0, 2}, 5)}, at(1, {0, 1}, {}), {0}, true}}};
 }
 
 OpInfo scatter_add_op() {
