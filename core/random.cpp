@@ -5,6 +5,8 @@
 #include <numbers>
 #include <numeric>
 
+#include <espalier/core/parallel.h>
+
 namespace espalier {
 
 std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
@@ -22,12 +24,12 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
 }
 
 Rng Rng::fork(uint64_t index) const {
-  const auto mixed = philox4x32({static_cast<uint32_t>(index),
-                                 static_cast<uint32_t>(index >> 32),
-                                 static_cast<uint32_t>(state_.stream),
-                                 static_cast<uint32_t>(state_.stream >> 32)},
-                                {static_cast<uint32_t>(state_.seed),
-                                 static_cast<uint32_t>(state_.seed >> 32)});
+  const auto mixed =
+      philox4x32({static_cast<uint32_t>(index),
+                  static_cast<uint32_t>(index >> 32),
+                  static_cast<uint32_t>(state_.stream),
+                  static_cast<uint32_t>(state_.stream >> 32)},
+                 {static_cast<uint32_t>(state_.seed), static_cast<uint32_t>(state_.seed >> 32)});
   return Rng(uint64_t{mixed[0]} | uint64_t{mixed[1]} << 32,
              uint64_t{mixed[2]} | uint64_t{mixed[3]} << 32);
 }
@@ -35,18 +37,20 @@ Rng Rng::fork(uint64_t index) const {
 uint32_t Rng::next_u32() {
   const uint64_t index = state_.position / 4;
   if (index != block_index_) {
-    block_ = philox4x32({static_cast<uint32_t>(index),
-                         static_cast<uint32_t>(index >> 32),
-                         static_cast<uint32_t>(state_.stream),
-                         static_cast<uint32_t>(state_.stream >> 32)},
-                        {static_cast<uint32_t>(state_.seed),
-                         static_cast<uint32_t>(state_.seed >> 32)});
+    block_ =
+        philox4x32({static_cast<uint32_t>(index),
+                    static_cast<uint32_t>(index >> 32),
+                    static_cast<uint32_t>(state_.stream),
+                    static_cast<uint32_t>(state_.stream >> 32)},
+                   {static_cast<uint32_t>(state_.seed), static_cast<uint32_t>(state_.seed >> 32)});
     block_index_ = index;
   }
   return block_[state_.position++ % 4];
 }
 
-float Rng::uniform() { return static_cast<float>(next_u32() >> 8) * 0x1p-24f; }
+float Rng::uniform() {
+  return static_cast<float>(next_u32() >> 8) * 0x1p-24f;
+}
 
 double Rng::uniform64() {
   const uint64_t high = next_u32();
@@ -81,24 +85,38 @@ std::vector<int64_t> Rng::permutation(int64_t n) {
 
 namespace {
 
+constexpr int64_t kFillGrain = 8192;
+
+/// Element i is `draw` of a generator that stands `i * words` after `rng`, so any thread can make
+/// any part. `rng` advances by all of it.
 template <class Draw>
-void fill_with(Tensor& tensor, std::string_view op, Draw draw) {
+void fill_with(Tensor& tensor, std::string_view op, Rng& rng, uint64_t words, Draw draw) {
   dispatch_floating(tensor.dtype(), op, [&](auto zero) {
     using T = decltype(zero);
-    std::vector<T> values(static_cast<size_t>(tensor.numel()));
-    for (T& value : values) value = static_cast<T>(draw());
-    tensor.copy_(Tensor::from(tensor.shape(), values));
+    Tensor values = Tensor::empty(tensor.shape(), tensor.dtype());
+    T* data = values.data<T>();
+    const Rng::State start = rng.state();
+    const auto at = [&](int64_t i) {
+      return Rng(
+          Rng::State{start.seed, start.stream, start.position + words * static_cast<uint64_t>(i)});
+    };
+    parallel_for(tensor.numel(), kFillGrain, [&](int64_t begin, int64_t end) {
+      Rng own = at(begin);
+      for (int64_t i = begin; i < end; ++i) data[i] = static_cast<T>(draw(own));
+    });
+    rng = at(tensor.numel());
+    tensor.copy_(values);
   });
 }
 
 }  // namespace
 
 void fill_uniform_(Tensor& tensor, Rng& rng, double low, double high) {
-  fill_with(tensor, "fill_uniform_", [&] { return rng.uniform(low, high); });
+  fill_with(tensor, "fill_uniform_", rng, 2, [&](Rng& own) { return own.uniform(low, high); });
 }
 
 void fill_normal_(Tensor& tensor, Rng& rng, double mean, double stddev) {
-  fill_with(tensor, "fill_normal_", [&] { return mean + stddev * rng.normal(); });
+  fill_with(tensor, "fill_normal_", rng, 4, [&](Rng& own) { return mean + stddev * own.normal(); });
 }
 
 }  // namespace espalier

@@ -15,9 +15,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 // 16 lanes are one vector of AVX-512, two of AVX2, four of SSE: a tile runs once for each of them.
 using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
-constexpr int64_t kVector = static_cast<int64_t>(HWY_MAX_BYTES / sizeof(float)) < 16
-                                ? static_cast<int64_t>(HWY_MAX_BYTES / sizeof(float))
-                                : 16;
+constexpr int64_t kVector = hn::MaxLanes(D());
 // AVX-512 has 32 registers, the others 16: their tiles are narrower.
 constexpr int kPositions = kVector == 16 ? kTilePositions : 2;
 constexpr int kColumns = kVector == 16 ? kTileColumns : 2;
@@ -38,6 +36,7 @@ HWY_INLINE void tile(const TileJob& job, const float* HWY_RESTRICT x, float* HWY
   const int64_t* HWY_RESTRICT offsets = job.tap_offsets;
   const int64_t taps = job.taps;
   const int64_t step = job.x_step;
+  const int64_t to_next_channel = job.weight_channel_stride - taps * B;
   for (int64_t c = 0; c < job.channels; ++c) {
     for (int64_t t = 0; t < taps; ++t) {
       const float* HWY_RESTRICT at = x + offsets[t];
@@ -53,6 +52,7 @@ HWY_INLINE void tile(const TileJob& job, const float* HWY_RESTRICT x, float* HWY
       w += B;
     }
     x += job.x_channel_stride;
+    w += to_next_channel;
   }
   HWY_UNROLL(4)
   for (int b = 0; b < B; ++b) {
@@ -100,9 +100,10 @@ void row(const TileJob& job, int b_count, int64_t positions) {
 }
 
 template <int B, int T>
-HWY_INLINE void columns_tile(const ColumnJob& job, int first, int columns) {
+void columns_tile(const ColumnJob& job, int first, int columns) {
   const D d;
   for (int64_t lane = 0; lane < 16; lane += kVector) {
+    float* HWY_RESTRICT sums = job.sums + first * 16 + lane;
     V acc[B][T];
     HWY_UNROLL(4)
     for (int b = 0; b < B; ++b) {
@@ -112,44 +113,47 @@ HWY_INLINE void columns_tile(const ColumnJob& job, int first, int columns) {
     const float* HWY_RESTRICT column[T];
     HWY_UNROLL(6)
     for (int t = 0; t < T; ++t) column[t] = job.x + job.column_offsets[first + t] + lane;
-    for (int64_t i = 0; i < job.rows; ++i) {
-      const float* HWY_RESTRICT dy = job.dy + i * job.dy_row_stride + lane;
-      int64_t at = i * job.x_row_stride;
-      for (int64_t j = 0; j < job.positions; ++j) {
-        V g[B];
-        HWY_UNROLL(4)
-        for (int b = 0; b < B; ++b) g[b] = hn::Load(d, dy + b * job.dy_channel_stride);
-        HWY_UNROLL(6)
-        for (int t = 0; t < T; ++t) {
-          const V xv = hn::Load(d, column[t] + at);
+    for (int64_t n = 0; n < job.images; ++n) {
+      for (int64_t i = 0; i < job.rows; ++i) {
+        const float* HWY_RESTRICT dy =
+            job.dy + n * job.dy_image_stride + i * job.dy_row_stride + lane;
+        int64_t at = n * job.x_image_stride + i * job.x_row_stride;
+        for (int64_t j = 0; j < job.positions; ++j) {
+          V g[B];
           HWY_UNROLL(4)
-          for (int b = 0; b < B; ++b) acc[b][t] = hn::MulAdd(g[b], xv, acc[b][t]);
+          for (int b = 0; b < B; ++b) g[b] = hn::Load(d, dy + b * job.dy_channel_stride);
+          HWY_UNROLL(6)
+          for (int t = 0; t < T; ++t) {
+            const V xv = hn::Load(d, column[t] + at);
+            HWY_UNROLL(4)
+            for (int b = 0; b < B; ++b) acc[b][t] = hn::MulAdd(g[b], xv, acc[b][t]);
+          }
+          dy += 16;
+          at += job.x_step;
         }
-        dy += 16;
-        at += job.x_step;
       }
     }
     HWY_UNROLL(4)
     for (int b = 0; b < B; ++b) {
       HWY_UNROLL(6)
-      for (int t = 0; t < T; ++t) {
-        job.sums[b * columns + first + t] += hn::GetLane(hn::SumOfLanes(d, acc[b][t]));
-      }
+      for (int t = 0; t < T; ++t) hn::Store(acc[b][t], d, sums + (b * columns + t) * 16);
     }
   }
 }
 
+// Columns first .. columns-1 in tiles of at most kColumns.
 template <int B>
 void all_columns(const ColumnJob& job, int columns) {
   int t = 0;
   for (; t + kColumns <= columns; t += kColumns) columns_tile<B, kColumns>(job, t, columns);
+  const int rest = columns - t;
   if constexpr (kColumns == 6) {
-    if (columns - t >= 3) {
-      columns_tile<B, 3>(job, t, columns);
-      t += 3;
-    }
+    if (rest == 5) columns_tile<B, 5>(job, t, columns);
+    if (rest == 4) columns_tile<B, 4>(job, t, columns);
+    if (rest == 3) columns_tile<B, 3>(job, t, columns);
+    if (rest == 2) columns_tile<B, 2>(job, t, columns);
   }
-  for (; t < columns; ++t) columns_tile<B, 1>(job, t, columns);
+  if (rest == 1) columns_tile<B, 1>(job, t, columns);
 }
 
 void column(const ColumnJob& job, int b_count, int columns) {
@@ -162,6 +166,42 @@ void column(const ColumnJob& job, int b_count, int columns) {
       return all_columns<3>(job, columns);
     default:
       return all_columns<4>(job, columns);
+  }
+}
+
+// Sums of neighbouring lanes of a, then of b: log2(n) rounds of it turn n vectors into their n
+// sums.
+HWY_INLINE V pair_sums(D d, V a, V b) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)d;
+  return hn::Add(a, b);  // not reached: vectors of one lane are their own sum
+#else
+  return hn::Add(hn::ConcatEven(d, b, a), hn::ConcatOdd(d, b, a));
+#endif
+}
+
+void lane_sum(const float* vectors, int64_t count, float* out) {
+  const D d;
+  int64_t i = 0;
+  for (; i + kVector <= count; i += kVector) {
+    V v[kVector];
+    HWY_UNROLL(16)
+    for (int64_t j = 0; j < kVector; ++j) {
+      v[j] = hn::Load(d, vectors + (i + j) * 16);
+      for (int64_t lane = kVector; lane < 16; lane += kVector) {
+        v[j] = hn::Add(v[j], hn::Load(d, vectors + (i + j) * 16 + lane));
+      }
+    }
+    HWY_UNROLL(4)
+    for (int64_t n = kVector / 2; n > 0; n /= 2) {
+      HWY_UNROLL(8)
+      for (int64_t j = 0; j < n; ++j) v[j] = pair_sums(d, v[2 * j], v[2 * j + 1]);
+    }
+    hn::StoreU(v[0], d, out + i);
+  }
+  for (; i < count; ++i) {
+    out[i] = 0.0f;
+    for (int64_t lane = 0; lane < 16; ++lane) out[i] += vectors[i * 16 + lane];
   }
 }
 
@@ -193,11 +233,12 @@ namespace espalier::detail {
 
 HWY_EXPORT(row);
 HWY_EXPORT(column);
+HWY_EXPORT(lane_sum);
 HWY_EXPORT(fma_peak);
 
 ConvMicroKernels conv_micro_kernels() {
   simd_target();  // chooses the target at the first call
-  return {HWY_DYNAMIC_DISPATCH(row), HWY_DYNAMIC_DISPATCH(column)};
+  return {HWY_DYNAMIC_DISPATCH(row), HWY_DYNAMIC_DISPATCH(column), HWY_DYNAMIC_DISPATCH(lane_sum)};
 }
 
 double fma_peak_loop(int64_t iterations) {

@@ -14,8 +14,8 @@ inline constexpr int kTileChannels = 4;
 inline constexpr int kTilePositions = 4;
 inline constexpr int kTileColumns = 6;
 
-/// y[b][p] (+)= sum over c, t of w[(c*taps + t)*b_count + b] * x[c][tap_offset[t] + p*x_step].
-/// All pointers address vectors of 16 floats; strides and offsets are in floats.
+/// y[b][p] (+)= sum over c, t of w[c*weight_channel_stride + t*b_count + b] * x[c][tap_offsets[t] +
+/// p*x_step]. All pointers address vectors of 16 floats; strides and offsets are in floats.
 struct TileJob {
   const float* x;
   int64_t x_channel_stride;
@@ -23,7 +23,8 @@ struct TileJob {
   const int64_t* tap_offsets;
   int64_t taps;
   int64_t channels;
-  const float* weights;  ///< packed [channels][taps][b_count]
+  const float* weights;
+  int64_t weight_channel_stride;
   float* y;
   int64_t y_channel_stride;
   int64_t y_step;
@@ -33,27 +34,35 @@ struct TileJob {
 /// Runs a job for a row of `positions` positions and `b_count` <= kTileChannels output channels.
 using RowFn = void (*)(const TileJob& job, int b_count, int64_t positions);
 
-/// sums[b*columns + t] += sum over rows, positions and lanes of dy[b] * x[column_offset[t]].
+/// sums[b*columns + t] = sum over images, rows and positions of dy[b] * x[column_offsets[t]], for
+/// each of the 16 lanes by itself.
 struct ColumnJob {
   const float* dy;
   int64_t dy_channel_stride;
   int64_t dy_row_stride;
+  int64_t dy_image_stride;
   const float* x;
   const int64_t* column_offsets;
   int64_t x_row_stride;
+  int64_t x_image_stride;
   int64_t x_step;
+  int64_t images;
   int64_t rows;
   int64_t positions;
-  float* sums;
+  float* sums;  ///< vectors of 16 floats
 };
 
 /// Runs a job for b_count <= kTileChannels channels and `columns` <= kTileColumns weight columns.
 using ColumnFn = void (*)(const ColumnJob& job, int b_count, int columns);
 
+/// out[i] = sum of the 16 floats at vectors + 16*i, i < count.
+using LaneSumFn = void (*)(const float* vectors, int64_t count, float* out);
+
 /// The kernels of the SIMD target in use.
 struct ConvMicroKernels {
   RowFn row;
   ColumnFn column;
+  LaneSumFn lane_sum;
 };
 ConvMicroKernels conv_micro_kernels();
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/parallel.h>
 #include <espalier/core/random.h>
 
 #include <algorithm>
@@ -119,6 +120,30 @@ TEST(Rng, PermutationHoldsEveryIndexOnceAndEveryOrderOccurs) {
     EXPECT_EQ(order, (std::vector<int64_t>{0, 1, 2, 3}));
   }
   EXPECT_EQ(orders.size(), 24u);
+}
+
+TEST(Fill, IsTheSequenceOfTheGeneratorOnAnyThreadCount) {
+  // More than one range of the parallel loop, from a position inside of a block of four words.
+  const int64_t count = 20001;
+  const int threads = num_threads();
+  for (const int n : {1, 3}) {
+    set_num_threads(n);
+    Rng filler(9, "fill");
+    Rng drawer(9, "fill");
+    filler.next_u32();
+    drawer.next_u32();
+    Tensor normal = Tensor::empty({count}, DType::F64);
+    fill_normal_(normal, filler, 1.0, 2.0);
+    Tensor uniform = Tensor::empty({count}, DType::F64);
+    fill_uniform_(uniform, filler, -1.0, 3.0);
+    std::vector<double> expected_normal, expected_uniform;
+    for (int64_t i = 0; i < count; ++i) expected_normal.push_back(1.0 + 2.0 * drawer.normal());
+    for (int64_t i = 0; i < count; ++i) expected_uniform.push_back(drawer.uniform(-1.0, 3.0));
+    EXPECT_EQ(normal.to_vector<double>(), expected_normal);
+    EXPECT_EQ(uniform.to_vector<double>(), expected_uniform);
+    EXPECT_EQ(filler.state(), drawer.state());
+  }
+  set_num_threads(threads);
 }
 
 TEST(Fill, GivesTheSameValuesInEveryLayout) {

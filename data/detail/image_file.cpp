@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 
 #include <zlib.h>
@@ -59,13 +60,41 @@ void check_png(const std::filesystem::path& path, const std::vector<uint8_t>& by
   }
 }
 
-// stb_image fills in what is missing of a truncated JPEG.
+// A Huffman segment holds tables of 17 bytes (a number, how many codes of each length) and one byte
+// a code. stb_image writes past its arrays when a table says that it has more than 256 codes.
+void check_huffman(const std::filesystem::path& path, std::span<const uint8_t> tables) {
+  while (!tables.empty()) {
+    size_t codes = 0;
+    for (size_t i = 1; i < std::min<size_t>(tables.size(), 17); ++i) codes += tables[i];
+    if (codes > 256 || tables.size() < 17 + codes) fail(path, "has a broken JPEG Huffman table");
+    tables = tables.subspan(17 + codes);
+  }
+}
+
+// stb_image fills in what is missing of a truncated JPEG, and trusts its Huffman tables. This walks
+// over the markers: between them lie segments with a length or, behind a start of scan, packed
+// pixels.
 void check_jpeg(const std::filesystem::path& path, const std::vector<uint8_t>& bytes) {
-  size_t end = bytes.size();
-  while (end > 0 && (bytes[end - 1] == 0 || bytes[end - 1] == '\n' || bytes[end - 1] == '\r'))
-    --end;
-  if (end < 4 || bytes[end - 2] != 0xFF || bytes[end - 1] != 0xD9) {
-    fail(path, "is truncated: its JPEG data has no end mark");
+  constexpr uint8_t kEnd = 0xD9, kHuffman = 0xC4, kTemporary = 0x01;
+  const auto is_restart = [](uint8_t marker) { return marker >= 0xD0 && marker <= 0xD7; };
+  size_t position = 2;  // behind the start of image
+  for (;;) {
+    while (position < bytes.size() && bytes[position] != 0xFF)
+      ++position;  // packed pixels, or junk
+    while (position < bytes.size() && bytes[position] == 0xFF) ++position;
+    if (position == bytes.size()) fail(path, "is truncated: its JPEG data has no end mark");
+    const uint8_t marker = bytes[position++];
+    if (marker == kEnd) return;
+    if (marker == 0 || marker == kTemporary || is_restart(marker)) continue;
+    if (bytes.size() - position < 2) fail(path, "is truncated inside of a JPEG segment");
+    const size_t length = size_t{bytes[position]} << 8 | bytes[position + 1];
+    if (length < 2 || length > bytes.size() - position) {
+      fail(path, "is truncated inside of a JPEG segment");
+    }
+    if (marker == kHuffman) {
+      check_huffman(path, std::span(bytes).subspan(position + 2, length - 2));
+    }
+    position += length;
   }
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/data/image_folder.h>
 
-#include <cmath>
-#include <cstdlib>
+#include <algorithm>
 
 #include <gtest/gtest.h>
 
@@ -165,6 +164,24 @@ TEST(ImageFolder, RejectsAHeaderThatItsBytesCanNotHold) {
   for (size_t i = 0; i < 4; ++i) bytes[29 + i] = static_cast<uint8_t>(crc >> (24 - 8 * i));
   store(file, bytes);
   expect_io_error([&] { detail::image_size(file); }, "more than its");
+}
+
+TEST(ImageFolder, RejectsAHuffmanTableThatIsTooLong) {
+  // 16 lengths of 255 codes each: more than the 256 that a decoder has room for.
+  const TempFolder folder;
+  const fs::path file = folder.path() / "a.jpg";
+  make_jpeg(file, 16, 16, {200, 100, 50});
+  EXPECT_NO_THROW(detail::decode_image(file));
+  Bytes bytes = load(file);
+  size_t tables = 0;
+  for (size_t i = 0; i + 21 < bytes.size(); ++i) {
+    if (bytes[i] != 0xFF || bytes[i + 1] != 0xC4) continue;
+    std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(i) + 5, 16, uint8_t{255});
+    ++tables;
+  }
+  ASSERT_GE(tables, 1u);
+  store(file, bytes);
+  expect_io_error([&] { detail::decode_image(file); }, "broken JPEG Huffman table");
 }
 
 TEST(ImageFolder, AFileThatVanishesIsAnErrorOfReading) {
