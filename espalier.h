@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The whole library in one include.
+#pragma once
+
+#include <espalier/autograd/gradcheck.h>
+#include <espalier/autograd/ops.h>
+#include <espalier/core/npz.h>
+#include <espalier/core/parallel.h>
+#include <espalier/core/random.h>
+#include <espalier/core/safetensors.h>
+#include <espalier/core/simd.h>
+#include <espalier/data/loader.h>
+#include <espalier/nn/adam.h>
+#include <espalier/nn/counting.h>
+#include <espalier/nn/fit.h>
+#include <espalier/nn/init.h>
+#include <espalier/nn/layers.h>
+#include <espalier/nn/lr_schedule.h>
+#include <espalier/nn/models/registry.h>
+#include <espalier/nn/sgd.h>
+#include <espalier/prune/registry.h>
+#include <espalier/prune/structure/shrink.h>
