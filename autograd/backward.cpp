@@ -24,6 +24,7 @@ class BackwardPass {
       : create_graph_(create_graph), retain_graph_(retain_graph) {}
 
   void seed(const Variable& output, const Variable& gradient) {
+    seeds_.push_back(gradient);
     if (const auto node = producer(output)) {
       add_to_node(node, gradient);
     } else if (output.requires_grad()) {
@@ -55,10 +56,11 @@ class BackwardPass {
 
   void accumulate_leaves() {
     const RecordingScope scope(create_graph_);
-    for (const auto& [leaf, gradient] : leaf_gradients_) {
+    for (size_t i = 0; i < leaf_gradients_.size(); ++i) {
+      const auto& [leaf, gradient] = leaf_gradients_[i];
       Variable variable(leaf);
       const Variable& old = variable.grad();
-      variable.set_grad(old.defined() ? add(old, gradient) : gradient);
+      variable.set_grad(old.defined() ? add(old, gradient) : own(i));
     }
   }
 
@@ -74,6 +76,18 @@ class BackwardPass {
   }
 
  private:
+  // The i-th leaf's gradient in memory that nobody else sees: optimizers and clipping write to it.
+  // Backward functions may pass one tensor on to several inputs, or a view that repeats elements.
+  Variable own(size_t i) const {
+    const Tensor& gradient = leaf_gradients_[i].second.value();
+    bool shared = !gradient.is_contiguous();
+    for (const Variable& given : seeds_) shared = shared || gradient.shares_storage(given.value());
+    for (size_t other = 0; !shared && other < leaf_gradients_.size(); ++other) {
+      shared = other != i && gradient.shares_storage(leaf_gradients_[other].second.value());
+    }
+    return shared ? Variable(gradient.clone()) : leaf_gradients_[i].second;
+  }
+
   // For grad(): which nodes lie on a path from a wanted input to an output.
   void mark_paths() {
     restricted_ = true;
@@ -186,6 +200,7 @@ class BackwardPass {
   const bool create_graph_;
   const bool retain_graph_;
   bool restricted_ = false;
+  std::vector<Variable> seeds_;
   std::unordered_set<const Node*> wanted_nodes_;
   std::unordered_set<const VariableState*> wanted_leaves_;
   std::unordered_set<const Node*> useful_;

@@ -20,6 +20,8 @@ struct OpSample {
   /// Which inputs are activations (N, ..): the suite converts these to `Nchw16n` and expects the same
   /// numbers. Empty when the op is for plain tensors only.
   std::vector<int> activations = {};
+  /// True when the result is plain although it has the batch dimension of `Nchw16n` activations.
+  bool plain_result = false;
 };
 
 /// What the suite checks besides the forward value.
@@ -37,6 +39,9 @@ struct OpInfo {
   /// Float64 reference for the forward value of a sample, computed another way (plain loops over
   /// logical row-major values); empty when the op has hand-worked tests instead.
   std::function<std::vector<double>(const OpSample&)> reference = {};
+  /// True for matrix products: BLAS adds in another order when an operand is transposed in memory, so
+  /// non-contiguous inputs give the same numbers but for the last bits.
+  bool order_depends_on_strides = false;
 };
 
 /// All ops, in the order of `ops.inc`.

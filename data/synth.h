@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// SynthDigits: 32x32 colour pictures of digits like house numbers, drawn by our own code. The
 /// embedded default data set: nothing to download, and no file of it exists. Hard enough for
-/// pictures to matter: a linear classifier stays under 60 %, a ResNet-20 passes 95 %.
+/// pictures to matter: a linear classifier on the pixels stays under 60 % (tested).
 ///
 /// Source: ours; the task (the middle digit counts, neighbours are cut off) is that of SVHN, Netzer
 /// et al. 2011.

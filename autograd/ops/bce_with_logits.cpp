@@ -25,7 +25,8 @@ OpInfo bce_with_logits_op() {
                {sample_tensor({17, 2}, 1, -3, 3), sample_tensor({17, 2}, 2, 0, 1)},
                run,
                {0, 1}},
-              {"vector", {sample_tensor({4}, 3, -3, 3), sample_tensor({4}, 4, 0, 1)}, run, {0}}}};
+              {"vector", {sample_tensor({4}, 3, -3, 3), sample_tensor({4}, 4, 0, 1)}, run, {0}},
+              {"no samples", {sample_tensor({0, 2}, 5), sample_tensor({0, 2}, 6)}, run, {0, 1}}}};
 }
 
 }  // namespace espalier

@@ -60,7 +60,8 @@ OpInfo conv2d_backward_weight_op() {
                               return conv2d_backward_weight(
                                   in[0], in[1], c.weight, c.options, sparsity);
                             },
-                            {0, 1}});
+                            {0, 1},
+                            true});
   }
   return info;
 }

@@ -38,7 +38,8 @@ OpInfo embedding_op() {
           .samples = {
               {"a batch of sequences", {sample_tensor({4, 3}, 1)}, of({2, 3}, {0, 3, 3, 1, 0, 0})},
               {"one id", {sample_tensor({2, 2}, 2)}, of({}, {1})},
-              {"no ids", {sample_tensor({2, 2}, 3)}, of({0, 3}, {})}}};
+              {"no ids", {sample_tensor({2, 2}, 3)}, of({0, 3}, {})},
+              {"no columns", {sample_tensor({2, 0}, 4)}, of({2}, {1, 0})}}};
 }
 
 }  // namespace espalier

@@ -35,7 +35,8 @@ OpInfo expand_op() {
                       {"new dimensions", {sample_tensor({2, 1}, 2)}, to({3, 2, 2}), {0}},
                       {"samples", {sample_tensor({1, 3}, 3)}, to({4, 3}), {0}},
                       {"a scalar", {sample_tensor({}, 4)}, to({2, 2})},
-                      {"to nothing", {sample_tensor({2, 1}, 5)}, to({2, 0}), {0}}}};
+                      {"to nothing", {sample_tensor({2, 1}, 5)}, to({2, 0}), {0}},
+                      {"no samples", {sample_tensor({0, 1}, 6)}, to({0, 3}), {0}}}};
 }
 
 }  // namespace espalier

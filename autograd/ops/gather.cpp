@@ -130,13 +130,19 @@ OpInfo gather_op() {
     return [=](const std::vector<Variable>& in) { return gather(in[0], dim, where); };
   };
   return {.name = "gather",
-          .samples = {{"one each", {sample_tensor({3, 4}, 1)}, at(1, {3, 1}, {2, 0, 2}), {0}},
+          .samples = {{"one each",
+                       {sample_tensor({17, 4}, 1)},
+                       at(1, {17, 1}, {2, 0, 2, 1, 1, 3, 0, 0, 2, 1, 3, 3, 0, 1, 2, 2, 1}),
+                       {0},
+                       true},
                       {"with repetitions",
                        {sample_tensor({2, 3}, 2)},
                        at(-1, {2, 4}, {0, 0, 2, 1, 1, 1, 1, 1}),
-                       {0}},
+                       {0},
+                       true},
                       {"fewer columns", {sample_tensor({3, 2}, 3)}, at(0, {2, 1}, {2, 2}), {0}},
-                      {"nothing", {sample_tensor({3, 2}, 4)}, at(1, {3, 0}, {}), {0}}}};
+                      {"nothing", {sample_tensor({3, 2}, 4)}, at(1, {3, 0}, {}), {0}, true},
+                      {"no samples", {sample_tensor({0, 2}, 5)}, at(1, {0, 1}, {}), {0}, true}}};
 }
 
 OpInfo scatter_add_op() {
@@ -149,7 +155,11 @@ OpInfo scatter_add_op() {
   return {
       .name = "scatter_add",
       .samples = {
-          {"distinct", {sample_tensor({2, 2}, 1)}, at(1, {2, 2}, {0, 2, 1, 0}, {2, 3}), {0}},
+          {"distinct", {sample_tensor({2, 2}, 1)}, at(1, {2, 2}, {0, 2, 1, 0}, {2, 3}), {0}, true},
+          {"of a part of the lanes",
+           {sample_tensor({17, 1}, 4)},
+           at(0, {17, 1}, {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1}, {3, 1}),
+           {0}},
           {"added up", {sample_tensor({3, 2}, 2)}, at(0, {3, 2}, {1, 0, 1, 0, 1, 1}, {2, 2}), {0}},
           {"nothing", {sample_tensor({0, 2}, 3)}, at(0, {0, 2}, {}, {2, 2}), {0}}}};
 }

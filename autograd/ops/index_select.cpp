@@ -130,7 +130,8 @@ OpInfo index_select_op() {
           .samples = {{"channels", {sample_tensor({17, 3, 2}, 1)}, at(1, {2, 0}), {0}},
                       {"with repetitions", {sample_tensor({2, 3}, 2)}, at(-1, {1, 1, 0, 1}), {0}},
                       {"samples", {sample_tensor({18, 2}, 3)}, at(0, {17, 0, 17}), {0}},
-                      {"nothing", {sample_tensor({2, 3}, 4)}, at(1, {}), {0}}}};
+                      {"nothing", {sample_tensor({2, 3}, 4)}, at(1, {}), {0}},
+                      {"no samples", {sample_tensor({0, 3}, 5)}, at(1, {2, 0}), {0}}}};
 }
 
 OpInfo index_add_op() {

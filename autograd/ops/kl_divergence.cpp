@@ -29,14 +29,16 @@ Variable kl_divergence(const Variable& log_q, const Variable& p) {
 OpInfo kl_divergence_op() {
   const auto run = [](const std::vector<Variable>& in) { return kl_divergence(in[0], in[1]); };
   return {.name = "kl_divergence",
-          .samples = {{"batch",
-                       {sample_tensor({17, 3}, 1, -3, 0), sample_tensor({17, 3}, 2, 0.1, 1)},
-                       run,
-                       {0, 1}},
-                      {"one sample",
-                       {sample_tensor({1, 4}, 3, -3, 0), sample_tensor({1, 4}, 4, 0.1, 1)},
-                       run,
-                       {0}}}};
+          .samples = {
+              {"batch",
+               {sample_tensor({17, 3}, 1, -3, 0), sample_tensor({17, 3}, 2, 0.1, 1)},
+               run,
+               {0, 1}},
+              {"one sample",
+               {sample_tensor({1, 4}, 3, -3, 0), sample_tensor({1, 4}, 4, 0.1, 1)},
+               run,
+               {0}},
+              {"no samples", {sample_tensor({0, 4}, 5), sample_tensor({0, 4}, 6)}, run, {0, 1}}}};
 }
 
 }  // namespace espalier

@@ -31,7 +31,11 @@ OpInfo mse_loss_op() {
            with(Reduction::Mean),
            {0, 1}},
           {"sum", {sample_tensor({2, 3}, 3), sample_tensor({2, 3}, 4)}, with(Reduction::Sum), {0}},
-          {"each", {sample_tensor({3}, 5), sample_tensor({3}, 6)}, with(Reduction::None), {0, 1}}}};
+          {"each", {sample_tensor({3}, 5), sample_tensor({3}, 6)}, with(Reduction::None), {0, 1}},
+          {"no samples",
+           {sample_tensor({0, 3}, 7), sample_tensor({0, 3}, 8)},
+           with(Reduction::Sum),
+           {0, 1}}}};
 }
 
 }  // namespace espalier

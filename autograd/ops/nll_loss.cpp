@@ -54,7 +54,8 @@ OpInfo nll_loss_op() {
                       {"each",
                        {sample_tensor({17, 2}, 3)},
                        run({0, 1, 1, 0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1}, Reduction::None),
-                       {0}},
+                       {0},
+                       true},
                       {"no samples", {sample_tensor({0, 3}, 4)}, run({}, Reduction::Sum), {0}}}};
 }
 

@@ -54,7 +54,8 @@ OpInfo slice_op() {
           .samples = {{"channels", {sample_tensor({17, 4, 2}, 1)}, cut(1, 1, 3, 1), {0}},
                       {"every second column", {sample_tensor({3, 2, 5}, 2)}, cut(-1, 0, 5, 2), {0}},
                       {"samples", {sample_tensor({18, 2}, 3)}, cut(0, 1, 17, 3), {0}},
-                      {"nothing", {sample_tensor({2, 3}, 4)}, cut(1, 2, 2, 1), {0}}}};
+                      {"nothing", {sample_tensor({2, 3}, 4)}, cut(1, 2, 2, 1), {0}},
+                      {"of nothing", {sample_tensor({0, 3}, 5)}, cut(1, 1, 3, 1), {0}}}};
 }
 
 }  // namespace espalier

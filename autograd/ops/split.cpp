@@ -43,8 +43,9 @@ OpInfo split_op() {
   };
   return {.name = "split",
           .samples = {{"channels", {sample_tensor({17, 4}, 1)}, run({1, 3}, 1), {0}},
-                      {"samples", {sample_tensor({18, 2}, 2)}, run({16, 0, 2}, 0), {0}},
-                      {"last dimension", {sample_tensor({2, 2, 3}, 3)}, run({1, 1, 1}, -1), {0}}}};
+                      {"samples", {sample_tensor({18, 2}, 2)}, run({16, 0, 2}, 0), {0}, true},
+                      {"last dimension", {sample_tensor({2, 2, 3}, 3)}, run({1, 1, 1}, -1), {0}},
+                      {"no samples", {sample_tensor({0, 3}, 4)}, run({1, 2}, 1), {0}}}};
 }
 
 }  // namespace espalier

@@ -36,7 +36,8 @@ OpInfo sum_to_op() {
           .samples = {{"channels", {sample_tensor({17, 3, 2}, 1)}, to({3, 1}), {0}},
                       {"scalar", {sample_tensor({17, 3}, 2)}, to({}), {0}},
                       {"rows", {sample_tensor({3, 4}, 3)}, to({1, 4}), {0}},
-                      {"nothing", {sample_tensor({3, 4}, 4)}, to({3, 4})}}};
+                      {"nothing", {sample_tensor({3, 4}, 4)}, to({3, 4})},
+                      {"no rows", {sample_tensor({0, 4}, 5)}, to({1, 4}), {0}}}};
 }
 
 }  // namespace espalier

@@ -72,10 +72,11 @@ OpInfo topk_op() {
     return [=](const std::vector<Variable>& in) { return topk(in[0], k, dim).values; };
   };
   return {.name = "topk",
-          .samples = {{"three of five", {sample_tensor({17, 5}, 1)}, take(3, -1), {0}},
-                      {"channels of a plane", {sample_tensor({2, 3, 2}, 2)}, take(2, 1), {0}},
-                      {"all", {sample_tensor({4}, 3)}, take(4, 0), {0}},
-                      {"none", {sample_tensor({2, 3}, 4)}, take(0, 1), {0}}}};
+          .samples = {{"three of five", {sample_tensor({17, 5}, 1)}, take(3, -1), {0}, true},
+                      {"channels of a plane", {sample_tensor({2, 3, 2}, 2)}, take(2, 1), {0}, true},
+                      {"all", {sample_tensor({4}, 3)}, take(4, 0), {0}, true},
+                      {"none", {sample_tensor({2, 3}, 4)}, take(0, 1), {0}, true},
+                      {"no samples", {sample_tensor({0, 3}, 5)}, take(2, 1), {0}, true}}};
 }
 
 }  // namespace espalier
