@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/pattern.h>
 
+#include <limits>
+#include <mutex>
+
 namespace espalier::sparse {
 
-Pattern::Pattern(const Tensor& mask) : mask_(mask.to(Layout::Nchw).clone()) {
+struct Pattern::Streams {
+  std::once_flag kept_once, by_input_once;
+  std::vector<int32_t> kept, by_input;
+};
+
+Pattern::Pattern(const Tensor& mask)
+    : mask_(mask.to(Layout::Nchw).clone()), streams_(std::make_shared<Streams>()) {
   const uint8_t* m = mask_.data<uint8_t>();
   for (int64_t i = 0; i < mask_.numel(); ++i) {
     ESPALIER_CHECK(m[i] <= 1,
@@ -14,6 +23,46 @@ Pattern::Pattern(const Tensor& mask) : mask_(mask.to(Layout::Nchw).clone()) {
                    i);
     nnz_ += m[i];
   }
+}
+
+double Pattern::density() const {
+  return numel() == 0 ? 1.0 : static_cast<double>(nnz_) / static_cast<double>(numel());
+}
+
+const std::vector<int32_t>& Pattern::kept() const {
+  std::call_once(streams_->kept_once, [this] {
+    ESPALIER_CHECK(numel() <= std::numeric_limits<int32_t>::max(),
+                   ValueError,
+                   "pattern: expects fewer than 2^31 weights, got ",
+                   shape());
+    const uint8_t* m = mask_.data<uint8_t>();
+    streams_->kept.reserve(static_cast<size_t>(nnz_));
+    for (int64_t i = 0; i < numel(); ++i) {
+      if (m[i] != 0) streams_->kept.push_back(static_cast<int32_t>(i));
+    }
+  });
+  return streams_->kept;
+}
+
+const std::vector<int32_t>& Pattern::kept_by_input() const {
+  std::call_once(streams_->by_input_once, [this] {
+    const std::vector<int32_t>& by_output = kept();
+    if (mask_.rank() < 2) {
+      streams_->by_input = by_output;
+      return;
+    }
+    // A counting sort over input channels; inside of one, kept() is already in order.
+    const int64_t inputs = shape()[1];
+    int64_t inner = 1;
+    for (int d = 2; d < mask_.rank(); ++d) inner *= shape()[d];
+    const auto input_of = [&](int32_t flat) { return static_cast<size_t>(flat / inner % inputs); };
+    std::vector<size_t> next(static_cast<size_t>(inputs) + 1);
+    for (const int32_t flat : by_output) ++next[input_of(flat) + 1];
+    for (size_t c = 1; c < next.size(); ++c) next[c] += next[c - 1];
+    streams_->by_input.resize(by_output.size());
+    for (const int32_t flat : by_output) streams_->by_input[next[input_of(flat)]++] = flat;
+  });
+  return streams_->by_input;
 }
 
 }  // namespace espalier::sparse

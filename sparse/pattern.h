@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include <espalier/core/tensor.h>
 
@@ -13,8 +14,8 @@ namespace espalier::sparse {
 /// The kept positions of a weight tensor.
 class Pattern {
  public:
-  /// `mask` uint8, 1 = kept, in the weight's shape; copied. Throws TypeError, or ValueError for values
-  /// other than 0 and 1.
+  /// `mask` uint8, 1 = kept, in the weight's shape; copied. Throws TypeError, or ValueError for
+  /// values other than 0 and 1.
   explicit Pattern(const Tensor& mask);
 
   const Shape& shape() const { return mask_.shape(); }
@@ -23,10 +24,22 @@ class Pattern {
   /// Kept positions.
   int64_t nnz() const { return nnz_; }
   int64_t numel() const { return mask_.numel(); }
+  /// Kept fraction of all positions; 1 for an empty weight.
+  double density() const;
+
+  /// Flat positions of the kept weights, ascending: ordered by output channel, then input channel.
+  /// Built at the first call (thread-safe). Throws ValueError for a weight of 2^31 elements or
+  /// more.
+  const std::vector<int32_t>& kept() const;
+  /// The same positions, ordered by dimension 1 first, then 0, then the rest: by input channel.
+  const std::vector<int32_t>& kept_by_input() const;
 
  private:
+  struct Streams;
+
   Tensor mask_;
   int64_t nnz_ = 0;
+  std::shared_ptr<Streams> streams_;
 };
 
 /// Which gradient of a masked weight is asked for (design 2.3). With G = dL/d(m*w):

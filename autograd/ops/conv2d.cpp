@@ -4,6 +4,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
 namespace detail {
@@ -18,6 +19,12 @@ void check_pattern(const sparse::WeightSparsity& sparsity,
                  weight,
                  ", got ",
                  sparsity.pattern ? sparsity.pattern->shape() : Shape());
+}
+
+bool runs_sparse(const Conv2dShape& shape,
+                 const Tensor& activations,
+                 const sparse::WeightSparsity& sparsity) {
+  return sparsity.pattern && sparse::choose_conv2d(shape, activations, *sparsity.pattern).sparse;
 }
 
 Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype) {
@@ -65,7 +72,12 @@ Variable conv2d(const Variable& x,
   const Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), options, "conv2d");
   detail::check_pattern(sparsity, weight.shape(), "conv2d");
   Tensor y = Tensor::empty({shape.n, shape.k, shape.p, shape.q}, x.dtype(), x.layout());
-  conv2d_forward(shape, x.value(), weight.value(), bias.defined() ? bias.value() : Tensor(), y);
+  const Tensor b = bias.defined() ? bias.value() : Tensor();
+  if (detail::runs_sparse(shape, x.value(), sparsity)) {
+    sparse::conv2d_forward(shape, x.value(), weight.value(), *sparsity.pattern, b, y);
+  } else {
+    conv2d_forward(shape, x.value(), weight.value(), b, y);
+  }
   std::vector<Variable> inputs = {x, weight};
   if (bias.defined()) inputs.push_back(bias);
   return record("conv2d",

@@ -4,6 +4,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
 
@@ -17,7 +18,11 @@ Variable conv2d_backward_data(const Variable& grad,
       conv2d_shape(input_shape, weight.shape(), options, "conv2d_backward_data");
   detail::check_pattern(sparsity, weight.shape(), "conv2d_backward_data");
   Tensor dx = Tensor::empty(input_shape, grad.dtype(), grad.layout());
-  espalier::conv2d_backward_data(shape, grad.value(), weight.value(), dx);
+  if (detail::runs_sparse(shape, grad.value(), sparsity)) {
+    sparse::conv2d_backward_data(shape, grad.value(), weight.value(), *sparsity.pattern, dx);
+  } else {
+    espalier::conv2d_backward_data(shape, grad.value(), weight.value(), dx);
+  }
   return record("conv2d_backward_data",
                 std::move(dx),
                 {grad, weight},

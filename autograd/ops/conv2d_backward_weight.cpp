@@ -6,8 +6,20 @@
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
 #include <espalier/core/loops.h>
+#include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
+namespace {
+
+void keep_masked(Tensor& gradient, const sparse::Pattern& pattern) {
+  dispatch_floating(gradient.dtype(), "conv2d_backward_weight", [&](auto zero) {
+    using T = decltype(zero);
+    map_into<T, T, uint8_t>(
+        gradient, gradient, pattern.mask(), [](T g, uint8_t kept) { return kept ? g : T{0}; });
+  });
+}
+
+}  // namespace
 
 Variable conv2d_backward_weight(const Variable& x,
                                 const Variable& grad,
@@ -20,13 +32,11 @@ Variable conv2d_backward_weight(const Variable& x,
   detail::check_pattern(sparsity, weight_shape, "conv2d_backward_weight");
   const bool masked = detail::is_masked(sparsity);
   Tensor dw = Tensor::empty(weight_shape, x.dtype());
-  espalier::conv2d_backward_weight(shape, x.value(), grad.value(), dw);
-  if (masked) {
-    dispatch_floating(x.dtype(), "conv2d_backward_weight", [&](auto zero) {
-      using T = decltype(zero);
-      map_into<T, T, uint8_t>(
-          dw, dw, sparsity.pattern->mask(), [](T g, uint8_t kept) { return kept ? g : T{0}; });
-    });
+  if (masked && detail::runs_sparse(shape, x.value(), sparsity)) {
+    sparse::conv2d_backward_weight(shape, x.value(), grad.value(), *sparsity.pattern, dw);
+  } else {
+    espalier::conv2d_backward_weight(shape, x.value(), grad.value(), dw);
+    if (masked) keep_masked(dw, *sparsity.pattern);
   }
   return record(
       "conv2d_backward_weight",

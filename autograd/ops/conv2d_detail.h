@@ -21,6 +21,11 @@ inline bool is_masked(const sparse::WeightSparsity& sparsity) {
   return sparsity.pattern && sparsity.request == sparse::GradRequest::Masked;
 }
 
+/// True when the sparse kernels are to run (see sparse/kernels/conv2d.h).
+bool runs_sparse(const Conv2dShape& shape,
+                 const Tensor& activations,
+                 const sparse::WeightSparsity& sparsity);
+
 /// The mask as a constant of element type `dtype`.
 Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype);
 

@@ -1,26 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
+#include <espalier/core/mac_counter.h>
 
 namespace espalier {
 namespace {
 
 const Conv2dOptions kSame{.padding = 1};
 
+// Sums of at most 360 products of numbers in [-1,1], in float32.
+constexpr double kFloatTol = 2e-5;
+
 struct Problem {
   Tensor mask = Tensor::zeros({4, 3, 3, 3}, DType::U8);
   Variable x, weight, upstream;
 
   explicit Problem(DType dtype, Layout layout) {
-    for (int64_t i = 0; i < mask.numel(); i += 3) mask.data<uint8_t>()[i] = 1;
-    x = Variable(sample_tensor({5, 3, 6, 5}, 1).to(dtype).to(layout), true);
+    for (int64_t i = 0; i < mask.numel(); i += 5) mask.data<uint8_t>()[i] = 1;
+    x = Variable(sample_tensor({5, 3, 9, 8}, 1).to(dtype).to(layout), true);
     Tensor w = sample_tensor({4, 3, 3, 3}, 2);
     for (int64_t i = 0; i < w.numel(); ++i) w.data<double>()[i] *= mask.data<uint8_t>()[i];
     weight = Variable(w.to(dtype), true);
-    upstream = Variable(sample_tensor({5, 4, 6, 5}, 3).to(dtype).to(layout));
+    upstream = Variable(sample_tensor({5, 4, 9, 8}, 3).to(dtype).to(layout));
   }
+  int64_t kept() const { return sparse::Pattern(mask).nnz(); }
   std::vector<Variable> gradients(sparse::GradRequest request, bool with_pattern = true) const {
     sparse::WeightSparsity sparsity;
     if (with_pattern) sparsity = {std::make_shared<const sparse::Pattern>(mask), request};
@@ -38,7 +45,7 @@ TEST(Conv2dSparsity, MaskedRequestGivesTheDenseGradientTimesTheMask) {
   const auto kept = masked[1].value().to_vector<double>();
   for (size_t i = 0; i < all.size(); ++i) {
     EXPECT_NE(all[i], 0.0);
-    EXPECT_EQ(kept[i], i % 3 == 0 ? all[i] : 0.0);
+    EXPECT_EQ(kept[i], i % 5 == 0 ? all[i] : 0.0);
   }
 }
 
@@ -46,6 +53,22 @@ TEST(Conv2dSparsity, DenseRequestGivesTheGradientOfRemovedWeightsToo) {
   const Problem p(DType::F64, Layout::Nchw);
   EXPECT_EQ(p.gradients(sparse::GradRequest::Dense)[1].value().to_vector<double>(),
             p.gradients({}, false)[1].value().to_vector<double>());
+}
+
+TEST(Conv2dSparsity, Float32InLanesTakesTheSparseKernelsAndGivesTheSameGradients) {
+  Problem exact(DType::F64, Layout::Nchw);
+  Problem lanes(DType::F32, Layout::Nchw16n);
+  for (const auto request : {sparse::GradRequest::Masked, sparse::GradRequest::Dense}) {
+    const auto want = exact.gradients(request);
+    MacCounter counter;
+    const auto got = lanes.gradients(request);
+    EXPECT_EQ(counter.macs(), 5 * 9 * 8 * lanes.kept());
+    for (size_t i = 0; i < 2; ++i) {
+      const auto a = got[i].value().to_vector<double>();
+      const auto b = want[i].value().to_vector<double>();
+      for (size_t j = 0; j < a.size(); ++j) EXPECT_NEAR(a[j], b[j], kFloatTol);
+    }
+  }
 }
 
 TEST(Conv2dSparsity, PatternOfAnotherShapeIsRefused) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dense convolution in sixteen lanes. All directions but backward-weight are one problem, a *tap
-// convolution*: y[k][i,j] = sum over c and taps t of w[k][c][t] * x[c][i*step + dh_t, j*step +
-// dw_t]. Backward-data with stride s is s*s of them, one for each parity class of the input plane.
+// Dense convolution in sixteen lanes, forward and backward-data. See conv2d_lanes_weight.cpp for
+// the third direction.
 #include <espalier/core/kernels/conv2d_lanes.h>
 
 #include <algorithm>
@@ -9,26 +8,11 @@
 
 #include <espalier/core/kernels/conv2d_micro.h>
 #include <espalier/core/kernels/conv2d_padded.h>
+#include <espalier/core/kernels/tap_convolution.h>
 #include <espalier/core/parallel.h>
 
 namespace espalier::detail {
 namespace {
-
-struct Tap {
-  int64_t dh, dw;
-  int64_t index;  // r*S + s in the weight
-};
-
-/// A grid of output positions (out_h x out_w) that lies in its plane at first + i*out_step.
-struct TapConvolution {
-  int64_t in_channels, in_h, in_w;  // of one group
-  int64_t out_channels;             // of one group
-  int64_t grid_h, grid_w;
-  Pair in_step, out_step, out_first;
-  int64_t plane_h, plane_w;  // the whole output plane
-  int64_t groups;
-  std::vector<Tap> taps;
-};
 
 // Vectors of x that one tile reads from a block of channels: 18 KB of a 32 KB L1.
 constexpr int64_t kTileVectors = 288;
@@ -36,6 +20,7 @@ constexpr int64_t kTileVectors = 288;
 constexpr int64_t kStripBytes = 384 << 10;
 // Tasks that a small batch is cut into at least, where the plane allows it.
 constexpr int64_t kMinTasks = 8;
+
 /// Weights as the tiles read them: [group][block of output channels][in-channel][tap][channel in
 /// block].
 template <class At>
@@ -60,21 +45,6 @@ Tensor pack_weights(const TapConvolution& conv, At at) {
   });
   return packed;
 }
-
-/// The taps' reach around a position.
-struct Window {
-  int64_t top, bottom, left, right;
-  explicit Window(const std::vector<Tap>& taps) {
-    top = bottom = taps.front().dh;
-    left = right = taps.front().dw;
-    for (const Tap& tap : taps) {
-      top = std::min(top, tap.dh);
-      bottom = std::max(bottom, tap.dh);
-      left = std::min(left, tap.dw);
-      right = std::max(right, tap.dw);
-    }
-  }
-};
 
 /// How a tap convolution is cut: strips of rows are tasks, blocks of in-channels pass through L1.
 struct Plan {
@@ -225,29 +195,10 @@ void conv2d_forward_lanes(const Conv2dShape& shape,
                           const Tensor& weight,
                           const Tensor& bias,
                           Tensor& y) {
-  const Conv2dOptions& o = shape.options;
-  TapConvolution conv{shape.c / o.groups,
-                      shape.h,
-                      shape.w,
-                      shape.k / o.groups,
-                      shape.p,
-                      shape.q,
-                      o.stride,
-                      1,
-                      Pair(0),
-                      shape.p,
-                      shape.q,
-                      o.groups,
-                      {}};
-  for (int64_t r = 0; r < shape.r; ++r) {
-    for (int64_t s = 0; s < shape.s; ++s) {
-      conv.taps.push_back(
-          {r * o.dilation.h - o.padding.h, s * o.dilation.w - o.padding.w, r * shape.s + s});
-    }
-  }
+  const TapConvolution conv = forward_taps(shape);
   const float* w = weight.data<float>();
   const int64_t area = shape.r * shape.s;
-  const auto packed = pack_weights(conv, [&](int64_t g, int64_t k, int64_t c, int64_t tap) {
+  const Tensor packed = pack_weights(conv, [&](int64_t g, int64_t k, int64_t c, int64_t tap) {
     return w[((g * conv.out_channels + k) * conv.in_channels + c) * area + tap];
   });
   run_tap_convolution(conv,
@@ -263,47 +214,16 @@ void conv2d_backward_data_lanes(const Conv2dShape& shape,
                                 const Tensor& dy,
                                 const Tensor& weight,
                                 Tensor& dx) {
-  const Conv2dOptions& o = shape.options;
+  const BackwardDataTaps taps = backward_data_taps(shape);
+  if (!taps.all_reached) dx.fill_(0.0);
   const float* w = weight.data<float>();
   const int64_t area = shape.r * shape.s;
-  const int64_t in_per_group = shape.c / o.groups;
-  const int64_t out_per_group = shape.k / o.groups;
-  // Positions that no kernel tap reaches (a 1x1 kernel with stride 2) keep this zero.
-  const bool all_reached = o.dilation == Pair(1) && shape.r >= o.stride.h && shape.s >= o.stride.w;
-  if (!all_reached) dx.fill_(0.0);
-  for (int64_t ph = 0; ph < std::min(o.stride.h, shape.h); ++ph) {
-    for (int64_t pw = 0; pw < std::min(o.stride.w, shape.w); ++pw) {
-      // x row ph + i*stride meets output row i + dh through kernel row r when the division is
-      // exact.
-      TapConvolution conv{out_per_group,
-                          shape.p,
-                          shape.q,
-                          in_per_group,
-                          (shape.h - ph + o.stride.h - 1) / o.stride.h,
-                          (shape.w - pw + o.stride.w - 1) / o.stride.w,
-                          1,
-                          o.stride,
-                          Pair(ph, pw),
-                          shape.h,
-                          shape.w,
-                          o.groups,
-                          {}};
-      for (int64_t r = 0; r < shape.r; ++r) {
-        const int64_t h = ph + o.padding.h - r * o.dilation.h;
-        if (h % o.stride.h != 0) continue;
-        for (int64_t s = 0; s < shape.s; ++s) {
-          const int64_t v = pw + o.padding.w - s * o.dilation.w;
-          if (v % o.stride.w == 0)
-            conv.taps.push_back({h / o.stride.h, v / o.stride.w, r * shape.s + s});
-        }
-      }
-      if (conv.taps.empty()) continue;
-      const auto packed = pack_weights(conv, [&](int64_t g, int64_t c, int64_t k, int64_t tap) {
-        return w[((g * out_per_group + k) * in_per_group + c) * area + tap];
-      });
-      run_tap_convolution(
-          conv, packed, dy.data<float>(), nullptr, dx.data<float>(), lane_blocks(shape.n));
-    }
+  for (const TapConvolution& conv : taps.classes) {
+    const Tensor packed = pack_weights(conv, [&](int64_t g, int64_t c, int64_t k, int64_t tap) {
+      return w[((g * conv.in_channels + k) * conv.out_channels + c) * area + tap];
+    });
+    run_tap_convolution(
+        conv, packed, dy.data<float>(), nullptr, dx.data<float>(), lane_blocks(shape.n));
   }
 }
 

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sparse against dense convolution at one shape and density: `speedup` is dense time / sparse time
+// of processor time, `share` counts multiply-adds with kept weights only, of one core's peak.
+#include <benchmark/benchmark.h>
+
+#include <ctime>
+
+#include <espalier/core/kernels/conv2d_micro.h>
+#include <espalier/core/random.h>
+#include <espalier/sparse/kernels/conv2d.h>
+
+namespace espalier {
+namespace {
+
+double seconds_of_processor() {
+  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+}
+
+double peak() {
+  static const double value = [] {
+    double best = 0.0;
+    for (int round = 0; round < 5; ++round) {
+      const double start = seconds_of_processor();
+      const double done = detail::fma_peak_loop(1 << 22);
+      best = std::max(best, done / (seconds_of_processor() - start));
+    }
+    return best;
+  }();
+  return value;
+}
+
+Tensor random_plain(const Shape& shape, uint64_t seed) {
+  Tensor plain = Tensor::empty(shape);
+  Rng rng(seed, "bench");
+  fill_uniform_(plain, rng, 0.0, 1.0);
+  return plain;
+}
+
+// Arguments: batch, channels (in and out), plane, kept weights in percent.
+struct Problem {
+  Conv2dShape shape;
+  Tensor x, w, dy, y, dx, dw;
+  std::unique_ptr<sparse::Pattern> pattern;
+  explicit Problem(const benchmark::State& state) {
+    const int64_t c = state.range(1);
+    const int64_t plane = state.range(2);
+    const Shape x_shape = {state.range(0), c, plane, plane};
+    shape = conv2d_shape(x_shape, {c, c, 3, 3}, {.padding = 1}, "bench");
+    x = random_plain(x_shape, 1).to(Layout::Nchw16n);
+    w = random_plain({c, c, 3, 3}, 2);
+    dy = random_plain(x_shape, 3).to(Layout::Nchw16n);
+    y = Tensor::empty_like(x);
+    dx = Tensor::empty_like(x);
+    dw = Tensor::empty_like(w);
+    Tensor mask = Tensor::zeros(w.shape(), DType::U8);
+    const auto chance = random_plain(w.shape(), 4).to_vector<float>();
+    for (int64_t i = 0; i < mask.numel(); ++i) {
+      mask.data<uint8_t>()[i] =
+          chance[static_cast<size_t>(i)] * 100.0f < static_cast<float>(state.range(3));
+    }
+    pattern = std::make_unique<sparse::Pattern>(mask);
+  }
+};
+
+template <class Sparse, class Dense>
+void compare(benchmark::State& state, const Problem& p, Sparse sparse, Dense dense) {
+  sparse();
+  dense();
+  double dense_seconds = 1e30;
+  for (int round = 0; round < 3; ++round) {
+    const double start = seconds_of_processor();
+    dense();
+    dense_seconds = std::min(dense_seconds, seconds_of_processor() - start);
+  }
+  double sparse_seconds = 1e30;
+  for (auto _ : state) {
+    const double start = seconds_of_processor();
+    sparse();
+    sparse_seconds = std::min(sparse_seconds, seconds_of_processor() - start);
+  }
+  const double flop =
+      2.0 * static_cast<double>(p.pattern->nnz() * p.shape.n * p.shape.p * p.shape.q);
+  state.counters["speedup"] = dense_seconds / sparse_seconds;
+  state.counters["share"] = flop / sparse_seconds / peak();
+}
+
+void BM_SparseForward(benchmark::State& state) {
+  Problem p(state);
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
+}
+void BM_SparseBackwardData(benchmark::State& state) {
+  Problem p(state);
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_backward_data(p.shape, p.dy, p.w, *p.pattern, p.dx); },
+      [&] { conv2d_backward_data(p.shape, p.dy, p.w, p.dx); });
+}
+void BM_SparseBackwardWeight(benchmark::State& state) {
+  Problem p(state);
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_backward_weight(p.shape, p.x, p.dy, *p.pattern, p.dw); },
+      [&] { conv2d_backward_weight(p.shape, p.x, p.dy, p.dw); });
+}
+
+void layers(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"n", "c", "plane", "kept%"})->Unit(benchmark::kMillisecond);
+  b->MinTime(0.05)->MeasureProcessCPUTime();
+  const int64_t shapes[][3] = {{128, 16, 32},
+                               {128, 32, 16},
+                               {128, 64, 8},
+                               {64, 64, 32},
+                               {64, 256, 8},
+                               {64, 512, 4},
+                               {64, 512, 2}};
+  for (const auto& s : shapes) {
+    for (const int64_t kept : {40, 20, 10, 5, 2}) b->Args({s[0], s[1], s[2], kept});
+  }
+}
+BENCHMARK(BM_SparseForward)->Apply(layers);
+BENCHMARK(BM_SparseBackwardData)->Apply(layers);
+BENCHMARK(BM_SparseBackwardWeight)->Apply(layers);
+
+}  // namespace
+}  // namespace espalier

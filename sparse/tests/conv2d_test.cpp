@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include <espalier/core/mac_counter.h>
+#include <espalier/core/parallel.h>
+#include <espalier/core/random.h>
+#include <espalier/core/simd.h>
+#include <espalier/sparse/kernels/conv2d.h>
+
+namespace espalier::sparse {
+namespace {
+
+// Rounding of float32 sums, relative to the sum of the terms' magnitudes.
+constexpr double kFloatSumTol = 16 * 0x1p-24;
+
+struct Case {
+  const char* name;
+  Shape x;
+  Shape weight;
+  Conv2dOptions options;
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> list = {
+      {"16 channels, 12x12", {16, 16, 12, 12}, {16, 16, 3, 3}, {.padding = 1}},
+      {"first layer, odd batch", {17, 3, 9, 10}, {16, 3, 3, 3}, {.padding = 1}},
+      {"one channel, batch 1", {1, 1, 8, 8}, {1, 1, 3, 3}, {.padding = 1}},
+      {"odd channels, odd plane", {15, 5, 7, 5}, {17, 5, 3, 3}, {.padding = 1}},
+      {"many channels, 8x8", {17, 40, 8, 8}, {19, 40, 3, 3}, {.padding = 1}},
+      {"plane 4x4", {33, 16, 4, 4}, {18, 16, 3, 3}, {.padding = 1}},
+      {"plane 2x2, five blocks", {70, 17, 2, 2}, {16, 17, 3, 3}, {.padding = 1}},
+      {"plane 1x1", {17, 16, 1, 1}, {5, 16, 3, 3}, {.padding = 1}},
+      {"plane 3x3", {40, 6, 3, 3}, {6, 6, 3, 3}, {.padding = 1}},
+      {"stride 2", {16, 16, 8, 8}, {17, 16, 3, 3}, {.stride = 2, .padding = 1}},
+      {"stride 2, odd plane", {3, 5, 7, 5}, {6, 5, 3, 3}, {.stride = 2, .padding = 1}},
+      {"1x1", {17, 16, 7, 5}, {5, 16, 1, 1}, {}},
+      {"1x1, stride 2", {17, 5, 8, 7}, {16, 5, 1, 1}, {.stride = 2}},
+      {"5x5, no padding", {16, 3, 8, 8}, {6, 3, 5, 5}, {}},
+      {"dilation", {17, 3, 8, 8}, {4, 3, 3, 3}, {.padding = 2, .dilation = 2}},
+      {"more padding than kernel", {5, 3, 4, 4}, {3, 3, 2, 2}, {.padding = 3}},
+  };
+  return list;
+}
+
+Tensor random_tensor(const Shape& shape, uint64_t seed) {
+  Tensor t = Tensor::empty(shape, DType::F32);
+  Rng rng(seed, "sparse conv2d test");
+  fill_uniform_(t, rng, -1.0, 1.0);
+  return t;
+}
+
+/// `density` of the weights, pseudo-random; density 0 is none and -1 exactly one. The first output
+/// channel is always empty when there are others.
+Tensor random_mask(const Shape& shape, double density) {
+  Tensor mask = Tensor::zeros(shape, DType::U8);
+  if (density < 0.0) {
+    mask.data<uint8_t>()[mask.numel() / 2] = 1;
+    return mask;
+  }
+  const auto chance = random_tensor(shape, 9).to_vector<double>();
+  const int64_t begin = shape[0] > 1 ? shape.numel() / shape[0] : 0;
+  for (int64_t i = begin; i < shape.numel(); ++i) {
+    mask.data<uint8_t>()[i] = (chance[static_cast<size_t>(i)] + 1.0) / 2.0 < density;
+  }
+  return mask;
+}
+
+Tensor magnitude(const Tensor& a) {
+  Tensor out = a.to(DType::F64).clone();
+  for (int64_t i = 0; i < out.numel(); ++i)
+    out.data<double>()[i] = std::fabs(out.data<double>()[i]);
+  return out;
+}
+
+Tensor times(const Tensor& weight, const Tensor& mask) {
+  Tensor out = weight.to(DType::F64).clone();
+  for (int64_t i = 0; i < out.numel(); ++i) out.data<double>()[i] *= mask.data<uint8_t>()[i];
+  return out;
+}
+
+struct Results {
+  Tensor y, dx, dw;
+};
+
+struct Problem {
+  Conv2dShape shape;
+  Tensor x, weight, bias, dy, mask;
+  Pattern pattern;
+
+  Problem(const Case& c, double density)
+      : shape(conv2d_shape(c.x, c.weight, c.options, "test")),
+        x(random_tensor(c.x, 1)),
+        weight(random_tensor(c.weight, 2)),
+        bias(random_tensor({c.weight[0]}, 3)),
+        dy(random_tensor({shape.n, shape.k, shape.p, shape.q}, 4)),
+        mask(random_mask(c.weight, density)),
+        pattern(mask) {}
+
+  // Removed weights are not zero here: kernels must not read them.
+  Results run() const {
+    const Tensor x_lanes = x.to(Layout::Nchw16n);
+    const Tensor dy_lanes = dy.to(Layout::Nchw16n);
+    Results r{
+        Tensor::empty_like(dy_lanes), Tensor::empty_like(x_lanes), Tensor::empty_like(weight)};
+    sparse::conv2d_forward(shape, x_lanes, weight, pattern, bias, r.y);
+    sparse::conv2d_backward_data(shape, dy_lanes, weight, pattern, r.dx);
+    sparse::conv2d_backward_weight(shape, x_lanes, dy_lanes, pattern, r.dw);
+    return r;
+  }
+
+  Results exact(bool of_magnitudes) const {
+    const auto part = [&](const Tensor& a) { return of_magnitudes ? magnitude(a) : a; };
+    Results r{Tensor::empty(dy.shape(), DType::F64),
+              Tensor::empty(x.shape(), DType::F64),
+              Tensor::empty(weight.shape(), DType::F64)};
+    const Tensor kept = part(times(weight, mask));
+    reference::conv2d_forward(shape, part(x), kept, part(bias), r.y);
+    reference::conv2d_backward_data(shape, part(dy), kept, r.dx);
+    Tensor dense = Tensor::empty_like(r.dw);
+    reference::conv2d_backward_weight(shape, part(x), part(dy), dense);
+    r.dw = times(dense, mask);
+    return r;
+  }
+};
+
+void expect_close(const Tensor& got,
+                  const Tensor& exact,
+                  const Tensor& terms,
+                  const std::string& what) {
+  const auto g = got.to_vector<double>();
+  const auto e = exact.to_vector<double>();
+  const auto m = terms.to_vector<double>();
+  ASSERT_EQ(g.size(), e.size()) << what;
+  int shown = 0;
+  for (size_t i = 0; i < g.size() && shown < 3; ++i) {
+    if (std::fabs(g[i] - e[i]) <= kFloatSumTol * m[i]) continue;
+    ++shown;
+    ADD_FAILURE() << what << ": element " << i << " is " << g[i] << ", expected " << e[i];
+  }
+}
+
+void expect_zero_padding(const Tensor& lanes, const std::string& what) {
+  EXPECT_EQ(lanes.physical().to_vector<float>(),
+            lanes.to(Layout::Nchw).to(Layout::Nchw16n).physical().to_vector<float>())
+      << what;
+}
+
+class SparseConv2d : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    set_simd_target("");
+    set_num_threads(0);
+  }
+};
+
+TEST_F(SparseConv2d, AgreesWithTheMaskedReferenceOnEveryTargetAndDensity) {
+  for (const Case& c : cases()) {
+    for (const double density : {0.0, -1.0, 0.1, 0.5, 1.0}) {
+      const Problem p(c, density);
+      const Results exact = p.exact(false);
+      const Results terms = p.exact(true);
+      for (const std::string& target : simd_targets()) {
+        set_simd_target(target);
+        const Results got = p.run();
+        const std::string what = cat(c.name, ", density ", density, ", ", target);
+        expect_close(got.y, exact.y, terms.y, what + ", forward");
+        expect_close(got.dx, exact.dx, terms.dx, what + ", backward data");
+        expect_close(got.dw, exact.dw, terms.dw, what + ", backward weight");
+        expect_zero_padding(got.y, what);
+        expect_zero_padding(got.dx, what);
+      }
+    }
+  }
+}
+
+TEST_F(SparseConv2d, BitsDontDependOnTheThreadCount) {
+  for (const Case& c : cases()) {
+    const Problem p(c, 0.2);
+    set_num_threads(1);
+    const Results one = p.run();
+    for (const int threads : {2, 7}) {
+      set_num_threads(threads);
+      const Results many = p.run();
+      EXPECT_EQ(one.y.to_vector<float>(), many.y.to_vector<float>()) << c.name;
+      EXPECT_EQ(one.dx.to_vector<float>(), many.dx.to_vector<float>()) << c.name;
+      EXPECT_EQ(one.dw.to_vector<float>(), many.dw.to_vector<float>()) << c.name;
+    }
+  }
+}
+
+TEST_F(SparseConv2d, ReportsTheMacsOfKeptWeights) {
+  const Problem p(cases()[0], 0.1);
+  MacCounter counter;
+  Tensor y = Tensor::empty(p.dy.shape(), DType::F32, Layout::Nchw16n);
+  sparse::conv2d_forward(p.shape, p.x.to(Layout::Nchw16n), p.weight, p.pattern, {}, y);
+  EXPECT_EQ(counter.macs(), 16 * 12 * 12 * p.pattern.nnz());
+}
+
+TEST_F(SparseConv2d, TheChoiceSaysWhy) {
+  const Problem sparse(cases()[0], 0.1);
+  const Problem full(cases()[0], 1.0);
+  const Tensor lanes = sparse.x.to(Layout::Nchw16n);
+  EXPECT_TRUE(choose_conv2d(sparse.shape, lanes, sparse.pattern).sparse);
+  EXPECT_FALSE(choose_conv2d(full.shape, lanes, full.pattern).sparse);
+  const KernelChoice plain = choose_conv2d(sparse.shape, sparse.x, sparse.pattern);
+  EXPECT_FALSE(plain.sparse);
+  EXPECT_NE(plain.reason.find("Nchw16n"), std::string::npos) << plain.reason;
+  Tensor y = Tensor::empty(sparse.dy.shape());
+  EXPECT_THROW(sparse::conv2d_forward(sparse.shape, sparse.x, sparse.weight, sparse.pattern, {}, y),
+               ValueError);
+}
+
+TEST(PatternOrder, ListsKeptPositionsByOutputAndByInput) {
+  // Two filters, two inputs, a 1x2 kernel.
+  const Pattern p(Tensor::from<uint8_t>({2, 2, 1, 2}, {1, 0, 1, 1, 0, 1, 1, 0}));
+  EXPECT_EQ(p.kept(), (std::vector<int32_t>{0, 2, 3, 5, 6}));
+  EXPECT_EQ(p.kept_by_input(), (std::vector<int32_t>{0, 5, 2, 3, 6}));
+  EXPECT_EQ(p.density(), 5.0 / 8.0);
+}
+
+}  // namespace
+}  // namespace espalier::sparse
