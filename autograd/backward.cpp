@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The backward pass: walks the tape from the newest op to the oldest. An op is newer than all that it
-// was computed from, so that order is a topological one.
+// The backward pass: walks the tape from the newest op to the oldest. An op is newer than all that
+// it was computed from, so that order is a topological one.
 #include <map>
 #include <queue>
 #include <unordered_map>
@@ -32,7 +32,8 @@ class BackwardPass {
     }
   }
 
-  /// Stop at these: their gradients are wanted, and nothing behind them is unless something else needs it.
+  /// Stop at these: their gradients are wanted, and nothing behind them is unless something else
+  /// needs it.
   void want(const Variable& input) {
     if (const auto node = producer(input)) {
       wanted_nodes_.insert(node.get());
@@ -234,8 +235,9 @@ Variable seed_for(const Variable& output, const Variable& gradient, std::string_
 }  // namespace
 
 void Variable::backward(const Variable& gradient, bool retain_graph) const {
-  ESPALIER_CHECK(
-      requires_grad(), ValueError, "backward: nothing that this variable depends on wants a gradient");
+  ESPALIER_CHECK(requires_grad(),
+                 ValueError,
+                 "backward: nothing that this variable depends on wants a gradient");
   BackwardPass pass(false, retain_graph);
   pass.seed(*this, seed_for(*this, gradient, "backward"));
   pass.run();
@@ -253,8 +255,9 @@ std::vector<Variable> grad(const std::vector<Variable>& outputs,
                  options.grad_outputs.size());
   BackwardPass pass(options.create_graph, options.retain_graph || options.create_graph);
   for (const Variable& input : inputs) {
-    ESPALIER_CHECK(
-        input.requires_grad(), ValueError, "grad: an input does not want a gradient; set requires_grad");
+    ESPALIER_CHECK(input.requires_grad(),
+                   ValueError,
+                   "grad: an input does not want a gradient; set requires_grad");
     pass.want(input);
   }
   for (size_t i = 0; i < outputs.size(); ++i) {

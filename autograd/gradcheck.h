@@ -25,8 +25,8 @@ struct GradcheckOptions {
 std::string gradcheck(const VariableFn& fn,
                       const std::vector<Tensor>& inputs,
                       const GradcheckOptions& options = {});
-/// The same for the gradient of the gradient, made with create_graph, with respect to the inputs and to
-/// the incoming gradient.
+/// The same for the gradient of the gradient, made with create_graph, with respect to the inputs
+/// and to the incoming gradient.
 std::string gradgradcheck(const VariableFn& fn,
                           const std::vector<Tensor>& inputs,
                           const GradcheckOptions& options = {});

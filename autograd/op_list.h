@@ -11,14 +11,14 @@
 
 namespace espalier {
 
-/// A small example of an op's use. Inputs are float64; the suite also runs it in float32, in `Nchw16n`,
-/// on non-contiguous inputs and with other thread counts.
+/// A small example of an op's use. Inputs are float64; the suite also runs it in float32, in
+/// `Nchw16n`, on non-contiguous inputs and with other thread counts.
 struct OpSample {
-  std::string name;                                              ///< the fact that it shows: `broadcast`
-  std::vector<Tensor> inputs;                                    ///< differentiable inputs, plain float64
-  std::function<Variable(const std::vector<Variable>&)> run;     ///< calls the op
-  /// Which inputs are activations (N, ..): the suite converts these to `Nchw16n` and expects the same
-  /// numbers. Empty when the op is for plain tensors only.
+  std::string name;            ///< the fact that it shows: `broadcast`
+  std::vector<Tensor> inputs;  ///< differentiable inputs, plain float64
+  std::function<Variable(const std::vector<Variable>&)> run;  ///< calls the op
+  /// Which inputs are activations (N, ..): the suite converts these to `Nchw16n` and expects the
+  /// same numbers. Empty when the op is for plain tensors only.
   std::vector<int> activations = {};
   /// True when the result is plain although it has the batch dimension of `Nchw16n` activations.
   bool plain_result = false;
@@ -39,8 +39,8 @@ struct OpInfo {
   /// Float64 reference for the forward value of a sample, computed another way (plain loops over
   /// logical row-major values); empty when the op has hand-worked tests instead.
   std::function<std::vector<double>(const OpSample&)> reference = {};
-  /// True for matrix products: BLAS adds in another order when an operand is transposed in memory, so
-  /// non-contiguous inputs give the same numbers but for the last bits.
+  /// True for matrix products: BLAS adds in another order when an operand is transposed in memory,
+  /// so non-contiguous inputs give the same numbers but for the last bits.
   bool order_depends_on_strides = false;
 };
 

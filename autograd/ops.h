@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// All differentiable ops. Each lives in one file `autograd/ops/<op>.cpp` (formula, checks, forward,
-/// backward, samples for the tests) and has one line in `autograd/ops.inc`.
+/// All differentiable ops. Each lives in one file `autograd/ops/<op>.cpp` (formula, checks,
+/// forward, backward, samples for the tests) and has one line in `autograd/ops.inc`.
 #pragma once
 
 #include <espalier/autograd/ops/convolution.h>

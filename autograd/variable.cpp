@@ -18,12 +18,17 @@ const Variable& undefined_variable() {
 
 }  // namespace
 
-bool is_recording() { return recording; }
-RecordingScope::RecordingScope(bool value) : previous_(recording) { recording = value; }
-RecordingScope::~RecordingScope() { recording = previous_; }
+bool is_recording() {
+  return recording;
+}
+RecordingScope::RecordingScope(bool value) : previous_(recording) {
+  recording = value;
+}
+RecordingScope::~RecordingScope() {
+  recording = previous_;
+}
 
-Variable::Variable(Tensor value, bool requires_grad)
-    : state_(std::make_shared<VariableState>()) {
+Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<VariableState>()) {
   state_->value = std::move(value);
   set_requires_grad(requires_grad);
 }
@@ -40,12 +45,8 @@ Tensor& Variable::value() {
 
 void Variable::set_value(Tensor value) {
   ESPALIER_CHECK(is_leaf(), ValueError, "set_value: only a leaf's value can be replaced");
-  ESPALIER_CHECK(value.dtype() == dtype(),
-                 TypeError,
-                 "set_value: expects ",
-                 name(dtype()),
-                 ", got ",
-                 value);
+  ESPALIER_CHECK(
+      value.dtype() == dtype(), TypeError, "set_value: expects ", name(dtype()), ", got ", value);
   state_->value = std::move(value);
 }
 
@@ -62,7 +63,9 @@ void Variable::set_requires_grad(bool wanted) {
   state_->requires_grad = wanted;
 }
 
-bool Variable::is_leaf() const { return defined() && state_->producer == nullptr; }
+bool Variable::is_leaf() const {
+  return defined() && state_->producer == nullptr;
+}
 
 const Variable& Variable::grad() const {
   return defined() && state_->grad ? *state_->grad : undefined_variable();
@@ -83,7 +86,9 @@ void Variable::zero_grad() {
   if (defined()) state_->grad.reset();
 }
 
-Variable Variable::detach() const { return Variable(value()); }
+Variable Variable::detach() const {
+  return Variable(value());
+}
 
 void Variable::register_hook(GradientHook hook) {
   ESPALIER_CHECK(requires_grad(), ValueError, "register_hook: the variable wants no gradient");

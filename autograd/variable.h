@@ -2,8 +2,8 @@
 /// Variable: a tensor that remembers how it was made, and the tape behind it.
 ///
 /// An op computes its value and calls `record()` with its inputs and a backward function. Backward
-/// functions are written in ops on Variables, so with `create_graph` the gradient is itself recorded
-/// and any order of derivative follows.
+/// functions are written in ops on Variables, so with `create_graph` the gradient is itself
+/// recorded and any order of derivative follows.
 #pragma once
 
 #include <functional>
@@ -34,7 +34,8 @@ class Variable {
   const Tensor& value() const;
   /// For optimizers and initializers: writing here is not recorded.
   Tensor& value();
-  /// Replaces the value of a leaf (same element type; shape may change). Throws ValueError otherwise.
+  /// Replaces the value of a leaf (same element type; shape may change). Throws ValueError
+  /// otherwise.
   void set_value(Tensor value);
 
   const Shape& shape() const { return value().shape(); }
@@ -62,8 +63,9 @@ class Variable {
   /// Calls `hook` whenever a gradient with respect to this variable is complete.
   void register_hook(GradientHook hook);
 
-  /// Accumulates d(this)/d(leaf) into `grad()` of every leaf. Without `gradient` this must have exactly
-  /// one element. Saved tensors are released unless `retain_graph`; a second pass then throws Error.
+  /// Accumulates d(this)/d(leaf) into `grad()` of every leaf. Without `gradient` this must have
+  /// exactly one element. Saved tensors are released unless `retain_graph`; a second pass then
+  /// throws Error.
   void backward(const Variable& gradient = {}, bool retain_graph = false) const;
 
   /// Identity of the variable on the tape.
@@ -76,7 +78,8 @@ class Variable {
 
 /// What `grad()` does besides differentiating.
 struct GradOptions {
-  /// Record the gradient's own computation, so that it can be differentiated again. Implies retain_graph.
+  /// Record the gradient's own computation, so that it can be differentiated again. Implies
+  /// retain_graph.
   bool create_graph = false;
   bool retain_graph = false;
   /// Return undefined Variables for inputs that the outputs don't depend on, instead of throwing.
@@ -115,19 +118,20 @@ class NoGrad : public RecordingScope {
 
 /// What a backward function gets.
 struct BackwardContext {
-  const Variable& grad;             ///< d(loss)/d(output), in the output's shape and element type
-  const Variable& output;           ///< the op's own output; defined only with `kSaveOutput`
-  const std::vector<bool>& needs;   ///< which inputs want a gradient
+  const Variable& grad;            ///< d(loss)/d(output), in the output's shape and element type
+  const Variable& output;          ///< the op's own output; defined only with `kSaveOutput`
+  const std::vector<bool>& needs;  ///< which inputs want a gradient
 };
 /// Returns a gradient per input (undefined where not needed).
 using BackwardFn = std::function<std::vector<Variable>(const BackwardContext&)>;
 
-/// Whether the tape keeps the output for the backward function (sigmoid, exp, ..). A backward function
-/// must not capture its own output: that would be a cycle.
+/// Whether the tape keeps the output for the backward function (sigmoid, exp, ..). A backward
+/// function must not capture its own output: that would be a cycle.
 enum class SaveOutput : uint8_t { No, Yes };
 
-/// The result of an op: `value`, tied to `inputs` by `backward` when recording and any input wants a
-/// gradient; else a constant. `name` is the op's name, for errors, traces and the dependency graph.
+/// The result of an op: `value`, tied to `inputs` by `backward` when recording and any input wants
+/// a gradient; else a constant. `name` is the op's name, for errors, traces and the dependency
+/// graph.
 Variable record(const char* name,
                 Tensor value,
                 std::vector<Variable> inputs,
@@ -139,7 +143,8 @@ Variable record(const char* name,
 /// One recorded op, as seen by the dependency graph and by tests. Owned by its output.
 class Node {
  public:
-  /// Where an input came from: another op, or a leaf that wants a gradient, or (neither) a constant.
+  /// Where an input came from: another op, or a leaf that wants a gradient, or (neither) a
+  /// constant.
   struct Edge {
     std::shared_ptr<Node> node;
     std::shared_ptr<VariableState> leaf;

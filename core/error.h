@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The error family. Every failure of the library is an exception derived from `Error`; the library
-/// never prints and never exits. A text names the operation, what was expected, what came, and a hint.
+/// never prints and never exits. A text names the operation, what was expected, what came, and a
+/// hint.
 #pragma once
 
 #include <cstdint>
@@ -48,22 +49,42 @@ class NotImplemented : public Error {
 
 namespace detail {
 
-inline void append(std::string& out, std::string_view text) { out += text; }
-inline void append(std::string& out, const char* text) { out += text; }
-inline void append(std::string& out, char c) { out += c; }
-inline void append(std::string& out, bool value) { out += value ? "true" : "false"; }
-inline void append(std::string& out, int value) { out += std::to_string(value); }
-inline void append(std::string& out, unsigned value) { out += std::to_string(value); }
-inline void append(std::string& out, long value) { out += std::to_string(value); }
-inline void append(std::string& out, long long value) { out += std::to_string(value); }
-inline void append(std::string& out, unsigned long value) { out += std::to_string(value); }
-inline void append(std::string& out, unsigned long long value) { out += std::to_string(value); }
+inline void append(std::string& out, std::string_view text) {
+  out += text;
+}
+inline void append(std::string& out, const char* text) {
+  out += text;
+}
+inline void append(std::string& out, char c) {
+  out += c;
+}
+inline void append(std::string& out, bool value) {
+  out += value ? "true" : "false";
+}
+inline void append(std::string& out, int value) {
+  out += std::to_string(value);
+}
+inline void append(std::string& out, unsigned value) {
+  out += std::to_string(value);
+}
+inline void append(std::string& out, long value) {
+  out += std::to_string(value);
+}
+inline void append(std::string& out, long long value) {
+  out += std::to_string(value);
+}
+inline void append(std::string& out, unsigned long value) {
+  out += std::to_string(value);
+}
+inline void append(std::string& out, unsigned long long value) {
+  out += std::to_string(value);
+}
 void append(std::string& out, double value);
 
 template <class T>
-  requires requires(const T& t) {
-    { t.str() } -> std::convertible_to<std::string>;
-  }
+requires requires(const T& t) {
+  { t.str() } -> std::convertible_to<std::string>;
+}
 void append(std::string& out, const T& value) {
   out += value.str();
 }
@@ -82,17 +103,19 @@ std::string cat(const Args&... args) {
 
 /// Throws `Kind` with the concatenation of the remaining arguments when `condition` is false.
 /// The text is built only on failure.
-#define ESPALIER_CHECK(condition, Kind, ...)                     \
-  do {                                                           \
-    if (!(condition)) [[unlikely]] {                             \
-      throw ::espalier::Kind(::espalier::cat(__VA_ARGS__));      \
-    }                                                            \
+#define ESPALIER_CHECK(condition, Kind, ...)                \
+  do {                                                      \
+    if (!(condition)) [[unlikely]] {                        \
+      throw ::espalier::Kind(::espalier::cat(__VA_ARGS__)); \
+    }                                                       \
   } while (false)
 
-/// A check of an internal invariant, compiled in when `ESPALIER_DCHECKS` is defined (Debug, sanitizers).
+/// A check of an internal invariant, compiled in when `ESPALIER_DCHECKS` is defined (Debug,
+/// sanitizers).
 #ifdef ESPALIER_DCHECKS
-#define ESPALIER_DCHECK(condition)                                                            \
-  ESPALIER_CHECK(condition, Error, "internal check failed: " #condition " at " __FILE__ ":", __LINE__)
+#define ESPALIER_DCHECK(condition) \
+  ESPALIER_CHECK(                  \
+      condition, Error, "internal check failed: " #condition " at " __FILE__ ":", __LINE__)
 #else
 #define ESPALIER_DCHECK(condition) \
   do {                             \

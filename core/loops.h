@@ -11,8 +11,9 @@
 
 namespace espalier {
 
-/// Shape and layout of the result of an element-wise op on `a` and `b` (numpy broadcasting). The result
-/// is `Nchw16n` when an operand that spans the whole batch is. Throws ShapeError naming `op`.
+/// Shape and layout of the result of an element-wise op on `a` and `b` (numpy broadcasting). The
+/// result is `Nchw16n` when an operand that spans the whole batch is. Throws ShapeError naming
+/// `op`.
 struct Broadcast {
   Shape shape;
   Layout layout = Layout::Nchw;
@@ -35,10 +36,11 @@ struct LoopPlan {
 
 /// Inputs must have been passed through `operand_for`.
 LoopPlan make_plan(const Tensor& out, std::initializer_list<const Tensor*> inputs);
-/// `input` in a form that loops over `out`: converted to `Nchw16n` when `out` is and `input` spans its
-/// batch, to plain when `out` is plain. Throws ShapeError when it does not broadcast to `out`.
+/// `input` in a form that loops over `out`: converted to `Nchw16n` when `out` is and `input` spans
+/// its batch, to plain when `out` is plain. Throws ShapeError when it does not broadcast to `out`.
 Tensor operand_for(const Tensor& out, const Tensor& input);
-/// Calls body(offsets, inner) for every innermost run: `offsets[k]` is the element offset of operand k.
+/// Calls body(offsets, inner) for every innermost run: `offsets[k]` is the element offset of
+/// operand k.
 void run_plan(const LoopPlan& plan,
               FunctionRef<void(const std::array<int64_t, kMaxOperands>&, int64_t)> body);
 

@@ -16,12 +16,16 @@
 namespace espalier {
 namespace {
 
-int hardware_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+int hardware_threads() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 struct Pool {
   explicit Pool(int n)
       // TBB gives no more workers than processors unless told; tests run 7 threads on 2.
-      : limit(tbb::global_control::max_allowed_parallelism, static_cast<size_t>(n)), arena(n), size(n) {}
+      : limit(tbb::global_control::max_allowed_parallelism, static_cast<size_t>(n)),
+        arena(n),
+        size(n) {}
   tbb::global_control limit;
   tbb::task_arena arena;
   int size;
@@ -32,7 +36,9 @@ std::shared_ptr<Pool>& pool_slot() {
   return *slot;
 }
 
-std::shared_ptr<Pool> pool() { return std::atomic_load(&pool_slot()); }
+std::shared_ptr<Pool> pool() {
+  return std::atomic_load(&pool_slot());
+}
 
 }  // namespace
 
@@ -43,7 +49,9 @@ void set_num_threads(int n) {
   if (n != num_threads()) std::atomic_store(&pool_slot(), std::make_shared<Pool>(n));
 }
 
-int num_threads() { return pool()->size; }
+int num_threads() {
+  return pool()->size;
+}
 
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {
   if (n <= 0) return;

@@ -16,8 +16,8 @@ template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
   template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
-  FunctionRef(F&& f)  // NOLINT: implicit, like std::function
+  requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+      FunctionRef(F&& f)  // NOLINT: implicit, like std::function
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
         call_([](void* object, Args... args) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(static_cast<Args>(args)...);
@@ -34,9 +34,10 @@ void set_num_threads(int n);
 /// The number of threads that loops use.
 int num_threads();
 
-/// Calls `body(begin, end)` for consecutive ranges of `grain` indices that cover 0..n-1, in parallel.
-/// Ranges are multiples of `grain` (the last may be shorter) and don't depend on the thread count.
-/// Runs in the calling thread when there is one range. An exception of a body is rethrown.
+/// Calls `body(begin, end)` for consecutive ranges of `grain` indices that cover 0..n-1, in
+/// parallel. Ranges are multiples of `grain` (the last may be shorter) and don't depend on the
+/// thread count. Runs in the calling thread when there is one range. An exception of a body is
+/// rethrown.
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body);
 
 /// Sum of `body(begin, end)` over ranges of `grain` indices, added in index order.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Counter-based random numbers: Philox4x32-10. A number is a pure function of (seed, stream, counter),
-/// so any thread can make any part of a sequence. There is no global generator.
+/// Counter-based random numbers: Philox4x32-10. A number is a pure function of (seed, stream,
+/// counter), so any thread can make any part of a sequence. There is no global generator.
 ///
 /// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 #pragma once
@@ -17,8 +17,8 @@ namespace espalier {
 /// Four random words for a 128-bit counter under a 64-bit key (10 rounds).
 std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
-/// A stream number from a purpose, for example `stream_id("init")` (FNV-1a, 64 bits): one stream per
-/// purpose keeps a new consumer of random numbers from shifting all others.
+/// A stream number from a purpose, for example `stream_id("init")` (FNV-1a, 64 bits): one stream
+/// per purpose keeps a new consumer of random numbers from shifting all others.
 constexpr uint64_t stream_id(std::string_view purpose) {
   uint64_t hash = 14695981039346656037ull;
   for (char c : purpose) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211ull;

@@ -37,7 +37,9 @@ std::string_view name(DType dtype) {
   throw TypeError("name: unknown element type");
 }
 
-std::string_view name(Layout layout) { return layout == Layout::Nchw ? "Nchw" : "Nchw16n"; }
+std::string_view name(Layout layout) {
+  return layout == Layout::Nchw ? "Nchw" : "Nchw16n";
+}
 
 Shape::Shape(std::initializer_list<int64_t> sizes)
     : Shape(std::span<const int64_t>(sizes.begin(), sizes.size())) {}
@@ -74,7 +76,9 @@ int Shape::wrap(int d, std::string_view op) const {
   return d < 0 ? d + rank_ : d;
 }
 
-int64_t Shape::size(int d) const { return (*this)[wrap(d, "size")]; }
+int64_t Shape::size(int d) const {
+  return (*this)[wrap(d, "size")];
+}
 
 Shape Shape::with(int d, int64_t size) const {
   Shape out = *this;

@@ -20,7 +20,9 @@ int64_t item_size(DType dtype);
 /// The name of an element type: `float32`, `float64`, `int32`, `int64`, `uint8`.
 std::string_view name(DType dtype);
 /// True for float32 and float64.
-inline bool is_floating(DType dtype) { return dtype == DType::F32 || dtype == DType::F64; }
+inline bool is_floating(DType dtype) {
+  return dtype == DType::F32 || dtype == DType::F64;
+}
 
 template <class T>
 struct DTypeOf;
@@ -51,11 +53,12 @@ inline constexpr DType dtype_of = DTypeOf<T>::value;
 /// Order of elements in memory. The logical shape is the same in both.
 ///
 /// Nchw     row-major, or any strided view of it.
-/// Nchw16n  the first dimension is cut into blocks of 16, and the position inside a block becomes the
-///          innermost one: logical (N, d1, .., dk) is stored as contiguous [ceil(N/16)][d1]..[dk][16].
-///          The name is oneDNN's; it serves any rank >= 1. When N is not a multiple of 16 the lanes
-///          beyond N exist in memory and are ZERO: every op keeps that invariant, so that sums over
-///          whole vectors need no mask.
+/// Nchw16n  the first dimension is cut into blocks of 16, and the position inside a block becomes
+/// the
+///          innermost one: logical (N, d1, .., dk) is stored as contiguous
+///          [ceil(N/16)][d1]..[dk][16]. The name is oneDNN's; it serves any rank >= 1. When N is
+///          not a multiple of 16 the lanes beyond N exist in memory and are ZERO: every op keeps
+///          that invariant, so that sums over whole vectors need no mask.
 enum class Layout : uint8_t { Nchw, Nchw16n };
 
 /// `Nchw` or `Nchw16n`.

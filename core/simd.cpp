@@ -16,8 +16,11 @@ struct Target {
   std::string_view name;
   int64_t mask;
 };
-constexpr std::array<Target, 4> kTargets{
-    {{"avx512", HWY_AVX3}, {"avx2", HWY_AVX2}, {"sse4", HWY_SSE4}, {"ssse3", HWY_SSSE3}}};
+constexpr std::array<Target, 5> kTargets{{{"avx512", HWY_AVX3},
+                                          {"avx2", HWY_AVX2},
+                                          {"sse4", HWY_SSE4},
+                                          {"ssse3", HWY_SSSE3},
+                                          {"scalar", HWY_SCALAR}}};
 
 std::string_view current;
 std::once_flag once;

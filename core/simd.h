@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Which vector instructions run: Highway compiles every kernel for several targets and the
 /// machine's best is chosen at run time. The environment variable ESPALIER_SIMD forces one
-/// (`avx512`, `avx2`, `sse4`, `ssse3`). Layouts and results' meaning don't depend on it; last bits
-/// of sums may.
+/// (`avx512`, `avx2`, `sse4`, `ssse3`, `scalar`). Layouts and results' meaning don't depend on it;
+/// last bits of sums may.
 #pragma once
 
 #include <string>

@@ -14,8 +14,8 @@ namespace {
 
 constexpr std::align_val_t kAlignment{64};
 
-// Four size classes per power of two: at most 25 % of a block is waste, and sizes that differ a little
-// (the last batch of an epoch) meet in one class.
+// Four size classes per power of two: at most 25 % of a block is waste, and sizes that differ a
+// little (the last batch of an epoch) meet in one class.
 int64_t size_class(int64_t nbytes) {
   if (nbytes <= 64) return 64;
   const auto n = static_cast<uint64_t>(nbytes);
@@ -94,9 +94,15 @@ Pool& pool() {
 
 }  // namespace
 
-MemoryStats memory_stats() { return pool().stats(); }
-void reset_peak_memory() { pool().reset_peak(); }
-void release_pooled_memory() { pool().release_all(); }
+MemoryStats memory_stats() {
+  return pool().stats();
+}
+void reset_peak_memory() {
+  pool().reset_peak();
+}
+void release_pooled_memory() {
+  pool().release_all();
+}
 
 Storage::Storage(int64_t nbytes) : nbytes_(nbytes) {
   ESPALIER_CHECK(nbytes >= 0 && nbytes <= (1ll << 46),
@@ -107,6 +113,8 @@ Storage::Storage(int64_t nbytes) : nbytes_(nbytes) {
   data_ = pool().acquire(capacity_);
 }
 
-Storage::~Storage() { pool().give_back(data_, capacity_); }
+Storage::~Storage() {
+  pool().give_back(data_, capacity_);
+}
 
 }  // namespace espalier

@@ -27,7 +27,8 @@ void release_pooled_memory();
 /// One block of the pool, freed with its last owner. Content is uninitialized.
 class Storage {
  public:
-  /// Throws ValueError for a negative size or one beyond 2^46 bytes; std::bad_alloc when memory is out.
+  /// Throws ValueError for a negative size or one beyond 2^46 bytes; std::bad_alloc when memory is
+  /// out.
   explicit Storage(int64_t nbytes);
   ~Storage();
   Storage(const Storage&) = delete;

@@ -17,15 +17,6 @@ Shape physical_shape(const Shape& shape, Layout layout) {
   return out;
 }
 
-void check_plain(const Tensor& tensor, std::string_view op) {
-  ESPALIER_CHECK(tensor.layout() == Layout::Nchw,
-                 ShapeError,
-                 op,
-                 ": expects a plain tensor, got ",
-                 tensor,
-                 ". Convert with to(Layout::Nchw) first");
-}
-
 }  // namespace
 
 Tensor::Tensor(std::shared_ptr<Storage> storage,
@@ -78,7 +69,9 @@ Tensor Tensor::ones(const Shape& shape, DType dtype, Layout layout) {
   return full(shape, 1.0, dtype, layout);
 }
 
-Tensor Tensor::scalar(double value, DType dtype) { return full({}, value, dtype); }
+Tensor Tensor::scalar(double value, DType dtype) {
+  return full({}, value, dtype);
+}
 
 Tensor Tensor::arange(int64_t n, DType dtype) {
   Tensor out = empty({n}, dtype);
@@ -115,7 +108,9 @@ Tensor Tensor::empty_like(const Tensor& other) {
   return empty(other.shape(), other.dtype(), other.layout());
 }
 
-Tensor Tensor::zeros_like(const Tensor& other) { return full_like(other, 0.0); }
+Tensor Tensor::zeros_like(const Tensor& other) {
+  return full_like(other, 0.0);
+}
 
 Tensor Tensor::full_like(const Tensor& other, double value) {
   return full(other.shape(), value, other.dtype(), other.layout());
@@ -131,14 +126,18 @@ bool Tensor::is_contiguous() const {
   return true;
 }
 
-int64_t Tensor::physical_numel() const { return physical_shape(shape_, layout_).numel(); }
+int64_t Tensor::physical_numel() const {
+  return physical_shape(shape_, layout_).numel();
+}
 
 void* Tensor::raw() {
   ESPALIER_CHECK(defined(), ValueError, "tensor: undefined, holds no data");
   return storage_->data() + offset_ * item_size(dtype_);
 }
 
-const void* Tensor::raw() const { return const_cast<Tensor*>(this)->raw(); }
+const void* Tensor::raw() const {
+  return const_cast<Tensor*>(this)->raw();
+}
 
 template <class T>
 T* Tensor::data() {
@@ -156,8 +155,8 @@ const T* Tensor::data() const {
   return const_cast<Tensor*>(this)->data<T>();
 }
 
-#define ESPALIER_INSTANTIATE_DATA(T)   \
-  template T* Tensor::data<T>();       \
+#define ESPALIER_INSTANTIATE_DATA(T) \
+  template T* Tensor::data<T>();     \
   template const T* Tensor::data<T>() const;
 ESPALIER_INSTANTIATE_DATA(float)
 ESPALIER_INSTANTIATE_DATA(double)
@@ -172,122 +171,9 @@ Tensor Tensor::physical() const {
   return Tensor(storage_, offset_, shape, contiguous_strides(shape), dtype_, Layout::Nchw);
 }
 
-Tensor Tensor::reshape(const Shape& shape) const {
-  Shape target = shape;
-  int64_t known = 1;
-  int unknown = -1;
-  for (int d = 0; d < target.rank(); ++d) {
-    if (target[d] == -1) {
-      ESPALIER_CHECK(unknown < 0, ShapeError, "reshape: more than one -1 in ", shape);
-      unknown = d;
-    } else {
-      known *= target[d];
-    }
-  }
-  if (unknown >= 0) {
-    ESPALIER_CHECK(known > 0 && numel() % known == 0,
-                   ShapeError,
-                   "reshape: ",
-                   shape_,
-                   " does not fit into ",
-                   shape);
-    target[unknown] = numel() / known;
-  }
-  ESPALIER_CHECK(target.numel() == numel(),
-                 ShapeError,
-                 "reshape: ",
-                 shape_,
-                 " has ",
-                 numel(),
-                 " elements, ",
-                 target,
-                 " has ",
-                 target.numel());
-  if (layout_ == Layout::Nchw16n) {
-    ESPALIER_CHECK(target.rank() >= 1 && target[0] == shape_[0],
-                   ShapeError,
-                   "reshape: layout Nchw16n keeps the first dimension, got ",
-                   shape_,
-                   " to ",
-                   target);
-    return Tensor(storage_, offset_, target, contiguous_strides(target), dtype_, layout_);
-  }
-  const Tensor source = contiguous();
-  return Tensor(
-      source.storage_, source.offset_, target, contiguous_strides(target), dtype_, layout_);
+Tensor Tensor::contiguous() const {
+  return is_contiguous() ? *this : clone();
 }
-
-Tensor Tensor::permute(const std::vector<int>& order) const {
-  check_plain(*this, "permute");
-  ESPALIER_CHECK(static_cast<int>(order.size()) == rank(),
-                 ShapeError,
-                 "permute: expects an order of ",
-                 rank(),
-                 " dimensions for shape ",
-                 shape_,
-                 ", got ",
-                 order.size());
-  Shape shape;
-  Shape strides;
-  std::array<bool, kMaxRank> seen{};
-  for (int d : order) {
-    d = shape_.wrap(d, "permute");
-    ESPALIER_CHECK(
-        !seen[static_cast<size_t>(d)], ShapeError, "permute: dimension ", d, " is named twice");
-    seen[static_cast<size_t>(d)] = true;
-    shape.push_back(shape_[d]);
-    strides.push_back(strides_[d]);
-  }
-  return Tensor(storage_, offset_, shape, strides, dtype_, layout_);
-}
-
-Tensor Tensor::transpose(int a, int b) const {
-  std::vector<int> order(static_cast<size_t>(rank()));
-  for (int d = 0; d < rank(); ++d) order[static_cast<size_t>(d)] = d;
-  std::swap(order[static_cast<size_t>(shape_.wrap(a, "transpose"))],
-            order[static_cast<size_t>(shape_.wrap(b, "transpose"))]);
-  return permute(order);
-}
-
-Tensor Tensor::slice(int d, int64_t begin, int64_t end, int64_t step) const {
-  check_plain(*this, "slice");
-  d = shape_.wrap(d, "slice");
-  ESPALIER_CHECK(0 <= begin && begin <= end && end <= shape_[d] && step >= 1,
-                 ShapeError,
-                 "slice: expects 0 <= begin <= end <= ",
-                 shape_[d],
-                 " and step >= 1 for dimension ",
-                 d,
-                 " of ",
-                 shape_,
-                 ", got begin ",
-                 begin,
-                 ", end ",
-                 end,
-                 ", step ",
-                 step);
-  const Shape shape = shape_.with(d, (end - begin + step - 1) / step);
-  const Shape strides = strides_.with(d, strides_[d] * step);
-  return Tensor(storage_, offset_ + begin * strides_[d], shape, strides, dtype_, layout_);
-}
-
-Tensor Tensor::expand(const Shape& shape) const {
-  check_plain(*this, "expand");
-  ESPALIER_CHECK(broadcast_shapes(shape_, shape, "expand") == shape,
-                 ShapeError,
-                 "expand: ",
-                 shape_,
-                 " does not expand to ",
-                 shape);
-  Shape strides = shape;
-  for (int d = 0; d < shape.rank(); ++d) {
-    const int from = d - (shape.rank() - rank());
-    strides[d] = from < 0 || (shape_[from] == 1 && shape[d] != 1) ? 0 : strides_[from];
-  }
-  return Tensor(storage_, offset_, shape, strides, dtype_, layout_);
-}
-
-Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
 
 Tensor Tensor::clone() const {
   Tensor out = empty_like(*this);
@@ -351,11 +237,8 @@ void Tensor::fill_(double value) {
 }
 
 double Tensor::item() const {
-  ESPALIER_CHECK(
-      numel() == 1, ShapeError, "item: expects exactly one element, got shape ", shape_);
-  return dispatch(dtype_, [&](auto zero) {
-    return static_cast<double>(*data<decltype(zero)>());
-  });
+  ESPALIER_CHECK(numel() == 1, ShapeError, "item: expects exactly one element, got shape ", shape_);
+  return dispatch(dtype_, [&](auto zero) { return static_cast<double>(*data<decltype(zero)>()); });
 }
 
 double Tensor::at(std::initializer_list<int64_t> index) const {
@@ -376,9 +259,8 @@ double Tensor::at(std::initializer_list<int64_t> index) const {
     offset += lanes && d == 0 ? i / kLanes * strides[0] + i % kLanes : i * strides[d];
     ++d;
   }
-  return dispatch(dtype_, [&](auto zero) {
-    return static_cast<double>(data<decltype(zero)>()[offset]);
-  });
+  return dispatch(dtype_,
+                  [&](auto zero) { return static_cast<double>(data<decltype(zero)>()[offset]); });
 }
 
 template <class T>

@@ -17,12 +17,14 @@ namespace espalier {
 /// An n-dimensional array. Copying a Tensor copies the handle: both see the same memory
 /// (`clone()` copies the data). A default-constructed tensor is undefined and holds nothing.
 ///
-/// Thread safety: as a std::shared_ptr; concurrent writes to the same elements are the caller's matter.
+/// Thread safety: as a std::shared_ptr; concurrent writes to the same elements are the caller's
+/// matter.
 class Tensor {
  public:
   Tensor() = default;
 
-  /// Uninitialized values, but padding lanes of `Nchw16n` are zero. Throws ShapeError for negative sizes.
+  /// Uninitialized values, but padding lanes of `Nchw16n` are zero. Throws ShapeError for negative
+  /// sizes.
   static Tensor empty(const Shape& shape, DType dtype = DType::F32, Layout layout = Layout::Nchw);
   static Tensor zeros(const Shape& shape, DType dtype = DType::F32, Layout layout = Layout::Nchw);
   static Tensor ones(const Shape& shape, DType dtype = DType::F32, Layout layout = Layout::Nchw);
@@ -34,7 +36,8 @@ class Tensor {
   static Tensor scalar(double value, DType dtype = DType::F32);
   /// 0, 1, .., n-1.
   static Tensor arange(int64_t n, DType dtype = DType::I64);
-  /// Copies `values` in row-major order. Throws ShapeError when their number differs from the shape's.
+  /// Copies `values` in row-major order. Throws ShapeError when their number differs from the
+  /// shape's.
   template <class T>
   static Tensor from(const Shape& shape, const std::vector<T>& values);
   /// Uninitialized, with shape, element type and layout of `other`.
@@ -134,7 +137,9 @@ class Tensor {
 };
 
 /// Number of blocks of 16 that hold n samples.
-inline int64_t lane_blocks(int64_t n) { return (n + kLanes - 1) / kLanes; }
+inline int64_t lane_blocks(int64_t n) {
+  return (n + kLanes - 1) / kLanes;
+}
 
 /// Sets the padding lanes of the last block of an `Nchw16n` tensor to zero; no-op otherwise.
 void zero_padding_lanes(Tensor& tensor);

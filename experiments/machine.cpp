@@ -4,12 +4,13 @@
 #include <array>
 #include <cmath>
 #include <fstream>
+#include <vector>
 
 #include <cblas.h>
-#include <hwy/highway.h>
 
 #include <espalier/core/parallel.h>
 #include <espalier/core/random.h>
+#include <espalier/core/simd.h>
 
 namespace espalier::experiments {
 namespace {
@@ -32,22 +33,10 @@ std::string processor_name() {
   return "unknown";
 }
 
-std::vector<std::string> simd_targets() {
-  std::vector<std::string> out;
-  const int64_t supported = hwy::SupportedTargets();
-  // In Highway a lower bit is a better target.
-  for (int bit = 0; bit < 62; ++bit) {
-    const int64_t target = int64_t{1} << bit;
-    if ((supported & target) != 0) out.emplace_back(hwy::TargetName(target));
-  }
-  return out;
-}
-
 nlohmann::ordered_json machine_json() {
-  const std::vector<std::string> simd = simd_targets();
   return {{"processor", processor_name()},
           {"threads", num_threads()},
-          {"simd", simd.empty() ? "none" : simd.front()},
+          {"simd", simd_target()},
           {"blas", openblas_get_config()},
           {"compiler", __VERSION__}};
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -13,8 +12,6 @@ namespace espalier::experiments {
 std::string version();
 /// The processor's name as the system gives it.
 std::string processor_name();
-/// Instruction sets for which kernels may be built and which this processor has, best first.
-std::vector<std::string> simd_targets();
 /// The machine as an object: `processor`, `threads`, `simd`, `blas`, `compiler`.
 nlohmann::ordered_json machine_json();
 

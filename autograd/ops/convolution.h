@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Two-dimensional convolution (cross-correlation, as in all frameworks) and its two adjoints. The three
-/// are the bilinear forms of one trilinear sum, so each one's backward is written in the other two and
-/// every order of derivative exists.
+/// Two-dimensional convolution (cross-correlation, as in all frameworks) and its two adjoints. The
+/// three are the bilinear forms of one trilinear sum, so each one's backward is written in the
+/// other two and every order of derivative exists.
 #pragma once
 
 #include <espalier/autograd/variable.h>
@@ -28,8 +28,9 @@ Variable conv2d_backward_data(const Variable& grad,
                               const Conv2dOptions& options,
                               const sparse::WeightSparsity& sparsity = {});
 
-/// Gradient of conv2d with respect to the weight: x (N,C,H,W) and grad (N,K,H',W') to `weight_shape`.
-/// With `GradRequest::Masked` only positions kept by the pattern are computed, others are 0.
+/// Gradient of conv2d with respect to the weight: x (N,C,H,W) and grad (N,K,H',W') to
+/// `weight_shape`. With `GradRequest::Masked` only positions kept by the pattern are computed,
+/// others are 0.
 Variable conv2d_backward_weight(const Variable& x,
                                 const Variable& grad,
                                 const Shape& weight_shape,

@@ -13,7 +13,8 @@ enum class Reduction : uint8_t { Mean, Sum, None };
 Variable softmax(const Variable& a, int dim = -1);
 /// log(softmax(a)) along `dim`, without overflow. Keeps `Nchw16n` when dim is not 0.
 Variable log_softmax(const Variable& a, int dim = -1);
-/// -log_probabilities[n, target[n]]; log_probabilities (N,C), target int64 (N) in 0..C-1 (ValueError).
+/// -log_probabilities[n, target[n]]; log_probabilities (N,C), target int64 (N) in 0..C-1
+/// (ValueError).
 Variable nll_loss(const Variable& log_probabilities,
                   const Tensor& target,
                   Reduction reduction = Reduction::Mean);

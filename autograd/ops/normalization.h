@@ -24,8 +24,8 @@ struct BatchNormOptions {
   bool relu = false;
 };
 
-/// y = gamma * (x - mean) / sqrt(var + eps) + beta per channel, x (N,C,H,W) or (N,C), in x's layout.
-/// `running` may be null in training. Source: Ioffe, Szegedy, arXiv:1502.03167.
+/// y = gamma * (x - mean) / sqrt(var + eps) + beta per channel, x (N,C,H,W) or (N,C), in x's
+/// layout. `running` may be null in training. Source: Ioffe, Szegedy, arXiv:1502.03167.
 Variable batch_norm(const Variable& x,
                     const Variable& gamma,
                     const Variable& beta,
@@ -33,7 +33,10 @@ Variable batch_norm(const Variable& x,
                     const BatchNormOptions& options = {});
 
 /// Normalizes over the last `gamma.rank()` dimensions. Plain result. Source: arXiv:1607.06450.
-Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& beta, double eps = 1e-5);
+Variable layer_norm(const Variable& x,
+                    const Variable& gamma,
+                    const Variable& beta,
+                    double eps = 1e-5);
 
 /// Normalizes each sample over the channels of a group; gamma, beta (C). Source: arXiv:1803.08494.
 Variable group_norm(const Variable& x,

@@ -17,7 +17,8 @@ struct PoolOptions {
 Variable max_pool2d(const Variable& x, const PoolOptions& options = {});
 /// Mean of each window; padding counts as zeros in the mean (count_include_pad).
 Variable avg_pool2d(const Variable& x, const PoolOptions& options = {});
-/// Mean over out_h x out_w windows that cover the plane: rows floor(i*H/out_h) .. ceil((i+1)*H/out_h).
+/// Mean over out_h x out_w windows that cover the plane: rows floor(i*H/out_h) ..
+/// ceil((i+1)*H/out_h).
 Variable adaptive_avg_pool2d(const Variable& x, int64_t out_h, int64_t out_w);
 
 }  // namespace espalier

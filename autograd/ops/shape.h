@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Ops that move elements without changing them. Ops that `Nchw16n` can't express (they move samples
-/// between lanes) convert to plain and return plain; each says so.
+/// Ops that move elements without changing them. Ops that `Nchw16n` can't express (they move
+/// samples between lanes) convert to plain and return plain; each says so.
 #pragma once
 
 #include <vector>
@@ -20,13 +20,16 @@ Variable flatten(const Variable& a);
 /// Dimension i of the result is dimension `order[i]`. Plain result.
 Variable permute(const Variable& a, const std::vector<int>& order);
 Variable transpose(const Variable& a, int d0, int d1);
-/// Elements begin, begin+step, .. < end of a dimension. Keeps `Nchw16n` for every dimension but the first.
+/// Elements begin, begin+step, .. < end of a dimension. Keeps `Nchw16n` for every dimension but the
+/// first.
 Variable slice(const Variable& a, int dim, int64_t begin, int64_t end, int64_t step = 1);
-/// Joins along a dimension; all other sizes must agree. Keeps `Nchw16n` for every dimension but the first.
+/// Joins along a dimension; all other sizes must agree. Keeps `Nchw16n` for every dimension but the
+/// first.
 Variable concat(const std::vector<Variable>& parts, int dim);
 /// Cuts a dimension into pieces of the given sizes (their sum must be the dimension's).
 std::vector<Variable> split(const Variable& a, const std::vector<int64_t>& sizes, int dim);
-/// Adds `before`/`after` entries of `value` at each end of a dimension. Keeps `Nchw16n` but for dim 0.
+/// Adds `before`/`after` entries of `value` at each end of a dimension. Keeps `Nchw16n` but for dim
+/// 0.
 struct PadAmount {
   int dim;
   int64_t before;
@@ -37,19 +40,23 @@ Variable pad(const Variable& a, const std::vector<PadAmount>& amounts, double va
 Variable expand(const Variable& a, const Shape& shape);
 /// out[i][j].. = a[..][index[i][j]..][..] along `dim`; `index` int64 has a's rank. Plain result.
 Variable gather(const Variable& a, int dim, const Tensor& index);
-/// Zeros of `shape` with `a` added at the positions that `gather` would read: the backward of gather.
+/// Zeros of `shape` with `a` added at the positions that `gather` would read: the backward of
+/// gather.
 Variable scatter_add(const Variable& a, int dim, const Tensor& index, const Shape& shape);
 /// Whole slices of `dim` in the order of `index` (int64, rank 1; repeats allowed).
 Variable index_select(const Variable& a, int dim, const Tensor& index);
-/// Zeros of `size` in dimension `dim` with the slices of `a` added at `index`: backward of index_select.
+/// Zeros of `size` in dimension `dim` with the slices of `a` added at `index`: backward of
+/// index_select.
 Variable index_add(const Variable& a, int dim, const Tensor& index, int64_t size);
-/// The k largest values along `dim`, largest first, ties by the lower index, and their indices (int64).
+/// The k largest values along `dim`, largest first, ties by the lower index, and their indices
+/// (int64).
 struct TopK {
   Variable values;
   Tensor indices;
 };
 TopK topk(const Variable& a, int64_t k, int dim = -1);
-/// Rows of `table` (V, D) for int64 `ids` of any shape: ids.shape + (D). Throws ValueError out of range.
+/// Rows of `table` (V, D) for int64 `ids` of any shape: ids.shape + (D). Throws ValueError out of
+/// range.
 Variable embedding(const Variable& table, const Tensor& ids);
 
 }  // namespace espalier

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The transposition between plain and 16-lane memory, for elements of any size. Not a public interface.
+/// The transposition between plain and 16-lane memory, for elements of any size. Not a public
+/// interface.
 #pragma once
 
 #include <cstdint>

@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include <cmath>
-
-#include <espalier/core/kernels/conv2d.h>
 #include <espalier/core/parallel.h>
-#include <espalier/core/random.h>
 #include <espalier/core/simd.h>
+#include <espalier/core/tests/conv2d_checks.h>
 
 namespace espalier {
 namespace {
 
-// Rounding of float32 sums, relative to the sum of the terms' magnitudes.
-constexpr double kFloatSumTol = 16 * 0x1p-24;
-
-struct Case {
-  const char* name;
-  Shape x;
-  Shape weight;
-  Conv2dOptions options;
-};
+using test::expect_close;
+using test::expect_zero_padding;
+using test::magnitude;
+using test::random_tensor;
+using test::run_reference;
+using Case = test::ConvCase;
+using Results = test::ConvResults;
 
 const std::vector<Case>& cases() {
   static const std::vector<Case> list = {
@@ -57,43 +52,6 @@ const std::vector<Case>& cases() {
   return list;
 }
 
-Tensor random_tensor(const Shape& shape, uint64_t seed) {
-  Tensor t = Tensor::empty(shape, DType::F32);
-  Rng rng(seed, "conv2d test");
-  fill_uniform_(t, rng, -1.0, 1.0);
-  return t;
-}
-
-Tensor magnitude(const Tensor& a) {
-  Tensor out = a.to(DType::F64).clone();
-  for (int64_t i = 0; i < out.numel(); ++i)
-    out.data<double>()[i] = std::fabs(out.data<double>()[i]);
-  return out;
-}
-
-void expect_close(const Tensor& fast,
-                  const Tensor& exact,
-                  const Tensor& terms,
-                  const std::string& what) {
-  const auto f = fast.to_vector<double>();
-  const auto e = exact.to_vector<double>();
-  const auto m = terms.to_vector<double>();
-  ASSERT_EQ(f.size(), e.size()) << what;
-  int shown = 0;
-  for (size_t i = 0; i < f.size() && shown < 3; ++i) {
-    if (std::fabs(f[i] - e[i]) <= kFloatSumTol * m[i]) continue;
-    ++shown;
-    ADD_FAILURE() << what << ": element " << i << " is " << f[i] << ", expected " << e[i];
-  }
-}
-
-// Equal padding lanes after removing and adding the layout: all of them zero.
-void expect_zero_padding(const Tensor& lanes, const std::string& what) {
-  const auto have = lanes.physical().to_vector<float>();
-  const auto want = lanes.to(Layout::Nchw).to(Layout::Nchw16n).physical().to_vector<float>();
-  EXPECT_EQ(have, want) << what << ": padding lanes are not zero";
-}
-
 struct Operands {
   Conv2dShape shape;
   Tensor x, weight, bias, dy;
@@ -103,10 +61,6 @@ struct Operands {
         weight(random_tensor(c.weight, 2)),
         bias(random_tensor({c.weight[0]}, 3)),
         dy(random_tensor({shape.n, shape.k, shape.p, shape.q}, 4)) {}
-};
-
-struct Results {
-  Tensor y, dx, dw;
 };
 
 // The three directions; `layout` of the activations.
@@ -119,20 +73,6 @@ Results run(const Operands& o, Layout layout) {
   conv2d_forward(o.shape, x, o.weight, o.bias, r.y);
   conv2d_backward_data(o.shape, dy, o.weight, r.dx);
   conv2d_backward_weight(o.shape, x, dy, r.dw);
-  return r;
-}
-
-Results run_reference(const Conv2dShape& shape,
-                      const Tensor& x,
-                      const Tensor& weight,
-                      const Tensor& bias,
-                      const Tensor& dy) {
-  Results r{Tensor::empty(dy.shape(), DType::F64),
-            Tensor::empty(x.shape(), DType::F64),
-            Tensor::empty(weight.shape(), DType::F64)};
-  reference::conv2d_forward(shape, x, weight, bias, r.y);
-  reference::conv2d_backward_data(shape, dy, weight, r.dx);
-  reference::conv2d_backward_weight(shape, x, dy, r.dw);
   return r;
 }
 

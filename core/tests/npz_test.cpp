@@ -208,7 +208,11 @@ TEST(Npz, NamesTheBadMember) {
     load_npz(folder.write("x.npz", zip_of(members, true)));
   };
   expect_error<IoError>([&] { load({{"readme.txt", "hello"}}); }, {"x.npz:readme.txt"});
-  expect_error<IoError>([&] { load({{"a.npy", array.substr(0, array.size() - 1)}}); }, {"x.npz:a.npy"});
+  expect_error<IoError>(
+      [&] {
+        load({{"a.npy", array.substr(0, array.size() - 1)}});
+      },
+      {"x.npz:a.npy"});
   expect_error<IoError>([&] { load({{"a.npy", array}, {"a.npy", array}}); }, {"twice"});
 }
 

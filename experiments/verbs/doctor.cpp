@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <espalier/core/parallel.h>
+#include <espalier/core/simd.h>
 #include <espalier/data/dataset.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>

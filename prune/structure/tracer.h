@@ -13,6 +13,9 @@
 
 namespace espalier::prune {
 
+/// Of an element that no layer or input of the network made.
+inline constexpr int32_t kNoLabel = -1;
+
 /// Labels of one activation: a channel per element, in logical row-major order.
 struct LabelledValue {
   Shape shape;
@@ -88,5 +91,7 @@ class ChannelTracer : public nn::TraceListener {
 
 /// The dimension of a layer's activation that counts channels: 1 of planes, else the last.
 int channel_dim(const Shape& shape);
+/// The channel, along `dim`, of an element given by its row-major number.
+int64_t channel_of(const Shape& shape, int dim, int64_t element);
 
 }  // namespace espalier::prune

@@ -1,26 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
-#include <espalier/core/random.h>
 #include <espalier/core/simd.h>
+#include <espalier/core/tests/conv2d_checks.h>
 #include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier::sparse {
 namespace {
 
-// Rounding of float32 sums, relative to the sum of the terms' magnitudes.
-constexpr double kFloatSumTol = 16 * 0x1p-24;
-
-struct Case {
-  const char* name;
-  Shape x;
-  Shape weight;
-  Conv2dOptions options;
-};
+using test::expect_close;
+using test::expect_zero_padding;
+using test::magnitude;
+using test::random_tensor;
+using Case = test::ConvCase;
+using Results = test::ConvResults;
 
 const std::vector<Case>& cases() {
   static const std::vector<Case> list = {
@@ -44,13 +39,6 @@ const std::vector<Case>& cases() {
   return list;
 }
 
-Tensor random_tensor(const Shape& shape, uint64_t seed) {
-  Tensor t = Tensor::empty(shape, DType::F32);
-  Rng rng(seed, "sparse conv2d test");
-  fill_uniform_(t, rng, -1.0, 1.0);
-  return t;
-}
-
 /// `density` of the weights, pseudo-random; density 0 is none and -1 exactly one. The first output
 /// channel is always empty when there are others.
 Tensor random_mask(const Shape& shape, double density) {
@@ -67,22 +55,11 @@ Tensor random_mask(const Shape& shape, double density) {
   return mask;
 }
 
-Tensor magnitude(const Tensor& a) {
-  Tensor out = a.to(DType::F64).clone();
-  for (int64_t i = 0; i < out.numel(); ++i)
-    out.data<double>()[i] = std::fabs(out.data<double>()[i]);
-  return out;
-}
-
 Tensor times(const Tensor& weight, const Tensor& mask) {
   Tensor out = weight.to(DType::F64).clone();
   for (int64_t i = 0; i < out.numel(); ++i) out.data<double>()[i] *= mask.data<uint8_t>()[i];
   return out;
 }
-
-struct Results {
-  Tensor y, dx, dw;
-};
 
 struct Problem {
   Conv2dShape shape;
@@ -112,40 +89,12 @@ struct Problem {
 
   Results exact(bool of_magnitudes) const {
     const auto part = [&](const Tensor& a) { return of_magnitudes ? magnitude(a) : a; };
-    Results r{Tensor::empty(dy.shape(), DType::F64),
-              Tensor::empty(x.shape(), DType::F64),
-              Tensor::empty(weight.shape(), DType::F64)};
-    const Tensor kept = part(times(weight, mask));
-    reference::conv2d_forward(shape, part(x), kept, part(bias), r.y);
-    reference::conv2d_backward_data(shape, part(dy), kept, r.dx);
-    Tensor dense = Tensor::empty_like(r.dw);
-    reference::conv2d_backward_weight(shape, part(x), part(dy), dense);
-    r.dw = times(dense, mask);
+    Results r =
+        test::run_reference(shape, part(x), part(times(weight, mask)), part(bias), part(dy));
+    r.dw = times(r.dw, mask);
     return r;
   }
 };
-
-void expect_close(const Tensor& got,
-                  const Tensor& exact,
-                  const Tensor& terms,
-                  const std::string& what) {
-  const auto g = got.to_vector<double>();
-  const auto e = exact.to_vector<double>();
-  const auto m = terms.to_vector<double>();
-  ASSERT_EQ(g.size(), e.size()) << what;
-  int shown = 0;
-  for (size_t i = 0; i < g.size() && shown < 3; ++i) {
-    if (std::fabs(g[i] - e[i]) <= kFloatSumTol * m[i]) continue;
-    ++shown;
-    ADD_FAILURE() << what << ": element " << i << " is " << g[i] << ", expected " << e[i];
-  }
-}
-
-void expect_zero_padding(const Tensor& lanes, const std::string& what) {
-  EXPECT_EQ(lanes.physical().to_vector<float>(),
-            lanes.to(Layout::Nchw).to(Layout::Nchw16n).physical().to_vector<float>())
-      << what;
-}
 
 class SparseConv2d : public ::testing::Test {
  protected:
