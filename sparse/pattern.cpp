@@ -2,13 +2,23 @@
 #include <espalier/sparse/pattern.h>
 
 #include <limits>
+#include <map>
 #include <mutex>
+#include <utility>
 
 namespace espalier::sparse {
+namespace {
+
+// Batch sizes and directions that a layer meets in turn; beyond that the kept results are dropped.
+constexpr size_t kMostDerived = 16;
+
+}  // namespace
 
 struct Pattern::Streams {
   std::once_flag kept_once, by_input_once;
   std::vector<int32_t> kept, by_input;
+  std::mutex derived_mutex;
+  std::map<std::pair<std::type_index, std::vector<int64_t>>, std::shared_ptr<const void>> derived;
 };
 
 Pattern::Pattern(const Tensor& mask)
@@ -23,6 +33,17 @@ Pattern::Pattern(const Tensor& mask)
                    i);
     nnz_ += m[i];
   }
+}
+
+std::shared_ptr<const void> Pattern::derived_erased(std::type_index type,
+                                                    const std::vector<int64_t>& key,
+                                                    const MakeErased& make) const {
+  const std::lock_guard lock(streams_->derived_mutex);
+  auto& kept = streams_->derived;
+  const auto found = kept.find({type, key});
+  if (found != kept.end()) return found->second;
+  if (kept.size() >= kMostDerived) kept.clear();
+  return kept.emplace(std::pair(type, key), make()).first->second;
 }
 
 double Pattern::density() const {

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <typeindex>
 #include <vector>
 
 #include <espalier/core/tensor.h>
@@ -34,8 +36,22 @@ class Pattern {
   /// The same positions, ordered by dimension 1 first, then 0, then the rest: by input channel.
   const std::vector<int32_t>& kept_by_input() const;
 
+  /// What a kernel derives from the pattern alone: `make()` runs at the first call with a key and
+  /// its result is kept with the pattern (thread-safe). `key` tells uses of one type T apart.
+  template <class T, class Make>
+  std::shared_ptr<const T> derived(const std::vector<int64_t>& key, Make make) const {
+    return std::static_pointer_cast<const T>(
+        derived_erased(typeid(T), key, [&]() -> std::shared_ptr<const void> {
+          return std::make_shared<const T>(make());
+        }));
+  }
+
  private:
   struct Streams;
+  using MakeErased = std::function<std::shared_ptr<const void>()>;
+  std::shared_ptr<const void> derived_erased(std::type_index type,
+                                             const std::vector<int64_t>& key,
+                                             const MakeErased& make) const;
 
   Tensor mask_;
   int64_t nnz_ = 0;

@@ -63,7 +63,11 @@ struct Problem {
 };
 
 template <class Sparse, class Dense>
-void compare(benchmark::State& state, const Problem& p, Sparse sparse, Dense dense) {
+void compare(benchmark::State& state,
+             const Problem& p,
+             Sparse sparse,
+             Dense dense,
+             double directions = 1.0) {
   sparse();
   dense();
   double dense_seconds = 1e30;
@@ -79,7 +83,7 @@ void compare(benchmark::State& state, const Problem& p, Sparse sparse, Dense den
     sparse_seconds = std::min(sparse_seconds, seconds_of_processor() - start);
   }
   const double flop =
-      2.0 * static_cast<double>(p.pattern->nnz() * p.shape.n * p.shape.p * p.shape.q);
+      2.0 * directions * static_cast<double>(p.pattern->nnz() * p.shape.n * p.shape.p * p.shape.q);
   state.counters["speedup"] = dense_seconds / sparse_seconds;
   state.counters["share"] = flop / sparse_seconds / peak();
 }
@@ -100,6 +104,19 @@ void BM_SparseBackwardData(benchmark::State& state) {
       [&] { sparse::conv2d_backward_data(p.shape, p.dy, p.w, *p.pattern, p.dx); },
       [&] { conv2d_backward_data(p.shape, p.dy, p.w, p.dx); });
 }
+// Both gradients, fused against the two dense kernels one after the other.
+void BM_SparseBackward(benchmark::State& state) {
+  Problem p(state);
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.dw); },
+      [&] {
+        conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
+        conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
+      },
+      2.0);
+}
 void BM_SparseBackwardWeight(benchmark::State& state) {
   Problem p(state);
   compare(
@@ -116,16 +133,18 @@ void layers(benchmark::internal::Benchmark* b) {
                                {128, 32, 16},
                                {128, 64, 8},
                                {64, 64, 32},
+                               {64, 128, 16},
                                {64, 256, 8},
                                {64, 512, 4},
                                {64, 512, 2}};
   for (const auto& s : shapes) {
-    for (const int64_t kept : {40, 20, 10, 5, 2}) b->Args({s[0], s[1], s[2], kept});
+    for (const int64_t kept : {50, 20, 10, 5, 2}) b->Args({s[0], s[1], s[2], kept});
   }
 }
 BENCHMARK(BM_SparseForward)->Apply(layers);
 BENCHMARK(BM_SparseBackwardData)->Apply(layers);
 BENCHMARK(BM_SparseBackwardWeight)->Apply(layers);
+BENCHMARK(BM_SparseBackward)->Apply(layers);
 
 }  // namespace
 }  // namespace espalier

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/kernels/conv2d.h>
 
-#include <algorithm>
 #include <limits>
 
-#include <espalier/core/kernels/conv2d_micro.h>
-#include <espalier/core/kernels/conv2d_padded.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
@@ -15,12 +12,8 @@ namespace {
 
 using espalier::detail::backward_data_taps;
 using espalier::detail::BackwardDataTaps;
-using espalier::detail::ceil_div;
 using espalier::detail::forward_taps;
 using espalier::detail::TapConvolution;
-
-// Tasks that share the output channels of a weight gradient.
-constexpr int64_t kChannelTasks = 8;
 
 // Above this density the dense kernel is as fast. Small planes are where it can leave out kernel
 // rows that lie outside, and where a tile holds little work per kept weight. Measured on Zen 4,
@@ -43,10 +36,53 @@ std::string missing_kernel(const Conv2dShape& shape, const Tensor& activations) 
   return {};
 }
 
-void check(const Conv2dShape& shape,
-           const Tensor& activations,
-           const Pattern& pattern,
-           std::string_view op) {
+/// The output of a tap convolution with the kept weights of a pattern.
+void run(const TapConvolution& conv,
+         const Pattern& pattern,
+         bool transposed,
+         const Tensor& weight,
+         const float* in,
+         const float* bias,
+         float* out,
+         int64_t blocks) {
+  const detail::ConvPlan plan(conv, blocks, pattern.density());
+  const auto stream = detail::entry_stream(plan, pattern, transposed);
+  const Tensor values = detail::gather_values(*stream, weight);
+  const detail::SparseConvKernels kernels = detail::sparse_conv_kernels();
+  parallel_for(plan.image_groups * plan.strips, 1, [&](int64_t begin, int64_t end) {
+    Tensor scratch = Tensor::empty({plan.scratch_size()});
+    detail::ForwardJob job;
+    job.entries = {stream->offsets.data(), values.data<float>(), nullptr, conv.out_channels};
+    job.shape = plan.shape;
+    job.in_strides = plan.in_strides();
+    job.out_strides = plan.out_strides();
+    job.out_channel = plan.out_channel_stride();
+    job.start = bias;
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t group = task / plan.strips;
+      plan.fill_scratch(in, group, task % plan.strips, scratch.data<float>());
+      plan.for_each_tile(group, task % plan.strips, [&](const detail::ConvPlan::Place& place) {
+        job.exist = place.exist;
+        job.in = scratch.data<float>() + place.in;
+        job.out = out + place.out;
+        for (int64_t block = 0; block < stream->channel_blocks; ++block) {
+          job.entries.bounds = stream->bounds_of(0, block);
+          job.accumulate = block > 0;
+          kernels.forward(job);
+        }
+      });
+    }
+  });
+}
+
+}  // namespace
+
+namespace detail {
+
+void check_conv2d(const Conv2dShape& shape,
+                  const Tensor& activations,
+                  const Pattern& pattern,
+                  std::string_view op) {
   const std::string missing = missing_kernel(shape, activations);
   ESPALIER_CHECK(missing.empty(), ValueError, op, ": ", missing);
   const Shape expected = {shape.k, shape.c, shape.r, shape.s};
@@ -59,50 +95,7 @@ void check(const Conv2dShape& shape,
                  pattern.shape());
 }
 
-/// y of a tap convolution with the kept weights of a stream.
-void run(const TapConvolution& conv,
-         const detail::ConvPlan& plan,
-         const detail::EntryStream& stream,
-         const float* x,
-         const float* bias,
-         float* y,
-         int64_t blocks) {
-  const detail::SparseConvKernels kernels = detail::sparse_conv_kernels();
-  parallel_for(plan.image_groups * plan.strips, 1, [&](int64_t begin, int64_t end) {
-    Tensor scratch = Tensor::empty({plan.channel_block * plan.channel_stride()});
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t image = task / plan.strips * plan.images;
-      const int64_t images = std::min(plan.images, blocks - image);
-      const int64_t row = task % plan.strips * plan.strip;
-      const std::vector<detail::Tile> tiles = detail::tiles_of(conv, plan, images, row);
-      detail::SegmentJob job;
-      job.entries = stream.entries.data();
-      job.channels = conv.out_channels;
-      job.x = scratch.data<float>();
-      job.step_two = conv.in_step.w == 2;
-      job.y_channel_stride = conv.plane_h * conv.plane_w * kLanes;
-      job.y = y + image * conv.out_channels * job.y_channel_stride;
-      job.y_step = conv.out_step.w * kLanes;
-      job.tall = plan.tall;
-      job.start = bias;
-      for (int64_t c = 0; c < conv.in_channels; c += plan.channel_block) {
-        const int64_t count = std::min(plan.channel_block, conv.in_channels - c);
-        detail::fill_scratch(conv, plan, x, image, images, row, c, count, scratch.data<float>());
-        job.bounds = stream.bounds.data() + c / plan.channel_block * conv.out_channels;
-        job.accumulate = c > 0;
-        for (const detail::Tile& tile : tiles) {
-          job.x_rows = tile.in_rows.data();
-          job.y_rows = tile.out_rows.data();
-          job.rows = tile.rows;
-          job.cols = tile.cols;
-          kernels.segment(job);
-        }
-      }
-    }
-  });
-}
-
-}  // namespace
+}  // namespace detail
 
 KernelChoice choose_conv2d(const Conv2dShape& shape,
                            const Tensor& activations,
@@ -125,22 +118,17 @@ void conv2d_forward(const Conv2dShape& shape,
                     const Pattern& pattern,
                     const Tensor& bias,
                     Tensor& y) {
-  check(shape, x, pattern, "conv2d");
+  detail::check_conv2d(shape, x, pattern, "conv2d");
   count_macs(shape.n * shape.p * shape.q * pattern.nnz());
-  const TapConvolution conv = forward_taps(shape);
-  const int64_t blocks = lane_blocks(shape.n);
-  const detail::ConvPlan plan(conv, blocks, pattern.density());
-  const Tensor w = weight.contiguous();
   const Tensor b = bias.defined() ? bias.contiguous() : Tensor();
-  const detail::EntryStream stream = detail::make_stream(
-      conv, plan, pattern.kept(), {w.data<float>(), shape.r * shape.s, false}, false);
-  run(conv,
-      plan,
-      stream,
+  run(forward_taps(shape),
+      pattern,
+      false,
+      weight.contiguous(),
       x.data<float>(),
       b.defined() ? b.data<float>() : nullptr,
       y.data<float>(),
-      blocks);
+      lane_blocks(shape.n));
   if (b.defined()) zero_padding_lanes(y);
 }
 
@@ -149,86 +137,12 @@ void conv2d_backward_data(const Conv2dShape& shape,
                           const Tensor& weight,
                           const Pattern& pattern,
                           Tensor& dx) {
-  check(shape, dy, pattern, "conv2d_backward_data");
+  detail::check_conv2d(shape, dy, pattern, "conv2d_backward_data");
   const BackwardDataTaps taps = backward_data_taps(shape);
   if (!taps.all_reached) dx.fill_(0.0);
-  const int64_t blocks = lane_blocks(shape.n);
   const Tensor w = weight.contiguous();
   for (const TapConvolution& conv : taps.classes) {
-    const detail::ConvPlan plan(conv, blocks, pattern.density());
-    const detail::EntryStream stream = detail::make_stream(
-        conv, plan, pattern.kept_by_input(), {w.data<float>(), shape.r * shape.s, true}, false);
-    run(conv, plan, stream, dy.data<float>(), nullptr, dx.data<float>(), blocks);
-  }
-}
-
-void conv2d_backward_weight(const Conv2dShape& shape,
-                            const Tensor& x,
-                            const Tensor& dy,
-                            const Pattern& pattern,
-                            Tensor& dweight) {
-  check(shape, x, pattern, "conv2d_backward_weight");
-  const TapConvolution conv = forward_taps(shape);
-  const int64_t blocks = lane_blocks(shape.n);
-  const detail::ConvPlan plan(conv, blocks, pattern.density(), conv.in_channels);
-  const detail::EntryStream stream =
-      detail::make_stream(conv, plan, pattern.kept(), {nullptr, shape.r * shape.s, false}, true);
-  const detail::SparseConvKernels kernels = detail::sparse_conv_kernels();
-  dweight.fill_(0.0);
-  if (stream.entries.empty()) return;
-
-  const auto count = static_cast<int64_t>(stream.entries.size());
-  Tensor partials = Tensor::zeros({count * kLanes});
-  Tensor scratch = Tensor::empty({conv.in_channels * plan.channel_stride()});
-  const int64_t per_task = ceil_div(conv.out_channels, kChannelTasks);
-  const int64_t out_plane = shape.p * shape.q * kLanes;
-  // A task owns the weights of some output channels and meets samples and rows in order.
-  for (int64_t step = 0; step < plan.image_groups * plan.strips; ++step) {
-    const int64_t image = step / plan.strips * plan.images;
-    const int64_t images = std::min(plan.images, blocks - image);
-    const int64_t row = step % plan.strips * plan.strip;
-    const int64_t grain = 1 + (1 << 14) / plan.channel_stride();
-    parallel_for(conv.in_channels, grain, [&](int64_t begin, int64_t end) {
-      detail::fill_scratch(conv,
-                           plan,
-                           x.data<float>(),
-                           image,
-                           images,
-                           row,
-                           begin,
-                           end - begin,
-                           scratch.data<float>() + begin * plan.channel_stride());
-    });
-    const std::vector<detail::Tile> tiles = detail::tiles_of(conv, plan, images, row);
-    parallel_for(ceil_div(conv.out_channels, per_task), 1, [&](int64_t begin, int64_t end) {
-      const int64_t first = begin * per_task;
-      detail::GradientJob job;
-      job.entries = stream.entries.data();
-      job.channels = std::min(conv.out_channels, end * per_task) - first;
-      job.x = scratch.data<float>();
-      job.step_two = conv.in_step.w == 2;
-      job.dy = dy.data<float>() + (image * conv.out_channels + first) * out_plane;
-      job.dy_channel_stride = out_plane;
-      job.tall = plan.tall;
-      job.partials = partials.data<float>();
-      for (int64_t c = 0; c < conv.in_channels; c += plan.channel_block) {
-        job.bounds = stream.bounds.data() + c / plan.channel_block * conv.out_channels + first;
-        for (const detail::Tile& tile : tiles) {
-          job.x_rows = tile.in_rows.data();
-          job.dy_rows = tile.out_rows.data();
-          job.rows = tile.rows;
-          job.cols = tile.cols;
-          kernels.gradient(job);
-        }
-      }
-    });
-  }
-  Tensor totals = Tensor::empty({count});
-  espalier::detail::conv_micro_kernels().lane_sum(
-      partials.data<float>(), count, totals.data<float>());
-  float* dw = dweight.data<float>();
-  for (int64_t i = 0; i < count; ++i) {
-    dw[stream.weights[static_cast<size_t>(i)]] = totals.data<float>()[i];
+    run(conv, pattern, true, w, dy.data<float>(), nullptr, dx.data<float>(), lane_blocks(shape.n));
   }
 }
 

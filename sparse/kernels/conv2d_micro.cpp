@@ -12,189 +12,196 @@ HWY_BEFORE_NAMESPACE();
 namespace espalier::sparse::detail::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+// 16 lanes are one vector of AVX-512, two of AVX2, four of SSE: a tile runs once for each of them.
 using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 constexpr int64_t kVector = hn::MaxLanes(D());
 
-// Rows whose sums fit the registers at once: all of them in 32 registers, half of them in 16.
-template <int Rows>
-constexpr int kRowsAtOnce = kVector == 16 ? Rows : Rows / 2;
+/// The vectors of one tile.
+template <TileShape kShape>
+struct Tile {
+  static constexpr TileSize kSize = tile_size(kShape);
+  static constexpr int kVectors = kSize.images * kSize.rows * kSize.cols;
+  V v[kVectors];
 
-// Entries first..last of one output channel into R x C positions, full vectors in memory or not.
-template <int R, int C, int Step>
-HWY_INLINE void sum_segment(const Entry* HWY_RESTRICT first,
-                            const Entry* HWY_RESTRICT last,
-                            const float* HWY_RESTRICT const* x,
-                            V (&acc)[R][C]) {
-  const D d;
-  for (const Entry* e = first; e != last; ++e) {
-    const V w = hn::Set(d, e->value);
-    const int64_t offset = e->offset;
+  static constexpr int image(int i) { return i / (kSize.rows * kSize.cols); }
+  static constexpr int row(int i) { return i / kSize.cols % kSize.rows; }
+  static constexpr int col(int i) { return i % kSize.cols; }
+
+  static HWY_INLINE int64_t offset(int i, const TileStrides& s) {
+    return image(i) * s.image + row(i) * s.row + col(i) * s.col;
+  }
+  static bool exists(int i, const TileSize& exist) {
+    return image(i) < exist.images && row(i) < exist.rows && col(i) < exist.cols;
+  }
+  static bool full(const TileSize& exist) {
+    return exist.images == kSize.images && exist.rows == kSize.rows && exist.cols == kSize.cols;
+  }
+
+  HWY_INLINE void set(V value) {
     HWY_UNROLL(8)
-    for (int r = 0; r < R; ++r) {
-      HWY_UNROLL(4)
-      for (int c = 0; c < C; ++c) {
-        acc[r][c] = hn::MulAdd(w, hn::Load(d, x[r] + offset + c * Step * 16), acc[r][c]);
-      }
+    for (int i = 0; i < kVectors; ++i) v[i] = value;
+  }
+  HWY_INLINE void load(const float* at, const TileStrides& s) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) v[i] = hn::Load(D(), at + offset(i, s));
+  }
+  HWY_INLINE void store(float* at, const TileStrides& s) const {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) hn::Store(v[i], D(), at + offset(i, s));
+  }
+  // Zero where nothing exists.
+  void load_part(const float* at, const TileStrides& s, const TileSize& exist) {
+    alignas(64) float buffer[kVectors * kVector] = {};
+    for (int i = 0; i < kVectors; ++i) {
+      if (exists(i, exist)) hn::Store(hn::Load(D(), at + offset(i, s)), D(), buffer + i * kVector);
+    }
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) v[i] = hn::Load(D(), buffer + i * kVector);
+  }
+  void store_part(float* at, const TileStrides& s, const TileSize& exist) const {
+    alignas(64) float buffer[kVectors * kVector];
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) hn::Store(v[i], D(), buffer + i * kVector);
+    for (int i = 0; i < kVectors; ++i) {
+      if (exists(i, exist)) hn::Store(hn::Load(D(), buffer + i * kVector), D(), at + offset(i, s));
     }
   }
+};
+
+/// The strides of a tile whose columns lie kStep vectors apart, known to the compiler.
+template <int kStep>
+HWY_INLINE TileStrides with_step(const TileStrides& strides) {
+  return {strides.image, strides.row, kStep * 16};
 }
 
-template <int R, int C, int Step>
-void segments(const SegmentJob& job, int first_row) {
+template <TileShape kShape, int kStep>
+void forward_tile(const ForwardJob& job) {
+  using T = Tile<kShape>;
   const D d;
-  const int rows = job.rows - first_row < R ? job.rows - first_row : R;
-  const bool full = rows == R && job.cols == C;
+  const TileStrides in_strides = with_step<kStep>(job.in_strides);
+  const bool full = T::full(job.exist);
+  const int32_t* HWY_RESTRICT offsets = job.entries.offsets;
+  const float* HWY_RESTRICT values = job.entries.values;
   for (int64_t lane = 0; lane < 16; lane += kVector) {
-    const float* x[R];
-    int64_t y_rows[R];
-    for (int r = 0; r < R; ++r) {
-      const int row = first_row + (r < rows ? r : 0);  // what is not stored reads an existing row
-      x[r] = job.x + job.x_rows[row] + lane;
-      y_rows[r] = job.y_rows[row] + lane;
-    }
-    for (int64_t k = 0; k < job.channels; ++k) {
-      const Entry* begin = job.entries + job.bounds[k];
-      const Entry* end = job.entries + job.bounds[k + 1];
+    const float* HWY_RESTRICT in = job.in + lane;
+    for (int64_t k = 0; k < job.entries.channels; ++k) {
+      const int64_t begin = job.entries.bounds[k];
+      const int64_t end = job.entries.bounds[k + 1];
       if (job.accumulate && begin == end) continue;
-      float* HWY_RESTRICT y = job.y + k * job.y_channel_stride;
-      V acc[R][C];
-      if (job.accumulate && full) {
-        HWY_UNROLL(8)
-        for (int r = 0; r < R; ++r) {
-          HWY_UNROLL(4)
-          for (int c = 0; c < C; ++c) acc[r][c] = hn::Load(d, y + y_rows[r] + c * job.y_step);
-        }
+      float* HWY_RESTRICT out = job.out + k * job.out_channel + lane;
+      T acc;
+      if (!job.accumulate) {
+        acc.set(hn::Set(d, job.start != nullptr ? job.start[k] : 0.0f));
+      } else if (full) {
+        acc.load(out, job.out_strides);
       } else {
-        const V start = hn::Set(d, job.start != nullptr && !job.accumulate ? job.start[k] : 0.0f);
+        acc.load_part(out, job.out_strides, job.exist);
+      }
+      for (int64_t i = begin; i < end; ++i) {
+        const V w = hn::Set(d, values[i]);
+        const float* HWY_RESTRICT at = in + offsets[i];
         HWY_UNROLL(8)
-        for (int r = 0; r < R; ++r) {
-          HWY_UNROLL(4)
-          for (int c = 0; c < C; ++c) acc[r][c] = start;
+        for (int j = 0; j < T::kVectors; ++j) {
+          acc.v[j] = hn::MulAdd(w, hn::Load(d, at + T::offset(j, in_strides)), acc.v[j]);
         }
       }
-      sum_segment<R, C, Step>(begin, end, x, acc);
       if (full) {
-        HWY_UNROLL(8)
-        for (int r = 0; r < R; ++r) {
-          HWY_UNROLL(4)
-          for (int c = 0; c < C; ++c) hn::Store(acc[r][c], d, y + y_rows[r] + c * job.y_step);
-        }
-        continue;
-      }
-      alignas(64) float buffer[R * C * kVector];
-      HWY_UNROLL(8)
-      for (int r = 0; r < R; ++r) {
-        HWY_UNROLL(4)
-        for (int c = 0; c < C; ++c) hn::Store(acc[r][c], d, buffer + (r * C + c) * kVector);
-      }
-      for (int r = 0; r < rows; ++r) {
-        for (int c = 0; c < job.cols; ++c) {
-          float* at = y + y_rows[r] + c * job.y_step;
-          V v = hn::Load(d, buffer + (r * C + c) * kVector);
-          if (job.accumulate) v = hn::Add(v, hn::Load(d, at));
-          hn::Store(v, d, at);
-        }
+        acc.store(out, job.out_strides);
+      } else {
+        acc.store_part(out, job.out_strides, job.exist);
       }
     }
   }
 }
 
-template <int Rows, int C>
-void tile_segments(const SegmentJob& job) {
-  constexpr int R = kRowsAtOnce<Rows>;
-  for (int row = 0; row < job.rows; row += R) {
-    if (job.step_two) {
-      segments<R, C, 2>(job, row);
-    } else {
-      segments<R, C, 1>(job, row);
-    }
-  }
-}
-
-void segment(const SegmentJob& job) {
-  if (job.tall) {
-    tile_segments<kTallRows, kTallCols>(job);
-  } else {
-    tile_segments<kTileRows, kTileCols>(job);
-  }
-}
-
-template <int R, int C, int Step>
-void gradients(const GradientJob& job, int first_row) {
+template <TileShape kShape, bool kData>
+void backward_tile(const BackwardJob& job) {
+  using T = Tile<kShape>;
   const D d;
-  const int rows = job.rows - first_row < R ? job.rows - first_row : R;
-  const bool full = rows == R && job.cols == C;
+  const TileStrides dy_strides = with_step<1>(job.dy_strides);
+  const bool full = T::full(job.exist);
+  const int32_t* HWY_RESTRICT offsets = job.entries.offsets;
+  const float* HWY_RESTRICT values = job.entries.values;
   for (int64_t lane = 0; lane < 16; lane += kVector) {
-    const float* HWY_RESTRICT x[R];
-    int64_t dy_rows[R];
-    for (int r = 0; r < R; ++r) {
-      const int row = first_row + (r < rows ? r : 0);
-      x[r] = job.x + job.x_rows[row] + lane;
-      dy_rows[r] = job.dy_rows[row] + lane;
-    }
-    float* HWY_RESTRICT partial = job.partials + job.bounds[0] * 16 + lane;
-    for (int64_t k = 0; k < job.channels; ++k) {
-      const Entry* e = job.entries + job.bounds[k];
-      const Entry* end = job.entries + job.bounds[k + 1];
-      if (e == end) continue;
-      const float* HWY_RESTRICT dy = job.dy + k * job.dy_channel_stride;
-      V g[R][C];
+    const float* HWY_RESTRICT dy = job.dy + lane;
+    float* HWY_RESTRICT partials = job.partials + lane;
+    for (int64_t k = 0; k < job.entries.channels; ++k) {
+      const int64_t begin = job.entries.bounds[k];
+      const int64_t end = job.entries.bounds[k + 1];
+      if (begin == end && (job.accumulate || !kData)) continue;
+      const int64_t channel = k * job.x_channel + lane;
+      T x, dx;
       if (full) {
-        HWY_UNROLL(8)
-        for (int r = 0; r < R; ++r) {
-          HWY_UNROLL(4)
-          for (int c = 0; c < C; ++c) g[r][c] = hn::Load(d, dy + dy_rows[r] + c * 16);
-        }
+        x.load(job.x + channel, job.x_strides);
       } else {
-        alignas(64) float buffer[R * C * kVector] = {};
-        for (int r = 0; r < rows; ++r) {
-          for (int c = 0; c < job.cols; ++c) {
-            hn::Store(hn::Load(d, dy + dy_rows[r] + c * 16), d, buffer + (r * C + c) * kVector);
-          }
-        }
-        HWY_UNROLL(8)
-        for (int r = 0; r < R; ++r) {
-          HWY_UNROLL(4)
-          for (int c = 0; c < C; ++c) g[r][c] = hn::Load(d, buffer + (r * C + c) * kVector);
+        x.load_part(job.x + channel, job.x_strides, job.exist);
+      }
+      if constexpr (kData) {
+        if (!job.accumulate) {
+          dx.set(hn::Zero(d));
+        } else if (full) {
+          dx.load(job.dx + channel, job.x_strides);
+        } else {
+          dx.load_part(job.dx + channel, job.x_strides, job.exist);
         }
       }
-      for (; e != end; ++e, partial += 16) {
-        const int64_t offset = e->offset;
-        // Four chains hide the latency of the adds.
-        V sum[4] = {hn::Load(d, partial), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+      float* HWY_RESTRICT partial = partials + (begin - job.first_partial) * 16;
+      for (int64_t i = begin; i < end; ++i, partial += 16) {
+        const float* HWY_RESTRICT at = dy + offsets[i];
+        V w;
+        if constexpr (kData) w = hn::Set(d, values[i]);
+        // Two chains, to hide the latency of the adds.
+        V sum[2] = {hn::Load(d, partial), hn::Zero(d)};
         HWY_UNROLL(8)
-        for (int r = 0; r < R; ++r) {
-          HWY_UNROLL(4)
-          for (int c = 0; c < C; ++c) {
-            V& s = sum[(r * C + c) % 4];
-            s = hn::MulAdd(g[r][c], hn::Load(d, x[r] + offset + c * Step * 16), s);
-          }
+        for (int j = 0; j < T::kVectors; ++j) {
+          const V g = hn::Load(d, at + T::offset(j, dy_strides));
+          if constexpr (kData) dx.v[j] = hn::MulAdd(w, g, dx.v[j]);
+          sum[j % 2] = hn::MulAdd(x.v[j], g, sum[j % 2]);
         }
-        hn::Store(hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3])), d, partial);
+        hn::Store(hn::Add(sum[0], sum[1]), d, partial);
+      }
+      if constexpr (kData) {
+        if (full) {
+          dx.store(job.dx + channel, job.x_strides);
+        } else {
+          dx.store_part(job.dx + channel, job.x_strides, job.exist);
+        }
       }
     }
   }
 }
 
-template <int Rows, int C>
-void tile_gradients(const GradientJob& job) {
-  constexpr int R = kRowsAtOnce<Rows>;
-  for (int row = 0; row < job.rows; row += R) {
-    if (job.step_two) {
-      gradients<R, C, 2>(job, row);
-    } else {
-      gradients<R, C, 1>(job, row);
-    }
+template <int kStep>
+void forward_with_step(const ForwardJob& job) {
+  switch (job.shape) {
+    case TileShape::Plane:
+      return forward_tile<TileShape::Plane, kStep>(job);
+    case TileShape::Pair:
+      return forward_tile<TileShape::Pair, kStep>(job);
+    case TileShape::Point:
+      return forward_tile<TileShape::Point, kStep>(job);
   }
 }
 
-void gradient(const GradientJob& job) {
-  if (job.tall) {
-    tile_gradients<kTallRows, kTallCols>(job);
-  } else {
-    tile_gradients<kTileRows, kTileCols>(job);
+void forward(const ForwardJob& job) {
+  job.in_strides.col == 32 ? forward_with_step<2>(job) : forward_with_step<1>(job);
+}
+
+template <bool kData>
+void backward_with(const BackwardJob& job) {
+  switch (job.shape) {
+    case TileShape::Plane:
+      return backward_tile<TileShape::Plane, kData>(job);
+    case TileShape::Pair:
+      return backward_tile<TileShape::Pair, kData>(job);
+    case TileShape::Point:
+      return backward_tile<TileShape::Point, kData>(job);
   }
+}
+
+void backward(const BackwardJob& job) {
+  job.dx != nullptr ? backward_with<true>(job) : backward_with<false>(job);
 }
 
 }  // namespace espalier::sparse::detail::HWY_NAMESPACE
@@ -203,12 +210,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace espalier::sparse::detail {
 
-HWY_EXPORT(segment);
-HWY_EXPORT(gradient);
+HWY_EXPORT(forward);
+HWY_EXPORT(backward);
 
 SparseConvKernels sparse_conv_kernels() {
   simd_target();  // chooses the target at the first call
-  return {HWY_DYNAMIC_DISPATCH(segment), HWY_DYNAMIC_DISPATCH(gradient)};
+  return {HWY_DYNAMIC_DISPATCH(forward), HWY_DYNAMIC_DISPATCH(backward)};
 }
 
 }  // namespace espalier::sparse::detail

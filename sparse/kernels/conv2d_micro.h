@@ -1,67 +1,83 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Innermost loops of the unstructured sparse convolution in `Nchw16n`: a tile of output positions
-/// stays in registers while the kept weights of one output channel pass by, each one broadcast
-/// times a vector of x per position. Compiled for every SIMD target. Not a public interface.
+/// Innermost loops of the unstructured sparse convolution in `Nchw16n`. A tile of eight positions
+/// stays in registers while the kept weights of one channel pass by, each one broadcast times a
+/// vector per position. Compiled for every SIMD target. Not a public interface.
 #pragma once
 
 #include <cstdint>
 
 namespace espalier::sparse::detail {
 
-/// A tile is kTileRows x kTileCols positions, or twice the rows and half the columns ("tall") for
-/// planes two wide. Rows may belong to different samples.
-inline constexpr int kTileRows = 4;
-inline constexpr int kTileCols = 4;
-inline constexpr int kTallRows = 8;
-inline constexpr int kTallCols = 2;
+/// Shapes of a tile, in vectors of 16 samples: images x rows x columns. Eight vectors were at least
+/// as fast as sixteen at every density (0.4 to 0.02, Zen 4): what a block of channels puts before
+/// them is smaller, and L1 is what limits these loops.
+enum class TileShape : uint8_t {
+  Plane,  ///< 1 x 2 x 4
+  Pair,   ///< 2 x 2 x 2, for planes two wide
+  Point,  ///< 8 x 1 x 1, for planes of one position
+};
+struct TileSize {
+  int images, rows, cols;
+};
+constexpr TileSize tile_size(TileShape shape) {
+  return shape == TileShape::Plane  ? TileSize{1, 2, 4}
+         : shape == TileShape::Pair ? TileSize{2, 2, 2}
+                                    : TileSize{8, 1, 1};
+}
 
-/// A kept weight: where its input lies from a position's origin (floats), and its value.
-struct Entry {
-  int32_t offset;
-  float value;
+/// Distances between neighbouring positions of a tile, in floats.
+struct TileStrides {
+  int64_t image, row, col;
 };
 
-/// y[k] (+)= sum over the entries i of segment k of value_i * x[offset_i + position].
-struct SegmentJob {
-  const Entry* entries;
-  const int64_t* bounds;  ///< segment k is entries bounds[k] .. bounds[k+1]-1
-  int64_t channels;       ///< segments
-  const float* x;
-  const int64_t* x_rows;  ///< offset of each tile row in x
-  bool step_two;          ///< positions are two vectors apart in x, else one
-  float* y;
-  const int64_t* y_rows;
-  int64_t y_channel_stride;
-  int64_t y_step;
-  int rows, cols;  ///< of the tile that exist
-  bool tall;
-  bool accumulate;     ///< start from y's content
-  const float* start;  ///< else from these, one per channel; null means zero
-};
-using SegmentFn = void (*)(const SegmentJob& job);
-
-/// partials[i] += sum over positions of dy[k] * x[offset_i + position] for the entries of segment
-/// k, each of the 16 lanes by itself.
-struct GradientJob {
-  const Entry* entries;
-  const int64_t* bounds;
+/// Kept weights in the order of use: weight i meets the input at offsets[i] floats from a
+/// position's origin; channel k has the weights bounds[k] .. bounds[k+1]-1.
+struct Entries {
+  const int32_t* offsets;
+  const float* values;
+  const int32_t* bounds;
   int64_t channels;
-  const float* x;
-  const int64_t* x_rows;
-  bool step_two;
-  const float* dy;
-  const int64_t* dy_rows;
-  int64_t dy_channel_stride;
-  int rows, cols;
-  bool tall;
-  float* partials;  ///< 16 floats per entry, counted from `entries`
 };
-using GradientFn = void (*)(const GradientJob& job);
+
+/// out[k] (+)= sum over the entries i of channel k of values[i] * in[offsets[i] + position].
+struct ForwardJob {
+  Entries entries;
+  TileShape shape;
+  TileSize exist;  ///< the part of the tile that exists; what lies beyond must be readable in `in`
+  const float* in;
+  TileStrides in_strides;  ///< in_strides.col is 16 or 32
+  float* out;
+  TileStrides out_strides;
+  int64_t out_channel;  ///< distance of channels in `out`
+  bool accumulate;      ///< start from the content of `out`
+  const float* start;   ///< else from these, one per channel; null means zero
+};
+using ForwardFn = void (*)(const ForwardJob& job);
+
+/// Both gradients in one pass over dy: dx[k] (+)= sum of values[i] * dy[offsets[i] + position], and
+/// partials[i] += sum over positions of x[k][position] * dy[offsets[i] + position], for each of the
+/// 16 lanes by itself. Here channel k is an input channel of the layer, and dy must be finite
+/// beyond the part that exists.
+struct BackwardJob {
+  Entries entries;  ///< values may be null when dx is
+  TileShape shape;
+  TileSize exist;
+  const float* dy;
+  TileStrides dy_strides;  ///< dy_strides.col is 16
+  const float* x;
+  float* dx;  ///< null: the weight's gradient only
+  TileStrides x_strides;
+  int64_t x_channel;
+  bool accumulate;
+  float* partials;        ///< 16 floats per entry
+  int64_t first_partial;  ///< the entry that `partials` begins with
+};
+using BackwardFn = void (*)(const BackwardJob& job);
 
 /// The kernels of the SIMD target in use.
 struct SparseConvKernels {
-  SegmentFn segment;
-  GradientFn gradient;
+  ForwardFn forward;
+  BackwardFn backward;
 };
 SparseConvKernels sparse_conv_kernels();
 

@@ -2,159 +2,249 @@
 #include <espalier/sparse/kernels/conv2d_plan.h>
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include <espalier/core/kernels/conv2d_padded.h>
+#include <espalier/core/parallel.h>
 
 namespace espalier::sparse::detail {
 namespace {
 
 using espalier::detail::ceil_div;
+using espalier::detail::Tap;
+using espalier::detail::Window;
 
-// Kept weights of a segment that pay for loading and storing its sums.
-constexpr double kSegmentEntries = 16.0;
-// Vectors of x that a tile reads from a block of channels, at most: 28 KB of L1.
-constexpr int64_t kTileVectors = 448;
-// Bytes that a task copies at once.
-constexpr int64_t kScratchBytes = 384 << 10;
+// Kept weights of a channel in one block of input channels that pay for loading and storing its
+// sums; and the vectors of input that a tile may read from a block: L1 holds 512, and at low
+// density most of them are not touched. Measured on Zen 4 at densities 0.4 to 0.02.
+constexpr double kSegmentEntries = 14.0;
+constexpr int64_t kMinTileVectors = 384;
+constexpr int64_t kMaxTileVectors = 768;
+// Bytes that a task copies at once: what a 1 MB L2 holds beside the tile's sums.
+constexpr int64_t kScratchBytes = 768 << 10;
 // Tasks that a small batch is cut into at least, where the plane allows it.
 constexpr int64_t kMinTasks = 8;
 
+TileShape tile_shape(const TapConvolution& conv) {
+  if (conv.grid_w > 2 || conv.grid_h > 2) return TileShape::Plane;
+  return conv.grid_w * conv.grid_h > 1 ? TileShape::Pair : TileShape::Point;
+}
+
 }  // namespace
 
-ConvPlan::ConvPlan(const TapConvolution& conv,
-                   int64_t blocks,
-                   double density,
-                   int64_t scratch_channels)
-    : window(conv.taps) {
-  tall = conv.grid_w <= kTallCols;
-  tile_rows = tall ? kTallRows : kTileRows;
-  tile_cols = tall ? kTallCols : kTileCols;
-  const int64_t per_channel = ((tile_rows - 1) * conv.in_step.h + window.height()) *
-                              ((tile_cols - 1) * conv.in_step.w + window.width());
-  const auto taps = static_cast<double>(conv.taps.size());
-  const auto wanted = static_cast<int64_t>(kSegmentEntries / (taps * std::max(density, 1e-3))) + 1;
-  channel_block = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, kTileVectors / per_channel));
-  channel_block = std::min(channel_block, std::max<int64_t>(1, conv.in_channels));
-  // Small planes: rows of several blocks of samples fill a tile.
-  images = std::clamp<int64_t>(tile_rows / std::max<int64_t>(1, conv.grid_h), 1, blocks);
-  image_groups = ceil_div(blocks, images);
-  const int64_t padded_cols = ceil_div(conv.grid_w, tile_cols) * tile_cols;
-  cols = (padded_cols - 1) * conv.in_step.w + window.width();
-  const int64_t channels = scratch_channels > 0 ? scratch_channels : channel_block;
-  const int64_t row_bytes = channels * images * cols * 16 * static_cast<int64_t>(sizeof(float));
+ConvPlan::ConvPlan(TapConvolution convolution, int64_t sample_blocks, double density)
+    : conv(std::move(convolution)),
+      window(conv.taps),
+      shape(tile_shape(conv)),
+      tile(tile_size(shape)),
+      blocks(sample_blocks),
+      image_groups(ceil_div(sample_blocks, tile.images)) {
+  const int64_t vectors = tile.images * ((tile.rows - 1) * conv.in_step.h + window.height()) *
+                          ((tile.cols - 1) * conv.in_step.w + window.width());
+  const double per_channel = static_cast<double>(conv.taps.size()) * std::max(density, 1e-4);
+  channel_block = static_cast<int64_t>(std::ceil(kSegmentEntries / per_channel));
+  channel_block = std::clamp<int64_t>(channel_block,
+                                      std::max<int64_t>(1, kMinTileVectors / vectors),
+                                      std::max<int64_t>(1, kMaxTileVectors / vectors));
+  channel_block = std::clamp<int64_t>(channel_block, 1, std::max<int64_t>(1, conv.in_channels));
+
+  const auto whole_tiles = [](int64_t size, int64_t of) { return ceil_div(size, of) * of; };
+  cols = (whole_tiles(conv.grid_w, tile.cols) - 1) * conv.in_step.w + window.width();
+  const int64_t row_bytes = conv.in_channels * tile.images * cols * 16 * int64_t{sizeof(float)};
   const int64_t fitting =
       (kScratchBytes / std::max<int64_t>(1, row_bytes) - window.height()) / conv.in_step.h + 1;
   const int64_t sharing = ceil_div(conv.grid_h, ceil_div(kMinTasks, image_groups));
-  strip = std::max<int64_t>(1, std::min(fitting, sharing));
-  strip = std::min(ceil_div(strip, tile_rows) * tile_rows, conv.grid_h);
+  const int64_t wanted = std::max<int64_t>(1, std::min(fitting, sharing));
+  // Strips of about equal height.
+  strip = whole_tiles(ceil_div(conv.grid_h, ceil_div(conv.grid_h, wanted)), tile.rows);
   strips = ceil_div(conv.grid_h, strip);
   rows = (strip - 1) * conv.in_step.h + window.height();
 }
 
-EntryStream make_stream(const TapConvolution& conv,
-                        const ConvPlan& plan,
-                        const std::vector<int32_t>& kept,
-                        const WeightView& weight,
-                        bool whole) {
-  // Scratch offset of each kernel position; negative where this convolution does not have it.
-  std::vector<int64_t> tap_offset(static_cast<size_t>(weight.area), -1);
-  for (const Tap& tap : conv.taps) {
-    tap_offset[static_cast<size_t>(tap.index)] =
-        ((tap.dh - plan.window.top) * plan.cols + tap.dw - plan.window.left) * 16;
+int64_t ConvPlan::channel_blocks() const {
+  return ceil_div(conv.in_channels, channel_block);
+}
+
+TileStrides ConvPlan::in_strides() const {
+  return {image_stride(), conv.in_step.h * cols * 16, conv.in_step.w * 16};
+}
+
+TileStrides ConvPlan::out_strides() const {
+  return {conv.out_channels * out_channel_stride(),
+          conv.out_step.h * conv.plane_w * 16,
+          conv.out_step.w * 16};
+}
+
+void ConvPlan::fill_scratch(const float* in,
+                            int64_t image_group,
+                            int64_t strip_index,
+                            float* scratch) const {
+  const int64_t plane = conv.in_h * conv.in_w * 16;
+  const int64_t first = strip_index * strip * conv.in_step.h + window.top;
+  for (int64_t c = 0; c < conv.in_channels; ++c) {
+    for (int64_t i = 0; i < tile.images; ++i, scratch += image_stride()) {
+      const int64_t image = image_group * tile.images + i;
+      if (image >= blocks) {
+        std::fill_n(scratch, image_stride(), 0.0f);
+        continue;
+      }
+      espalier::detail::copy_padded(in + (image * conv.in_channels + c) * plane,
+                                    1,
+                                    conv.in_h,
+                                    conv.in_w,
+                                    first,
+                                    rows,
+                                    window.left,
+                                    cols,
+                                    scratch);
+    }
   }
-  const int64_t row_weights = weight.transposed ? conv.out_channels : conv.in_channels;
-  struct Place {
-    size_t segment;
-    int64_t offset;
-  };
-  const auto place = [&](int32_t flat) -> Place {
-    const int64_t tap = flat % weight.area;
-    const int64_t first = flat / weight.area / row_weights;
-    const int64_t second = flat / weight.area % row_weights;
-    const int64_t in = weight.transposed ? first : second;
-    const int64_t out = weight.transposed ? second : first;
-    const int64_t block = in / plan.channel_block;
-    const int64_t channel = whole ? in : in - block * plan.channel_block;
-    const int64_t at = tap_offset[static_cast<size_t>(tap)];
-    return {static_cast<size_t>(block * conv.out_channels + out),
-            at < 0 ? -1 : channel * plan.channel_stride() + at};
-  };
-  const int64_t blocks = ceil_div(conv.in_channels, plan.channel_block);
+}
+
+namespace {
+
+/// Where a weight's entry goes.
+struct EntryPlace {
+  int64_t out, block, offset;
+};
+
+/// Maps flat positions of a weight (K,C,R,S) to entries of a plan.
+class EntryMap {
+ public:
+  EntryMap(const ConvPlan& plan, const Pattern& pattern, bool transposed)
+      : plan_(plan),
+        area_(pattern.shape()[2] * pattern.shape()[3]),
+        inputs_(pattern.shape()[1]),
+        transposed_(transposed),
+        tap_offsets_(static_cast<size_t>(area_), kNoTap) {
+    for (const Tap& tap : plan.conv.taps) {
+      tap_offsets_[static_cast<size_t>(tap.index)] =
+          ((tap.dh - plan.window.top) * plan.cols + tap.dw - plan.window.left) * 16;
+    }
+  }
+
+  /// False when the convolution does not have the weight's tap.
+  bool find(int32_t flat, EntryPlace& place) const {
+    const auto pair = static_cast<uint32_t>(flat) / static_cast<uint32_t>(area_);
+    const int64_t tap = tap_offsets_[static_cast<uint32_t>(flat) - pair * area_];
+    if (tap == kNoTap) return false;
+    const auto first = pair / static_cast<uint32_t>(inputs_);
+    const auto second = pair - first * static_cast<uint32_t>(inputs_);
+    const int64_t in = transposed_ ? first : second;
+    place.out = transposed_ ? second : first;
+    place.block = static_cast<uint32_t>(in) / static_cast<uint32_t>(plan_.channel_block);
+    place.offset = in * plan_.channel_stride() + tap;
+    return true;
+  }
+
+ private:
+  static constexpr int64_t kNoTap = -1;
+  const ConvPlan& plan_;
+  int64_t area_, inputs_;
+  bool transposed_;
+  std::vector<int64_t> tap_offsets_;
+};
+
+/// Cuts channels with `counts` weights each into ranges of about `target` weights.
+std::vector<int64_t> cut_ranges(const std::vector<int64_t>& counts, double target) {
+  std::vector<int64_t> ranges = {0};
+  double sum = 0.0;
+  const auto channels = static_cast<int64_t>(counts.size());
+  for (int64_t k = 0; k < channels; ++k) {
+    const auto count = static_cast<double>(counts[static_cast<size_t>(k)]);
+    if (sum > 0.0 && sum + count / 2 > target) {
+      ranges.push_back(k);
+      sum = 0.0;
+    }
+    sum += count;
+  }
+  ranges.push_back(channels);
+  return ranges;
+}
+
+EntryStream make_stream(const ConvPlan& plan,
+                        const Pattern& pattern,
+                        bool transposed,
+                        int64_t max_per_range,
+                        int64_t min_ranges) {
+  const EntryMap map(plan, pattern, transposed);
+  // Ordered by output channel of the plan's convolution, then input channel.
+  const std::vector<int32_t>& kept = transposed ? pattern.kept_by_input() : pattern.kept();
   EntryStream stream;
-  stream.bounds.resize(static_cast<size_t>(blocks * conv.out_channels) + 1);
+  stream.channel_blocks = plan.channel_blocks();
+  const int64_t channels = plan.conv.out_channels;
+  if (max_per_range == 0) {
+    stream.ranges = {0, channels};
+  } else {
+    std::vector<int64_t> counts(static_cast<size_t>(channels));
+    int64_t total = 0;
+    EntryPlace place;
+    for (const int32_t flat : kept) {
+      if (!map.find(flat, place)) continue;
+      ++counts[static_cast<size_t>(place.out)];
+      ++total;
+    }
+    const int64_t wanted = std::max(ceil_div(total, max_per_range), min_ranges);
+    stream.ranges = cut_ranges(counts, static_cast<double>(total) / static_cast<double>(wanted));
+  }
+  // The first segment of each channel, and the distance to its segment in the next block.
+  std::vector<int64_t> segment(static_cast<size_t>(channels));
+  std::vector<int64_t> to_next_block(static_cast<size_t>(channels));
+  for (size_t r = 0; r + 1 < stream.ranges.size(); ++r) {
+    const int64_t first = stream.ranges[r];
+    const int64_t size = stream.ranges[r + 1] - first;
+    for (int64_t k = first; k < first + size; ++k) {
+      segment[static_cast<size_t>(k)] = stream.channel_blocks * first + k - first;
+      to_next_block[static_cast<size_t>(k)] = size;
+    }
+  }
+  const auto segment_of = [&](const EntryPlace& place) {
+    const auto k = static_cast<size_t>(place.out);
+    return static_cast<size_t>(segment[k] + place.block * to_next_block[k]);
+  };
+  stream.bounds.resize(static_cast<size_t>(stream.channel_blocks * channels) + 1);
+  EntryPlace place;
   for (const int32_t flat : kept) {
-    const Place p = place(flat);
-    if (p.offset >= 0) ++stream.bounds[p.segment + 1];
+    if (map.find(flat, place)) ++stream.bounds[segment_of(place) + 1];
   }
   for (size_t i = 1; i < stream.bounds.size(); ++i) stream.bounds[i] += stream.bounds[i - 1];
-  const auto count = static_cast<size_t>(stream.bounds.back());
-  stream.entries.resize(count);
-  stream.weights.resize(count);
-  std::vector<int64_t> next(stream.bounds.begin(), stream.bounds.end() - 1);
+  stream.offsets.resize(static_cast<size_t>(stream.bounds.back()));
+  stream.weights.resize(stream.offsets.size());
+  std::vector<int32_t> next(stream.bounds.begin(), stream.bounds.end() - 1);
   for (const int32_t flat : kept) {
-    const Place p = place(flat);
-    if (p.offset < 0) continue;
-    const auto at = static_cast<size_t>(next[p.segment]++);
-    stream.entries[at] = {static_cast<int32_t>(p.offset),
-                          weight.values == nullptr ? 0.0f : weight.values[flat]};
+    if (!map.find(flat, place)) continue;
+    const auto at = static_cast<size_t>(next[segment_of(place)]++);
+    stream.offsets[at] = static_cast<int32_t>(place.offset);
     stream.weights[at] = flat;
   }
   return stream;
 }
 
-void fill_scratch(const TapConvolution& conv,
-                  const ConvPlan& plan,
-                  const float* x,
-                  int64_t first_image,
-                  int64_t images,
-                  int64_t first_row,
-                  int64_t first_channel,
-                  int64_t count,
-                  float* scratch) {
-  const int64_t plane = conv.in_h * conv.in_w * 16;
-  for (int64_t c = 0; c < count; ++c) {
-    for (int64_t n = 0; n < images; ++n) {
-      espalier::detail::copy_padded(
-          x + ((first_image + n) * conv.in_channels + first_channel + c) * plane,
-          1,
-          conv.in_h,
-          conv.in_w,
-          first_row * conv.in_step.h + plan.window.top,
-          plan.rows,
-          plan.window.left,
-          plan.cols,
-          scratch + c * plan.channel_stride() + n * plan.rows * plan.cols * 16);
-    }
+}  // namespace
+
+std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
+                                                const Pattern& pattern,
+                                                bool transposed,
+                                                int64_t max_per_range,
+                                                int64_t min_ranges) {
+  std::vector<int64_t> key = {transposed, max_per_range, min_ranges, plan.channel_block, plan.cols};
+  key.push_back(plan.channel_stride());
+  for (const Tap& tap : plan.conv.taps) {
+    key.insert(key.end(), {tap.dh, tap.dw, tap.index});
   }
+  return pattern.derived<EntryStream>(
+      key, [&] { return make_stream(plan, pattern, transposed, max_per_range, min_ranges); });
 }
 
-std::vector<Tile> tiles_of(const TapConvolution& conv,
-                           const ConvPlan& plan,
-                           int64_t images,
-                           int64_t first_row) {
-  const int64_t grid_rows = std::min(plan.strip, conv.grid_h - first_row);
-  const int64_t out_image = conv.out_channels * conv.plane_h * conv.plane_w;
-  std::vector<Tile> tiles;
-  for (int64_t row = 0; row < images * grid_rows; row += plan.tile_rows) {
-    for (int64_t col = 0; col < conv.grid_w; col += plan.tile_cols) {
-      Tile tile;
-      tile.rows = static_cast<int>(std::min<int64_t>(plan.tile_rows, images * grid_rows - row));
-      tile.cols = static_cast<int>(std::min<int64_t>(plan.tile_cols, conv.grid_w - col));
-      for (int r = 0; r < tile.rows; ++r) {
-        const int64_t image = (row + r) / grid_rows;
-        const int64_t i = (row + r) % grid_rows;
-        const int64_t in_row = image * plan.rows + i * conv.in_step.h;
-        const int64_t out_row = conv.out_first.h + (first_row + i) * conv.out_step.h;
-        const auto at = static_cast<size_t>(r);
-        tile.in_rows[at] = (in_row * plan.cols + col * conv.in_step.w) * 16;
-        tile.out_rows[at] = (image * out_image + out_row * conv.plane_w + conv.out_first.w +
-                             col * conv.out_step.w) *
-                            16;
-      }
-      tiles.push_back(tile);
-    }
-  }
-  return tiles;
+Tensor gather_values(const EntryStream& stream, const Tensor& weight) {
+  Tensor values = Tensor::empty({stream.size()});
+  const float* from = weight.data<float>();
+  float* to = values.data<float>();
+  parallel_for(stream.size(), 1 << 15, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) to[i] = from[stream.weights[static_cast<size_t>(i)]];
+  });
+  return values;
 }
 
 }  // namespace espalier::sparse::detail

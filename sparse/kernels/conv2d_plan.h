@@ -1,84 +1,123 @@
 // SPDX-License-Identifier: Apache-2.0
-/// How a sparse convolution is cut into tasks and tiles, and its kept weights as offsets into the
-/// padded scratch of a task. Not a public interface.
+/// How a sparse convolution is cut into tasks and tiles, and where its kept weights find their
+/// input in the padded scratch of a task. Not a public interface.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <memory>
+#include <string_view>
 #include <vector>
 
 #include <espalier/core/kernels/tap_convolution.h>
 #include <espalier/sparse/kernels/conv2d_micro.h>
+#include <espalier/sparse/pattern.h>
 
 namespace espalier::sparse::detail {
 
-using espalier::detail::Tap;
 using espalier::detail::TapConvolution;
-using espalier::detail::Window;
 
-/// A task works on `images` blocks of samples and a strip of grid rows, whose input is copied with
-/// zeros around it to [channel][image][row][col] vectors.
+/// A task works on a group of `tile.images` blocks of samples and a strip of grid rows, whose input
+/// is copied with zeros around it to [channel][image][row][col] vectors. Tiles pass over the strip;
+/// for each of them blocks of input channels pass through L1.
 struct ConvPlan {
-  Window window;
-  bool tall;  ///< shape of the tile
-  int tile_rows, tile_cols;
-  int64_t channel_block;  ///< input channels whose part of a tile stays in L1
-  int64_t images;
-  int64_t strip;  ///< grid rows of a task
-  int64_t strips, image_groups;
-  int64_t rows, cols;  ///< of the scratch, per image
+  TapConvolution conv;
+  espalier::detail::Window window;
+  TileShape shape;
+  TileSize tile;
+  int64_t blocks;  ///< of 16 samples
+  int64_t image_groups;
+  int64_t channel_block;
+  int64_t strip, strips;  ///< grid rows of a task
+  int64_t rows, cols;     ///< of the scratch, per image
 
-  /// `scratch_channels`: how many input channels a task copies at once; 0 for one channel_block.
-  ConvPlan(const TapConvolution& conv,
-           int64_t blocks,
-           double density,
-           int64_t scratch_channels = 0);
-  int64_t channel_stride() const { return images * rows * cols * 16; }
+  /// `density` of the weight chooses the block of channels.
+  ConvPlan(TapConvolution conv, int64_t blocks, double density);
+
+  int64_t image_stride() const { return rows * cols * 16; }
+  int64_t channel_stride() const { return tile.images * image_stride(); }
+  int64_t scratch_size() const { return conv.in_channels * channel_stride(); }
+  int64_t channel_blocks() const;
+  TileStrides in_strides() const;
+  TileStrides out_strides() const;
+  int64_t out_channel_stride() const { return conv.plane_h * conv.plane_w * 16; }
+
+  /// Copies the input of one task into its scratch; zeros for samples that don't exist.
+  void fill_scratch(const float* in,
+                    int64_t image_group,
+                    int64_t strip_index,
+                    float* scratch) const;
+
+  /// The tiles of one task, one after another.
+  struct Place {
+    TileSize exist;
+    int64_t in;   ///< offset in the scratch
+    int64_t out;  ///< offset in the output tensor, of channel 0
+  };
+  template <class F>
+  void for_each_tile(int64_t image_group, int64_t strip_index, F body) const {
+    const int64_t image = image_group * tile.images;
+    const int64_t first = strip_index * strip;
+    const int64_t last = first + strip < conv.grid_h ? first + strip : conv.grid_h;
+    const auto part = [](int64_t size, int64_t left) {
+      return static_cast<int>(left < size ? left : size);
+    };
+    for (int64_t row = first; row < last; row += tile.rows) {
+      for (int64_t col = 0; col < conv.grid_w; col += tile.cols) {
+        const int64_t out_row = conv.out_first.h + row * conv.out_step.h;
+        const int64_t out_col = conv.out_first.w + col * conv.out_step.w;
+        body(Place{{part(tile.images, blocks - image),
+                    part(tile.rows, last - row),
+                    part(tile.cols, conv.grid_w - col)},
+                   ((row - first) * conv.in_step.h * cols + col * conv.in_step.w) * 16,
+                   image * conv.out_channels * out_channel_stride() +
+                       (out_row * conv.plane_w + out_col) * 16});
+      }
+    }
+  }
 };
 
-/// Kept weights in the order of use: block of input channels, output channel, input channel, tap.
+/// The kept weights that a tap convolution has, in the order of use: range of output channels,
+/// block of input channels, output channel, input channel, tap.
 struct EntryStream {
-  std::vector<Entry> entries;
-  std::vector<int64_t>
-      bounds;  ///< segment (block b, channel k) starts at bounds[b*out_channels + k]
-  std::vector<int32_t> weights;  ///< flat position of each entry in the weight
+  std::vector<int64_t> ranges;   ///< first output channel of each range, and the end
+  std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
+  std::vector<int32_t> weights;  ///< flat position in the weight
+  std::vector<int32_t> bounds;
+  int64_t channel_blocks = 0;
+
+  int64_t size() const { return static_cast<int64_t>(offsets.size()); }
+  int64_t range_count() const { return static_cast<int64_t>(ranges.size()) - 1; }
+  /// The bounds of the channels of a range in a block of input channels.
+  const int32_t* bounds_of(int64_t range, int64_t block) const {
+    const int64_t first = ranges[static_cast<size_t>(range)];
+    const int64_t size = ranges[static_cast<size_t>(range) + 1] - first;
+    return bounds.data() + channel_blocks * first + block * size;
+  }
+  /// Where a range begins, and where it ends, among the entries.
+  int64_t begin_of(int64_t range) const {
+    return bounds[static_cast<size_t>(channel_blocks * ranges[static_cast<size_t>(range)])];
+  }
+  int64_t end_of(int64_t range) const { return begin_of(range + 1); }
 };
 
-/// A dense weight, as a tap convolution sees it.
-struct WeightView {
-  const float* values;  ///< null: only positions are wanted
-  int64_t area;         ///< R*S
-  bool transposed;      ///< dimension 0 is the convolution's input (backward-data)
-};
+/// The stream of a pattern for a plan, made once and kept with the pattern. `transposed`: dimension
+/// 0 of the weight is the input of the convolution (backward). `max_per_range`: output channels are
+/// cut into ranges of about equally many weights, at most this many where one channel allows it,
+/// and into `min_ranges` at least; 0: one range.
+std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
+                                                const Pattern& pattern,
+                                                bool transposed,
+                                                int64_t max_per_range = 0,
+                                                int64_t min_ranges = 1);
 
-/// `kept` must be ordered by output channel of `conv`, then input channel. `whole`: the scratch
-/// holds all input channels, not one block of them.
-EntryStream make_stream(const TapConvolution& conv,
-                        const ConvPlan& plan,
-                        const std::vector<int32_t>& kept,
-                        const WeightView& weight,
-                        bool whole);
+/// Throws ValueError when no sparse kernel exists for these operands, ShapeError when the pattern
+/// has another shape than the weight.
+void check_conv2d(const Conv2dShape& shape,
+                  const Tensor& activations,
+                  const Pattern& pattern,
+                  std::string_view op);
 
-/// Copies channels first .. first+count of the input of one task into the scratch.
-void fill_scratch(const TapConvolution& conv,
-                  const ConvPlan& plan,
-                  const float* x,
-                  int64_t first_image,
-                  int64_t images,
-                  int64_t first_row,
-                  int64_t first_channel,
-                  int64_t count,
-                  float* scratch);
-
-/// The tiles of a task, one after another: rows of all its images, then columns.
-struct Tile {
-  std::array<int64_t, kTallRows> in_rows;   ///< offsets in the scratch, in floats
-  std::array<int64_t, kTallRows> out_rows;  ///< offsets from the first image's first output channel
-  int rows = 0, cols = 0;
-};
-std::vector<Tile> tiles_of(const TapConvolution& conv,
-                           const ConvPlan& plan,
-                           int64_t images,
-                           int64_t first_row);
+/// The values of a stream's weights, in its order.
+Tensor gather_values(const EntryStream& stream, const Tensor& weight);
 
 }  // namespace espalier::sparse::detail

@@ -87,6 +87,15 @@ struct Problem {
     return r;
   }
 
+  // Both gradients in one pass.
+  Results run_fused() const {
+    Results r{
+        {}, Tensor::empty(x.shape(), DType::F32, Layout::Nchw16n), Tensor::empty_like(weight)};
+    sparse::conv2d_backward(
+        shape, x.to(Layout::Nchw16n), dy.to(Layout::Nchw16n), weight, pattern, r.dx, r.dw);
+    return r;
+  }
+
   Results exact(bool of_magnitudes) const {
     const auto part = [&](const Tensor& a) { return of_magnitudes ? magnitude(a) : a; };
     Results r =
@@ -119,6 +128,10 @@ TEST_F(SparseConv2d, AgreesWithTheMaskedReferenceOnEveryTargetAndDensity) {
         expect_close(got.dw, exact.dw, terms.dw, what + ", backward weight");
         expect_zero_padding(got.y, what);
         expect_zero_padding(got.dx, what);
+        const Results fused = p.run_fused();
+        expect_close(fused.dx, exact.dx, terms.dx, what + ", fused backward, data");
+        expect_close(fused.dw, exact.dw, terms.dw, what + ", fused backward, weight");
+        expect_zero_padding(fused.dx, what + ", fused backward");
       }
     }
   }
