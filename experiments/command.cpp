@@ -25,6 +25,7 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
                           add_data,
                           add_train,
                           add_eval,
+                          add_bench,
                           add_score,
                           add_shrink,
                           add_report}) {

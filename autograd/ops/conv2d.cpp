@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // conv2d: y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n,c,p*stride-pad+r*dil,q*stride-pad+s*dil].
 // d/dx = conv2d_backward_data(dy, w), d/dw = conv2d_backward_weight(x, dy), d/db = sum of dy.
+#include <tuple>
+
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
@@ -29,6 +31,20 @@ bool runs_sparse(const Conv2dShape& shape,
 
 Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype) {
   return Variable(sparsity.pattern->mask().to(dtype));
+}
+
+std::pair<Variable, Variable> masked_backward(const Variable& x,
+                                              const Variable& grad,
+                                              const Variable& weight,
+                                              const Conv2dOptions& options,
+                                              const sparse::WeightSparsity& sparsity) {
+  const Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), options, "conv2d");
+  if (!runs_sparse(shape, x.value(), sparsity)) return {};
+  Tensor dx = Tensor::empty_like(x.value());
+  Tensor dw = Tensor::empty(weight.shape());
+  sparse::conv2d_backward(
+      shape, x.value(), grad.value(), weight.value(), *sparsity.pattern, dx, dw);
+  return {Variable(std::move(dx)), Variable(std::move(dw))};
 }
 
 std::vector<ConvCase> conv_cases() {
@@ -90,11 +106,16 @@ Variable conv2d(const Variable& x,
                  x = weight.requires_grad() ? x : Variable(),
                  weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
                   std::vector<Variable> gradients(ctx.needs.size());
-                  if (ctx.needs[0]) {
+                  if (ctx.needs[0] && ctx.needs[1] && detail::is_masked(sparsity) &&
+                      !is_recording()) {
+                    std::tie(gradients[0], gradients[1]) =
+                        detail::masked_backward(x, ctx.grad, weight, options, sparsity);
+                  }
+                  if (ctx.needs[0] && !gradients[0].defined()) {
                     gradients[0] =
                         conv2d_backward_data(ctx.grad, weight, x_shape, options, sparsity);
                   }
-                  if (ctx.needs[1]) {
+                  if (ctx.needs[1] && !gradients[1].defined()) {
                     gradients[1] = conv2d_backward_weight(x, ctx.grad, w_shape, options, sparsity);
                   }
                   if (ctx.needs.size() > 2 && ctx.needs[2]) gradients[2] = sum(ctx.grad, {0, 2, 3});

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <espalier/autograd/op_list.h>
@@ -25,6 +26,13 @@ inline bool is_masked(const sparse::WeightSparsity& sparsity) {
 bool runs_sparse(const Conv2dShape& shape,
                  const Tensor& activations,
                  const sparse::WeightSparsity& sparsity);
+
+/// Both gradients at once where the sparse kernels run; undefined elsewhere. Not recorded.
+std::pair<Variable, Variable> masked_backward(const Variable& x,
+                                              const Variable& grad,
+                                              const Variable& weight,
+                                              const Conv2dOptions& options,
+                                              const sparse::WeightSparsity& sparsity);
 
 /// The mask as a constant of element type `dtype`.
 Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype);

@@ -22,6 +22,7 @@ void add_train(CLI::App& app, Console& console, Action& action);
 void add_eval(CLI::App& app, Console& console, Action& action);
 void add_score(CLI::App& app, Console& console, Action& action);
 void add_shrink(CLI::App& app, Console& console, Action& action);
+void add_bench(CLI::App& app, Console& console, Action& action);
 void add_report(CLI::App& app, Console& console, Action& action);
 
 }  // namespace espalier::experiments

@@ -75,11 +75,12 @@ HWY_INLINE TileStrides with_step(const TileStrides& strides) {
   return {strides.image, strides.row, kStep * 16};
 }
 
-template <TileShape kShape, int kStep>
+template <TileShape kShape, int kInStep, int kOutStep>
 void forward_tile(const ForwardJob& job) {
   using T = Tile<kShape>;
   const D d;
-  const TileStrides in_strides = with_step<kStep>(job.in_strides);
+  const TileStrides in_strides = with_step<kInStep>(job.in_strides);
+  const TileStrides out_strides = with_step<kOutStep>(job.out_strides);
   const bool full = T::full(job.exist);
   const int32_t* HWY_RESTRICT offsets = job.entries.offsets;
   const float* HWY_RESTRICT values = job.entries.values;
@@ -94,9 +95,9 @@ void forward_tile(const ForwardJob& job) {
       if (!job.accumulate) {
         acc.set(hn::Set(d, job.start != nullptr ? job.start[k] : 0.0f));
       } else if (full) {
-        acc.load(out, job.out_strides);
+        acc.load(out, out_strides);
       } else {
-        acc.load_part(out, job.out_strides, job.exist);
+        acc.load_part(out, out_strides, job.exist);
       }
       for (int64_t i = begin; i < end; ++i) {
         const V w = hn::Set(d, values[i]);
@@ -107,18 +108,19 @@ void forward_tile(const ForwardJob& job) {
         }
       }
       if (full) {
-        acc.store(out, job.out_strides);
+        acc.store(out, out_strides);
       } else {
-        acc.store_part(out, job.out_strides, job.exist);
+        acc.store_part(out, out_strides, job.exist);
       }
     }
   }
 }
 
-template <TileShape kShape, bool kData>
+template <TileShape kShape, int kStep, bool kData>
 void backward_tile(const BackwardJob& job) {
   using T = Tile<kShape>;
   const D d;
+  const TileStrides x_strides = with_step<kStep>(job.x_strides);
   const TileStrides dy_strides = with_step<1>(job.dy_strides);
   const bool full = T::full(job.exist);
   const int32_t* HWY_RESTRICT offsets = job.entries.offsets;
@@ -133,17 +135,17 @@ void backward_tile(const BackwardJob& job) {
       const int64_t channel = k * job.x_channel + lane;
       T x, dx;
       if (full) {
-        x.load(job.x + channel, job.x_strides);
+        x.load(job.x + channel, x_strides);
       } else {
-        x.load_part(job.x + channel, job.x_strides, job.exist);
+        x.load_part(job.x + channel, x_strides, job.exist);
       }
       if constexpr (kData) {
         if (!job.accumulate) {
           dx.set(hn::Zero(d));
         } else if (full) {
-          dx.load(job.dx + channel, job.x_strides);
+          dx.load(job.dx + channel, x_strides);
         } else {
-          dx.load_part(job.dx + channel, job.x_strides, job.exist);
+          dx.load_part(job.dx + channel, x_strides, job.exist);
         }
       }
       float* HWY_RESTRICT partial = partials + (begin - job.first_partial) * 16;
@@ -163,45 +165,48 @@ void backward_tile(const BackwardJob& job) {
       }
       if constexpr (kData) {
         if (full) {
-          dx.store(job.dx + channel, job.x_strides);
+          dx.store(job.dx + channel, x_strides);
         } else {
-          dx.store_part(job.dx + channel, job.x_strides, job.exist);
+          dx.store_part(job.dx + channel, x_strides, job.exist);
         }
       }
     }
   }
 }
 
-template <int kStep>
-void forward_with_step(const ForwardJob& job) {
-  switch (job.shape) {
-    case TileShape::Plane:
-      return forward_tile<TileShape::Plane, kStep>(job);
-    case TileShape::Pair:
-      return forward_tile<TileShape::Pair, kStep>(job);
-    case TileShape::Point:
-      return forward_tile<TileShape::Point, kStep>(job);
+// Calls with the tile's shape as a constant.
+#define ESPALIER_FOR_SHAPE(function, ...)                      \
+  switch (job.shape) {                                         \
+    case TileShape::Plane:                                     \
+      return function<TileShape::Plane, __VA_ARGS__>(job);     \
+    case TileShape::Pair:                                      \
+      return function<TileShape::Pair, __VA_ARGS__>(job);      \
+    case TileShape::Point:                                     \
+      return function<TileShape::Point, __VA_ARGS__>(job);     \
   }
-}
 
 void forward(const ForwardJob& job) {
-  job.in_strides.col == 32 ? forward_with_step<2>(job) : forward_with_step<1>(job);
-}
-
-template <bool kData>
-void backward_with(const BackwardJob& job) {
-  switch (job.shape) {
-    case TileShape::Plane:
-      return backward_tile<TileShape::Plane, kData>(job);
-    case TileShape::Pair:
-      return backward_tile<TileShape::Pair, kData>(job);
-    case TileShape::Point:
-      return backward_tile<TileShape::Point, kData>(job);
+  if (job.in_strides.col == 32) {
+    ESPALIER_FOR_SHAPE(forward_tile, 2, 1)
+  } else if (job.out_strides.col == 32) {
+    ESPALIER_FOR_SHAPE(forward_tile, 1, 2)
+  } else {
+    ESPALIER_FOR_SHAPE(forward_tile, 1, 1)
   }
 }
 
+template <int kStep>
+void backward_with_step(const BackwardJob& job) {
+  if (job.dx != nullptr) {
+    ESPALIER_FOR_SHAPE(backward_tile, kStep, true)
+  } else {
+    ESPALIER_FOR_SHAPE(backward_tile, kStep, false)
+  }
+}
+#undef ESPALIER_FOR_SHAPE
+
 void backward(const BackwardJob& job) {
-  job.dx != nullptr ? backward_with<true>(job) : backward_with<false>(job);
+  job.x_strides.col == 32 ? backward_with_step<2>(job) : backward_with_step<1>(job);
 }
 
 }  // namespace espalier::sparse::detail::HWY_NAMESPACE

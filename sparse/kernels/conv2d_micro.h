@@ -47,7 +47,7 @@ struct ForwardJob {
   const float* in;
   TileStrides in_strides;  ///< in_strides.col is 16 or 32
   float* out;
-  TileStrides out_strides;
+  TileStrides out_strides;  ///< out_strides.col is 16, or 32 when that of `in` is 16
   int64_t out_channel;  ///< distance of channels in `out`
   bool accumulate;      ///< start from the content of `out`
   const float* start;   ///< else from these, one per channel; null means zero
@@ -66,7 +66,7 @@ struct BackwardJob {
   TileStrides dy_strides;  ///< dy_strides.col is 16
   const float* x;
   float* dx;  ///< null: the weight's gradient only
-  TileStrides x_strides;
+  TileStrides x_strides;  ///< x_strides.col is 16 or 32
   int64_t x_channel;
   bool accumulate;
   float* partials;        ///< 16 floats per entry

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `espalier bench`: how fast networks train and run here, sparse against our own dense in turns.
+#include <memory>
+#include <ostream>
+
+#include <fmt/format.h>
+
+#include <espalier/core/parallel.h>
+#include <espalier/experiments/timing/step_bench.h>
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/given_options.h>
+#include <espalier/experiments/machine.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/verbs/verbs.h>
+#include <espalier/prune/registry.h>
+
+namespace espalier::experiments {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct BenchFlags {
+  GivenOptions given;
+  bool json = false;
+};
+
+enum class Job : uint8_t { Train, Infer };
+
+std::vector<prune::Option> bench_options() {
+  std::vector<prune::Option> out = model_options();
+  const std::vector<prune::Option> own = {
+      prune::text_option("weights", "", "Take a network with its masks from this file of ours."),
+      prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
+      prune::real_option("sparsity", 0.0, 0.0, 1.0, "", "Removed fraction; 0: dense only."),
+      prune::text_option("pattern", "unstructured", "What is removed together."),
+      prune::choice_option("allocation",
+                           {"uniform", "erk", "er", "uniform-dense-first"},
+                           "Densities of the layers of a random mask."),
+      prune::integer_option("rounds", 5, 1, 1000, "", "Rounds; each side is timed once a round."),
+      prune::real_option("round-seconds", 1.0, 0.0, 600.0, "s", "Length of a side's round."),
+      prune::integer_option("seed", 0, 0, 1e9, "", "Of the weights and the mask."),
+  };
+  out.insert(out.end(), own.begin(), own.end());
+  for (const prune::Option& option : machine_options()) {
+    if (option.name == "threads") out.push_back(option);
+  }
+  return out;
+}
+
+Network open_network(const prune::OptionValues& values) {
+  if (const std::string& weights = values.text("weights"); !weights.empty()) {
+    return load_network(weights);
+  }
+  Network network;
+  network.name = nn::canonical_model_name(values.text("model"));
+  network.options.width = values.real("width");
+  network.options.shortcut = values.text("shortcut") == "A" ? nn::Shortcut::A : nn::Shortcut::B;
+  network.options.seed = static_cast<uint64_t>(values.integer("seed"));
+  network.module = nn::make_model(network.name, network.options);
+  return network;
+}
+
+void mask_randomly(Network& network, const prune::OptionValues& values) {
+  prune::PruneSettings settings;
+  settings.sparsity = prune::Sparsity(values.real("sparsity"));
+  settings.pattern = values.text("pattern");
+  settings.options = {{"allocation", values.text("allocation")}};
+  const auto pruner = prune::make_pruner("random",
+                                         settings,
+                                         {.input_shape = network.image(),
+                                          .seed = static_cast<uint64_t>(values.integer("seed"))});
+  dynamic_cast<prune::MaskPruner&>(*pruner).prune(*network.module, nullptr, settings.sparsity);
+}
+
+void remove_masks(Network& network) {
+  for (const nn::NamedParameter& p : network.module->named_parameters()) {
+    p.parameter->set_mask({});
+  }
+}
+
+Json run(Job job, const prune::OptionValues& values) {
+  set_num_threads(static_cast<int>(values.integer("threads")));
+  const int64_t batch = values.integer("batch");
+  Network masked = open_network(values);
+  Network plain = open_network(values);
+  remove_masks(plain);
+  if (values.text("weights").empty() && values.real("sparsity") > 0.0) {
+    mask_randomly(masked, values);
+  }
+  const double sparsity = nn::count_model(*masked.module, masked.image()).sparsity();
+  StepBench dense(std::move(plain), batch);
+  StepBench sparse(std::move(masked), batch);
+  const auto side = [job](StepBench& bench) -> std::function<double()> {
+    return [&bench, job] { return job == Job::Train ? bench.train_step() : bench.infer(); };
+  };
+  std::vector<std::function<double()>> sides = {side(dense)};
+  if (sparsity > 0.0) sides.push_back(side(sparse));
+  const double peak_before = measure_peak();
+  const std::vector<RoundTimes> times =
+      time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
+  const double peak = std::max(peak_before, measure_peak());
+
+  StepBench& measured = sparsity > 0.0 ? sparse : dense;
+  const int64_t macs = job == Job::Train ? measured.train_macs() : measured.infer_macs();
+  const RoundTimes& own = times.back();
+  const auto images_per_second = [&](const RoundTimes& t) {
+    return static_cast<double>(batch) / t.median();
+  };
+  return {{"model", measured.network().name},
+          {"batch", batch},
+          {"threads", num_threads()},
+          {"pattern", sparsity > 0.0 ? values.text("pattern") : "dense"},
+          {"sparsity", sparsity},
+          {"images_per_second", images_per_second(own)},
+          {"images_per_second_dense", images_per_second(times.front())},
+          {"speedup", times.front().median() / own.median()},
+          {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
+          {"milliseconds", 1e3 * own.median()},
+          {"milliseconds_dense", 1e3 * times.front().median()},
+          {"spread", own.spread()},
+          {"spread_dense", times.front().spread()},
+          {"rounds", values.integer("rounds")},
+          {"peak_gflops", peak / 1e9},
+          {"peak_gflops_before", peak_before / 1e9},
+          {"machine", machine_json()}};
+}
+
+std::string text(Job job, const Json& result) {
+  const auto number = [&](const char* key) { return result.at(key).get<double>(); };
+  return fmt::format(
+      "{} {}, batch {}, {} threads, {} {:.1f} %\n"
+      "images/s     {:.0f}   (dense {:.0f})\n"
+      "a step       {:.2f} ms, spread {:.0f} %   (dense {:.2f} ms, {:.0f} %)\n"
+      "speed-up     {:.2f} x over our dense\n"
+      "share        {:.1f} % of {:.0f} GFLOP/s (multiply-adds with kept weights)\n",
+      job == Job::Train ? "training" : "inference",
+      result.at("model").get<std::string>(),
+      result.at("batch").get<int64_t>(),
+      result.at("threads").get<int64_t>(),
+      result.at("pattern").get<std::string>(),
+      100.0 * number("sparsity"),
+      number("images_per_second"),
+      number("images_per_second_dense"),
+      number("milliseconds"),
+      100.0 * number("spread"),
+      number("milliseconds_dense"),
+      100.0 * number("spread_dense"),
+      number("speedup"),
+      100.0 * number("share_of_peak"),
+      number("peak_gflops"));
+}
+
+void add_job(CLI::App& bench,
+             const std::string& name,
+             const std::string& help,
+             Job job,
+             Console& console,
+             Action& action) {
+  CLI::App* verb = bench.add_subcommand(name, help);
+  const auto flags = std::make_shared<BenchFlags>();
+  flags->given.declare(*verb, bench_options(), "Benchmark");
+  verb->add_flag("--json", flags->json, "Print the figures as JSON.");
+  verb->callback([&action, &console, flags, job] {
+    action = [&console, flags, job] {
+      const prune::OptionValues values("bench", bench_options(), flags->given.given());
+      const Json result = while_running([&] { return run(job, values); });
+      console.out << (flags->json ? result.dump(2) + "\n" : text(job, result));
+    };
+  });
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Console& console, Action& action) {
+  CLI::App* verb = app.add_subcommand("bench", "How fast a network trains and runs here.");
+  verb->require_subcommand(1);
+  add_job(*verb, "train", "Training steps, sparse against dense.", Job::Train, console, action);
+  add_job(*verb, "infer", "Forward passes, sparse against dense.", Job::Infer, console, action);
+}
+
+}  // namespace espalier::experiments
