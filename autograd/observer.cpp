@@ -16,6 +16,10 @@ OpObserverScope::~OpObserverScope() {
   current = previous_;
 }
 
+bool is_observed() {
+  return current != nullptr;
+}
+
 namespace detail {
 
 void observe_op(const char* name,

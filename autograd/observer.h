@@ -34,6 +34,10 @@ class OpObserverScope {
   OpObserver* previous_;
 };
 
+/// True while an observer listens in this thread: whoever fuses ops should then run them one by
+/// one.
+bool is_observed();
+
 namespace detail {
 /// Tells the thread's observer, if any.
 void observe_op(const char* name,

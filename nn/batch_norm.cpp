@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/nn/batch_norm.h>
+
+#include <espalier/autograd/observer.h>
 #include <espalier/nn/detail/layer.h>
 #include <espalier/nn/init.h>
 
@@ -50,16 +52,21 @@ void BatchNorm::reset_parameters(const InitRng&) {
   running_var.fill_(1.0);
 }
 
-Variable BatchNorm::normalize(const Variable& x) {
+Variable BatchNorm::add_relu(const Variable& x, const Variable& residual) {
+  ESPALIER_CHECK(!options_.relu, ValueError, "BatchNorm::add_relu: the layer has a ReLU already");
+  if (is_observed()) return relu((*this)(x) + residual);
+  return normalize(x, residual, true);
+}
+
+Variable BatchNorm::normalize(const Variable& x, const Variable& residual, bool relu) {
   RunningStats running{running_mean, running_var};
-  return batch_norm(x,
-                    weight.value,
-                    bias.value,
-                    &running,
-                    {.training = training(),
-                     .momentum = options_.momentum,
-                     .eps = options_.eps,
-                     .relu = options_.relu});
+  return batch_norm(
+      x,
+      weight.value,
+      bias.value,
+      &running,
+      {.training = training(), .momentum = options_.momentum, .eps = options_.eps, .relu = relu},
+      residual);
 }
 
 std::string BatchNorm::describe_as(std::string_view kind) const {

@@ -32,13 +32,18 @@ class BatchNorm : public Module {
 
   const Options& options() const { return options_; }
 
+  /// max((*this)(x) + residual, 0), in one pass over memory; a layer with `relu` may not be used
+  /// so (ValueError). While the network is traced, as the three steps that it stands for.
+  Variable add_relu(const Variable& x, const Variable& residual);
+
   Parameter weight;
   Parameter bias;
   Tensor running_mean;
   Tensor running_var;
 
  protected:
-  Variable normalize(const Variable& x);
+  Variable normalize(const Variable& x) { return normalize(x, {}, options_.relu); }
+  Variable normalize(const Variable& x, const Variable& residual, bool relu);
   std::string describe_as(std::string_view kind) const;
 
  private:

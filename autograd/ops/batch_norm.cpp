@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // batch_norm: y = gamma * xhat + beta, xhat = (x - mean) * r, r = 1 / sqrt(var + eps), per channel;
-// with `relu` max(y, 0). With g the incoming gradient (where y > 0, if relu) and E the mean over a
-// channel: d/dbeta = sum g, d/dgamma = sum g xhat, d/dx = gamma r (g - E[g] - xhat E[g xhat]) in
-// training, gamma r g with running statistics. Source: Ioffe, Szegedy, arXiv:1502.03167, section 3.
+// with a residual r: + r; with `relu` max(y, 0). With g the incoming gradient (where y > 0, if
+// relu) and E the mean over a channel: d/dbeta = sum g, d/dgamma = sum g xhat, d/dx = gamma r (g -
+// E[g] - xhat E[g xhat]) in training, gamma r g with running statistics; d/dr = g. Source: Ioffe,
+// Szegedy, arXiv:1502.03167, section 3.
 #include <cmath>
 
 #include <espalier/autograd/op_list.h>
@@ -25,7 +26,9 @@ struct Saved {
   double count;              // elements of a channel
   std::vector<double> mean;  // the statistics that were used
   std::vector<double> inv_std;
-  ReluGate gate;
+  bool relu;
+  bool has_residual;
+  ReluGate gate;  // of a ReLU without residual; with one the output tells
 };
 
 /// (C) as (1,C,1,..), to broadcast over x.
@@ -46,9 +49,21 @@ std::vector<Variable> fused_backward(const BackwardContext& ctx,
                                      const Tensor& x,
                                      const Tensor& gamma,
                                      const Saved& saved) {
-  const ChannelSums sums = gated_sums(ctx.grad.value(), x, saved.mean, saved.gate);
+  std::vector<Variable> out(ctx.needs.size());
+  // The residual's gradient is the gated one, so it is written down and used instead of the gate.
+  Tensor dy = ctx.grad.value();
+  ReluGate gate = saved.gate;
+  ChannelSums sums;
+  if (saved.has_residual && saved.relu) {
+    Tensor g = Tensor::empty_like(x);
+    sums = open_sums(dy, x, ctx.output.value(), saved.mean, g);
+    dy = g;
+    gate = {};
+  } else {
+    sums = gated_sums(dy, x, saved.mean, gate);
+  }
+  if (saved.has_residual && ctx.needs[3]) out[3] = Variable(dy);
   const size_t channels = sums.g.size();
-  std::vector<Variable> out(3);
   if (ctx.needs[1]) {
     std::vector<double> dgamma(channels);
     for (size_t c = 0; c < channels; ++c) dgamma[c] = sums.g_x[c] * saved.inv_std[c];
@@ -66,7 +81,7 @@ std::vector<Variable> fused_backward(const BackwardContext& ctx,
       c[i] = -a[i] * sums.g[i] / saved.count - b[i] * saved.mean[i];
     }
     Tensor dx = Tensor::empty_like(x);
-    gated_combine(ctx.grad.value(), x, a, b, c, saved.gate, dx);
+    gated_combine(dy, x, a, b, c, gate, dx);
     out[0] = Variable(std::move(dx));
   }
   return out;
@@ -83,9 +98,13 @@ std::vector<Variable> recorded_backward(const BackwardContext& ctx,
     return mul(sum(a, dims, true), 1.0 / saved.count);
   };
   Variable g = ctx.grad;
-  if (!saved.gate.scale.empty()) {
+  if (saved.relu) {
     Tensor open = Tensor::empty_like(x.value());
-    scale_shift(x.value(), saved.gate.scale, saved.gate.shift, true, open);
+    if (saved.has_residual) {
+      open.copy_(ctx.output.value());
+    } else {
+      scale_shift(x.value(), saved.gate.scale, saved.gate.shift, true, open);
+    }
     dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
       using T = decltype(zero);
       map_into<T, T>(open, open, [](T y) { return y > T{0} ? T{1} : T{0}; });
@@ -99,7 +118,8 @@ std::vector<Variable> recorded_backward(const BackwardContext& ctx,
   const Variable r = saved.training ? pow(add(mean_of(mul(centered, centered)), saved.eps), -0.5)
                                     : constant(saved.inv_std);
   const Variable xhat = mul(centered, r);
-  std::vector<Variable> out(3);
+  std::vector<Variable> out(ctx.needs.size());
+  if (saved.has_residual && ctx.needs[3]) out[3] = g;
   if (ctx.needs[0]) {
     Variable inner = g;
     if (saved.training) inner = sub(sub(g, mean_of(g)), mul(xhat, mean_of(mul(g, xhat))));
@@ -126,7 +146,8 @@ void check_arguments(const Variable& x,
                      const Variable& gamma,
                      const Variable& beta,
                      const RunningStats* running,
-                     const BatchNormOptions& options) {
+                     const BatchNormOptions& options,
+                     const Variable& residual) {
   ESPALIER_CHECK(x.rank() >= 2, ShapeError, "batch_norm: expects x (N,C,..), got ", x.shape());
   detail::check_same_dtype(x, gamma, "batch_norm");
   detail::check_same_dtype(x, beta, "batch_norm");
@@ -156,6 +177,14 @@ void check_arguments(const Variable& x,
                  "batch_norm: expects more than one value per channel in training, got x ",
                  x.shape(),
                  "; use a larger batch or training = false");
+  if (!residual.defined()) return;
+  detail::check_same_dtype(x, residual, "batch_norm");
+  ESPALIER_CHECK(residual.shape() == x.shape(),
+                 ShapeError,
+                 "batch_norm: expects a residual of x's shape ",
+                 x.shape(),
+                 ", got ",
+                 residual.shape());
 }
 
 }  // namespace
@@ -164,10 +193,18 @@ Variable batch_norm(const Variable& x,
                     const Variable& gamma,
                     const Variable& beta,
                     RunningStats* running,
-                    const BatchNormOptions& options) {
-  check_arguments(x, gamma, beta, running, options);
+                    const BatchNormOptions& options,
+                    const Variable& residual) {
+  check_arguments(x, gamma, beta, running, options, residual);
   const double count = static_cast<double>(x.size(1) == 0 ? 0 : x.numel() / x.size(1));
-  Saved saved{options.training, options.eps, count, {}, {}, {}};
+  Saved saved{.training = options.training,
+              .eps = options.eps,
+              .count = count,
+              .mean = {},
+              .inv_std = {},
+              .relu = options.relu,
+              .has_residual = residual.defined(),
+              .gate = {}};
   std::vector<double> var;
   if (options.training) {
     ChannelMoments moments = channel_moments(x.value());
@@ -188,15 +225,25 @@ Variable batch_norm(const Variable& x,
     affine.shift[c] -= affine.scale[c] * saved.mean[c];
   }
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.layout());
-  scale_shift(x.value(), affine.scale, affine.shift, options.relu, y);
-  if (options.relu) saved.gate = std::move(affine);
-  return record("batch_norm",
-                std::move(y),
-                {x, gamma, beta},
-                [x, gamma, saved = std::move(saved)](const BackwardContext& ctx) {
-                  return is_recording() ? recorded_backward(ctx, x, gamma, saved)
-                                        : fused_backward(ctx, x.value(), gamma.value(), saved);
-                });
+  scale_shift(x.value(),
+              affine.scale,
+              affine.shift,
+              options.relu,
+              y,
+              saved.has_residual ? residual.value() : Tensor());
+  std::vector<Variable> inputs = {x, gamma, beta};
+  if (saved.has_residual) inputs.push_back(residual);
+  const bool gate_by_output = options.relu && saved.has_residual;
+  if (options.relu && !saved.has_residual) saved.gate = std::move(affine);
+  return record(
+      "batch_norm",
+      std::move(y),
+      std::move(inputs),
+      [x, gamma, saved = std::move(saved)](const BackwardContext& ctx) {
+        return is_recording() ? recorded_backward(ctx, x, gamma, saved)
+                              : fused_backward(ctx, x.value(), gamma.value(), saved);
+      },
+      gate_by_output ? SaveOutput::Yes : SaveOutput::No);
 }
 
 OpInfo batch_norm_op() {
@@ -212,18 +259,33 @@ OpInfo batch_norm_op() {
       return batch_norm(in[0], in[1], in[2], &running, {.training = false, .relu = relu});
     };
   };
+  const auto added = [](bool relu) {
+    return [relu](const std::vector<Variable>& in) {
+      return batch_norm(in[0], in[1], in[2], nullptr, {.relu = relu}, in[3]);
+    };
+  };
+  const auto with_residual = [](const Shape& x) {
+    return std::vector<Tensor>{sample_tensor(x, 1),
+                               sample_tensor({3}, 2, 0.5, 1.5),
+                               sample_tensor({3}, 3),
+                               sample_tensor(x, 4)};
+  };
   const auto inputs = [](const Shape& x) {
     return std::vector<Tensor>{
         sample_tensor(x, 1), sample_tensor({3}, 2, 0.5, 1.5), sample_tensor({3}, 3)};
   };
-  return {.name = "batch_norm",
-          .samples = {{"planes", inputs({2, 3, 2, 3}), training(false), {0}},
-                      {"planes, relu", inputs({2, 3, 2, 3}), training(true), {0}},
-                      {"batch 17", inputs({17, 3, 1, 2}), training(true), {0}},
-                      {"features", inputs({5, 3}), training(false), {0}},
-                      {"running statistics", inputs({3, 3, 2, 1}), eval(false), {0}},
-                      {"running statistics, relu", inputs({3, 3, 2, 1}), eval(true), {0}},
-                      {"empty batch", inputs({0, 3, 2, 1}), eval(false), {0}}}};
+  return {
+      .name = "batch_norm",
+      .samples = {{"planes", inputs({2, 3, 2, 3}), training(false), {0}},
+                  {"planes, relu", inputs({2, 3, 2, 3}), training(true), {0}},
+                  {"batch 17", inputs({17, 3, 1, 2}), training(true), {0}},
+                  {"residual", with_residual({2, 3, 2, 3}), added(false), {0, 3}},
+                  {"residual, relu", with_residual({2, 3, 2, 3}), added(true), {0, 3}},
+                  {"residual, relu, batch 17", with_residual({17, 3, 1, 2}), added(true), {0, 3}},
+                  {"features", inputs({5, 3}), training(false), {0}},
+                  {"running statistics", inputs({3, 3, 2, 1}), eval(false), {0}},
+                  {"running statistics, relu", inputs({3, 3, 2, 1}), eval(true), {0}},
+                  {"empty batch", inputs({0, 3, 2, 1}), eval(false), {0}}}};
 }
 
 }  // namespace espalier

@@ -96,31 +96,30 @@ Variable conv2d(const Variable& x,
   }
   std::vector<Variable> inputs = {x, weight};
   if (bias.defined()) inputs.push_back(bias);
-  return record("conv2d",
-                std::move(y),
-                std::move(inputs),
-                [options,
-                 sparsity,
-                 x_shape = x.shape(),
-                 w_shape = weight.shape(),
-                 x = weight.requires_grad() ? x : Variable(),
-                 weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
-                  std::vector<Variable> gradients(ctx.needs.size());
-                  if (ctx.needs[0] && ctx.needs[1] && detail::is_masked(sparsity) &&
-                      !is_recording()) {
-                    std::tie(gradients[0], gradients[1]) =
-                        detail::masked_backward(x, ctx.grad, weight, options, sparsity);
-                  }
-                  if (ctx.needs[0] && !gradients[0].defined()) {
-                    gradients[0] =
-                        conv2d_backward_data(ctx.grad, weight, x_shape, options, sparsity);
-                  }
-                  if (ctx.needs[1] && !gradients[1].defined()) {
-                    gradients[1] = conv2d_backward_weight(x, ctx.grad, w_shape, options, sparsity);
-                  }
-                  if (ctx.needs.size() > 2 && ctx.needs[2]) gradients[2] = sum(ctx.grad, {0, 2, 3});
-                  return gradients;
-                });
+  return record(
+      "conv2d",
+      std::move(y),
+      std::move(inputs),
+      [options,
+       sparsity,
+       x_shape = x.shape(),
+       w_shape = weight.shape(),
+       x = weight.requires_grad() ? x : Variable(),
+       weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
+        std::vector<Variable> gradients(ctx.needs.size());
+        if (ctx.needs[0] && ctx.needs[1] && detail::is_masked(sparsity) && !is_recording()) {
+          std::tie(gradients[0], gradients[1]) =
+              detail::masked_backward(x, ctx.grad, weight, options, sparsity);
+        }
+        if (ctx.needs[0] && !gradients[0].defined()) {
+          gradients[0] = conv2d_backward_data(ctx.grad, weight, x_shape, options, sparsity);
+        }
+        if (ctx.needs[1] && !gradients[1].defined()) {
+          gradients[1] = conv2d_backward_weight(x, ctx.grad, w_shape, options, sparsity);
+        }
+        if (ctx.needs.size() > 2 && ctx.needs[2]) gradients[2] = sum(ctx.grad, {0, 2, 3});
+        return gradients;
+      });
 }
 
 OpInfo conv2d_op() {

@@ -25,12 +25,14 @@ struct BatchNormOptions {
 };
 
 /// y = gamma * (x - mean) / sqrt(var + eps) + beta per channel, x (N,C,H,W) or (N,C), in x's
-/// layout. `running` may be null in training. Source: Ioffe, Szegedy, arXiv:1502.03167.
+/// layout. `running` may be null in training. A `residual` of x's shape is added before the ReLU,
+/// in the same pass over memory. Source: Ioffe, Szegedy, arXiv:1502.03167.
 Variable batch_norm(const Variable& x,
                     const Variable& gamma,
                     const Variable& beta,
                     RunningStats* running,
-                    const BatchNormOptions& options = {});
+                    const BatchNormOptions& options = {},
+                    const Variable& residual = {});
 
 /// Normalizes over the last `gamma.rank()` dimensions. Plain result. Source: arXiv:1607.06450.
 Variable layer_norm(const Variable& x,

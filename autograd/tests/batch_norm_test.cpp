@@ -73,6 +73,37 @@ TEST(BatchNorm, FusedReluEqualsReluOfBatchNorm) {
   }
 }
 
+TEST(BatchNorm, FusedResidualEqualsTheThreeOps) {
+  for (const bool relu_too : {false, true}) {
+    const Variable x(sample_tensor({17, 3, 4, 5}, 1).to(Layout::Nchw16n), true);
+    const Variable gamma(sample_tensor({3}, 2, 0.5, 1.5), true);
+    const Variable beta(sample_tensor({3}, 3), true);
+    const Variable residual(sample_tensor({17, 3, 4, 5}, 5).to(Layout::Nchw16n), true);
+    const Variable weighting(sample_tensor({17, 3, 4, 5}, 4).to(Layout::Nchw16n));
+    const auto gradients = [&](const Variable& y) {
+      return grad({sum(mul(y, weighting), {}, false)}, {x, gamma, beta, residual});
+    };
+    const Variable fused = batch_norm(x, gamma, beta, nullptr, {.relu = relu_too}, residual);
+    const Variable added = batch_norm(x, gamma, beta, nullptr) + residual;
+    const Variable apart = relu_too ? relu(added) : added;
+    EXPECT_EQ(fused.value().to_vector<double>(), apart.value().to_vector<double>());
+    const auto a = gradients(fused);
+    const auto b = gradients(apart);
+    for (size_t i = 0; i < 4; ++i) {
+      const auto va = a[i].value().to_vector<double>();
+      const auto vb = b[i].value().to_vector<double>();
+      for (size_t j = 0; j < va.size(); ++j) EXPECT_NEAR(va[j], vb[j], kTol64);
+    }
+  }
+}
+
+TEST(BatchNorm, RefusesAResidualOfAnotherShape) {
+  const Variable x(Tensor::ones({2, 3, 2, 2}));
+  const Variable channels(Tensor::ones({3}));
+  const Variable other(Tensor::ones({2, 3, 2, 1}));
+  EXPECT_THROW(batch_norm(x, channels, channels, nullptr, {}, other), ShapeError);
+}
+
 TEST(BatchNorm, RefusesWhatHasNoVariance) {
   const Variable one(Tensor::ones({1, 3}));
   const Variable channels(Tensor::ones({3}));

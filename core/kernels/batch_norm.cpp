@@ -44,6 +44,32 @@ detail::GateCoefficients coefficients(const ReluGate& gate, int64_t channel) {
   return {.relu = true, .scale = gate.scale[c], .shift = gate.shift[c]};
 }
 
+/// run(element type, channel, offset, n, two sums) for every run; the sums are added per channel in
+/// order.
+template <class RunSums>
+ChannelSums sums_over_runs(const Tensor& x, RunSums run_sums) {
+  const Runs runs(x);
+  std::vector<double> partial(static_cast<size_t>(2 * runs.blocks * runs.channels));
+  dispatch_floating(x.dtype(), "batch norm", [&](auto zero) {
+    runs.each([&](int64_t run, int64_t channel, int64_t offset) {
+      run_sums(zero, channel, offset, runs.length, &partial[static_cast<size_t>(2 * run)]);
+    });
+  });
+  ChannelSums out;
+  for (int64_t c = 0; c < runs.channels; ++c) {
+    double g = 0.0;
+    double g_x = 0.0;
+    for (int64_t b = 0; b < runs.blocks; ++b) {
+      const auto at = static_cast<size_t>(2 * (b * runs.channels + c));
+      g += partial[at];
+      g_x += partial[at + 1];
+    }
+    out.g.push_back(g);
+    out.g_x.push_back(g_x);
+  }
+  return out;
+}
+
 }  // namespace
 
 ChannelMoments channel_moments(const Tensor& x) {
@@ -80,14 +106,17 @@ void scale_shift(const Tensor& x,
                  const std::vector<double>& scale,
                  const std::vector<double>& shift,
                  bool relu,
-                 Tensor& y) {
+                 Tensor& y,
+                 const Tensor& residual) {
   const Tensor source = x.contiguous();
+  const Tensor added = residual.defined() ? residual.to(x.layout()).contiguous() : Tensor();
   const Runs runs(source);
   dispatch_floating(x.dtype(), "batch norm", [&](auto zero) {
     using T = decltype(zero);
     runs.each([&](int64_t, int64_t channel, int64_t offset) {
       const auto c = static_cast<size_t>(channel);
       detail::run_scale_shift(source.data<T>() + offset,
+                              added.defined() ? added.data<T>() + offset : nullptr,
                               runs.length,
                               {.relu = relu, .scale = scale[c], .shift = shift[c]},
                               y.data<T>() + offset);
@@ -102,32 +131,37 @@ ChannelSums gated_sums(const Tensor& dy,
                        const ReluGate& gate) {
   const Tensor source = x.contiguous();
   const Tensor gradient = dy.to(source.layout()).contiguous();
-  const Runs runs(source);
-  std::vector<double> partial(static_cast<size_t>(2 * runs.blocks * runs.channels));
-  dispatch_floating(x.dtype(), "batch norm", [&](auto zero) {
-    using T = decltype(zero);
-    runs.each([&](int64_t run, int64_t channel, int64_t offset) {
-      detail::run_gated_sums(gradient.data<T>() + offset,
-                             source.data<T>() + offset,
-                             runs.length,
-                             center[static_cast<size_t>(channel)],
-                             coefficients(gate, channel),
-                             &partial[static_cast<size_t>(2 * run)]);
-    });
-  });
-  ChannelSums out;
-  for (int64_t c = 0; c < runs.channels; ++c) {
-    double g = 0.0;
-    double g_x = 0.0;
-    for (int64_t b = 0; b < runs.blocks; ++b) {
-      const auto at = static_cast<size_t>(2 * (b * runs.channels + c));
-      g += partial[at];
-      g_x += partial[at + 1];
-    }
-    out.g.push_back(g);
-    out.g_x.push_back(g_x);
-  }
-  return out;
+  return sums_over_runs(source,
+                        [&](auto zero, int64_t channel, int64_t offset, int64_t n, double* sums) {
+                          using T = decltype(zero);
+                          detail::run_gated_sums(gradient.data<T>() + offset,
+                                                 source.data<T>() + offset,
+                                                 n,
+                                                 center[static_cast<size_t>(channel)],
+                                                 coefficients(gate, channel),
+                                                 sums);
+                        });
+}
+
+ChannelSums open_sums(const Tensor& dy,
+                      const Tensor& x,
+                      const Tensor& y,
+                      const std::vector<double>& center,
+                      Tensor& g) {
+  const Tensor source = x.contiguous();
+  const Tensor gradient = dy.to(source.layout()).contiguous();
+  const Tensor output = y.to(source.layout()).contiguous();
+  return sums_over_runs(source,
+                        [&](auto zero, int64_t channel, int64_t offset, int64_t n, double* sums) {
+                          using T = decltype(zero);
+                          detail::run_open_sums(gradient.data<T>() + offset,
+                                                source.data<T>() + offset,
+                                                output.data<T>() + offset,
+                                                n,
+                                                center[static_cast<size_t>(channel)],
+                                                g.data<T>() + offset,
+                                                sums);
+                        });
 }
 
 void gated_combine(const Tensor& dy,

@@ -22,13 +22,14 @@ struct ChannelMoments {
 };
 ChannelMoments channel_moments(const Tensor& x);
 
-/// y = scale * x + shift per channel, then max(.., 0) when `relu`. y has x's shape, type and
-/// layout; it may be x itself.
+/// y = scale * x + shift per channel, plus `residual` where that is defined (of x's shape), then
+/// max(.., 0) when `relu`. y has x's shape, type and layout; it may be x itself.
 void scale_shift(const Tensor& x,
                  const std::vector<double>& scale,
                  const std::vector<double>& shift,
                  bool relu,
-                 Tensor& y);
+                 Tensor& y,
+                 const Tensor& residual = {});
 
 /// What the ReLU behind a scale_shift let through: positions with scale * x + shift > 0. Empty
 /// vectors mean that there was no ReLU.
@@ -46,6 +47,14 @@ ChannelSums gated_sums(const Tensor& dy,
                        const Tensor& x,
                        const std::vector<double>& center,
                        const ReluGate& gate);
+
+/// The same sums where g is dy at positions with y > 0 (y: the output of a ReLU), else 0; g is
+/// written as well.
+ChannelSums open_sums(const Tensor& dy,
+                      const Tensor& x,
+                      const Tensor& y,
+                      const std::vector<double>& center,
+                      Tensor& g);
 
 /// dx = a * g + b * x + c per channel, g as in gated_sums. dx has x's shape, type and layout.
 void gated_combine(const Tensor& dy,

@@ -29,6 +29,25 @@ struct Vectors {
   }
 };
 
+// The first `count` elements at `from`, at most a vector of them; zero beyond.
+template <class D, class T>
+HWY_INLINE hn::Vec<D> load_some(D d, const T* from, int64_t count) {
+  constexpr int64_t kWidth = hn::MaxLanes(D());
+  if (HWY_LIKELY(count == kWidth)) return hn::LoadU(d, from);
+  HWY_ALIGN T buffer[kWidth] = {};
+  for (int64_t i = 0; i < count; ++i) buffer[i] = from[i];
+  return hn::Load(d, buffer);
+}
+
+template <class D, class T>
+HWY_INLINE void store_some(D d, hn::Vec<D> v, T* to, int64_t count) {
+  constexpr int64_t kWidth = hn::MaxLanes(D());
+  if (HWY_LIKELY(count == kWidth)) return hn::StoreU(v, d, to);
+  HWY_ALIGN T buffer[kWidth];
+  hn::Store(v, d, buffer);
+  for (int64_t i = 0; i < count; ++i) to[i] = buffer[i];
+}
+
 /// Sums of x - center and of its square over the valid lanes of a run.
 struct Deviations {
   double sum = 0.0;
@@ -86,25 +105,36 @@ RunMoments moments(const T* x, int64_t n, int64_t valid_lanes) {
   return out;
 }
 
-template <class T>
-void scale_shift(const T* x, int64_t n, const GateCoefficients& k, T* y) {
-  using Vs = Vectors<T>;
-  const typename Vs::D d;
+// Calls body(first element, count) for consecutive vectors; the last may be short.
+template <class T, class Body>
+HWY_INLINE void each_vector(int64_t n, Body body) {
+  constexpr int64_t kWidth = Vectors<T>::kWidth;
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) body(i, kWidth);
+  if (i < n) body(i, n - i);
+}
+
+template <bool kRelu, bool kResidual, class T>
+void scale_shift_with(const T* x, const T* residual, int64_t n, const GateCoefficients& k, T* y) {
+  const typename Vectors<T>::D d;
   const auto scale = hn::Set(d, static_cast<T>(k.scale));
   const auto shift = hn::Set(d, static_cast<T>(k.shift));
-  const auto zero = hn::Zero(d);
-  int64_t i = 0;
-  for (; i + Vs::kWidth <= n; i += Vs::kWidth) {
-    const auto v = hn::MulAdd(scale, hn::LoadU(d, x + i), shift);
-    hn::StoreU(k.relu ? hn::IfThenElseZero(hn::Gt(v, zero), v) : v, d, y + i);
-  }
-  if (i < n) {
-    HWY_ALIGN T buffer[Vs::kWidth] = {};
-    for (int64_t j = i; j < n; ++j) buffer[j - i] = x[j];
-    auto v = hn::MulAdd(scale, hn::Load(d, buffer), shift);
-    if (k.relu) v = hn::IfThenElseZero(hn::Gt(v, zero), v);
-    hn::Store(v, d, buffer);
-    for (int64_t j = i; j < n; ++j) y[j] = buffer[j - i];
+  each_vector<T>(n, [&](int64_t at, int64_t count) HWY_ATTR {
+    auto v = hn::MulAdd(scale, load_some(d, x + at, count), shift);
+    if constexpr (kResidual) v = hn::Add(v, load_some(d, residual + at, count));
+    if constexpr (kRelu) v = hn::IfThenElseZero(hn::Gt(v, hn::Zero(d)), v);
+    store_some(d, v, y + at, count);
+  });
+}
+
+template <class T>
+void scale_shift(const T* x, const T* residual, int64_t n, const GateCoefficients& k, T* y) {
+  if (residual == nullptr) {
+    k.relu ? scale_shift_with<true, false>(x, residual, n, k, y)
+           : scale_shift_with<false, false>(x, residual, n, k, y);
+  } else {
+    k.relu ? scale_shift_with<true, true>(x, residual, n, k, y)
+           : scale_shift_with<false, true>(x, residual, n, k, y);
   }
 }
 
@@ -119,37 +149,26 @@ HWY_INLINE V gated(D d, V dy, V x, V scale, V shift) {
   }
 }
 
-template <bool kRelu, class T>
-void gated_sums(
-    const T* dy, const T* x, int64_t n, T center, const GateCoefficients& k, double* sums) {
+// Sums of g and of g * (x - center) over a run; `gate(vx, i)` gives g of the vector at element i.
+// Four chains each hide the latency of the adds.
+template <class T, class Gate>
+HWY_INLINE void pair_sums(const T* x, int64_t n, T center, double* sums, Gate gate) {
   using Vs = Vectors<T>;
   const typename Vs::D d;
   typename Vs::V sum_g[4], sum_gx[4];
   for (int u = 0; u < 4; ++u) sum_g[u] = sum_gx[u] = hn::Zero(d);
-  const auto scale = hn::Set(d, static_cast<T>(k.scale));
-  const auto shift = hn::Set(d, static_cast<T>(k.shift));
   const auto c = hn::Set(d, center);
+  const auto add = [&](int u, int64_t at, int64_t count) HWY_ATTR {
+    const auto vx = load_some(d, x + at, count);
+    const auto g = gate(vx, at, count);
+    sum_g[u] = hn::Add(sum_g[u], g);
+    sum_gx[u] = hn::MulAdd(g, hn::Sub(vx, c), sum_gx[u]);
+  };
   int64_t i = 0;
   for (; i + 4 * Vs::kWidth <= n; i += 4 * Vs::kWidth) {
-    for (int u = 0; u < 4; ++u) {
-      const auto vx = hn::LoadU(d, x + i + u * Vs::kWidth);
-      const auto g = gated<kRelu>(d, hn::LoadU(d, dy + i + u * Vs::kWidth), vx, scale, shift);
-      sum_g[u] = hn::Add(sum_g[u], g);
-      sum_gx[u] = hn::MulAdd(g, hn::Sub(vx, c), sum_gx[u]);
-    }
+    for (int u = 0; u < 4; ++u) add(u, i + u * Vs::kWidth, Vs::kWidth);
   }
-  for (; i < n; i += Vs::kWidth) {
-    HWY_ALIGN T tail_x[Vs::kWidth] = {};
-    HWY_ALIGN T tail_dy[Vs::kWidth] = {};
-    for (int64_t j = i; j < n && j < i + Vs::kWidth; ++j) {
-      tail_x[j - i] = x[j];
-      tail_dy[j - i] = dy[j];
-    }
-    const auto vx = hn::Load(d, tail_x);
-    const auto g = gated<kRelu>(d, hn::Load(d, tail_dy), vx, scale, shift);
-    sum_g[0] = hn::Add(sum_g[0], g);
-    sum_gx[0] = hn::MulAdd(g, hn::Sub(vx, c), sum_gx[0]);
-  }
+  for (; i < n; i += Vs::kWidth) add(0, i, n - i < Vs::kWidth ? n - i : Vs::kWidth);
   sums[0] = sums[1] = 0.0;
   HWY_ALIGN T buffer[Vs::kWidth];
   for (int u = 0; u < 4; ++u) {
@@ -161,33 +180,43 @@ void gated_sums(
 }
 
 template <bool kRelu, class T>
+void gated_sums(
+    const T* dy, const T* x, int64_t n, T center, const GateCoefficients& k, double* sums) {
+  const typename Vectors<T>::D d;
+  using V = typename Vectors<T>::V;
+  const V scale = hn::Set(d, static_cast<T>(k.scale));
+  const V shift = hn::Set(d, static_cast<T>(k.shift));
+  pair_sums(x, n, center, sums, [&](V vx, int64_t at, int64_t count) HWY_ATTR {
+    return gated<kRelu>(d, load_some(d, dy + at, count), vx, scale, shift);
+  });
+}
+
+template <class T>
+void open_sums(const T* dy, const T* x, const T* y, int64_t n, T center, T* g, double* sums) {
+  const typename Vectors<T>::D d;
+  using V = typename Vectors<T>::V;
+  pair_sums(x, n, center, sums, [&](V, int64_t at, int64_t count) HWY_ATTR {
+    const V open = hn::IfThenElseZero(hn::Gt(load_some(d, y + at, count), hn::Zero(d)),
+                                      load_some(d, dy + at, count));
+    store_some(d, open, g + at, count);
+    return open;
+  });
+}
+
+template <bool kRelu, class T>
 void gated_combine(
     const T* dy, const T* x, int64_t n, const double* abc, const GateCoefficients& k, T* dx) {
-  using Vs = Vectors<T>;
-  const typename Vs::D d;
+  const typename Vectors<T>::D d;
   const auto a = hn::Set(d, static_cast<T>(abc[0]));
   const auto b = hn::Set(d, static_cast<T>(abc[1]));
   const auto c = hn::Set(d, static_cast<T>(abc[2]));
   const auto scale = hn::Set(d, static_cast<T>(k.scale));
   const auto shift = hn::Set(d, static_cast<T>(k.shift));
-  int64_t i = 0;
-  for (; i + Vs::kWidth <= n; i += Vs::kWidth) {
-    const auto vx = hn::LoadU(d, x + i);
-    const auto g = gated<kRelu>(d, hn::LoadU(d, dy + i), vx, scale, shift);
-    hn::StoreU(hn::MulAdd(a, g, hn::MulAdd(b, vx, c)), d, dx + i);
-  }
-  if (i < n) {
-    HWY_ALIGN T tail_x[Vs::kWidth] = {};
-    HWY_ALIGN T tail_dy[Vs::kWidth] = {};
-    for (int64_t j = i; j < n; ++j) {
-      tail_x[j - i] = x[j];
-      tail_dy[j - i] = dy[j];
-    }
-    const auto vx = hn::Load(d, tail_x);
-    const auto g = gated<kRelu>(d, hn::Load(d, tail_dy), vx, scale, shift);
-    hn::Store(hn::MulAdd(a, g, hn::MulAdd(b, vx, c)), d, tail_x);
-    for (int64_t j = i; j < n; ++j) dx[j] = tail_x[j - i];
-  }
+  each_vector<T>(n, [&](int64_t at, int64_t count) HWY_ATTR {
+    const auto vx = load_some(d, x + at, count);
+    const auto g = gated<kRelu>(d, load_some(d, dy + at, count), vx, scale, shift);
+    store_some(d, hn::MulAdd(a, g, hn::MulAdd(b, vx, c)), dx + at, count);
+  });
 }
 
 RunMoments MomentsF32(const float* x, int64_t n, int64_t valid) {
@@ -196,11 +225,26 @@ RunMoments MomentsF32(const float* x, int64_t n, int64_t valid) {
 RunMoments MomentsF64(const double* x, int64_t n, int64_t valid) {
   return moments(x, n, valid);
 }
-void ScaleShiftF32(const float* x, int64_t n, const GateCoefficients& k, float* y) {
-  scale_shift(x, n, k, y);
+void ScaleShiftF32(
+    const float* x, const float* residual, int64_t n, const GateCoefficients& k, float* y) {
+  scale_shift(x, residual, n, k, y);
 }
-void ScaleShiftF64(const double* x, int64_t n, const GateCoefficients& k, double* y) {
-  scale_shift(x, n, k, y);
+void OpenSumsF32(
+    const float* dy, const float* x, const float* y, int64_t n, double c, float* g, double* sums) {
+  open_sums(dy, x, y, n, static_cast<float>(c), g, sums);
+}
+void ScaleShiftF64(
+    const double* x, const double* residual, int64_t n, const GateCoefficients& k, double* y) {
+  scale_shift(x, residual, n, k, y);
+}
+void OpenSumsF64(const double* dy,
+                 const double* x,
+                 const double* y,
+                 int64_t n,
+                 double c,
+                 double* g,
+                 double* sums) {
+  open_sums(dy, x, y, n, static_cast<double>(c), g, sums);
 }
 void SumsF32(
     const float* dy, const float* x, int64_t n, double c, const GateCoefficients& k, double* sums) {
@@ -242,7 +286,9 @@ namespace espalier::detail {
 HWY_EXPORT(MomentsF32);
 HWY_EXPORT(MomentsF64);
 HWY_EXPORT(ScaleShiftF32);
+HWY_EXPORT(OpenSumsF32);
 HWY_EXPORT(ScaleShiftF64);
+HWY_EXPORT(OpenSumsF64);
 HWY_EXPORT(SumsF32);
 HWY_EXPORT(SumsF64);
 HWY_EXPORT(CombineF32);
@@ -254,11 +300,31 @@ RunMoments run_moments(const float* x, int64_t n, int64_t valid_lanes) {
 RunMoments run_moments(const double* x, int64_t n, int64_t valid_lanes) {
   return HWY_DYNAMIC_DISPATCH(MomentsF64)(x, n, valid_lanes);
 }
-void run_scale_shift(const float* x, int64_t n, const GateCoefficients& k, float* y) {
-  HWY_DYNAMIC_DISPATCH(ScaleShiftF32)(x, n, k, y);
+void run_scale_shift(
+    const float* x, const float* residual, int64_t n, const GateCoefficients& k, float* y) {
+  HWY_DYNAMIC_DISPATCH(ScaleShiftF32)(x, residual, n, k, y);
 }
-void run_scale_shift(const double* x, int64_t n, const GateCoefficients& k, double* y) {
-  HWY_DYNAMIC_DISPATCH(ScaleShiftF64)(x, n, k, y);
+void run_open_sums(const float* dy,
+                   const float* x,
+                   const float* y,
+                   int64_t n,
+                   double center,
+                   float* g,
+                   double sums[2]) {
+  HWY_DYNAMIC_DISPATCH(OpenSumsF32)(dy, x, y, n, center, g, sums);
+}
+void run_scale_shift(
+    const double* x, const double* residual, int64_t n, const GateCoefficients& k, double* y) {
+  HWY_DYNAMIC_DISPATCH(ScaleShiftF64)(x, residual, n, k, y);
+}
+void run_open_sums(const double* dy,
+                   const double* x,
+                   const double* y,
+                   int64_t n,
+                   double center,
+                   double* g,
+                   double sums[2]) {
+  HWY_DYNAMIC_DISPATCH(OpenSumsF64)(dy, x, y, n, center, g, sums);
 }
 void run_gated_sums(const float* dy,
                     const float* x,

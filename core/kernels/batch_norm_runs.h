@@ -26,9 +26,11 @@ struct GateCoefficients {
 RunMoments run_moments(const float* x, int64_t n, int64_t valid_lanes);
 RunMoments run_moments(const double* x, int64_t n, int64_t valid_lanes);
 
-/// y = scale * x + shift, then max(.., 0) when `relu`.
-void run_scale_shift(const float* x, int64_t n, const GateCoefficients& k, float* y);
-void run_scale_shift(const double* x, int64_t n, const GateCoefficients& k, double* y);
+/// y = scale * x + shift (+ residual, unless null), then max(.., 0) when `relu`.
+void run_scale_shift(
+    const float* x, const float* residual, int64_t n, const GateCoefficients& k, float* y);
+void run_scale_shift(
+    const double* x, const double* residual, int64_t n, const GateCoefficients& k, double* y);
 
 /// sums[0] = sum of g, sums[1] = sum of g * (x - center); g = dy where the gate is open.
 void run_gated_sums(const float* dy,
@@ -43,6 +45,22 @@ void run_gated_sums(const double* dy,
                     double center,
                     const GateCoefficients& gate,
                     double sums[2]);
+
+/// The same sums with g = dy where y > 0, which is also written to `g`.
+void run_open_sums(const float* dy,
+                   const float* x,
+                   const float* y,
+                   int64_t n,
+                   double center,
+                   float* g,
+                   double sums[2]);
+void run_open_sums(const double* dy,
+                   const double* x,
+                   const double* y,
+                   int64_t n,
+                   double center,
+                   double* g,
+                   double sums[2]);
 
 /// dx = abc[0] * g + abc[1] * x + abc[2].
 void run_gated_combine(const float* dy,

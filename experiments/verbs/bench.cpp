@@ -6,12 +6,12 @@
 #include <fmt/format.h>
 
 #include <espalier/core/parallel.h>
-#include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/registry.h>
 
@@ -66,10 +66,10 @@ void mask_randomly(Network& network, const prune::OptionValues& values) {
   settings.sparsity = prune::Sparsity(values.real("sparsity"));
   settings.pattern = values.text("pattern");
   settings.options = {{"allocation", values.text("allocation")}};
-  const auto pruner = prune::make_pruner("random",
-                                         settings,
-                                         {.input_shape = network.image(),
-                                          .seed = static_cast<uint64_t>(values.integer("seed"))});
+  const auto pruner = prune::make_pruner(
+      "random",
+      settings,
+      {.input_shape = network.image(), .seed = static_cast<uint64_t>(values.integer("seed"))});
   dynamic_cast<prune::MaskPruner&>(*pruner).prune(*network.module, nullptr, settings.sparsity);
 }
 

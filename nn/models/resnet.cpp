@@ -46,8 +46,8 @@ BasicBlock::BasicBlock(int64_t in, int64_t channels, int64_t stride, Shortcut sh
 
 Variable BasicBlock::forward(const Variable& x) {
   Variable y = bn1_(conv1_(x));
-  y = bn2_(conv2_(y));
-  return relu(y + pass(downsample_, x));
+  y = conv2_(y);
+  return bn2_.add_relu(y, pass(downsample_, x));
 }
 
 void BasicBlock::visit(MemberVisitor& visitor) {
@@ -70,8 +70,8 @@ Bottleneck::Bottleneck(int64_t in, int64_t channels, int64_t stride, Shortcut sh
 Variable Bottleneck::forward(const Variable& x) {
   Variable y = bn1_(conv1_(x));
   y = bn2_(conv2_(y));
-  y = bn3_(conv3_(y));
-  return relu(y + pass(downsample_, x));
+  y = conv3_(y);
+  return bn3_.add_relu(y, pass(downsample_, x));
 }
 
 void Bottleneck::visit(MemberVisitor& visitor) {

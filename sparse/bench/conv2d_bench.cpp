@@ -129,7 +129,8 @@ void BM_SparseBackwardWeight(benchmark::State& state) {
 void layers(benchmark::internal::Benchmark* b) {
   b->ArgNames({"n", "c", "plane", "kept%"})->Unit(benchmark::kMillisecond);
   b->MinTime(0.05)->MeasureProcessCPUTime();
-  const int64_t shapes[][3] = {{16, 16, 32}, {128, 16, 32},
+  const int64_t shapes[][3] = {{16, 16, 32},
+                               {128, 16, 32},
                                {128, 32, 16},
                                {128, 64, 8},
                                {64, 64, 32},

@@ -28,15 +28,10 @@ constexpr int64_t kSharedBytes = 32 << 20;
 /// One class of input positions (one for stride 1).
 class BackwardRun {
  public:
-  BackwardRun(const espalier::detail::TapConvolution& conv,
-              const Pattern& pattern,
-              int64_t blocks)
+  BackwardRun(const espalier::detail::TapConvolution& conv, const Pattern& pattern, int64_t blocks)
       : plan_(conv, blocks, pattern.density()),
-        stream_(detail::entry_stream(plan_,
-                                     pattern,
-                                     true,
-                                     kTaskWeights,
-                                     ceil_div(kTasks / 2, plan_.image_groups))),
+        stream_(detail::entry_stream(
+            plan_, pattern, true, kTaskWeights, ceil_div(kTasks / 2, plan_.image_groups))),
         ranges_(stream_->range_count()),
         shares_(std::clamp<int64_t>(ceil_div(kTasks, ranges_), 1, plan_.image_groups)),
         kernels_(detail::sparse_conv_kernels()) {}

@@ -175,14 +175,14 @@ void backward_tile(const BackwardJob& job) {
 }
 
 // Calls with the tile's shape as a constant.
-#define ESPALIER_FOR_SHAPE(function, ...)                      \
-  switch (job.shape) {                                         \
-    case TileShape::Plane:                                     \
-      return function<TileShape::Plane, __VA_ARGS__>(job);     \
-    case TileShape::Pair:                                      \
-      return function<TileShape::Pair, __VA_ARGS__>(job);      \
-    case TileShape::Point:                                     \
-      return function<TileShape::Point, __VA_ARGS__>(job);     \
+#define ESPALIER_FOR_SHAPE(function, ...)                  \
+  switch (job.shape) {                                     \
+    case TileShape::Plane:                                 \
+      return function<TileShape::Plane, __VA_ARGS__>(job); \
+    case TileShape::Pair:                                  \
+      return function<TileShape::Pair, __VA_ARGS__>(job);  \
+    case TileShape::Point:                                 \
+      return function<TileShape::Point, __VA_ARGS__>(job); \
   }
 
 void forward(const ForwardJob& job) {

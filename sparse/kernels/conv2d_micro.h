@@ -48,9 +48,9 @@ struct ForwardJob {
   TileStrides in_strides;  ///< in_strides.col is 16 or 32
   float* out;
   TileStrides out_strides;  ///< out_strides.col is 16, or 32 when that of `in` is 16
-  int64_t out_channel;  ///< distance of channels in `out`
-  bool accumulate;      ///< start from the content of `out`
-  const float* start;   ///< else from these, one per channel; null means zero
+  int64_t out_channel;      ///< distance of channels in `out`
+  bool accumulate;          ///< start from the content of `out`
+  const float* start;       ///< else from these, one per channel; null means zero
 };
 using ForwardFn = void (*)(const ForwardJob& job);
 
@@ -65,7 +65,7 @@ struct BackwardJob {
   const float* dy;
   TileStrides dy_strides;  ///< dy_strides.col is 16
   const float* x;
-  float* dx;  ///< null: the weight's gradient only
+  float* dx;              ///< null: the weight's gradient only
   TileStrides x_strides;  ///< x_strides.col is 16 or 32
   int64_t x_channel;
   bool accumulate;
