@@ -20,7 +20,7 @@ endfunction()
 function(espalier_folder name)
   cmake_parse_arguments(arg "" "" "USES;LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "/${name}/(.*/)?(tests|bench|fuzz|app)/")
+  list(FILTER sources EXCLUDE REGEX "/${name}/(.*/)?(tests|bench|fuzz|app|peers)/")
   # Loops over elements: kernels, and the ops of autograd.
   file(GLOB_RECURSE kernels CONFIGURE_DEPENDS
     ${CMAKE_SOURCE_DIR}/${name}/kernels/*.cpp ${CMAKE_SOURCE_DIR}/${name}/ops/*.cpp)

@@ -7,9 +7,23 @@
 #include <memory>
 
 #include <espalier/experiments/inputs.h>
+#include <espalier/experiments/timing/rounds.h>
 #include <espalier/nn/sgd.h>
 
 namespace espalier::experiments {
+
+/// A network of the zoo with initial weights, for CIFAR images.
+Network fresh_network(const std::string& model, uint64_t seed = 0);
+
+/// A random mask.
+struct RandomMask {
+  double sparsity = 0.9;
+  std::string pattern = "unstructured";
+  std::string allocation = "uniform";  ///< as the option of the method `random`
+  uint64_t seed = 0;
+};
+/// Masks the prunable weights of a network. Throws ValueError for unknown names.
+void mask_randomly(Network& network, const RandomMask& mask);
 
 /// A network, a batch and an optimizer.
 class StepBench {
@@ -18,10 +32,10 @@ class StepBench {
   /// network that is not fed images.
   StepBench(Network network, int64_t batch);
 
-  /// Runs one step; returns the seconds it took.
-  double train_step();
-  /// Runs one unrecorded forward pass in eval mode; returns the seconds it took.
-  double infer();
+  /// A training step. The object must outlive it.
+  Side train_step();
+  /// An unrecorded forward pass in eval mode. The object must outlive it.
+  Side infer();
 
   /// Multiply-accumulates that kernels execute in a training step: three times those of the forward
   /// pass, without the first layer's gradient of the images.
@@ -39,23 +53,5 @@ class StepBench {
   int64_t train_macs_ = 0;
   int64_t infer_macs_ = 0;
 };
-
-/// Seconds of rounds of repeated calls.
-struct RoundTimes {
-  std::vector<double> seconds;  ///< of one call, by round
-  double median() const;
-  /// (largest - smallest) / median.
-  double spread() const;
-};
-
-/// Calls of two sides in turn, so that both meet the same neighbours on a shared machine: `rounds`
-/// rounds, in each of them as many calls of a side as fill about `round_seconds` (at least one).
-/// Every side is called twice beforehand. Each function returns the seconds of one call.
-std::vector<RoundTimes> time_in_turns(const std::vector<std::function<double()>>& sides,
-                                      int64_t rounds,
-                                      double round_seconds);
-
-/// Floating-point operations per second of all threads together with operands in registers only.
-double measure_peak();
 
 }  // namespace espalier::experiments

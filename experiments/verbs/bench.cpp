@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// `espalier bench`: how fast networks train and run here, sparse against our own dense in turns.
+#include <sys/resource.h>
+
 #include <memory>
 #include <ostream>
 
@@ -25,10 +27,20 @@ struct BenchFlags {
   bool json = false;
 };
 
+/// The largest resident size of this process so far, in bytes.
+double peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return 1024.0 * static_cast<double>(usage.ru_maxrss);
+}
+
 enum class Job : uint8_t { Train, Infer };
 
 std::vector<prune::Option> bench_options() {
-  std::vector<prune::Option> out = model_options();
+  std::vector<prune::Option> out;
+  for (const prune::Option& option : model_options()) {
+    if (option.name == "model") out.push_back(option);
+  }
   const std::vector<prune::Option> own = {
       prune::text_option("weights", "", "Take a network with its masks from this file of ours."),
       prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
@@ -49,28 +61,10 @@ std::vector<prune::Option> bench_options() {
 }
 
 Network open_network(const prune::OptionValues& values) {
-  if (const std::string& weights = values.text("weights"); !weights.empty()) {
-    return load_network(weights);
-  }
-  Network network;
-  network.name = nn::canonical_model_name(values.text("model"));
-  network.options.width = values.real("width");
-  network.options.shortcut = values.text("shortcut") == "A" ? nn::Shortcut::A : nn::Shortcut::B;
-  network.options.seed = static_cast<uint64_t>(values.integer("seed"));
-  network.module = nn::make_model(network.name, network.options);
-  return network;
-}
-
-void mask_randomly(Network& network, const prune::OptionValues& values) {
-  prune::PruneSettings settings;
-  settings.sparsity = prune::Sparsity(values.real("sparsity"));
-  settings.pattern = values.text("pattern");
-  settings.options = {{"allocation", values.text("allocation")}};
-  const auto pruner = prune::make_pruner(
-      "random",
-      settings,
-      {.input_shape = network.image(), .seed = static_cast<uint64_t>(values.integer("seed"))});
-  dynamic_cast<prune::MaskPruner&>(*pruner).prune(*network.module, nullptr, settings.sparsity);
+  const std::string& weights = values.text("weights");
+  return weights.empty()
+             ? fresh_network(values.text("model"), static_cast<uint64_t>(values.integer("seed")))
+             : load_network(weights);
 }
 
 void remove_masks(Network& network) {
@@ -82,26 +76,32 @@ void remove_masks(Network& network) {
 Json run(Job job, const prune::OptionValues& values) {
   set_num_threads(static_cast<int>(values.integer("threads")));
   const int64_t batch = values.integer("batch");
-  Network masked = open_network(values);
   Network plain = open_network(values);
-  remove_masks(plain);
+  Network masked = open_network(values);
   if (values.text("weights").empty() && values.real("sparsity") > 0.0) {
-    mask_randomly(masked, values);
+    mask_randomly(masked,
+                  {.sparsity = values.real("sparsity"),
+                   .pattern = values.text("pattern"),
+                   .allocation = values.text("allocation"),
+                   .seed = static_cast<uint64_t>(values.integer("seed"))});
   }
+  remove_masks(plain);
   const double sparsity = nn::count_model(*masked.module, masked.image()).sparsity();
+  // Without a mask one network does, so that `peak_memory` is that of one.
   StepBench dense(std::move(plain), batch);
-  StepBench sparse(std::move(masked), batch);
-  const auto side = [job](StepBench& bench) -> std::function<double()> {
-    return [&bench, job] { return job == Job::Train ? bench.train_step() : bench.infer(); };
+  std::unique_ptr<StepBench> sparse;
+  if (sparsity > 0.0) sparse = std::make_unique<StepBench>(std::move(masked), batch);
+  const auto side = [job](StepBench& bench) {
+    return job == Job::Train ? bench.train_step() : bench.infer();
   };
-  std::vector<std::function<double()>> sides = {side(dense)};
-  if (sparsity > 0.0) sides.push_back(side(sparse));
+  std::vector<Side> sides = {side(dense)};
+  if (sparse) sides.push_back(side(*sparse));
   const double peak_before = measure_peak();
   const std::vector<RoundTimes> times =
       time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
   const double peak = std::max(peak_before, measure_peak());
 
-  StepBench& measured = sparsity > 0.0 ? sparse : dense;
+  StepBench& measured = sparse ? *sparse : dense;
   const int64_t macs = job == Job::Train ? measured.train_macs() : measured.infer_macs();
   const RoundTimes& own = times.back();
   const auto images_per_second = [&](const RoundTimes& t) {
@@ -123,6 +123,7 @@ Json run(Job job, const prune::OptionValues& values) {
           {"rounds", values.integer("rounds")},
           {"peak_gflops", peak / 1e9},
           {"peak_gflops_before", peak_before / 1e9},
+          {"peak_memory", peak_memory()},
           {"machine", machine_json()}};
 }
 
@@ -177,6 +178,7 @@ void add_bench(CLI::App& app, Console& console, Action& action) {
   verb->require_subcommand(1);
   add_job(*verb, "train", "Training steps, sparse against dense.", Job::Train, console, action);
   add_job(*verb, "infer", "Forward passes, sparse against dense.", Job::Infer, console, action);
+  add_bench_kernels(*verb, console, action);
 }
 
 }  // namespace espalier::experiments

@@ -23,6 +23,8 @@ void add_eval(CLI::App& app, Console& console, Action& action);
 void add_score(CLI::App& app, Console& console, Action& action);
 void add_shrink(CLI::App& app, Console& console, Action& action);
 void add_bench(CLI::App& app, Console& console, Action& action);
+/// `bench kernels`, a verb below `bench`.
+void add_bench_kernels(CLI::App& bench, Console& console, Action& action);
 void add_report(CLI::App& app, Console& console, Action& action);
 
 }  // namespace espalier::experiments

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `espalier bench kernels`: single convolutions, dense and unstructured sparse, with the share of
+/// the machine's peak.
+#include <memory>
+#include <ostream>
+
+#include <fmt/format.h>
+
+#include <espalier/core/parallel.h>
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/given_options.h>
+#include <espalier/experiments/machine.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/timing/conv_bench.h>
+#include <espalier/experiments/verbs/verbs.h>
+
+namespace espalier::experiments {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct KernelFlags {
+  GivenOptions given;
+  bool json = false;
+};
+
+std::vector<prune::Option> kernel_options() {
+  std::vector<prune::Option> out = {
+      prune::text_option("sparsities", "0.5,0.8,0.9,0.95,0.98", "Removed fractions, 0.5,0.9,.."),
+      prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
+      prune::integer_option("rounds", 5, 1, 1000, "", "Rounds; each side is timed once a round."),
+      prune::real_option("round-seconds", 0.1, 0.0, 600.0, "s", "Length of a side's round."),
+  };
+  for (const prune::Option& option : machine_options()) {
+    if (option.name == "threads") out.push_back(option);
+  }
+  return out;
+}
+
+Json run(const prune::OptionValues& values) {
+  set_num_threads(static_cast<int>(values.integer("threads")));
+  const std::vector<double> sparsities =
+      parse_numbers("sparsities", values.text("sparsities"));
+  const double peak_before = measure_peak();
+  Json rows = Json::array();
+  for (const ConvLayer& layer : cifar_layers()) {
+    ConvBench bench(layer, values.integer("batch"));
+    for (const ConvDirection direction : {ConvDirection::Forward, ConvDirection::Backward}) {
+      std::vector<Side> sides = {bench.dense(direction)};
+      std::vector<double> kept = {1.0};
+      for (const double sparsity : sparsities) {
+        const auto pattern = bench.random_pattern(1.0 - sparsity);
+        kept.push_back(pattern->density());
+        sides.push_back(bench.sparse(direction, pattern));
+      }
+      const std::vector<RoundTimes> times =
+          time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
+      for (size_t i = 0; i < sides.size(); ++i) {
+        rows.push_back({{"channels", layer.channels},
+                        {"plane", layer.plane},
+                        {"direction", name(direction)},
+                        {"sparsity", i == 0 ? 0.0 : sparsities[i - 1]},
+                        {"milliseconds", 1e3 * times[i].median()},
+                        {"spread", times[i].spread()},
+                        {"speedup", times[0].median() / times[i].median()},
+                        {"gflops", 2e-9 * bench.macs(direction) * kept[i] / times[i].median()}});
+      }
+    }
+  }
+  const double peak = std::max(peak_before, measure_peak());
+  for (Json& row : rows) row["share_of_peak"] = 1e9 * row.at("gflops").get<double>() / peak;
+  return {{"batch", values.integer("batch")},
+          {"threads", num_threads()},
+          {"peak_gflops", peak / 1e9},
+          {"peak_gflops_before", peak_before / 1e9},
+          {"machine", machine_json()},
+          {"kernels", rows}};
+}
+
+std::string text(const Json& result) {
+  std::vector<std::vector<std::string>> table = {
+      {"channels", "plane", "direction", "sparsity", "ms", "spread", "x dense", "share of peak"}};
+  std::map<std::pair<std::string, double>, std::vector<double>> speedups;
+  for (const Json& row : result.at("kernels")) {
+    const auto number = [&](const char* key) { return row.at(key).get<double>(); };
+    const auto direction = row.at("direction").get<std::string>();
+    table.push_back({fmt::format("{}", row.at("channels").get<int64_t>()),
+                     fmt::format("{0}x{0}", row.at("plane").get<int64_t>()),
+                     direction,
+                     fmt::format("{:.2f}", number("sparsity")),
+                     fmt::format("{:.3f}", number("milliseconds")),
+                     fmt::format("{:.0f} %", 100.0 * number("spread")),
+                     fmt::format("{:.2f}", number("speedup")),
+                     fmt::format("{:.0f} %", 100.0 * number("share_of_peak"))});
+    if (number("sparsity") > 0.0) {
+      speedups[{direction, number("sparsity")}].push_back(number("speedup"));
+    }
+  }
+  std::string out = text_table(table);
+  for (const auto& [key, ratios] : speedups) {
+    out += fmt::format("{} at {:.0f} % sparsity: {:.2f} x our dense, geometric mean\n",
+                       key.first,
+                       100.0 * key.second,
+                       geometric_mean(ratios));
+  }
+  return out + fmt::format("batch {}, {} threads, peak {:.0f} GFLOP/s\n",
+                           result.at("batch").get<int64_t>(),
+                           result.at("threads").get<int64_t>(),
+                           result.at("peak_gflops").get<double>());
+}
+
+}  // namespace
+
+void add_bench_kernels(CLI::App& bench, Console& console, Action& action) {
+  CLI::App* verb =
+      bench.add_subcommand("kernels", "Single convolutions: dense, unstructured, share of peak.");
+  const auto flags = std::make_shared<KernelFlags>();
+  flags->given.declare(*verb, kernel_options(), "Benchmark");
+  verb->add_flag("--json", flags->json, "Print the figures as JSON.");
+  verb->callback([&action, &console, flags] {
+    action = [&console, flags] {
+      const prune::OptionValues values("bench kernels", kernel_options(), flags->given.given());
+      const Json result = while_running([&] { return run(values); });
+      console.out << (flags->json ? result.dump(2) + "\n" : text(result));
+    };
+  });
+}
+
+}  // namespace espalier::experiments
