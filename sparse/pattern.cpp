@@ -6,6 +6,8 @@
 #include <mutex>
 #include <utility>
 
+#include <espalier/core/loops.h>
+
 namespace espalier::sparse {
 namespace {
 
@@ -84,6 +86,22 @@ const std::vector<int32_t>& Pattern::kept_by_input() const {
     for (const int32_t flat : by_output) streams_->by_input[next[input_of(flat)]++] = flat;
   });
   return streams_->by_input;
+}
+
+Tensor masked(const Tensor& dense, const Pattern& pattern) {
+  ESPALIER_CHECK(dense.shape() == pattern.shape(),
+                 ShapeError,
+                 "masked: expects the pattern's shape ",
+                 pattern.shape(),
+                 ", got ",
+                 dense.shape());
+  Tensor out = Tensor::empty(dense.shape(), dense.dtype());
+  dispatch(dense.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    map_into<T, T, uint8_t>(
+        out, dense, pattern.mask(), [](T value, uint8_t kept) { return kept != 0 ? value : T{0}; });
+  });
+  return out;
 }
 
 }  // namespace espalier::sparse

@@ -58,6 +58,10 @@ class Pattern {
   std::shared_ptr<Streams> streams_;
 };
 
+/// A plain contiguous copy of `dense`, 0 at removed positions. Throws ShapeError for another shape
+/// than the pattern's.
+Tensor masked(const Tensor& dense, const Pattern& pattern);
+
 /// Which gradient of a masked weight is asked for (design 2.3). With G = dL/d(m*w):
 enum class GradRequest : uint8_t {
   Masked,  ///< G at kept positions only, 0 elsewhere: ordinary training of a sparse network

@@ -26,7 +26,9 @@ void check_pattern(const sparse::WeightSparsity& sparsity,
 bool runs_sparse(const Conv2dShape& shape,
                  const Tensor& activations,
                  const sparse::WeightSparsity& sparsity) {
-  return sparsity.pattern && sparse::choose_conv2d(shape, activations, *sparsity.pattern).sparse;
+  return sparsity.pattern &&
+         sparse::choose_conv2d(shape, activations.dtype(), activations.layout(), *sparsity.pattern)
+             .sparse;
 }
 
 Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype) {

@@ -5,21 +5,9 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
-#include <espalier/core/loops.h>
 #include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
-namespace {
-
-void keep_masked(Tensor& gradient, const sparse::Pattern& pattern) {
-  dispatch_floating(gradient.dtype(), "conv2d_backward_weight", [&](auto zero) {
-    using T = decltype(zero);
-    map_into<T, T, uint8_t>(
-        gradient, gradient, pattern.mask(), [](T g, uint8_t kept) { return kept ? g : T{0}; });
-  });
-}
-
-}  // namespace
 
 Variable conv2d_backward_weight(const Variable& x,
                                 const Variable& grad,
@@ -36,7 +24,7 @@ Variable conv2d_backward_weight(const Variable& x,
     sparse::conv2d_backward_weight(shape, x.value(), grad.value(), *sparsity.pattern, dw);
   } else {
     espalier::conv2d_backward_weight(shape, x.value(), grad.value(), dw);
-    if (masked) keep_masked(dw, *sparsity.pattern);
+    if (masked) dw = sparse::masked(dw, *sparsity.pattern);
   }
   return record(
       "conv2d_backward_weight",

@@ -4,14 +4,17 @@
 //   backward data   D(g, w)[n,i] = sum_o w[o,i] g[n,o]
 //   backward weight W(x, g)[o,i] = sum_n g[n,o] x[n,i]
 // F and D take the weight as m*w; W returns m*G or, when a dense gradient is asked for, all of G.
+#include <tuple>
+#include <utility>
+
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
 #include <espalier/core/kernels/gemm.h>
 #include <espalier/core/kernels/linear.h>
-#include <espalier/core/kernels/linear_check.h>
 #include <espalier/core/loops.h>
 #include <espalier/core/mac_counter.h>
+#include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
 namespace {
@@ -24,28 +27,88 @@ Variable backward_data(const Variable& grad,
                        const WeightSparsity& sparsity);
 Variable backward_weight(const Variable& x, const Variable& grad, const WeightSparsity& sparsity);
 
-/// The mask, or an undefined tensor for a dense weight.
-Tensor keep_of(const WeightSparsity& sparsity) {
-  return sparsity.pattern ? sparsity.pattern->mask() : Tensor();
+// Fewer samples than this are not worth two layout conversions of a plain activation.
+constexpr int64_t kWorthConverting = 8;
+
+/// A linear layer seen as a 1x1 convolution of planes of one position, for the sparse kernels.
+Conv2dShape as_convolution(int64_t n, const Shape& weight) {
+  return conv2d_shape({n, weight[1], 1, 1}, {weight[0], weight[1], 1, 1}, {}, "linear");
+}
+
+/// (N,C) as (N,C,1,1), sharing memory.
+Tensor as_planes(const Tensor& a) {
+  return a.reshape({a.size(0), a.size(1), 1, 1});
+}
+
+/// True when the sparse kernels are to run. They work in lanes; a plain activation is converted.
+bool runs_sparse(const Tensor& activations, const Shape& weight, const WeightSparsity& sparsity) {
+  const int64_t n = activations.size(0);
+  if (!sparsity.pattern || weight.numel() == 0) return false;
+  if (activations.layout() == Layout::Nchw && n < kWorthConverting) return false;
+  return sparse::choose_conv2d(
+             as_convolution(n, weight), activations.dtype(), Layout::Nchw16n, *sparsity.pattern)
+      .sparse;
+}
+
+/// Calls compute(result in lanes), and gives the result in `layout`.
+template <class Compute>
+Tensor in_lanes(const Shape& shape, Layout layout, Compute compute) {
+  Tensor lanes = Tensor::empty(shape, DType::F32, Layout::Nchw16n);
+  Tensor planes = as_planes(lanes);
+  compute(planes);
+  return lanes.to(layout);
+}
+
+Tensor lane_planes(const Variable& a) {
+  return as_planes(a.value().to(Layout::Nchw16n));
 }
 
 /// m*w as a plain tensor.
-Tensor plain_weight(const Variable& weight, const Tensor& keep) {
+Tensor plain_weight(const Variable& weight, const WeightSparsity& sparsity) {
   const Tensor w = weight.value().to(Layout::Nchw);
-  return keep.defined() ? detail::masked_weight(w, keep) : w;
+  return sparsity.pattern ? sparse::masked(w, *sparsity.pattern) : w;
+}
+
+/// Both gradients at once at kept positions. Not recorded.
+std::pair<Variable, Variable> masked_backward(const Variable& x,
+                                              const Variable& grad,
+                                              const Variable& weight,
+                                              const WeightSparsity& sparsity) {
+  Tensor dw = Tensor::empty(weight.shape());
+  Tensor dx = in_lanes(x.shape(), x.layout(), [&](Tensor& planes) {
+    sparse::conv2d_backward(as_convolution(x.size(0), weight.shape()),
+                            lane_planes(x),
+                            lane_planes(grad),
+                            weight.value(),
+                            *sparsity.pattern,
+                            planes,
+                            dw);
+  });
+  return {Variable(std::move(dx)), Variable(std::move(dw))};
 }
 
 Variable forward(const Variable& x,
                  const Variable& weight,
                  const Variable& bias,
                  const WeightSparsity& sparsity) {
-  const Tensor keep = keep_of(sparsity);
   const Tensor b = bias.defined() ? bias.value().to(Layout::Nchw) : Tensor();
-  Tensor y = Tensor::empty({x.size(0), weight.size(0)}, x.dtype(), x.layout());
-  if (x.layout() == Layout::Nchw16n) {
-    linear_forward(x.value(), weight.value().to(Layout::Nchw), b, keep, y);
+  const Shape y_shape = {x.size(0), weight.size(0)};
+  Tensor y;
+  if (runs_sparse(x.value(), weight.shape(), sparsity)) {
+    y = in_lanes(y_shape, x.layout(), [&](Tensor& planes) {
+      sparse::conv2d_forward(as_convolution(x.size(0), weight.shape()),
+                             lane_planes(x),
+                             weight.value(),
+                             *sparsity.pattern,
+                             b,
+                             planes);
+    });
+  } else if (x.layout() == Layout::Nchw16n) {
+    y = Tensor::empty(y_shape, x.dtype(), x.layout());
+    linear_forward(x.value(), plain_weight(weight, sparsity), b, y);
   } else {
-    gemm(x.value(), plain_weight(weight, keep).transpose(0, 1), y);
+    y = Tensor::empty(y_shape, x.dtype());
+    gemm(x.value(), plain_weight(weight, sparsity).transpose(0, 1), y);
     count_macs(x.size(0) * weight.numel());
     if (bias.defined()) {
       dispatch_floating(y.dtype(), "linear", [&](auto zero) {
@@ -65,8 +128,15 @@ Variable forward(const Variable& x,
                  weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
                   std::vector<Variable> gradients(3);
                   const Variable grad = to_layout(ctx.grad, layout);
-                  if (ctx.needs[0]) gradients[0] = backward_data(grad, weight, sparsity);
-                  if (ctx.needs[1]) gradients[1] = backward_weight(x, grad, sparsity);
+                  if (ctx.needs[0] && ctx.needs[1] && !is_recording() &&
+                      sparsity.request == GradRequest::Masked &&
+                      runs_sparse(x.value(), weight.shape(), sparsity)) {
+                    std::tie(gradients[0], gradients[1]) =
+                        masked_backward(x, grad, weight, sparsity);
+                  } else {
+                    if (ctx.needs[0]) gradients[0] = backward_data(grad, weight, sparsity);
+                    if (ctx.needs[1]) gradients[1] = backward_weight(x, grad, sparsity);
+                  }
                   if (has_bias && ctx.needs[2]) {
                     gradients[2] = sum_to(grad, bias_shape, Layout::Nchw);
                   }
@@ -77,12 +147,22 @@ Variable forward(const Variable& x,
 Variable backward_data(const Variable& grad,
                        const Variable& weight,
                        const WeightSparsity& sparsity) {
-  const Tensor keep = keep_of(sparsity);
-  Tensor dx = Tensor::empty({grad.size(0), weight.size(1)}, grad.dtype(), grad.layout());
-  if (grad.layout() == Layout::Nchw16n) {
-    linear_backward_data(grad.value(), weight.value().to(Layout::Nchw), keep, dx);
+  const Shape dx_shape = {grad.size(0), weight.size(1)};
+  Tensor dx;
+  if (runs_sparse(grad.value(), weight.shape(), sparsity)) {
+    dx = in_lanes(dx_shape, grad.layout(), [&](Tensor& planes) {
+      sparse::conv2d_backward_data(as_convolution(grad.size(0), weight.shape()),
+                                   lane_planes(grad),
+                                   weight.value(),
+                                   *sparsity.pattern,
+                                   planes);
+    });
+  } else if (grad.layout() == Layout::Nchw16n) {
+    dx = Tensor::empty(dx_shape, grad.dtype(), grad.layout());
+    linear_backward_data(grad.value(), plain_weight(weight, sparsity), dx);
   } else {
-    gemm(grad.value(), plain_weight(weight, keep), dx);
+    dx = Tensor::empty(dx_shape, grad.dtype());
+    gemm(grad.value(), plain_weight(weight, sparsity), dx);
   }
   return record("linear_backward_data",
                 std::move(dx),
@@ -103,13 +183,18 @@ Variable backward_weight(const Variable& x, const Variable& grad, const WeightSp
   // A dense gradient has no mask in it: neither here nor in its own derivatives.
   const WeightSparsity wanted =
       sparsity.request == GradRequest::Masked ? sparsity : WeightSparsity();
-  const Tensor keep = keep_of(wanted);
-  Tensor dw = Tensor::empty({grad.size(1), x.size(1)}, x.dtype());
-  if (x.layout() == Layout::Nchw16n) {
-    linear_backward_weight(x.value(), grad.value(), keep, dw);
+  const Shape w_shape = {grad.size(1), x.size(1)};
+  Tensor dw = Tensor::empty(w_shape, x.dtype());
+  if (runs_sparse(x.value(), w_shape, wanted)) {
+    sparse::conv2d_backward_weight(
+        as_convolution(x.size(0), w_shape), lane_planes(x), lane_planes(grad), *wanted.pattern, dw);
   } else {
-    gemm(grad.value().transpose(0, 1), x.value(), dw);
-    if (keep.defined()) dw = detail::masked_weight(dw, keep);
+    if (x.layout() == Layout::Nchw16n) {
+      linear_backward_weight(x.value(), grad.value(), dw);
+    } else {
+      gemm(grad.value().transpose(0, 1), x.value(), dw);
+    }
+    if (wanted.pattern) dw = sparse::masked(dw, *wanted.pattern);
   }
   return record("linear_backward_weight",
                 std::move(dw),
@@ -177,12 +262,14 @@ OpInfo linear_op() {
     const Tensor &x = sample.inputs[0], &w = sample.inputs[1];
     Tensor flat = x.reshape({w.size(1) == 0 ? x.size(0) : x.numel() / w.size(1), w.size(1)});
     Tensor y = Tensor::empty({flat.size(0), w.size(0)}, DType::F64);
-    Tensor keep;
-    if (sample.name == "few kept weights") keep = Tensor::from<uint8_t>({2, 3}, {0, 1, 0, 0, 0, 1});
-    if (sample.name == "many kept weights")
-      keep = Tensor::from<uint8_t>({2, 3}, {1, 1, 0, 1, 1, 1});
+    Tensor kept = w;
+    const auto keep = [&](const std::vector<uint8_t>& mask) {
+      kept = sparse::masked(w, sparse::Pattern(Tensor::from(w.shape(), mask)));
+    };
+    if (sample.name == "few kept weights") keep({0, 1, 0, 0, 0, 1});
+    if (sample.name == "many kept weights") keep({1, 1, 0, 1, 1, 1});
     const Tensor bias = sample.inputs.size() > 2 ? sample.inputs[2] : Tensor();
-    reference::linear_forward(flat, w, bias, keep, y);
+    reference::linear_forward(flat, kept, bias, y);
     return y.to_vector<double>();
   };
   return {

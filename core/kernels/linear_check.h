@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Argument checks and the masked copy that the linear kernels and their references share. Not a
-/// public interface.
+/// The argument checks that the linear kernels and their references share. Not a public interface.
 #pragma once
 
 #include <string_view>
@@ -9,16 +8,13 @@
 
 namespace espalier::detail {
 
-/// Throws unless x (N,I), weight (O,I), bias (O) or undefined, keep uint8 (O,I) or undefined and y
-/// (N,O) fit together, with x and y in `layout`.
+/// Throws unless x (N,I), weight (O,I), bias (O) or undefined and y (N,O) fit together, with x and
+/// y in `layout`.
 void check_linear(const Tensor& x,
                   const Tensor& weight,
                   const Tensor& bias,
-                  const Tensor& keep,
                   const Tensor& y,
                   Layout layout,
                   std::string_view op);
-/// A plain contiguous copy of `weight`, 0 where `keep` is 0.
-Tensor masked_weight(const Tensor& weight, const Tensor& keep);
 
 }  // namespace espalier::detail

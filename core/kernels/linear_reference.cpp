@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/kernels/linear.h>
 #include <espalier/core/kernels/linear_check.h>
-#include <espalier/core/loops.h>
 
 namespace espalier {
 namespace detail {
@@ -9,7 +8,6 @@ namespace detail {
 void check_linear(const Tensor& x,
                   const Tensor& weight,
                   const Tensor& bias,
-                  const Tensor& keep,
                   const Tensor& y,
                   Layout layout,
                   std::string_view op) {
@@ -31,14 +29,6 @@ void check_linear(const Tensor& x,
                  weight.size(0),
                  "), got ",
                  bias);
-  ESPALIER_CHECK(!keep.defined() || (keep.shape() == weight.shape() && keep.dtype() == DType::U8 &&
-                                     keep.layout() == Layout::Nchw && keep.is_contiguous()),
-                 ShapeError,
-                 op,
-                 ": expects a contiguous uint8 mask of shape ",
-                 weight.shape(),
-                 ", got ",
-                 keep);
   ESPALIER_CHECK(x.dtype() == weight.dtype() && x.dtype() == y.dtype() &&
                      (!bias.defined() || bias.dtype() == x.dtype()),
                  TypeError,
@@ -64,16 +54,6 @@ void check_linear(const Tensor& x,
                  weight);
 }
 
-Tensor masked_weight(const Tensor& weight, const Tensor& keep) {
-  Tensor out = Tensor::empty(weight.shape(), weight.dtype());
-  dispatch_floating(weight.dtype(), "linear", [&](auto zero) {
-    using T = decltype(zero);
-    map_into<T, T, uint8_t>(
-        out, weight, keep, [](T w, uint8_t kept) { return kept != 0 ? w : T{0}; });
-  });
-  return out;
-}
-
 }  // namespace detail
 
 namespace reference {
@@ -84,21 +64,16 @@ std::vector<double> values(const Tensor& t) {
   return t.to_vector<double>();
 }
 
-std::vector<double> masked_values(const Tensor& weight, const Tensor& keep) {
-  return values(keep.defined() ? detail::masked_weight(weight, keep) : weight);
-}
-
 void write(Tensor& out, const std::vector<double>& result) {
   out.copy_(Tensor::from(out.shape(), result));
 }
 
 }  // namespace
 
-void linear_forward(
-    const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& keep, Tensor& y) {
-  detail::check_linear(x, weight, bias, keep, y, x.layout(), "linear_forward");
+void linear_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+  detail::check_linear(x, weight, bias, y, x.layout(), "linear_forward");
   const int64_t n = x.size(0), ins = x.size(1), outs = y.size(1);
-  const std::vector<double> vx = values(x), vw = masked_values(weight, keep);
+  const std::vector<double> vx = values(x), vw = values(weight);
   const std::vector<double> vb = bias.defined() ? values(bias) : std::vector<double>();
   std::vector<double> vy(static_cast<size_t>(n * outs), 0.0);
   for (int64_t s = 0; s < n; ++s) {
@@ -113,10 +88,10 @@ void linear_forward(
   write(y, vy);
 }
 
-void linear_backward_data(const Tensor& dy, const Tensor& weight, const Tensor& keep, Tensor& dx) {
-  detail::check_linear(dx, weight, {}, keep, dy, dy.layout(), "linear_backward_data");
+void linear_backward_data(const Tensor& dy, const Tensor& weight, Tensor& dx) {
+  detail::check_linear(dx, weight, {}, dy, dy.layout(), "linear_backward_data");
   const int64_t n = dx.size(0), ins = dx.size(1), outs = dy.size(1);
-  const std::vector<double> vg = values(dy), vw = masked_values(weight, keep);
+  const std::vector<double> vg = values(dy), vw = values(weight);
   std::vector<double> vx(static_cast<size_t>(n * ins), 0.0);
   for (int64_t s = 0; s < n; ++s) {
     for (int64_t o = 0; o < outs; ++o) {
@@ -129,11 +104,8 @@ void linear_backward_data(const Tensor& dy, const Tensor& weight, const Tensor& 
   write(dx, vx);
 }
 
-void linear_backward_weight(const Tensor& x,
-                            const Tensor& dy,
-                            const Tensor& keep,
-                            Tensor& dweight) {
-  detail::check_linear(x, dweight, {}, keep, dy, x.layout(), "linear_backward_weight");
+void linear_backward_weight(const Tensor& x, const Tensor& dy, Tensor& dweight) {
+  detail::check_linear(x, dweight, {}, dy, x.layout(), "linear_backward_weight");
   const int64_t n = x.size(0), ins = x.size(1), outs = dy.size(1);
   const std::vector<double> vx = values(x), vg = values(dy);
   std::vector<double> vw(static_cast<size_t>(outs * ins), 0.0);
@@ -146,7 +118,6 @@ void linear_backward_weight(const Tensor& x,
     }
   }
   write(dweight, vw);
-  if (keep.defined()) dweight.copy_(detail::masked_weight(dweight, keep));
 }
 
 }  // namespace reference

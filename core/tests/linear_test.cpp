@@ -10,7 +10,7 @@
 namespace espalier {
 namespace {
 
-// Sums of up to 100 products of numbers in [-1, 1).
+// Sums of up to 130 products of numbers in [-1, 1).
 constexpr double kTolerance32 = 2e-5;
 constexpr double kTolerance64 = 1e-13;
 
@@ -19,14 +19,6 @@ Tensor random_tensor(const Shape& shape, DType dtype, Layout layout, uint64_t se
   Rng rng(seed, "linear_test");
   fill_uniform_(t, rng, -1.0, 1.0);
   return t;
-}
-
-Tensor random_mask(const Shape& shape, double density, uint64_t seed) {
-  Tensor mask = Tensor::zeros(shape, DType::U8);
-  Rng rng(seed, "linear_test mask");
-  uint8_t* m = mask.data<uint8_t>();
-  for (int64_t i = 0; i < mask.numel(); ++i) m[i] = rng.uniform64() < density;
-  return mask;
 }
 
 double worst_difference(const Tensor& a, const Tensor& b) {
@@ -46,7 +38,6 @@ void expect_zero_padding(const Tensor& t) {
 
 struct Case {
   int64_t n, in, out;
-  double density;  // 1: no mask
   DType dtype;
 };
 
@@ -58,15 +49,14 @@ class LinearKernel : public testing::TestWithParam<Case> {
   const Tensor w = random_tensor({c.out, c.in}, c.dtype, Layout::Nchw, 2);
   const Tensor bias = random_tensor({c.out}, c.dtype, Layout::Nchw, 3);
   const Tensor g = random_tensor({c.n, c.out}, c.dtype, kLayout, 4);
-  const Tensor keep = c.density < 1.0 ? random_mask({c.out, c.in}, c.density, 5) : Tensor();
   const double tolerance = c.dtype == DType::F32 ? kTolerance32 : kTolerance64;
 };
 
 TEST_P(LinearKernel, ForwardMatchesTheReference) {
   for (const Tensor& b : {bias, Tensor()}) {
     Tensor fast = Tensor::empty(g.shape(), c.dtype, kLayout), slow = Tensor::empty_like(fast);
-    linear_forward(x, w, b, keep, fast);
-    reference::linear_forward(x, w, b, keep, slow);
+    linear_forward(x, w, b, fast);
+    reference::linear_forward(x, w, b, slow);
     EXPECT_LE(worst_difference(fast, slow), tolerance);
     expect_zero_padding(fast);
   }
@@ -74,16 +64,16 @@ TEST_P(LinearKernel, ForwardMatchesTheReference) {
 
 TEST_P(LinearKernel, BackwardDataMatchesTheReference) {
   Tensor fast = Tensor::empty_like(x), slow = Tensor::empty_like(x);
-  linear_backward_data(g, w, keep, fast);
-  reference::linear_backward_data(g, w, keep, slow);
+  linear_backward_data(g, w, fast);
+  reference::linear_backward_data(g, w, slow);
   EXPECT_LE(worst_difference(fast, slow), tolerance);
   expect_zero_padding(fast);
 }
 
 TEST_P(LinearKernel, BackwardWeightMatchesTheReference) {
   Tensor fast = Tensor::full_like(w, 7.0), slow = Tensor::empty_like(w);
-  linear_backward_weight(x, g, keep, fast);
-  reference::linear_backward_weight(x, g, keep, slow);
+  linear_backward_weight(x, g, fast);
+  reference::linear_backward_weight(x, g, slow);
   EXPECT_LE(worst_difference(fast, slow), tolerance);
 }
 
@@ -92,53 +82,38 @@ TEST_P(LinearKernel, BitsDoNotDependOnTheThreads) {
     set_num_threads(threads);
     Tensor y = Tensor::empty(g.shape(), c.dtype, kLayout);
     Tensor dx = Tensor::empty_like(x), dw = Tensor::empty_like(w);
-    linear_forward(x, w, bias, keep, y);
-    linear_backward_data(g, w, keep, dx);
-    linear_backward_weight(x, g, keep, dw);
+    linear_forward(x, w, bias, y);
+    linear_backward_data(g, w, dx);
+    linear_backward_weight(x, g, dw);
     set_num_threads(0);
     return std::vector{y.to_vector<double>(), dx.to_vector<double>(), dw.to_vector<double>()};
   };
   EXPECT_EQ(run(1), run(7));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Sizes,
-    LinearKernel,
-    testing::Values(Case{1, 1, 1, 1.0, DType::F32},
-                    Case{15, 7, 5, 1.0, DType::F32},
-                    Case{16, 8, 4, 1.0, DType::F32},
-                    Case{17, 35, 70, 1.0, DType::F32},
-                    Case{100, 33, 37, 1.0, DType::F32},
-                    Case{33, 9, 6, 1.0, DType::F64},
-                    Case{17, 1, 9, 0.3, DType::F32},  // one input: a turned row is a column
-                    Case{17, 9, 1, 0.3, DType::F32},
-                    Case{16, 40, 40, 0.1, DType::F32},
-                    Case{70, 40, 40, 0.1, DType::F32},  // a full group of blocks and a rest
-                    Case{64, 20, 70, 0.7, DType::F32},  // dense enough to be computed densely
-                    Case{20, 12, 10, 0.0, DType::F32},
-                    Case{70, 12, 10, 0.2, DType::F64}),
-    [](const auto& info) {
-      const Case& c = info.param;
-      return cat("n",
-                 c.n,
-                 "_in",
-                 c.in,
-                 "_out",
-                 c.out,
-                 "_kept",
-                 static_cast<int>(c.density * 100),
-                 "_",
-                 name(c.dtype));
-    });
+INSTANTIATE_TEST_SUITE_P(Sizes,
+                         LinearKernel,
+                         testing::Values(Case{1, 1, 1, DType::F32},
+                                         Case{15, 7, 5, DType::F32},
+                                         Case{16, 8, 4, DType::F32},
+                                         Case{17, 35, 70, DType::F32},
+                                         Case{17, 1, 9, DType::F32},
+                                         Case{17, 9, 1, DType::F32},
+                                         Case{100, 33, 37, DType::F32},
+                                         Case{70, 130, 40, DType::F32},
+                                         Case{33, 9, 6, DType::F64}),
+                         [](const auto& info) {
+                           const Case& c = info.param;
+                           return cat("n", c.n, "_in", c.in, "_out", c.out, "_", name(c.dtype));
+                         });
 
 TEST(LinearKernelErrors, SizesThatDoNotFitAreNamed) {
   const Tensor x = Tensor::zeros({4, 3}, DType::F32, Layout::Nchw16n);
   const Tensor w = Tensor::zeros({2, 5});
   Tensor y = Tensor::zeros({4, 2}, DType::F32, Layout::Nchw16n);
-  EXPECT_THROW(linear_forward(x, w, {}, {}, y), ShapeError);
-  EXPECT_THROW(linear_forward(x, Tensor::zeros({2, 3}, DType::F64), {}, {}, y), TypeError);
-  EXPECT_THROW(linear_forward(x, Tensor::zeros({2, 3}), Tensor::zeros({3}), {}, y), ShapeError);
-  EXPECT_THROW(linear_forward(x, Tensor::zeros({2, 3}), {}, Tensor::zeros({2, 3}), y), ShapeError);
+  EXPECT_THROW(linear_forward(x, w, {}, y), ShapeError);
+  EXPECT_THROW(linear_forward(x, Tensor::zeros({2, 3}, DType::F64), {}, y), TypeError);
+  EXPECT_THROW(linear_forward(x, Tensor::zeros({2, 3}), Tensor::zeros({3}), y), ShapeError);
 }
 
 }  // namespace

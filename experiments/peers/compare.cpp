@@ -15,8 +15,8 @@
 #include <memory>
 #include <optional>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/figures.h>
@@ -78,8 +78,6 @@ Side repeated(Side side, double round_seconds) {
   };
 }
 
-
-
 struct Row {
   std::string name;
   RoundTimes times;
@@ -118,8 +116,10 @@ Json compare_steps(const std::string& model, const Settings& s) {
   std::vector<Side> sides;
   for (const std::string& layout : layouts) {
     children.push_back(std::make_unique<Child>(
-        std::vector<std::string>{program, model, std::to_string(s.batch), std::to_string(s.threads), layout},
-        std::vector<std::pair<std::string, std::string>>{{"OMP_NUM_THREADS", std::to_string(s.threads)}}));
+        std::vector<std::string>{
+            program, model, std::to_string(s.batch), std::to_string(s.threads), layout},
+        std::vector<std::pair<std::string, std::string>>{
+            {"OMP_NUM_THREADS", std::to_string(s.threads)}}));
     sides.push_back(side_of(*children.back(), s.infer ? "infer " : "train ", s.round_seconds));
   }
   std::vector<std::unique_ptr<StepBench>> ours;
@@ -179,21 +179,20 @@ Json compare_convolutions(const Settings& s) {
   const double before = measure_peak();
   for (const ConvLayer& layer : cifar_layers()) {
     ConvBench bench(layer, s.batch);
-    for (const ConvDirection direction : {ConvDirection::Forward,
-                                          ConvDirection::BackwardData,
-                                          ConvDirection::BackwardWeights}) {
+    for (const ConvDirection direction :
+         {ConvDirection::Forward, ConvDirection::BackwardData, ConvDirection::BackwardWeights}) {
       std::vector<std::unique_ptr<Child>> children;
       std::vector<Side> sides;
       for (const char* how : {"direct", "auto"}) {
-        children.push_back(std::make_unique<Child>(
-            std::vector<std::string>{program,
-                                     std::to_string(layer.channels),
-                                     std::to_string(layer.plane),
-                                     std::to_string(s.batch),
-                                     name(direction),
-                                     how},
-            std::vector<std::pair<std::string, std::string>>{
-                {"OMP_NUM_THREADS", std::to_string(s.threads)}}));
+        children.push_back(
+            std::make_unique<Child>(std::vector<std::string>{program,
+                                                             std::to_string(layer.channels),
+                                                             std::to_string(layer.plane),
+                                                             std::to_string(s.batch),
+                                                             name(direction),
+                                                             how},
+                                    std::vector<std::pair<std::string, std::string>>{
+                                        {"OMP_NUM_THREADS", std::to_string(s.threads)}}));
         sides.push_back(side_of(*children.back(), "", s.round_seconds));
       }
       sides.push_back(repeated(bench.dense(direction), s.round_seconds));
@@ -222,15 +221,16 @@ Json compare_convolutions(const Settings& s) {
     }
   }
   const double after = measure_peak();
-  std::cout << text_table(table)
-            << fmt::format(
-                   "ours against the faster of direct and auto: {:.2f} x, geometric mean; batch {}, "
-                   "{} threads, peak {:.0f} / {:.0f} GFLOP/s\n",
-                   geometric_mean(ratios),
-                   s.batch,
-                   s.threads,
-                   before / 1e9,
-                   after / 1e9);
+  std::cout
+      << text_table(table)
+      << fmt::format(
+             "ours against the faster of direct and auto: {:.2f} x, geometric mean; batch {}, "
+             "{} threads, peak {:.0f} / {:.0f} GFLOP/s\n",
+             geometric_mean(ratios),
+             s.batch,
+             s.threads,
+             before / 1e9,
+             after / 1e9);
   return {{"geometric_mean", geometric_mean(ratios)},
           {"peak_gflops_before", before / 1e9},
           {"peak_gflops_after", after / 1e9},

@@ -25,7 +25,8 @@ nn::Conv2d conv3x3(int64_t in, int64_t out, int64_t stride = 1) {
 nn::Sequential vgg16() {
   nn::Sequential net;
   int64_t in = 3;
-  for (const int64_t out : {64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0}) {
+  for (const int64_t out :
+       {64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0}) {
     if (out == 0) {
       net->push_back(nn::MaxPool2d(nn::MaxPool2dOptions(2)));
       continue;
@@ -58,8 +59,8 @@ struct BlockImpl : nn::Module {
       using torch::indexing::None;
       using torch::indexing::Slice;
       shortcut = x.index({Slice(), Slice(), Slice(None, None, step), Slice(None, None, step)});
-      shortcut = nn::functional::pad(
-          shortcut, nn::functional::PadFuncOptions({0, 0, 0, 0, added, added}));
+      shortcut =
+          nn::functional::pad(shortcut, nn::functional::PadFuncOptions({0, 0, 0, 0, added, added}));
     }
     return torch::relu_(y.add_(shortcut));
   }
@@ -108,8 +109,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::string layout = argv[4];
-  const auto format =
-      layout == "channels_last" ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous;
+  const auto format = layout == "channels_last" ? torch::MemoryFormat::ChannelsLast
+                                                : torch::MemoryFormat::Contiguous;
   at::set_num_threads(std::stoi(argv[3]));
   torch::manual_seed(0);
   nn::Sequential model = make_model(argv[1]);

@@ -36,8 +36,12 @@ memory filled(const memory::desc& description, const engine& cpu) {
   return out;
 }
 
-Run make_run(
-    const engine& cpu, int64_t c, int64_t plane, int64_t n, const std::string& direction, algorithm how) {
+Run make_run(const engine& cpu,
+             int64_t c,
+             int64_t plane,
+             int64_t n,
+             const std::string& direction,
+             algorithm how) {
   using tag = memory::format_tag;
   constexpr auto f32 = memory::data_type::f32;
   const memory::desc any_x({n, c, plane, plane}, f32, tag::any);
@@ -76,13 +80,13 @@ int main(int argc, char** argv) {
   }
   const engine cpu(engine::kind::cpu, 0);
   stream order(cpu);
-  const Run run = make_run(cpu,
-                           std::stoll(argv[1]),
-                           std::stoll(argv[2]),
-                           std::stoll(argv[3]),
-                           argv[4],
-                           std::string(argv[5]) == "auto" ? algorithm::convolution_auto
-                                                          : algorithm::convolution_direct);
+  const Run run = make_run(
+      cpu,
+      std::stoll(argv[1]),
+      std::stoll(argv[2]),
+      std::stoll(argv[3]),
+      argv[4],
+      std::string(argv[5]) == "auto" ? algorithm::convolution_auto : algorithm::convolution_direct);
   for (std::string line; std::getline(std::cin, line);) {
     const int64_t count = std::stoll(line);
     const auto start = std::chrono::steady_clock::now();

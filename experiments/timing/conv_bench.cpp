@@ -77,17 +77,14 @@ std::shared_ptr<const sparse::Pattern> ConvBench::random_pattern(double density)
 
 Side ConvBench::sparse(ConvDirection direction, std::shared_ptr<const sparse::Pattern> pattern) {
   if (direction == ConvDirection::Forward) {
-    return timed([this, pattern] {
-      sparse::conv2d_forward(shape_, x_, w_, *pattern, {}, y_);
-    });
+    return timed([this, pattern] { sparse::conv2d_forward(shape_, x_, w_, *pattern, {}, y_); });
   }
   ESPALIER_CHECK(direction == ConvDirection::Backward,
                  ValueError,
                  "bench: expects direction forward or backward, got ",
                  name(direction));
-  return timed([this, pattern] {
-    sparse::conv2d_backward(shape_, x_, dy_, w_, *pattern, dx_, dw_);
-  });
+  return timed(
+      [this, pattern] { sparse::conv2d_backward(shape_, x_, dy_, w_, *pattern, dx_, dw_); });
 }
 
 }  // namespace espalier::experiments

@@ -40,8 +40,7 @@ std::vector<prune::Option> kernel_options() {
 
 Json run(const prune::OptionValues& values) {
   set_num_threads(static_cast<int>(values.integer("threads")));
-  const std::vector<double> sparsities =
-      parse_numbers("sparsities", values.text("sparsities"));
+  const std::vector<double> sparsities = parse_numbers("sparsities", values.text("sparsities"));
   const double peak_before = measure_peak();
   Json rows = Json::array();
   for (const ConvLayer& layer : cifar_layers()) {

@@ -20,10 +20,9 @@ using espalier::detail::TapConvolution;
 constexpr double kHighestDensity = 0.5;
 
 /// Empty when sparse kernels exist, else why not.
-std::string missing_kernel(const Conv2dShape& shape, const Tensor& activations) {
-  if (activations.dtype() != DType::F32)
-    return cat("sparse kernels are for float32, not ", name(activations.dtype()));
-  if (activations.layout() != Layout::Nchw16n) return "sparse kernels are for layout Nchw16n";
+std::string missing_kernel(const Conv2dShape& shape, DType dtype, Layout layout) {
+  if (dtype != DType::F32) return cat("sparse kernels are for float32, not ", name(dtype));
+  if (layout != Layout::Nchw16n) return "sparse kernels are for layout Nchw16n";
   if (shape.options.groups != 1) return "sparse kernels are for one group";
   if (shape.options.stride != Pair(1) && shape.options.stride != Pair(2)) {
     return "sparse kernels are for strides 1 and 2";
@@ -79,10 +78,11 @@ void check_conv2d(const Conv2dShape& shape,
                   const Tensor& activations,
                   const Pattern& pattern,
                   std::string_view op) {
-  const std::string missing = missing_kernel(shape, activations);
+  const std::string missing = missing_kernel(shape, activations.dtype(), activations.layout());
   ESPALIER_CHECK(missing.empty(), ValueError, op, ": ", missing);
   const Shape expected = {shape.k, shape.c, shape.r, shape.s};
-  ESPALIER_CHECK(pattern.shape() == expected,
+  const bool linear = shape.r * shape.s == 1 && pattern.shape() == Shape{shape.k, shape.c};
+  ESPALIER_CHECK(linear || pattern.shape() == expected,
                  ShapeError,
                  op,
                  ": expects a pattern ",
@@ -94,9 +94,10 @@ void check_conv2d(const Conv2dShape& shape,
 }  // namespace detail
 
 KernelChoice choose_conv2d(const Conv2dShape& shape,
-                           const Tensor& activations,
+                           DType dtype,
+                           Layout layout,
                            const Pattern& pattern) {
-  std::string missing = missing_kernel(shape, activations);
+  std::string missing = missing_kernel(shape, dtype, layout);
   if (!missing.empty()) return {false, std::move(missing)};
   if (pattern.numel() > std::numeric_limits<int32_t>::max())
     return {false, "the weight is too large"};

@@ -19,7 +19,8 @@ struct KernelChoice {
 /// The rule that the ops follow: sparse kernels where they exist (float32 in `Nchw16n`, one group,
 /// strides 1 and 2) and where few enough weights are kept for them to be faster.
 KernelChoice choose_conv2d(const Conv2dShape& shape,
-                           const Tensor& activations,
+                           DType dtype,
+                           Layout layout,
                            const Pattern& pattern);
 
 /// As conv2d_forward with a weight that is `weight` at kept positions and 0 elsewhere (other values

@@ -109,12 +109,17 @@ struct EntryPlace {
   int64_t out, block, offset;
 };
 
-/// Maps flat positions of a weight (K,C,R,S) to entries of a plan.
+int64_t kernel_area(const Pattern& pattern) {
+  const Shape& shape = pattern.shape();
+  return shape.rank() == 2 ? 1 : shape[2] * shape[3];
+}
+
+/// Maps flat positions of a weight (K,C,R,S) or (K,C) to entries of a plan.
 class EntryMap {
  public:
   EntryMap(const ConvPlan& plan, const Pattern& pattern, bool transposed)
       : plan_(plan),
-        area_(pattern.shape()[2] * pattern.shape()[3]),
+        area_(kernel_area(pattern)),
         inputs_(pattern.shape()[1]),
         transposed_(transposed),
         tap_offsets_(static_cast<size_t>(area_), kNoTap) {

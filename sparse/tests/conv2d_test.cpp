@@ -33,6 +33,7 @@ const std::vector<Case>& cases() {
       {"1x1", {17, 16, 7, 5}, {5, 16, 1, 1}, {}},
       {"1x1, stride 2", {17, 5, 8, 7}, {16, 5, 1, 1}, {.stride = 2}},
       {"5x5, no padding", {16, 3, 8, 8}, {6, 3, 5, 5}, {}},
+      {"linear layer, ten blocks", {150, 40, 1, 1}, {30, 40, 1, 1}, {}},
       {"dilation", {17, 3, 8, 8}, {4, 3, 3, 3}, {.padding = 2, .dilation = 2}},
       {"more padding than kernel", {5, 3, 4, 4}, {3, 3, 2, 2}, {.padding = 3}},
   };
@@ -163,10 +164,9 @@ TEST_F(SparseConv2d, ReportsTheMacsOfKeptWeights) {
 TEST_F(SparseConv2d, TheChoiceSaysWhy) {
   const Problem sparse(cases()[0], 0.1);
   const Problem full(cases()[0], 1.0);
-  const Tensor lanes = sparse.x.to(Layout::Nchw16n);
-  EXPECT_TRUE(choose_conv2d(sparse.shape, lanes, sparse.pattern).sparse);
-  EXPECT_FALSE(choose_conv2d(full.shape, lanes, full.pattern).sparse);
-  const KernelChoice plain = choose_conv2d(sparse.shape, sparse.x, sparse.pattern);
+  EXPECT_TRUE(choose_conv2d(sparse.shape, DType::F32, Layout::Nchw16n, sparse.pattern).sparse);
+  EXPECT_FALSE(choose_conv2d(full.shape, DType::F32, Layout::Nchw16n, full.pattern).sparse);
+  const KernelChoice plain = choose_conv2d(sparse.shape, DType::F32, Layout::Nchw, sparse.pattern);
   EXPECT_FALSE(plain.sparse);
   EXPECT_NE(plain.reason.find("Nchw16n"), std::string::npos) << plain.reason;
   Tensor y = Tensor::empty(sparse.dy.shape());
