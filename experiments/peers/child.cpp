@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/peers/child.h>
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,13 +18,16 @@ Child::Child(const std::vector<std::string>& command,
   std::signal(SIGPIPE, SIG_IGN);  // a child that ended is an error of ask(), not our end
   int in[2];
   int out[2];
-  ESPALIER_CHECK(pipe(in) == 0 && pipe(out) == 0, IoError, "peers: no pipe for ", name_);
+  // Closed in children: one that held another's input open would keep it alive.
+  ESPALIER_CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0,
+                 IoError,
+                 "peers: no pipe for ",
+                 name_);
   pid_ = fork();
   ESPALIER_CHECK(pid_ >= 0, IoError, "peers: cannot start ", name_);
   if (pid_ == 0) {
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
-    for (const int fd : {in[0], in[1], out[0], out[1]}) close(fd);
     for (const auto& [key, value] : environment) setenv(key.c_str(), value.c_str(), 1);
     std::vector<char*> arguments;
     for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));

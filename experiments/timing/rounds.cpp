@@ -65,7 +65,8 @@ double measure_peak() {
         return static_cast<double>(end - begin) * detail::fma_peak_loop(kPeakIterations);
       });
     });
-    best = std::max(best, operations / side());
+    const double seconds = side();
+    best = std::max(best, operations / seconds);
   }
   return best;
 }
