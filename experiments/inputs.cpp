@@ -6,6 +6,7 @@
 
 #include <espalier/core/io.h>
 #include <espalier/nn/fit.h>
+#include <espalier/sparse/chooser.h>
 
 namespace espalier::experiments {
 namespace {
@@ -121,6 +122,18 @@ std::string file_fingerprint(const std::filesystem::path& path) {
   std::string out;
   for (int shift = 60; shift >= 0; shift -= 4) out += "0123456789abcdef"[(hash >> shift) & 15];
   return out;
+}
+
+void set_kernel_chooser(const prune::OptionValues& values,
+                        const std::filesystem::path& default_file) {
+  const bool measure = values.text("kernels") == "measured";
+  const std::filesystem::path given = values.text("kernel-times");
+  const std::filesystem::path& file = given.empty() ? default_file : given;
+  sparse::set_chooser_options({.measure = measure,
+                               .file = !measure       ? std::filesystem::path()
+                                       : file.empty() ? default_file
+                                                      : file,
+                               .require_sparse = values.flag("require-sparse")});
 }
 
 data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch) {

@@ -55,6 +55,11 @@ void check_finite(const SafetensorsFile& file, const std::filesystem::path& path
 /// weights.
 std::string file_fingerprint(const std::filesystem::path& path);
 
+/// Sets up the kernel chooser from `kernels`, `kernel-times` and `require-sparse`; measured times
+/// go to `default_file` when `kernel-times` names none. Throws IoError for a bad file.
+void set_kernel_chooser(const prune::OptionValues& values,
+                        const std::filesystem::path& default_file = {});
+
 /// Test-time batches of a data set.
 data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch);
 

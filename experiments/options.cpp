@@ -62,6 +62,20 @@ std::vector<Option> machine_options() {
   };
 }
 
+std::vector<Option> kernel_options() {
+  return {
+      prune::choice_option("kernels",
+                           {"rule", "measured"},
+                           "How a masked layer's kernel is chosen: by the built-in rule (the same "
+                           "bits everywhere), or by timing both here once per shape and density."),
+      prune::text_option("kernel-times",
+                         "",
+                         "The file of measured times; without: kernels.json in the run folder of "
+                         "train, and none elsewhere."),
+      prune::flag_option("require-sparse", "A masked layer that would run densely is an error."),
+  };
+}
+
 std::vector<Option> training_options() {
   return {
       prune::integer_option(
@@ -105,8 +119,12 @@ std::vector<Option> run_options() {
 }
 
 std::vector<Option> train_options() {
-  return joined(
-      {model_options(), data_options(), training_options(), run_options(), machine_options()});
+  return joined({model_options(),
+                 data_options(),
+                 training_options(),
+                 run_options(),
+                 machine_options(),
+                 kernel_options()});
 }
 
 std::vector<Option> pruning_options() {
@@ -122,8 +140,14 @@ std::vector<Option> pruning_options() {
 }
 
 bool is_incidental(const std::string& option) {
-  static const std::set<std::string> kNames = {
-      "threads", "workers", "data-root", "out", "checkpoint-every", "weights"};
+  static const std::set<std::string> kNames = {"threads",
+                                               "workers",
+                                               "data-root",
+                                               "out",
+                                               "checkpoint-every",
+                                               "weights",
+                                               "kernel-times",
+                                               "require-sparse"};
   return kNames.contains(option);
 }
 

@@ -20,6 +20,8 @@ std::vector<prune::Option> model_options();
 std::vector<prune::Option> data_options();
 /// `threads`, `workers`: how fast, never what comes out.
 std::vector<prune::Option> machine_options();
+/// `kernels`, `kernel-times`, `require-sparse`: how kernels of masked layers are chosen.
+std::vector<prune::Option> kernel_options();
 /// How `train` trains: epochs, optimizer, schedule, augmentation, seed, ..
 std::vector<prune::Option> training_options();
 /// Where `train` starts from and writes to, and which method prunes: `weights`, `out`,

@@ -232,6 +232,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (folder.state() == RunFolder::State::Finished) {
     return with_status(folder.results(), "was finished", folder.path());
   }
+  set_kernel_chooser(values, folder.path() / "kernels.json");
   std::vector<nn::TrainHook*> hooks;
   if (pruner) hooks.push_back(pruner.get());
   const TrainingParts parts{*network.module, *optimizer, hooks};

@@ -81,6 +81,11 @@ ChannelCoupling Conv2d::channel_coupling() const {
   return coupling;
 }
 
+std::optional<WeightProduct> Conv2d::weight_product(const Shape& input, Layout layout) const {
+  return WeightProduct{
+      conv2d_shape(input, weight.shape(), conv_options(), "Conv2d"), layout, &weight};
+}
+
 LayerSizes Conv2d::sizes() const {
   return {{"in_channels", options_.in_channels},
           {"out_channels", options_.out_channels},

@@ -34,6 +34,7 @@ class Conv2d : public Module {
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
+  std::optional<WeightProduct> weight_product(const Shape& input, Layout layout) const override;
   LayerSizes sizes() const override;
   LayerSizes sizes_keeping(const KeptChannels& kept) const override;
   void set_sizes(const LayerSizes& sizes) override;

@@ -32,6 +32,16 @@ ChannelCoupling Linear::channel_coupling() const {
   return coupling;
 }
 
+std::optional<WeightProduct> Linear::weight_product(const Shape& input, Layout) const {
+  // Plain activations are converted where a sparse kernel pays.
+  return WeightProduct{conv2d_shape({input.numel() / options_.in, options_.in, 1, 1},
+                                    {options_.out, options_.in, 1, 1},
+                                    {},
+                                    "Linear"),
+                       Layout::Nchw16n,
+                       &weight};
+}
+
 LayerSizes Linear::sizes() const {
   return {{"in", options_.in}, {"out", options_.out}};
 }

@@ -6,11 +6,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
+#include <espalier/core/kernels/conv2d.h>
 #include <espalier/core/random.h>
 #include <espalier/nn/coupling.h>
 #include <espalier/nn/parameter.h>
@@ -60,6 +62,14 @@ struct NamedModule {
   Module* module;
 };
 
+/// What a layer does with its weight, as the kernel chooser sees it: a convolution, or a linear
+/// layer as a convolution of planes of one position.
+struct WeightProduct {
+  Conv2dShape shape;
+  Layout layout;  ///< in which the kernels would run
+  const Parameter* weight;
+};
+
 /// Gives the random numbers for one own parameter of a module, by the parameter's name.
 using InitRng = std::function<Rng(std::string_view member)>;
 
@@ -81,6 +91,9 @@ class Module {
   /// Which dimension of which own parameter moves with the in- and out-channels. Composite modules
   /// have none; their coupling follows from the trace (nn/coupling.h).
   virtual ChannelCoupling channel_coupling() const { return {}; }
+  /// The product with a weight that the layer performs on an input of this shape and layout;
+  /// nothing for modules without one.
+  virtual std::optional<WeightProduct> weight_product(const Shape&, Layout) const { return {}; }
 
   /// The layer's numbers of channels (and what else depends on them); empty for modules that have
   /// none. Saved with a shrunk network, so that it can be rebuilt.

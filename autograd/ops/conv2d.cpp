@@ -25,10 +25,11 @@ void check_pattern(const sparse::WeightSparsity& sparsity,
 
 bool runs_sparse(const Conv2dShape& shape,
                  const Tensor& activations,
-                 const sparse::WeightSparsity& sparsity) {
+                 const sparse::WeightSparsity& sparsity,
+                 sparse::Pass pass) {
   return sparsity.pattern &&
-         sparse::choose_conv2d(shape, activations.dtype(), activations.layout(), *sparsity.pattern)
-             .sparse;
+         sparse::takes_sparse_conv2d(
+             shape, activations.dtype(), activations.layout(), *sparsity.pattern, pass, "conv2d");
 }
 
 Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype) {
@@ -41,7 +42,7 @@ std::pair<Variable, Variable> masked_backward(const Variable& x,
                                               const Conv2dOptions& options,
                                               const sparse::WeightSparsity& sparsity) {
   const Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), options, "conv2d");
-  if (!runs_sparse(shape, x.value(), sparsity)) return {};
+  if (!runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) return {};
   Tensor dx = Tensor::empty_like(x.value());
   Tensor dw = Tensor::empty(weight.shape());
   sparse::conv2d_backward(
@@ -91,7 +92,7 @@ Variable conv2d(const Variable& x,
   detail::check_pattern(sparsity, weight.shape(), "conv2d");
   Tensor y = Tensor::empty({shape.n, shape.k, shape.p, shape.q}, x.dtype(), x.layout());
   const Tensor b = bias.defined() ? bias.value() : Tensor();
-  if (detail::runs_sparse(shape, x.value(), sparsity)) {
+  if (detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Forward)) {
     sparse::conv2d_forward(shape, x.value(), weight.value(), *sparsity.pattern, b, y);
   } else {
     conv2d_forward(shape, x.value(), weight.value(), b, y);

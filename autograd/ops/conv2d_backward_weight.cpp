@@ -20,7 +20,7 @@ Variable conv2d_backward_weight(const Variable& x,
   detail::check_pattern(sparsity, weight_shape, "conv2d_backward_weight");
   const bool masked = detail::is_masked(sparsity);
   Tensor dw = Tensor::empty(weight_shape, x.dtype());
-  if (masked && detail::runs_sparse(shape, x.value(), sparsity)) {
+  if (masked && detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) {
     sparse::conv2d_backward_weight(shape, x.value(), grad.value(), *sparsity.pattern, dw);
   } else {
     espalier::conv2d_backward_weight(shape, x.value(), grad.value(), dw);

@@ -9,6 +9,7 @@
 
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops/convolution.h>
+#include <espalier/sparse/chooser.h>
 
 namespace espalier::detail {
 
@@ -22,10 +23,11 @@ inline bool is_masked(const sparse::WeightSparsity& sparsity) {
   return sparsity.pattern && sparsity.request == sparse::GradRequest::Masked;
 }
 
-/// True when the sparse kernels are to run (see sparse/kernels/conv2d.h).
+/// True when the sparse kernels are to run (see sparse/chooser.h).
 bool runs_sparse(const Conv2dShape& shape,
                  const Tensor& activations,
-                 const sparse::WeightSparsity& sparsity);
+                 const sparse::WeightSparsity& sparsity,
+                 sparse::Pass pass);
 
 /// Both gradients at once where the sparse kernels run; undefined elsewhere. Not recorded.
 std::pair<Variable, Variable> masked_backward(const Variable& x,

@@ -14,6 +14,7 @@
 #include <espalier/core/kernels/linear.h>
 #include <espalier/core/loops.h>
 #include <espalier/core/mac_counter.h>
+#include <espalier/sparse/chooser.h>
 #include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
@@ -41,13 +42,19 @@ Tensor as_planes(const Tensor& a) {
 }
 
 /// True when the sparse kernels are to run. They work in lanes; a plain activation is converted.
-bool runs_sparse(const Tensor& activations, const Shape& weight, const WeightSparsity& sparsity) {
+bool runs_sparse(const Tensor& activations,
+                 const Shape& weight,
+                 const WeightSparsity& sparsity,
+                 sparse::Pass pass) {
   const int64_t n = activations.size(0);
   if (!sparsity.pattern || weight.numel() == 0) return false;
   if (activations.layout() == Layout::Nchw && n < kWorthConverting) return false;
-  return sparse::choose_conv2d(
-             as_convolution(n, weight), activations.dtype(), Layout::Nchw16n, *sparsity.pattern)
-      .sparse;
+  return sparse::takes_sparse_conv2d(as_convolution(n, weight),
+                                     activations.dtype(),
+                                     Layout::Nchw16n,
+                                     *sparsity.pattern,
+                                     pass,
+                                     "linear");
 }
 
 /// Calls compute(result in lanes), and gives the result in `layout`.
@@ -94,7 +101,7 @@ Variable forward(const Variable& x,
   const Tensor b = bias.defined() ? bias.value().to(Layout::Nchw) : Tensor();
   const Shape y_shape = {x.size(0), weight.size(0)};
   Tensor y;
-  if (runs_sparse(x.value(), weight.shape(), sparsity)) {
+  if (runs_sparse(x.value(), weight.shape(), sparsity, sparse::Pass::Forward)) {
     y = in_lanes(y_shape, x.layout(), [&](Tensor& planes) {
       sparse::conv2d_forward(as_convolution(x.size(0), weight.shape()),
                              lane_planes(x),
@@ -130,7 +137,7 @@ Variable forward(const Variable& x,
                   const Variable grad = to_layout(ctx.grad, layout);
                   if (ctx.needs[0] && ctx.needs[1] && !is_recording() &&
                       sparsity.request == GradRequest::Masked &&
-                      runs_sparse(x.value(), weight.shape(), sparsity)) {
+                      runs_sparse(x.value(), weight.shape(), sparsity, sparse::Pass::Backward)) {
                     std::tie(gradients[0], gradients[1]) =
                         masked_backward(x, grad, weight, sparsity);
                   } else {
@@ -149,7 +156,7 @@ Variable backward_data(const Variable& grad,
                        const WeightSparsity& sparsity) {
   const Shape dx_shape = {grad.size(0), weight.size(1)};
   Tensor dx;
-  if (runs_sparse(grad.value(), weight.shape(), sparsity)) {
+  if (runs_sparse(grad.value(), weight.shape(), sparsity, sparse::Pass::Backward)) {
     dx = in_lanes(dx_shape, grad.layout(), [&](Tensor& planes) {
       sparse::conv2d_backward_data(as_convolution(grad.size(0), weight.shape()),
                                    lane_planes(grad),
@@ -185,7 +192,7 @@ Variable backward_weight(const Variable& x, const Variable& grad, const WeightSp
       sparsity.request == GradRequest::Masked ? sparsity : WeightSparsity();
   const Shape w_shape = {grad.size(1), x.size(1)};
   Tensor dw = Tensor::empty(w_shape, x.dtype());
-  if (runs_sparse(x.value(), w_shape, wanted)) {
+  if (runs_sparse(x.value(), w_shape, wanted, sparse::Pass::Backward)) {
     sparse::conv2d_backward_weight(
         as_convolution(x.size(0), w_shape), lane_planes(x), lane_planes(grad), *wanted.pattern, dw);
   } else {

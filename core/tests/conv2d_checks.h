@@ -10,7 +10,7 @@
 #include <espalier/core/kernels/conv2d.h>
 #include <espalier/core/random.h>
 
-namespace espalier::test {
+namespace espalier::testing {
 
 /// Rounding of float32 sums, relative to the sum of the terms' magnitudes.
 inline constexpr double kFloatSumTol = 16 * 0x1p-24;
@@ -84,4 +84,4 @@ inline ConvResults run_reference(const Conv2dShape& shape,
   return r;
 }
 
-}  // namespace espalier::test
+}  // namespace espalier::testing

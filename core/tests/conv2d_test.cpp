@@ -8,13 +8,13 @@
 namespace espalier {
 namespace {
 
-using test::expect_close;
-using test::expect_zero_padding;
-using test::magnitude;
-using test::random_tensor;
-using test::run_reference;
-using Case = test::ConvCase;
-using Results = test::ConvResults;
+using testing::expect_close;
+using testing::expect_zero_padding;
+using testing::magnitude;
+using testing::random_tensor;
+using testing::run_reference;
+using Case = testing::ConvCase;
+using Results = testing::ConvResults;
 
 const std::vector<Case>& cases() {
   static const std::vector<Case> list = {

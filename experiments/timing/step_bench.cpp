@@ -57,6 +57,10 @@ StepBench::StepBench(Network network, int64_t batch) : network_(std::move(networ
   train_macs_ = 3 * infer_macs_ - first;
 }
 
+std::vector<nn::LayerExplanation> StepBench::explain() {
+  return nn::explain(*network_.module, Variable(images_));
+}
+
 Side StepBench::train_step() {
   return timed([this] {
     network_.module->train();

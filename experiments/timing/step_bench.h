@@ -8,6 +8,7 @@
 
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/timing/rounds.h>
+#include <espalier/nn/explain.h>
 #include <espalier/nn/sgd.h>
 
 namespace espalier::experiments {
@@ -36,6 +37,9 @@ class StepBench {
   Side train_step();
   /// An unrecorded forward pass in eval mode. The object must outlive it.
   Side infer();
+
+  /// What each layer runs and why, timed layer by layer.
+  std::vector<nn::LayerExplanation> explain();
 
   /// Multiply-accumulates that kernels execute in a training step: three times those of the forward
   /// pass, without the first layer's gradient of the images.

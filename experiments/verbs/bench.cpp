@@ -57,6 +57,8 @@ std::vector<prune::Option> bench_options() {
   for (const prune::Option& option : machine_options()) {
     if (option.name == "threads") out.push_back(option);
   }
+  const std::vector<prune::Option> kernels = kernel_options();
+  out.insert(out.end(), kernels.begin(), kernels.end());
   return out;
 }
 
@@ -73,8 +75,36 @@ void remove_masks(Network& network) {
   }
 }
 
+/// What each layer runs and costs: forward, and in training both gradients.
+Json layers_json(Job job, StepBench& bench) {
+  Json out = Json::array();
+  for (const nn::LayerExplanation& layer : bench.explain()) {
+    double chosen = layer.forward.milliseconds();
+    double dense = layer.forward.times.dense;
+    std::string kernel = layer.forward.choice.sparse ? "sparse" : "dense";
+    std::string reason = layer.forward.choice.reason;
+    if (job == Job::Train) {
+      chosen += layer.backward.milliseconds();
+      dense += layer.backward.times.dense;
+      if (layer.backward.choice.sparse != layer.forward.choice.sparse) {
+        kernel += layer.backward.choice.sparse ? ", backward sparse" : ", backward dense";
+        reason += "; backward: " + layer.backward.choice.reason;
+      }
+    }
+    out.push_back({{"name", layer.name},
+                   {"kind", layer.kind},
+                   {"density", layer.density},
+                   {"kernel", kernel},
+                   {"milliseconds", chosen},
+                   {"milliseconds_dense", dense},
+                   {"reason", reason}});
+  }
+  return out;
+}
+
 Json run(Job job, const prune::OptionValues& values) {
   set_num_threads(static_cast<int>(values.integer("threads")));
+  set_kernel_chooser(values);
   const int64_t batch = values.integer("batch");
   Network plain = open_network(values);
   Network masked = open_network(values);
@@ -124,32 +154,48 @@ Json run(Job job, const prune::OptionValues& values) {
           {"peak_gflops", peak / 1e9},
           {"peak_gflops_before", peak_before / 1e9},
           {"peak_memory", peak_memory()},
+          {"layers", layers_json(job, measured)},
           {"machine", machine_json()}};
+}
+
+std::string layers_text(const Json& layers) {
+  std::vector<std::vector<std::string>> table = {
+      {"layer", "density", "kernel", "ms", "ms dense", "reason"}};
+  for (const Json& layer : layers) {
+    table.push_back({layer.at("name").get<std::string>(),
+                     fmt::format("{:.3f}", layer.at("density").get<double>()),
+                     layer.at("kernel").get<std::string>(),
+                     fmt::format("{:.3f}", layer.at("milliseconds").get<double>()),
+                     fmt::format("{:.3f}", layer.at("milliseconds_dense").get<double>()),
+                     layer.at("reason").get<std::string>()});
+  }
+  return text_table(table);
 }
 
 std::string text(Job job, const Json& result) {
   const auto number = [&](const char* key) { return result.at(key).get<double>(); };
-  return fmt::format(
-      "{} {}, batch {}, {} threads, {} {:.1f} %\n"
-      "images/s     {:.0f}   (dense {:.0f})\n"
-      "a step       {:.2f} ms, spread {:.0f} %   (dense {:.2f} ms, {:.0f} %)\n"
-      "speed-up     {:.2f} x over our dense\n"
-      "share        {:.1f} % of {:.0f} GFLOP/s (multiply-adds with kept weights)\n",
-      job == Job::Train ? "training" : "inference",
-      result.at("model").get<std::string>(),
-      result.at("batch").get<int64_t>(),
-      result.at("threads").get<int64_t>(),
-      result.at("pattern").get<std::string>(),
-      100.0 * number("sparsity"),
-      number("images_per_second"),
-      number("images_per_second_dense"),
-      number("milliseconds"),
-      100.0 * number("spread"),
-      number("milliseconds_dense"),
-      100.0 * number("spread_dense"),
-      number("speedup"),
-      100.0 * number("share_of_peak"),
-      number("peak_gflops"));
+  return layers_text(result.at("layers")) +
+         fmt::format(
+             "{} {}, batch {}, {} threads, {} {:.1f} %\n"
+             "images/s     {:.0f}   (dense {:.0f})\n"
+             "a step       {:.2f} ms, spread {:.0f} %   (dense {:.2f} ms, {:.0f} %)\n"
+             "speed-up     {:.2f} x over our dense\n"
+             "share        {:.1f} % of {:.0f} GFLOP/s (multiply-adds with kept weights)\n",
+             job == Job::Train ? "training" : "inference",
+             result.at("model").get<std::string>(),
+             result.at("batch").get<int64_t>(),
+             result.at("threads").get<int64_t>(),
+             result.at("pattern").get<std::string>(),
+             100.0 * number("sparsity"),
+             number("images_per_second"),
+             number("images_per_second_dense"),
+             number("milliseconds"),
+             100.0 * number("spread"),
+             number("milliseconds_dense"),
+             100.0 * number("spread_dense"),
+             number("speedup"),
+             100.0 * number("share_of_peak"),
+             number("peak_gflops"));
 }
 
 void add_job(CLI::App& bench,

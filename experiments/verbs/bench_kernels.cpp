@@ -25,7 +25,7 @@ struct KernelFlags {
   bool json = false;
 };
 
-std::vector<prune::Option> kernel_options() {
+std::vector<prune::Option> bench_kernels_options() {
   std::vector<prune::Option> out = {
       prune::text_option("sparsities", "0.5,0.8,0.9,0.95,0.98", "Removed fractions, 0.5,0.9,.."),
       prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
@@ -115,11 +115,11 @@ void add_bench_kernels(CLI::App& bench, Console& console, Action& action) {
   CLI::App* verb =
       bench.add_subcommand("kernels", "Single convolutions: dense, unstructured, share of peak.");
   const auto flags = std::make_shared<KernelFlags>();
-  flags->given.declare(*verb, kernel_options(), "Benchmark");
+  flags->given.declare(*verb, bench_kernels_options(), "Benchmark");
   verb->add_flag("--json", flags->json, "Print the figures as JSON.");
   verb->callback([&action, &console, flags] {
     action = [&console, flags] {
-      const prune::OptionValues values("bench kernels", kernel_options(), flags->given.given());
+      const prune::OptionValues values("bench kernels", bench_kernels_options(), flags->given.given());
       const Json result = while_running([&] { return run(values); });
       console.out << (flags->json ? result.dump(2) + "\n" : text(result));
     };

@@ -42,8 +42,11 @@ std::vector<float> channel_values(const prune::OptionValues& values, const std::
 
 std::vector<prune::Option> eval_options() {
   std::vector<prune::Option> out;
-  for (const auto& list :
-       {model_options(), data_options(), eval_only_options(), machine_options()}) {
+  for (const auto& list : {model_options(),
+                           data_options(),
+                           eval_only_options(),
+                           machine_options(),
+                           kernel_options()}) {
     out.insert(out.end(), list.begin(), list.end());
   }
   return out;
@@ -56,6 +59,7 @@ void eval(const EvalFlags& flags, Console& console) {
                  ValueError,
                  "eval: --mean and --std come together");
   set_num_threads(static_cast<int>(values.integer("threads")));
+  set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));
   Network network = load_network(values.text("weights"), make_network(values, *dataset));
   data::LoaderOptions options = evaluation_loader(values, values.integer("batch"));
@@ -76,6 +80,7 @@ void add_eval(CLI::App& app, Console& console, Action& action) {
   flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
   flags->given.declare(*verb, data_options(), "Data");
   flags->given.declare(*verb, machine_options(), "Machine");
+  flags->given.declare(*verb, kernel_options(), "Kernels");
   verb->add_flag("--json", flags->json, "Print the figures as JSON.");
   verb->callback(
       [&action, &console, flags] { action = [&console, flags] { eval(*flags, console); }; });

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/kernels/conv2d.h>
 
-#include <limits>
-
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
@@ -14,22 +12,6 @@ using espalier::detail::backward_data_taps;
 using espalier::detail::BackwardDataTaps;
 using espalier::detail::forward_taps;
 using espalier::detail::TapConvolution;
-
-// Up to this density the sparse kernels were faster in every direction and on every plane of 2x2 to
-// 32x32 with 16 to 512 channels (1.1 to 1.7 times at 0.5; Zen 4, AVX-512).
-constexpr double kHighestDensity = 0.5;
-
-/// Empty when sparse kernels exist, else why not.
-std::string missing_kernel(const Conv2dShape& shape, DType dtype, Layout layout) {
-  if (dtype != DType::F32) return cat("sparse kernels are for float32, not ", name(dtype));
-  if (layout != Layout::Nchw16n) return "sparse kernels are for layout Nchw16n";
-  if (shape.options.groups != 1) return "sparse kernels are for one group";
-  if (shape.options.stride != Pair(1) && shape.options.stride != Pair(2)) {
-    return "sparse kernels are for strides 1 and 2";
-  }
-  if (shape.n == 0) return "the batch is empty";
-  return {};
-}
 
 /// The output of a tap convolution with the kept weights of a pattern.
 void run(const TapConvolution& conv,
@@ -74,11 +56,22 @@ void run(const TapConvolution& conv,
 
 namespace detail {
 
+std::string missing_conv2d(const Conv2dShape& shape, DType dtype, Layout layout) {
+  if (dtype != DType::F32) return cat("sparse kernels are for float32, not ", name(dtype));
+  if (layout != Layout::Nchw16n) return "sparse kernels are for layout Nchw16n";
+  if (shape.options.groups != 1) return "sparse kernels are for one group";
+  if (shape.options.stride != Pair(1) && shape.options.stride != Pair(2)) {
+    return "sparse kernels are for strides 1 and 2";
+  }
+  if (shape.n == 0) return "the batch is empty";
+  return {};
+}
+
 void check_conv2d(const Conv2dShape& shape,
                   const Tensor& activations,
                   const Pattern& pattern,
                   std::string_view op) {
-  const std::string missing = missing_kernel(shape, activations.dtype(), activations.layout());
+  const std::string missing = missing_conv2d(shape, activations.dtype(), activations.layout());
   ESPALIER_CHECK(missing.empty(), ValueError, op, ": ", missing);
   const Shape expected = {shape.k, shape.c, shape.r, shape.s};
   const bool linear = shape.r * shape.s == 1 && pattern.shape() == Shape{shape.k, shape.c};
@@ -92,22 +85,6 @@ void check_conv2d(const Conv2dShape& shape,
 }
 
 }  // namespace detail
-
-KernelChoice choose_conv2d(const Conv2dShape& shape,
-                           DType dtype,
-                           Layout layout,
-                           const Pattern& pattern) {
-  std::string missing = missing_kernel(shape, dtype, layout);
-  if (!missing.empty()) return {false, std::move(missing)};
-  if (pattern.numel() > std::numeric_limits<int32_t>::max())
-    return {false, "the weight is too large"};
-  const double density = pattern.density();
-  if (density > kHighestDensity) {
-    return {false,
-            cat("density ", density, " is above ", kHighestDensity, ", where dense is as fast")};
-  }
-  return {true, cat("density ", density, " is at most ", kHighestDensity)};
-}
 
 void conv2d_forward(const Conv2dShape& shape,
                     const Tensor& x,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -110,6 +111,8 @@ std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
                                                 int64_t max_per_range = 0,
                                                 int64_t min_ranges = 1);
 
+/// Empty when sparse kernels exist for such operands, else why not.
+std::string missing_conv2d(const Conv2dShape& shape, DType dtype, Layout layout);
 /// Throws ValueError when no sparse kernel exists for these operands, ShapeError when the pattern
 /// has another shape than the weight.
 void check_conv2d(const Conv2dShape& shape,

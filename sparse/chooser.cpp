@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/sparse/chooser.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <mutex>
+
+#include <nlohmann/json.hpp>
+
+#include <espalier/core/io.h>
+#include <espalier/core/parallel.h>
+#include <espalier/core/random.h>
+#include <espalier/core/simd.h>
+#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/kernels/conv2d_plan.h>
+
+namespace espalier::sparse {
+namespace {
+
+// Up to this density the sparse kernels were faster in every direction and on every plane of 2x2 to
+// 32x32 with 16 to 512 channels (1.15 to 1.6 times at 0.5; Zen 4, AVX-512).
+constexpr double kHighestDensity = 0.5;
+constexpr int kMeasuredRuns = 3;
+constexpr int64_t kMaxFileBytes = 64 << 20;
+
+/// Measured times by description, and the file they are kept in.
+class Measurements {
+ public:
+  void open(const std::filesystem::path& file) {
+    const std::lock_guard lock(mutex_);
+    std::map<std::string, KernelTimes> times;
+    if (!file.empty() && std::filesystem::exists(file)) times = read(file);
+    times_ = std::move(times);
+    file_ = file;
+  }
+
+  template <class Measure>
+  KernelTimes get(const std::string& key, Measure measure) {
+    const std::lock_guard lock(mutex_);
+    const auto found = times_.find(key);
+    if (found != times_.end()) return found->second;
+    const KernelTimes times = measure();
+    times_.emplace(key, times);
+    if (!file_.empty()) write();
+    return times;
+  }
+
+ private:
+  static std::map<std::string, KernelTimes> read(const std::filesystem::path& file) {
+    const std::vector<uint8_t> bytes = read_file(file, "kernel times", kMaxFileBytes);
+    const auto json = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
+    std::map<std::string, KernelTimes> out;
+    const auto bad = [&] {
+      return IoError(cat("kernel times: ",
+                         file.string(),
+                         " is not a file of ours: expects a JSON object of pairs of milliseconds"));
+    };
+    if (!json.is_object()) throw bad();
+    for (const auto& [key, pair] : json.items()) {
+      if (!pair.is_array() || pair.size() != 2 || !pair[0].is_number() || !pair[1].is_number()) {
+        throw bad();
+      }
+      out[key] = {pair[0].get<double>(), pair[1].get<double>()};
+    }
+    return out;
+  }
+
+  void write() const {
+    nlohmann::json json = nlohmann::json::object();
+    for (const auto& [key, times] : times_) json[key] = {times.sparse, times.dense};
+    const std::string text = json.dump(1) + "\n";
+    write_file(file_, text.data(), static_cast<int64_t>(text.size()));
+  }
+
+  std::mutex mutex_;
+  std::map<std::string, KernelTimes> times_;
+  std::filesystem::path file_;
+};
+
+Measurements& measurements() {
+  static Measurements instance;
+  return instance;
+}
+
+ChooserOptions& options_in_use() {
+  static ChooserOptions options;
+  return options;
+}
+
+std::string describe(const Conv2dShape& s) {
+  const Conv2dOptions& o = s.options;
+  return cat("x ", Shape{s.n, s.c, s.h, s.w}, " weight ", Shape{s.k, s.c, s.r, s.s}, " stride ",
+             o.stride.h, "x", o.stride.w, " padding ", o.padding.h, "x", o.padding.w, " dilation ",
+             o.dilation.h, "x", o.dilation.w);
+}
+
+// Densities that share a measurement: two digits.
+double rounded(double density) {
+  const double step = density < 0.1 ? 0.001 : 0.01;
+  return std::round(density / step) * step;
+}
+
+/// Random operands of a convolution; y stands for dy as well.
+struct Operands {
+  Tensor x, w, y, dx, dw;
+  explicit Operands(const Conv2dShape& s)
+      : x(random({s.n, s.c, s.h, s.w}, Layout::Nchw16n, 1)),
+        w(random({s.k, s.c / s.options.groups, s.r, s.s}, Layout::Nchw, 2)),
+        y(random({s.n, s.k, s.p, s.q}, Layout::Nchw16n, 3)),
+        dx(Tensor::empty_like(x)),
+        dw(Tensor::empty_like(w)) {}
+
+  static Tensor random(const Shape& shape, Layout layout, uint64_t seed) {
+    Tensor t = Tensor::empty(shape, DType::F32, layout);
+    Rng rng(seed, "kernel measurement");
+    fill_uniform_(t, rng, -1.0, 1.0);
+    return t;
+  }
+};
+
+template <class Work>
+double best_milliseconds(Work work) {
+  double best = std::numeric_limits<double>::max();
+  for (int run = 0; run <= kMeasuredRuns; ++run) {  // the first warms up
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+    if (run > 0) best = std::min(best, took.count());
+  }
+  return best;
+}
+
+}  // namespace
+
+void set_chooser_options(const ChooserOptions& options) {
+  measurements().open(options.file);
+  options_in_use() = options;
+}
+
+const ChooserOptions& chooser_options() { return options_in_use(); }
+
+bool has_sparse_conv2d(const Conv2dShape& shape) {
+  return detail::missing_conv2d(shape, DType::F32, Layout::Nchw16n).empty();
+}
+
+double measure_sparse_conv2d(const Conv2dShape& shape, const Pattern& pattern, Pass pass) {
+  Operands o(shape);
+  return best_milliseconds([&] {
+    if (pass == Pass::Forward) {
+      conv2d_forward(shape, o.x, o.w, pattern, {}, o.y);
+    } else {
+      conv2d_backward(shape, o.x, o.y, o.w, pattern, o.dx, o.dw);
+    }
+  });
+}
+
+double measure_dense_conv2d(const Conv2dShape& shape, Pass pass) {
+  Operands o(shape);
+  return best_milliseconds([&] {
+    if (pass == Pass::Forward) {
+      espalier::conv2d_forward(shape, o.x, o.w, {}, o.y);
+    } else {
+      espalier::conv2d_backward_data(shape, o.y, o.w, o.dx);
+      espalier::conv2d_backward_weight(shape, o.x, o.y, o.dw);
+    }
+  });
+}
+
+KernelChoice choose_conv2d(const Conv2dShape& shape,
+                           DType dtype,
+                           Layout layout,
+                           const Pattern& pattern,
+                           Pass pass) {
+  std::string missing = detail::missing_conv2d(shape, dtype, layout);
+  if (!missing.empty()) return {false, std::move(missing)};
+  const double density = pattern.density();
+  if (!options_in_use().measure) {
+    const bool sparse = density <= kHighestDensity;
+    return {sparse,
+            sparse ? cat("density ", density, " is at most ", kHighestDensity)
+                   : cat("density ", density, " is above ", kHighestDensity,
+                         ", where dense is about as fast")};
+  }
+  const std::string key = cat(pass == Pass::Forward ? "forward " : "backward ", describe(shape),
+                              " density ", rounded(density), " threads ", num_threads(), " ",
+                              simd_target());
+  const KernelTimes times =
+      measurements().get(key, [&] {
+    return KernelTimes{measure_sparse_conv2d(shape, pattern, pass),
+                       measure_dense_conv2d(shape, pass)};
+  });
+  const bool sparse = times.sparse < times.dense;
+  return {sparse,
+          cat("measured ", times.sparse, " ms sparse, ", times.dense, " ms dense at density ",
+              rounded(density)),
+          times};
+}
+
+bool takes_sparse_conv2d(const Conv2dShape& shape,
+                         DType dtype,
+                         Layout layout,
+                         const Pattern& pattern,
+                         Pass pass,
+                         std::string_view op) {
+  const KernelChoice choice = choose_conv2d(shape, dtype, layout, pattern, pass);
+  ESPALIER_CHECK(choice.sparse || !options_in_use().require_sparse,
+                 ValueError,
+                 op, ": would run densely although a sparse kernel is required; ", describe(shape),
+                 ": ", choice.reason);
+  return choice.sparse;
+}
+
+}  // namespace espalier::sparse

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <espalier/core/tests/temporary_folder.h>
+#include <espalier/sparse/chooser.h>
+
+namespace espalier::sparse {
+namespace {
+
+Pattern every(int64_t step, const Shape& shape) {
+  Tensor mask = Tensor::zeros(shape, DType::U8);
+  for (int64_t i = 0; i < mask.numel(); i += step) mask.data<uint8_t>()[i] = 1;
+  return Pattern(mask);
+}
+
+class Chooser : public ::testing::Test {
+ protected:
+  void TearDown() override { set_chooser_options({}); }
+
+  const Conv2dShape shape_ =
+      conv2d_shape({16, 4, 8, 8}, {4, 4, 3, 3}, {.padding = 1}, "chooser test");
+  const Pattern sparse_ = every(10, {4, 4, 3, 3});
+  const Pattern full_ = every(1, {4, 4, 3, 3});
+
+  KernelChoice choose(const Pattern& pattern, Layout layout = Layout::Nchw16n) const {
+    return choose_conv2d(shape_, DType::F32, layout, pattern, Pass::Forward);
+  }
+};
+
+TEST_F(Chooser, TheRuleSaysWhy) {
+  EXPECT_TRUE(choose(sparse_).sparse);
+  EXPECT_FALSE(choose(full_).sparse);
+  EXPECT_NE(choose(full_).reason.find("density 1"), std::string::npos) << choose(full_).reason;
+  EXPECT_FALSE(choose(sparse_, Layout::Nchw).sparse);
+  EXPECT_NE(choose(sparse_, Layout::Nchw).reason.find("Nchw16n"), std::string::npos);
+  EXPECT_FALSE(choose(sparse_).times);
+}
+
+TEST_F(Chooser, RequiringSparseMakesAFallbackAnErrorThatNamesTheReason) {
+  EXPECT_FALSE(takes_sparse_conv2d(
+      shape_, DType::F32, Layout::Nchw16n, full_, Pass::Backward, "some op"));
+  set_chooser_options({.require_sparse = true});
+  EXPECT_TRUE(takes_sparse_conv2d(
+      shape_, DType::F32, Layout::Nchw16n, sparse_, Pass::Backward, "some op"));
+  testing::expect_error<ValueError>(
+      [&] {
+        takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw16n, full_, Pass::Backward, "some op");
+      },
+      {"some op", "(4,4,3,3)", "density 1"});
+}
+
+TEST_F(Chooser, MeasuresOnceAndRemembersInAFile) {
+  const testing::TemporaryFolder folder;
+  const auto file = folder.path() / "kernels.json";
+  set_chooser_options({.measure = true, .file = file});
+  const KernelChoice first = choose(sparse_);
+  ASSERT_TRUE(first.times);
+  EXPECT_GT(first.times->sparse, 0.0);
+  EXPECT_GT(first.times->dense, 0.0);
+  EXPECT_EQ(first.sparse, first.times->sparse < first.times->dense);
+  ASSERT_TRUE(std::filesystem::exists(file));
+  // A second process would read the file: the same times to the last digit, so not measured again.
+  set_chooser_options({.measure = true, .file = file});
+  const KernelChoice second = choose(sparse_);
+  EXPECT_EQ(second.times->sparse, first.times->sparse);
+  EXPECT_EQ(second.times->dense, first.times->dense);
+}
+
+TEST_F(Chooser, TheFileDecides) {
+  const testing::TemporaryFolder folder;
+  const auto file = folder.path() / "kernels.json";
+  set_chooser_options({.measure = true, .file = file});
+  choose(sparse_);
+  const std::string text = testing::slurp(file);
+  const std::string key = text.substr(text.find('"') + 1, text.rfind('"') - text.find('"') - 1);
+  folder.write("kernels.json", "{\"" + key + "\": [9.0, 1.0]}");
+  set_chooser_options({.measure = true, .file = file});
+  EXPECT_FALSE(choose(sparse_).sparse);
+}
+
+TEST_F(Chooser, RefusesAFileThatIsNotOne) {
+  const testing::TemporaryFolder folder;
+  const auto file = folder.path() / "kernels.json";
+  for (const char* text : {"", "[1, 2]", "{\"a\": [1]}", "{\"a\": [1, \"b\"]}", "{"}) {
+    folder.write("kernels.json", text);
+    EXPECT_THROW(set_chooser_options({.measure = true, .file = file}), IoError) << text;
+    EXPECT_FALSE(chooser_options().measure);
+  }
+}
+
+}  // namespace
+}  // namespace espalier::sparse
