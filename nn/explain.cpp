@@ -12,8 +12,7 @@ LayerExplanation::PassChoice explain_pass(const WeightProduct& product,
   LayerExplanation::PassChoice out;
   const auto& pattern = product.weight->pattern;
   if (pattern) {
-    out.choice = sparse::choose_conv2d(
-        product.shape, dtype, product.layout, *pattern, pass);
+    out.choice = sparse::choose_conv2d(product.shape, dtype, product.layout, *pattern, pass);
   } else {
     out.choice.reason = "no mask";
   }
@@ -29,7 +28,8 @@ LayerExplanation::PassChoice explain_pass(const WeightProduct& product,
 std::vector<LayerExplanation> explain(Module& model, const Variable& input) {
   std::vector<LayerExplanation> out;
   for (const LayerCall& call : trace_layers(model, input)) {
-    const std::optional<WeightProduct> product = call.module->weight_product(call.input, input.layout());
+    const std::optional<WeightProduct> product =
+        call.module->weight_product(call.input, input.layout());
     if (!product) continue;
     const auto& pattern = product->weight->pattern;
     out.push_back({.name = call.name,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// explain(): which kernel each layer of a network runs, how long the sparse and the dense one take,
-/// and why. The answer to "I pruned, and nothing got faster".
+/// explain(): which kernel each layer of a network runs, how long the sparse and the dense one
+/// take, and why. The answer to "I pruned, and nothing got faster".
 #pragma once
 
 #include <string>

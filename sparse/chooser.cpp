@@ -92,9 +92,22 @@ ChooserOptions& options_in_use() {
 
 std::string describe(const Conv2dShape& s) {
   const Conv2dOptions& o = s.options;
-  return cat("x ", Shape{s.n, s.c, s.h, s.w}, " weight ", Shape{s.k, s.c, s.r, s.s}, " stride ",
-             o.stride.h, "x", o.stride.w, " padding ", o.padding.h, "x", o.padding.w, " dilation ",
-             o.dilation.h, "x", o.dilation.w);
+  return cat("x ",
+             Shape{s.n, s.c, s.h, s.w},
+             " weight ",
+             Shape{s.k, s.c, s.r, s.s},
+             " stride ",
+             o.stride.h,
+             "x",
+             o.stride.w,
+             " padding ",
+             o.padding.h,
+             "x",
+             o.padding.w,
+             " dilation ",
+             o.dilation.h,
+             "x",
+             o.dilation.w);
 }
 
 // Densities that share a measurement: two digits.
@@ -140,7 +153,9 @@ void set_chooser_options(const ChooserOptions& options) {
   options_in_use() = options;
 }
 
-const ChooserOptions& chooser_options() { return options_in_use(); }
+const ChooserOptions& chooser_options() {
+  return options_in_use();
+}
 
 bool has_sparse_conv2d(const Conv2dShape& shape) {
   return detail::missing_conv2d(shape, DType::F32, Layout::Nchw16n).empty();
@@ -169,11 +184,8 @@ double measure_dense_conv2d(const Conv2dShape& shape, Pass pass) {
   });
 }
 
-KernelChoice choose_conv2d(const Conv2dShape& shape,
-                           DType dtype,
-                           Layout layout,
-                           const Pattern& pattern,
-                           Pass pass) {
+KernelChoice choose_conv2d(
+    const Conv2dShape& shape, DType dtype, Layout layout, const Pattern& pattern, Pass pass) {
   std::string missing = detail::missing_conv2d(shape, dtype, layout);
   if (!missing.empty()) return {false, std::move(missing)};
   const double density = pattern.density();
@@ -181,20 +193,31 @@ KernelChoice choose_conv2d(const Conv2dShape& shape,
     const bool sparse = density <= kHighestDensity;
     return {sparse,
             sparse ? cat("density ", density, " is at most ", kHighestDensity)
-                   : cat("density ", density, " is above ", kHighestDensity,
+                   : cat("density ",
+                         density,
+                         " is above ",
+                         kHighestDensity,
                          ", where dense is about as fast")};
   }
-  const std::string key = cat(pass == Pass::Forward ? "forward " : "backward ", describe(shape),
-                              " density ", rounded(density), " threads ", num_threads(), " ",
+  const std::string key = cat(pass == Pass::Forward ? "forward " : "backward ",
+                              describe(shape),
+                              " density ",
+                              rounded(density),
+                              " threads ",
+                              num_threads(),
+                              " ",
                               simd_target());
-  const KernelTimes times =
-      measurements().get(key, [&] {
+  const KernelTimes times = measurements().get(key, [&] {
     return KernelTimes{measure_sparse_conv2d(shape, pattern, pass),
                        measure_dense_conv2d(shape, pass)};
   });
   const bool sparse = times.sparse < times.dense;
   return {sparse,
-          cat("measured ", times.sparse, " ms sparse, ", times.dense, " ms dense at density ",
+          cat("measured ",
+              times.sparse,
+              " ms sparse, ",
+              times.dense,
+              " ms dense at density ",
               rounded(density)),
           times};
 }
@@ -208,8 +231,11 @@ bool takes_sparse_conv2d(const Conv2dShape& shape,
   const KernelChoice choice = choose_conv2d(shape, dtype, layout, pattern, pass);
   ESPALIER_CHECK(choice.sparse || !options_in_use().require_sparse,
                  ValueError,
-                 op, ": would run densely although a sparse kernel is required; ", describe(shape),
-                 ": ", choice.reason);
+                 op,
+                 ": would run densely although a sparse kernel is required; ",
+                 describe(shape),
+                 ": ",
+                 choice.reason);
   return choice.sparse;
 }
 

@@ -45,11 +45,8 @@ const ChooserOptions& chooser_options();
 /// The choice for a convolution (a linear layer: planes of one position). Sparse kernels exist for
 /// float32 in `Nchw16n`, one group, strides 1 and 2. May measure; throws IoError when the file
 /// cannot be written.
-KernelChoice choose_conv2d(const Conv2dShape& shape,
-                           DType dtype,
-                           Layout layout,
-                           const Pattern& pattern,
-                           Pass pass);
+KernelChoice choose_conv2d(
+    const Conv2dShape& shape, DType dtype, Layout layout, const Pattern& pattern, Pass pass);
 
 /// The same as a yes or no, for ops. Throws ValueError naming `op`, the shape and the reason when
 /// the answer is no and `require_sparse` is set.

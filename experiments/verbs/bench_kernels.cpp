@@ -119,7 +119,8 @@ void add_bench_kernels(CLI::App& bench, Console& console, Action& action) {
   verb->add_flag("--json", flags->json, "Print the figures as JSON.");
   verb->callback([&action, &console, flags] {
     action = [&console, flags] {
-      const prune::OptionValues values("bench kernels", bench_kernels_options(), flags->given.given());
+      const prune::OptionValues values(
+          "bench kernels", bench_kernels_options(), flags->given.given());
       const Json result = while_running([&] { return run(values); });
       console.out << (flags->json ? result.dump(2) + "\n" : text(result));
     };

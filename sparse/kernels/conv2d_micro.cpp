@@ -17,6 +17,9 @@ using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 constexpr int64_t kVector = hn::MaxLanes(D());
 
+// Channels between a prefetch and its use.
+constexpr int64_t kAhead = 1;
+
 /// The vectors of one tile.
 template <TileShape kShape>
 struct Tile {
@@ -49,6 +52,12 @@ struct Tile {
   HWY_INLINE void store(float* at, const TileStrides& s) const {
     HWY_UNROLL(8)
     for (int i = 0; i < kVectors; ++i) hn::Store(v[i], D(), at + offset(i, s));
+  }
+  /// Brings the tile at `at` near: its rows lie in other pages than those of the last channel,
+  /// where no hardware prefetcher follows.
+  static HWY_INLINE void prefetch(const float* at, const TileStrides& s) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) __builtin_prefetch(at + offset(i, s));
   }
   // Zero where nothing exists.
   void load_part(const float* at, const TileStrides& s, const TileSize& exist) {
@@ -91,6 +100,7 @@ void forward_tile(const ForwardJob& job) {
       const int64_t end = job.entries.bounds[k + 1];
       if (job.accumulate && begin == end) continue;
       float* HWY_RESTRICT out = job.out + k * job.out_channel + lane;
+      if (full) T::prefetch(out + kAhead * job.out_channel, out_strides);
       T acc;
       if (!job.accumulate) {
         acc.set(hn::Set(d, job.start != nullptr ? job.start[k] : 0.0f));
@@ -133,6 +143,10 @@ void backward_tile(const BackwardJob& job) {
       const int64_t end = job.entries.bounds[k + 1];
       if (begin == end && (job.accumulate || !kData)) continue;
       const int64_t channel = k * job.x_channel + lane;
+      if (full && lane == 0) {
+        T::prefetch(job.x + channel + kAhead * job.x_channel, x_strides);
+        if constexpr (kData) T::prefetch(job.dx + channel + kAhead * job.x_channel, x_strides);
+      }
       T x, dx;
       if (full) {
         x.load(job.x + channel, x_strides);

@@ -37,11 +37,11 @@ TEST_F(Chooser, TheRuleSaysWhy) {
 }
 
 TEST_F(Chooser, RequiringSparseMakesAFallbackAnErrorThatNamesTheReason) {
-  EXPECT_FALSE(takes_sparse_conv2d(
-      shape_, DType::F32, Layout::Nchw16n, full_, Pass::Backward, "some op"));
+  EXPECT_FALSE(
+      takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw16n, full_, Pass::Backward, "some op"));
   set_chooser_options({.require_sparse = true});
-  EXPECT_TRUE(takes_sparse_conv2d(
-      shape_, DType::F32, Layout::Nchw16n, sparse_, Pass::Backward, "some op"));
+  EXPECT_TRUE(
+      takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw16n, sparse_, Pass::Backward, "some op"));
   testing::expect_error<ValueError>(
       [&] {
         takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw16n, full_, Pass::Backward, "some op");
