@@ -45,6 +45,7 @@ void add_train(CLI::App& app, Console& console, Action& action) {
   flags->given.declare(*verb, training_options(), "Training");
   flags->given.declare(*verb, run_options(), "Run");
   flags->given.declare(*verb, machine_options(), "Machine");
+  flags->given.declare(*verb, kernel_options(), "Kernels");
   flags->given.declare(*verb, pruning_options(), "Pruning methods (with --prune)");
   verb->add_option("--config", flags->config, "TOML file with the same names as keys; flags win.")
       ->type_name("FILE");

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bench verbs and the kernel options, on networks of a fraction of a second.
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/timing/rounds.h>
+
+#include "command_line.h"
+
+namespace espalier::experiments {
+namespace {
+
+using espalier::testing::slurp;
+using espalier::testing::TemporaryFolder;
+
+TEST(Bench, TrainingStepHasThePromisedKeys) {
+  const Outcome outcome = espalier_command({"bench", "train", "--model", "resnet20", "--batch", "16",
+                                            "--sparsity", "0.9", "--rounds", "1", "--round-seconds",
+                                            "0", "--threads", "1", "--json"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  const nlohmann::json result = outcome.json();
+  EXPECT_EQ(result.at("model"), "resnet20");
+  EXPECT_EQ(result.at("batch"), 16);
+  EXPECT_EQ(result.at("threads"), 1);
+  EXPECT_EQ(result.at("pattern"), "unstructured");
+  EXPECT_NEAR(result.at("sparsity").get<double>(), 0.9, 1e-3);
+  for (const char* key : {"images_per_second", "images_per_second_dense", "speedup",
+                          "share_of_peak", "peak_gflops", "peak_memory"}) {
+    EXPECT_GT(result.at(key).get<double>(), 0.0) << key;
+  }
+  ASSERT_EQ(result.at("layers").size(), 20u);  // 19 convolutions and the classifier
+  for (const nlohmann::json& layer : result.at("layers")) {
+    for (const char* key : {"name", "kernel", "milliseconds", "milliseconds_dense", "reason"}) {
+      EXPECT_TRUE(layer.contains(key)) << key;
+    }
+    EXPECT_EQ(layer.at("kernel"), "sparse") << layer;
+  }
+}
+
+TEST(Bench, InferenceWithoutSparsityIsDense) {
+  const Outcome outcome = espalier_command({"bench", "infer", "--model", "lenet5", "--batch", "1",
+                                            "--rounds", "1", "--round-seconds", "0", "--json"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_EQ(outcome.json().at("pattern"), "dense");
+  EXPECT_EQ(outcome.json().at("speedup"), 1.0);
+}
+
+TEST(Bench, KernelsListEveryLayerAndSparsity) {
+  const Outcome outcome = espalier_command({"bench", "kernels", "--batch", "1", "--rounds", "1",
+                                            "--round-seconds", "0", "--sparsities", "0.9,0.98",
+                                            "--json"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_EQ(outcome.json().at("kernels").size(), 7u * 2u * 3u);
+}
+
+TEST(Bench, RefusesWhatIsNotFedImages) {
+  const Outcome outcome = espalier_command({"bench", "train", "--model", "gpt"});
+  EXPECT_NE(outcome.code, kExitOk);
+  EXPECT_NE(outcome.err.find("gpt"), std::string::npos) << outcome.err;
+}
+
+TEST(Kernels, MeasuredTimesStayInTheRunFolder) {
+  const TemporaryFolder folder;
+  const Outcome run = espalier_command(
+      tiny_training(folder / "run", {"--prune", "random", "--kernels", "measured"}));
+  ASSERT_EQ(run.code, kExitOk) << run.err;
+  const auto times = nlohmann::json::parse(slurp(folder / "run" / "kernels.json"));
+  EXPECT_GT(times.size(), 0u);
+}
+
+TEST(Kernels, RequiringSparseFailsWithTheReason) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> strict = {"--prune", "random", "--allocation", "uniform",
+                                           "--require-sparse", "--sparsity"};
+  auto with = [&](const char* sparsity) {
+    auto arguments = strict;
+    arguments.push_back(sparsity);
+    return espalier_command(tiny_training(folder / sparsity, arguments));
+  };
+  EXPECT_EQ(with("0.9").code, kExitOk);
+  const Outcome refused = with("0.3");
+  EXPECT_NE(refused.code, kExitOk);
+  EXPECT_NE(refused.err.find("is above 0.5"), std::string::npos) << refused.err;
+}
+
+TEST(Rounds, MedianAndSpreadAreTheirDefinitions) {
+  EXPECT_EQ((RoundTimes{{3.0, 1.0, 2.0}}).median(), 2.0);
+  EXPECT_EQ((RoundTimes{{4.0, 1.0, 2.0, 3.0}}).median(), 2.5);
+  EXPECT_EQ((RoundTimes{{3.0, 1.0, 2.0}}).spread(), 1.0);
+  EXPECT_DOUBLE_EQ(geometric_mean({2.0, 8.0}), 4.0);
+}
+
+TEST(Rounds, SidesTakeTurns) {
+  std::string order;
+  const auto side = [&](char name) { return [&order, name] { order += name; return 1.0; }; };
+  time_in_turns({side('a'), side('b')}, 2, 0.0);
+  EXPECT_EQ(order, "aabbabab");  // two calls each to warm up, then the rounds
+}
+
+}  // namespace
+}  // namespace espalier::experiments
