@@ -12,9 +12,21 @@ using espalier::testing::slurp;
 using espalier::testing::TemporaryFolder;
 
 TEST(Bench, TrainingStepHasThePromisedKeys) {
-  const Outcome outcome = espalier_command({"bench", "train", "--model", "resnet20", "--batch", "16",
-                                            "--sparsity", "0.9", "--rounds", "1", "--round-seconds",
-                                            "0", "--threads", "1", "--json"});
+  const Outcome outcome = espalier_command({"bench",
+                                            "train",
+                                            "--model",
+                                            "resnet20",
+                                            "--batch",
+                                            "16",
+                                            "--sparsity",
+                                            "0.9",
+                                            "--rounds",
+                                            "1",
+                                            "--round-seconds",
+                                            "0",
+                                            "--threads",
+                                            "1",
+                                            "--json"});
   ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
   const nlohmann::json result = outcome.json();
   EXPECT_EQ(result.at("model"), "resnet20");
@@ -22,8 +34,12 @@ TEST(Bench, TrainingStepHasThePromisedKeys) {
   EXPECT_EQ(result.at("threads"), 1);
   EXPECT_EQ(result.at("pattern"), "unstructured");
   EXPECT_NEAR(result.at("sparsity").get<double>(), 0.9, 1e-3);
-  for (const char* key : {"images_per_second", "images_per_second_dense", "speedup",
-                          "share_of_peak", "peak_gflops", "peak_memory"}) {
+  for (const char* key : {"images_per_second",
+                          "images_per_second_dense",
+                          "speedup",
+                          "share_of_peak",
+                          "peak_gflops",
+                          "peak_memory"}) {
     EXPECT_GT(result.at(key).get<double>(), 0.0) << key;
   }
   ASSERT_EQ(result.at("layers").size(), 20u);  // 19 convolutions and the classifier
@@ -36,16 +52,33 @@ TEST(Bench, TrainingStepHasThePromisedKeys) {
 }
 
 TEST(Bench, InferenceWithoutSparsityIsDense) {
-  const Outcome outcome = espalier_command({"bench", "infer", "--model", "lenet5", "--batch", "1",
-                                            "--rounds", "1", "--round-seconds", "0", "--json"});
+  const Outcome outcome = espalier_command({"bench",
+                                            "infer",
+                                            "--model",
+                                            "lenet5",
+                                            "--batch",
+                                            "1",
+                                            "--rounds",
+                                            "1",
+                                            "--round-seconds",
+                                            "0",
+                                            "--json"});
   ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
   EXPECT_EQ(outcome.json().at("pattern"), "dense");
   EXPECT_EQ(outcome.json().at("speedup"), 1.0);
 }
 
 TEST(Bench, KernelsListEveryLayerAndSparsity) {
-  const Outcome outcome = espalier_command({"bench", "kernels", "--batch", "1", "--rounds", "1",
-                                            "--round-seconds", "0", "--sparsities", "0.9,0.98",
+  const Outcome outcome = espalier_command({"bench",
+                                            "kernels",
+                                            "--batch",
+                                            "1",
+                                            "--rounds",
+                                            "1",
+                                            "--round-seconds",
+                                            "0",
+                                            "--sparsities",
+                                            "0.9,0.98",
                                             "--json"});
   ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
   EXPECT_EQ(outcome.json().at("kernels").size(), 7u * 2u * 3u);
@@ -68,8 +101,8 @@ TEST(Kernels, MeasuredTimesStayInTheRunFolder) {
 
 TEST(Kernels, RequiringSparseFailsWithTheReason) {
   const TemporaryFolder folder;
-  const std::vector<std::string> strict = {"--prune", "random", "--allocation", "uniform",
-                                           "--require-sparse", "--sparsity"};
+  const std::vector<std::string> strict = {
+      "--prune", "random", "--allocation", "uniform", "--require-sparse", "--sparsity"};
   auto with = [&](const char* sparsity) {
     auto arguments = strict;
     arguments.push_back(sparsity);
@@ -90,7 +123,12 @@ TEST(Rounds, MedianAndSpreadAreTheirDefinitions) {
 
 TEST(Rounds, SidesTakeTurns) {
   std::string order;
-  const auto side = [&](char name) { return [&order, name] { order += name; return 1.0; }; };
+  const auto side = [&](char name) {
+    return [&order, name] {
+      order += name;
+      return 1.0;
+    };
+  };
   time_in_turns({side('a'), side('b')}, 2, 0.0);
   EXPECT_EQ(order, "aabbabab");  // two calls each to warm up, then the rounds
 }

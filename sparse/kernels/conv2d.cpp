@@ -38,6 +38,8 @@ void run(const TapConvolution& conv,
     for (int64_t task = begin; task < end; ++task) {
       const int64_t group = task / plan.strips;
       plan.fill_scratch(in, group, task % plan.strips, scratch.data<float>());
+      const int64_t calls = plan.tiles_of_strip() * stream->channel_blocks;
+      int64_t call = 0;
       plan.for_each_tile(group, task % plan.strips, [&](const detail::ConvPlan::Place& place) {
         job.exist = place.exist;
         job.in = scratch.data<float>() + place.in;
@@ -45,6 +47,7 @@ void run(const TapConvolution& conv,
         for (int64_t block = 0; block < stream->channel_blocks; ++block) {
           job.entries.bounds = stream->bounds_of(0, block);
           job.accumulate = block > 0;
+          job.ahead = plan.input_ahead(in, group, task % plan.strips, call++, calls);
           kernels.forward(job);
         }
       });

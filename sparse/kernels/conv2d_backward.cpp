@@ -93,6 +93,8 @@ class BackwardRun {
           plan_.fill_scratch(dy, group, strip, own.data<float>());
           padded = own.data<float>();
         }
+        const int64_t calls = plan_.tiles_of_strip() * stream_->channel_blocks;
+        int64_t call = 0;
         plan_.for_each_tile(group, strip, [&](const detail::ConvPlan::Place& place) {
           job.exist = place.exist;
           job.dy = padded + place.in;
@@ -102,6 +104,7 @@ class BackwardRun {
           for (int64_t block = 0; block < stream_->channel_blocks; ++block) {
             job.entries.bounds = stream_->bounds_of(range, block);
             job.accumulate = block > 0;
+            if (!shared_.defined()) job.ahead = plan_.input_ahead(dy, group, strip, call++, calls);
             kernels_.backward(job);
           }
         });

@@ -20,6 +20,32 @@ constexpr int64_t kVector = hn::MaxLanes(D());
 // Channels between a prefetch and its use.
 constexpr int64_t kAhead = 1;
 
+/// Spreads the lines of an Ahead evenly over the channels of a job.
+class Fetcher {
+ public:
+  Fetcher(const Ahead& ahead, int64_t channels)
+      : ahead_(ahead),
+        at_(ahead.from),
+        left_(ahead.run_lines),
+        runs_(ahead.run_lines > 0 ? ahead.runs : 0),
+        per_channel_((ahead.runs * ahead.run_lines + channels - 1) /
+                     (channels > 0 ? channels : 1)) {}
+  HWY_INLINE void next_channel() {
+    for (int64_t i = 0; i < per_channel_ && runs_ > 0; ++i, at_ += 16) {
+      __builtin_prefetch(at_, 0, 2);
+      if (--left_ > 0) continue;
+      --runs_;
+      left_ = ahead_.run_lines;
+      at_ += ahead_.run_stride - ahead_.run_lines * 16;
+    }
+  }
+
+ private:
+  const Ahead& ahead_;
+  const float* at_;
+  int64_t left_, runs_, per_channel_;
+};
+
 /// The vectors of one tile.
 template <TileShape kShape>
 struct Tile {
@@ -93,9 +119,11 @@ void forward_tile(const ForwardJob& job) {
   const bool full = T::full(job.exist);
   const int32_t* HWY_RESTRICT offsets = job.entries.offsets;
   const float* HWY_RESTRICT values = job.entries.values;
+  Fetcher fetcher(job.ahead, job.entries.channels);
   for (int64_t lane = 0; lane < 16; lane += kVector) {
     const float* HWY_RESTRICT in = job.in + lane;
     for (int64_t k = 0; k < job.entries.channels; ++k) {
+      fetcher.next_channel();
       const int64_t begin = job.entries.bounds[k];
       const int64_t end = job.entries.bounds[k + 1];
       if (job.accumulate && begin == end) continue;
@@ -135,10 +163,12 @@ void backward_tile(const BackwardJob& job) {
   const bool full = T::full(job.exist);
   const int32_t* HWY_RESTRICT offsets = job.entries.offsets;
   const float* HWY_RESTRICT values = job.entries.values;
+  Fetcher fetcher(job.ahead, job.entries.channels);
   for (int64_t lane = 0; lane < 16; lane += kVector) {
     const float* HWY_RESTRICT dy = job.dy + lane;
     float* HWY_RESTRICT partials = job.partials + lane;
     for (int64_t k = 0; k < job.entries.channels; ++k) {
+      fetcher.next_channel();
       const int64_t begin = job.entries.bounds[k];
       const int64_t end = job.entries.bounds[k + 1];
       if (begin == end && (job.accumulate || !kData)) continue;

@@ -39,6 +39,15 @@ struct Entries {
   int64_t channels;
 };
 
+/// Memory that will be read soon, fetched towards L2 a few lines at a time beside the arithmetic:
+/// `runs` runs of `run_lines` lines of 64 bytes, `run_stride` floats apart.
+struct Ahead {
+  const float* from = nullptr;
+  int64_t run_lines = 0;
+  int64_t runs = 0;
+  int64_t run_stride = 0;
+};
+
 /// out[k] (+)= sum over the entries i of channel k of values[i] * in[offsets[i] + position].
 struct ForwardJob {
   Entries entries;
@@ -51,6 +60,7 @@ struct ForwardJob {
   int64_t out_channel;      ///< distance of channels in `out`
   bool accumulate;          ///< start from the content of `out`
   const float* start;       ///< else from these, one per channel; null means zero
+  Ahead ahead;
 };
 using ForwardFn = void (*)(const ForwardJob& job);
 
@@ -71,6 +81,7 @@ struct BackwardJob {
   bool accumulate;
   float* partials;        ///< 16 floats per entry
   int64_t first_partial;  ///< the entry that `partials` begins with
+  Ahead ahead;
 };
 using BackwardFn = void (*)(const BackwardJob& job);
 

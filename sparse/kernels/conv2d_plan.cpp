@@ -102,6 +102,32 @@ void ConvPlan::fill_scratch(const float* in,
   }
 }
 
+int64_t ConvPlan::tiles_of_strip() const {
+  return ceil_div(strip, tile.rows) * ceil_div(conv.grid_w, tile.cols);
+}
+
+Ahead ConvPlan::input_ahead(
+    const float* in, int64_t image_group, int64_t strip_index, int64_t part, int64_t parts) const {
+  int64_t read = strip_index * strip * conv.in_step.h + window.top + rows;  // rows read until now
+  int64_t end = read + strip * conv.in_step.h;
+  if (++strip_index == strips) {
+    if (++image_group == image_groups) return {};
+    read = window.top;
+    end = window.top + rows;
+  }
+  read = std::clamp<int64_t>(read, 0, conv.in_h);
+  end = std::clamp<int64_t>(end, read, conv.in_h);
+  const int64_t plane = conv.in_h * conv.in_w * 16;
+  const int64_t images = std::min<int64_t>(tile.images, blocks - image_group * tile.images);
+  const int64_t runs = images * conv.in_channels;
+  const int64_t first = part * runs / parts;
+  return {.from = in + (image_group * tile.images * conv.in_channels + first) * plane +
+                  read * conv.in_w * 16,
+          .run_lines = (end - read) * conv.in_w,
+          .runs = (part + 1) * runs / parts - first,
+          .run_stride = plane};
+}
+
 namespace {
 
 /// Where a weight's entry goes.

@@ -48,6 +48,12 @@ struct ConvPlan {
                     int64_t strip_index,
                     float* scratch) const;
 
+  int64_t tiles_of_strip() const;
+  /// What fill_scratch will read for the task after this one, part `part` of `parts`; nothing after
+  /// the last.
+  Ahead input_ahead(
+      const float* in, int64_t image_group, int64_t strip_index, int64_t part, int64_t parts) const;
+
   /// The tiles of one task, one after another.
   struct Place {
     TileSize exist;
