@@ -60,7 +60,7 @@ std::vector<ChannelGroup> groups_of(Net& net) {
   return channel_groups(net, {3, 4, 4});
 }
 
-const ChannelGroup& group(const std::vector<ChannelGroup>& groups, std::string_view name) {
+ChannelGroup group(const std::vector<ChannelGroup>& groups, std::string_view name) {
   for (const ChannelGroup& one : groups) {
     if (one.name == name) return one;
   }
