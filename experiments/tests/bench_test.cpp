@@ -39,7 +39,8 @@ TEST(Bench, TrainingStepHasThePromisedKeys) {
                           "speedup",
                           "share_of_peak",
                           "peak_gflops",
-                          "peak_memory"}) {
+                          "peak_memory",
+                          "mask_update_milliseconds"}) {
     EXPECT_GT(result.at(key).get<double>(), 0.0) << key;
   }
   ASSERT_EQ(result.at("layers").size(), 20u);  // 19 convolutions and the classifier

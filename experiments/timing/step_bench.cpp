@@ -71,6 +71,22 @@ Side StepBench::train_step() {
   });
 }
 
+Side StepBench::mask_update() {
+  return timed([this, step = train_step()] {
+    std::vector<nn::Parameter*> masked;
+    for (const nn::NamedParameter& p : network_.module->named_parameters()) {
+      if (p.parameter->masked()) masked.push_back(p.parameter);
+    }
+    for (nn::Parameter* p : masked) p->grad_request = sparse::GradRequest::Dense;
+    step();
+    for (nn::Parameter* p : masked) {
+      p->grad_request = sparse::GradRequest::Masked;
+      p->set_mask(p->mask().clone());
+    }
+    step();
+  });
+}
+
 Side StepBench::infer() {
   return timed([this] {
     const nn::EvalScope eval(*network_.module);

@@ -75,6 +75,9 @@ void remove_masks(Network& network) {
   }
 }
 
+// Steps between two mask updates of dynamic sparse training (RigL's default).
+constexpr double kStepsPerUpdate = 100.0;
+
 /// What each layer runs and costs: forward, and in training both gradients.
 Json layers_json(Job job, StepBench& bench) {
   Json out = Json::array();
@@ -137,25 +140,33 @@ Json run(Job job, const prune::OptionValues& values) {
   const auto images_per_second = [&](const RoundTimes& t) {
     return static_cast<double>(batch) / t.median();
   };
-  return {{"model", measured.network().name},
-          {"batch", batch},
-          {"threads", num_threads()},
-          {"pattern", sparsity > 0.0 ? values.text("pattern") : "dense"},
-          {"sparsity", sparsity},
-          {"images_per_second", images_per_second(own)},
-          {"images_per_second_dense", images_per_second(times.front())},
-          {"speedup", times.front().median() / own.median()},
-          {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
-          {"milliseconds", 1e3 * own.median()},
-          {"milliseconds_dense", 1e3 * times.front().median()},
-          {"spread", own.spread()},
-          {"spread_dense", times.front().spread()},
-          {"rounds", values.integer("rounds")},
-          {"peak_gflops", peak / 1e9},
-          {"peak_gflops_before", peak_before / 1e9},
-          {"peak_memory", peak_memory()},
-          {"layers", layers_json(job, measured)},
-          {"machine", machine_json()}};
+  Json out = {{"model", measured.network().name},
+              {"batch", batch},
+              {"threads", num_threads()},
+              {"pattern", sparsity > 0.0 ? values.text("pattern") : "dense"},
+              {"sparsity", sparsity},
+              {"images_per_second", images_per_second(own)},
+              {"images_per_second_dense", images_per_second(times.front())},
+              {"speedup", times.front().median() / own.median()},
+              {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
+              {"milliseconds", 1e3 * own.median()},
+              {"milliseconds_dense", 1e3 * times.front().median()},
+              {"spread", own.spread()},
+              {"spread_dense", times.front().spread()},
+              {"rounds", values.integer("rounds")},
+              {"peak_gflops", peak / 1e9},
+              {"peak_gflops_before", peak_before / 1e9},
+              {"peak_memory", peak_memory()},
+              {"layers", layers_json(job, measured)},
+              {"machine", machine_json()}};
+  if (job == Job::Train && sparse) {
+    const double update =
+        time_in_turns({sparse->mask_update()}, values.integer("rounds"), 0.0).front().median() -
+        2.0 * own.median();
+    out["mask_update_milliseconds"] = 1e3 * update;
+    out["mask_update_share"] = update / (kStepsPerUpdate * own.median());
+  }
+  return out;
 }
 
 std::string layers_text(const Json& layers) {
@@ -170,6 +181,15 @@ std::string layers_text(const Json& layers) {
                      layer.at("reason").get<std::string>()});
   }
   return text_table(table);
+}
+
+std::string mask_update_text(const Json& result) {
+  if (!result.contains("mask_update_share")) return "";
+  return fmt::format(
+      "mask update  {:.0f} ms more than a step: {:.1f} % when every {:.0f}th step has one\n",
+      result.at("mask_update_milliseconds").get<double>(),
+      100.0 * result.at("mask_update_share").get<double>(),
+      kStepsPerUpdate);
 }
 
 std::string text(Job job, const Json& result) {
@@ -195,7 +215,8 @@ std::string text(Job job, const Json& result) {
              100.0 * number("spread_dense"),
              number("speedup"),
              100.0 * number("share_of_peak"),
-             number("peak_gflops"));
+             number("peak_gflops")) +
+         mask_update_text(result);
 }
 
 void add_job(CLI::App& bench,
