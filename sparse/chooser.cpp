@@ -229,7 +229,8 @@ bool takes_sparse_conv2d(const Conv2dShape& shape,
                          Pass pass,
                          std::string_view op) {
   const KernelChoice choice = choose_conv2d(shape, dtype, layout, pattern, pass);
-  ESPALIER_CHECK(choice.sparse || !options_in_use().require_sparse,
+  const bool nothing_removed = pattern.nnz() == pattern.numel();
+  ESPALIER_CHECK(choice.sparse || nothing_removed || !options_in_use().require_sparse,
                  ValueError,
                  op,
                  ": would run densely although a sparse kernel is required; ",

@@ -35,7 +35,7 @@ struct ChooserOptions {
   /// Of measured times: read when it exists, extended with every new one. Empty: remembered by this
   /// process only.
   std::filesystem::path file = {};
-  /// A layer with a pattern that would run densely is an error (ValueError).
+  /// A layer with removed weights that would run densely is an error (ValueError).
   bool require_sparse = false;
 };
 /// Throws IoError for a file that exists and is not one of ours.

@@ -21,6 +21,13 @@ class Chooser : public ::testing::Test {
       conv2d_shape({16, 4, 8, 8}, {4, 4, 3, 3}, {.padding = 1}, "chooser test");
   const Pattern sparse_ = every(10, {4, 4, 3, 3});
   const Pattern full_ = every(1, {4, 4, 3, 3});
+  const Pattern nearly_full_ = Pattern(all_but_one({4, 4, 3, 3}));
+
+  static Tensor all_but_one(const Shape& shape) {
+    Tensor mask = Tensor::ones(shape, DType::U8);
+    mask.data<uint8_t>()[5] = 0;
+    return mask;
+  }
 
   KernelChoice choose(const Pattern& pattern, Layout layout = Layout::Nchw16n) const {
     return choose_conv2d(shape_, DType::F32, layout, pattern, Pass::Forward);
@@ -37,16 +44,20 @@ TEST_F(Chooser, TheRuleSaysWhy) {
 }
 
 TEST_F(Chooser, RequiringSparseMakesAFallbackAnErrorThatNamesTheReason) {
-  EXPECT_FALSE(
-      takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw16n, full_, Pass::Backward, "some op"));
+  EXPECT_FALSE(takes_sparse_conv2d(
+      shape_, DType::F32, Layout::Nchw16n, nearly_full_, Pass::Backward, "some op"));
   set_chooser_options({.require_sparse = true});
   EXPECT_TRUE(
       takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw16n, sparse_, Pass::Backward, "some op"));
   testing::expect_error<ValueError>(
       [&] {
-        takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw16n, full_, Pass::Backward, "some op");
+        takes_sparse_conv2d(
+            shape_, DType::F32, Layout::Nchw16n, nearly_full_, Pass::Backward, "some op");
       },
-      {"some op", "(4,4,3,3)", "density 1"});
+      {"some op", "(4,4,3,3)", "is above 0.5"});
+  // Nothing is lost where nothing was removed.
+  EXPECT_FALSE(
+      takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw16n, full_, Pass::Backward, "some op"));
 }
 
 TEST_F(Chooser, MeasuresOnceAndRemembersInAFile) {
