@@ -85,10 +85,20 @@ TEST(Bench, KernelsListEveryLayerAndSparsity) {
   EXPECT_EQ(outcome.json().at("kernels").size(), 7u * 2u * 3u);
 }
 
-TEST(Bench, RefusesWhatIsNotFedImages) {
-  const Outcome outcome = espalier_command({"bench", "train", "--model", "gpt"});
-  EXPECT_NE(outcome.code, kExitOk);
-  EXPECT_NE(outcome.err.find("gpt"), std::string::npos) << outcome.err;
+TEST(Bench, BadUseExitsWithTwoAndSaysWhy) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> calls = {
+      {{"bench", "train", "--model", "gpt"}, "gpt"},
+      {{"bench", "train", "--model", "nope"}, "nope"},
+      {{"bench", "train", "--sparsity", "2"}, "0 .. 1"},
+      {{"bench", "infer", "--model", "lenet5", "--sparsity", "0.5", "--pattern", "no"}, "no"},
+      {{"bench", "kernels", "--sparsities", "0.5,x"}, "0.5,x"},
+      {{"bench", "kernels", "--sparsities", "1.5"}, "1.5"},
+  };
+  for (const auto& [arguments, part] : calls) {
+    const Outcome outcome = espalier_command(arguments);
+    EXPECT_EQ(outcome.code, kExitBadUse) << outcome.err;
+    EXPECT_NE(outcome.err.find(part), std::string::npos) << outcome.err;
+  }
 }
 
 TEST(Kernels, MeasuredTimesStayInTheRunFolder) {

@@ -15,7 +15,6 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
-#include <espalier/prune/registry.h>
 
 namespace espalier::experiments {
 namespace {
@@ -105,11 +104,16 @@ Json layers_json(Job job, StepBench& bench) {
   return out;
 }
 
-Json run(Job job, const prune::OptionValues& values) {
-  set_num_threads(static_cast<int>(values.integer("threads")));
-  set_kernel_chooser(values);
+/// What is timed: without a mask the dense network alone.
+struct Sides {
+  std::unique_ptr<StepBench> dense;
+  std::unique_ptr<StepBench> sparse;
+  double sparsity = 0.0;
+};
+
+Sides open_sides(const prune::OptionValues& values) {
   const int64_t batch = values.integer("batch");
-  Network plain = open_network(values);
+  Sides out;
   Network masked = open_network(values);
   if (values.text("weights").empty() && values.real("sparsity") > 0.0) {
     mask_randomly(masked,
@@ -118,23 +122,28 @@ Json run(Job job, const prune::OptionValues& values) {
                    .allocation = values.text("allocation"),
                    .seed = static_cast<uint64_t>(values.integer("seed"))});
   }
+  out.sparsity = nn::count_model(*masked.module, masked.image()).sparsity();
+  Network plain = open_network(values);
   remove_masks(plain);
-  const double sparsity = nn::count_model(*masked.module, masked.image()).sparsity();
-  // Without a mask one network does, so that `peak_memory` is that of one.
-  StepBench dense(std::move(plain), batch);
-  std::unique_ptr<StepBench> sparse;
-  if (sparsity > 0.0) sparse = std::make_unique<StepBench>(std::move(masked), batch);
+  out.dense = std::make_unique<StepBench>(std::move(plain), batch);
+  if (out.sparsity > 0.0) out.sparse = std::make_unique<StepBench>(std::move(masked), batch);
+  return out;
+}
+
+Json run(Job job, const prune::OptionValues& values, Sides& bench) {
+  const int64_t batch = values.integer("batch");
+  const auto& [dense, sparse, sparsity] = bench;
   const auto side = [job](StepBench& bench) {
     return job == Job::Train ? bench.train_step() : bench.infer();
   };
-  std::vector<Side> sides = {side(dense)};
+  std::vector<Side> sides = {side(*dense)};
   if (sparse) sides.push_back(side(*sparse));
   const double peak_before = measure_peak();
   const std::vector<RoundTimes> times =
       time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
   const double peak = std::max(peak_before, measure_peak());
 
-  StepBench& measured = sparse ? *sparse : dense;
+  StepBench& measured = sparse ? *sparse : *dense;
   const int64_t macs = job == Job::Train ? measured.train_macs() : measured.infer_macs();
   const RoundTimes& own = times.back();
   const auto images_per_second = [&](const RoundTimes& t) {
@@ -143,7 +152,10 @@ Json run(Job job, const prune::OptionValues& values) {
   Json out = {{"model", measured.network().name},
               {"batch", batch},
               {"threads", num_threads()},
-              {"pattern", sparsity > 0.0 ? values.text("pattern") : "dense"},
+              {"pattern",
+               !sparse                          ? "dense"
+               : values.text("weights").empty() ? values.text("pattern")
+                                                : "as in " + values.text("weights")},
               {"sparsity", sparsity},
               {"images_per_second", images_per_second(own)},
               {"images_per_second_dense", images_per_second(times.front())},
@@ -232,7 +244,10 @@ void add_job(CLI::App& bench,
   verb->callback([&action, &console, flags, job] {
     action = [&console, flags, job] {
       const prune::OptionValues values("bench", bench_options(), flags->given.given());
-      const Json result = while_running([&] { return run(job, values); });
+      set_num_threads(static_cast<int>(values.integer("threads")));
+      set_kernel_chooser(values);
+      Sides sides = open_sides(values);
+      const Json result = while_running([&] { return run(job, values, sides); });
       console.out << (flags->json ? result.dump(2) + "\n" : text(job, result));
     };
   });

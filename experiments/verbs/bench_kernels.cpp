@@ -38,9 +38,19 @@ std::vector<prune::Option> bench_kernels_options() {
   return out;
 }
 
-Json run(const prune::OptionValues& values) {
+std::vector<double> read_sparsities(const prune::OptionValues& values) {
+  std::vector<double> out = parse_numbers("sparsities", values.text("sparsities"));
+  for (const double sparsity : out) {
+    ESPALIER_CHECK(sparsity >= 0.0 && sparsity <= 1.0,
+                   ValueError,
+                   "bench kernels: option sparsities expects numbers in 0 .. 1, got ",
+                   sparsity);
+  }
+  return out;
+}
+
+Json run(const prune::OptionValues& values, const std::vector<double>& sparsities) {
   set_num_threads(static_cast<int>(values.integer("threads")));
-  const std::vector<double> sparsities = parse_numbers("sparsities", values.text("sparsities"));
   const double peak_before = measure_peak();
   Json rows = Json::array();
   for (const ConvLayer& layer : cifar_layers()) {
@@ -121,7 +131,8 @@ void add_bench_kernels(CLI::App& bench, Console& console, Action& action) {
     action = [&console, flags] {
       const prune::OptionValues values(
           "bench kernels", bench_kernels_options(), flags->given.given());
-      const Json result = while_running([&] { return run(values); });
+      const std::vector<double> sparsities = read_sparsities(values);
+      const Json result = while_running([&] { return run(values, sparsities); });
       console.out << (flags->json ? result.dump(2) + "\n" : text(result));
     };
   });
