@@ -11,7 +11,6 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/io.h>
-#include <espalier/core/parallel.h>
 #include <espalier/core/random.h>
 #include <espalier/core/simd.h>
 #include <espalier/sparse/kernels/conv2d.h>
@@ -203,8 +202,6 @@ KernelChoice choose_conv2d(
                               describe(shape),
                               " density ",
                               rounded(density),
-                              " threads ",
-                              num_threads(),
                               " ",
                               simd_target());
   const KernelTimes times = measurements().get(key, [&] {
@@ -228,6 +225,11 @@ bool takes_sparse_conv2d(const Conv2dShape& shape,
                          const Pattern& pattern,
                          Pass pass,
                          std::string_view op) {
+  // Called for every layer of every step: by the rule, no reason is written that nobody reads.
+  if (!options_in_use().measure && pattern.density() <= kHighestDensity &&
+      detail::missing_conv2d(shape, dtype, layout).empty()) {
+    return true;
+  }
   const KernelChoice choice = choose_conv2d(shape, dtype, layout, pattern, pass);
   const bool nothing_removed = pattern.nnz() == pattern.numel();
   ESPALIER_CHECK(choice.sparse || nothing_removed || !options_in_use().require_sparse,

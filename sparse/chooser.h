@@ -32,8 +32,8 @@ struct KernelChoice {
 /// How this process chooses.
 struct ChooserOptions {
   bool measure = false;
-  /// Of measured times: read when it exists, extended with every new one. Empty: remembered by this
-  /// process only.
+  /// Of measured times: read when it exists, extended with every new one, so that a run continued
+  /// with it chooses as before, on any number of threads. Empty: remembered by this process only.
   std::filesystem::path file = {};
   /// A layer with removed weights that would run densely is an error (ValueError).
   bool require_sparse = false;

@@ -28,9 +28,6 @@ Variable backward_data(const Variable& grad,
                        const WeightSparsity& sparsity);
 Variable backward_weight(const Variable& x, const Variable& grad, const WeightSparsity& sparsity);
 
-// Fewer samples than this are not worth two layout conversions of a plain activation.
-constexpr int64_t kWorthConverting = 8;
-
 /// A linear layer seen as a 1x1 convolution of planes of one position, for the sparse kernels.
 Conv2dShape as_convolution(int64_t n, const Shape& weight) {
   return conv2d_shape({n, weight[1], 1, 1}, {weight[0], weight[1], 1, 1}, {}, "linear");
@@ -48,7 +45,6 @@ bool runs_sparse(const Tensor& activations,
                  sparse::Pass pass) {
   const int64_t n = activations.size(0);
   if (!sparsity.pattern || weight.numel() == 0) return false;
-  if (activations.layout() == Layout::Nchw && n < kWorthConverting) return false;
   return sparse::takes_sparse_conv2d(as_convolution(n, weight),
                                      activations.dtype(),
                                      Layout::Nchw16n,
