@@ -100,10 +100,16 @@ TEST(Counting, ExecutedMacsAreWhatTheKernelsDid) {
   EXPECT_EQ(layer(sparse, "fc").macs_executed, 24);
   EXPECT_EQ(layer(sparse, "conv").macs_executed, kConvMacs);
   EXPECT_EQ(sparse.total.macs_executed, kConvMacs + kDepthwiseMacs + 24);
-  // Plain matrices are multiplied whole.
+  // Plain activations go through the same kernel.
   const ModelCount plain = count_model(net, Variable(Tensor::zeros({5, 2, 8, 8})));
-  EXPECT_EQ(layer(plain, "fc").macs_executed, kLinearMacs);
-  EXPECT_EQ(layer(plain, "fc").macs_effective, 24);
+  EXPECT_EQ(layer(plain, "fc").macs_executed, 24);
+  // Too many weights are left for it to be worth while: the matrix is multiplied whole.
+  Sequential fuller = small_net();
+  mask.slice(1, 8, 56).fill_(1.0);
+  fuller.parameter("fc.weight").set_mask(mask);
+  const ModelCount whole = count_model(fuller, Variable(lanes));
+  EXPECT_EQ(layer(whole, "fc").macs_executed, kLinearMacs);
+  EXPECT_EQ(layer(whole, "fc").macs_effective, 168);
 }
 
 TEST(Counting, LayersInsideOfLayersAreNotCountedTwice) {
