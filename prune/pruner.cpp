@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/scores/gradients.h>
 
@@ -93,10 +95,16 @@ void MaskPruner::run_due_updates(nn::TrainState& state) {
   const auto planned = static_cast<int64_t>(plan.size());
   PruneInputs inputs = inputs_;
   if (!inputs.batch && state.loader != nullptr) inputs.batch = batches_like(*state.loader);
+  if (inputs.input_shape.rank() == 0 && state.loader != nullptr) {
+    const data::ImageShape image = state.loader->dataset().image_shape();
+    inputs.input_shape = {image.channels, image.height, image.width};
+  }
   while (next_update_ < planned && plan[static_cast<size_t>(next_update_)].step <= state.step) {
-    const ScheduledUpdate& next = plan[static_cast<size_t>(next_update_)];
-    record(update(state.model, &state.optimizer, inputs, next, next_update_ + 1 == planned));
-    ++next_update_;
+    const auto first = plan.begin() + next_update_;
+    const auto end = std::find_if(
+        first + 1, plan.end(), [&](const ScheduledUpdate& one) { return one.step != first->step; });
+    record(update(state.model, &state.optimizer, inputs, {first, end}, end == plan.end()));
+    next_update_ += end - first;
   }
 }
 
@@ -104,19 +112,39 @@ UpdateReport MaskPruner::prune(nn::Module& model,
                                nn::Optimizer* optimizer,
                                Sparsity target,
                                int64_t step) {
-  return update(model, optimizer, inputs_, {.step = step, .sparsity = target}, true);
+  const ScheduledUpdate now = {.step = step, .sparsity = target};
+  return update(model, optimizer, inputs_, {&now, 1}, true);
+}
+
+void MaskPruner::run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number) {
+  Rng rng = Rng(inputs_.seed, "prune").fork(static_cast<uint64_t>(number));
+  const auto scores = update.scores(*recipe_.score, rng);
+  update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
 }
 
 UpdateReport MaskPruner::update(nn::Module& model,
                                 nn::Optimizer* optimizer,
                                 const PruneInputs& inputs,
-                                const ScheduledUpdate& planned,
+                                std::span<const ScheduledUpdate> rounds,
                                 bool last) {
   const NoGrad no_grad;
-  Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
   MaskUpdate update(model, *pattern_, settings_, inputs, recipe_.single_producer_only);
-  const auto scores = update.scores(*recipe_.score, rng);
-  update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
+  if (rounds.size() == 1) {
+    run_round(update, rounds.front(), next_update_);
+  } else {
+    // On a copy: what a round removes is zero from then on, but a shuffled mask may keep it.
+    const std::unique_ptr<nn::Module> copy = model.clone();
+    PruneSettings plain = settings_;
+    if (plain.ablation == Ablation::Shuffle) plain.ablation = Ablation::None;
+    for (size_t r = 0; r < rounds.size(); ++r) {
+      MaskUpdate round(*copy, *pattern_, plain, inputs, recipe_.single_producer_only);
+      run_round(round, rounds[r], next_update_ + static_cast<int64_t>(r));
+      round.commit();
+      if (r + 1 < rounds.size()) continue;
+      Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
+      update.adopt(round, rng);
+    }
+  }
   update.commit();
   if (last && settings_.ablation == Ablation::Reinit) start_again(model, inputs);
   if (optimizer != nullptr) optimizer->clear_masked_state();
