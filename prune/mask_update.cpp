@@ -134,14 +134,32 @@ std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>&
   return kept;
 }
 
+Sparsity MaskUpdate::target_of(const ScheduledUpdate& planned) const {
+  if (planned.of_remaining == 0.0) return planned.sparsity;
+  int64_t total = 0;
+  int64_t remaining = 0;
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    const std::vector<int64_t> weights = sites_[s].unit_weights();
+    for (size_t u = 0; u < weights.size(); ++u) {
+      total += weights[u];
+      if (alive_[s][u] != 0) remaining += weights[u];
+    }
+  }
+  const int64_t gone = guarded_ceil(planned.of_remaining * static_cast<double>(remaining));
+  return total == 0
+             ? planned.sparsity
+             : Sparsity(static_cast<double>(total - remaining + gone) / static_cast<double>(total));
+}
+
 void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
                         const Allocation& allocation,
                         const ScheduledUpdate& planned,
                         Regrowth* regrowth,
                         Rng& rng) {
   report_.step = planned.step;
-  report_.target = planned.sparsity;
-  std::vector<int64_t> kept = budgets(scores, allocation, planned.sparsity);
+  const Sparsity target = target_of(planned);
+  report_.target = target;
+  std::vector<int64_t> kept = budgets(scores, allocation, target);
   keep_.clear();
   for (size_t s = 0; s < sites_.size(); ++s) {
     const int64_t alive = count(alive_[s]);
@@ -150,8 +168,7 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
       report_.notes.push_back(cat(
           sites_[s].name, " has only ", alive, " units left of the ", kept[s], " it should keep"));
     }
-    keep_.push_back(
-        best_units(sites_[s], scores[s], alive_[s], std::min(kept[s], alive), planned.sparsity));
+    keep_.push_back(best_units(sites_[s], scores[s], alive_[s], std::min(kept[s], alive), target));
   }
   if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
   if (regrowth != nullptr && planned.moved > 0.0) move(scores, planned.moved, *regrowth, rng);

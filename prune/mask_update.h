@@ -45,6 +45,7 @@ class MaskUpdate {
   UpdateReport report() const { return report_; }
 
  private:
+  Sparsity target_of(const ScheduledUpdate& planned) const;
   std::vector<int64_t> budgets(const std::vector<std::vector<double>>& scores,
                                const Allocation& allocation,
                                Sparsity target);
