@@ -160,6 +160,13 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
   check_collapse();
 }
 
+void MaskUpdate::adopt(const MaskUpdate& chosen, Rng& rng) {
+  report_ = chosen.report_;
+  keep_ = chosen.keep_;
+  if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
+  make_masks();
+}
+
 void MaskUpdate::shuffle(Rng& rng) {
   for (size_t s = 0; s < sites_.size(); ++s) {
     Rng own = rng.fork(stream_id("shuffle " + sites_[s].name));

@@ -37,6 +37,8 @@ class MaskUpdate {
               const ScheduledUpdate& planned,
               Regrowth* regrowth,
               Rng& rng);
+  /// Takes over what another update chose on a copy of the model, shuffled if that is asked for.
+  void adopt(const MaskUpdate& chosen, Rng& rng);
   /// Sets the masks. Parameters whose mask does not change are not touched.
   void commit();
   /// What changed, after `choose`.
