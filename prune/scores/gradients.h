@@ -18,6 +18,14 @@ enum class ScoringMode : uint8_t {
 /// |w dL/dw| of one batch. (snip.cpp)
 std::unique_ptr<Score> snip_score(ScoringMode mode);
 
+/// The statistics that batch norm uses while the flow is computed.
+enum class SynflowStatistics : uint8_t {
+  Initial,  ///< mean 0 and variance 1, whatever training has made of them
+  Running,  ///< its own, in absolute values
+};
+/// |w dR/dw| of the network of absolute values, in float64; 0 at removed weights. (synflow.cpp)
+std::unique_ptr<Score> synflow_score(SynflowStatistics statistics);
+
 /// The choice option `scoring-mode`, and its value.
 Option scoring_mode_option();
 ScoringMode scoring_mode(const OptionValues& options);
