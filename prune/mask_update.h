@@ -54,8 +54,6 @@ class MaskUpdate {
             double moved,
             Regrowth& regrowth,
             Rng& rng);
-  std::vector<std::vector<double>> unit_scores_of(const std::vector<Tensor>& tensors,
-                                                  Reduce reduce);
   void make_masks();
   void check_collapse();
 

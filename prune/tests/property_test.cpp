@@ -110,6 +110,7 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
     for (const Option& option : chosen.options) {
       if (option.name == "frequency") given[option.name] = "2";
       if (option.name == "rounds") given[option.name] = "3";
+      if (option.name == "batches") given[option.name] = "2";
     }
     return parse_settings(chosen, given);
   }
