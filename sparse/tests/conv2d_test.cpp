@@ -26,6 +26,7 @@ const std::vector<Case>& cases() {
       {"many channels, 8x8", {17, 40, 8, 8}, {19, 40, 3, 3}, {.padding = 1}},
       {"plane 4x4", {33, 16, 4, 4}, {18, 16, 3, 3}, {.padding = 1}},
       {"plane 2x2, five blocks", {70, 17, 2, 2}, {16, 17, 3, 3}, {.padding = 1}},
+      {"batch 130", {130, 6, 6, 5}, {7, 6, 3, 3}, {.padding = 1}},
       {"plane 1x1", {17, 16, 1, 1}, {5, 16, 3, 3}, {.padding = 1}},
       {"plane 3x3", {40, 6, 3, 3}, {6, 6, 3, 3}, {.padding = 1}},
       {"stride 2", {16, 16, 8, 8}, {17, 16, 3, 3}, {.stride = 2, .padding = 1}},
@@ -41,7 +42,8 @@ const std::vector<Case>& cases() {
 }
 
 /// `density` of the weights, pseudo-random; density 0 is none and -1 exactly one. The first output
-/// channel is always empty when there are others.
+/// channel is always empty when there are others, and of more than two the last is full unless the
+/// density is 0.
 Tensor random_mask(const Shape& shape, double density) {
   Tensor mask = Tensor::zeros(shape, DType::U8);
   if (density < 0.0) {
@@ -53,6 +55,7 @@ Tensor random_mask(const Shape& shape, double density) {
   for (int64_t i = begin; i < shape.numel(); ++i) {
     mask.data<uint8_t>()[i] = (chance[static_cast<size_t>(i)] + 1.0) / 2.0 < density;
   }
+  if (shape[0] > 2 && density > 0.0) mask.slice(0, shape[0] - 1, shape[0]).fill_(1.0);
   return mask;
 }
 
