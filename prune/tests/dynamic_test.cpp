@@ -149,8 +149,9 @@ std::pair<std::vector<Step>, std::vector<Step>> watched_training() {
   auto net = tiny_conv_net();
   nn::Sgd sgd(*net, {.lr = 0.05, .momentum = 0.9});
   auto loader = tiny_loader();
-  auto pruner =
-      make_pruner("rigl", parse_settings(method("rigl"), {{"frequency", "4"}, {"end", "1"}}));
+  auto pruner = make_pruner(
+      "rigl",
+      parse_settings(method("rigl"), {{"sparsity", "0.5"}, {"frequency", "4"}, {"end", "1"}}));
   Watcher watcher;
   nn::fit(*net, sgd, nn::ConstantLr(0.05), *loader, {&watcher, pruner.get()}, {.epochs = 3});
   EXPECT_EQ(pruner->updates().size(), 4U);
