@@ -39,6 +39,10 @@ struct Method {
   std::function<std::unique_ptr<Pruner>(
       const OptionValues&, const PruneSettings&, const PruneInputs&)>
       make = {};
+  /// Of methods with `make`: the raw score, if there is one.
+  std::function<std::unique_ptr<Score>(const OptionValues&)> score = {};
+  /// Units that went may come back in later mask updates.
+  bool may_return = false;
 };
 
 /// All methods, in the order of the taxonomy.

@@ -161,14 +161,6 @@ std::vector<data::Batch> scoring_batches(const ScoreContext& context, int64_t co
   return batches;
 }
 
-Tensor spread_over_filters(std::span<const double> filters, const Shape& weight) {
-  Tensor result = Tensor::empty(weight, DType::F64);
-  const auto inner = static_cast<size_t>(weight.numel()) / filters.size();
-  double* out = result.data<double>();
-  for (double value : filters) out = std::fill_n(out, inner, value);
-  return result;
-}
-
 Option batches_option(int64_t default_value) {
   return integer_option(
       "batches", default_value, 1, 10'000, "batches of training data", "averaged for a score");

@@ -32,9 +32,6 @@ Tensor unit_gates(const Site& site,
 /// (inputs with a single batch) ends the list.
 std::vector<data::Batch> scoring_batches(const ScoreContext& context, int64_t count);
 
-/// A (O) vector spread over a weight (O,..): every entry of a filter holds the filter's number.
-Tensor spread_over_filters(std::span<const double> filters, const Shape& weight);
-
 /// The option `batches`: how many a score is averaged over.
 Option batches_option(int64_t default_value);
 

@@ -248,6 +248,7 @@ TEST_P(EveryMethod, UnitsStandOrFallTogether) {
 }
 
 TEST_P(EveryMethod, WhatIsGoneStaysGone) {
+  if (method(GetParam().method).may_return) GTEST_SKIP() << "units may come back";
   auto net = model();
   auto hook = pruner();
   auto sgd = optimizer(*net);
