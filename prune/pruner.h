@@ -50,6 +50,9 @@ struct PruneInputs {
   /// Batch `index` of the training data for scoring: a pure function of the index. Empty: inside of
   /// `fit()` the training's own batches, elsewhere none.
   std::function<data::Batch(int64_t index)> batch = {};
+  /// `batch` is the same for every index, as when somebody hands over the samples to score with:
+  /// all of them are used, once.
+  bool single_batch = false;
   /// Mean loss of (logits, labels); empty means cross-entropy.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
   /// (C,H,W) of a sample; needed by the pattern `channel`, which traces the model, and by scores

@@ -99,7 +99,7 @@ TEST(Synflow, DoesNotSeeWhatBatchNormHasLearntOfTheData) {
   auto trained = chain_without_biases();
   for (const nn::NamedBuffer& one : trained->named_buffers()) one.buffer->fill_(2.5);
   EXPECT_EQ(scores_of(*fresh, {3, 8, 8}), scores_of(*trained, {3, 8, 8}));
-  const std::map<std::string, std::string> running = {{"statistics", "running"}};
+  const std::map<std::string, std::string> running = {{"flow-statistics", "running"}};
   EXPECT_EQ(scores_of(*fresh, {3, 8, 8}, running), scores_of(*fresh, {3, 8, 8}));
   EXPECT_NE(scores_of(*trained, {3, 8, 8}, running), scores_of(*trained, {3, 8, 8}));
 }

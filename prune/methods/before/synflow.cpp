@@ -4,7 +4,7 @@
 /// Source: Tanaka, Kunin, Yamins, Ganguli, "Pruning neural networks without any data by iteratively
 /// conserving synaptic flow", arXiv 2006.05467. Batch norm uses its initial statistics, also in a
 /// network that was trained before (the published code takes the absolute values of those it
-/// finds: option statistics).
+/// finds: option flow-statistics).
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/scores/gradients.h>
 
@@ -33,18 +33,18 @@ Method synflow() {
       .options =
           {
               integer_option("rounds", 100, 1, 10'000, "", "rounds of scoring and pruning"),
-              choice_option("pace",
+              choice_option("rounds-pace",
                             {"exponential", "linear"},
                             "kept fraction of round k of n: (1 - S)^(k/n), or 1 - S k/n"),
-              choice_option("statistics",
+              choice_option("flow-statistics",
                             {"initial", "running"},
                             "of batch norm while scoring: mean 0 and variance 1, or its own"),
               allocation_option({"global", "uniform", "uniform-dense-first", "er", "erk"}),
           },
       .recipe =
           [](const OptionValues& options) {
-            const bool linear = options.text("pace") == "linear";
-            const bool running = options.text("statistics") == "running";
+            const bool linear = options.text("rounds-pace") == "linear";
+            const bool running = options.text("flow-statistics") == "running";
             Recipe recipe;
             recipe.score =
                 synflow_score(running ? SynflowStatistics::Running : SynflowStatistics::Initial);
