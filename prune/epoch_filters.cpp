@@ -62,7 +62,11 @@ void EpochFilterPruner::end_of_epoch(nn::TrainState& state) {
 
 void EpochFilterPruner::choose(nn::TrainState& state, int64_t number) {
   const NoGrad no_grad;
-  release(prunable_weights(state.model, settings_.exclude));
+  const bool last = state.step >= state.total_steps;
+  // Filters that rested through the last epoch are the last choice: the others trained without
+  // them, and a choice of new ones would leave these at zero, untrained.
+  const bool keep_choice = last && options_.until_next == UntilNextChoice::Rest;
+  if (!keep_choice) release(prunable_weights(state.model, settings_.exclude));
   Rng rng = Rng(inputs_.seed, "prune").fork(static_cast<uint64_t>(number));
   MaskUpdate update(state.model, *make_pattern("channel"), settings_, inputs_, true);
   const auto scores = update.scores(*score_, rng);
@@ -71,7 +75,7 @@ void EpochFilterPruner::choose(nn::TrainState& state, int64_t number) {
                 {.step = state.step, .sparsity = settings_.sparsity},
                 nullptr,
                 rng);
-  if (state.step >= state.total_steps) {
+  if (last) {
     update.commit();
     state.optimizer.clear_masked_state();
   } else {

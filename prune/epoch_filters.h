@@ -13,7 +13,9 @@ namespace espalier::prune {
 /// Chosen filters are set to zero; then, until the next choice, they
 enum class UntilNextChoice : uint8_t {
   Train,  ///< train on like all others, with their momentum
-  Rest,   ///< stay zero, without gradient and momentum; at the next choice they may come back
+  /// stay zero, without gradient and momentum; at the next choice they may come back, except at
+  /// the end of training, when those that rest are the last choice
+  Rest,
 };
 
 /// Settings of the loop.

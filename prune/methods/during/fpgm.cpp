@@ -3,7 +3,8 @@
 ///
 /// Source: He, Liu, Wang, Hu, Yang, "Filter pruning via geometric median", arXiv 1811.00250. As in
 /// its published code, chosen filters get no gradient until the next choice; their momentum is
-/// cleared too (there it moves them a little). Only channels that can go physically are pruned: in
+/// cleared too (there it moves them a little), and those that rested through the last epoch are
+/// removed, without another choice after it. Only channels that can go physically are pruned: in
 /// basic blocks the first convolution.
 #include <espalier/prune/epoch_filters.h>
 #include <espalier/prune/methods/methods.h>
@@ -31,7 +32,7 @@ Method fpgm() {
           "and g is over the others",
       .schedule =
           "a choice before training and after every `every` epochs, chosen filters rest at zero "
-          "in between; the choice after the last epoch removes the channels; then shrink",
+          "in between; those that rest in the last epoch are removed; then shrink",
       .patterns = {"channel"},
       .options =
           {

@@ -4,8 +4,8 @@
 /// Source: Liu, Li, Shen, Huang, Yan, Zhang, "Learning efficient convolutional networks through
 /// network slimming", arXiv 1708.06519. Scales that are all 1 start at 0.5, as there. The number of
 /// removed channels is exact (the published threshold removes the channel that it stands on too:
-/// `published-threshold`). Channels of residual sums stay, where the paper's pre-activation networks
-/// select the channels that a block reads.
+/// `published-threshold`). Channels of residual sums stay, where the paper's pre-activation
+/// networks select the channels that a block reads.
 #include <algorithm>
 
 #include <espalier/prune/methods/methods.h>
@@ -97,7 +97,9 @@ Method network_slimming() {
                           "remove the channel on the threshold too, as the published code"),
           },
       .make =
-          [](const OptionValues& options, const PruneSettings& settings, const PruneInputs& inputs) {
+          [](const OptionValues& options,
+             const PruneSettings& settings,
+             const PruneInputs& inputs) {
             return std::make_unique<SlimmingPruner>(
                 SlimmingOptions{.prune_at = options.real("prune-at"),
                                 .strength = options.real("strength"),

@@ -79,12 +79,12 @@ class SslPruner : public RegularizedPruner {
 
   void prune(nn::TrainState& state) override {
     ChannelGroupScore score;
-    remove_units(state,
-                 settings(),
-                 score,
-                 options_.zeros_only ? *threshold_allocation(0.0)
-                                     : *make_allocation(options_.allocation),
-                 kSingleProducer);
+    remove_units(
+        state,
+        settings(),
+        score,
+        options_.zeros_only ? *threshold_allocation(0.0) : *make_allocation(options_.allocation),
+        kSingleProducer);
   }
 
  private:
@@ -145,7 +145,9 @@ Method ssl() {
               prune_at_option(),
           },
       .make =
-          [](const OptionValues& options, const PruneSettings& settings, const PruneInputs& inputs) {
+          [](const OptionValues& options,
+             const PruneSettings& settings,
+             const PruneInputs& inputs) {
             return std::make_unique<SslPruner>(
                 SslOptions{.prune_at = options.real("prune-at"),
                            .filters = options.real("filter-strength"),
