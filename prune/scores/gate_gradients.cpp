@@ -153,11 +153,8 @@ Tensor unit_gates(const Site& site,
 
 std::vector<data::Batch> scoring_batches(const ScoreContext& context, int64_t count) {
   std::vector<data::Batch> batches;
-  for (int64_t i = 0; i < count; ++i) {
-    data::Batch batch = scoring_batch(context, i);
-    if (i > 0 && batch.images.raw() == batches.front().images.raw()) break;
-    batches.push_back(std::move(batch));
-  }
+  const int64_t different = context.inputs.single_batch ? 1 : count;
+  for (int64_t i = 0; i < different; ++i) batches.push_back(scoring_batch(context, i));
   return batches;
 }
 
