@@ -75,6 +75,8 @@ std::unique_ptr<Score> filter_norm_score();
 /// fraction `norm_sparsity` of the filters with the least norm come before all others, and are left
 /// out of the distances. (fpgm.cpp)
 std::unique_ptr<Score> fpgm_score(Sparsity norm_sparsity = Sparsity(0.0));
+/// Nearness to zero among the layer's weights of the same sign, as SET drops. (sign_quantile.cpp)
+std::unique_ptr<Score> sign_quantile_score();
 
 /// The plain contiguous float64 copy of a tensor, on which scores compute.
 Tensor as_double(const Tensor& tensor);

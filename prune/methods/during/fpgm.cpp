@@ -23,6 +23,7 @@ Method fpgm() {
       .one_shot = false,
       .global = false,
       .data_free = true,
+      .regrows = true,
       .idea =
           "Remove filters that the others can replace: those nearest to the geometric median of "
           "their layer, even if their norm is large.",
@@ -67,7 +68,6 @@ Method fpgm() {
           [](const OptionValues& options) {
             return fpgm_score(Sparsity(options.real("norm-sparsity")));
           },
-      .may_return = true,
   };
 }
 

@@ -22,6 +22,7 @@ Method soft_filter() {
       .one_shot = false,
       .global = false,
       .data_free = true,
+      .regrows = true,
       .idea =
           "Set weak filters to zero after every epoch but let them train on: those that matter "
           "grow back, and only the last choice is final.",
@@ -45,7 +46,6 @@ Method soft_filter() {
                 inputs);
           },
       .score = [](const OptionValues&) { return filter_norm_score(); },
-      .may_return = true,
   };
 }
 
