@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/recovery/recovery.h>
 #include <espalier/prune/scores/gradients.h>
@@ -128,13 +129,48 @@ UpdateReport MaskPruner::update(nn::Module& model,
                                 bool last) {
   const NoGrad no_grad;
   Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
-  MaskUpdate update(model, *pattern_, settings_, inputs, recipe_.single_producer_only);
+  UpdateReport report = recipe_.stages ? update_in_stages(model, inputs, planned, rng)
+                                       : update_weights(model, inputs, planned, rng, std::nullopt);
+  if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(model, inputs, 1);
+  if (optimizer != nullptr) optimizer->clear_masked_state();
+  return report;
+}
+
+UpdateReport MaskPruner::update_weights(nn::Module& model,
+                                        const PruneInputs& inputs,
+                                        const ScheduledUpdate& planned,
+                                        Rng& rng,
+                                        std::optional<std::vector<ScoredWeight>> only) {
+  MaskUpdate update(
+      model, *pattern_, settings_, inputs, recipe_.single_producer_only, std::move(only));
+  if (recipe_.compete_in_rows) update.compete_in_rows();
   const auto scores = update.scores(*recipe_.score, rng);
   update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
   update.commit();
-  if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(model, inputs, 1);
-  if (optimizer != nullptr) optimizer->clear_masked_state();
   return update.report();
+}
+
+UpdateReport MaskPruner::update_in_stages(nn::Module& model,
+                                          const PruneInputs& inputs,
+                                          const ScheduledUpdate& planned,
+                                          Rng& rng) {
+  const std::vector<ScoredWeight> all = prunable_weights(model, settings_.exclude);
+  UpdateReport report{.step = planned.step, .target = planned.sparsity};
+  const std::vector<ScoredWeight> weights = fitting_weights(all, *pattern_, report.notes);
+  report.layers = unchanged_layers(all, weights);
+  const auto batches = calibration_batches(inputs, nullptr);
+  const WeightKeeper keeper(weights);
+  try {
+    for (const auto& stage : calibration_stages(model, weights, batches(0), *recipe_.stages)) {
+      const UpdateReport part = update_weights(model, inputs, planned, rng, stage);
+      report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());
+      report.notes.insert(report.notes.end(), part.notes.begin(), part.notes.end());
+    }
+  } catch (...) {
+    keeper.restore();
+    throw;
+  }
+  return report;
 }
 
 std::map<std::string, Tensor> MaskPruner::state() const {

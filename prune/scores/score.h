@@ -64,6 +64,9 @@ std::unique_ptr<Score> random_score();
 /// |w|. (magnitude.cpp)
 std::unique_ptr<Score> magnitude_score();
 
+/// |w| times the norm of the input that it is multiplied with, over `batches` batches. (wanda.cpp)
+std::unique_ptr<Score> wanda_score(int64_t batches);
+
 /// The plain contiguous float64 copy of a tensor, on which scores compute.
 Tensor as_double(const Tensor& tensor);
 

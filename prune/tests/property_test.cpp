@@ -195,6 +195,12 @@ TEST_P(EveryMethod, KeepsExactCountsValidUnitsAndNoEmptyLayer) {
         const auto begin = kept.begin() + static_cast<std::ptrdiff_t>(i);
         EXPECT_EQ(std::accumulate(begin, begin + site.cell.size, int64_t{0}), site.cell.keep);
       }
+    } else if (chosen.name == "wanda") {  // exact in every row
+      const int64_t row = site.units / site.shape[0];
+      for (int64_t first = 0; first < site.units; first += row) {
+        const auto begin = kept.begin() + first;
+        EXPECT_EQ(std::accumulate(begin, begin + row, int64_t{0}), kept_count(row, Sparsity(0.5)));
+      }
     } else if (!chosen.global && chosen.name != "random") {
       EXPECT_EQ(count, kept_count(site.units, Sparsity(0.5))) << site.name;
     }
