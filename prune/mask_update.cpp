@@ -111,28 +111,12 @@ void MaskUpdate::compete_in_rows() {
 }
 
 std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {
-  const std::vector<Tensor> tensors = score.compute({model_, weights_, inputs_, rng});
-  auto result = unit_scores_of(tensors, score.reduce());
+  auto result = score.score_units({model_, weights_, inputs_, rng}, sites_);
   const bool invert = settings_.ablation == Ablation::Invert;
   if ((score.keep() == Keep::Smallest) != invert) {
     for (auto& site : result) {
       for (double& value : site) value = -value;
     }
-  }
-  return result;
-}
-
-std::vector<std::vector<double>> MaskUpdate::unit_scores_of(const std::vector<Tensor>& tensors,
-                                                            Reduce reduce) {
-  std::map<const nn::Parameter*, Tensor> of;
-  for (size_t w = 0; w < weights_.size(); ++w) of[weights_[w].parameter] = tensors[w];
-  std::vector<std::vector<double>> result;
-  for (const Site& site : sites_) {
-    std::vector<Tensor> parts;
-    for (const SitePart& part : site.parts) {
-      if (part.scored) parts.push_back(of.at(part.parameter));
-    }
-    result.push_back(unit_scores(site, parts, reduce));
   }
   return result;
 }
@@ -199,6 +183,13 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
   check_collapse();
 }
 
+void MaskUpdate::adopt(const MaskUpdate& chosen, Rng& rng) {
+  report_ = chosen.report_;
+  keep_ = chosen.keep_;
+  if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
+  make_masks();
+}
+
 void MaskUpdate::shuffle(Rng& rng) {
   for (size_t s = 0; s < sites_.size(); ++s) {
     Rng own = rng.fork(stream_id("shuffle " + sites_[s].name));
@@ -214,8 +205,8 @@ void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
                       double moved,
                       Regrowth& regrowth,
                       Rng& rng) {
-  const auto growth =
-      unit_scores_of(regrowth.compute({model_, weights_, inputs_, rng}), Reduce::Sum);
+  const auto growth = unit_scores(
+      sites_, weights_, regrowth.compute({model_, weights_, inputs_, rng}), Reduce::Sum);
   for (size_t s = 0; s < sites_.size(); ++s) {
     ESPALIER_CHECK(sites_[s].cell.size == 0,
                    NotImplemented,

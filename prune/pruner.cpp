@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/recovery/recovery.h>
@@ -86,7 +88,7 @@ std::optional<int64_t> MaskPruner::rewind(nn::TrainState& state) {
   const auto planned = static_cast<int64_t>(plan.size());
   if (next_update_ == planned) return std::nullopt;
   const bool last = next_update_ + 1 == planned;
-  run(state, plan[static_cast<size_t>(next_update_)], false);
+  run(state, {plan.begin() + next_update_, 1}, false);
   const int64_t step = recipe_.recovery->start_round(state, inputs_, next_update_);
   // The control of a ticket: its last training, from other weights.
   if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(state.model, inputs_, 1);
@@ -104,65 +106,94 @@ void MaskPruner::run_due_updates(nn::TrainState& state) {
   const auto plan = recipe_.schedule->updates(state.total_steps, settings_.sparsity);
   const auto planned = static_cast<int64_t>(plan.size());
   while (next_update_ < planned && plan[static_cast<size_t>(next_update_)].step <= state.step) {
-    run(state, plan[static_cast<size_t>(next_update_)], next_update_ + 1 == planned);
+    const auto first = plan.begin() + next_update_;
+    const auto end = std::find_if(
+        first + 1, plan.end(), [&](const ScheduledUpdate& one) { return one.step != first->step; });
+    run(state, {first, end}, end == plan.end());
   }
 }
 
-void MaskPruner::run(nn::TrainState& state, const ScheduledUpdate& planned, bool last) {
+void MaskPruner::run(nn::TrainState& state, std::span<const ScheduledUpdate> rounds, bool last) {
   PruneInputs inputs = inputs_;
   if (!inputs.batch && state.loader != nullptr) inputs.batch = batches_like(*state.loader);
-  record(update(state.model, &state.optimizer, inputs, planned, last));
-  ++next_update_;
+  if (inputs.input_shape.rank() == 0 && state.loader != nullptr) {
+    const data::ImageShape image = state.loader->dataset().image_shape();
+    inputs.input_shape = {image.channels, image.height, image.width};
+  }
+  record(update(state.model, &state.optimizer, inputs, rounds, last));
+  next_update_ += static_cast<int64_t>(rounds.size());
 }
 
 UpdateReport MaskPruner::prune(nn::Module& model,
                                nn::Optimizer* optimizer,
                                Sparsity target,
                                int64_t step) {
-  return update(model, optimizer, inputs_, {.step = step, .sparsity = target}, true);
+  const ScheduledUpdate now = {.step = step, .sparsity = target};
+  return update(model, optimizer, inputs_, {&now, 1}, true);
+}
+
+void MaskPruner::run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number) {
+  Rng rng = Rng(inputs_.seed, "prune").fork(static_cast<uint64_t>(number));
+  if (recipe_.compete_in_rows) update.compete_in_rows();
+  const auto scores = update.scores(*recipe_.score, rng);
+  update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
 }
 
 UpdateReport MaskPruner::update(nn::Module& model,
                                 nn::Optimizer* optimizer,
                                 const PruneInputs& inputs,
-                                const ScheduledUpdate& planned,
+                                std::span<const ScheduledUpdate> rounds,
                                 bool last) {
   const NoGrad no_grad;
-  Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
-  UpdateReport report = recipe_.stages ? update_in_stages(model, inputs, planned, rng)
-                                       : update_weights(model, inputs, planned, rng, std::nullopt);
+  UpdateReport report = recipe_.stages ? update_in_stages(model, inputs, rounds)
+                                       : update_at_once(model, inputs, rounds);
   if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(model, inputs, 1);
   if (optimizer != nullptr) optimizer->clear_masked_state();
   return report;
 }
 
-UpdateReport MaskPruner::update_weights(nn::Module& model,
+UpdateReport MaskPruner::update_at_once(nn::Module& model,
                                         const PruneInputs& inputs,
-                                        const ScheduledUpdate& planned,
-                                        Rng& rng,
-                                        std::optional<std::vector<ScoredWeight>> only) {
-  MaskUpdate update(
-      model, *pattern_, settings_, inputs, recipe_.single_producer_only, std::move(only));
-  if (recipe_.compete_in_rows) update.compete_in_rows();
-  const auto scores = update.scores(*recipe_.score, rng);
-  update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
+                                        std::span<const ScheduledUpdate> rounds) {
+  MaskUpdate update(model, *pattern_, settings_, inputs, recipe_.single_producer_only);
+  if (rounds.size() == 1) {
+    run_round(update, rounds.front(), next_update_);
+  } else {
+    // On a copy: what a round removes is zero from then on, but a shuffled mask may keep it.
+    const std::unique_ptr<nn::Module> copy = model.clone();
+    PruneSettings plain = settings_;
+    if (plain.ablation == Ablation::Shuffle) plain.ablation = Ablation::None;
+    for (size_t r = 0; r < rounds.size(); ++r) {
+      MaskUpdate round(*copy, *pattern_, plain, inputs, recipe_.single_producer_only);
+      run_round(round, rounds[r], next_update_ + static_cast<int64_t>(r));
+      round.commit();
+      if (r + 1 < rounds.size()) continue;
+      Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
+      update.adopt(round, rng);
+    }
+  }
   update.commit();
   return update.report();
 }
 
 UpdateReport MaskPruner::update_in_stages(nn::Module& model,
                                           const PruneInputs& inputs,
-                                          const ScheduledUpdate& planned,
-                                          Rng& rng) {
+                                          std::span<const ScheduledUpdate> rounds) {
+  ESPALIER_CHECK(rounds.size() == 1,
+                 NotImplemented,
+                 "prune: pruning in stages and in several rounds at one step");
   const std::vector<ScoredWeight> all = prunable_weights(model, settings_.exclude);
-  UpdateReport report{.step = planned.step, .target = planned.sparsity};
+  UpdateReport report{.step = rounds.front().step, .target = rounds.front().sparsity};
   const std::vector<ScoredWeight> weights = fitting_weights(all, *pattern_, report.notes);
   report.layers = unchanged_layers(all, weights);
   const auto batches = calibration_batches(inputs, nullptr);
   const WeightKeeper keeper(weights);
   try {
     for (const auto& stage : calibration_stages(model, weights, batches(0), *recipe_.stages)) {
-      const UpdateReport part = update_weights(model, inputs, planned, rng, stage);
+      MaskUpdate update(model, *pattern_, settings_, inputs, recipe_.single_producer_only, stage);
+      run_round(update, rounds.front(), next_update_);
+      update.commit();
+      const UpdateReport part = update.report();
       report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());
       report.notes.insert(report.notes.end(), part.notes.begin(), part.notes.end());
     }

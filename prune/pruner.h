@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,11 +18,11 @@
 namespace espalier::prune {
 
 class Score;
-struct ScoredWeight;
 class Pattern;
 class Allocation;
 class Schedule;
 class Regrowth;
+class MaskUpdate;
 class Recovery;
 struct ScheduledUpdate;
 enum class Stage : uint8_t;
@@ -51,9 +52,13 @@ struct PruneInputs {
   /// Batch `index` of the training data for scoring: a pure function of the index. Empty: inside of
   /// `fit()` the training's own batches, elsewhere none.
   std::function<data::Batch(int64_t index)> batch = {};
+  /// `batch` is the same for every index, as when somebody hands over the samples to score with:
+  /// all of them are used, once.
+  bool single_batch = false;
   /// Mean loss of (logits, labels); empty means cross-entropy.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
-  /// (C,H,W) of a sample; needed by the pattern `channel`, which traces the model.
+  /// (C,H,W) of a sample; needed by the pattern `channel`, which traces the model, and by scores
+  /// that look at made-up data. Empty: inside of `fit()` that of the training's own images.
   Shape input_shape = {};
   /// A newly initialized model of the same architecture; needed by Ablation::Reinit.
   std::function<std::unique_ptr<nn::Module>(uint64_t seed)> fresh_model = {};
@@ -125,6 +130,8 @@ struct Recipe {
 /// Runs a recipe: at every update of the schedule it scores, allocates, selects and sets masks,
 /// then clears the optimizer's state of pruned weights. Updates are numbered, and their random
 /// numbers depend on (seed, number) alone, so that a killed run continues with the same bits.
+/// Several updates of one step (rounds without training between them) are one change of masks and
+/// one report.
 class MaskPruner : public Pruner {
  public:
   MaskPruner(Recipe recipe,
@@ -151,23 +158,21 @@ class MaskPruner : public Pruner {
 
  private:
   void run_due_updates(nn::TrainState& state);
-  /// Makes the next update, number `next_update_`.
-  void run(nn::TrainState& state, const ScheduledUpdate& planned, bool last);
+  /// Makes the next updates, from number `next_update_` on, as one change of masks.
+  void run(nn::TrainState& state, std::span<const ScheduledUpdate> rounds, bool last);
 
   UpdateReport update(nn::Module& model,
                       nn::Optimizer* optimizer,
                       const PruneInputs& inputs,
-                      const ScheduledUpdate& planned,
+                      std::span<const ScheduledUpdate> rounds,
                       bool last);
+  UpdateReport update_at_once(nn::Module& model,
+                              const PruneInputs& inputs,
+                              std::span<const ScheduledUpdate> rounds);
   UpdateReport update_in_stages(nn::Module& model,
                                 const PruneInputs& inputs,
-                                const ScheduledUpdate& planned,
-                                Rng& rng);
-  UpdateReport update_weights(nn::Module& model,
-                              const PruneInputs& inputs,
-                              const ScheduledUpdate& planned,
-                              Rng& rng,
-                              std::optional<std::vector<ScoredWeight>> only);
+                                std::span<const ScheduledUpdate> rounds);
+  void run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number);
 
   Recipe recipe_;
   std::shared_ptr<const Pattern> pattern_;
