@@ -78,6 +78,9 @@ std::unique_ptr<Score> fpgm_score(Sparsity norm_sparsity = Sparsity(0.0));
 /// Nearness to zero among the layer's weights of the same sign, as SET drops. (sign_quantile.cpp)
 std::unique_ptr<Score> sign_quantile_score();
 
+/// |w| times the norm of the input that it is multiplied with, over `batches` batches. (wanda.cpp)
+std::unique_ptr<Score> wanda_score(int64_t batches);
+
 /// The plain contiguous float64 copy of a tensor, on which scores compute.
 Tensor as_double(const Tensor& tensor);
 /// A number per filter spread over a weight (O,..): every entry of a filter holds the filter's.

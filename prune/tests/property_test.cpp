@@ -149,6 +149,12 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
             GetParam().method == "l1-filters"};
   }
 
+  bool competes_in_rows() const {
+    const Method& chosen = method(GetParam().method);
+    return chosen.recipe(OptionValues(chosen.name, chosen.options, settings().options))
+        .compete_in_rows;
+  }
+
   /// What the method's allocation, in which layers do not compete by score, gives to each place.
   std::vector<int64_t> budgets_of(const std::vector<Site>& sites) const {
     const Method& chosen = method(GetParam().method);
@@ -211,6 +217,12 @@ TEST_P(EveryMethod, KeepsExactCountsValidUnitsAndNoEmptyLayer) {
       for (size_t i = 0; i < kept.size(); i += static_cast<size_t>(site.cell.size)) {
         const auto begin = kept.begin() + static_cast<std::ptrdiff_t>(i);
         EXPECT_EQ(std::accumulate(begin, begin + site.cell.size, int64_t{0}), site.cell.keep);
+      }
+    } else if (chosen.recipe && competes_in_rows()) {  // exact in every row
+      const int64_t row = site.units / site.shape[0];
+      for (int64_t first = 0; first < site.units; first += row) {
+        const auto begin = kept.begin() + first;
+        EXPECT_EQ(std::accumulate(begin, begin + row, int64_t{0}), kept_count(row, Sparsity(0.5)));
       }
     } else if (!chosen.global && chosen.recipe) {
       EXPECT_EQ(count, budgets[s]) << site.name;
