@@ -28,6 +28,8 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
                           add_bench,
                           add_score,
                           add_shrink,
+                          add_compress,
+                          add_decompress,
                           add_report}) {
     add(app, console, action);
   }

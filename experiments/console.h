@@ -29,6 +29,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  /// The work is longer by `more` units.
+  void extend(int64_t more) { total_ += more; }
   /// `done` units were finished by an earlier run and don't count for the estimate.
   void start_at(int64_t done);
   /// `done` of `total` units are finished; `text` tells what they show.

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <espalier/core/io.h>
+#include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/fit.h>
 #include <espalier/sparse/chooser.h>
 
@@ -62,11 +63,13 @@ Network make_network(const prune::OptionValues& values,
   return network;
 }
 
+bool tells_its_network(const std::filesystem::path& path) {
+  return nn::compress::is_edc(path) || load_safetensors(path).metadata.contains(kArchitecture);
+}
+
 Network load_network(const std::filesystem::path& path, Network fallback) {
-  const SafetensorsFile file = load_safetensors(path);
-  check_finite(file, path);
-  if (file.metadata.contains(kArchitecture)) {
-    Network network = take(nn::load_model(path));
+  if (tells_its_network(path)) {
+    Network network = load_network(path);
     ESPALIER_CHECK(network.options.image == fallback.options.image &&
                        network.options.num_classes == fallback.options.num_classes,
                    ValueError,
@@ -83,6 +86,8 @@ Network load_network(const std::filesystem::path& path, Network fallback) {
                    fallback.image());
     return network;
   }
+  const SafetensorsFile file = load_safetensors(path);
+  check_finite(file, path);
   try {
     fallback.module->load_state_dict(file.tensors);
   } catch (const ValueError& error) {
@@ -92,8 +97,10 @@ Network load_network(const std::filesystem::path& path, Network fallback) {
 }
 
 Network load_network(const std::filesystem::path& path) {
-  check_finite(load_safetensors(path), path);
-  return take(nn::load_model(path));
+  const bool edc = nn::compress::is_edc(path);
+  Network network = take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
+  check_finite({network.module->state_dict(), {}}, path);
+  return network;
 }
 
 void check_finite(const SafetensorsFile& file, const std::filesystem::path& path) {
@@ -134,6 +141,10 @@ void set_kernel_chooser(const prune::OptionValues& values,
                                        : file.empty() ? default_file
                                                       : file,
                                .require_sparse = values.flag("require-sparse")});
+  const std::string& dense = values.text("dense");
+  set_conv2d_algorithm(dense == "direct"     ? Conv2dAlgorithm::Direct
+                       : dense == "winograd" ? Conv2dAlgorithm::Winograd
+                                             : Conv2dAlgorithm::Auto);
 }
 
 data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch) {

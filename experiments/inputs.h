@@ -41,9 +41,13 @@ Network make_network(const prune::OptionValues& values,
                      const data::Dataset& dataset,
                      uint64_t seed = 0);
 
-/// A network with the weights of a file: rebuilt from its description if it has one (shrunk
-/// networks too), else `fallback` with its tensors. Throws IoError for a bad file or a value that
-/// is not finite, ValueError for weights that don't fit.
+/// True for a readable file that describes its network: an .edc file, or safetensors of ours.
+/// Throws IoError for a bad one.
+bool tells_its_network(const std::filesystem::path& path);
+
+/// A network with the weights of a file: rebuilt from its description if it has one (shrunk and
+/// compressed networks too), else `fallback` with its tensors. Throws IoError for a bad file or a
+/// value that is not finite, ValueError for weights that don't fit.
 Network load_network(const std::filesystem::path& path, Network fallback);
 /// The network that a file of ours describes. Throws IoError for a file without a description.
 Network load_network(const std::filesystem::path& path);

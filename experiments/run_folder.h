@@ -26,8 +26,8 @@ namespace espalier::experiments {
 
 /// One line of metrics.
 struct EpochMetrics {
-  int64_t epoch = 0;  ///< counts from 1: epochs done
-  int64_t step = 0;   ///< steps done
+  int64_t epoch = 0;  ///< counts from 1: epochs done; one that a pruner repeats counts again
+  int64_t step = 0;   ///< steps done, those done again included
   double lr = 0.0;    ///< of the epoch's last step
   double train_loss = 0.0;
   double train_accuracy = 0.0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/training.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include <fmt/format.h>
@@ -80,9 +81,9 @@ class Recorder : public nn::TrainHook {
   double seconds() const { return seconds_before_ + seconds_since(start_); }
 
   void after_step(nn::TrainState& state) override {
-    progress_.update(state.step,
+    progress_.update(state.step + state.progress.repeated,
                      fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.4f}",
-                                 state.epoch + 1,
+                                 metrics_.size() + 1,
                                  epochs_,
                                  state.loss,
                                  state.accuracy));
@@ -92,8 +93,8 @@ class Recorder : public nn::TrainHook {
 
   void end_of_epoch(nn::TrainState& state) override {
     const nn::Evaluation test = nn::evaluate(state.model, test_);
-    metrics_.push_back({.epoch = state.epoch + 1,
-                        .step = state.step,
+    metrics_.push_back({.epoch = static_cast<int64_t>(metrics_.size()) + 1,
+                        .step = state.step + state.progress.repeated,
                         .lr = state.optimizer.lr(),
                         .train_loss = state.loss,
                         .train_accuracy = state.accuracy,
@@ -171,6 +172,9 @@ std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
   prune::PruneInputs inputs;
   inputs.batch = ScoringBatches(train, request.values);
   inputs.input_shape = network.image();
+  inputs.fresh_model = [values = request.values, train](uint64_t seed) {
+    return make_network(values, *train, seed).module;
+  };
   inputs.seed = static_cast<uint64_t>(request.values.integer("seed"));
   auto pruner =
       prune::make_pruner(method.name, prune::parse_settings(method, request.pruning), inputs);
@@ -227,6 +231,8 @@ Json run_training(const TrainRequest& request, Console& console) {
   const int64_t epochs = values.integer("epochs");
   Progress progress(console, epochs * train.batches());
   const auto pruner = make_run_pruner(request, network, train_split, progress);
+  const int64_t repeated = pruner ? pruner->repeated_steps(epochs * train.batches()) : 0;
+  progress.extend(repeated);
 
   RunFolder folder(folder_path(values, settings), settings);
   if (folder.state() == RunFolder::State::Finished) {
@@ -237,7 +243,13 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (pruner) hooks.push_back(pruner.get());
   const TrainingParts parts{*network.module, *optimizer, hooks};
   Recorder recorder(
-      folder, network, test, parts, values.integer("checkpoint-every"), epochs, progress);
+      folder,
+      network,
+      test,
+      parts,
+      values.integer("checkpoint-every"),
+      epochs + (repeated + train.batches() - 1) / std::max<int64_t>(train.batches(), 1),
+      progress);
   hooks.push_back(&recorder);
   nn::FitOptions options{.epochs = epochs,
                          .label_smoothing = values.real("label-smoothing"),
@@ -246,9 +258,9 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (checkpoint) {
     options.resume = restore_checkpoint(*checkpoint, parts);
     recorder.continue_from(*checkpoint);
-    progress.start_at(options.resume->step);
-    progress.line(
-        fmt::format("continuing {} after step {}", folder.path().string(), options.resume->step));
+    const int64_t done = options.resume->step + options.resume->repeated;
+    progress.start_at(done);
+    progress.line(fmt::format("continuing {} after step {}", folder.path().string(), done));
   }
 
   const nn::TrainProgress end = while_running(
@@ -256,7 +268,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   const double seconds = recorder.seconds();
   Json results = while_running([&] { return measure(network, test); });
   results["epochs"] = epochs;
-  results["steps"] = end.step;
+  results["steps"] = end.step + end.repeated;
   results["seconds"] = seconds;
   while_writing(
       [&] { nn::save_model(folder.model_path(), network.name, network.options, *network.module); });

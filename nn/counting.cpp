@@ -64,6 +64,19 @@ bool is_prunable_weight(const Module& layer, std::string_view member, const Para
   return summed_dim(coupling, member) >= 0 || is_depthwise(coupling, member, parameter.shape());
 }
 
+std::vector<NamedParameter> prunable_parameters(Module& model) {
+  std::map<std::string, Module*> modules;
+  for (const NamedModule& part : model.named_modules()) modules[part.name] = part.module;
+  std::vector<NamedParameter> out;
+  for (const NamedParameter& p : model.named_parameters()) {
+    const size_t dot = p.name.rfind('.');
+    const std::string owner = dot == std::string::npos ? "" : p.name.substr(0, dot);
+    const std::string member = dot == std::string::npos ? p.name : p.name.substr(dot + 1);
+    if (is_prunable_weight(*modules.at(owner), member, *p.parameter)) out.push_back(p);
+  }
+  return out;
+}
+
 ModelCount count_model(Module& model, const Variable& input) {
   std::multimap<const Module*, LayerCall> calls;
   for (LayerCall& call : trace_layers(model, input)) {

@@ -54,6 +54,9 @@ struct ModelCount {
 /// is multiplied by. `member` is a parameter's own name in `layer`.
 bool is_prunable_weight(const Module& layer, std::string_view member, const Parameter& parameter);
 
+/// All prunable weights of a model by dotted name, in the order of the parameters.
+std::vector<NamedParameter> prunable_parameters(Module& model);
+
 /// Counts `model` as it runs on `input`: any batch size, one pass in eval mode.
 ModelCount count_model(Module& model, const Variable& input);
 /// The same for an image model and its input (C,H,W), in the layout of training.

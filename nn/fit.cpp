@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 
 #include <espalier/autograd/ops.h>
@@ -27,7 +28,27 @@ void publish_progress(TrainState& state) {
 }
 
 void begin_epoch(TrainProgress& p, int64_t epoch) {
-  p = TrainProgress{.epoch = epoch, .step = p.step};
+  p = TrainProgress{.epoch = epoch, .step = p.step, .repeated = p.repeated};
+}
+
+// Takes training back when a hook asks for it.
+bool rewind(TrainState& state, const Hooks& hooks) {
+  TrainProgress& p = state.progress;
+  for (TrainHook* hook : hooks) {
+    const std::optional<int64_t> step = hook->rewind(state);
+    if (!step) continue;
+    ESPALIER_CHECK(*step >= 0 && *step <= state.total_steps,
+                   ValueError,
+                   "fit: a hook goes back to step ",
+                   *step,
+                   "; expected 0 .. ",
+                   state.total_steps);
+    p = TrainProgress{.epoch = *step / std::max<int64_t>(state.steps_per_epoch, 1),
+                      .step = *step,
+                      .repeated = p.repeated + state.total_steps - *step};
+    return true;
+  }
+  return false;
 }
 
 void check_resumable(const TrainProgress& p, int64_t steps_per_epoch) {
@@ -94,24 +115,26 @@ void train_step(TrainState& state,
 std::map<std::string, Tensor> TrainProgress::to_tensors() const {
   return {
       {"loss_sum", Tensor::scalar(loss_sum, DType::F64)},
-      {"counters", Tensor::from<int64_t>({5}, {epoch, step, epoch_ended ? 1 : 0, correct, seen})}};
+      {"counters",
+       Tensor::from<int64_t>({6}, {epoch, step, epoch_ended ? 1 : 0, correct, seen, repeated})}};
 }
 
 TrainProgress TrainProgress::from_tensors(const std::map<std::string, Tensor>& tensors) {
   const auto loss = tensors.find("loss_sum");
   const auto counters = tensors.find("counters");
   ESPALIER_CHECK(loss != tensors.end() && counters != tensors.end() &&
-                     loss->second.shape() == Shape{} && counters->second.shape() == Shape{5} &&
+                     loss->second.shape() == Shape{} && counters->second.shape() == Shape{6} &&
                      counters->second.dtype() == DType::I64,
                  ValueError,
-                 "TrainProgress: expects a scalar 'loss_sum' and int64 (5) 'counters'");
+                 "TrainProgress: expects a scalar 'loss_sum' and int64 (6) 'counters'");
   const std::vector<int64_t> c = counters->second.to_vector<int64_t>();
   return {.epoch = c[0],
           .step = c[1],
           .epoch_ended = c[2] != 0,
           .loss_sum = loss->second.item(),
           .correct = c[3],
-          .seen = c[4]};
+          .seen = c[4],
+          .repeated = c[5]};
 }
 
 TrainProgress fit(Module& model,
@@ -141,22 +164,24 @@ TrainProgress fit(Module& model,
   const std::vector<NamedParameter> parameters = model.named_parameters();
   TrainProgress& progress = state.progress;
   if (progress.epoch_ended) begin_epoch(progress, progress.epoch + 1);
-  while (progress.epoch < options.epochs) {
-    publish_progress(state);
-    const int64_t done = progress.step - progress.epoch * steps_per_epoch;
-    if (done < steps_per_epoch) loader.start_epoch(progress.epoch, done);
-    while (progress.step < (progress.epoch + 1) * steps_per_epoch) {
-      const std::optional<data::Batch> batch = loader.next();
-      ESPALIER_CHECK(
-          batch, ValueError, "fit: the loader ended before its ", steps_per_epoch, " batches");
-      optimizer.set_lr(schedule.lr(progress.step, state.total_steps));
-      train_step(state, *batch, hooks, parameters, options);
+  do {
+    while (progress.epoch < options.epochs) {
+      publish_progress(state);
+      const int64_t done = progress.step - progress.epoch * steps_per_epoch;
+      if (done < steps_per_epoch) loader.start_epoch(progress.epoch, done);
+      while (progress.step < (progress.epoch + 1) * steps_per_epoch) {
+        const std::optional<data::Batch> batch = loader.next();
+        ESPALIER_CHECK(
+            batch, ValueError, "fit: the loader ended before its ", steps_per_epoch, " batches");
+        optimizer.set_lr(schedule.lr(progress.step, state.total_steps));
+        train_step(state, *batch, hooks, parameters, options);
+      }
+      progress.epoch_ended = true;
+      call(hooks, &TrainHook::end_of_epoch, state);
+      begin_epoch(progress, progress.epoch + 1);
     }
-    progress.epoch_ended = true;
-    call(hooks, &TrainHook::end_of_epoch, state);
-    begin_epoch(progress, progress.epoch + 1);
-  }
-  model.zero_grad();
+    model.zero_grad();
+  } while (rewind(state, hooks));
   call(hooks, &TrainHook::end_of_training, state);
   return state.progress;
 }

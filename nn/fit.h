@@ -21,12 +21,14 @@ namespace espalier::nn {
 /// run continues from it in the middle of an epoch and ends with the same bits.
 struct TrainProgress {
   int64_t epoch = 0;  ///< the running epoch
-  int64_t step = 0;   ///< steps done since the start of training
+  int64_t step = 0;   ///< position in training: schedules and data order are functions of it
   /// All steps of `epoch` are done and its end-of-epoch hooks were called (or are being called).
   bool epoch_ended = false;
   double loss_sum = 0.0;  ///< of the running epoch: sum over samples seen
   int64_t correct = 0;    ///< of the running epoch: samples classified correctly
   int64_t seen = 0;       ///< of the running epoch: samples seen
+  /// Steps that hooks took back (`TrainHook::rewind`): `step + repeated` steps were done in all.
+  int64_t repeated = 0;
 
   /// As tensors, for a checkpoint file: float64 `loss_sum` and int64 `counters`.
   std::map<std::string, Tensor> to_tensors() const;
@@ -40,7 +42,7 @@ struct TrainState {
   Module& model;
   Optimizer& optimizer;
   int64_t epoch = 0;
-  int64_t step = 0;  ///< steps done since the start of training
+  int64_t step = 0;  ///< position in training, 0 .. total_steps
   int64_t total_steps = 0;
   int64_t steps_per_epoch = 0;
   double loss = 0.0;       ///< mean loss of the running epoch so far
@@ -68,6 +70,10 @@ class TrainHook {
   virtual void after_step(TrainState&) {}
   /// After the last step of an epoch; `loss` and `accuracy` are those of the whole epoch.
   virtual void end_of_epoch(TrainState&) {}
+  /// After the last epoch (also when a run is resumed there): the step to go back to, for methods
+  /// that train in rounds; nothing to end. From that step on learning rates and batches are those
+  /// that it had before. Asked again after each round; the first hook that answers decides.
+  virtual std::optional<int64_t> rewind(TrainState&) { return std::nullopt; }
   /// After the last epoch, also when a resumed run has no epoch left; gradients are gone.
   virtual void end_of_training(TrainState&) {}
   /// All that the hook must know to continue a killed run; tensors by name.
@@ -89,9 +95,10 @@ struct FitOptions {
 };
 
 /// Trains `model` on `loader`; a short last batch is a step like any other. The learning rate of
-/// each step is the schedule's. Hooks are called in their order. Returns where training ended. The
-/// model is left in training mode, without gradients. Throws ValueError naming the step when the
-/// loss is not finite; the parameters then are as after the step before.
+/// each step is the schedule's (a hook may set another in `before_step`). Hooks are called in their
+/// order. Returns where training ended. The model is left in training mode, without gradients.
+/// Throws ValueError naming the step when the loss is not finite; the parameters then are as after
+/// the step before.
 TrainProgress fit(Module& model,
                   Optimizer& optimizer,
                   const LrSchedule& schedule,

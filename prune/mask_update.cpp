@@ -88,28 +88,12 @@ MaskUpdate::MaskUpdate(nn::Module& model,
 }
 
 std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {
-  const std::vector<Tensor> tensors = score.compute({model_, weights_, inputs_, rng});
-  auto result = unit_scores_of(tensors, score.reduce());
+  auto result = score.score_units({model_, weights_, inputs_, rng}, sites_);
   const bool invert = settings_.ablation == Ablation::Invert;
   if ((score.keep() == Keep::Smallest) != invert) {
     for (auto& site : result) {
       for (double& value : site) value = -value;
     }
-  }
-  return result;
-}
-
-std::vector<std::vector<double>> MaskUpdate::unit_scores_of(const std::vector<Tensor>& tensors,
-                                                            Reduce reduce) {
-  std::map<const nn::Parameter*, Tensor> of;
-  for (size_t w = 0; w < weights_.size(); ++w) of[weights_[w].parameter] = tensors[w];
-  std::vector<std::vector<double>> result;
-  for (const Site& site : sites_) {
-    std::vector<Tensor> parts;
-    for (const SitePart& part : site.parts) {
-      if (part.scored) parts.push_back(of.at(part.parameter));
-    }
-    result.push_back(unit_scores(site, parts, reduce));
   }
   return result;
 }
@@ -134,14 +118,32 @@ std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>&
   return kept;
 }
 
+Sparsity MaskUpdate::target_of(const ScheduledUpdate& planned) const {
+  if (planned.of_remaining == 0.0) return planned.sparsity;
+  int64_t total = 0;
+  int64_t remaining = 0;
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    const std::vector<int64_t> weights = sites_[s].unit_weights();
+    for (size_t u = 0; u < weights.size(); ++u) {
+      total += weights[u];
+      if (alive_[s][u] != 0) remaining += weights[u];
+    }
+  }
+  const int64_t gone = guarded_ceil(planned.of_remaining * static_cast<double>(remaining));
+  return total == 0
+             ? planned.sparsity
+             : Sparsity(static_cast<double>(total - remaining + gone) / static_cast<double>(total));
+}
+
 void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
                         const Allocation& allocation,
                         const ScheduledUpdate& planned,
                         Regrowth* regrowth,
                         Rng& rng) {
   report_.step = planned.step;
-  report_.target = planned.sparsity;
-  std::vector<int64_t> kept = budgets(scores, allocation, planned.sparsity);
+  const Sparsity target = target_of(planned);
+  report_.target = target;
+  std::vector<int64_t> kept = budgets(scores, allocation, target);
   keep_.clear();
   for (size_t s = 0; s < sites_.size(); ++s) {
     const int64_t alive = count(alive_[s]);
@@ -150,13 +152,19 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
       report_.notes.push_back(cat(
           sites_[s].name, " has only ", alive, " units left of the ", kept[s], " it should keep"));
     }
-    keep_.push_back(
-        best_units(sites_[s], scores[s], alive_[s], std::min(kept[s], alive), planned.sparsity));
+    keep_.push_back(best_units(sites_[s], scores[s], alive_[s], std::min(kept[s], alive), target));
   }
   if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
   if (regrowth != nullptr && planned.moved > 0.0) move(scores, planned.moved, *regrowth, rng);
   make_masks();
   check_collapse();
+}
+
+void MaskUpdate::adopt(const MaskUpdate& chosen, Rng& rng) {
+  report_ = chosen.report_;
+  keep_ = chosen.keep_;
+  if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
+  make_masks();
 }
 
 void MaskUpdate::shuffle(Rng& rng) {
@@ -174,8 +182,8 @@ void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
                       double moved,
                       Regrowth& regrowth,
                       Rng& rng) {
-  const auto growth =
-      unit_scores_of(regrowth.compute({model_, weights_, inputs_, rng}), Reduce::Sum);
+  const auto growth = unit_scores(
+      sites_, weights_, regrowth.compute({model_, weights_, inputs_, rng}), Reduce::Sum);
   for (size_t s = 0; s < sites_.size(); ++s) {
     ESPALIER_CHECK(sites_[s].cell.size == 0,
                    NotImplemented,

@@ -37,12 +37,15 @@ class MaskUpdate {
               const ScheduledUpdate& planned,
               Regrowth* regrowth,
               Rng& rng);
+  /// Takes over what another update chose on a copy of the model, shuffled if that is asked for.
+  void adopt(const MaskUpdate& chosen, Rng& rng);
   /// Sets the masks. Parameters whose mask does not change are not touched.
   void commit();
   /// What changed, after `choose`.
   UpdateReport report() const { return report_; }
 
  private:
+  Sparsity target_of(const ScheduledUpdate& planned) const;
   std::vector<int64_t> budgets(const std::vector<std::vector<double>>& scores,
                                const Allocation& allocation,
                                Sparsity target);
@@ -51,8 +54,6 @@ class MaskUpdate {
             double moved,
             Regrowth& regrowth,
             Rng& rng);
-  std::vector<std::vector<double>> unit_scores_of(const std::vector<Tensor>& tensors,
-                                                  Reduce reduce);
   void make_masks();
   void check_collapse();
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include <espalier/prune/mask_update.h>
+#include <espalier/prune/recovery/recovery.h>
 #include <espalier/prune/scores/gradients.h>
 
 namespace espalier::prune {
@@ -8,17 +11,6 @@ namespace {
 Sparsity fraction_removed(int64_t total, int64_t kept) {
   return total == 0 ? Sparsity(0.0)
                     : Sparsity(static_cast<double>(total - kept) / static_cast<double>(total));
-}
-
-/// Values and buffers of a new model of the same architecture; masks stay.
-void start_again(nn::Module& model, const PruneInputs& inputs) {
-  const std::unique_ptr<nn::Module> fresh = inputs.fresh_model(inputs.seed + 1);
-  std::map<std::string, Tensor> state = fresh->state_dict();
-  for (const nn::NamedParameter& one : model.named_parameters()) {
-    one.parameter->value.value().copy_(state.at(one.name));
-    if (one.parameter->masked()) one.parameter->set_mask(one.parameter->mask());
-  }
-  for (const nn::NamedBuffer& one : model.named_buffers()) one.buffer->copy_(state.at(one.name));
 }
 
 }  // namespace
@@ -78,6 +70,7 @@ void MaskPruner::before_training(nn::TrainState& state) {
 
 void MaskPruner::before_step(nn::TrainState& state) {
   run_due_updates(state);
+  if (recipe_.recovery) recipe_.recovery->before_step(state);
 }
 
 void MaskPruner::after_backward(nn::TrainState& state) {
@@ -88,37 +81,87 @@ void MaskPruner::end_of_training(nn::TrainState& state) {
   run_due_updates(state);
 }
 
-void MaskPruner::run_due_updates(nn::TrainState& state) {
+std::optional<int64_t> MaskPruner::rewind(nn::TrainState& state) {
+  if (!recipe_.recovery) return std::nullopt;
   const auto plan = recipe_.schedule->updates(state.total_steps, settings_.sparsity);
   const auto planned = static_cast<int64_t>(plan.size());
+  if (next_update_ == planned) return std::nullopt;
+  const bool last = next_update_ + 1 == planned;
+  run(state, {plan.begin() + next_update_, 1}, false);
+  const int64_t step = recipe_.recovery->start_round(state, inputs_, next_update_);
+  // The control of a ticket: its last training, from other weights.
+  if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(state.model, inputs_, 1);
+  return step;
+}
+
+int64_t MaskPruner::repeated_steps(int64_t total_steps) const {
+  if (!recipe_.recovery) return 0;
+  const auto rounds = recipe_.schedule->updates(total_steps, settings_.sparsity).size();
+  return static_cast<int64_t>(rounds) * (total_steps - recipe_.recovery->first_step(total_steps));
+}
+
+void MaskPruner::run_due_updates(nn::TrainState& state) {
+  if (recipe_.recovery) return;
+  const auto plan = recipe_.schedule->updates(state.total_steps, settings_.sparsity);
+  const auto planned = static_cast<int64_t>(plan.size());
+  while (next_update_ < planned && plan[static_cast<size_t>(next_update_)].step <= state.step) {
+    const auto first = plan.begin() + next_update_;
+    const auto end = std::find_if(
+        first + 1, plan.end(), [&](const ScheduledUpdate& one) { return one.step != first->step; });
+    run(state, {first, end}, end == plan.end());
+  }
+}
+
+void MaskPruner::run(nn::TrainState& state, std::span<const ScheduledUpdate> rounds, bool last) {
   PruneInputs inputs = inputs_;
   if (!inputs.batch && state.loader != nullptr) inputs.batch = batches_like(*state.loader);
-  while (next_update_ < planned && plan[static_cast<size_t>(next_update_)].step <= state.step) {
-    const ScheduledUpdate& next = plan[static_cast<size_t>(next_update_)];
-    record(update(state.model, &state.optimizer, inputs, next, next_update_ + 1 == planned));
-    ++next_update_;
+  if (inputs.input_shape.rank() == 0 && state.loader != nullptr) {
+    const data::ImageShape image = state.loader->dataset().image_shape();
+    inputs.input_shape = {image.channels, image.height, image.width};
   }
+  record(update(state.model, &state.optimizer, inputs, rounds, last));
+  next_update_ += static_cast<int64_t>(rounds.size());
 }
 
 UpdateReport MaskPruner::prune(nn::Module& model,
                                nn::Optimizer* optimizer,
                                Sparsity target,
                                int64_t step) {
-  return update(model, optimizer, inputs_, {.step = step, .sparsity = target}, true);
+  const ScheduledUpdate now = {.step = step, .sparsity = target};
+  return update(model, optimizer, inputs_, {&now, 1}, true);
+}
+
+void MaskPruner::run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number) {
+  Rng rng = Rng(inputs_.seed, "prune").fork(static_cast<uint64_t>(number));
+  const auto scores = update.scores(*recipe_.score, rng);
+  update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
 }
 
 UpdateReport MaskPruner::update(nn::Module& model,
                                 nn::Optimizer* optimizer,
                                 const PruneInputs& inputs,
-                                const ScheduledUpdate& planned,
+                                std::span<const ScheduledUpdate> rounds,
                                 bool last) {
   const NoGrad no_grad;
-  Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
   MaskUpdate update(model, *pattern_, settings_, inputs, recipe_.single_producer_only);
-  const auto scores = update.scores(*recipe_.score, rng);
-  update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
+  if (rounds.size() == 1) {
+    run_round(update, rounds.front(), next_update_);
+  } else {
+    // On a copy: what a round removes is zero from then on, but a shuffled mask may keep it.
+    const std::unique_ptr<nn::Module> copy = model.clone();
+    PruneSettings plain = settings_;
+    if (plain.ablation == Ablation::Shuffle) plain.ablation = Ablation::None;
+    for (size_t r = 0; r < rounds.size(); ++r) {
+      MaskUpdate round(*copy, *pattern_, plain, inputs, recipe_.single_producer_only);
+      run_round(round, rounds[r], next_update_ + static_cast<int64_t>(r));
+      round.commit();
+      if (r + 1 < rounds.size()) continue;
+      Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
+      update.adopt(round, rng);
+    }
+  }
   update.commit();
-  if (last && settings_.ablation == Ablation::Reinit) start_again(model, inputs);
+  if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(model, inputs, 1);
   if (optimizer != nullptr) optimizer->clear_masked_state();
   return update.report();
 }
@@ -127,6 +170,11 @@ std::map<std::string, Tensor> MaskPruner::state() const {
   std::map<std::string, Tensor> state = {
       {"updates", Tensor::scalar(static_cast<double>(next_update_), DType::I64)}};
   for (const auto& [name, tensor] : recipe_.score->state()) state["score." + name] = tensor;
+  if (recipe_.recovery) {
+    for (const auto& [name, tensor] : recipe_.recovery->state()) {
+      state["recovery." + name] = tensor;
+    }
+  }
   return state;
 }
 
@@ -136,10 +184,13 @@ void MaskPruner::load_state(const std::map<std::string, Tensor>& state) {
       updates != state.end(), ValueError, "MaskPruner: the saved state has no 'updates'");
   next_update_ = static_cast<int64_t>(updates->second.item());
   std::map<std::string, Tensor> of_score;
+  std::map<std::string, Tensor> of_recovery;
   for (const auto& [name, tensor] : state) {
     if (name.starts_with("score.")) of_score[name.substr(6)] = tensor;
+    if (name.starts_with("recovery.")) of_recovery[name.substr(9)] = tensor;
   }
   recipe_.score->load_state(of_score);
+  if (recipe_.recovery) recipe_.recovery->load_state(of_recovery);
 }
 
 }  // namespace espalier::prune

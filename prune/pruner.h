@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ class Pattern;
 class Allocation;
 class Schedule;
 class Regrowth;
+class MaskUpdate;
+class Recovery;
 struct ScheduledUpdate;
 
 /// Sanity checks of a method (arXiv 2009.08576, 2009.11094), applied after every mask update.
@@ -47,9 +50,13 @@ struct PruneInputs {
   /// Batch `index` of the training data for scoring: a pure function of the index. Empty: inside of
   /// `fit()` the training's own batches, elsewhere none.
   std::function<data::Batch(int64_t index)> batch = {};
+  /// `batch` is the same for every index, as when somebody hands over the samples to score with:
+  /// all of them are used, once.
+  bool single_batch = false;
   /// Mean loss of (logits, labels); empty means cross-entropy.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
-  /// (C,H,W) of a sample; needed by the pattern `channel`, which traces the model.
+  /// (C,H,W) of a sample; needed by the pattern `channel`, which traces the model, and by scores
+  /// that look at made-up data. Empty: inside of `fit()` that of the training's own images.
   Shape input_shape = {};
   /// A newly initialized model of the same architecture; needed by Ablation::Reinit.
   std::function<std::unique_ptr<nn::Module>(uint64_t seed)> fresh_model = {};
@@ -85,6 +92,8 @@ class Pruner : public nn::TrainHook {
   const std::vector<UpdateReport>& updates() const { return updates_; }
   /// Called after every mask update.
   std::function<void(const UpdateReport&)> on_update = {};
+  /// Steps that the method trains beyond `total_steps`, by going back and training again.
+  virtual int64_t repeated_steps(int64_t /*total_steps*/) const { return 0; }
 
  protected:
   void record(UpdateReport report);
@@ -104,6 +113,9 @@ struct Recipe {
   std::unique_ptr<Allocation> allocation;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<Regrowth> regrowth;  ///< null: what is gone stays gone
+  /// Null: training goes on after an update. Else updates are rounds: each comes after the last
+  /// step, and the recovery says from where, and with which weights, training starts again.
+  std::unique_ptr<Recovery> recovery;
   /// Of structured patterns: only channel groups made by one layer (no residual sums).
   bool single_producer_only = false;
 };
@@ -111,6 +123,8 @@ struct Recipe {
 /// Runs a recipe: at every update of the schedule it scores, allocates, selects and sets masks,
 /// then clears the optimizer's state of pruned weights. Updates are numbered, and their random
 /// numbers depend on (seed, number) alone, so that a killed run continues with the same bits.
+/// Several updates of one step (rounds without training between them) are one change of masks and
+/// one report.
 class MaskPruner : public Pruner {
  public:
   MaskPruner(Recipe recipe,
@@ -122,9 +136,11 @@ class MaskPruner : public Pruner {
   void before_training(nn::TrainState& state) override;
   void before_step(nn::TrainState& state) override;
   void after_backward(nn::TrainState& state) override;
+  std::optional<int64_t> rewind(nn::TrainState& state) override;
   void end_of_training(nn::TrainState& state) override;
   std::map<std::string, Tensor> state() const override;
   void load_state(const std::map<std::string, Tensor>& state) override;
+  int64_t repeated_steps(int64_t total_steps) const override;
 
   /// One mask update to `target` now, outside of the schedule. `optimizer` may be null. Throws
   /// ValueError for a collapsed layer unless allowed; no mask is changed then.
@@ -135,12 +151,15 @@ class MaskPruner : public Pruner {
 
  private:
   void run_due_updates(nn::TrainState& state);
+  /// Makes the next updates, from number `next_update_` on, as one change of masks.
+  void run(nn::TrainState& state, std::span<const ScheduledUpdate> rounds, bool last);
 
   UpdateReport update(nn::Module& model,
                       nn::Optimizer* optimizer,
                       const PruneInputs& inputs,
-                      const ScheduledUpdate& planned,
+                      std::span<const ScheduledUpdate> rounds,
                       bool last);
+  void run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number);
 
   Recipe recipe_;
   std::shared_ptr<const Pattern> pattern_;

@@ -180,8 +180,11 @@ std::vector<Site> channel_sites(nn::Module& model,
           site.shape = parameter->shape();
         }
       }
-      site.parts.push_back(
-          {slice.name, parameter, slice_units(parameter->shape(), slice, group.channels), scored});
+      site.parts.push_back({slice.name,
+                            parameter,
+                            slice_units(parameter->shape(), slice, group.channels),
+                            scored,
+                            slice.role});
     }
     if (excluded || producers == 0) {
       notes.push_back(cat(group.name, " keeps its channels: its producer is excluded"));
@@ -219,6 +222,23 @@ std::vector<double> unit_scores(const Site& site,
     }
   }
   return scores;
+}
+
+std::vector<std::vector<double>> unit_scores(std::span<const Site> sites,
+                                             std::span<const ScoredWeight> weights,
+                                             std::span<const Tensor> weight_scores,
+                                             Reduce reduce) {
+  std::map<const nn::Parameter*, Tensor> of;
+  for (size_t w = 0; w < weights.size(); ++w) of[weights[w].parameter] = weight_scores[w];
+  std::vector<std::vector<double>> result;
+  for (const Site& site : sites) {
+    std::vector<Tensor> parts;
+    for (const SitePart& part : site.parts) {
+      if (part.scored) parts.push_back(of.at(part.parameter));
+    }
+    result.push_back(unit_scores(site, parts, reduce));
+  }
+  return result;
 }
 
 }  // namespace espalier::prune

@@ -19,6 +19,8 @@ struct SitePart {
   nn::Parameter* parameter = nullptr;
   Units units;
   bool scored = true;  ///< its weights' scores count; the others only follow the choice
+  /// What the part does with a channel; of a single weight's site: Producer.
+  SliceRole role = SliceRole::Producer;
 };
 
 /// Units that compete with each other for a layer's budget.
@@ -61,5 +63,10 @@ std::vector<Site> channel_sites(nn::Module& model,
 std::vector<double> unit_scores(const Site& site,
                                 std::span<const Tensor> part_scores,
                                 Reduce reduce);
+/// The same for all sites, from the scores of `weights` in their order.
+std::vector<std::vector<double>> unit_scores(std::span<const Site> sites,
+                                             std::span<const ScoredWeight> weights,
+                                             std::span<const Tensor> weight_scores,
+                                             Reduce reduce);
 
 }  // namespace espalier::prune

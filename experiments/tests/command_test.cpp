@@ -24,6 +24,8 @@ TEST(Command, EveryVerbHasHelpThatExitsWithZero) {
                                              {"eval", "--help"},
                                              {"score", "--help"},
                                              {"shrink", "--help"},
+                                             {"compress", "--help"},
+                                             {"decompress", "--help"},
                                              {"report", "--help"},
                                              {"data", "synth", "--help"}}) {
     const Outcome help = espalier_command(arguments);
@@ -72,6 +74,11 @@ TEST(Command, BadUseExitsWithTwoAndSaysWhy) {
   const std::string other = (folder / "other.safetensors").string();
   save_safetensors(folder / "nan.safetensors", {{{"w", Tensor::scalar(std::nan(""))}}, {}});
   const std::string nan = (folder / "nan.safetensors").string();
+  const std::string cut = folder
+                              .write("cut.edc",
+                                     "\x89"
+                                     "EDC\r\n\x1a\nrest")
+                              .string();
   const BadUse table[] = {
       {{}, "subcommand"},
       {{"fly"}, "fly"},
@@ -112,6 +119,13 @@ TEST(Command, BadUseExitsWithTwoAndSaysWhy) {
       {{"score", "chainsaw", "--batch", other, "--out", out}, "chainsaw"},
       {{"shrink", "--weights", missing, "--out", out}, "missing"},
       {{"shrink", "--weights", other, "--out", out}, "description"},
+      {{"compress", "--out", out}, "--weights"},
+      {{"compress", "--weights", other}, "--out"},
+      {{"compress", "--weights", missing, "--out", out}, "missing"},
+      {{"compress", "--weights", other, "--out", out}, "does not fit resnet20"},
+      {{"compress", "--weights", other, "--out", out, "--fc-bits", "17"}, "fc-bits"},
+      {{"decompress", "--weights", other, "--out", out}, "description"},
+      {{"eval", "--weights", cut}, "truncated"},
       {{"report", missing}, "missing"},
       {{"report", directory}, "run.json"},
       {{"methods", "chainsaw"}, "chainsaw"},

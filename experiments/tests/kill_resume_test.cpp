@@ -61,7 +61,7 @@ int wanted_kills() {
   return text == nullptr ? 3 : std::atoi(text);
 }
 
-void expect_same_end(const std::vector<std::string>& more) {
+void expect_same_end(const std::vector<std::string>& more, int epochs = 2) {
   const TemporaryFolder folder;
   const auto flags = [&](const char* name, const char* threads) {
     auto out = tiny_training(folder / name, {"--train-size", "200", "--checkpoint-every", "1"});
@@ -105,7 +105,7 @@ void expect_same_end(const std::vector<std::string>& more) {
     jy.erase("seconds");
     EXPECT_EQ(jx, jy);
   }
-  EXPECT_EQ(lines, 2);
+  EXPECT_EQ(lines, epochs);
   for (const auto& entry : std::filesystem::directory_iterator(folder / "killed")) {
     EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path();
   }
@@ -117,6 +117,13 @@ TEST(KillResume, ADenseRunEndsWithTheSameBytes) {
 
 TEST(KillResume, APrunedRunEndsWithTheSameBytes) {
   expect_same_end({"--prune", "gmp", "--sparsity", "0.8"});
+}
+
+TEST(KillResume, ARunInRoundsEndsWithTheSameBytes) {
+  // Two epochs, and twice the last one and a half.
+  expect_same_end(
+      {"--prune", "lottery-tickets", "--sparsity", "0.8", "--rounds", "2", "--rewind-to", "0.25"},
+      6);
 }
 
 }  // namespace

@@ -126,6 +126,7 @@ void score(const ScoreFlags& flags, Console& console) {
   check_labels(batch, network.options.num_classes, flags.batch);
   prune::PruneInputs inputs;
   inputs.batch = [&batch](int64_t) { return batch; };
+  inputs.single_batch = true;
   inputs.input_shape = network.image();
   inputs.seed = static_cast<uint64_t>(values.integer("seed"));
 

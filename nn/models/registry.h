@@ -52,9 +52,14 @@ struct SavedModel {
   std::unique_ptr<Module> module;
 };
 
+/// All that is needed to build `module` again but its tensors: name, options and the sizes of every
+/// layer, as JSON. `module` was built by `make_model(name, options)` and possibly shrunk since.
+std::string describe_model(std::string_view name, const ModelOptions& options, Module& module);
+/// A network with unspecified values from such a text. Throws IoError naming `where` for a bad one.
+SavedModel model_of_description(const std::string& description, const std::string& where);
+
 /// Writes values, masks and buffers of `module`, built by `make_model(name, options)` and possibly
-/// shrunk since, with its description as metadata `architecture` (JSON: name, options, sizes of
-/// every layer). PyTorch reads the tensors under their usual names. Throws IoError.
+/// shrunk since, with its description as metadata `architecture`. PyTorch reads the tensors under their usual names. Throws IoError.
 void save_model(const std::filesystem::path& path,
                 std::string_view name,
                 const ModelOptions& options,

@@ -75,12 +75,31 @@ void apply_sizes(Module& module, const json& layers) {
 
 }  // namespace
 
+std::string describe_model(std::string_view name, const ModelOptions& options, Module& module) {
+  return describe(canonical_model_name(name), options, module).dump();
+}
+
+SavedModel model_of_description(const std::string& text, const std::string& where) {
+  SavedModel saved;
+  try {
+    const json description = json::parse(text);
+    saved.name = canonical_model_name(description.at("model").get<std::string>());
+    saved.options = read_options(description);
+    saved.module = make_model(saved.name, saved.options);
+    apply_sizes(*saved.module, description.at("layers"));
+  } catch (const json::exception& e) {
+    throw IoError(cat("load_model: ", where, ": bad description: ", e.what()));
+  } catch (const Error& e) {
+    throw IoError(cat("load_model: ", where, ": bad description: ", e.what()));
+  }
+  return saved;
+}
+
 void save_model(const std::filesystem::path& path,
                 std::string_view name,
                 const ModelOptions& options,
                 Module& module) {
-  const json description = describe(canonical_model_name(name), options, module);
-  save_safetensors(path, {module.state_dict(), {{kKey, description.dump()}}});
+  save_safetensors(path, {module.state_dict(), {{kKey, describe_model(name, options, module)}}});
 }
 
 SavedModel load_model(const std::filesystem::path& path) {
@@ -92,18 +111,7 @@ SavedModel load_model(const std::filesystem::path& path) {
                  path.string(),
                  " has no description of its architecture. For weights from elsewhere, make the "
                  "model by name and use load_state_dict");
-  SavedModel saved;
-  try {
-    const json description = json::parse(entry->second);
-    saved.name = canonical_model_name(description.at("model").get<std::string>());
-    saved.options = read_options(description);
-    saved.module = make_model(saved.name, saved.options);
-    apply_sizes(*saved.module, description.at("layers"));
-  } catch (const json::exception& e) {
-    throw IoError(cat("load_model: ", path.string(), ": bad description: ", e.what()));
-  } catch (const Error& e) {
-    throw IoError(cat("load_model: ", path.string(), ": bad description: ", e.what()));
-  }
+  SavedModel saved = model_of_description(entry->second, path.string());
   saved.module->load_state_dict(file.tensors);
   return saved;
 }

@@ -78,6 +78,45 @@ TEST(Fit, CallsHooksAtTheirMoments) {
   EXPECT_FALSE(training.model->parameter("fc.weight").value.grad().defined());
 }
 
+// Goes back to a step once.
+class GoBack : public TrainHook {
+ public:
+  explicit GoBack(int64_t step) : step_(step) {}
+  std::optional<int64_t> rewind(TrainState& s) override {
+    EXPECT_EQ(s.step, s.total_steps);
+    return std::exchange(step_, std::nullopt);
+  }
+
+ private:
+  std::optional<int64_t> step_;
+};
+
+TEST(Fit, GoesBackWhenAHookAsks) {
+  Training training;
+  Diary diary;
+  GoBack go_back(4);
+  const TrainProgress end = training.run({&go_back, &diary}, {.epochs = 2});
+  EXPECT_EQ(end, (TrainProgress{.epoch = 2, .step = 6, .repeated = 2}));
+  const std::vector<std::string> again(diary.lines.begin() + 21, diary.lines.end());
+  EXPECT_EQ(again,
+            (std::vector<std::string>{"before 1 4",
+                                      "backward 1 4",
+                                      "after 1 5",
+                                      "before 1 5",
+                                      "backward 1 5",
+                                      "after 1 6",
+                                      "epoch 1 6",
+                                      "end 1 6"}));
+}
+
+TEST(Fit, RefusesToGoBackToAStepThatIsNone) {
+  for (int64_t step : {-1, 7}) {
+    Training training;
+    GoBack go_back(step);
+    EXPECT_THROW(training.run({&go_back}, {.epochs = 2}), ValueError);
+  }
+}
+
 TEST(Fit, LearnsToTellStripesApart) {
   Training training;
   Diary diary;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <espalier/prune/allocations/allocation.h>
+#include <espalier/prune/recovery/recovery.h>
 #include <espalier/prune/registry.h>
 #include <espalier/prune/regrowth/regrowth.h>
 #include <espalier/prune/schedules/schedule.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Iterative: the kept fraction shrinks by the same factor in every round.
+/// Iterative: the kept fraction shrinks round by round, by the same factor or the same amount.
 #include <cmath>
 
 #include <espalier/prune/schedules/schedule.h>
@@ -10,7 +10,8 @@ namespace {
 
 class IterativeSchedule : public Schedule {
  public:
-  IterativeSchedule(int64_t rounds, double until) : rounds_(rounds), until_(until) {
+  IterativeSchedule(int64_t rounds, double until, Pace pace)
+      : rounds_(rounds), until_(until), pace_(pace) {
     ESPALIER_CHECK(rounds >= 1 && until >= 0.0 && until <= 1.0,
                    ValueError,
                    "iterative schedule: expects rounds >= 1 and until in 0 .. 1, got ",
@@ -25,7 +26,8 @@ class IterativeSchedule : public Schedule {
       const double share = static_cast<double>(r) / static_cast<double>(rounds_);
       const double wait = static_cast<double>(r - 1) / static_cast<double>(rounds_) * until_;
       const int64_t step = guarded_floor(wait * static_cast<double>(total_steps));
-      const double kept = std::pow(final.density().value(), share);
+      const double kept = pace_ == Pace::Linear ? 1.0 - final.value() * share
+                                                : std::pow(final.density().value(), share);
       updates.push_back({.step = step, .sparsity = r == rounds_ ? final : Sparsity(1.0 - kept)});
     }
     return updates;
@@ -34,12 +36,13 @@ class IterativeSchedule : public Schedule {
  private:
   int64_t rounds_;
   double until_;
+  Pace pace_;
 };
 
 }  // namespace
 
-std::unique_ptr<Schedule> iterative_schedule(int64_t rounds, double until) {
-  return std::make_unique<IterativeSchedule>(rounds, until);
+std::unique_ptr<Schedule> iterative_schedule(int64_t rounds, double until, Pace pace) {
+  return std::make_unique<IterativeSchedule>(rounds, until, pace);
 }
 
 }  // namespace espalier::prune

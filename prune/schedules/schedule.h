@@ -19,6 +19,9 @@ struct ScheduledUpdate {
   Sparsity sparsity = Sparsity(0.0);
   /// Fraction of the kept units that change places, of methods that regrow.
   double moved = 0.0;
+  /// When set, the update removes this fraction of the weights that are still there, rounded up,
+  /// and `sparsity` only tells about where that leads.
+  double of_remaining = 0.0;
 };
 
 /// When to prune how much.
@@ -32,10 +35,24 @@ class Schedule {
 /// All at once, before training.
 std::unique_ptr<Schedule> one_shot_schedule();
 
-/// `rounds` updates to kept fractions (1-S)^(r/rounds), spread evenly over the first `until` (a
-/// fraction) of training: with until = 1 every round is followed by the same number of training
-/// steps. Source: Han et al., arXiv 1506.02626; the geometric rule as in arXiv 1803.03635.
-std::unique_ptr<Schedule> iterative_schedule(int64_t rounds, double until);
+/// How the kept fraction shrinks from round to round.
+enum class Pace : uint8_t {
+  Exponential,  ///< (1-S)^(r/rounds): by the same factor
+  Linear,       ///< 1 - S r/rounds: by the same number of weights
+};
+
+/// `rounds` updates at the given pace, spread evenly over the first `until` (a fraction) of
+/// training: with until = 1 every round is followed by the same number of training steps, with
+/// until = 0 all are made before training. Source: Han et al., arXiv 1506.02626; the exponential
+/// rule as in arXiv 1803.03635.
+std::unique_ptr<Schedule> iterative_schedule(int64_t rounds,
+                                             double until,
+                                             Pace pace = Pace::Exponential);
+
+/// Rounds of train-and-prune, every one after the last step of training (for methods with a
+/// recovery): to kept fractions (1-S)^(r/rounds), or with `rounds` 0 by `fraction` of what remains
+/// in each round but the last, which ends at S. Source: Frankle, Carbin, arXiv 1803.03635.
+std::unique_ptr<Schedule> rounds_schedule(int64_t rounds, double fraction);
 
 /// Settings of the cubic schedule.
 struct CubicOptions {

@@ -4,10 +4,12 @@
 
 namespace espalier::prune {
 
-Option scoring_mode_option() {
-  return choice_option("scoring-mode",
-                       {"eval", "train"},
-                       "batch norm while scoring: running statistics, or those of the batch");
+Option scoring_mode_option(ScoringMode default_mode) {
+  const bool eval = default_mode == ScoringMode::Eval;
+  return choice_option(
+      "scoring-mode",
+      eval ? std::vector<std::string>{"eval", "train"} : std::vector<std::string>{"train", "eval"},
+      "batch norm while scoring: running statistics (eval), or those of the batch");
 }
 
 ScoringMode scoring_mode(const OptionValues& options) {

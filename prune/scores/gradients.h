@@ -18,8 +18,27 @@ enum class ScoringMode : uint8_t {
 /// |w dL/dw| of one batch. (snip.cpp)
 std::unique_ptr<Score> snip_score(ScoringMode mode);
 
-/// The choice option `scoring-mode`, and its value.
-Option scoring_mode_option();
+/// Settings of GraSP's score.
+struct GraspOptions {
+  int64_t samples_per_class = 10;
+  int64_t iterations = 1;      ///< draws of samples, whose gradients and Hessians are summed
+  double temperature = 200.0;  ///< the loss is that of logits / T
+  ScoringMode mode = ScoringMode::Train;
+  DType precision = DType::F64;
+};
+/// S = -w (H g); the largest are removed. 0 at removed weights. (grasp.cpp)
+std::unique_ptr<Score> grasp_score(const GraspOptions& options);
+
+/// The statistics that batch norm uses while the flow is computed.
+enum class SynflowStatistics : uint8_t {
+  Initial,  ///< mean 0 and variance 1, whatever training has made of them
+  Running,  ///< its own, in absolute values
+};
+/// |w dR/dw| of the network of absolute values, in float64; 0 at removed weights. (synflow.cpp)
+std::unique_ptr<Score> synflow_score(SynflowStatistics statistics);
+
+/// The choice option `scoring-mode`, with the paper's mode as the default, and its value.
+Option scoring_mode_option(ScoringMode default_mode = ScoringMode::Eval);
 ScoringMode scoring_mode(const OptionValues& options);
 
 /// Batch `index` of the context's data. Throws ValueError when there is none.

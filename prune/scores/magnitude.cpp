@@ -29,10 +29,4 @@ std::unique_ptr<Score> magnitude_score() {
   return std::make_unique<MagnitudeScore>();
 }
 
-Tensor as_double(const Tensor& tensor) {
-  Tensor copy = Tensor::empty(tensor.shape(), DType::F64);
-  copy.copy_(tensor);
-  return copy;
-}
-
 }  // namespace espalier::prune

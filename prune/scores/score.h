@@ -13,6 +13,8 @@
 
 namespace espalier::prune {
 
+struct Site;
+
 /// A weight that is scored.
 struct ScoredWeight {
   std::string name;
@@ -52,6 +54,10 @@ class Score {
   /// One float64 tensor per weight, in its shape, in the paper's convention. Entries of removed
   /// weights are not read. May change nothing in the model.
   virtual std::vector<Tensor> compute(const ScoreContext& context) = 0;
+  /// One score per unit of every site, in the same convention. Scores of units that are no
+  /// reduction over their weights (a norm, a gate, a cost) say so here.
+  virtual std::vector<std::vector<double>> score_units(const ScoreContext& context,
+                                                       std::span<const Site> sites);
   /// Called after every backward pass of training, for scores that accumulate.
   virtual void observe(nn::TrainState&) {}
   /// What accumulated, for checkpoints.
