@@ -8,21 +8,24 @@
 namespace espalier::nn {
 namespace {
 
-/// Sparse or dense, for a product whose weight is final.
+plan::Format dense_format(const Conv2dShape& shape) {
+  return takes_winograd(shape, Conv2dPass::Forward) ? plan::Format::Winograd : plan::Format::Dense;
+}
+
+/// For a product whose weight is final.
 plan::Format choose(const plan::Graph& graph,
                     const plan::Step& step,
                     int64_t batch,
                     PlanFormat wanted) {
-  if (wanted == PlanFormat::Dense) return plan::Format::Dense;
-  const sparse::Pattern pattern = plan::nonzero_pattern(step.weight);
   const Conv2dShape shape = product_shape(graph, step, batch);
+  const sparse::Pattern pattern = plan::nonzero_pattern(step.weight);
+  if (wanted == PlanFormat::Dense || pattern.nnz() == pattern.numel()) return dense_format(shape);
   const bool sparse =
       wanted == PlanFormat::Sparse
-          ? pattern.nnz() < pattern.numel() && sparse::has_sparse_conv2d(shape)
-          : pattern.nnz() < pattern.numel() &&
-                sparse::takes_sparse_conv2d(
-                    shape, DType::F32, Layout::Nchw16n, pattern, sparse::Pass::Forward, "compile");
-  return sparse ? plan::Format::Sparse : plan::Format::Dense;
+          ? sparse::has_sparse_conv2d(shape)
+          : sparse::takes_sparse_conv2d(
+                shape, DType::F32, Layout::Nchw16n, pattern, sparse::Pass::Forward, "compile");
+  return sparse ? plan::Format::Sparse : dense_format(shape);
 }
 
 }  // namespace

@@ -14,7 +14,6 @@ namespace {
 
 using nlohmann::json;
 using plan::CopyRun;
-using plan::Format;
 using plan::Graph;
 using plan::Limits;
 using plan::Step;
@@ -58,7 +57,7 @@ json write_step(const Step& step, size_t number, Tensors& tensors) {
     const Conv2dOptions& c = step.conv;
     out["conv"] = {
         c.stride.h, c.stride.w, c.padding.h, c.padding.w, c.dilation.h, c.dilation.w, c.groups};
-    out["format"] = step.format == Format::Sparse ? "sparse" : "dense";
+    out["format"] = plan::name(step.format);
     out["weight"] = sizes_of(step.weight.shape());
     if (plan::nonzero_pattern(step.weight).density() <= kMostNonzeros) {
       plan::PackedNonzeros packed = plan::pack_nonzeros(step.weight);
@@ -164,9 +163,7 @@ void read_product(const json& in, size_t number, TensorBox& tensors, Step& step)
   const std::vector<int64_t> c = wholes(in.at("conv"), 7, 0, kMaxOption);
   step.conv = {
       .stride = {c[0], c[1]}, .padding = {c[2], c[3]}, .dilation = {c[4], c[5]}, .groups = c[6]};
-  const auto format = in.at("format").get<std::string>();
-  ESPALIER_CHECK(format == "sparse" || format == "dense", ValueError, "unknown format ", format);
-  step.format = format == "sparse" ? Format::Sparse : Format::Dense;
+  step.format = plan::parse_format(in.at("format").get<std::string>());
   const Shape shape = read_shape(in.at("weight"));
   if (tensors.has(key(number, "values"))) {
     const plan::PackedNonzeros packed = {tensors.take(key(number, "values"), DType::F32),

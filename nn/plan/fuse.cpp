@@ -157,10 +157,43 @@ class Fuser {
   std::vector<bool> gone_;
 };
 
+/// Renumbers the values that are left. A storage is named by the value that its step made, which is
+/// left when any value of it is.
+void drop_unused_values(Graph& graph) {
+  std::vector<bool> used(graph.values.size());
+  const auto use = [&](int value) {
+    used[static_cast<size_t>(value)] = true;
+    used[static_cast<size_t>(graph.value(value).storage)] = true;
+  };
+  use(0);
+  use(graph.output);
+  for (const Step& step : graph.steps) {
+    use(step.output);
+    for (const int input : step.inputs) use(input);
+  }
+  std::vector<int> number(graph.values.size(), kNobody);
+  std::vector<Value> left;
+  for (size_t v = 0; v < graph.values.size(); ++v) {
+    if (!used[v]) continue;
+    number[v] = static_cast<int>(left.size());
+    Value value = graph.values[v];
+    value.storage = number[static_cast<size_t>(value.storage)];
+    left.push_back(value);
+  }
+  graph.values = std::move(left);
+  const auto renumber = [&](int& value) { value = number[static_cast<size_t>(value)]; };
+  renumber(graph.output);
+  for (Step& step : graph.steps) {
+    renumber(step.output);
+    for (int& input : step.inputs) renumber(input);
+  }
+}
+
 }  // namespace
 
 void fuse(Graph& graph) {
   Fuser(graph).run();
+  drop_unused_values(graph);
 }
 
 }  // namespace espalier::nn::plan

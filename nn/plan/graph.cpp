@@ -5,12 +5,15 @@
 #include <array>
 
 #include <espalier/autograd/ops/pool_check.h>
+#include <espalier/core/kernels/conv2d_winograd.h>
+#include <espalier/sparse/chooser.h>
 
 namespace espalier::nn::plan {
 namespace {
 
 constexpr std::array<std::string_view, 7> kNames = {
     "product", "affine", "add", "clamp", "max_pool", "mean_pool", "copy"};
+constexpr std::array<std::string_view, 4> kFormats = {"-", "dense", "winograd", "sparse"};
 
 // Positions of one sample: far more than any network has, few enough for every product of sizes.
 constexpr int64_t kMaxSampleSize = int64_t{1} << 31;
@@ -58,6 +61,15 @@ void check_product(const Graph& graph, const Step& step, const Shape& out) {
                  step.name,
                  " has no float32 weight");
   const Conv2dShape shape = product_shape(graph, step, 1);
+  ESPALIER_CHECK((step.format != Format::Winograd || espalier::detail::winograd_fits(shape)) &&
+                     (step.format != Format::Sparse || sparse::has_sparse_conv2d(shape)),
+                 ValueError,
+                 "plan: step ",
+                 step.name,
+                 " has no ",
+                 name(step.format),
+                 " kernel for a weight ",
+                 step.weight.shape());
   if (out.rank() == 1) {
     check_shape(step, {shape.k * shape.p * shape.q}, out);
   } else {
@@ -131,6 +143,16 @@ StepKind parse_step_kind(std::string_view name) {
   const auto found = std::find(kNames.begin(), kNames.end(), name);
   ESPALIER_CHECK(found != kNames.end(), ValueError, "plan: unknown kind of step '", name, "'");
   return static_cast<StepKind>(found - kNames.begin());
+}
+
+std::string_view name(Format format) {
+  return kFormats[static_cast<size_t>(format)];
+}
+
+Format parse_format(std::string_view name) {
+  const auto found = std::find(kFormats.begin(), kFormats.end(), name);
+  ESPALIER_CHECK(found != kFormats.end(), ValueError, "plan: unknown format '", name, "'");
+  return static_cast<Format>(found - kFormats.begin());
 }
 
 int Graph::add_value(const Shape& shape) {

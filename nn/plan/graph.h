@@ -32,7 +32,11 @@ std::string_view name(StepKind kind);
 StepKind parse_step_kind(std::string_view name);
 
 /// How a product's weight is kept and multiplied.
-enum class Format : uint8_t { None, Dense, Sparse };
+enum class Format : uint8_t { None, Dense, Winograd, Sparse };
+/// `-`, `dense`, `winograd`, `sparse`.
+std::string_view name(Format format);
+/// Throws ValueError for an unknown name.
+Format parse_format(std::string_view name);
 
 /// What the results of a step are limited to; a NaN stays one.
 struct Limits {

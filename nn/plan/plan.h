@@ -34,7 +34,7 @@ struct PlanStep {
   std::string name;     ///< of the layer, or where it stands
   std::string what;     ///< `product 3x3 + residual, limits`, ..
   Shape input, output;  ///< of one sample
-  std::string format;   ///< `dense`, `sparse`, or `-` without weights
+  std::string format;   ///< `dense`, `winograd`, `sparse`, or `-` without weights
   double density = 1.0;
   int64_t macs = 0;    ///< executed for one sample
   int64_t nbytes = 0;  ///< of weights, indices and constants in memory
@@ -57,6 +57,8 @@ class InferencePlan {
   void run(const Tensor& x, Tensor& y) const;
   /// The same into a new plain tensor.
   Tensor run(const Tensor& x) const;
+  /// The same on plain memory of the caller: `samples` times the input's and the output's size.
+  void run(const float* x, int64_t samples, float* y) const;
   /// Makes workspaces until `callers` exist; `compile` and `load` make one.
   void reserve(int callers) const;
 
@@ -82,6 +84,9 @@ class InferencePlan {
   explicit InferencePlan(std::shared_ptr<const Program> program) : program_(std::move(program)) {}
 
  private:
+  void run_memory(
+      const float* x, Layout x_layout, int64_t samples, float* y, Layout y_layout) const;
+
   std::shared_ptr<const Program> program_;
 };
 

@@ -21,6 +21,9 @@ std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_
   switch (step.kind) {
     case StepKind::Product: {
       if (step.format == plan::Format::Sparse) return make_sparse_product(graph, step, blocks);
+      if (step.format == plan::Format::Winograd) {
+        return make_winograd_convolution(graph, step, blocks);
+      }
       const Conv2dShape s = product_shape(graph, step, 1);
       const bool linear = s.h * s.w == 1 && s.r * s.s == 1 && s.p * s.q == 1 &&
                           s.options.groups == 1 && s.options.padding == Pair(0);
@@ -174,7 +177,6 @@ void InferencePlan::reserve(int callers) const {
 }
 
 void InferencePlan::run(const Tensor& x, Tensor& y) const {
-  const Program& p = *program_;
   ESPALIER_CHECK(has_samples_of(x, input_shape()),
                  ShapeError,
                  "plan: expects samples ",
@@ -197,38 +199,47 @@ void InferencePlan::run(const Tensor& x, Tensor& y) const {
                  output_shape(),
                  ", got ",
                  y);
-  const int64_t samples = x.size(0);
-  if (samples == 0) return;
-  const bool plain_x = x.layout() == Layout::Nchw;
-  const Tensor in = plain_x ? x.contiguous() : x;
+  const Tensor in = x.layout() == Layout::Nchw ? x.contiguous() : x;
+  run_memory(in.data<float>(), x.layout(), x.size(0), y.data<float>(), y.layout());
+  zero_padding_lanes(y);
+}
+
+void InferencePlan::run(const float* x, int64_t samples, float* y) const {
+  ESPALIER_CHECK(samples >= 0, ValueError, "plan: expects 0 samples or more, got ", samples);
+  run_memory(x, Layout::Nchw, samples, y, Layout::Nchw);
+}
+
+void InferencePlan::run_memory(
+    const float* x, Layout x_layout, int64_t samples, float* y, Layout y_layout) const {
+  const Program& p = *program_;
   const int64_t in_size = input_shape().numel();
   const int64_t out_size = output_shape().numel();
+  if (samples == 0) return;
   Borrowed workspace(p);
-  // Whole blocks, so that a sample's place in its block is that in the batch.
+  // Whole blocks of 16, so that offsets in both layouts are the same.
   for (int64_t first = 0; first < samples; first += p.blocks * kLanes) {
     const int64_t count = std::min(p.blocks * kLanes, samples - first);
     Run run{.graph = &p.graph,
             .memory = &p.memory,
-            .input = in.data<float>() + first * in_size,  // lanes: first is a multiple of 16
+            .input = x + first * in_size,
             .arena = workspace->arena.data<float>(),
             .blocks = lane_blocks(count),
             .scratch = workspace->scratch.data<float>(),
             .scratch_stride = p.scratch_floats,
             .slots = workspace->slots};
-    if (plain_x) {
-      to_lanes(run.input, count, in_size, run.write(0));
-      run.input = run.write(0);
+    if (x_layout == Layout::Nchw) {
+      float* lanes = run.write(0);
+      to_lanes(run.input, count, in_size, lanes);
+      run.input = lanes;
     }
     for (const auto& kernel : p.kernels) kernel->run(run);
     const float* result = run.read(p.graph.output);
-    float* out = y.data<float>() + first * out_size;
-    if (y.layout() == Layout::Nchw) {
-      from_lanes(result, count, out_size, out);
+    if (y_layout == Layout::Nchw) {
+      from_lanes(result, count, out_size, y + first * out_size);
     } else {
-      std::copy_n(result, run.blocks * out_size * kLanes, out);
+      std::copy_n(result, run.blocks * out_size * kLanes, y + first * out_size);
     }
   }
-  if (y.layout() == Layout::Nchw16n) zero_padding_lanes(y);
   count_macs(samples * p.macs);
 }
 

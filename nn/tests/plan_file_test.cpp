@@ -125,6 +125,17 @@ TEST_F(BadPlanFile, HasAnUnknownStep) {
   expect_complaint("'dance'");
 }
 
+TEST_F(BadPlanFile, HasAFormatWithoutKernel) {
+  plan_["steps"][0]["conv"] = {1, 1, 1, 1, 2, 2, 1};
+  plan_["steps"][0]["format"] = "winograd";
+  expect_complaint("no winograd kernel");
+}
+
+TEST_F(BadPlanFile, HasAnUnknownFormat) {
+  plan_["steps"][0]["format"] = "folded";
+  expect_complaint("'folded'");
+}
+
 TEST_F(BadPlanFile, LacksAKey) {
   plan_["steps"][0].erase("inputs");
   expect_complaint("inputs");

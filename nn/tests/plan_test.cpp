@@ -149,20 +149,40 @@ TEST(Plan, ReadsAResidualWhoseInputIsReshaped) {
   EXPECT_EQ(max_difference(logits(net, x), plan.run(x)), 0.0);
 }
 
+TEST(Plan, RunsWinogradWithItsEpilogue) {
+  // Odd planes, channels that fill no tile, residual and ReLU; more tiles than a task has.
+  auto main = std::make_shared<Sequential>();
+  main->add("conv", Conv2d({.in_channels = 6, .out_channels = 6, .padding = 1}));
+  Residual block({.main = main});
+  init_parameters(block, 3);
+  const Conv2dAlgorithm before = conv2d_algorithm();
+  set_conv2d_algorithm(Conv2dAlgorithm::Winograd);
+  const Tensor x = random_tensor({35, 6, 7, 9}, 4);
+  const InferencePlan plan = compile(block, Variable(x));
+  set_conv2d_algorithm(Conv2dAlgorithm::Direct);
+  const Tensor expected = logits(block, x);
+  set_conv2d_algorithm(before);
+  EXPECT_EQ(plan.steps()[0].format, "winograd");
+  EXPECT_LT(max_difference(expected, plan.run(x)), 1e-5);
+}
+
 TEST(Plan, RunsWithoutTakingMemory) {
-  const auto model = make_model("resnet20", {.width = 0.5});
-  mask_randomly(*model, 0.8);
-  const InferencePlan plan = compile(*model, Variable(Tensor::zeros({32, 3, 32, 32})));
-  for (const Layout layout : {Layout::Nchw, Layout::Nchw16n}) {
-    const Tensor x = random_tensor({32, 3, 32, 32}, 5).to(layout);
-    Tensor y = Tensor::empty({32, 10}, DType::F32, layout);
-    reset_peak_memory();
-    const MemoryStats before = memory_stats();
-    for (int i = 0; i < 3; ++i) plan.run(x, y);
-    const MemoryStats after = memory_stats();
-    // Not even a block that the pool had kept: the peak would show it.
-    EXPECT_EQ(after.bytes_peak, before.bytes_in_use);
-    EXPECT_EQ(after.system_allocations, before.system_allocations);
+  for (const PlanFormat format : {PlanFormat::Dense, PlanFormat::Sparse}) {
+    const auto model = make_model("resnet20", {.width = 2.0});
+    mask_randomly(*model, 0.8);
+    const InferencePlan plan =
+        compile(*model, Variable(Tensor::zeros({32, 3, 32, 32})), {.format = format});
+    for (const Layout layout : {Layout::Nchw, Layout::Nchw16n}) {
+      const Tensor x = random_tensor({32, 3, 32, 32}, 5).to(layout);
+      Tensor y = Tensor::empty({32, 10}, DType::F32, layout);
+      reset_peak_memory();
+      const MemoryStats before = memory_stats();
+      for (int i = 0; i < 3; ++i) plan.run(x, y);
+      const MemoryStats after = memory_stats();
+      // Not even a block that the pool had kept: the peak would show it.
+      EXPECT_EQ(after.bytes_peak, before.bytes_in_use);
+      EXPECT_EQ(after.system_allocations, before.system_allocations);
+    }
   }
 }
 

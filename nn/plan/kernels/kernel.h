@@ -70,6 +70,10 @@ class Kernel {
 std::unique_ptr<Kernel> make_dense_convolution(const Graph& graph,
                                                const Step& step,
                                                int64_t blocks);
+/// The same by Winograd's F(2x2, 3x3), for shapes that core's `winograd_fits` accepts.
+std::unique_ptr<Kernel> make_winograd_convolution(const Graph& graph,
+                                                  const Step& step,
+                                                  int64_t blocks);
 /// Dense product over planes of one position: blocks of samples stand in the place of positions.
 std::unique_ptr<Kernel> make_dense_linear(const Graph& graph, const Step& step);
 /// Unstructured sparse product by the kernels of sparse/kernels/conv2d_micro.h.

@@ -24,18 +24,24 @@ class Product : public Kernel {
   const float* residual(const Run& run) const {
     return residual_ < 0 ? nullptr : run.read(residual_);
   }
-  /// The epilogue on grid rows [first, last) of all channels of one block of samples.
-  void finish_rows(const Run& run, int64_t block, int64_t first, int64_t last) const {
+  /// The epilogue on `positions` positions of all channels of one block of samples, from (row, col)
+  /// on; they may reach over the ends of rows.
+  void finish_run(
+      const Run& run, int64_t block, int64_t row, int64_t col, int64_t positions) const {
     if (!epilogue_.any()) return;
     const int64_t plane = shape_.p * shape_.q * kLanes;
-    const int64_t at = block * shape_.k * plane + first * shape_.q * kLanes;
+    const int64_t at = block * shape_.k * plane + (row * shape_.q + col) * kLanes;
     const float* added = residual(run);
     finish(epilogue_,
            added == nullptr ? nullptr : added + at,
            shape_.k,
            plane,
-           (last - first) * shape_.q,
+           positions,
            run.write(y_) + at);
+  }
+  /// The same on whole rows [first, last).
+  void finish_rows(const Run& run, int64_t block, int64_t first, int64_t last) const {
+    finish_run(run, block, first, 0, (last - first) * shape_.q);
   }
 
   int x_, residual_, y_;
