@@ -45,6 +45,8 @@ class MaskUpdate {
               Rng& rng);
   /// Takes over what another update chose on a copy of the model, shuffled if that is asked for.
   void adopt(const MaskUpdate& chosen, Rng& rng);
+  /// 1 for the units of every site that stay, after `choose`.
+  const std::vector<std::vector<uint8_t>>& kept() const { return keep_; }
   /// Sets the masks. Parameters whose mask does not change are not touched.
   void commit();
   /// What changed, after `choose`.
