@@ -7,8 +7,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <espalier/nn/fit.h>
@@ -24,6 +26,7 @@ class Regrowth;
 class MaskUpdate;
 class Recovery;
 struct ScheduledUpdate;
+enum class Stage : uint8_t;
 
 /// Sanity checks of a method (arXiv 2009.08576, 2009.11094), applied after every mask update.
 enum class Ablation : uint8_t {
@@ -76,9 +79,9 @@ struct LayerReport {
 struct UpdateReport {
   int64_t step = 0;
   Sparsity target = Sparsity(0.0);
-  std::vector<LayerReport> layers;
-  std::vector<std::string>
-      notes;  ///< what a user must know: layers left dense and why, collapsed layers
+  std::vector<LayerReport> layers = {};
+  /// What a user must know: layers left dense and why, collapsed layers.
+  std::vector<std::string> notes = {};
   int64_t total() const;
   int64_t kept() const;
   /// Reached, over the prunable weights.
@@ -110,12 +113,19 @@ struct Recipe {
   ~Recipe();
 
   std::unique_ptr<Score> score;
+  /// Of the first update, where it is another one: dynamic methods start from a random mask.
+  std::unique_ptr<Score> initial_score;
   std::unique_ptr<Allocation> allocation;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<Regrowth> regrowth;  ///< null: what is gone stays gone
   /// Null: training goes on after an update. Else updates are rounds: each comes after the last
   /// step, and the recovery says from where, and with which weights, training starts again.
   std::unique_ptr<Recovery> recovery;
+  /// Single weights compete with those of the same output only, each output losing as many.
+  bool compete_in_rows = false;
+  /// When set, layers are pruned in the order in which they run, a stage at a time, so that each is
+  /// scored on what the pruned layers before it give. Not for patterns that couple layers.
+  std::optional<Stage> stages;
   /// Of structured patterns: only channel groups made by one layer (no residual sums).
   bool single_producer_only = false;
 };
@@ -124,7 +134,8 @@ struct Recipe {
 /// then clears the optimizer's state of pruned weights. Updates are numbered, and their random
 /// numbers depend on (seed, number) alone, so that a killed run continues with the same bits.
 /// Several updates of one step (rounds without training between them) are one change of masks and
-/// one report.
+/// one report. When regrowth needs gradients, dense ones are asked for at the steps of its updates
+/// alone, which then take the place of the optimizer's step.
 class MaskPruner : public Pruner {
  public:
   MaskPruner(Recipe recipe,
@@ -150,7 +161,10 @@ class MaskPruner : public Pruner {
                      int64_t step = 0);
 
  private:
+  std::vector<ScheduledUpdate> plan(const nn::TrainState& state) const;
+  bool needs_gradients(const ScheduledUpdate& planned) const;
   void run_due_updates(nn::TrainState& state);
+  void request_gradients(nn::TrainState& state);
   /// Makes the next updates, from number `next_update_` on, as one change of masks.
   void run(nn::TrainState& state, std::span<const ScheduledUpdate> rounds, bool last);
 
@@ -159,6 +173,12 @@ class MaskPruner : public Pruner {
                       const PruneInputs& inputs,
                       std::span<const ScheduledUpdate> rounds,
                       bool last);
+  UpdateReport update_at_once(nn::Module& model,
+                              const PruneInputs& inputs,
+                              std::span<const ScheduledUpdate> rounds);
+  UpdateReport update_in_stages(nn::Module& model,
+                                const PruneInputs& inputs,
+                                std::span<const ScheduledUpdate> rounds);
   void run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number);
 
   Recipe recipe_;
@@ -166,6 +186,8 @@ class MaskPruner : public Pruner {
   PruneSettings settings_;
   PruneInputs inputs_;
   int64_t next_update_ = 0;  // number of the next one
+  // While dense gradients are asked for: whose, and what was asked for before.
+  std::vector<std::pair<nn::Parameter*, sparse::GradRequest>> requested_;
 };
 
 }  // namespace espalier::prune

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// `espalier eval`: accuracy, size, cost and speed of a network with given weights.
 #include <memory>
+#include <optional>
 #include <ostream>
 
 #include <espalier/core/parallel.h>
@@ -29,6 +30,8 @@ std::vector<prune::Option> eval_only_options() {
                          "Normalization of weights trained elsewhere: mean of pixels / 255 by "
                          "channel, r,g,b. Without: the data set's."),
       prune::text_option("std", "", "Their standard deviation, r,g,b."),
+      prune::flag_option("compiled", "Run as an inference plan: batch norm folded, steps fused."),
+      prune::text_option("plan", "", "With --compiled: write the plan to this file."),
   };
 }
 
@@ -58,6 +61,9 @@ void eval(const EvalFlags& flags, Console& console) {
   ESPALIER_CHECK(values.text("mean").empty() == values.text("std").empty(),
                  ValueError,
                  "eval: --mean and --std come together");
+  ESPALIER_CHECK(values.text("plan").empty() || values.flag("compiled"),
+                 ValueError,
+                 "eval: --plan writes a compiled network; give --compiled too");
   set_num_threads(static_cast<int>(values.integer("threads")));
   set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));
@@ -66,7 +72,14 @@ void eval(const EvalFlags& flags, Console& console) {
   options.mean = channel_values(values, "mean");
   options.stddev = channel_values(values, "std");
   data::Loader loader(dataset, options);
-  const nlohmann::ordered_json figures = while_running([&] { return measure(network, loader); });
+  std::optional<nn::InferencePlan> plan;
+  if (values.flag("compiled")) {
+    plan = compile_network(network, values.integer("batch"));
+    if (!values.text("plan").empty()) while_running([&] { plan->save(values.text("plan")); });
+    if (!flags.json) console.out << plan->describe() << '\n';
+  }
+  const nlohmann::ordered_json figures =
+      while_running([&] { return measure(network, loader, plan ? &*plan : nullptr); });
   console.out << (flags.json ? figures.dump(2) + "\n" : figures_text(figures));
 }
 

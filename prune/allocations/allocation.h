@@ -40,10 +40,24 @@ class Allocation {
 /// are taken in order of score as long as their weights fit into the kept fraction of all weights.
 std::unique_ptr<Allocation> global_allocation();
 
+/// How a global fraction of units becomes a number.
+enum class GlobalCount : uint8_t {
+  Exact,      ///< S*n rounded to the nearest go
+  Threshold,  ///< the unit at place S*n goes too, and all that equal it: one or more too many
+};
+/// As global, but the sparsity counts units, whatever their size. `Threshold` is for reproducing
+/// codes that select so; it heeds `at_least` only layer by layer.
+std::unique_ptr<Allocation> global_units_allocation(GlobalCount count = GlobalCount::Exact);
+/// Every unit with a score above the threshold stays; the sparsity follows.
+std::unique_ptr<Allocation> threshold_allocation(double threshold);
+
 enum class FirstLayer : uint8_t { Pruned, Dense };
 /// The same sparsity in every layer; the first one dense if wanted (then the others don't make up
 /// for it).
 std::unique_ptr<Allocation> uniform_allocation(FirstLayer first = FirstLayer::Pruned);
+/// The same sparsity in every layer, where every layer loses S*n rounded down, as methods of
+/// filters publish it: 4 of 16 at 0.3.
+std::unique_ptr<Allocation> uniform_floor_allocation();
 
 /// Which sizes count for an Erdos-Renyi density.
 enum class ErdosRenyi : uint8_t {
@@ -58,6 +72,29 @@ std::unique_ptr<Allocation> erdos_renyi_allocation(ErdosRenyi kind);
 std::vector<double> erdos_renyi_densities(std::span<const Shape> shapes,
                                           Sparsity target,
                                           ErdosRenyi kind);
+
+/// How the densities of convolutions fall with depth; l counts layers from 1, k = L - l + 1.
+enum class SmartRatioRule : uint8_t {
+  Residual,   ///< k^2 + k
+  Plain,      ///< (k^2 + k) / l^2
+  Linear,     ///< k
+  Cubic,      ///< k^3
+  Ascending,  ///< l^2 + l
+  Uniform,    ///< 1
+};
+/// Settings of smart ratios.
+struct SmartRatioOptions {
+  SmartRatioRule rule = SmartRatioRule::Residual;
+  Density linear_density = Density(0.3);  ///< of linear layers
+};
+/// Densities by depth. Source: Su et al., arXiv 2009.11094.
+std::unique_ptr<Allocation> smart_ratio_allocation(const SmartRatioOptions& options);
+/// The densities themselves: weights of rank 2 are linear layers; what exceeds 1 goes to the next
+/// convolution. Linear layers keep more than their fraction when convolutions can't hold the
+/// budget. Throws ValueError when linear layers alone exceed it.
+std::vector<double> smart_ratio_densities(std::span<const Shape> shapes,
+                                          Sparsity target,
+                                          const SmartRatioOptions& options);
 
 /// Sparsities by layer name (whole or a prefix up to a dot) as `NAME=S,NAME=S,..`; other layers get
 /// the target. Throws ValueError for text that does not parse and, once layers are known, for a
