@@ -30,6 +30,7 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
                           add_shrink,
                           add_compress,
                           add_decompress,
+                          add_experiment,
                           add_report}) {
     add(app, console, action);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/inputs.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -101,6 +102,52 @@ Network load_network(const std::filesystem::path& path) {
   Network network = take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
   check_finite({network.module->state_dict(), {}}, path);
   return network;
+}
+
+std::vector<std::string> take_masks(const std::filesystem::path& path, Network& network) {
+  constexpr std::string_view kMask = ".mask";
+  const SafetensorsFile file = load_safetensors(path);
+  const auto parameters = network.module->named_parameters();
+  const std::string classifier = nn::prunable_parameters(*network.module).back().name;
+  std::vector<std::pair<nn::Parameter*, Tensor>> masks;
+  std::vector<std::string> notes;
+  for (const auto& [name, mask] : file.tensors) {
+    if (!name.ends_with(kMask)) continue;
+    const std::string owner = name.substr(0, name.size() - kMask.size());
+    const auto found = std::find_if(
+        parameters.begin(), parameters.end(), [&](const auto& one) { return one.name == owner; });
+    ESPALIER_CHECK(found != parameters.end(),
+                   ValueError,
+                   path.string(),
+                   " has a mask of '",
+                   owner,
+                   "', which ",
+                   network.name,
+                   " does not have. Is it of another model?");
+    const Shape& expected = found->parameter->shape();
+    if (owner == classifier && mask.shape() != expected) {
+      notes.push_back(
+          cat("mask-from: ", owner, " stays dense: its mask is for another number of classes"));
+      continue;
+    }
+    ESPALIER_CHECK(mask.shape() == expected && mask.dtype() == DType::U8,
+                   ValueError,
+                   path.string(),
+                   ": the mask of ",
+                   owner,
+                   " does not fit: expected bytes ",
+                   expected,
+                   ", got ",
+                   mask.shape(),
+                   ". Was it found at another width?");
+    masks.emplace_back(found->parameter, mask);
+  }
+  ESPALIER_CHECK(!masks.empty(),
+                 ValueError,
+                 path.string(),
+                 " holds no masks; give the model.safetensors of a pruned run");
+  for (const auto& [parameter, mask] : masks) parameter->set_mask(mask);
+  return notes;
 }
 
 void check_finite(const SafetensorsFile& file, const std::filesystem::path& path) {

@@ -53,6 +53,12 @@ Network load_network(const std::filesystem::path& path, Network fallback);
 /// The network that a file of ours describes. Throws IoError for a file without a description.
 Network load_network(const std::filesystem::path& path);
 
+/// Sets the masks of a file of ours, as of a pruned run, on a network, whose values stay what they
+/// are elsewhere. A classifier for another number of classes stays dense, which the returned notes
+/// tell. Throws IoError for a bad file, ValueError for one without masks and for masks that don't
+/// fit.
+std::vector<std::string> take_masks(const std::filesystem::path& path, Network& network);
+
 /// Throws IoError naming the file and the first tensor that holds NaN or infinity.
 void check_finite(const SafetensorsFile& file, const std::filesystem::path& path);
 

@@ -116,6 +116,14 @@ std::vector<Option> run_options() {
   return {
       prune::text_option("weights", "", "Start from this file instead of random weights."),
       prune::text_option("prune", "", "The pruning method; `espalier methods` lists them."),
+      prune::text_option("mask-from",
+                         "",
+                         "Train under the masks of this file, such as model.safetensors of a "
+                         "pruned run, perhaps on other data; not with --prune."),
+      prune::choice_option("scoring-input",
+                           {"data", "noise"},
+                           "What methods that score from data see: the training split, or random "
+                           "images and labels (a control)."),
       prune::text_option("out", "", "The run's folder. Without: runs/ and a name of its settings."),
       prune::integer_option(
           "checkpoint-every", 0, 0, kMost, "steps", "Also save within epochs; 0 = at their ends."),
@@ -150,6 +158,7 @@ bool is_incidental(const std::string& option) {
                                                "out",
                                                "checkpoint-every",
                                                "weights",
+                                               "mask-from",
                                                "kernel-times",
                                                "require-sparse"};
   return kNames.contains(option);

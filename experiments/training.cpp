@@ -50,6 +50,8 @@ Json settings_json(const prune::OptionValues& train, const prune::OptionValues& 
   out.update(to_json(pruning));
   const std::string& weights = train.text("weights");
   if (!weights.empty()) out["weights-fingerprint"] = file_fingerprint(weights);
+  const std::string& masks = train.text("mask-from");
+  if (!masks.empty()) out["mask-fingerprint"] = file_fingerprint(masks);
   return out;
 }
 
@@ -136,20 +138,34 @@ class Recorder : public nn::TrainHook {
 };
 
 // Batches for scores from data: unaugmented, in an order of their own, a pure function of the
-// index.
+// index. As noise they keep the shape only: normal pixels (the data are normalized), random labels.
 class ScoringBatches {
  public:
   ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset,
                  const prune::OptionValues& values)
-      : loader_(std::make_shared<data::Loader>(dataset, options(values))) {}
+      : loader_(std::make_shared<data::Loader>(dataset, options(values))),
+        noise_(values.text("scoring-input") == "noise") {}
 
   data::Batch operator()(int64_t index) const {
     const int64_t batches = loader_->batches();
     loader_->start_epoch(index / batches, index % batches);
-    return *loader_->next();
+    data::Batch batch = *loader_->next();
+    return noise_ ? noise_like(batch, index) : batch;
   }
 
  private:
+  data::Batch noise_like(const data::Batch& batch, int64_t index) const {
+    Rng rng = Rng(loader_->options().seed, "scoring noise").fork(static_cast<uint64_t>(index));
+    Tensor images = Tensor::zeros(batch.images.shape());
+    fill_normal_(images, rng);
+    Tensor labels = Tensor::zeros(batch.labels.shape(), DType::I64);
+    const auto classes = static_cast<uint64_t>(loader_->dataset().class_names().size());
+    for (int64_t i = 0; i < labels.numel(); ++i) {
+      labels.data<int64_t>()[i] = static_cast<int64_t>(rng.below(classes));
+    }
+    return {images.to(batch.images.layout()), labels};
+  }
+
   static data::LoaderOptions options(const prune::OptionValues& values) {
     data::LoaderOptions out;
     out.batch_size = values.integer("batch");
@@ -160,6 +176,7 @@ class ScoringBatches {
   }
 
   std::shared_ptr<data::Loader> loader_;
+  bool noise_;
 };
 
 std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
@@ -196,10 +213,10 @@ std::shared_ptr<const data::Dataset> open_training_split(const prune::OptionValu
   return data::subset(std::move(dataset), size, static_cast<uint64_t>(values.integer("seed")));
 }
 
-fs::path folder_path(const prune::OptionValues& values, const Json& settings) {
-  if (const std::string& out = values.text("out"); !out.empty()) return out;
+fs::path folder_path(const TrainRequest& request, const Json& settings) {
+  if (const std::string& out = request.values.text("out"); !out.empty()) return out;
   const prune::OptionValues defaults("train", train_options());
-  return fs::path("runs") / run_id(settings, to_json(defaults));
+  return request.root / run_id(settings, to_json(defaults));
 }
 
 Json with_status(Json results, const std::string& status, const fs::path& out) {
@@ -224,6 +241,14 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (const std::string& weights = values.text("weights"); !weights.empty()) {
     network = load_network(weights, std::move(network));
   }
+  std::vector<std::string> notes;
+  if (const std::string& masks = values.text("mask-from"); !masks.empty()) {
+    ESPALIER_CHECK(
+        values.text("prune").empty(),
+        ValueError,
+        "train: --mask-from gives the masks that --prune would find; choose one of them");
+    notes = take_masks(masks, network);
+  }
   data::Loader train(train_split, training_loader(values, *train_split));
   data::Loader test(test_split, evaluation_loader(values, kEvaluationBatch));
   const auto optimizer = make_optimizer(values, *network.module);
@@ -233,8 +258,9 @@ Json run_training(const TrainRequest& request, Console& console) {
   const auto pruner = make_run_pruner(request, network, train_split, progress);
   const int64_t repeated = pruner ? pruner->repeated_steps(epochs * train.batches()) : 0;
   progress.extend(repeated);
+  for (const std::string& note : notes) progress.line(note);
 
-  RunFolder folder(folder_path(values, settings), settings);
+  RunFolder folder(folder_path(request, settings), settings);
   if (folder.state() == RunFolder::State::Finished) {
     return with_status(folder.results(), "was finished", folder.path());
   }

@@ -3,6 +3,7 @@
 /// newest checkpoint when there is one.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <string>
 
@@ -19,6 +20,8 @@ struct TrainRequest {
   prune::OptionValues values;
   /// Options of the pruning method that were given, as texts; must be empty without a method.
   std::map<std::string, std::string> pruning = {};
+  /// Where the run's folder is made when `out` names none; its name then tells the settings.
+  std::filesystem::path root = "runs";
 };
 
 /// Trains, or continues, or returns at once when the folder holds the finished run. Returns the

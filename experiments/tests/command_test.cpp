@@ -27,6 +27,8 @@ TEST(Command, EveryVerbHasHelpThatExitsWithZero) {
                                              {"compress", "--help"},
                                              {"decompress", "--help"},
                                              {"report", "--help"},
+                                             {"experiment", "--help"},
+                                             {"experiment", "run", "--help"},
                                              {"data", "synth", "--help"}}) {
     const Outcome help = espalier_command(arguments);
     EXPECT_EQ(help.code, kExitOk) << arguments[0];

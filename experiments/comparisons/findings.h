@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Results against the sentences of the survey: differences of accuracy, paired by seed, and how
+/// sure they are.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <espalier/experiments/comparisons/runner.h>
+#include <espalier/experiments/comparisons/statistics.h>
+
+namespace espalier::experiments {
+
+/// Whether the figures speak for a sentence.
+enum class Verdict : uint8_t { Agrees, Disagrees, NoData };
+/// `agrees`, `disagrees`, `no data`.
+std::string name(Verdict verdict);
+
+/// One side's accuracy minus the other's, in one group of equal settings.
+struct Difference {
+  std::string group;  ///< `vgg16 cifar10 snip 0.9`
+  Summary accuracy;   ///< over seeds, a fraction
+};
+
+/// What the runs say about one claim.
+struct Finding {
+  Claim claim;
+  std::vector<Difference> groups;  ///< in the order of the rows
+  /// Over all groups: for each seed that every group has, the mean of the groups' differences; then
+  /// over seeds. No count: there is no such seed.
+  Summary overall;
+  Verdict verdict = Verdict::NoData;
+  Summary decisive;  ///< what decided: `overall`, or of NotAlwaysHigher the clearest group
+  /// `agrees (5.3 standard errors, 3 seeds)`; below two standard errors with `not sure`.
+  std::string text() const;
+};
+
+/// Holds the finished, compared rows against a claim. The sides of a group are means over the rows
+/// of one seed; a seed counts when both sides have rows of it.
+Finding judge(const Claim& claim, const std::vector<RunRow>& rows);
+
+/// Differences below so many standard errors are called not sure.
+inline constexpr double kSureRatio = 2.0;
+/// `2.3 standard errors, 3 seeds`, with `not sure` where that is due.
+std::string sureness(const Summary& summary);
+
+}  // namespace espalier::experiments

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Which layers each method thins out. Masks only: nothing is trained after pruning.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include <espalier/experiments/comparisons/comparisons.h>
+#include <espalier/experiments/comparisons/findings.h>
+
+namespace espalier::experiments::comparison_list {
+namespace {
+
+using Rows = std::vector<RunRow>;
+
+bool same_layers(const RunRow& a, const RunRow& b) {
+  return std::ranges::equal(a.layers, b.layers, {}, &LayerDensity::kept, &LayerDensity::kept);
+}
+
+std::vector<std::string> methods_of(const Rows& rows) {
+  std::vector<std::string> out;
+  for (const RunRow& row : rows) {
+    if (row.method == "dense") continue;
+    if (std::find(out.begin(), out.end(), row.method) == out.end()) out.push_back(row.method);
+  }
+  return out;
+}
+
+// In how many pairs of equal runs on two data sets all layers keep equally many weights.
+std::pair<int64_t, int64_t> equal_pairs(const Rows& rows, const std::string& method) {
+  int64_t equal = 0;
+  int64_t pairs = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    for (size_t j = i + 1; j < rows.size(); ++j) {
+      const bool pair = rows[i].method == method && rows[j].method == method &&
+                        rows[i].model == rows[j].model && rows[i].seed == rows[j].seed &&
+                        rows[i].sparsity_asked == rows[j].sparsity_asked &&
+                        rows[i].data != rows[j].data;
+      if (!pair) continue;
+      ++pairs;
+      equal += same_layers(rows[i], rows[j]) ? 1 : 0;
+    }
+  }
+  return {equal, pairs};
+}
+
+std::string across_data(const Rows& rows) {
+  std::string out =
+      "**The survey (7.3, figure 8):** the share that SynFlow and Smart-Ratio remove of each layer "
+      "is the same on both data sets; that of SNIP and magnitude is not.\n\n"
+      "| method | pairs of runs with the same layer densities on both data sets | the survey |\n"
+      "|---|---|---|\n";
+  const std::set<std::string> data_free = {"synflow", "smart-ratio"};
+  const std::set<std::string> data_driven = {"snip", "magnitude"};
+  for (const std::string& method : methods_of(rows)) {
+    const auto [equal, pairs] = equal_pairs(rows, method);
+    std::string verdict = "says nothing";
+    if (pairs > 0 && data_free.contains(method)) verdict = equal == pairs ? "agrees" : "disagrees";
+    if (pairs > 0 && data_driven.contains(method)) verdict = equal == 0 ? "agrees" : "disagrees";
+    out += fmt::format("| {} | {} of {} | {} |\n", method, equal, pairs, verdict);
+  }
+  return out;
+}
+
+std::string with_depth(const Rows& rows) {
+  std::string out =
+      "**The survey (7.8):** some methods keep a larger share of the earlier layers than of the "
+      "later ones. Rank correlation of a layer's depth and its density, over all runs of a "
+      "method; negative: earlier layers keep more.\n\n"
+      "| method | rank correlation | standard error | earlier layers keep more "
+      "|\n|---|---|---|---|\n";
+  for (const std::string& method : methods_of(rows)) {
+    std::vector<double> correlations;
+    for (const RunRow& row : rows) {
+      if (row.method != method || row.layers.size() < 2) continue;
+      std::vector<double> depth;
+      std::vector<double> density;
+      for (const LayerDensity& layer : row.layers) {
+        depth.push_back(static_cast<double>(depth.size()));
+        density.push_back(layer.density());
+      }
+      correlations.push_back(rank_correlation(depth, density));
+    }
+    if (correlations.empty()) continue;
+    const Summary summary = summarize(correlations);
+    out +=
+        fmt::format("| {} | {:+.2f} | {} | {} |\n",
+                    method,
+                    summary.mean,
+                    summary.standard_error ? fmt::format("{:.2f}", *summary.standard_error) : "-",
+                    summary.mean < 0.0 ? "yes" : "no");
+  }
+  return out;
+}
+
+std::string findings(const Rows& all) {
+  Rows rows;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(rows), [](const RunRow& row) {
+    return row.finished() && row.compared && row.method != "dense";
+  });
+  return across_data(rows) + "\n" + with_depth(rows);
+}
+
+}  // namespace
+
+Experiment layer_density() {
+  return {
+      .name = "layer-density",
+      .title = "Density layer by layer under each method",
+      .section = "section 7.8, figure 8",
+      .what =
+          "VGG-16 on two data sets, pruned before training by GraSP, SNIP, SynFlow, Smart-Ratio "
+          "and "
+          "at random with ERK densities, after training by magnitude with three allocations. "
+          "Nothing is trained after pruning: only the masks are looked at.",
+      .plan =
+          [](Plan& plan) {
+            for (const int64_t seed : plan.scale().seeds) {
+              for (const std::string& data : {plan.scale().data, plan.scale().other_data}) {
+                const Where where = {"vgg16", data, seed};
+                const auto add = [&](PlannedRun run, const std::string& method) {
+                  run.method = method;
+                  run.settings["epochs"] = "0";
+                  plan.add(run);
+                };
+                for (const double sparsity : plan.sparsities({0.9}, {0.9})) {
+                  add(plan.pruned(where, "snip", sparsity), "snip");
+                  add(plan.pruned(where, "grasp", sparsity, {{"scoring-precision", "float32"}}),
+                      "grasp");
+                  add(plan.pruned(where, "synflow", sparsity, {{"rounds", plan.rounds(100)}}),
+                      "synflow");
+                  add(plan.pruned(where, "smart-ratio", sparsity, {{"ratio-rule", "plain"}}),
+                      "smart-ratio");
+                  add(plan.pruned(where, "random", sparsity), "random-erk");
+                  add(plan.fine_tuned(where, "magnitude", sparsity), "magnitude");
+                  add(plan.fine_tuned(where, "magnitude", sparsity, {{"allocation", "uniform"}}),
+                      "magnitude-uniform");
+                  add(plan.fine_tuned(where, "magnitude", sparsity, {{"allocation", "erk"}}),
+                      "magnitude-erk");
+                }
+              }
+            }
+          },
+      .accuracies = false,
+      .layers = true,
+      .more = findings,
+  };
+}
+
+}  // namespace espalier::experiments::comparison_list

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/comparisons/page.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/machine.h>
+
+namespace espalier::experiments {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Rows that differ in their seed only.
+struct Cell {
+  const RunRow* first;
+  std::vector<const RunRow*> rows;
+};
+
+bool same_cell(const RunRow& a, const RunRow& b) {
+  return a.model == b.model && a.data == b.data && a.method == b.method && a.variant == b.variant &&
+         a.sparsity_asked == b.sparsity_asked;
+}
+
+std::vector<Cell> cells_of(const std::vector<RunRow>& rows) {
+  std::vector<Cell> cells;
+  for (const RunRow& row : rows) {
+    if (!row.finished() || !row.compared) continue;
+    auto cell = std::find_if(
+        cells.begin(), cells.end(), [&](const Cell& one) { return same_cell(*one.first, row); });
+    if (cell == cells.end()) {
+      cells.push_back({.first = &row, .rows = {}});
+      cell = cells.end() - 1;
+    }
+    cell->rows.push_back(&row);
+  }
+  std::stable_sort(cells.begin(), cells.end(), [](const Cell& a, const Cell& b) {
+    const RunRow& x = *a.first;
+    const RunRow& y = *b.first;
+    return std::tie(x.model, x.data, x.sparsity_asked, x.method) <
+           std::tie(y.model, y.data, y.sparsity_asked, y.method);
+  });
+  return cells;
+}
+
+template <class Value>
+Summary over_seeds(const Cell& cell, Value value) {
+  std::vector<double> values;
+  for (const RunRow* row : cell.rows) values.push_back(static_cast<double>(value(*row)));
+  return summarize(values);
+}
+
+std::string percent(double fraction, int digits = 2) {
+  return fmt::format("{:.{}f}", 100.0 * fraction, digits);
+}
+
+// `81.25 ± 0.40`; of one value the value alone.
+std::string percent_with_deviation(const Summary& summary) {
+  return summary.deviation ? percent(summary.mean) + " ± " + percent(*summary.deviation)
+                           : percent(summary.mean);
+}
+
+std::string points_with_error(const Summary& summary) {
+  const std::string mean = fmt::format("{:+.2f}", 100.0 * summary.mean);
+  return summary.standard_error ? mean + " ± " + percent(*summary.standard_error) : mean;
+}
+
+// A field of CSV: quoted where it has to be.
+std::string field(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + "\"";
+}
+
+std::string names_of_run(const RunRow& row) {
+  return fmt::format("{},{},{},{},{},{}",
+                     field(row.model),
+                     field(row.data),
+                     field(row.method),
+                     field(row.variant),
+                     row.sparsity_asked,
+                     row.seed);
+}
+
+std::string figures_of_run(const RunRow& row) {
+  return fmt::format("{},{},{},{},{},{},{},{},{:.1f},{:.3f},{}",
+                     row.sparsity,
+                     row.accuracy,
+                     row.loss,
+                     row.params,
+                     row.params_nonzero,
+                     row.macs_dense,
+                     row.macs_effective,
+                     row.macs_executed,
+                     row.images_per_second,
+                     row.seconds_per_epoch,
+                     row.collapsed());
+}
+
+// Text in a cell of a Markdown table.
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c == '\n' ? ' ' : c;
+  }
+  return out;
+}
+
+std::string title_of(const RunRow& row) {
+  std::string out = row.model + " " + row.data + " " + row.method;
+  if (!row.variant.empty()) out += " " + row.variant;
+  return out + fmt::format(" {} seed {}", row.sparsity_asked, row.seed);
+}
+
+}  // namespace
+
+ExperimentPage::ExperimentPage(const Experiment& experiment, Scale scale, std::vector<RunRow> rows)
+    : experiment_(experiment), scale_(std::move(scale)), rows_(std::move(rows)) {
+  for (const Claim& claim : experiment_.claims) findings_.push_back(judge(claim, rows_));
+}
+
+int64_t ExperimentPage::failed() const {
+  return std::count_if(
+      rows_.begin(), rows_.end(), [](const RunRow& row) { return !row.finished(); });
+}
+
+std::string ExperimentPage::csv() const {
+  std::string out =
+      "model,data,method,variant,sparsity_asked,seed,sparsity,accuracy,loss,params,params_nonzero,"
+      "macs_dense,macs_effective,macs_executed,images_per_second,seconds_per_epoch,"
+      "collapsed_layers,run,error\n";
+  for (const RunRow& row : rows_) {
+    out += names_of_run(row) + "," + (row.finished() ? figures_of_run(row) : ",,,,,,,,,,") + "," +
+           field(row.folder) + "," + field(row.error) + "\n";
+  }
+  return out;
+}
+
+std::string ExperimentPage::layers_csv() const {
+  std::string out = "model,data,method,variant,sparsity_asked,seed,layer,total,kept,density\n";
+  for (const RunRow& row : rows_) {
+    for (const LayerDensity& layer : row.layers) {
+      out += fmt::format("{},{},{},{},{}\n",
+                         names_of_run(row),
+                         layer.name,
+                         layer.total,
+                         layer.kept,
+                         layer.density());
+    }
+  }
+  return out;
+}
+
+std::string ExperimentPage::results_section() const {
+  std::string out =
+      "## Results\n\nMeans over seeds; accuracy (test, %) with one standard deviation. Sparsity is "
+      "the removed share of all prunable weights, first and last layer included. Collapsed: layers "
+      "with nothing left, in all seeds together. MACs are those of one image. Images/s are of the "
+      "evaluation during the experiment; for speed see `espalier bench`.\n\n"
+      "| model | data | method | variant | sparsity asked | reached | accuracy | seeds | "
+      "parameters left | MACs dense | effective | executed | images/s | s/epoch | collapsed |\n"
+      "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+  for (const Cell& cell : cells_of(rows_)) {
+    const RunRow& row = *cell.first;
+    const auto mean = [&](auto value) { return over_seeds(cell, value).mean; };
+    out += fmt::format(
+        "| {} | {} | {} | {} | {} | {:.4f} | {} | {} | {} | {} | {} | {} | {:.0f} | {} | {:.0f} "
+        "|\n",
+        row.model,
+        row.data,
+        row.method,
+        row.variant,
+        row.sparsity_asked,
+        mean([](const RunRow& r) { return r.sparsity; }),
+        experiment_.accuracies
+            ? percent_with_deviation(over_seeds(cell, [](const RunRow& r) { return r.accuracy; }))
+            : "not trained",
+        cell.rows.size(),
+        short_count(mean([](const RunRow& r) { return r.params_nonzero; })),
+        short_count(mean([](const RunRow& r) { return r.macs_dense; })),
+        short_count(mean([](const RunRow& r) { return r.macs_effective; })),
+        short_count(mean([](const RunRow& r) { return r.macs_executed; })),
+        mean([](const RunRow& r) { return r.images_per_second; }),
+        row.seconds_per_epoch > 0.0
+            ? fmt::format("{:.2f}", mean([](const RunRow& r) { return r.seconds_per_epoch; }))
+            : "-",
+        mean([](const RunRow& r) { return r.collapsed(); }) *
+            static_cast<double>(cell.rows.size()));
+  }
+  return out + "\n";
+}
+
+std::string ExperimentPage::findings_section() const {
+  std::string out = "## Beside the survey\n\n";
+  if (!findings_.empty()) {
+    out += fmt::format(
+        "Differences are in points of accuracy, paired by seed, with the standard error over "
+        "seeds. "
+        "How sure: the mean difference over its standard error; below {:.0f} it is called not "
+        "sure. "
+        "Seeds are few: as a rule of thumb, with three of them, 4.3 is what chance exceeds once in "
+        "twenty times.\n\n",
+        kSureRatio);
+  }
+  for (const Finding& finding : findings_) {
+    out += fmt::format(
+        "**The survey:** {}\n\n**Here: {}.**\n\n", finding.claim.sentence, finding.text());
+    out += fmt::format("| {} against {}, in | difference | how sure |\n|---|---|---|\n",
+                       fmt::join(finding.claim.higher, ", "),
+                       fmt::join(finding.claim.lower, ", "));
+    for (const Difference& one : finding.groups) {
+      out += fmt::format(
+          "| {} | {} | {} |\n", one.group, points_with_error(one.accuracy), sureness(one.accuracy));
+    }
+    if (finding.overall.count > 0) {
+      out += fmt::format(
+          "| all | {} | {} |\n", points_with_error(finding.overall), sureness(finding.overall));
+    }
+    out += "\n";
+  }
+  if (experiment_.more) out += experiment_.more(rows_) + "\n";
+  return out;
+}
+
+std::string ExperimentPage::layers_section() const {
+  if (!experiment_.layers) return {};
+  std::string out = "## Layers\n\nKept share of each layer in %, mean over seeds.\n\n";
+  // A table for each network: columns are methods on a data set.
+  std::vector<std::string> models;
+  for (const RunRow& row : rows_) {
+    if (std::find(models.begin(), models.end(), row.model) == models.end()) {
+      models.push_back(row.model);
+    }
+  }
+  for (const std::string& model : models) {
+    std::vector<Cell> cells;
+    for (const Cell& cell : cells_of(rows_)) {
+      if (cell.first->model == model && cell.first->sparsity_asked > 0.0) cells.push_back(cell);
+    }
+    if (cells.empty()) continue;
+    std::string head = "| " + model + " |";
+    std::string rule = "|---|";
+    for (const Cell& cell : cells) {
+      const RunRow& row = *cell.first;
+      head += fmt::format(" {} {} {} |", row.method, row.data, row.sparsity_asked);
+      rule += "---|";
+    }
+    out += head + "\n" + rule + "\n";
+    for (size_t layer = 0; layer < cells.front().first->layers.size(); ++layer) {
+      out += "| " + cells.front().first->layers[layer].name + " |";
+      for (const Cell& cell : cells) {
+        out += " " +
+               percent(over_seeds(cell,
+                                  [&](const RunRow& row) { return row.layers.at(layer).density(); })
+                           .mean) +
+               " |";
+      }
+      out += "\n";
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+std::string ExperimentPage::failures_section() const {
+  if (failed() == 0) return {};
+  std::string out = "## Runs that failed\n\n| run | error |\n|---|---|\n";
+  for (const RunRow& row : rows_) {
+    if (!row.finished()) out += "| " + title_of(row) + " | " + escaped(row.error) + " |\n";
+  }
+  return out + "\n";
+}
+
+std::string ExperimentPage::markdown(const std::string& command) const {
+  std::string settings;
+  for (const auto& [name, text] : scale_.settings) {
+    settings += fmt::format("{}{} {}", settings.empty() ? "" : ", ", name, text);
+  }
+  const Json machine = machine_json();
+  return fmt::format(
+             "# {}\n\nThe survey: arXiv 2308.06767, {}. {}\n\n"
+             "- preset `{}`: {} and {}, {}; seeds {}\n- made by `{}`\n- espalier {}, {}, {} "
+             "threads\n\n",
+             experiment_.title,
+             experiment_.section,
+             experiment_.what,
+             name(scale_.preset),
+             scale_.data,
+             scale_.other_data,
+             settings,
+             fmt::join(scale_.seeds, ", "),
+             command,
+             version(),
+             machine.value("processor", std::string("unknown processor")),
+             machine.value("threads", 0)) +
+         findings_section() + results_section() + layers_section() + failures_section();
+}
+
+Json ExperimentPage::json() const {
+  Json out = {{"experiment", experiment_.name},
+              {"preset", name(scale_.preset)},
+              {"runs", rows_.size()},
+              {"failed", Json::array()},
+              {"findings", Json::array()}};
+  for (const RunRow& row : rows_) {
+    if (!row.finished()) out["failed"].push_back({{"run", title_of(row)}, {"error", row.error}});
+  }
+  for (const Finding& finding : findings_) {
+    const Summary& decisive = finding.decisive;
+    const auto number = [](const std::optional<double>& value) {
+      return value ? Json(*value) : Json();
+    };
+    out["findings"].push_back({{"survey", finding.claim.sentence},
+                               {"verdict", name(finding.verdict)},
+                               {"seeds", decisive.count},
+                               {"difference", decisive.mean},
+                               {"standard_error", number(decisive.standard_error)},
+                               {"text", finding.text()}});
+  }
+  return out;
+}
+
+}  // namespace espalier::experiments

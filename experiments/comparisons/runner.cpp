@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/comparisons/runner.h>
+
+#include <algorithm>
+#include <new>
+#include <ostream>
+#include <set>
+
+#include <fmt/format.h>
+
+#include <espalier/core/error.h>
+#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/training.h>
+
+namespace espalier::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+std::string model_file(const RunRow& row) {
+  return (fs::path(row.folder) / "model.safetensors").string();
+}
+
+prune::OptionValues train_values(const PlannedRun& run,
+                                 const RunnerOptions& options,
+                                 const std::vector<RunRow>& rows) {
+  std::map<std::string, std::string> settings = run.settings;
+  for (const auto& [name, text] : options.settings) settings[name] = text;
+  if (run.weights_of) settings["weights"] = model_file(rows[*run.weights_of]);
+  if (run.mask_of) settings["mask-from"] = model_file(rows[*run.mask_of]);
+  return {"experiment", train_options(), settings};
+}
+
+// What would fail every run alike fails here, before the first.
+void check_data(const Plan& plan, const RunnerOptions& options) {
+  std::set<std::string> seen;
+  for (const PlannedRun& run : plan.runs()) {
+    if (!seen.insert(run.data).second) continue;
+    PlannedRun alone = run;
+    alone.weights_of.reset();
+    alone.mask_of.reset();
+    const prune::OptionValues values = train_values(alone, options, {});
+    open_split(values, data::Split::Train);
+    open_split(values, data::Split::Test);
+  }
+}
+
+RunRow row_of(const PlannedRun& run) {
+  RunRow row;
+  row.model = run.model;
+  row.data = run.data;
+  row.method = run.method;
+  row.variant = run.variant;
+  row.sparsity_asked = run.sparsity;
+  row.seed = run.seed;
+  row.compared = run.compared;
+  return row;
+}
+
+void take_figures(RunRow& row, const Json& figures) {
+  row.accuracy = figures.at("accuracy").get<double>();
+  row.loss = figures.at("loss").get<double>();
+  row.sparsity = figures.at("sparsity").get<double>();
+  row.params = figures.at("params").get<int64_t>();
+  row.params_nonzero = figures.at("params_nonzero").get<int64_t>();
+  row.macs_dense = figures.at("macs_dense").get<int64_t>();
+  row.macs_effective = figures.at("macs_effective").get<int64_t>();
+  row.macs_executed = figures.at("macs_executed").get<int64_t>();
+  row.images_per_second = figures.at("images_per_second").get<double>();
+  const auto epochs = read_run(row.folder).metrics.size();
+  if (epochs > 0) {
+    row.seconds_per_epoch = figures.at("seconds").get<double>() / static_cast<double>(epochs);
+  }
+}
+
+void take_layers(RunRow& row) {
+  const Network network = load_network(model_file(row));
+  for (const nn::NamedParameter& weight : nn::prunable_parameters(*network.module)) {
+    row.layers.push_back(
+        {.name = weight.name, .total = weight.parameter->numel(), .kept = weight.parameter->nnz()});
+  }
+}
+
+void run_one(RunRow& row,
+             const PlannedRun& run,
+             const std::vector<PlannedRun>& plan,
+             const RunnerOptions& options,
+             const std::vector<RunRow>& rows,
+             Console& console) {
+  for (const auto& needed : {run.weights_of, run.mask_of}) {
+    if (!needed || rows[*needed].finished()) continue;
+    throw ValueError(cat("needs the run '", plan[*needed].title(), "', which failed"));
+  }
+  const TrainRequest request{
+      .values = train_values(run, options, rows), .pruning = run.pruning, .root = options.folder};
+  const Json figures = run_training(request, console);
+  row.folder = figures.at("out").get<std::string>();
+  take_figures(row, figures);
+  take_layers(row);
+  console.err << fmt::format("  {}: accuracy {:.4f}, sparsity {:.4f}, {}\n",
+                             figures.at("status").get<std::string>(),
+                             row.accuracy,
+                             row.sparsity,
+                             row.folder);
+}
+
+}  // namespace
+
+int64_t RunRow::collapsed() const {
+  return std::count_if(
+      layers.begin(), layers.end(), [](const LayerDensity& layer) { return layer.kept == 0; });
+}
+
+std::string RunRow::column(const std::string& name) const {
+  if (name == "model") return model;
+  if (name == "data") return data;
+  if (name == "method") return method;
+  if (name == "variant") return variant;
+  if (name == "sparsity") return fmt::format("{}", sparsity_asked);
+  throw ValueError(cat("experiment: a run has no column '", name, "'"));
+}
+
+std::vector<RunRow> run_plan(const Plan& plan, const RunnerOptions& options, Console& console) {
+  check_data(plan, options);
+  std::vector<RunRow> rows;
+  const size_t count = plan.runs().size();
+  for (const PlannedRun& run : plan.runs()) {
+    console.err << fmt::format("[{}/{}] {}\n", rows.size() + 1, count, run.title()) << std::flush;
+    RunRow row = row_of(run);
+    try {
+      run_one(row, run, plan.runs(), options, rows, console);
+    } catch (const std::bad_alloc&) {
+      row.error = "out of memory";
+    } catch (const std::exception& error) {
+      row.error = error.what();
+    }
+    if (!row.finished()) console.err << "  failed: " << row.error << '\n';
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace espalier::experiments

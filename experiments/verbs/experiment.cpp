@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+/// `espalier experiment list | run NAME`: the survey's comparisons.
+#include <filesystem>
+#include <memory>
+#include <ostream>
+
+#include <fmt/format.h>
+
+#include <espalier/core/io.h>
+#include <espalier/experiments/comparisons/experiment.h>
+#include <espalier/experiments/comparisons/page.h>
+#include <espalier/experiments/comparisons/runner.h>
+#include <espalier/experiments/failure.h>
+#include <espalier/experiments/figures.h>
+#include <espalier/experiments/given_options.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/verbs/verbs.h>
+
+namespace espalier::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct ExperimentFlags {
+  GivenOptions given;
+  std::string name;
+  std::string preset = "quick";
+  std::string out = "runs";
+  bool json = false;
+};
+
+void list(const ExperimentFlags& flags, Console& console) {
+  Json json = Json::array();
+  std::vector<std::vector<std::string>> rows = {{"name", "title", "presets"}};
+  for (const Experiment& one : experiments()) {
+    const bool available = one.unavailable.empty();
+    rows.push_back(
+        {one.name, one.title, available ? "smoke, quick, paper" : "none: " + one.unavailable});
+    Json line = {{"name", one.name}, {"title", one.title}, {"presets", Json::array()}};
+    if (available) line["presets"] = {"smoke", "quick", "paper"};
+    if (!available) line["unavailable"] = one.unavailable;
+    json.push_back(std::move(line));
+  }
+  console.out << (flags.json ? json.dump(2) + "\n" : text_table(rows));
+}
+
+// What is set for all runs: places and machine, nothing that changes a result.
+std::vector<prune::Option> place_options() {
+  std::vector<prune::Option> out = machine_options();
+  for (const prune::Option& option : data_options()) {
+    if (option.name == "data-root") out.push_back(option);
+  }
+  return out;
+}
+
+void run(const ExperimentFlags& flags, Console& console) {
+  const Experiment& chosen = experiment(flags.name);
+  ESPALIER_CHECK(chosen.unavailable.empty(),
+                 NotImplemented,
+                 "experiment ",
+                 chosen.name,
+                 ": is not available: ",
+                 chosen.unavailable);
+  const Preset preset = parse_preset(flags.preset);
+  Plan plan(scale_of(preset));
+  chosen.plan(plan);
+  const fs::path runs = flags.out;
+  const ExperimentPage page(
+      chosen,
+      plan.scale(),
+      run_plan(plan, {.folder = runs, .settings = flags.given.given()}, console));
+
+  const fs::path folder = runs / "experiments" / (chosen.name + "-" + name(preset));
+  const std::string command =
+      fmt::format("espalier experiment run {} --preset {}", chosen.name, name(preset));
+  while_writing([&] {
+    write_file(folder / "runs.csv", page.csv());
+    write_file(folder / "layers.csv", page.layers_csv());
+    write_file(folder / "README.md", page.markdown(command));
+  });
+  if (flags.json) {
+    Json json = page.json();
+    json["out"] = folder.string();
+    console.out << json.dump(2) << '\n';
+  } else {
+    for (const Finding& finding : page.findings()) {
+      console.out << "the survey: " << finding.claim.sentence << "\nhere:       " << finding.text()
+                  << "\n\n";
+    }
+    console.out << (folder / "README.md").string() << '\n'
+                << (folder / "runs.csv").string() << '\n';
+  }
+  if (page.failed() > 0) {
+    throw RunFailure(cat("experiment ",
+                         chosen.name,
+                         ": ",
+                         page.failed(),
+                         " of ",
+                         plan.runs().size(),
+                         " runs failed; ",
+                         (folder / "README.md").string(),
+                         " names them. The same command tries them again"));
+  }
+}
+
+}  // namespace
+
+void add_experiment(CLI::App& app, Console& console, Action& action) {
+  CLI::App* verb =
+      app.add_subcommand("experiment", "The survey's comparisons: list them, run one.");
+  verb->require_subcommand(1);
+  const auto flags = std::make_shared<ExperimentFlags>();
+  CLI::App* listing = verb->add_subcommand("list", "The experiments and their presets.");
+  listing->add_flag("--json", flags->json, "Print as JSON.");
+  listing->callback(
+      [&action, &console, flags] { action = [&console, flags] { list(*flags, console); }; });
+
+  CLI::App* running = verb->add_subcommand(
+      "run", "Make the runs of an experiment that are missing, then its tables and its page.");
+  running->add_option("name", flags->name, "The experiment; `espalier experiment list` has them.")
+      ->required();
+  running->add_option("--preset",
+                      flags->preset,
+                      "smoke: seconds, on made-up digits. quick: narrow networks, a part of "
+                      "CIFAR-10. paper: all of it. Default: quick.");
+  running
+      ->add_option("--out",
+                   flags->out,
+                   "Run folders go here, shared by all experiments, and results to "
+                   "experiments/NAME-PRESET below it. Default: runs.")
+      ->type_name("DIR");
+  flags->given.declare(*running, place_options(), "Machine");
+  running->add_flag("--json", flags->json, "Print findings and failures as JSON.");
+  running->callback(
+      [&action, &console, flags] { action = [&console, flags] { run(*flags, console); }; });
+}
+
+}  // namespace espalier::experiments
