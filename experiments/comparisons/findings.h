@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <espalier/core/error.h>
 #include <espalier/experiments/comparisons/runner.h>
 #include <espalier/experiments/comparisons/statistics.h>
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Which layers each method thins out. Masks only: nothing is trained after pruning.
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <iterator>
 #include <set>
+
+#include <fmt/format.h>
 
 #include <espalier/experiments/comparisons/comparisons.h>
 #include <espalier/experiments/comparisons/findings.h>

@@ -20,7 +20,7 @@ Experiment original_transfer() {
           [](Plan& plan) {
             const std::vector<std::string> sets = {plan.scale().data, plan.scale().other_data};
             for (const int64_t seed : plan.scale().seeds) {
-              for (const double sparsity : plan.sparsities({0.8, 0.95}, {0.4, 0.8, 0.9, 0.95})) {
+              for (const double sparsity : plan.sparsities({0.9}, {0.4, 0.8, 0.9, 0.95})) {
                 for (const char* method : {"magnitude", "snip"}) {
                   std::vector<size_t> masks;
                   for (const std::string& source : sets) {
