@@ -99,6 +99,19 @@ std::vector<Option> training_options() {
       prune::real_option("gamma", 0.1, 0, 1, "", "Of step and multistep: the factor."),
       prune::real_option(
           "label-smoothing", 0, 0, 1, "", "Share of the label given to all classes."),
+      prune::real_option("distill-temperature",
+                         4,
+                         1e-3,
+                         1e6,
+                         "",
+                         "With --distill-from: how soft the teacher's answers are."),
+      prune::real_option("distill-weight",
+                         0.9,
+                         0,
+                         1,
+                         "",
+                         "With --distill-from: the teacher's share of the loss; labels have the "
+                         "rest."),
       prune::real_option("clip-norm", 0, 0, kMost, "", "Largest norm of the gradient; 0 = off."),
       prune::choice_option("augment",
                            {"standard", "none", "standard+cutout"},
@@ -111,6 +124,10 @@ std::vector<Option> training_options() {
 std::vector<Option> run_options() {
   return {
       prune::text_option("weights", "", "Start from this file instead of random weights."),
+      prune::text_option("distill-from",
+                         "",
+                         "A trained network whose answers are learned too (distillation); one of "
+                         "ours, or weights that fit --model."),
       prune::text_option("prune", "", "The pruning method; `espalier methods` lists them."),
       prune::text_option("out", "", "The run's folder. Without: runs/ and a name of its settings."),
       prune::integer_option(
@@ -146,6 +163,7 @@ bool is_incidental(const std::string& option) {
                                                "out",
                                                "checkpoint-every",
                                                "weights",
+                                               "distill-from",
                                                "kernel-times",
                                                "require-sparse"};
   return kNames.contains(option);

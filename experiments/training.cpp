@@ -13,6 +13,7 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/recipe.h>
 #include <espalier/experiments/run_folder.h>
+#include <espalier/nn/distillation.h>
 #include <espalier/prune/registry.h>
 
 namespace espalier::experiments {
@@ -48,8 +49,10 @@ prune::OptionValues pruning_values(const TrainRequest& request) {
 Json settings_json(const prune::OptionValues& train, const prune::OptionValues& pruning) {
   Json out = to_json(train);
   out.update(to_json(pruning));
-  const std::string& weights = train.text("weights");
-  if (!weights.empty()) out["weights-fingerprint"] = file_fingerprint(weights);
+  for (const char* file : {"weights", "distill-from"}) {
+    const std::string& path = train.text(file);
+    if (!path.empty()) out[cat(file, "-fingerprint")] = file_fingerprint(path);
+  }
   return out;
 }
 
@@ -196,6 +199,17 @@ std::shared_ptr<const data::Dataset> open_training_split(const prune::OptionValu
   return data::subset(std::move(dataset), size, static_cast<uint64_t>(values.integer("seed")));
 }
 
+// The teacher's part of the loss; empty without a teacher.
+std::function<Variable(const Variable&, const data::Batch&)> make_distillation(
+    const prune::OptionValues& values, const data::Dataset& dataset) {
+  const std::string& teacher = values.text("distill-from");
+  if (teacher.empty()) return {};
+  return nn::Distillation(
+      load_network(teacher, make_network(values, dataset)).module,
+      {.temperature = values.real("distill-temperature"), .weight = values.real("distill-weight")},
+      values.real("label-smoothing"));
+}
+
 fs::path folder_path(const prune::OptionValues& values, const Json& settings) {
   if (const std::string& out = values.text("out"); !out.empty()) return out;
   const prune::OptionValues defaults("train", train_options());
@@ -226,6 +240,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   }
   data::Loader train(train_split, training_loader(values, *train_split));
   data::Loader test(test_split, evaluation_loader(values, kEvaluationBatch));
+  const auto batch_loss = make_distillation(values, *train_split);
   const auto optimizer = make_optimizer(values, *network.module);
   const auto schedule = make_schedule(values, train.batches());
   const int64_t epochs = values.integer("epochs");
@@ -253,7 +268,8 @@ Json run_training(const TrainRequest& request, Console& console) {
   hooks.push_back(&recorder);
   nn::FitOptions options{.epochs = epochs,
                          .label_smoothing = values.real("label-smoothing"),
-                         .clip_grad_norm = values.real("clip-norm")};
+                         .clip_grad_norm = values.real("clip-norm"),
+                         .batch_loss = batch_loss};
   const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
   if (checkpoint) {
     options.resume = restore_checkpoint(*checkpoint, parts);
