@@ -99,6 +99,16 @@ std::vector<Option> training_options() {
       prune::real_option("gamma", 0.1, 0, 1, "", "Of step and multistep: the factor."),
       prune::real_option(
           "label-smoothing", 0, 0, 1, "", "Share of the label given to all classes."),
+      prune::choice_option("quantize",
+                           {"none", "int8"},
+                           "Train with weights and activations rounded to 8 bits; the network then "
+                           "computes in integers."),
+      prune::real_option("quantize-freeze",
+                         0.5,
+                         0,
+                         1,
+                         "fraction of training",
+                         "With --quantize: ranges of activations stand still from here on."),
       prune::real_option("distill-temperature",
                          4,
                          1e-3,

@@ -14,6 +14,7 @@
 #include <espalier/experiments/recipe.h>
 #include <espalier/experiments/run_folder.h>
 #include <espalier/nn/distillation.h>
+#include <espalier/nn/quantize/quantize.h>
 #include <espalier/prune/registry.h>
 
 namespace espalier::experiments {
@@ -238,6 +239,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (const std::string& weights = values.text("weights"); !weights.empty()) {
     network = load_network(weights, std::move(network));
   }
+  if (values.text("quantize") == "int8") nn::attach_quantizers(*network.module);
   data::Loader train(train_split, training_loader(values, *train_split));
   data::Loader test(test_split, evaluation_loader(values, kEvaluationBatch));
   const auto batch_loss = make_distillation(values, *train_split);
@@ -256,6 +258,8 @@ Json run_training(const TrainRequest& request, Console& console) {
   set_kernel_chooser(values, folder.path() / "kernels.json");
   std::vector<nn::TrainHook*> hooks;
   if (pruner) hooks.push_back(pruner.get());
+  nn::QuantizationAware quantization(values.real("quantize-freeze"));
+  if (nn::is_quantized(*network.module)) hooks.push_back(&quantization);
   const TrainingParts parts{*network.module, *optimizer, hooks};
   Recorder recorder(
       folder,
