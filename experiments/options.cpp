@@ -73,6 +73,10 @@ std::vector<Option> kernel_options() {
                          "The file of measured times; without: kernels.json in the run folder of "
                          "train, and none elsewhere."),
       prune::flag_option("require-sparse", "A masked layer that would run densely is an error."),
+      prune::choice_option("dense",
+                           {"auto", "direct", "winograd"},
+                           "How dense 3x3 convolutions are computed: directly, by Winograd's "
+                           "F(2x2,3x3), or by the faster of them."),
   };
 }
 

@@ -19,9 +19,11 @@
 namespace espalier::sparse {
 namespace {
 
-// Up to this density the sparse kernels were faster in every direction and on every plane of 2x2 to
-// 32x32 with 16 to 512 channels (1.15 to 1.6 times at 0.5; Zen 4, AVX-512).
+// Up to these densities the sparse kernels were faster in every direction and on every plane of 2x2
+// to 32x32 with 16 to 512 channels: 1.15 to 1.6 times at 0.5 than the direct dense kernels, which
+// Winograd's algorithm outruns by up to 1.9 (Zen 4, AVX-512).
 constexpr double kHighestDensity = 0.5;
+constexpr double kHighestDensityOverWinograd = 0.35;
 constexpr int kMeasuredRuns = 3;
 constexpr int64_t kMaxFileBytes = 64 << 20;
 
@@ -109,6 +111,12 @@ std::string describe(const Conv2dShape& s) {
              o.dilation.w);
 }
 
+double highest_density(const Conv2dShape& shape, Pass pass) {
+  const bool winograd = takes_winograd(
+      shape, pass == Pass::Forward ? Conv2dPass::Forward : Conv2dPass::BackwardWeight);
+  return winograd ? kHighestDensityOverWinograd : kHighestDensity;
+}
+
 // Densities that share a measurement: two digits.
 double rounded(double density) {
   const double step = density < 0.1 ? 0.001 : 0.01;
@@ -189,21 +197,20 @@ KernelChoice choose_conv2d(
   if (!missing.empty()) return {false, std::move(missing)};
   const double density = pattern.density();
   if (!options_in_use().measure) {
-    const bool sparse = density <= kHighestDensity;
-    return {sparse,
-            sparse ? cat("density ", density, " is at most ", kHighestDensity)
-                   : cat("density ",
-                         density,
-                         " is above ",
-                         kHighestDensity,
-                         ", where dense is about as fast")};
+    const double highest = highest_density(shape, pass);
+    const bool sparse = density <= highest;
+    return {
+        sparse,
+        sparse ? cat("density ", density, " is at most ", highest)
+               : cat("density ", density, " is above ", highest, ", where dense is about as fast")};
   }
   const std::string key = cat(pass == Pass::Forward ? "forward " : "backward ",
                               describe(shape),
                               " density ",
                               rounded(density),
                               " ",
-                              simd_target());
+                              simd_target(),
+                              conv2d_algorithm() == Conv2dAlgorithm::Direct ? " direct" : "");
   const KernelTimes times = measurements().get(key, [&] {
     return KernelTimes{measure_sparse_conv2d(shape, pattern, pass),
                        measure_dense_conv2d(shape, pass)};
@@ -226,7 +233,7 @@ bool takes_sparse_conv2d(const Conv2dShape& shape,
                          Pass pass,
                          std::string_view op) {
   // Called for every layer of every step: by the rule, no reason is written that nobody reads.
-  if (!options_in_use().measure && pattern.density() <= kHighestDensity &&
+  if (!options_in_use().measure && pattern.density() <= highest_density(shape, pass) &&
       detail::missing_conv2d(shape, dtype, layout).empty()) {
     return true;
   }

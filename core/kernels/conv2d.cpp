@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/kernels/conv2d.h>
 
+#include <atomic>
+
 #include <espalier/core/kernels/conv2d_lanes.h>
+#include <espalier/core/kernels/conv2d_winograd.h>
 #include <espalier/core/mac_counter.h>
 
 namespace espalier {
@@ -9,6 +12,13 @@ namespace {
 
 // Below this many multiply-accumulates a plain tensor is not worth two layout conversions.
 constexpr int64_t kWorthConverting = 1 << 16;
+
+// With fewer channels the transforms cost more than the products saved (Zen 4, batch 128: 16
+// channels of 32x32 gain 1.1 forward and 1.3 backward, and lose 0.9 in the gradient of the weight).
+constexpr int64_t kWinogradChannels = 16;
+constexpr int64_t kWinogradWeightChannels = 32;
+
+std::atomic<Conv2dAlgorithm> algorithm_in_use = Conv2dAlgorithm::Auto;
 
 bool has_fast_path(const Conv2dShape& shape, const Tensor& activations) {
   return activations.dtype() == DType::F32 && shape.n > 0 &&
@@ -45,6 +55,23 @@ void check_operand(const Tensor& a,
 }
 
 }  // namespace
+
+void set_conv2d_algorithm(Conv2dAlgorithm algorithm) {
+  algorithm_in_use = algorithm;
+}
+
+Conv2dAlgorithm conv2d_algorithm() {
+  return algorithm_in_use;
+}
+
+bool takes_winograd(const Conv2dShape& shape, Conv2dPass pass) {
+  const Conv2dAlgorithm algorithm = algorithm_in_use;
+  if (algorithm == Conv2dAlgorithm::Direct || !detail::winograd_fits(shape)) return false;
+  if (algorithm == Conv2dAlgorithm::Winograd) return true;
+  const int64_t needed =
+      pass == Conv2dPass::BackwardWeight ? kWinogradWeightChannels : kWinogradChannels;
+  return std::min(shape.c, shape.k) >= needed && std::min(shape.p, shape.q) >= 2;
+}
 
 Conv2dShape conv2d_shape(const Shape& input,
                          const Shape& weight,
@@ -107,8 +134,9 @@ void conv2d_forward(const Conv2dShape& shape,
   if (!has_fast_path(shape, x)) return reference::conv2d_forward(shape, x, weight, bias, y);
   const Tensor plain_bias = bias.defined() ? bias.contiguous() : Tensor();
   in_lanes(y, [&](Tensor& out) {
-    detail::conv2d_forward_lanes(
-        shape, x.to(Layout::Nchw16n), weight.contiguous(), plain_bias, out);
+    const auto run = takes_winograd(shape, Conv2dPass::Forward) ? detail::conv2d_forward_winograd
+                                                                : detail::conv2d_forward_lanes;
+    run(shape, x.to(Layout::Nchw16n), weight.contiguous(), plain_bias, out);
   });
 }
 
@@ -120,7 +148,10 @@ void conv2d_backward_data(const Conv2dShape& shape,
   check_operand(dx, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_data", "result");
   if (!has_fast_path(shape, dy)) return reference::conv2d_backward_data(shape, dy, weight, dx);
   in_lanes(dx, [&](Tensor& out) {
-    detail::conv2d_backward_data_lanes(shape, dy.to(Layout::Nchw16n), weight.contiguous(), out);
+    const auto run = takes_winograd(shape, Conv2dPass::BackwardData)
+                         ? detail::conv2d_backward_data_winograd
+                         : detail::conv2d_backward_data_lanes;
+    run(shape, dy.to(Layout::Nchw16n), weight.contiguous(), out);
   });
 }
 
@@ -133,8 +164,10 @@ void conv2d_backward_weight(const Conv2dShape& shape,
   if (!has_fast_path(shape, x)) {
     return reference::conv2d_backward_weight(shape, x, dy, dweight);
   }
-  detail::conv2d_backward_weight_lanes(
-      shape, x.to(Layout::Nchw16n), dy.to(Layout::Nchw16n), dweight);
+  const auto run = takes_winograd(shape, Conv2dPass::BackwardWeight)
+                       ? detail::conv2d_backward_weight_winograd
+                       : detail::conv2d_backward_weight_lanes;
+  run(shape, x.to(Layout::Nchw16n), dy.to(Layout::Nchw16n), dweight);
 }
 
 }  // namespace espalier

@@ -34,6 +34,21 @@ struct Conv2dShape {
   int64_t macs() const { return n * k * p * q * (c / options.groups) * r * s; }
 };
 
+/// How dense convolutions with a fast path are computed.
+enum class Conv2dAlgorithm : uint8_t {
+  Auto,      ///< Winograd where it is faster, by the shape
+  Direct,    ///< one product for every multiply-accumulate
+  Winograd,  ///< F(2x2, 3x3) wherever it applies: 3x3, stride, dilation and groups 1
+};
+/// Sets it for the process; `Auto` at the start. Not while convolutions run in other threads.
+void set_conv2d_algorithm(Conv2dAlgorithm algorithm);
+/// The algorithm in use.
+Conv2dAlgorithm conv2d_algorithm();
+/// The directions of a convolution.
+enum class Conv2dPass : uint8_t { Forward, BackwardData, BackwardWeight };
+/// Whether a dense float32 convolution in `Nchw16n` of this shape runs by Winograd's algorithm now.
+bool takes_winograd(const Conv2dShape& shape, Conv2dPass pass);
+
 /// Checks that input (N,C,H,W) and weight (K,C/groups,R,S) fit and computes the output plane.
 /// Throws ShapeError naming `op`, with both shapes and a hint.
 Conv2dShape conv2d_shape(const Shape& input,

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -41,6 +42,18 @@ inline Tensor magnitude(const Tensor& a) {
   Tensor out = a.to(DType::F64).clone();
   for (int64_t i = 0; i < out.numel(); ++i) {
     out.data<double>()[i] = std::fabs(out.data<double>()[i]);
+  }
+  return out;
+}
+
+/// Every element replaced by the largest of its plane, the last two dimensions of a plain tensor:
+/// Winograd's transforms add and subtract neighbours, so that the rounding errors of one element
+/// are relative to the terms of those around it (arXiv 1509.09308, section 5).
+inline Tensor largest_of_plane(const Tensor& terms) {
+  Tensor out = terms.to(DType::F64).clone();
+  const int64_t plane = out.size(2) * out.size(3);
+  for (double* p = out.data<double>(); p < out.data<double>() + out.numel(); p += plane) {
+    std::fill_n(p, plane, *std::max_element(p, p + plane));
   }
   return out;
 }

@@ -10,6 +10,7 @@ namespace {
 
 using testing::expect_close;
 using testing::expect_zero_padding;
+using testing::largest_of_plane;
 using testing::magnitude;
 using testing::random_tensor;
 using testing::run_reference;
@@ -26,6 +27,8 @@ const std::vector<Case>& cases() {
       {"plane 1x1", {17, 16, 1, 1}, {5, 16, 3, 3}, {.padding = 1}},
       {"plane 2x2", {16, 17, 2, 2}, {16, 17, 3, 3}, {.padding = 1}},
       {"plane 4x4", {33, 16, 4, 4}, {18, 16, 3, 3}, {.padding = 1}},
+      {"plane 3x5, more padding", {5, 6, 3, 5}, {7, 6, 3, 3}, {.padding = {2, 3}}},
+      {"3x3 without padding, batch 130", {130, 5, 5, 4}, {6, 5, 3, 3}, {}},
       {"many channels", {2, 70, 4, 5}, {37, 70, 3, 3}, {.padding = 1}},
       {"stride 2", {16, 16, 8, 8}, {17, 16, 3, 3}, {.stride = 2, .padding = 1}},
       {"stride 2, odd plane", {3, 5, 7, 5}, {6, 5, 3, 3}, {.stride = 2, .padding = 1}},
@@ -76,13 +79,32 @@ Results run(const Operands& o, Layout layout) {
   return r;
 }
 
+TEST(Conv2dAlgorithms, WinogradIsTakenWhereItIsFaster) {
+  const auto shape = [](int64_t channels, int64_t plane, const Conv2dOptions& options) {
+    return conv2d_shape({1, channels, plane, plane}, {channels, channels, 3, 3}, options, "t");
+  };
+  EXPECT_TRUE(takes_winograd(shape(64, 8, {.padding = 1}), Conv2dPass::Forward));
+  EXPECT_TRUE(takes_winograd(shape(16, 8, {.padding = 1}), Conv2dPass::BackwardData));
+  EXPECT_FALSE(takes_winograd(shape(16, 8, {.padding = 1}), Conv2dPass::BackwardWeight));
+  EXPECT_FALSE(takes_winograd(shape(64, 8, {.stride = 2, .padding = 1}), Conv2dPass::Forward));
+  EXPECT_FALSE(takes_winograd(shape(64, 1, {.padding = 1}), Conv2dPass::Forward));
+  set_conv2d_algorithm(Conv2dAlgorithm::Direct);
+  EXPECT_FALSE(takes_winograd(shape(64, 8, {.padding = 1}), Conv2dPass::Forward));
+  set_conv2d_algorithm(Conv2dAlgorithm::Auto);
+}
+
 class Conv2d : public ::testing::Test {
  protected:
   void TearDown() override {
     set_simd_target("");
     set_num_threads(0);
+    set_conv2d_algorithm(Conv2dAlgorithm::Auto);
   }
 };
+
+// Winograd's algorithm runs where it applies, the direct kernels elsewhere.
+constexpr std::pair<Conv2dAlgorithm, const char*> kAlgorithms[] = {
+    {Conv2dAlgorithm::Direct, "direct"}, {Conv2dAlgorithm::Winograd, "Winograd"}};
 
 TEST(Conv2dShapeRule, CountsPositionsOfThePaddedPlane) {
   const Conv2dShape s = conv2d_shape(
@@ -124,15 +146,21 @@ TEST_F(Conv2d, LanesAgreeWithTheReferenceOnEveryTarget) {
     const Results exact = run_reference(o.shape, o.x, o.weight, o.bias, o.dy);
     const Results terms = run_reference(
         o.shape, magnitude(o.x), magnitude(o.weight), magnitude(o.bias), magnitude(o.dy));
+    const Results around{
+        largest_of_plane(terms.y), largest_of_plane(terms.dx), largest_of_plane(terms.dw)};
     for (const std::string& target : simd_targets()) {
       set_simd_target(target);
-      const Results fast = run(o, Layout::Nchw16n);
-      const std::string what = std::string(c.name) + ", " + target;
-      expect_close(fast.y, exact.y, terms.y, what + ", forward");
-      expect_close(fast.dx, exact.dx, terms.dx, what + ", backward data");
-      expect_close(fast.dw, exact.dw, terms.dw, what + ", backward weight");
-      expect_zero_padding(fast.y, what + ", forward");
-      expect_zero_padding(fast.dx, what + ", backward data");
+      for (const auto& [algorithm, name] : kAlgorithms) {
+        set_conv2d_algorithm(algorithm);
+        const Results fast = run(o, Layout::Nchw16n);
+        const Results& bound = algorithm == Conv2dAlgorithm::Direct ? terms : around;
+        const std::string what = std::string(c.name) + ", " + target + ", " + name;
+        expect_close(fast.y, exact.y, bound.y, what + ", forward");
+        expect_close(fast.dx, exact.dx, bound.dx, what + ", backward data");
+        expect_close(fast.dw, exact.dw, bound.dw, what + ", backward weight");
+        expect_zero_padding(fast.y, what + ", forward");
+        expect_zero_padding(fast.dx, what + ", backward data");
+      }
     }
   }
 }
@@ -153,14 +181,17 @@ TEST_F(Conv2d, PlainTensorsGiveTheSameNumbers) {
 TEST_F(Conv2d, BitsDontDependOnTheThreadCount) {
   for (const Case& c : cases()) {
     const Operands o(c);
-    set_num_threads(1);
-    const Results one = run(o, Layout::Nchw16n);
-    for (const int threads : {2, 7}) {
-      set_num_threads(threads);
-      const Results many = run(o, Layout::Nchw16n);
-      EXPECT_EQ(one.y.to_vector<float>(), many.y.to_vector<float>()) << c.name;
-      EXPECT_EQ(one.dx.to_vector<float>(), many.dx.to_vector<float>()) << c.name;
-      EXPECT_EQ(one.dw.to_vector<float>(), many.dw.to_vector<float>()) << c.name;
+    for (const auto& [algorithm, name] : kAlgorithms) {
+      set_conv2d_algorithm(algorithm);
+      set_num_threads(1);
+      const Results one = run(o, Layout::Nchw16n);
+      for (const int threads : {2, 7}) {
+        set_num_threads(threads);
+        const Results many = run(o, Layout::Nchw16n);
+        EXPECT_EQ(one.y.to_vector<float>(), many.y.to_vector<float>()) << c.name << ", " << name;
+        EXPECT_EQ(one.dx.to_vector<float>(), many.dx.to_vector<float>()) << c.name << ", " << name;
+        EXPECT_EQ(one.dw.to_vector<float>(), many.dw.to_vector<float>()) << c.name << ", " << name;
+      }
     }
   }
 }

@@ -84,19 +84,21 @@ struct Row {
   double macs;
 };
 
-Json row_json(const Row& row, double fastest_peer, double ours_dense, double peak) {
+Json row_json(
+    const Row& row, double fastest_peer, double ours_dense, double ours_direct, double peak) {
   const double seconds = row.times.median();
   return {{"name", row.name},
           {"milliseconds", 1e3 * seconds},
           {"spread", row.times.spread()},
           {"x_fastest_peer", fastest_peer / seconds},
           {"x_our_dense", ours_dense / seconds},
+          {"x_our_direct_dense", ours_direct / seconds},
           {"share_of_peak", 2.0 * row.macs / seconds / peak}};
 }
 
 std::string table_text(const Json& rows) {
   std::vector<std::vector<std::string>> table = {
-      {"", "ms", "spread", "x fastest peer", "x our dense", "share of peak"}};
+      {"", "ms", "spread", "x fastest peer", "x our dense", "x our direct", "share of peak"}};
   for (const Json& row : rows) {
     const auto number = [&](const char* key) { return row.at(key).get<double>(); };
     table.push_back({row.at("name").get<std::string>(),
@@ -104,6 +106,7 @@ std::string table_text(const Json& rows) {
                      fmt::format("{:.0f} %", 100.0 * number("spread")),
                      fmt::format("{:.2f}", number("x_fastest_peer")),
                      fmt::format("{:.2f}", number("x_our_dense")),
+                     fmt::format("{:.2f}", number("x_our_direct_dense")),
                      fmt::format("{:.0f} %", 100.0 * number("share_of_peak"))});
   }
   return text_table(table);
@@ -134,6 +137,11 @@ Json compare_steps(const std::string& model, const Settings& s) {
   for (const auto& bench : ours) {
     sides.push_back(repeated(s.infer ? bench->infer() : bench->train_step(), s.round_seconds));
   }
+  names.push_back("espalier direct dense");
+  sides.push_back(
+      repeated(by_algorithm(Conv2dAlgorithm::Direct,
+                            s.infer ? ours.front()->infer() : ours.front()->train_step()),
+               s.round_seconds));
   const double before = measure_peak();
   const std::vector<RoundTimes> times = time_in_turns(sides, s.rounds, 0.0);
   const double after = measure_peak();
@@ -143,10 +151,12 @@ Json compare_steps(const std::string& model, const Settings& s) {
   Json rows = Json::array();
   const double fastest = std::min(times[0].median(), times[1].median());
   for (size_t i = 0; i < times.size(); ++i) {
-    const StepBench& bench = i < layouts.size() ? *ours[0] : *ours[i - layouts.size()];
+    const size_t own = i - layouts.size();
+    const StepBench& bench = i < layouts.size() || own == ours.size() ? *ours[0] : *ours[own];
     rows.push_back(row_json({names[i], times[i], macs_of(bench)},
                             fastest,
                             times[layouts.size()].median(),
+                            times.back().median(),
                             std::max(before, after)));
   }
   std::cout << fmt::format("\n{} {}, batch {}, {} threads, peak {:.0f} / {:.0f} GFLOP/s\n",

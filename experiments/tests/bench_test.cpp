@@ -82,7 +82,7 @@ TEST(Bench, KernelsListEveryLayerAndSparsity) {
                                             "0.9,0.98",
                                             "--json"});
   ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
-  EXPECT_EQ(outcome.json().at("kernels").size(), 7u * 2u * 3u);
+  EXPECT_EQ(outcome.json().at("kernels").size(), 7u * 2u * 4u);
 }
 
 TEST(Bench, BadUseExitsWithTwoAndSaysWhy) {

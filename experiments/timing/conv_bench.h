@@ -33,6 +33,7 @@ class ConvBench {
 
   /// Multiply-adds of a dense pass in one direction, padding included (two directions: twice).
   double macs(ConvDirection direction) const;
+  /// By the algorithm in use (see core's `set_conv2d_algorithm`).
   Side dense(ConvDirection direction);
   /// A random mask that keeps about `density` of the weights.
   std::shared_ptr<const sparse::Pattern> random_pattern(double density) const;

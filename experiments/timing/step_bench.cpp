@@ -57,6 +57,16 @@ StepBench::StepBench(Network network, int64_t batch) : network_(std::move(networ
   train_macs_ = 3 * infer_macs_ - first;
 }
 
+Side by_algorithm(Conv2dAlgorithm algorithm, Side side) {
+  return [algorithm, side = std::move(side)] {
+    const Conv2dAlgorithm before = conv2d_algorithm();
+    set_conv2d_algorithm(algorithm);
+    const double seconds = side();
+    set_conv2d_algorithm(before);
+    return seconds;
+  };
+}
+
 std::vector<nn::LayerExplanation> StepBench::explain() {
   return nn::explain(*network_.module, Variable(images_));
 }

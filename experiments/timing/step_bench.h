@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include <espalier/core/kernels/conv2d.h>
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/timing/rounds.h>
 #include <espalier/nn/explain.h>
@@ -25,6 +26,9 @@ struct RandomMask {
 };
 /// Masks the prunable weights of a network. Throws ValueError for unknown names.
 void mask_randomly(Network& network, const RandomMask& mask);
+
+/// A side whose dense convolutions are computed in one way, whatever is in use otherwise.
+Side by_algorithm(Conv2dAlgorithm algorithm, Side side);
 
 /// A network, a batch and an optimizer.
 class StepBench {

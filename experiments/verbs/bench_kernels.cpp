@@ -13,6 +13,7 @@
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/timing/conv_bench.h>
+#include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments {
@@ -56,11 +57,16 @@ Json run(const prune::OptionValues& values, const std::vector<double>& sparsitie
   for (const ConvLayer& layer : cifar_layers()) {
     ConvBench bench(layer, values.integer("batch"));
     for (const ConvDirection direction : {ConvDirection::Forward, ConvDirection::Backward}) {
-      std::vector<Side> sides = {bench.dense(direction)};
-      std::vector<double> kept = {1.0};
+      std::vector<Side> sides = {bench.dense(direction),
+                                 by_algorithm(Conv2dAlgorithm::Direct, bench.dense(direction))};
+      std::vector<std::string> kernels = {"dense", "direct"};
+      std::vector<double> kept = {1.0, 1.0};
+      std::vector<double> removed = {0.0, 0.0};
       for (const double sparsity : sparsities) {
         const auto pattern = bench.random_pattern(1.0 - sparsity);
         kept.push_back(pattern->density());
+        removed.push_back(sparsity);
+        kernels.push_back("sparse");
         sides.push_back(bench.sparse(direction, pattern));
       }
       const std::vector<RoundTimes> times =
@@ -69,10 +75,12 @@ Json run(const prune::OptionValues& values, const std::vector<double>& sparsitie
         rows.push_back({{"channels", layer.channels},
                         {"plane", layer.plane},
                         {"direction", name(direction)},
-                        {"sparsity", i == 0 ? 0.0 : sparsities[i - 1]},
+                        {"kernel", kernels[i]},
+                        {"sparsity", removed[i]},
                         {"milliseconds", 1e3 * times[i].median()},
                         {"spread", times[i].spread()},
                         {"speedup", times[0].median() / times[i].median()},
+                        {"speedup_over_direct", times[1].median() / times[i].median()},
                         {"gflops", 2e-9 * bench.macs(direction) * kept[i] / times[i].median()}});
       }
     }
@@ -88,30 +96,43 @@ Json run(const prune::OptionValues& values, const std::vector<double>& sparsitie
 }
 
 std::string text(const Json& result) {
-  std::vector<std::vector<std::string>> table = {
-      {"channels", "plane", "direction", "sparsity", "ms", "spread", "x dense", "share of peak"}};
-  std::map<std::pair<std::string, double>, std::vector<double>> speedups;
+  std::vector<std::vector<std::string>> table = {{"channels",
+                                                  "plane",
+                                                  "direction",
+                                                  "kernel",
+                                                  "sparsity",
+                                                  "ms",
+                                                  "spread",
+                                                  "x dense",
+                                                  "x direct",
+                                                  "share of peak"}};
+  std::map<std::pair<std::string, double>, std::vector<double>> over_dense, over_direct;
   for (const Json& row : result.at("kernels")) {
     const auto number = [&](const char* key) { return row.at(key).get<double>(); };
     const auto direction = row.at("direction").get<std::string>();
     table.push_back({fmt::format("{}", row.at("channels").get<int64_t>()),
                      fmt::format("{0}x{0}", row.at("plane").get<int64_t>()),
                      direction,
+                     row.at("kernel").get<std::string>(),
                      fmt::format("{:.2f}", number("sparsity")),
                      fmt::format("{:.3f}", number("milliseconds")),
                      fmt::format("{:.0f} %", 100.0 * number("spread")),
                      fmt::format("{:.2f}", number("speedup")),
+                     fmt::format("{:.2f}", number("speedup_over_direct")),
                      fmt::format("{:.0f} %", 100.0 * number("share_of_peak"))});
     if (number("sparsity") > 0.0) {
-      speedups[{direction, number("sparsity")}].push_back(number("speedup"));
+      over_dense[{direction, number("sparsity")}].push_back(number("speedup"));
+      over_direct[{direction, number("sparsity")}].push_back(number("speedup_over_direct"));
     }
   }
   std::string out = text_table(table);
-  for (const auto& [key, ratios] : speedups) {
-    out += fmt::format("{} at {:.0f} % sparsity: {:.2f} x our dense, geometric mean\n",
-                       key.first,
-                       100.0 * key.second,
-                       geometric_mean(ratios));
+  for (const auto& [key, ratios] : over_dense) {
+    out += fmt::format(
+        "{} at {:.0f} % sparsity: {:.2f} x our dense, {:.2f} x our direct dense, geometric means\n",
+        key.first,
+        100.0 * key.second,
+        geometric_mean(ratios),
+        geometric_mean(over_direct.at(key)));
   }
   return out + fmt::format("batch {}, {} threads, peak {:.0f} GFLOP/s\n",
                            result.at("batch").get<int64_t>(),
