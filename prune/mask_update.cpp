@@ -190,14 +190,16 @@ void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
                    "prune: regrowth inside N:M cells of ",
                    sites_[s].name);
     const int64_t kept = count(keep_[s]);
-    const auto grown = guarded_floor(moved * static_cast<double>(kept));
+    auto grown = guarded_floor(moved * static_cast<double>(kept));
+    // What is dropped must find another place.
+    if (!regrowth.may_regrow_dropped()) grown = std::min(grown, sites_[s].units - kept);
     const std::vector<uint8_t> stays = top_k(scores[s], keep_[s], kept - grown);
     std::vector<uint8_t> places(stays.size());
     for (size_t u = 0; u < stays.size(); ++u) {
       const bool dropped = keep_[s][u] != 0 && stays[u] == 0;
       places[u] = stays[u] == 0 && (!dropped || regrowth.may_regrow_dropped());
     }
-    const auto grows = top_k(growth[s], places, std::min(grown, count(places)));
+    const auto grows = top_k(growth[s], places, grown);
     keep_[s] = stays;
     for (size_t u = 0; u < stays.size(); ++u) keep_[s][u] |= grows[u];
   }

@@ -70,11 +70,19 @@ void MaskPruner::before_training(nn::TrainState& state) {
 
 void MaskPruner::before_step(nn::TrainState& state) {
   run_due_updates(state);
+  request_gradients(state);
   if (recipe_.recovery) recipe_.recovery->before_step(state);
 }
 
 void MaskPruner::after_backward(nn::TrainState& state) {
   recipe_.score->observe(state);
+  if (requested_.empty()) return;
+  for (const auto& [parameter, request] : requested_) parameter->grad_request = request;
+  requested_.clear();
+  const auto updates = plan(state);
+  const auto next = updates.begin() + next_update_;
+  run(state, {next, 1}, next + 1 == updates.end());
+  state.model.zero_grad();  // the optimizer leaves parameters without gradient alone
 }
 
 void MaskPruner::end_of_training(nn::TrainState& state) {
@@ -83,11 +91,11 @@ void MaskPruner::end_of_training(nn::TrainState& state) {
 
 std::optional<int64_t> MaskPruner::rewind(nn::TrainState& state) {
   if (!recipe_.recovery) return std::nullopt;
-  const auto plan = recipe_.schedule->updates(state.total_steps, settings_.sparsity);
-  const auto planned = static_cast<int64_t>(plan.size());
+  const auto updates = plan(state);
+  const auto planned = static_cast<int64_t>(updates.size());
   if (next_update_ == planned) return std::nullopt;
   const bool last = next_update_ + 1 == planned;
-  run(state, {plan.begin() + next_update_, 1}, false);
+  run(state, {updates.begin() + next_update_, 1}, false);
   const int64_t step = recipe_.recovery->start_round(state, inputs_, next_update_);
   // The control of a ticket: its last training, from other weights.
   if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(state.model, inputs_, 1);
@@ -100,15 +108,38 @@ int64_t MaskPruner::repeated_steps(int64_t total_steps) const {
   return static_cast<int64_t>(rounds) * (total_steps - recipe_.recovery->first_step(total_steps));
 }
 
+std::vector<ScheduledUpdate> MaskPruner::plan(const nn::TrainState& state) const {
+  return recipe_.schedule->plan(
+      {.steps = state.total_steps, .steps_per_epoch = state.steps_per_epoch}, settings_.sparsity);
+}
+
+bool MaskPruner::needs_gradients(const ScheduledUpdate& planned) const {
+  return planned.moved > 0.0 && recipe_.regrowth &&
+         recipe_.regrowth->needs() == ScoreNeeds::Gradients;
+}
+
 void MaskPruner::run_due_updates(nn::TrainState& state) {
   if (recipe_.recovery) return;
-  const auto plan = recipe_.schedule->updates(state.total_steps, settings_.sparsity);
-  const auto planned = static_cast<int64_t>(plan.size());
-  while (next_update_ < planned && plan[static_cast<size_t>(next_update_)].step <= state.step) {
-    const auto first = plan.begin() + next_update_;
-    const auto end = std::find_if(
-        first + 1, plan.end(), [&](const ScheduledUpdate& one) { return one.step != first->step; });
-    run(state, {first, end}, end == plan.end());
+  const auto updates = plan(state);
+  const auto planned = static_cast<int64_t>(updates.size());
+  while (next_update_ < planned) {
+    const auto first = updates.begin() + next_update_;
+    if (first->step > state.step || needs_gradients(*first)) return;
+    const auto end = std::find_if(first + 1, updates.end(), [&](const ScheduledUpdate& one) {
+      return one.step != first->step || one.moved > 0.0;
+    });
+    run(state, {first, end}, end == updates.end());
+  }
+}
+
+void MaskPruner::request_gradients(nn::TrainState& state) {
+  const auto updates = plan(state);
+  if (next_update_ >= static_cast<int64_t>(updates.size())) return;
+  const ScheduledUpdate& next = updates[static_cast<size_t>(next_update_)];
+  if (next.step > state.step || !needs_gradients(next)) return;
+  for (const ScoredWeight& weight : prunable_weights(state.model, settings_.exclude)) {
+    requested_.emplace_back(weight.parameter, weight.parameter->grad_request);
+    weight.parameter->grad_request = sparse::GradRequest::Dense;
   }
 }
 
@@ -133,7 +164,8 @@ UpdateReport MaskPruner::prune(nn::Module& model,
 
 void MaskPruner::run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number) {
   Rng rng = Rng(inputs_.seed, "prune").fork(static_cast<uint64_t>(number));
-  const auto scores = update.scores(*recipe_.score, rng);
+  Score& score = number == 0 && recipe_.initial_score ? *recipe_.initial_score : *recipe_.score;
+  const auto scores = update.scores(score, rng);
   update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <espalier/nn/fit.h>
@@ -110,6 +111,8 @@ struct Recipe {
   ~Recipe();
 
   std::unique_ptr<Score> score;
+  /// Of the first update, where it is another one: dynamic methods start from a random mask.
+  std::unique_ptr<Score> initial_score;
   std::unique_ptr<Allocation> allocation;
   std::unique_ptr<Schedule> schedule;
   std::unique_ptr<Regrowth> regrowth;  ///< null: what is gone stays gone
@@ -124,7 +127,8 @@ struct Recipe {
 /// then clears the optimizer's state of pruned weights. Updates are numbered, and their random
 /// numbers depend on (seed, number) alone, so that a killed run continues with the same bits.
 /// Several updates of one step (rounds without training between them) are one change of masks and
-/// one report.
+/// one report. When regrowth needs gradients, dense ones are asked for at the steps of its updates
+/// alone, which then take the place of the optimizer's step.
 class MaskPruner : public Pruner {
  public:
   MaskPruner(Recipe recipe,
@@ -150,7 +154,10 @@ class MaskPruner : public Pruner {
                      int64_t step = 0);
 
  private:
+  std::vector<ScheduledUpdate> plan(const nn::TrainState& state) const;
+  bool needs_gradients(const ScheduledUpdate& planned) const;
   void run_due_updates(nn::TrainState& state);
+  void request_gradients(nn::TrainState& state);
   /// Makes the next updates, from number `next_update_` on, as one change of masks.
   void run(nn::TrainState& state, std::span<const ScheduledUpdate> rounds, bool last);
 
@@ -166,6 +173,8 @@ class MaskPruner : public Pruner {
   PruneSettings settings_;
   PruneInputs inputs_;
   int64_t next_update_ = 0;  // number of the next one
+  // While dense gradients are asked for: whose, and what was asked for before.
+  std::vector<std::pair<nn::Parameter*, sparse::GradRequest>> requested_;
 };
 
 }  // namespace espalier::prune

@@ -28,6 +28,7 @@ struct Method {
   bool one_shot = false;   ///< one mask update by default
   bool global = false;     ///< layers compete for one budget by default
   bool data_free = false;  ///< the score needs no data
+  bool regrows = false;    ///< removed weights may come back
   std::string idea;        ///< one or two sentences
   std::string formula;     ///< score and selection, plain text
   std::string schedule;    ///< when masks change, and what the caller trains before and after

@@ -59,6 +59,29 @@ std::vector<double> erdos_renyi_densities(std::span<const Shape> shapes,
                                           Sparsity target,
                                           ErdosRenyi kind);
 
+/// How the densities of convolutions fall with depth; l counts layers from 1, k = L - l + 1.
+enum class SmartRatioRule : uint8_t {
+  Residual,   ///< k^2 + k
+  Plain,      ///< (k^2 + k) / l^2
+  Linear,     ///< k
+  Cubic,      ///< k^3
+  Ascending,  ///< l^2 + l
+  Uniform,    ///< 1
+};
+/// Settings of smart ratios.
+struct SmartRatioOptions {
+  SmartRatioRule rule = SmartRatioRule::Residual;
+  Density linear_density = Density(0.3);  ///< of linear layers
+};
+/// Densities by depth. Source: Su et al., arXiv 2009.11094.
+std::unique_ptr<Allocation> smart_ratio_allocation(const SmartRatioOptions& options);
+/// The densities themselves: weights of rank 2 are linear layers; what exceeds 1 goes to the next
+/// convolution. Linear layers keep more than their fraction when convolutions can't hold the
+/// budget. Throws ValueError when linear layers alone exceed it.
+std::vector<double> smart_ratio_densities(std::span<const Shape> shapes,
+                                          Sparsity target,
+                                          const SmartRatioOptions& options);
+
 /// Sparsities by layer name (whole or a prefix up to a dot) as `NAME=S,NAME=S,..`; other layers get
 /// the target. Throws ValueError for text that does not parse and, once layers are known, for a
 /// name that fits none of them.

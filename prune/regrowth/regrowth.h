@@ -13,6 +13,8 @@ namespace espalier::prune {
 class Regrowth {
  public:
   virtual ~Regrowth() = default;
+  /// With `Gradients`, updates come after a backward pass for which dense gradients were asked for:
+  /// `compute` finds them at the parameters.
   virtual ScoreNeeds needs() const { return ScoreNeeds::Weights; }
   /// Whether units dropped in the same update may come back at once (with their value).
   virtual bool may_regrow_dropped() const { return false; }
@@ -22,5 +24,14 @@ class Regrowth {
 
 /// Grows at random places, as SET does (arXiv 1707.04780). (random.cpp)
 std::unique_ptr<Regrowth> random_regrowth();
+
+/// May a connection that was just dropped come back in the same update?
+enum class JustDropped : uint8_t {
+  MayReturn,  ///< with its value and its momentum, as in RigL's published code
+  StaysOut,
+};
+/// Grows where the gradient of the effective weight m*w is largest, as RigL does (arXiv
+/// 1911.11134). (gradient.cpp)
+std::unique_ptr<Regrowth> gradient_regrowth(JustDropped dropped = JustDropped::MayReturn);
 
 }  // namespace espalier::prune

@@ -13,7 +13,8 @@
 namespace espalier::prune {
 
 /// A mask update before the forward pass of `step` (0: before training; total_steps: after the last
-/// step).
+/// step). One that moves weights to where a gradient is large comes after the backward pass, and
+/// takes the place of the optimizer's step.
 struct ScheduledUpdate {
   int64_t step = 0;
   Sparsity sparsity = Sparsity(0.0);
@@ -24,12 +25,22 @@ struct ScheduledUpdate {
   double of_remaining = 0.0;
 };
 
+/// How long training is.
+struct TrainingLength {
+  int64_t steps = 0;
+  int64_t steps_per_epoch = 0;
+};
+
 /// When to prune how much.
 class Schedule {
  public:
   virtual ~Schedule() = default;
   /// Updates in order of step, the last to `final`.
   virtual std::vector<ScheduledUpdate> updates(int64_t total_steps, Sparsity final) const = 0;
+  /// The same, for schedules that know epochs.
+  virtual std::vector<ScheduledUpdate> plan(const TrainingLength& length, Sparsity final) const {
+    return updates(length.steps, final);
+  }
 };
 
 /// All at once, before training.
@@ -65,5 +76,23 @@ struct CubicOptions {
 /// first. When the interval is shorter than `frequency`, there are two updates, at its ends.
 /// Source: Zhu, Gupta, arXiv 1710.01878, equation 1.
 std::unique_ptr<Schedule> cubic_schedule(const CubicOptions& options);
+
+/// How the moved fraction changes during training.
+enum class MovedDecay : uint8_t {
+  Constant,  ///< fraction
+  Cosine,    ///< fraction / 2 (1 + cos(pi t / T_end))
+};
+/// Settings of the dynamic schedule.
+struct DynamicOptions {
+  int64_t frequency = 100;  ///< steps between updates (Delta T); 0: one at the end of every epoch
+  double end = 0.75;        ///< no update from here on, as a fraction of training (T_end)
+  double fraction = 0.3;    ///< of the kept weights, to be moved (alpha, zeta)
+  MovedDecay decay = MovedDecay::Cosine;
+  bool at_first_step = true;  ///< whether step 0 is an update too
+};
+/// The final sparsity at once; then weights change places at t = 0, dt, 2 dt, .. < T_end, and the
+/// sparsity stays. Source: Evci et al., arXiv 1911.11134, section 3; Mocanu et al., arXiv
+/// 1707.04780.
+std::unique_ptr<Schedule> dynamic_schedule(const DynamicOptions& options);
 
 }  // namespace espalier::prune

@@ -69,6 +69,8 @@ class Score {
 std::unique_ptr<Score> random_score();
 /// |w|. (magnitude.cpp)
 std::unique_ptr<Score> magnitude_score();
+/// Nearness to zero among the layer's weights of the same sign, as SET drops. (sign_quantile.cpp)
+std::unique_ptr<Score> sign_quantile_score();
 
 /// The plain contiguous float64 copy of a tensor, on which scores compute.
 Tensor as_double(const Tensor& tensor);

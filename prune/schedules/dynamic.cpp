@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Dynamic: sparse from the start; weights change places again and again.
+#include <cmath>
+#include <numbers>
+
+#include <espalier/prune/schedules/schedule.h>
+#include <espalier/prune/select.h>
+
+namespace espalier::prune {
+namespace {
+
+class DynamicSchedule : public Schedule {
+ public:
+  explicit DynamicSchedule(const DynamicOptions& options) : options_(options) {
+    ESPALIER_CHECK(options.frequency >= 0 && options.end >= 0.0 && options.end <= 1.0 &&
+                       options.fraction >= 0.0 && options.fraction <= 1.0,
+                   ValueError,
+                   "dynamic schedule: expects frequency >= 0, end and fraction in 0 .. 1, got ",
+                   options.frequency,
+                   ", ",
+                   options.end,
+                   " and ",
+                   options.fraction);
+  }
+
+  std::vector<ScheduledUpdate> updates(int64_t total_steps, Sparsity final) const override {
+    return plan({.steps = total_steps, .steps_per_epoch = total_steps}, final);
+  }
+
+  std::vector<ScheduledUpdate> plan(const TrainingLength& length, Sparsity final) const override {
+    std::vector<ScheduledUpdate> updates = {{.step = 0, .sparsity = final}};
+    const int64_t end = guarded_floor(options_.end * static_cast<double>(length.steps));
+    const int64_t interval =
+        options_.frequency > 0 ? options_.frequency : std::max<int64_t>(length.steps_per_epoch, 1);
+    for (int64_t t = options_.at_first_step ? 0 : interval; t < end; t += interval) {
+      updates.push_back({.step = t, .sparsity = final, .moved = moved(t, end)});
+    }
+    return updates;
+  }
+
+ private:
+  double moved(int64_t t, int64_t end) const {
+    if (options_.decay == MovedDecay::Constant) return options_.fraction;
+    const double share = static_cast<double>(t) / static_cast<double>(end);
+    return options_.fraction / 2.0 * (1.0 + std::cos(std::numbers::pi * share));
+  }
+
+  DynamicOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Schedule> dynamic_schedule(const DynamicOptions& options) {
+  return std::make_unique<DynamicSchedule>(options);
+}
+
+}  // namespace espalier::prune
