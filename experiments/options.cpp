@@ -50,6 +50,16 @@ std::vector<Option> data_options() {
   };
 }
 
+std::vector<Option> normalization_options() {
+  return {
+      prune::text_option("mean",
+                         "",
+                         "Normalization of weights trained elsewhere: mean of pixels / 255 by "
+                         "channel, r,g,b. Without: the data set's."),
+      prune::text_option("std", "", "Their standard deviation, r,g,b."),
+  };
+}
+
 std::vector<Option> machine_options() {
   return {
       prune::integer_option("threads",

@@ -18,6 +18,8 @@ namespace espalier::experiments {
 std::vector<prune::Option> model_options();
 /// `data`, `data-root`, `data-seed`, `test-size`.
 std::vector<prune::Option> data_options();
+/// `mean`, `std`: of weights trained elsewhere.
+std::vector<prune::Option> normalization_options();
 /// `threads`, `workers`: how fast, never what comes out.
 std::vector<prune::Option> machine_options();
 /// `kernels`, `kernel-times`, `require-sparse`: how kernels of masked layers are chosen.

@@ -43,8 +43,11 @@ std::vector<prune::Option> quantize_only_options() {
 
 std::vector<prune::Option> quantize_options() {
   std::vector<prune::Option> out;
-  for (const auto& list :
-       {model_options(), data_options(), quantize_only_options(), machine_options()}) {
+  for (const auto& list : {model_options(),
+                           data_options(),
+                           quantize_only_options(),
+                           normalization_options(),
+                           machine_options()}) {
     out.insert(out.end(), list.begin(), list.end());
   }
   return out;
@@ -96,7 +99,9 @@ void quantize(const QuantizeFlags& flags, Console& console) {
   Network network = load_network(values.text("weights"), make_network(values, *dataset));
   const int64_t images = std::min(values.integer("images"), dataset->size());
   dataset = data::subset(dataset, images, static_cast<uint64_t>(values.integer("seed")));
-  data::Loader loader(dataset, evaluation_loader(values, kCalibrationBatch));
+  data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
+  set_normalization(values, batches);
+  data::Loader loader(dataset, batches);
   const std::string& method = values.text("calibration");
   const nn::CalibrationOptions options{.method = method == "mse"      ? nn::Calibration::Mse
                                                  : method == "minmax" ? nn::Calibration::MinMax
@@ -118,6 +123,7 @@ void add_quantize(CLI::App& app, Console& console, Action& action) {
       "quantize", "A trained network in 8-bit integers, calibrated on a few hundred images.");
   const auto flags = std::make_shared<QuantizeFlags>();
   flags->given.declare(*verb, quantize_only_options(), "Quantization");
+  flags->given.declare(*verb, normalization_options(), "Weights from elsewhere");
   flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
   flags->given.declare(*verb, data_options(), "Data");
   flags->given.declare(*verb, machine_options(), "Machine");
