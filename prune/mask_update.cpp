@@ -23,6 +23,8 @@ std::vector<uint8_t> best_units(const Site& site,
                                 const std::vector<uint8_t>& candidates,
                                 int64_t kept,
                                 Sparsity target) {
+  if (site.run > 0)
+    return top_k_in_cells(scores, candidates, kept_count(site.run, target), site.run);
   if (site.cell.size == 0) return top_k(scores, candidates, kept);
   return top_k_in_cells(scores, candidates, keep_in_cell(site.cell, target), site.cell.size);
 }
@@ -56,6 +58,19 @@ int64_t mask_changes(const nn::Parameter& parameter, const Tensor& mask) {
 
 }  // namespace
 
+std::vector<LayerReport> unchanged_layers(const std::vector<ScoredWeight>& all,
+                                          const std::vector<ScoredWeight>& chosen) {
+  std::vector<LayerReport> layers;
+  for (const ScoredWeight& weight : all) {
+    const bool is_chosen = std::any_of(chosen.begin(), chosen.end(), [&](const ScoredWeight& one) {
+      return one.parameter == weight.parameter;
+    });
+    if (is_chosen) continue;
+    layers.push_back({weight.name, weight.parameter->numel(), weight.parameter->nnz(), 0});
+  }
+  return layers;
+}
+
 void check_sparsity(const Pattern& pattern, Sparsity sparsity) {
   const Cell cell = pattern.cell();
   if (cell.size == 0) return;
@@ -75,9 +90,10 @@ MaskUpdate::MaskUpdate(nn::Module& model,
                        const Pattern& pattern,
                        const PruneSettings& settings,
                        const PruneInputs& inputs,
-                       bool single_producer_only)
+                       bool single_producer_only,
+                       std::optional<std::vector<ScoredWeight>> only)
     : model_(model), settings_(settings), inputs_(inputs) {
-  weights_ = prunable_weights(model, settings.exclude);
+  weights_ = only ? *std::move(only) : prunable_weights(model, settings.exclude);
   sites_ = pattern.coupled() ? channel_sites(model,
                                              channel_groups(model, inputs.input_shape),
                                              weights_,
@@ -85,6 +101,13 @@ MaskUpdate::MaskUpdate(nn::Module& model,
                                              report_.notes)
                              : weight_sites(weights_, pattern, report_.notes);
   for (const Site& site : sites_) alive_.push_back(site.alive());
+}
+
+void MaskUpdate::compete_in_rows() {
+  for (Site& site : sites_) {
+    if (site.cell.size == 0 && site.units == site.shape.numel())
+      site.run = site.units / site.shape[0];
+  }
 }
 
 std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {

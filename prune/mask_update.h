@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,12 +19,17 @@ namespace espalier::prune {
 /// One mask update of one model.
 class MaskUpdate {
  public:
-  /// Finds the sites. Throws ValueError as `prunable_weights` and the site functions do.
+  /// Finds the sites, of all prunable weights or of `only` some. Throws ValueError as
+  /// `prunable_weights` and the site functions do.
   MaskUpdate(nn::Module& model,
              const Pattern& pattern,
              const PruneSettings& settings,
              const PruneInputs& inputs,
-             bool single_producer_only);
+             bool single_producer_only,
+             std::optional<std::vector<ScoredWeight>> only = {});
+
+  /// Single weights compete inside of their output row only.
+  void compete_in_rows();
 
   const std::vector<Site>& sites() const { return sites_; }
   const std::vector<ScoredWeight>& weights() const { return weights_; }
@@ -39,6 +45,8 @@ class MaskUpdate {
               Rng& rng);
   /// Takes over what another update chose on a copy of the model, shuffled if that is asked for.
   void adopt(const MaskUpdate& chosen, Rng& rng);
+  /// 1 for the units of every site that stay, after `choose`.
+  const std::vector<std::vector<uint8_t>>& kept() const { return keep_; }
   /// Sets the masks. Parameters whose mask does not change are not touched.
   void commit();
   /// What changed, after `choose`.
@@ -68,6 +76,10 @@ class MaskUpdate {
   std::map<nn::Parameter*, Tensor> masks_;
   UpdateReport report_;
 };
+
+/// The reports of the weights that are not among `chosen`: as they are.
+std::vector<LayerReport> unchanged_layers(const std::vector<ScoredWeight>& all,
+                                          const std::vector<ScoredWeight>& chosen);
 
 /// Settings must fit the pattern: N:M has one final sparsity. Throws ValueError.
 void check_sparsity(const Pattern& pattern, Sparsity sparsity);

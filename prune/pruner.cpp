@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/recovery/recovery.h>
 #include <espalier/prune/scores/gradients.h>
@@ -164,6 +165,7 @@ UpdateReport MaskPruner::prune(nn::Module& model,
 
 void MaskPruner::run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number) {
   Rng rng = Rng(inputs_.seed, "prune").fork(static_cast<uint64_t>(number));
+  if (recipe_.compete_in_rows) update.compete_in_rows();
   Score& score = number == 0 && recipe_.initial_score ? *recipe_.initial_score : *recipe_.score;
   const auto scores = update.scores(score, rng);
   update.choose(scores, *recipe_.allocation, planned, recipe_.regrowth.get(), rng);
@@ -175,6 +177,16 @@ UpdateReport MaskPruner::update(nn::Module& model,
                                 std::span<const ScheduledUpdate> rounds,
                                 bool last) {
   const NoGrad no_grad;
+  UpdateReport report = recipe_.stages ? update_in_stages(model, inputs, rounds)
+                                       : update_at_once(model, inputs, rounds);
+  if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(model, inputs, 1);
+  if (optimizer != nullptr) optimizer->clear_masked_state();
+  return report;
+}
+
+UpdateReport MaskPruner::update_at_once(nn::Module& model,
+                                        const PruneInputs& inputs,
+                                        std::span<const ScheduledUpdate> rounds) {
   MaskUpdate update(model, *pattern_, settings_, inputs, recipe_.single_producer_only);
   if (rounds.size() == 1) {
     run_round(update, rounds.front(), next_update_);
@@ -193,9 +205,35 @@ UpdateReport MaskPruner::update(nn::Module& model,
     }
   }
   update.commit();
-  if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(model, inputs, 1);
-  if (optimizer != nullptr) optimizer->clear_masked_state();
   return update.report();
+}
+
+UpdateReport MaskPruner::update_in_stages(nn::Module& model,
+                                          const PruneInputs& inputs,
+                                          std::span<const ScheduledUpdate> rounds) {
+  ESPALIER_CHECK(rounds.size() == 1,
+                 NotImplemented,
+                 "prune: pruning in stages and in several rounds at one step");
+  const std::vector<ScoredWeight> all = prunable_weights(model, settings_.exclude);
+  UpdateReport report{.step = rounds.front().step, .target = rounds.front().sparsity};
+  const std::vector<ScoredWeight> weights = fitting_weights(all, *pattern_, report.notes);
+  report.layers = unchanged_layers(all, weights);
+  const auto batches = calibration_batches(inputs, nullptr);
+  const WeightKeeper keeper(weights);
+  try {
+    for (const auto& stage : calibration_stages(model, weights, batches(0), *recipe_.stages)) {
+      MaskUpdate update(model, *pattern_, settings_, inputs, recipe_.single_producer_only, stage);
+      run_round(update, rounds.front(), next_update_);
+      update.commit();
+      const UpdateReport part = update.report();
+      report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());
+      report.notes.insert(report.notes.end(), part.notes.begin(), part.notes.end());
+    }
+  } catch (...) {
+    keeper.restore();
+    throw;
+  }
+  return report;
 }
 
 std::map<std::string, Tensor> MaskPruner::state() const {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -25,6 +26,7 @@ class Regrowth;
 class MaskUpdate;
 class Recovery;
 struct ScheduledUpdate;
+enum class Stage : uint8_t;
 
 /// Sanity checks of a method (arXiv 2009.08576, 2009.11094), applied after every mask update.
 enum class Ablation : uint8_t {
@@ -77,9 +79,9 @@ struct LayerReport {
 struct UpdateReport {
   int64_t step = 0;
   Sparsity target = Sparsity(0.0);
-  std::vector<LayerReport> layers;
-  std::vector<std::string>
-      notes;  ///< what a user must know: layers left dense and why, collapsed layers
+  std::vector<LayerReport> layers = {};
+  /// What a user must know: layers left dense and why, collapsed layers.
+  std::vector<std::string> notes = {};
   int64_t total() const;
   int64_t kept() const;
   /// Reached, over the prunable weights.
@@ -119,6 +121,11 @@ struct Recipe {
   /// Null: training goes on after an update. Else updates are rounds: each comes after the last
   /// step, and the recovery says from where, and with which weights, training starts again.
   std::unique_ptr<Recovery> recovery;
+  /// Single weights compete with those of the same output only, each output losing as many.
+  bool compete_in_rows = false;
+  /// When set, layers are pruned in the order in which they run, a stage at a time, so that each is
+  /// scored on what the pruned layers before it give. Not for patterns that couple layers.
+  std::optional<Stage> stages;
   /// Of structured patterns: only channel groups made by one layer (no residual sums).
   bool single_producer_only = false;
 };
@@ -166,6 +173,12 @@ class MaskPruner : public Pruner {
                       const PruneInputs& inputs,
                       std::span<const ScheduledUpdate> rounds,
                       bool last);
+  UpdateReport update_at_once(nn::Module& model,
+                              const PruneInputs& inputs,
+                              std::span<const ScheduledUpdate> rounds);
+  UpdateReport update_in_stages(nn::Module& model,
+                                const PruneInputs& inputs,
+                                std::span<const ScheduledUpdate> rounds);
   void run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number);
 
   Recipe recipe_;

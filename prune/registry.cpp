@@ -194,14 +194,16 @@ std::map<std::string, Tensor> raw_scores(const std::string& name,
                                          const PruneSettings& settings,
                                          const PruneInputs& inputs) {
   const Method& chosen = method(name);
-  ESPALIER_CHECK(chosen.recipe, NotImplemented, "score: the method ", name, " has no score");
+  ESPALIER_CHECK(
+      chosen.recipe || chosen.score, NotImplemented, "score: the method ", name, " has no score");
   const OptionValues options("prune " + name, chosen.options, settings.options);
   const auto pattern = chosen_pattern(chosen, settings.pattern);
-  const Recipe recipe = chosen.recipe(options);
+  const std::unique_ptr<Score> own =
+      chosen.recipe ? std::move(chosen.recipe(options).score) : chosen.score(options);
   const NoGrad no_grad;
   const std::vector<ScoredWeight> weights = prunable_weights(model, settings.exclude);
   Rng rng = Rng(inputs.seed, "prune").fork(0);
-  const std::vector<Tensor> scores = recipe.score->compute({model, weights, inputs, rng});
+  const std::vector<Tensor> scores = own->compute({model, weights, inputs, rng});
   std::map<std::string, Tensor> result;
   for (size_t w = 0; w < weights.size(); ++w) {
     Tensor score = scores[w].clone();
@@ -212,8 +214,7 @@ std::map<std::string, Tensor> raw_scores(const std::string& name,
                       pattern->units(shape).count,
                       pattern->cell(),
                       {{weights[w].name, weights[w].parameter, pattern->units(shape), true}}};
-      const std::vector<double> of_units =
-          unit_scores(site, {&scores[w], 1}, recipe.score->reduce());
+      const std::vector<double> of_units = unit_scores(site, {&scores[w], 1}, own->reduce());
       for (int64_t i = 0; i < score.numel(); ++i) {
         score.data<double>()[i] = of_units[static_cast<size_t>(site.parts.front().units.unit(i))];
       }

@@ -40,6 +40,8 @@ struct Method {
   std::function<std::unique_ptr<Pruner>(
       const OptionValues&, const PruneSettings&, const PruneInputs&)>
       make = {};
+  /// Of methods with `make`: the raw score, if there is one.
+  std::function<std::unique_ptr<Score>(const OptionValues&)> score = {};
 };
 
 /// All methods, in the order of the taxonomy.

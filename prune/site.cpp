@@ -116,27 +116,37 @@ std::vector<ScoredWeight> prunable_weights(nn::Module& model,
   return weights;
 }
 
+std::vector<ScoredWeight> fitting_weights(const std::vector<ScoredWeight>& weights,
+                                          const Pattern& pattern,
+                                          std::vector<std::string>& notes) {
+  std::vector<ScoredWeight> fitting;
+  for (const ScoredWeight& weight : weights) {
+    const std::string refusal = pattern.refusal(weight.parameter->shape());
+    if (refusal.empty()) {
+      fitting.push_back(weight);
+    } else {
+      notes.push_back(
+          cat(weight.name, " stays as it is: ", pattern.name(), " impossible, ", refusal));
+    }
+  }
+  ESPALIER_CHECK(!fitting.empty(),
+                 ValueError,
+                 "prune: no layer of the model can have the pattern ",
+                 pattern.name());
+  return fitting;
+}
+
 std::vector<Site> weight_sites(const std::vector<ScoredWeight>& weights,
                                const Pattern& pattern,
                                std::vector<std::string>& notes) {
   std::vector<Site> sites;
-  for (const ScoredWeight& weight : weights) {
+  for (const ScoredWeight& weight : fitting_weights(weights, pattern, notes)) {
     const Shape& shape = weight.parameter->shape();
-    const std::string refusal = pattern.refusal(shape);
-    if (!refusal.empty()) {
-      notes.push_back(
-          cat(weight.name, " stays as it is: ", pattern.name(), " impossible, ", refusal));
-      continue;
-    }
     Site site{weight.name, shape, 0, pattern.cell(), {}};
     site.parts.push_back({weight.name, weight.parameter, pattern.units(shape), true});
     site.units = site.parts.front().units.count;
     sites.push_back(std::move(site));
   }
-  ESPALIER_CHECK(!sites.empty(),
-                 ValueError,
-                 "prune: no layer of the model can have the pattern ",
-                 pattern.name());
   return sites;
 }
 

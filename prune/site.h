@@ -30,6 +30,9 @@ struct Site {
   int64_t units = 0;
   Cell cell = {};
   std::vector<SitePart> parts;
+  /// Units compete with those of their own run of so many consecutive ones only, each run losing
+  /// the same number; 0: with all. Without a meaning where there are cells.
+  int64_t run = 0;
 
   /// Weights of every unit that count as prunable (rank >= 2), over all parts.
   std::vector<int64_t> unit_weights() const;
@@ -44,6 +47,12 @@ struct Site {
 /// name that fits no parameter, and when nothing is left.
 std::vector<ScoredWeight> prunable_weights(nn::Module& model,
                                            const std::vector<std::string>& exclude = {});
+
+/// Those weights that can have the pattern; the others are noted by name. Throws ValueError when
+/// none can.
+std::vector<ScoredWeight> fitting_weights(const std::vector<ScoredWeight>& weights,
+                                          const Pattern& pattern,
+                                          std::vector<std::string>& notes);
 
 /// A site per weight; weights that can't have the pattern are left out and noted by name.
 std::vector<Site> weight_sites(const std::vector<ScoredWeight>& weights,

@@ -40,10 +40,24 @@ class Allocation {
 /// are taken in order of score as long as their weights fit into the kept fraction of all weights.
 std::unique_ptr<Allocation> global_allocation();
 
+/// How a global fraction of units becomes a number.
+enum class GlobalCount : uint8_t {
+  Exact,      ///< S*n rounded to the nearest go
+  Threshold,  ///< the unit at place S*n goes too, and all that equal it: one or more too many
+};
+/// As global, but the sparsity counts units, whatever their size. `Threshold` is for reproducing
+/// codes that select so; it heeds `at_least` only layer by layer.
+std::unique_ptr<Allocation> global_units_allocation(GlobalCount count = GlobalCount::Exact);
+/// Every unit with a score above the threshold stays; the sparsity follows.
+std::unique_ptr<Allocation> threshold_allocation(double threshold);
+
 enum class FirstLayer : uint8_t { Pruned, Dense };
 /// The same sparsity in every layer; the first one dense if wanted (then the others don't make up
 /// for it).
 std::unique_ptr<Allocation> uniform_allocation(FirstLayer first = FirstLayer::Pruned);
+/// The same sparsity in every layer, where every layer loses S*n rounded down, as methods of
+/// filters publish it: 4 of 16 at 0.3.
+std::unique_ptr<Allocation> uniform_floor_allocation();
 
 /// Which sizes count for an Erdos-Renyi density.
 enum class ErdosRenyi : uint8_t {

@@ -19,10 +19,26 @@ class UniformAllocation : public Allocation {
   FirstLayer first_;
 };
 
+class UniformFloorAllocation : public Allocation {
+ public:
+  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
+    std::vector<int64_t> kept;
+    for (const LayerView& layer : layers) {
+      kept.push_back(layer.units -
+                     guarded_floor(target.value() * static_cast<double>(layer.units)));
+    }
+    return kept;
+  }
+};
+
 }  // namespace
 
 std::unique_ptr<Allocation> uniform_allocation(FirstLayer first) {
   return std::make_unique<UniformAllocation>(first);
+}
+
+std::unique_ptr<Allocation> uniform_floor_allocation() {
+  return std::make_unique<UniformFloorAllocation>();
 }
 
 }  // namespace espalier::prune

@@ -153,20 +153,9 @@ Tensor unit_gates(const Site& site,
 
 std::vector<data::Batch> scoring_batches(const ScoreContext& context, int64_t count) {
   std::vector<data::Batch> batches;
-  for (int64_t i = 0; i < count; ++i) {
-    data::Batch batch = scoring_batch(context, i);
-    if (i > 0 && batch.images.raw() == batches.front().images.raw()) break;
-    batches.push_back(std::move(batch));
-  }
+  const int64_t different = context.inputs.single_batch ? 1 : count;
+  for (int64_t i = 0; i < different; ++i) batches.push_back(scoring_batch(context, i));
   return batches;
-}
-
-Tensor spread_over_filters(std::span<const double> filters, const Shape& weight) {
-  Tensor result = Tensor::empty(weight, DType::F64);
-  const auto inner = static_cast<size_t>(weight.numel()) / filters.size();
-  double* out = result.data<double>();
-  for (double value : filters) out = std::fill_n(out, inner, value);
-  return result;
 }
 
 Option batches_option(int64_t default_value) {

@@ -28,12 +28,8 @@ Tensor unit_gates(const Site& site,
                   std::span<const ScoredWeight> weights,
                   std::span<const Tensor> gates);
 
-/// Batches 0 .. count-1 of the context's data; one that is the same tensor as the first again
-/// (inputs with a single batch) ends the list.
+/// Batches 0 .. count-1 of the context's data; only the first when the inputs have a single one.
 std::vector<data::Batch> scoring_batches(const ScoreContext& context, int64_t count);
-
-/// A (O) vector spread over a weight (O,..): every entry of a filter holds the filter's number.
-Tensor spread_over_filters(std::span<const double> filters, const Shape& weight);
 
 /// The option `batches`: how many a score is averaged over.
 Option batches_option(int64_t default_value);

@@ -69,10 +69,23 @@ class Score {
 std::unique_ptr<Score> random_score();
 /// |w|. (magnitude.cpp)
 std::unique_ptr<Score> magnitude_score();
+/// ||F||_2 of every filter, in all of its entries. (filter_norm.cpp)
+std::unique_ptr<Score> filter_norm_score();
+/// The sum of a filter's distances to the other filters of its layer, in all of its entries; the
+/// fraction `norm_sparsity` of the filters with the least norm come before all others, and are left
+/// out of the distances. (fpgm.cpp)
+std::unique_ptr<Score> fpgm_score(Sparsity norm_sparsity = Sparsity(0.0));
 /// Nearness to zero among the layer's weights of the same sign, as SET drops. (sign_quantile.cpp)
 std::unique_ptr<Score> sign_quantile_score();
 
+/// |w| times the norm of the input that it is multiplied with, over `batches` batches. (wanda.cpp)
+std::unique_ptr<Score> wanda_score(int64_t batches);
+
 /// The plain contiguous float64 copy of a tensor, on which scores compute.
 Tensor as_double(const Tensor& tensor);
+/// A number per filter spread over a weight (O,..): every entry of a filter holds the filter's.
+Tensor spread_over_filters(std::span<const double> filters, const Shape& weight);
+/// ||F||_2 of every filter of a weight (O,..), float64.
+std::vector<double> filter_norms(const Tensor& weight);
 
 }  // namespace espalier::prune

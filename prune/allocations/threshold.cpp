@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Threshold: what stays is decided by the scores alone, for methods whose training brings units to
+/// zero itself.
+#include <espalier/prune/allocations/allocation.h>
+
+namespace espalier::prune {
+namespace {
+
+class ThresholdAllocation : public Allocation {
+ public:
+  explicit ThresholdAllocation(double threshold) : threshold_(threshold) {}
+  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity) const override {
+    std::vector<int64_t> kept;
+    for (const LayerView& layer : layers) {
+      int64_t above = 0;
+      for (size_t u = 0; u < layer.scores.size(); ++u) {
+        if (layer.alive[u] != 0 && layer.scores[u] > threshold_) ++above;
+      }
+      kept.push_back(above);
+    }
+    return kept;
+  }
+
+ private:
+  double threshold_;
+};
+
+}  // namespace
+
+std::unique_ptr<Allocation> threshold_allocation(double threshold) {
+  return std::make_unique<ThresholdAllocation>(threshold);
+}
+
+}  // namespace espalier::prune

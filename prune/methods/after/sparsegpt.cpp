@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+/// SparseGPT: pruning a trained network in one pass over its layers, with reconstruction.
+///
+/// Source: Frantar, Alistarh, "SparseGPT: massive language models can be accurately pruned in
+/// one-shot", arXiv 2301.00774. Every layer's inputs come from the network pruned so far, layer by
+/// layer (the published code goes block by block); arithmetic is float64. Columns of a convolution
+/// are its unfolded inputs, tap by tap.
+#include <espalier/core/kernels/gemm.h>
+#include <espalier/prune/calibration/layer_inputs.h>
+#include <espalier/prune/calibration/surgery.h>
+#include <espalier/prune/mask_update.h>
+#include <espalier/prune/methods/methods.h>
+
+namespace espalier::prune::method_list {
+namespace {
+
+/// H = 2/N X Xᵀ of one layer, per group of channels.
+class Hessians {
+ public:
+  void add(int64_t group, const Tensor& x) {
+    if (static_cast<int64_t>(sums_.size()) <= group) {
+      sums_.push_back(Tensor::zeros({x.size(1), x.size(1)}, DType::F64));
+      positions_.push_back(0);
+    }
+    Tensor product = Tensor::empty({x.size(1), x.size(1)}, DType::F64);
+    gemm(x.transpose(0, 1), x, product);
+    double* sum = sums_[static_cast<size_t>(group)].data<double>();
+    const double* p = product.data<double>();
+    for (int64_t i = 0; i < product.numel(); ++i) sum[i] += p[i];
+    positions_[static_cast<size_t>(group)] += x.size(0);
+  }
+  int64_t groups() const { return static_cast<int64_t>(sums_.size()); }
+  Tensor of_group(int64_t group) const {
+    const auto g = static_cast<size_t>(group);
+    Tensor hessian = sums_[g].clone();
+    double* h = hessian.data<double>();
+    for (int64_t i = 0; i < hessian.numel(); ++i) h[i] *= 2.0 / static_cast<double>(positions_[g]);
+    return hessian;
+  }
+
+ private:
+  std::vector<Tensor> sums_;
+  std::vector<int64_t> positions_;
+};
+
+class SparseGptPruner : public Pruner {
+ public:
+  SparseGptPruner(const OptionValues& options, PruneSettings settings, PruneInputs inputs)
+      : batches_(options.integer("batches")),
+        settings_(std::move(settings)),
+        inputs_(std::move(inputs)),
+        pattern_(make_pattern(settings_.pattern.empty() ? "unstructured" : settings_.pattern)) {
+    check_sparsity(*pattern_, settings_.sparsity);
+    ESPALIER_CHECK(settings_.ablation == Ablation::None,
+                   NotImplemented,
+                   "prune sparsegpt: has no ablation; its weights are made for its mask");
+    surgery_ = {.sparsity = settings_.sparsity,
+                .cell = pattern_->cell(),
+                .damping = options.real("damping"),
+                .block = options.integer("block"),
+                .at_least = settings_.min_per_layer};
+  }
+
+  void before_training(nn::TrainState& state) override {
+    const NoGrad no_grad;
+    UpdateReport report{.step = state.step, .target = settings_.sparsity};
+    const auto weights = weights_to_prune(state.model, report);
+    PruneInputs inputs = inputs_;
+    inputs.batch = calibration_batches(inputs_, state.loader);
+    const WeightKeeper keeper(weights);
+    try {
+      for (const auto& stage :
+           calibration_stages(state.model, weights, inputs.batch(0), Stage::Layer)) {
+        report.layers.push_back(prune_layer(state.model, stage.front(), inputs));
+      }
+    } catch (...) {
+      keeper.restore();
+      throw;
+    }
+    state.optimizer.clear_masked_state();
+    record(std::move(report));
+  }
+
+ private:
+  /// Those that can have the pattern; the others are noted and reported as they are.
+  std::vector<ScoredWeight> weights_to_prune(nn::Module& model, UpdateReport& report) const {
+    const auto all = prunable_weights(model, settings_.exclude);
+    const auto chosen = fitting_weights(all, *pattern_, report.notes);
+    report.layers = unchanged_layers(all, chosen);
+    for (const ScoredWeight& weight : chosen) {
+      const bool emptied = surgery_.cell.size == 0 && surgery_.at_least == 0 &&
+                           kept_count(weight.parameter->numel(), settings_.sparsity) == 0;
+      ESPALIER_CHECK(!emptied || settings_.allow_collapse,
+                     ValueError,
+                     "prune sparsegpt: nothing would be left of ",
+                     weight.name,
+                     " (layer collapse). Prune less, or set allow-collapse.");
+    }
+    return chosen;
+  }
+
+  LayerReport prune_layer(nn::Module& model,
+                          const ScoredWeight& weight,
+                          const PruneInputs& inputs) {
+    Hessians hessians;
+    visit_layer_inputs(
+        model, {&weight, 1}, inputs.batch, batches_, [&](size_t, int64_t group, const Tensor& x) {
+          hessians.add(group, x);
+        });
+    nn::Parameter& parameter = *weight.parameter;
+    const Shape shape = parameter.shape();
+    const Tensor matrix = as_matrix(parameter.value.value());
+    const Tensor alive = parameter.masked() ? as_matrix(parameter.mask()).to(DType::U8)
+                                            : Tensor::ones(matrix.shape(), DType::U8);
+    Tensor pruned = Tensor::empty(matrix.shape(), DType::F64);
+    Tensor mask = Tensor::empty(matrix.shape(), DType::U8);
+    SurgeryOptions options = surgery_;
+    options.at_least = (options.at_least + hessians.groups() - 1) / hessians.groups();
+    const int64_t rows = shape[0] / hessians.groups();
+    for (int64_t group = 0; group < hessians.groups(); ++group) {
+      const int64_t first = group * rows;
+      const Surgery part = prune_columns(matrix.slice(0, first, first + rows).contiguous(),
+                                         hessians.of_group(group),
+                                         options,
+                                         alive.slice(0, first, first + rows));
+      pruned.slice(0, first, first + rows).copy_(part.weight);
+      mask.slice(0, first, first + rows).copy_(part.mask);
+    }
+    const int64_t before = parameter.nnz();
+    parameter.value.value().copy_(from_matrix(pruned, shape));
+    parameter.set_mask(from_matrix(mask, shape).contiguous());
+    return {weight.name, parameter.numel(), parameter.nnz(), before - parameter.nnz()};
+  }
+
+  int64_t batches_;
+  PruneSettings settings_;
+  PruneInputs inputs_;
+  std::shared_ptr<const Pattern> pattern_;
+  SurgeryOptions surgery_;
+};
+
+}  // namespace
+
+Method sparsegpt() {
+  return {
+      .name = "sparsegpt",
+      .title = "SparseGPT: one-shot pruning with reconstruction",
+      .paper = "Frantar, Alistarh, arXiv 2301.00774",
+      .year = 2023,
+      .speedup = Speedup::Unstructured,
+      .when = When::After,
+      .how = How::Criterion,
+      .one_shot = true,
+      .global = false,
+      .data_free = false,
+      .idea =
+          "Remove the weights of a layer column by column, and let the columns still to come make "
+          "up for what each removal does to the layer's outputs.",
+      .formula =
+          "H = 2/N X X^T + damping, H^-1 = U^T U; s_ij = w_ij^2 / U_ii^2; after a removal "
+          "w_i,j.. -= w_ij / U_jj * U_j,j..; the fraction S with the lowest scores of every block "
+          "of columns goes, or N of M neighbours stay",
+      .schedule =
+          "start from trained weights; one update before training, layer by layer on the inputs "
+          "that the pruned layers before give; with --epochs 0 that is all",
+      .patterns = {"unstructured", "2:4"},
+      .options =
+          {calibration_option(),
+           real_option(
+               "damping", 0.01, 0.0, 1e6, "of the mean of H's diagonal", "added to H's diagonal"),
+           integer_option("block", 128, 1, 1'000'000, "columns", "masks chosen at a time")},
+      .make =
+          [](const OptionValues& options,
+             const PruneSettings& settings,
+             const PruneInputs& inputs) {
+            return std::make_unique<SparseGptPruner>(options, settings, inputs);
+          },
+  };
+}
+
+}  // namespace espalier::prune::method_list

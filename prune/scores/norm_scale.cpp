@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Norm scale: |gamma| of the batch norm that scales a channel; of several, the smallest, because
+/// one zero is enough to silence the channel.
+///
+/// Source: Liu, Li, Shen, Huang, Yan, Zhang, arXiv 1708.06519, section 3.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include <espalier/prune/scores/norm_scale.h>
+
+namespace espalier::prune {
+namespace {
+
+class NormScaleScore : public Score {
+ public:
+  std::vector<Tensor> compute(const ScoreContext&) override {
+    throw NotImplemented("norm scale: a score of channels, not of weights");
+  }
+
+  std::vector<std::vector<double>> score_units(const ScoreContext& context,
+                                               std::span<const Site> sites) override {
+    const std::vector<ScoredWeight> scales = norm_scales(context.model);
+    std::vector<std::vector<double>> scores;
+    for (const Site& site : sites) scores.push_back(of_site(site, scales));
+    return scores;
+  }
+
+ private:
+  static std::vector<double> of_site(const Site& site, const std::vector<ScoredWeight>& scales) {
+    ESPALIER_CHECK(
+        has_norm_scale(site, scales), ValueError, "norm scale: nothing scales ", site.name);
+    std::vector<double> scores(static_cast<size_t>(site.units),
+                               std::numeric_limits<double>::infinity());
+    for (const SitePart& part : site.parts) {
+      if (!std::ranges::count(scales, part.parameter, &ScoredWeight::parameter)) continue;
+      const std::vector<double> gamma = part.parameter->value.value().to_vector<double>();
+      for (size_t i = 0; i < gamma.size(); ++i) {
+        const int64_t unit = part.units.unit(static_cast<int64_t>(i));
+        if (unit < 0) continue;
+        double& score = scores[static_cast<size_t>(unit)];
+        score = std::min(score, std::abs(gamma[i]));
+      }
+    }
+    return scores;
+  }
+};
+
+}  // namespace
+
+std::vector<ScoredWeight> norm_scales(nn::Module& model) {
+  std::set<std::string> names;
+  for (const nn::NamedModule& layer : model.named_modules()) {
+    const nn::ChannelCoupling coupling = layer.module->channel_coupling();
+    if (!coupling.passes_through || !coupling.frozen_because.empty()) continue;
+    names.insert(layer.name.empty() ? "weight" : layer.name + ".weight");
+  }
+  std::vector<ScoredWeight> scales;
+  for (const nn::NamedParameter& one : model.named_parameters()) {
+    if (one.parameter->shape().rank() == 1 && names.contains(one.name)) {
+      scales.push_back({one.name, one.parameter});
+    }
+  }
+  return scales;
+}
+
+bool has_norm_scale(const Site& site, std::span<const ScoredWeight> scales) {
+  return std::ranges::any_of(site.parts, [&](const SitePart& part) {
+    return std::ranges::count(scales, part.parameter, &ScoredWeight::parameter) > 0;
+  });
+}
+
+std::unique_ptr<Score> norm_scale_score() {
+  return std::make_unique<NormScaleScore>();
+}
+
+}  // namespace espalier::prune

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Scales of batch norms as scores of the channels that they scale.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <espalier/prune/site.h>
+
+namespace espalier::prune {
+
+/// The scales (`weight` of rank 1) of all layers that scale their channels one by one.
+std::vector<ScoredWeight> norm_scales(nn::Module& model);
+
+/// Whether one of the scales belongs to the site.
+bool has_norm_scale(const Site& site, std::span<const ScoredWeight> scales);
+
+/// |gamma| of every channel, of several norms the smallest. Of channel sites only. Throws
+/// ValueError for a site without a norm. (norm_scale.cpp)
+std::unique_ptr<Score> norm_scale_score();
+
+}  // namespace espalier::prune

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Hard concrete gates against the card's numbers, Monte Carlo and finite differences; and the
+/// training that they are in.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include <espalier/nn/sgd.h>
+#include <espalier/prune/gates/hard_concrete.h>
+#include <espalier/prune/tests/tiny.h>
+
+namespace espalier::prune {
+namespace {
+
+using testing::mask_of;
+using testing::tiny_conv_net;
+using testing::tiny_loader;
+using testing::tiny_mlp;
+
+constexpr double kCardTolerance = 1e-7;  // of numbers with seven decimals
+
+TEST(HardConcrete, MatchesTheHandWorkedNumbers) {
+  using namespace hard_concrete;
+  EXPECT_NEAR(probability_open(0.0), 0.8318222, kCardTolerance);
+  EXPECT_NEAR(1.0 - probability_open(0.0), 0.1681778, kCardTolerance);
+  EXPECT_NEAR(probability_one(0.0), 0.1681778, kCardTolerance);
+  EXPECT_NEAR(expected_gate(0.0), 0.5, 1e-12);
+  EXPECT_EQ(sample(0.0, 0.1).z, 0.0);
+  EXPECT_NEAR(sample(0.0, 0.5).z, 0.5, 1e-12);
+  EXPECT_EQ(sample(0.0, 0.9).z, 1.0);
+  EXPECT_NEAR(initial_log_alpha(0.3), 0.8472979, kCardTolerance);
+  EXPECT_NEAR(probability_open(0.8472979), 0.9202607, kCardTolerance);
+  EXPECT_NEAR(expected_gate(initial_log_alpha(0.3)), 0.74, 1e-9);
+  EXPECT_NEAR(probability_open(-2.0), 0.4009753, kCardTolerance);
+  EXPECT_NEAR(expected_gate(-2.0), 0.0430435, kCardTolerance);
+}
+
+TEST(HardConcrete, TestTimeGatesHaveNoTemperatureAndCloseAtMinusLogEleven) {
+  using namespace hard_concrete;
+  EXPECT_NEAR(kClosedLogAlpha, -std::log(11.0), 1e-12);
+  EXPECT_NEAR(kMostLogAlpha, std::log(100.0), 1e-12);
+  EXPECT_EQ(expected_gate(kClosedLogAlpha - 1e-9), 0.0);
+  EXPECT_GT(expected_gate(kClosedLogAlpha + 1e-6), 0.0);
+  EXPECT_EQ(expected_gate(-kClosedLogAlpha + 1e-9), 1.0);
+  EXPECT_LT(expected_gate(-kClosedLogAlpha - 1e-6), 1.0);
+}
+
+TEST(HardConcrete, SamplesAreOpenAsOftenAsTheFormulaSays) {
+  constexpr int kSamples = 1'000'000;
+  for (const double log_alpha : {-2.0, 0.0, 0.8472979}) {
+    Rng rng(3, "monte carlo");
+    int open = 0;
+    for (int i = 0; i < kSamples; ++i) {
+      const double u = rng.uniform(hard_concrete::kEpsilon, 1.0 - hard_concrete::kEpsilon);
+      open += hard_concrete::sample(log_alpha, u).z > 0.0 ? 1 : 0;
+    }
+    const double p = hard_concrete::probability_open(log_alpha);
+    EXPECT_NEAR(open, p * kSamples, 3.0 * std::sqrt(kSamples * p * (1.0 - p)));
+  }
+}
+
+TEST(HardConcrete, DerivativesMatchFiniteDifferencesAndVanishWhereClipped) {
+  constexpr double kStep = 1e-6;
+  for (const double log_alpha : {-1.5, 0.2, 1.1}) {
+    const double slope = (hard_concrete::probability_open(log_alpha + kStep) -
+                          hard_concrete::probability_open(log_alpha - kStep)) /
+                         (2.0 * kStep);
+    EXPECT_NEAR(hard_concrete::probability_open_slope(log_alpha), slope, 1e-8);
+    for (const double u : {0.001, 0.3, 0.5, 0.65, 0.999}) {
+      const hard_concrete::Sample at = hard_concrete::sample(log_alpha, u);
+      const double dz = (hard_concrete::sample(log_alpha + kStep, u).z -
+                         hard_concrete::sample(log_alpha - kStep, u).z) /
+                        (2.0 * kStep);
+      EXPECT_NEAR(at.dz, dz, 1e-7);
+      if (at.z == 0.0 || at.z == 1.0) {
+        EXPECT_EQ(at.dz, 0.0);
+      }
+    }
+  }
+}
+
+std::unique_ptr<Pruner> l0_pruner(const std::map<std::string, std::string>& given) {
+  return make_pruner(
+      "l0", parse_settings(method("l0"), given), {.input_shape = {3, 8, 8}, .seed = 6});
+}
+
+void train(nn::Module& net, const std::vector<nn::TrainHook*>& hooks, double lr = 0.0) {
+  nn::Sgd sgd(net, {.lr = std::max(lr, 1e-12), .momentum = 0.9}, 0.0);
+  auto loader = tiny_loader();
+  nn::fit(net, sgd, nn::ConstantLr(lr), *loader, hooks, {.epochs = 2});
+}
+
+std::vector<double> log_alphas(const Pruner& pruner, const std::string& site) {
+  return pruner.state().at("log_alpha." + site).to_vector<double>();
+}
+
+/// Keeps the gates and weights after the first step of a training without learning.
+class FirstStep : public nn::TrainHook {
+ public:
+  explicit FirstStep(const Pruner& pruner) : pruner_(pruner) {}
+  void before_training(nn::TrainState& s) override {
+    weight = s.model.parameter("3.weight").value.value().to_vector<double>();
+    start = log_alphas(pruner_, "3.weight");
+  }
+  void after_backward(nn::TrainState& s) override {
+    if (s.step == 0) first_loss = s.step_loss;
+  }
+  void after_step(nn::TrainState& s) override {
+    if (s.step != 1) return;
+    latent = pruner_.state().at("weight.3.weight").to_vector<double>();
+    folded = s.model.parameter("3.weight").value.value().to_vector<double>();
+    gates = log_alphas(pruner_, "3.weight");
+  }
+  std::vector<double> weight, start, latent, folded, gates;
+  double first_loss = 0.0;
+
+ private:
+  const Pruner& pruner_;
+};
+
+TEST(L0, BetweenStepsTheModelHoldsTestTimeGatesAndTheStateTheWeights) {
+  auto net = tiny_mlp();
+  auto pruner = l0_pruner({{"lambda", "1"}});
+  FirstStep step(*pruner);
+  train(*net, {pruner.get(), &step});
+  ASSERT_EQ(step.latent.size(), step.folded.size());
+  for (size_t i = 0; i < step.latent.size(); ++i) {
+    EXPECT_EQ(step.latent[i], step.weight[i]);  // the rate is 0
+    EXPECT_NEAR(step.folded[i], step.weight[i] * hard_concrete::expected_gate(step.gates[i]), 1e-6);
+  }
+}
+
+TEST(L0, GatesStartAtTheDropRateAndAPriceClosesThem) {
+  auto net = tiny_mlp();
+  auto pruner = l0_pruner({{"drop-rate", "0.3"}, {"lambda", "1e6"}, {"gate-lr", "0.1"}});
+  FirstStep step(*pruner);
+  train(*net, {pruner.get(), &step});
+  double mean = 0.0;
+  for (size_t i = 0; i < step.start.size(); ++i) {
+    mean += step.start[i] / static_cast<double>(step.start.size());
+    // Adam's first step is its rate, against the gradient's sign: the price outweighs the loss.
+    EXPECT_NEAR(step.gates[i], step.start[i] - 0.1, 1e-4);
+  }
+  EXPECT_NEAR(mean, 0.8472979, 0.005);
+}
+
+TEST(L0, ClosedGatesAndOnlyThoseGoWhenZerosAreAskedFor) {
+  // 4 steps of 1.5 against a price: log alpha from 0 to its lower end, all gates closed.
+  auto net = tiny_mlp();
+  auto all = l0_pruner({{"lambda", "1e6"}, {"gate-lr", "1.5"}, {"select", "zeros"}});
+  EXPECT_THROW(train(*net, {all.get()}), ValueError);  // layer collapse, by name
+  auto open = tiny_mlp();
+  auto none = l0_pruner({{"lambda", "0"}, {"gate-lr", "0"}, {"select", "zeros"}});
+  train(*open, {none.get()});
+  EXPECT_EQ(open->parameter("3.weight").nnz(), 24 * 12);
+}
+
+TEST(L0, ChannelGatesMultiplyTheWeightsThatReadTheChannel) {
+  auto net = tiny_conv_net();
+  auto pruner = l0_pruner({{"pattern", "channel"}, {"sparsity", "0.5"}});
+  FirstStep step(*pruner);
+  class Gates : public nn::TrainHook {
+   public:
+    explicit Gates(const Pruner& pruner) : pruner_(pruner) {}
+    void after_step(nn::TrainState& s) override {
+      if (s.step != 1) return;
+      gates = log_alphas(pruner_, "0.weight");
+      readers = s.model.parameter("3.weight").value.value().to_vector<double>();
+      latent = pruner_.state().at("weight.3.weight").to_vector<double>();
+    }
+    std::vector<double> gates, readers, latent;
+
+   private:
+    const Pruner& pruner_;
+  } gates(*pruner);
+  train(*net, {pruner.get(), &gates});
+  ASSERT_EQ(gates.gates.size(), 8U);
+  for (size_t i = 0; i < gates.readers.size(); ++i) {
+    const double gate = hard_concrete::expected_gate(gates.gates[i / 9 % 8]);
+    EXPECT_NEAR(gates.readers[i], gates.latent[i] * gate, 1e-6);
+  }
+  // Exact: half of the weights of both groups, global.
+  EXPECT_TRUE(net->parameter("1.weight").masked() || net->parameter("4.weight").masked());
+}
+
+/// The state at the start, the loss of the first step, and Adam's first mean, 0.1 of the gradient.
+class Probe : public nn::TrainHook {
+ public:
+  explicit Probe(const Pruner& pruner) : pruner_(pruner) {}
+  void before_training(nn::TrainState&) override {
+    for (const auto& [name, tensor] : pruner_.state()) start[name] = tensor.clone();
+  }
+  void after_backward(nn::TrainState& s) override {
+    if (s.step == 0) loss = s.step_loss;
+  }
+  void after_step(nn::TrainState& s) override {
+    if (s.step != 1) return;
+    for (const auto& [name, tensor] : pruner_.state()) {
+      if (name.ends_with("exp_avg")) mean[name] = tensor.to_vector<double>();
+    }
+  }
+  std::map<std::string, Tensor> start;
+  std::map<std::string, std::vector<double>> mean;
+  double loss = 0.0;
+
+ private:
+  const Pruner& pruner_;
+};
+
+TEST(L0, GradientsOfGatesMatchFiniteDifferencesOfTheLossWithTheSameNoise) {
+  for (const char* pattern : {"unstructured", "channel"}) {
+    const std::map<std::string, std::string> given = {
+        {"lambda", "0"}, {"pattern", pattern}, {"sparsity", "0.5"}};
+    auto net = tiny_conv_net();
+    auto pruner = l0_pruner(given);
+    Probe probe(*pruner);
+    train(*net, {pruner.get(), &probe});
+    for (const std::string site : {"0.weight", "3.weight"}) {
+      const std::vector<double>& mean = probe.mean.at("adam." + site + ".exp_avg");
+      double slope = 0.0;
+      for (double m : mean) slope += std::abs(m) / 0.1;
+      ASSERT_GT(slope, 1e-2);
+      constexpr double kStep = 2e-3;
+      double losses[2] = {};
+      for (int side = 0; side < 2; ++side) {
+        std::map<std::string, Tensor> state;
+        for (const auto& [name, tensor] : probe.start) state[name] = tensor.clone();
+        float* a = state.at("log_alpha." + site).data<float>();
+        for (size_t i = 0; i < mean.size(); ++i) {
+          const double sign = static_cast<double>((mean[i] > 0.0) - (mean[i] < 0.0));
+          a[i] += static_cast<float>((side == 0 ? -kStep : kStep) * sign);
+        }
+        auto again = tiny_conv_net();
+        auto moved = l0_pruner(given);
+        moved->load_state(state);
+        Probe second(*moved);
+        train(*again, {moved.get(), &second});
+        losses[side] = second.loss;
+      }
+      EXPECT_NEAR((losses[1] - losses[0]) / (2 * kStep) / slope, 1.0, 0.03) << pattern << site;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace espalier::prune
