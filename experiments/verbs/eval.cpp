@@ -46,9 +46,9 @@ void eval(const EvalFlags& flags, Console& console) {
   set_num_threads(static_cast<int>(values.integer("threads")));
   set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));
-  Network network = load_network(values.text("weights"), make_network(values, *dataset));
   data::LoaderOptions options = evaluation_loader(values, values.integer("batch"));
   set_normalization(values, options);
+  Network network = load_network(values.text("weights"), make_network(values, *dataset));
   data::Loader loader(dataset, options);
   const nlohmann::ordered_json figures = while_running([&] { return measure(network, loader); });
   console.out << (flags.json ? figures.dump(2) + "\n" : figures_text(figures));
