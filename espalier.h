@@ -17,6 +17,7 @@
 #include <espalier/nn/layers.h>
 #include <espalier/nn/lr_schedule.h>
 #include <espalier/nn/models/registry.h>
+#include <espalier/nn/plan/plan.h>
 #include <espalier/nn/sgd.h>
 #include <espalier/prune/registry.h>
 #include <espalier/prune/structure/shrink.h>

@@ -7,6 +7,7 @@ namespace espalier {
 namespace {
 
 thread_local OpObserver* current = nullptr;
+thread_local std::vector<double> current_settings;
 
 }  // namespace
 
@@ -16,11 +17,19 @@ OpObserverScope::~OpObserverScope() {
   current = previous_;
 }
 
+const std::vector<double>& observed_settings() {
+  return current_settings;
+}
+
 bool is_observed() {
   return current != nullptr;
 }
 
 namespace detail {
+
+void observe_settings(std::initializer_list<double> settings) {
+  if (current != nullptr) current_settings = settings;
+}
 
 void observe_op(const char* name,
                 const Variable& output,
@@ -30,6 +39,7 @@ void observe_op(const char* name,
   OpObserver& observer = *current;
   const OpObserverScope silence(nullptr);
   observer.op(name, output, inputs, backward);
+  current_settings.clear();
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 /// the structure of a network; it changes nothing.
 #pragma once
 
+#include <initializer_list>
 #include <vector>
 
 #include <espalier/autograd/variable.h>
@@ -34,11 +35,18 @@ class OpObserverScope {
   OpObserver* previous_;
 };
 
+/// The numbers that the observed op was called with beside its inputs, in the order that its file
+/// tells them (conv2d: stride, padding, dilation, each h and w, groups; pools: kernel, stride,
+/// padding; clamp: low, high); empty for ops that tell none. For use inside of `OpObserver::op`.
+const std::vector<double>& observed_settings();
+
 /// True while an observer listens in this thread: whoever fuses ops should then run them one by
 /// one.
 bool is_observed();
 
 namespace detail {
+/// Right before `record()`: tells the thread's observer, if any, what the op was called with.
+void observe_settings(std::initializer_list<double> settings);
 /// Tells the thread's observer, if any.
 void observe_op(const char* name,
                 const Variable& output,

@@ -23,7 +23,8 @@ function(espalier_folder name)
   list(FILTER sources EXCLUDE REGEX "/${name}/(.*/)?(tests|bench|fuzz|app|peers)/")
   # Loops over elements: kernels, and the ops of autograd.
   file(GLOB_RECURSE kernels CONFIGURE_DEPENDS
-    ${CMAKE_SOURCE_DIR}/${name}/kernels/*.cpp ${CMAKE_SOURCE_DIR}/${name}/ops/*.cpp)
+    ${CMAKE_SOURCE_DIR}/${name}/kernels/*.cpp ${CMAKE_SOURCE_DIR}/${name}/*/kernels/*.cpp
+    ${CMAKE_SOURCE_DIR}/${name}/ops/*.cpp)
   if(NOT ESPALIER_SANITIZE AND kernels)
     set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "-O3")
   endif()

@@ -176,9 +176,19 @@ nlohmann::ordered_json count_json(const nn::ModelCount& count) {
           {"macs_executed", count.total.macs_executed}};
 }
 
-nlohmann::ordered_json measure(Network& network, data::Loader& loader) {
+nn::InferencePlan compile_network(Network& network, int64_t batch) {
+  return nn::compile(
+      *network.module, nn::example_input(network.name, network.options), {.batch = batch});
+}
+
+nlohmann::ordered_json measure(Network& network,
+                               data::Loader& loader,
+                               const nn::InferencePlan* plan) {
   const auto start = std::chrono::steady_clock::now();
-  const nn::Evaluation evaluation = nn::evaluate(*network.module, loader);
+  const nn::Evaluation evaluation =
+      plan == nullptr
+          ? nn::evaluate(*network.module, loader)
+          : nn::evaluate([&](const Tensor& images) { return plan->run(images); }, loader);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   nlohmann::ordered_json out = {{"accuracy", evaluation.accuracy()},
@@ -186,6 +196,7 @@ nlohmann::ordered_json measure(Network& network, data::Loader& loader) {
                                 {"total", evaluation.total},
                                 {"loss", evaluation.loss}};
   out.update(count_json(nn::count_model(*network.module, network.image())));
+  if (plan != nullptr) out["macs_executed"] = plan->macs();
   out["images_per_second"] = seconds > 0.0 ? static_cast<double>(evaluation.total) / seconds : 0.0;
   return out;
 }

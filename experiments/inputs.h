@@ -13,6 +13,7 @@
 #include <espalier/data/loader.h>
 #include <espalier/nn/counting.h>
 #include <espalier/nn/models/registry.h>
+#include <espalier/nn/plan/plan.h>
 #include <espalier/prune/options.h>
 
 namespace espalier::experiments {
@@ -71,8 +72,15 @@ data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t
 /// and for texts that are no lists of numbers.
 void set_normalization(const prune::OptionValues& values, data::LoaderOptions& options);
 
-/// The figures of an evaluated network under the names that `eval --json` promises.
-nlohmann::ordered_json measure(Network& network, data::Loader& loader);
+/// The network as an inference plan for `batch` images at once. Throws NotImplemented naming what a
+/// plan cannot do.
+nn::InferencePlan compile_network(Network& network, int64_t batch);
+
+/// The figures of an evaluated network under the names that `eval --json` promises; with a plan,
+/// which was compiled from it, accuracy, speed and executed MACs are the plan's.
+nlohmann::ordered_json measure(Network& network,
+                               data::Loader& loader,
+                               const nn::InferencePlan* plan = nullptr);
 
 /// The counts alone: `sparsity`, `params`, `params_nonzero`, `macs_dense`, `macs_effective`,
 /// `macs_executed`.

@@ -191,20 +191,25 @@ TrainProgress fit(Module& model,
   return state.progress;
 }
 
-Evaluation evaluate(Module& model, data::Loader& loader) {
-  const EvalScope eval(model);
+Evaluation evaluate(const std::function<Tensor(const Tensor&)>& logits_of, data::Loader& loader) {
   const NoGrad no_grad;
   Evaluation result;
   double loss_sum = 0.0;
   loader.start_epoch(0);
   while (const std::optional<data::Batch> batch = loader.next()) {
-    const Variable logits = model(Variable(batch->images));
-    loss_sum += cross_entropy(logits, batch->labels, 0.0, Reduction::Sum).item();
-    result.correct += count_correct(logits.value(), batch->labels);
+    const Tensor logits = logits_of(batch->images);
+    loss_sum += cross_entropy(Variable(logits), batch->labels, 0.0, Reduction::Sum).item();
+    result.correct += count_correct(logits, batch->labels);
     result.total += batch->size();
   }
   if (result.total > 0) result.loss = loss_sum / static_cast<double>(result.total);
   return result;
+}
+
+Evaluation evaluate(Module& model, data::Loader& loader) {
+  const EvalScope eval(model);
+  const NoGrad no_grad;
+  return evaluate([&](const Tensor& images) { return model(Variable(images)).value(); }, loader);
 }
 
 }  // namespace espalier::nn

@@ -121,5 +121,8 @@ struct Evaluation {
 /// Runs `model` in eval mode over the loader's epoch 0, unrecorded, and restores all training
 /// flags.
 Evaluation evaluate(Module& model, data::Loader& loader);
+/// The same of any function from images to logits, such as a compiled plan.
+Evaluation evaluate(const std::function<Tensor(const Tensor& images)>& logits_of,
+                    data::Loader& loader);
 
 }  // namespace espalier::nn

@@ -23,8 +23,9 @@ std::vector<uint8_t> best_units(const Site& site,
                                 const std::vector<uint8_t>& candidates,
                                 int64_t kept,
                                 Sparsity target) {
-  if (site.run > 0)
+  if (site.run > 0) {
     return top_k_in_cells(scores, candidates, kept_count(site.run, target), site.run);
+  }
   if (site.cell.size == 0) return top_k(scores, candidates, kept);
   return top_k_in_cells(scores, candidates, keep_in_cell(site.cell, target), site.cell.size);
 }
@@ -105,8 +106,8 @@ MaskUpdate::MaskUpdate(nn::Module& model,
 
 void MaskUpdate::compete_in_rows() {
   for (Site& site : sites_) {
-    if (site.cell.size == 0 && site.units == site.shape.numel())
-      site.run = site.units / site.shape[0];
+    const bool single = site.cell.size == 0 && site.units == site.shape.numel();
+    if (single) site.run = site.units / site.shape[0];
   }
 }
 

@@ -109,17 +109,34 @@ std::vector<uint8_t> top_k_in_cells(std::span<const double> scores,
                  cell,
                  " items, got ",
                  n);
-  std::vector<uint8_t> keep;
-  keep.reserve(scores.size());
-  for (int64_t begin = 0; begin < n; begin += cell) {
-    const auto at = static_cast<size_t>(begin);
-    const auto size = static_cast<size_t>(cell);
-    const auto flags = candidates.empty() ? candidates : candidates.subspan(at, size);
-    const int64_t alive =
-        flags.empty() ? cell
-                      : std::count_if(flags.begin(), flags.end(), [](uint8_t f) { return f != 0; });
-    const auto part = top_k(scores.subspan(at, size), flags, std::min(k, alive));
-    keep.insert(keep.end(), part.begin(), part.end());
+  ESPALIER_CHECK(candidates.empty() || candidates.size() == scores.size(),
+                 ShapeError,
+                 "top_k_in_cells: ",
+                 n,
+                 " scores but ",
+                 candidates.size(),
+                 " candidate flags");
+  ESPALIER_CHECK(k >= 0, ValueError, "top_k_in_cells: expects k >= 0, got ", k);
+  const auto eligible = [&](int64_t i) {
+    return candidates.empty() || candidates[static_cast<size_t>(i)] != 0;
+  };
+  std::vector<uint8_t> keep(scores.size(), 0);
+  for (int64_t i = 0; i < n; ++i) {
+    if (!eligible(i)) continue;
+    const double score = scores[static_cast<size_t>(i)];
+    ESPALIER_CHECK(!std::isnan(score),
+                   ValueError,
+                   "top_k_in_cells: the score at flat position ",
+                   i,
+                   " is not a number. Did the loss or a gradient overflow?");
+    // Cells are small: counting who is before one is faster than any sorting.
+    const int64_t begin = i - i % cell;
+    int64_t before = 0;
+    for (int64_t j = begin; j < begin + cell; ++j) {
+      const double other = scores[static_cast<size_t>(j)];
+      before += eligible(j) && (other > score || (other == score && j < i));
+    }
+    keep[static_cast<size_t>(i)] = before < k;
   }
   return keep;
 }

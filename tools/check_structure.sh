@@ -10,6 +10,7 @@ declare -A MAY_USE=(
   [sparse]="core sparse"
   [autograd]="core sparse autograd"
   [nn]="core sparse autograd data nn"
+  [embed]="core sparse autograd data nn"
   [prune]="core sparse autograd data nn prune"
   [experiments]="core sparse autograd data nn prune experiments"
 )

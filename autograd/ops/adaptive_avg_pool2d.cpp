@@ -8,7 +8,7 @@
 namespace espalier {
 
 Variable adaptive_avg_pool2d(const Variable& x, int64_t out_h, int64_t out_w) {
-  detail::check_planes(x, "adaptive_avg_pool2d");
+  detail::check_planes(x.shape(), "adaptive_avg_pool2d");
   ESPALIER_CHECK(out_h >= 1 && out_w >= 1,
                  ValueError,
                  "adaptive_avg_pool2d: expects an output of at least 1x1, got ",

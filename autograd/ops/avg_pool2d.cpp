@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // avg_pool2d: the mean of each window, padding counted as zeros.  Linear: the gradient spreads each
 // mean evenly over its window, and the gradient of that is the mean again.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -40,7 +41,9 @@ Variable mean_over_windows(const char* op,
 }  // namespace detail
 
 Variable avg_pool2d(const Variable& x, const PoolOptions& options) {
-  auto windows = std::make_shared<const PoolWindows>(detail::windows_of(x, options, "avg_pool2d"));
+  auto windows =
+      std::make_shared<const PoolWindows>(detail::windows_of(x.shape(), options, "avg_pool2d"));
+  detail::observe_pool(options);
   return detail::mean_over_windows("avg_pool2d", x, std::move(windows));
 }
 

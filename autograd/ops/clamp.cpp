@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // clamp: a limited to [low, high].  d/da = 1 inside and on the limits, 0 outside.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
@@ -12,6 +13,7 @@ Variable clamp(const Variable& a, double low, double high) {
     using T = decltype(x);
     return x < T(low) ? T(low) : x > T(high) ? T(high) : x;
   });
+  detail::observe_settings({low, high});
   return record("clamp", std::move(out), {a}, [a, low, high](const BackwardContext& ctx) {
     return std::vector<Variable>{detail::gate(ctx.grad, a.value(), [low, high](auto g, auto x) {
       using T = decltype(x);

@@ -3,6 +3,7 @@
 // d/dx = conv2d_backward_data(dy, w), d/dw = conv2d_backward_weight(x, dy), d/db = sum of dy.
 #include <tuple>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
@@ -99,6 +100,14 @@ Variable conv2d(const Variable& x,
   }
   std::vector<Variable> inputs = {x, weight};
   if (bias.defined()) inputs.push_back(bias);
+  const auto real = [](int64_t n) { return static_cast<double>(n); };
+  detail::observe_settings({real(options.stride.h),
+                            real(options.stride.w),
+                            real(options.padding.h),
+                            real(options.padding.w),
+                            real(options.dilation.h),
+                            real(options.dilation.w),
+                            real(options.groups)});
   return record(
       "conv2d",
       std::move(y),

@@ -2,6 +2,7 @@
 // max_pool2d: the largest value of each window.  The gradient goes to the position that won, the
 // first among equals; with the winners fixed, gradient and its own gradient are linear: scatter and
 // select.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -48,11 +49,12 @@ Variable scatter(const Variable& grad, const Winners& winners, const detail::Met
 
 Variable max_pool2d(const Variable& x, const PoolOptions& options) {
   const auto windows =
-      std::make_shared<const PoolWindows>(detail::windows_of(x, options, "max_pool2d"));
+      std::make_shared<const PoolWindows>(detail::windows_of(x.shape(), options, "max_pool2d"));
   const Shape shape = detail::pooled_shape(x.shape(), *windows);
   Tensor y = Tensor::empty(shape, x.dtype(), x.layout());
   Tensor index = Tensor::empty(shape, DType::I32, x.layout());
   max_pool_forward(x.value().contiguous(), *windows, y, index);
+  detail::observe_pool(options);
   return record(
       "max_pool2d",
       std::move(y),

@@ -2,17 +2,18 @@
 /// The argument checks that the pooling ops share. Not a public interface.
 #pragma once
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/ops/pooling.h>
 #include <espalier/core/kernels/pooling.h>
 
 namespace espalier::detail {
 
-inline void check_planes(const Variable& x, std::string_view op) {
-  ESPALIER_CHECK(x.rank() == 4, ShapeError, op, ": expects x (N,C,H,W), got ", x.shape());
+inline void check_planes(const Shape& x, std::string_view op) {
+  ESPALIER_CHECK(x.rank() == 4, ShapeError, op, ": expects x (N,C,H,W), got ", x);
 }
 
 /// The windows of `options` over x (N,C,H,W). Throws ShapeError or ValueError naming `op`.
-inline PoolWindows windows_of(const Variable& x, PoolOptions options, std::string_view op) {
+inline PoolWindows windows_of(const Shape& x, PoolOptions options, std::string_view op) {
   check_planes(x, op);
   if (options.stride == 0) options.stride = options.kernel;
   ESPALIER_CHECK(options.kernel >= 1 && options.stride >= 1 && options.padding >= 0 &&
@@ -25,21 +26,29 @@ inline PoolWindows windows_of(const Variable& x, PoolOptions options, std::strin
                  options.stride,
                  ", padding ",
                  options.padding);
-  ESPALIER_CHECK(options.kernel <= x.size(2) + 2 * options.padding &&
-                     options.kernel <= x.size(3) + 2 * options.padding,
-                 ShapeError,
-                 op,
-                 ": the kernel of ",
-                 options.kernel,
-                 " is larger than the plane of ",
-                 x.shape(),
-                 " with padding ",
-                 options.padding);
+  ESPALIER_CHECK(
+      options.kernel <= x[2] + 2 * options.padding && options.kernel <= x[3] + 2 * options.padding,
+      ShapeError,
+      op,
+      ": the kernel of ",
+      options.kernel,
+      " is larger than the plane of ",
+      x,
+      " with padding ",
+      options.padding);
   PoolWindows windows;
-  windows.rows = sliding_windows(x.size(2), options.kernel, options.stride, options.padding);
-  windows.cols = sliding_windows(x.size(3), options.kernel, options.stride, options.padding);
+  windows.rows = sliding_windows(x[2], options.kernel, options.stride, options.padding);
+  windows.cols = sliding_windows(x[3], options.kernel, options.stride, options.padding);
   windows.divisor = options.kernel * options.kernel;
   return windows;
+}
+
+/// Tells an observer kernel, stride and padding.
+inline void observe_pool(const PoolOptions& options) {
+  const int64_t stride = options.stride == 0 ? options.kernel : options.stride;
+  observe_settings({static_cast<double>(options.kernel),
+                    static_cast<double>(stride),
+                    static_cast<double>(options.padding)});
 }
 
 /// (N,C,P,Q) for windows P x Q.

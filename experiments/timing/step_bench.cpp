@@ -105,4 +105,11 @@ Side StepBench::infer() {
   });
 }
 
+Side StepBench::infer_compiled() {
+  plan_ = compile_network(network_, batch());
+  plan_output_ =
+      Tensor::empty(plan_->output_shape().inserted(0, batch()), DType::F32, Layout::Nchw16n);
+  return timed([this] { plan_->run(images_, plan_output_); });
+}
+
 }  // namespace espalier::experiments

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include <espalier/core/kernels/conv2d.h>
 #include <espalier/experiments/inputs.h>
@@ -45,6 +46,8 @@ class StepBench {
   Side mask_update();
   /// An unrecorded forward pass in eval mode. The object must outlive it.
   Side infer();
+  /// The same as a compiled plan, into memory that is there already. The object must outlive it.
+  Side infer_compiled();
 
   /// What each layer runs and why, timed layer by layer.
   std::vector<nn::LayerExplanation> explain();
@@ -62,6 +65,8 @@ class StepBench {
   Tensor images_;
   Tensor labels_;
   std::unique_ptr<nn::Sgd> optimizer_;
+  std::optional<nn::InferencePlan> plan_;
+  Tensor plan_output_;
   int64_t train_macs_ = 0;
   int64_t infer_macs_ = 0;
 };

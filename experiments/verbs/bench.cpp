@@ -35,7 +35,7 @@ double peak_memory() {
 
 enum class Job : uint8_t { Train, Infer };
 
-std::vector<prune::Option> bench_options() {
+std::vector<prune::Option> bench_options(Job job) {
   std::vector<prune::Option> out;
   for (const prune::Option& option : model_options()) {
     if (option.name == "model") out.push_back(option);
@@ -53,6 +53,10 @@ std::vector<prune::Option> bench_options() {
       prune::integer_option("seed", 0, 0, 1e9, "", "Of the weights and the mask."),
   };
   out.insert(out.end(), own.begin(), own.end());
+  if (job == Job::Infer) {
+    out.push_back(prune::flag_option(
+        "compiled", "Run both sides as inference plans: batch norm folded, steps fused."));
+  }
   for (const prune::Option& option : machine_options()) {
     if (option.name == "threads") out.push_back(option);
   }
@@ -133,7 +137,9 @@ Sides open_sides(const prune::OptionValues& values) {
 Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const int64_t batch = values.integer("batch");
   const auto& [dense, sparse, sparsity] = bench;
-  const auto side = [job](StepBench& bench) {
+  const bool compiled = job == Job::Infer && values.flag("compiled");
+  const auto side = [&](StepBench& bench) {
+    if (compiled) return bench.infer_compiled();
     return job == Job::Train ? bench.train_step() : bench.infer();
   };
   // The direct dense step beside the one in use: sparse kernels save products of the direct form.
@@ -158,6 +164,7 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
                : values.text("weights").empty() ? values.text("pattern")
                                                 : "as in " + values.text("weights")},
               {"sparsity", sparsity},
+              {"compiled", compiled},
               {"images_per_second", images_per_second(own)},
               {"images_per_second_dense", images_per_second(times.front())},
               {"speedup", times[0].median() / own.median()},
@@ -216,7 +223,9 @@ std::string text(Job job, const Json& result) {
              "a step       {:.2f} ms, spread {:.0f} %   (dense {:.2f} ms, {:.0f} %)\n"
              "speed-up     {:.2f} x over our dense, {:.2f} x over our direct dense ({:.2f} ms)\n"
              "share        {:.1f} % of {:.0f} GFLOP/s (multiply-adds with kept weights)\n",
-             job == Job::Train ? "training" : "inference",
+             job == Job::Train                   ? "training"
+             : result.at("compiled").get<bool>() ? "compiled inference"
+                                                 : "inference",
              result.at("model").get<std::string>(),
              result.at("batch").get<int64_t>(),
              result.at("threads").get<int64_t>(),
@@ -244,11 +253,11 @@ void add_job(CLI::App& bench,
              Action& action) {
   CLI::App* verb = bench.add_subcommand(name, help);
   const auto flags = std::make_shared<BenchFlags>();
-  flags->given.declare(*verb, bench_options(), "Benchmark");
+  flags->given.declare(*verb, bench_options(job), "Benchmark");
   verb->add_flag("--json", flags->json, "Print the figures as JSON.");
   verb->callback([&action, &console, flags, job] {
     action = [&console, flags, job] {
-      const prune::OptionValues values("bench", bench_options(), flags->given.given());
+      const prune::OptionValues values("bench", bench_options(job), flags->given.given());
       set_num_threads(static_cast<int>(values.integer("threads")));
       set_kernel_chooser(values);
       Sides sides = open_sides(values);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// `espalier eval`: accuracy, size, cost and speed of a network with given weights.
 #include <memory>
+#include <optional>
 #include <ostream>
 
 #include <espalier/core/parallel.h>
@@ -24,6 +25,8 @@ std::vector<prune::Option> eval_only_options() {
       prune::text_option("weights", "", "The weights: safetensors, ours or in PyTorch's names."),
       prune::choice_option("split", {"test", "train"}, "The part of the data set."),
       prune::integer_option("batch", 256, 1, 65536, "samples", "Samples at once."),
+      prune::flag_option("compiled", "Run as an inference plan: batch norm folded, steps fused."),
+      prune::text_option("plan", "", "With --compiled: write the plan to this file."),
   };
 }
 
@@ -43,6 +46,9 @@ std::vector<prune::Option> eval_options() {
 void eval(const EvalFlags& flags, Console& console) {
   const prune::OptionValues values("eval", eval_options(), flags.given.given());
   ESPALIER_CHECK(!values.text("weights").empty(), ValueError, "eval: needs --weights FILE");
+  ESPALIER_CHECK(values.text("plan").empty() || values.flag("compiled"),
+                 ValueError,
+                 "eval: --plan writes a compiled network; give --compiled too");
   set_num_threads(static_cast<int>(values.integer("threads")));
   set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));
@@ -50,7 +56,14 @@ void eval(const EvalFlags& flags, Console& console) {
   set_normalization(values, options);
   Network network = load_network(values.text("weights"), make_network(values, *dataset));
   data::Loader loader(dataset, options);
-  const nlohmann::ordered_json figures = while_running([&] { return measure(network, loader); });
+  std::optional<nn::InferencePlan> plan;
+  if (values.flag("compiled")) {
+    plan = compile_network(network, values.integer("batch"));
+    if (!values.text("plan").empty()) while_running([&] { plan->save(values.text("plan")); });
+    if (!flags.json) console.out << plan->describe() << '\n';
+  }
+  const nlohmann::ordered_json figures =
+      while_running([&] { return measure(network, loader, plan ? &*plan : nullptr); });
   console.out << (flags.json ? figures.dump(2) + "\n" : figures_text(figures));
 }
 

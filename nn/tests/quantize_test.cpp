@@ -7,6 +7,7 @@
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/counting.h>
 #include <espalier/nn/models/registry.h>
+#include <espalier/nn/plan/plan.h>
 #include <espalier/nn/quantize/quantize.h>
 #include <espalier/nn/sgd.h>
 #include <espalier/nn/trace.h>
@@ -268,6 +269,12 @@ TEST(Quantize, SavedLoadedAndClonedNetworksComputeTheSame) {
   copy->eval();
   const Variable x(random_tensor({3, 1, 28, 28}, 2));
   EXPECT_EQ(max_difference((*copy)(x).value(), (*back.module)(x).value()), 0.0);
+}
+
+TEST(Quantize, APlanRefusesRatherThanComputeInFloat) {
+  auto net = calibrated_net();
+  net->eval();
+  EXPECT_THROW(compile(*net, Variable(random_tensor({16, 1, 8, 8}, 2))), NotImplemented);
 }
 
 TEST(Quantize, LayersWithoutAKernelAreNamed) {

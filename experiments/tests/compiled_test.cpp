@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// `eval --compiled` and `bench infer --compiled`: the same network, as a plan.
+#include <espalier/experiments/failure.h>
+#include <espalier/nn/models/registry.h>
+#include <espalier/nn/plan/plan.h>
+
+#include "command_line.h"
+
+namespace espalier::experiments {
+namespace {
+
+using espalier::testing::TemporaryFolder;
+
+TEST(Compiled, EvalGivesTheSameFiguresAndWritesThePlan) {
+  const TemporaryFolder folder;
+  const std::string weights = (folder / "model.safetensors").string();
+  const std::string plan_file = (folder / "model.plan").string();
+  const nn::ModelOptions options = {.width = 0.25};
+  nn::save_model(weights, "resnet20", options, *nn::make_model("resnet20", options));
+  const std::vector<std::string> command = {
+      "eval", "--weights", weights, "--data", "synth", "--test-size", "40", "--json"};
+  const Outcome plain = espalier_command(command);
+  ASSERT_EQ(plain.code, kExitOk) << plain.err;
+  std::vector<std::string> compiled_command = command;
+  compiled_command.insert(compiled_command.end(), {"--compiled", "--plan", plan_file});
+  const Outcome compiled = espalier_command(compiled_command);
+  ASSERT_EQ(compiled.code, kExitOk) << compiled.err;
+  auto a = plain.json();
+  auto b = compiled.json();
+  constexpr double kLossTol = 1e-4;
+  EXPECT_NEAR(a.at("loss").get<double>(), b.at("loss").get<double>(), kLossTol);
+  for (const char* key : {"loss", "images_per_second"}) {
+    a.erase(key);
+    b.erase(key);
+  }
+  EXPECT_EQ(a, b);
+  EXPECT_EQ(nn::InferencePlan::load(plan_file).input_shape(), (Shape{3, 32, 32}));
+}
+
+TEST(Compiled, EvalPrintsThePlan) {
+  const TemporaryFolder folder;
+  const std::string weights = (folder / "model.safetensors").string();
+  const nn::ModelOptions options = {.width = 0.25};
+  nn::save_model(weights, "resnet20", options, *nn::make_model("resnet20", options));
+  const Outcome outcome = espalier_command(
+      {"eval", "--weights", weights, "--data", "synth", "--test-size", "20", "--compiled"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_NE(outcome.out.find("layer1.0.conv2"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("3x3 +residual relu"), std::string::npos) << outcome.out;
+}
+
+TEST(Compiled, PlanNeedsCompiled) {
+  const Outcome outcome = espalier_command({"eval", "--weights", "x", "--plan", "y"});
+  EXPECT_EQ(outcome.code, kExitBadUse);
+  EXPECT_NE(outcome.err.find("--compiled"), std::string::npos) << outcome.err;
+}
+
+TEST(Compiled, BenchSaysThatItRanAPlan) {
+  const Outcome outcome = espalier_command({"bench",
+                                            "infer",
+                                            "--model",
+                                            "lenet5",
+                                            "--batch",
+                                            "16",
+                                            "--sparsity",
+                                            "0.9",
+                                            "--compiled",
+                                            "--rounds",
+                                            "1",
+                                            "--round-seconds",
+                                            "0",
+                                            "--json"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_EQ(outcome.json().at("compiled"), true);
+  EXPECT_GT(outcome.json().at("images_per_second").get<double>(), 0.0);
+}
+
+}  // namespace
+}  // namespace espalier::experiments

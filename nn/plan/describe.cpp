@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a plan tells of itself.
+#include <espalier/nn/plan/program.h>
+#include <espalier/nn/plan/weights.h>
+
+#include <fmt/format.h>
+
+namespace espalier::nn {
+namespace {
+
+using plan::Step;
+using plan::StepKind;
+
+std::string what(const Step& step) {
+  std::string out(plan::name(step.kind));
+  if (step.kind == StepKind::Product) {
+    out = step.weight.size(2) * step.weight.size(3) == 1
+              ? "1x1"
+              : cat(step.weight.size(2), "x", step.weight.size(3));
+    if (step.conv.stride != Pair(1)) out += cat(" /", step.conv.stride.h);
+    if (step.conv.groups != 1) out += cat(" groups ", step.conv.groups);
+    if (step.inputs.size() > 1) out += " +residual";
+  }
+  if (step.limits.low == 0.0f) {
+    out += step.limits.high == 6.0f ? " relu6" : " relu";
+  } else if (step.limits.any()) {
+    out += " limits";
+  }
+  return out;
+}
+
+std::string grouped(int64_t number) {
+  std::string digits = std::to_string(number);
+  for (auto at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3) {
+    digits.insert(static_cast<size_t>(at), 1, ',');
+  }
+  return digits;
+}
+
+}  // namespace
+
+std::vector<PlanStep> InferencePlan::steps() const {
+  std::vector<PlanStep> out;
+  const plan::Graph& graph = program_->graph;
+  for (size_t s = 0; s < graph.steps.size(); ++s) {
+    const Step& step = graph.steps[s];
+    const plan::Kernel& kernel = *program_->kernels[s];
+    PlanStep line{.name = step.name,
+                  .what = what(step),
+                  .input = graph.value(step.inputs[0]).shape,
+                  .output = graph.value(step.output).shape,
+                  .format = std::string(kernel.format()),
+                  .macs = kernel.macs(),
+                  .nbytes = kernel.nbytes()};
+    if (step.kind == StepKind::Product) line.density = plan::nonzero_pattern(step.weight).density();
+    out.push_back(std::move(line));
+  }
+  return out;
+}
+
+std::string InferencePlan::describe() const {
+  std::vector<std::vector<std::string>> rows = {
+      {"step", "what", "input", "output", "format", "density", "MACs", "bytes"}};
+  for (const PlanStep& step : steps()) {
+    rows.push_back({step.name,
+                    step.what,
+                    step.input.str(),
+                    step.output.str(),
+                    step.format,
+                    step.format == "-" ? "-" : fmt::format("{:.4f}", step.density),
+                    grouped(step.macs),
+                    grouped(step.nbytes)});
+  }
+  std::vector<size_t> width(rows[0].size());
+  for (const auto& row : rows) {
+    for (size_t c = 0; c < row.size(); ++c) width[c] = std::max(width[c], row[c].size());
+  }
+  constexpr size_t kFirstNumber = 5;
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t c = 0; c < row.size(); ++c) {
+      line += c < kFirstNumber ? fmt::format("{:<{}}  ", row[c], width[c])
+                               : fmt::format("{:>{}}  ", row[c], width[c]);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  return out + fmt::format(
+                   "{} MACs a sample, {} bytes of weights, {} bytes of memory for {} "
+                   "samples at once\n",
+                   grouped(macs()),
+                   grouped(weight_bytes()),
+                   grouped(workspace_bytes()),
+                   program_->blocks * kLanes);
+}
+
+}  // namespace espalier::nn

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/nn/plan/program.h>
+
+#include <espalier/core/mac_counter.h>
+
+namespace espalier::nn {
+namespace {
+
+using plan::Graph;
+using plan::Kernel;
+using plan::Run;
+using plan::Step;
+using plan::StepKind;
+using plan::Workspace;
+
+// More than any machine that this runs on; a bad file must not ask for it.
+constexpr int64_t kMaxWorkspaceBytes = int64_t{1} << 38;
+constexpr int64_t kMaxBatch = 1 << 16;
+
+std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_t blocks) {
+  switch (step.kind) {
+    case StepKind::Product: {
+      if (step.format == plan::Format::Sparse) return make_sparse_product(graph, step, blocks);
+      if (step.format == plan::Format::Winograd) {
+        return make_winograd_convolution(graph, step, blocks);
+      }
+      const Conv2dShape s = product_shape(graph, step, 1);
+      const bool linear = s.h * s.w == 1 && s.r * s.s == 1 && s.p * s.q == 1 &&
+                          s.options.groups == 1 && s.options.padding == Pair(0);
+      return linear ? make_dense_linear(graph, step) : make_dense_convolution(graph, step, blocks);
+    }
+    case StepKind::Affine:
+    case StepKind::Add:
+    case StepKind::Clamp:
+      return make_elementwise(graph, step);
+    case StepKind::MaxPool:
+    case StepKind::MeanPool:
+      return make_pool(graph, step);
+    case StepKind::Copy:
+      return make_copy(graph, step);
+  }
+  throw ValueError("plan: unknown kind of step");
+}
+
+// Positions that one task converts between layouts.
+constexpr int64_t kConvertGrain = 1024;
+
+/// Plain samples [n][size] to [block][size][16], zeros for lanes without a sample.
+void to_lanes(const float* x, int64_t samples, int64_t size, float* out) {
+  const int64_t parts = (size + kConvertGrain - 1) / kConvertGrain;
+  parallel_for(lane_blocks(samples) * parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t block = task / parts;
+      const int64_t first = task % parts * kConvertGrain;
+      const int64_t last = std::min(size, first + kConvertGrain);
+      float* y = out + block * size * kLanes;
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        const int64_t sample = block * kLanes + lane;
+        const float* from = x + sample * size;
+        for (int64_t i = first; i < last; ++i) {
+          y[i * kLanes + lane] = sample < samples ? from[i] : 0.0f;
+        }
+      }
+    }
+  });
+}
+
+void from_lanes(const float* x, int64_t samples, int64_t size, float* out) {
+  parallel_for(samples, kLanes, [&](int64_t begin, int64_t end) {
+    for (int64_t sample = begin; sample < end; ++sample) {
+      const float* from = x + sample / kLanes * size * kLanes + sample % kLanes;
+      for (int64_t i = 0; i < size; ++i) out[sample * size + i] = from[i * kLanes];
+    }
+  });
+}
+
+/// Gives the workspace back when a call ends, in whatever way.
+class Borrowed {
+ public:
+  explicit Borrowed(const InferencePlan::Program& program)
+      : program_(program), workspace_(program.take()) {}
+  ~Borrowed() { program_.give_back(std::move(workspace_)); }
+  Borrowed(const Borrowed&) = delete;
+  Borrowed& operator=(const Borrowed&) = delete;
+  Workspace* operator->() { return workspace_.get(); }
+
+ private:
+  const InferencePlan::Program& program_;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+bool has_samples_of(const Tensor& tensor, const Shape& sample) {
+  return tensor.rank() == sample.rank() + 1 && tensor.shape().without(0) == sample;
+}
+
+}  // namespace
+
+InferencePlan::Program::Program(Graph made, int64_t samples)
+    : graph(std::move(made)), batch(samples), blocks(lane_blocks(samples)) {
+  ESPALIER_CHECK(samples >= 1 && samples <= kMaxBatch,
+                 ValueError,
+                 "plan: expects a batch of 1 to ",
+                 kMaxBatch,
+                 " samples, got ",
+                 samples);
+  check_graph(graph);
+  memory = plan_memory(graph);
+  ESPALIER_CHECK(memory.size <= kMaxWorkspaceBytes / (kLanes * blocks * int64_t{sizeof(float)}),
+                 ValueError,
+                 "plan: needs more memory for ",
+                 samples,
+                 " samples than any machine has");
+  for (const Step& step : graph.steps) {
+    kernels.push_back(make_kernel(graph, step, blocks));
+    scratch_floats = std::max(scratch_floats, kernels.back()->scratch_floats());
+    macs += kernels.back()->macs();
+  }
+  // Scratches begin at cache lines of their own.
+  scratch_floats = (scratch_floats + kLanes - 1) / kLanes * kLanes;
+  give_back(make_workspace());
+}
+
+std::unique_ptr<Workspace> InferencePlan::Program::make_workspace() const {
+  const int64_t slots = num_threads();
+  return std::make_unique<Workspace>(
+      Workspace{Tensor::empty({std::max<int64_t>(1, memory.size) * kLanes * blocks}),
+                Tensor::empty({std::max<int64_t>(1, scratch_floats) * slots}),
+                slots});
+}
+
+std::unique_ptr<Workspace> InferencePlan::Program::take() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!free_.empty()) {
+      std::unique_ptr<Workspace> workspace = std::move(free_.back());
+      free_.pop_back();
+      return workspace;
+    }
+  }
+  return make_workspace();
+}
+
+void InferencePlan::Program::give_back(std::unique_ptr<Workspace> workspace) const {
+  const std::lock_guard lock(mutex_);
+  free_.push_back(std::move(workspace));
+}
+
+const Shape& InferencePlan::input_shape() const {
+  return program_->graph.value(0).shape;
+}
+const Shape& InferencePlan::output_shape() const {
+  return program_->graph.value(program_->graph.output).shape;
+}
+int64_t InferencePlan::batch() const {
+  return program_->batch;
+}
+int64_t InferencePlan::macs() const {
+  return program_->macs;
+}
+
+int64_t InferencePlan::weight_bytes() const {
+  int64_t sum = 0;
+  for (const auto& kernel : program_->kernels) sum += kernel->nbytes();
+  return sum;
+}
+
+int64_t InferencePlan::workspace_bytes() const {
+  const Program& p = *program_;
+  return (p.memory.size * kLanes * p.blocks + p.scratch_floats * num_threads()) *
+         int64_t{sizeof(float)};
+}
+
+void InferencePlan::reserve(int callers) const {
+  std::vector<std::unique_ptr<Workspace>> made;
+  for (int i = 0; i < callers; ++i) made.push_back(program_->take());
+  for (auto& workspace : made) program_->give_back(std::move(workspace));
+}
+
+void InferencePlan::run(const Tensor& x, Tensor& y) const {
+  ESPALIER_CHECK(has_samples_of(x, input_shape()),
+                 ShapeError,
+                 "plan: expects samples ",
+                 input_shape(),
+                 ", got ",
+                 x.shape());
+  ESPALIER_CHECK(x.dtype() == DType::F32 && y.defined() && y.dtype() == DType::F32,
+                 TypeError,
+                 "plan: works on float32, got ",
+                 x,
+                 " and ",
+                 y.defined() ? y.str() : std::string("no tensor for the result"));
+  ESPALIER_CHECK(has_samples_of(y, output_shape()) && y.size(0) == x.size(0) && y.is_contiguous(),
+                 ShapeError,
+                 "plan: the result of ",
+                 x.shape(),
+                 " needs a contiguous tensor of ",
+                 x.size(0),
+                 " samples ",
+                 output_shape(),
+                 ", got ",
+                 y);
+  const Tensor in = x.layout() == Layout::Nchw ? x.contiguous() : x;
+  run_memory(in.data<float>(), x.layout(), x.size(0), y.data<float>(), y.layout());
+  zero_padding_lanes(y);
+}
+
+void InferencePlan::run(const float* x, int64_t samples, float* y) const {
+  ESPALIER_CHECK(samples >= 0, ValueError, "plan: expects 0 samples or more, got ", samples);
+  run_memory(x, Layout::Nchw, samples, y, Layout::Nchw);
+}
+
+void InferencePlan::run_memory(
+    const float* x, Layout x_layout, int64_t samples, float* y, Layout y_layout) const {
+  const Program& p = *program_;
+  const int64_t in_size = input_shape().numel();
+  const int64_t out_size = output_shape().numel();
+  if (samples == 0) return;
+  Borrowed workspace(p);
+  // Whole blocks of 16, so that offsets in both layouts are the same.
+  for (int64_t first = 0; first < samples; first += p.blocks * kLanes) {
+    const int64_t count = std::min(p.blocks * kLanes, samples - first);
+    Run run{.graph = &p.graph,
+            .memory = &p.memory,
+            .input = x + first * in_size,
+            .arena = workspace->arena.data<float>(),
+            .blocks = lane_blocks(count),
+            .scratch = workspace->scratch.data<float>(),
+            .scratch_stride = p.scratch_floats,
+            .slots = workspace->slots};
+    if (x_layout == Layout::Nchw) {
+      float* lanes = run.write(0);
+      to_lanes(run.input, count, in_size, lanes);
+      run.input = lanes;
+    }
+    for (const auto& kernel : p.kernels) kernel->run(run);
+    const float* result = run.read(p.graph.output);
+    if (y_layout == Layout::Nchw) {
+      from_lanes(result, count, out_size, y + first * out_size);
+    } else {
+      std::copy_n(result, run.blocks * out_size * kLanes, y + first * out_size);
+    }
+  }
+  count_macs(samples * p.macs);
+}
+
+Tensor InferencePlan::run(const Tensor& x) const {
+  ESPALIER_CHECK(
+      x.rank() >= 1, ShapeError, "plan: expects samples ", input_shape(), ", got a scalar");
+  Tensor y = Tensor::empty(output_shape().inserted(0, x.size(0)));
+  run(x, y);
+  return y;
+}
+
+}  // namespace espalier::nn

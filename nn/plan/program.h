@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The inside of an InferencePlan: graph, kernels, memory plan, and the pool of workspaces. Not a
+/// public interface.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include <espalier/nn/plan/kernels/kernel.h>
+#include <espalier/nn/plan/plan.h>
+
+namespace espalier::nn {
+
+namespace plan {
+
+/// What one call needs: memory for the values and for the scratch of its tasks.
+struct Workspace {
+  Tensor arena;
+  Tensor scratch;
+  int64_t slots;
+};
+
+}  // namespace plan
+
+struct InferencePlan::Program {
+  /// Makes kernels and memory of a graph whose formats are chosen. Throws ShapeError or ValueError
+  /// for a graph that cannot be run.
+  Program(plan::Graph graph, int64_t batch);
+
+  /// Borrows a workspace for one call.
+  std::unique_ptr<plan::Workspace> take() const;
+  void give_back(std::unique_ptr<plan::Workspace> workspace) const;
+  std::unique_ptr<plan::Workspace> make_workspace() const;
+
+  plan::Graph graph;
+  int64_t batch;
+  int64_t blocks;  ///< of 16 samples, at once
+  plan::MemoryPlan memory;
+  std::vector<std::unique_ptr<plan::Kernel>> kernels;
+  int64_t scratch_floats = 0;  ///< of a task
+  int64_t macs = 0;            ///< of a sample
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<plan::Workspace>> free_;
+};
+
+}  // namespace espalier::nn

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// trace_graph: one run of a network on an example, op by op, becomes a graph. Layers are recognized
+// by their ops, so that functions and modules are the same; only batch norm is taken as a layer,
+// for its running statistics.
+#include <cmath>
+#include <unordered_map>
+#include <utility>
+
+#include <espalier/autograd/variable_state.h>
+#include <espalier/nn/batch_norm.h>
+#include <espalier/nn/plan/copy_runs.h>
+#include <espalier/nn/plan/graph.h>
+#include <espalier/nn/trace.h>
+
+namespace espalier::nn::plan {
+namespace {
+
+constexpr std::string_view kSupported =
+    "conv2d, linear, batch norm, relu, clamp, add, max_pool2d, avg_pool2d, adaptive_avg_pool2d, "
+    "reshape, slice, pad, concat, permute";
+
+Tensor plain(const Variable& value) {
+  return value.value().to(DType::F32).to(Layout::Nchw).clone();
+}
+
+/// A copy of one op that only moves values, learnt from its backward function: a gradient that
+/// holds the numbers of the output's positions arrives at the input as who went where.
+std::vector<CopyRun> learn_runs(const Variable& output,
+                                const std::vector<Variable>& inputs,
+                                const BackwardFn& backward) {
+  const int64_t size = output.numel() / output.size(0);
+  Tensor numbers = Tensor::empty(output.shape(), output.dtype());
+  for (int64_t i = 0; i < output.numel(); ++i) {
+    numbers.data<float>()[i] = static_cast<float>(i % size + 1);
+  }
+  const Variable gradient(numbers.to(output.layout()));
+  const std::vector<bool> needs(inputs.size(), true);
+  const std::vector<Variable> arrived = backward({gradient, {}, needs});
+  std::vector<Source> sources(static_cast<size_t>(size));
+  for (size_t input = 0; input < inputs.size(); ++input) {
+    const std::vector<float> places = arrived[input].value().to_vector<float>();
+    const int64_t in_size = inputs[input].numel() / inputs[input].size(0);
+    for (int64_t i = 0; i < in_size; ++i) {
+      const auto place = static_cast<int64_t>(places[static_cast<size_t>(i)]);
+      if (place > 0) sources[static_cast<size_t>(place - 1)] = {static_cast<int64_t>(input), i};
+    }
+  }
+  return runs_of(sources);
+}
+
+class GraphTracer : public TraceListener {
+ public:
+  explicit GraphTracer(Module& model) {
+    for (const NamedModule& part : model.named_modules()) names_.emplace(part.module, part.name);
+  }
+
+  Graph graph;
+
+  void begin(const Variable& input) { bind(input, graph.add_value(sample_shape(input, "input"))); }
+  void end(const Variable& output) {
+    const int* value = find(output);
+    ESPALIER_CHECK(value != nullptr,
+                   ValueError,
+                   "compile: the output of the model does not depend on its input");
+    graph.output = *value;
+  }
+
+  void enter(Module& module, const Variable&) override {
+    open_.push_back(&module);
+    if (dynamic_cast<const BatchNorm*>(&module) != nullptr) ++inside_batch_norm_;
+  }
+
+  void leave(Module& module, const Variable& input, const Variable& output) override {
+    if (const auto* norm = dynamic_cast<const BatchNorm*>(&module)) {
+      --inside_batch_norm_;
+      if (find(input) != nullptr) add_batch_norm(*norm, input, output);
+    }
+    open_.pop_back();
+  }
+
+  void op(const char* name,
+          const Variable& output,
+          const std::vector<Variable>& inputs,
+          const BackwardFn& backward) override {
+    if (inside_batch_norm_ > 0) return;
+    bool tracked = false;
+    for (const Variable& input : inputs) tracked = tracked || find(input) != nullptr;
+    if (!tracked) return;  // a constant of the network
+    const std::string_view op = name;
+    const std::vector<double>& settings = observed_settings();
+    if (op == "conv2d" || op == "linear") {
+      add_product(op, output, inputs, settings);
+    } else if (op == "relu" || op == "clamp") {
+      Step& step = add_step(StepKind::Clamp, op, output, inputs);
+      step.limits.low = op == "relu" ? 0.0f : static_cast<float>(settings.at(0));
+      if (op == "clamp") step.limits.high = static_cast<float>(settings.at(1));
+    } else if (op == "add") {
+      require(inputs[0].shape() == inputs[1].shape(), op, "of values of different shapes");
+      add_step(StepKind::Add, op, output, inputs);
+    } else if (op == "max_pool2d" || op == "avg_pool2d") {
+      Step& step =
+          add_step(op == "max_pool2d" ? StepKind::MaxPool : StepKind::MeanPool, op, output, inputs);
+      step.pool = {.kernel = std::llround(settings.at(0)),
+                   .stride = std::llround(settings.at(1)),
+                   .padding = std::llround(settings.at(2))};
+    } else if (op == "adaptive_avg_pool2d") {
+      add_step(StepKind::MeanPool, op, output, inputs);
+    } else if (op == "reshape") {
+      add_reshape(output, inputs);
+    } else if (op == "to_layout") {
+      bind(output, *find(inputs[0]));
+    } else if (op == "slice" || op == "pad" || op == "concat" || op == "permute") {
+      add_copy(op, output, inputs, backward);
+    } else {
+      require(false, op, "is not supported");
+    }
+  }
+
+ private:
+  const int* find(const Variable& value) const {
+    if (!value.defined()) return nullptr;
+    const auto found = values_.find(value.state().get());
+    return found == values_.end() ? nullptr : &found->second;
+  }
+
+  void bind(const Variable& value, int id) {
+    alive_.push_back(value);  // keeps the address from being used again
+    values_.insert_or_assign(value.state().get(), id);
+  }
+
+  /// The dotted name of the module that runs.
+  std::string where() const {
+    if (open_.empty()) return {};
+    const auto found = names_.find(open_.back());
+    return found == names_.end() ? open_.back()->describe() : found->second;
+  }
+
+  void require(bool supported, std::string_view op, std::string_view why) const {
+    const std::string layer = where();
+    ESPALIER_CHECK(supported,
+                   NotImplemented,
+                   "compile: op '",
+                   op,
+                   "' ",
+                   layer.empty() ? std::string() : cat("of layer '", layer, "' "),
+                   why,
+                   ". A plan can do: ",
+                   kSupported);
+  }
+
+  Shape sample_shape(const Variable& value, std::string_view op) const {
+    require(value.dtype() == DType::F32, op, cat("works on ", espalier::name(value.dtype())));
+    require(value.rank() >= 2 && value.size(0) >= 1, op, "gives no value of each sample");
+    return value.shape().without(0);
+  }
+
+  /// The name of a layer; of an op between layers, where it stands and what it is.
+  std::string step_name(std::string_view op) const {
+    std::string name = where();
+    const bool layer = op == "conv2d" || op == "linear" || op == "batch_norm";
+    if (name.empty() || !layer) name += cat(name.empty() ? "" : ".", op);
+    return name;
+  }
+
+  Step& add_step(StepKind kind,
+                 std::string_view op,
+                 const Variable& output,
+                 const std::vector<Variable>& inputs) {
+    Step step;
+    step.kind = kind;
+    step.name = step_name(op);
+    for (const Variable& input : inputs) {
+      const int* value = find(input);
+      require(value != nullptr, op, "combines the input with a constant");
+      require(input.size(0) == output.size(0), op, "mixes samples");
+      step.inputs.push_back(*value);
+    }
+    step.output = graph.add_value(sample_shape(output, op));
+    bind(output, step.output);
+    return graph.steps.emplace_back(std::move(step));
+  }
+
+  void add_product(std::string_view op,
+                   const Variable& output,
+                   const std::vector<Variable>& inputs,
+                   const std::vector<double>& settings) {
+    require(find(inputs[0]) != nullptr && find(inputs[1]) == nullptr &&
+                (inputs.size() < 3 || find(inputs[2]) == nullptr),
+            op,
+            "has a weight that depends on the input");
+    Step& step = add_step(StepKind::Product, op, output, {inputs[0]});
+    step.weight = plain(inputs[1]);
+    step.format = Format::Dense;
+    if (op == "linear") step.weight = step.weight.reshape({step.weight.size(0), -1, 1, 1});
+    if (inputs.size() > 2 && inputs[2].defined()) step.bias = plain(inputs[2]);
+    if (op == "conv2d") {
+      const auto at = [&](size_t i) { return std::llround(settings.at(i)); };
+      step.conv = {.stride = {at(0), at(1)},
+                   .padding = {at(2), at(3)},
+                   .dilation = {at(4), at(5)},
+                   .groups = at(6)};
+    }
+  }
+
+  void add_batch_norm(const BatchNorm& norm, const Variable& input, const Variable& output) {
+    Step& step = add_step(StepKind::Affine, "batch_norm", output, {input});
+    std::vector<double> scale = norm.weight.value.value().to_vector<double>();
+    std::vector<double> shift = norm.bias.value.value().to_vector<double>();
+    const std::vector<double> mean = norm.running_mean.to_vector<double>();
+    const std::vector<double> var = norm.running_var.to_vector<double>();
+    for (size_t c = 0; c < scale.size(); ++c) {
+      scale[c] /= std::sqrt(var[c] + norm.options().eps);
+      shift[c] -= scale[c] * mean[c];
+    }
+    const Shape channels = {static_cast<int64_t>(scale.size())};
+    step.weight = Tensor::from(channels, scale).to(DType::F32);
+    step.bias = Tensor::from(channels, shift).to(DType::F32);
+    if (norm.options().relu) step.limits.low = 0.0f;
+  }
+
+  void add_reshape(const Variable& output, const std::vector<Variable>& inputs) {
+    const int from = *find(inputs[0]);
+    require(output.rank() >= 1 && output.size(0) == inputs[0].size(0), "reshape", "mixes samples");
+    const int to = graph.add_value(sample_shape(output, "reshape"));
+    graph.values[static_cast<size_t>(to)].storage = graph.value(from).storage;
+    bind(output, to);
+  }
+
+  void add_copy(std::string_view op,
+                const Variable& output,
+                const std::vector<Variable>& inputs,
+                const BackwardFn& backward) {
+    Step& step = add_step(StepKind::Copy, op, output, inputs);
+    constexpr int64_t kMostExactNumbers = 1 << 24;  // whole numbers in a float
+    const int64_t size = output.numel() / output.size(0);
+    require(size < kMostExactNumbers, op, "is too large");
+    step.runs = learn_runs(output, inputs, backward);
+    check_copied_zeros(op, output, step.runs);
+  }
+
+  /// What no run reaches must be the zero that a plan puts there.
+  void check_copied_zeros(std::string_view op,
+                          const Variable& output,
+                          const std::vector<CopyRun>& runs) const {
+    const std::vector<float> values = output.value().to_vector<float>();
+    int64_t next = 0;
+    const auto zeros_until = [&](int64_t end) {
+      for (; next < end; ++next) {
+        require(values[static_cast<size_t>(next)] == 0.0f, op, "puts in values that are not zero");
+      }
+    };
+    for (const CopyRun& run : runs) {
+      zeros_until(run.to);
+      next = run.to + run.count;
+    }
+    zeros_until(output.numel() / output.size(0));
+  }
+
+  std::unordered_map<const Module*, std::string> names_;
+  std::vector<Module*> open_;
+  int inside_batch_norm_ = 0;
+  std::unordered_map<const VariableState*, int> values_;
+  std::vector<Variable> alive_;
+};
+
+}  // namespace
+
+Graph trace_graph(Module& model, const Variable& input) {
+  const EvalScope eval(model);
+  const NoGrad no_grad;
+  GraphTracer tracer(model);
+  tracer.begin(input);
+  const TraceScope scope(tracer);
+  tracer.end(model(input));
+  return std::move(tracer.graph);
+}
+
+}  // namespace espalier::nn::plan
