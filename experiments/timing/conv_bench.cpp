@@ -2,6 +2,9 @@
 #include <espalier/experiments/timing/conv_bench.h>
 
 #include <espalier/core/random.h>
+#include <espalier/experiments/timing/step_bench.h>
+#include <espalier/nn/conv2d.h>
+#include <espalier/nn/sequential.h>
 #include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier::experiments {
@@ -66,13 +69,15 @@ Side ConvBench::dense(ConvDirection direction) {
   }
 }
 
-std::shared_ptr<const sparse::Pattern> ConvBench::random_pattern(double density) const {
-  const auto chance = random_plain(w_.shape(), 4).to_vector<float>();
-  Tensor mask = Tensor::zeros(w_.shape(), DType::U8);
-  for (int64_t i = 0; i < mask.numel(); ++i) {
-    mask.data<uint8_t>()[i] = chance[static_cast<size_t>(i)] < static_cast<float>(density);
-  }
-  return std::make_shared<const sparse::Pattern>(mask);
+std::shared_ptr<const sparse::Pattern> ConvBench::random_pattern(double removed,
+                                                                 const std::string& pattern) const {
+  auto layers = std::make_unique<nn::Sequential>();
+  layers->add("conv",
+              nn::Conv2d({.in_channels = shape_.c, .out_channels = shape_.k, .bias = false}));
+  Network network;
+  network.module = std::move(layers);
+  mask_randomly(network, {.sparsity = removed, .pattern = pattern, .seed = 4});
+  return network.module->parameter("conv.weight").pattern;
 }
 
 Side ConvBench::sparse(ConvDirection direction, std::shared_ptr<const sparse::Pattern> pattern) {

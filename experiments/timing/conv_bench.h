@@ -35,8 +35,10 @@ class ConvBench {
   double macs(ConvDirection direction) const;
   /// By the algorithm in use (see core's `set_conv2d_algorithm`).
   Side dense(ConvDirection direction);
-  /// A random mask that keeps about `density` of the weights.
-  std::shared_ptr<const sparse::Pattern> random_pattern(double density) const;
+  /// A random mask of `removed` of the weights in units of `pattern` (`unstructured`, `4x1`, `2:4`,
+  /// ..). Throws ValueError for a pattern without that sparsity.
+  std::shared_ptr<const sparse::Pattern> random_pattern(double removed,
+                                                        const std::string& pattern) const;
   /// Forward or Backward (fused) with the weights of a pattern. Throws ValueError for others.
   Side sparse(ConvDirection direction, std::shared_ptr<const sparse::Pattern> pattern);
 

@@ -29,6 +29,8 @@ struct KernelFlags {
 std::vector<prune::Option> bench_kernels_options() {
   std::vector<prune::Option> out = {
       prune::text_option("sparsities", "0.5,0.8,0.9,0.95,0.98", "Removed fractions, 0.5,0.9,.."),
+      prune::text_option(
+          "pattern", "unstructured", "What is removed together: 4x1, 2:4, 2:4g4, .."),
       prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
       prune::integer_option("rounds", 5, 1, 1000, "", "Rounds; each side is timed once a round."),
       prune::real_option("round-seconds", 0.1, 0.0, 600.0, "s", "Length of a side's round."),
@@ -63,7 +65,7 @@ Json run(const prune::OptionValues& values, const std::vector<double>& sparsitie
       std::vector<double> kept = {1.0, 1.0};
       std::vector<double> removed = {0.0, 0.0};
       for (const double sparsity : sparsities) {
-        const auto pattern = bench.random_pattern(1.0 - sparsity);
+        const auto pattern = bench.random_pattern(sparsity, values.text("pattern"));
         kept.push_back(pattern->density());
         removed.push_back(sparsity);
         kernels.push_back("sparse");
@@ -88,6 +90,7 @@ Json run(const prune::OptionValues& values, const std::vector<double>& sparsitie
   const double peak = std::max(peak_before, measure_peak());
   for (Json& row : rows) row["share_of_peak"] = 1e9 * row.at("gflops").get<double>() / peak;
   return {{"batch", values.integer("batch")},
+          {"pattern", values.text("pattern")},
           {"threads", num_threads()},
           {"peak_gflops", peak / 1e9},
           {"peak_gflops_before", peak_before / 1e9},
@@ -134,7 +137,8 @@ std::string text(const Json& result) {
         geometric_mean(ratios),
         geometric_mean(over_direct.at(key)));
   }
-  return out + fmt::format("batch {}, {} threads, peak {:.0f} GFLOP/s\n",
+  return out + fmt::format("{}, batch {}, {} threads, peak {:.0f} GFLOP/s\n",
+                           result.at("pattern").get<std::string>(),
                            result.at("batch").get<int64_t>(),
                            result.at("threads").get<int64_t>(),
                            result.at("peak_gflops").get<double>());

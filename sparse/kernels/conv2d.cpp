@@ -3,6 +3,8 @@
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
+#include <espalier/sparse/kernels/block_stream.h>
+#include <espalier/sparse/kernels/conv2d_block_micro.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
 
 namespace espalier::sparse {
@@ -26,8 +28,8 @@ void run(const TapConvolution& conv,
   const auto stream = detail::entry_stream(plan, pattern, transposed);
   const Tensor values = detail::gather_values(*stream, weight);
   const detail::SparseConvKernels kernels = detail::sparse_conv_kernels();
+  const bool stream_output = plan.streams_output();
   parallel_for(plan.image_groups * plan.strips, 1, [&](int64_t begin, int64_t end) {
-    Tensor scratch = Tensor::empty({plan.scratch_size()});
     detail::ForwardJob job;
     job.entries = {stream->offsets.data(), values.data<float>(), nullptr, conv.out_channels};
     job.shape = plan.shape;
@@ -35,23 +37,51 @@ void run(const TapConvolution& conv,
     job.out_strides = plan.out_strides();
     job.out_channel = plan.out_channel_stride();
     job.start = bias;
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t group = task / plan.strips;
-      plan.fill_scratch(in, group, task % plan.strips, scratch.data<float>());
-      const int64_t calls = plan.tiles_of_strip() * stream->channel_blocks;
-      int64_t call = 0;
-      plan.for_each_tile(group, task % plan.strips, [&](const detail::ConvPlan::Place& place) {
-        job.exist = place.exist;
-        job.in = scratch.data<float>() + place.in;
-        job.out = out + place.out;
-        for (int64_t block = 0; block < stream->channel_blocks; ++block) {
-          job.entries.bounds = stream->bounds_of(0, block);
-          job.accumulate = block > 0;
-          job.ahead = plan.input_ahead(in, group, task % plan.strips, call++, calls);
-          kernels.forward(job);
-        }
-      });
-    }
+    plan.run_tasks(in, begin, end, stream->channel_blocks, [&](const detail::ConvPlan::Call& call) {
+      job.exist = call.place.exist;
+      job.in = call.in;
+      job.out = out + call.place.out;
+      job.entries.bounds = stream->bounds_of(0, call.index);
+      job.accumulate = call.index > 0;
+      job.stream = stream_output && call.index + 1 == stream->channel_blocks;
+      job.ahead = call.ahead;
+      kernels.forward(job);
+    });
+  });
+}
+
+/// The same in blocks of four output channels, forward only.
+void run_in_blocks(const TapConvolution& conv,
+                   const Pattern& pattern,
+                   const Tensor& weight,
+                   const float* in,
+                   const float* bias,
+                   float* out,
+                   int64_t blocks) {
+  const detail::ConvPlan plan(conv, blocks);
+  const auto stream = detail::block_stream(plan, pattern);
+  const Tensor values = detail::gather_values(*stream, weight);
+  const detail::BlockFn kernel = detail::block_kernel();
+  parallel_for(plan.image_groups * plan.strips, 1, [&](int64_t begin, int64_t end) {
+    detail::BlockJob job;
+    job.offsets = stream->offsets.data();
+    job.values = values.data<float>();
+    job.bounds = stream->bounds.data();
+    job.rows = stream->rows();
+    job.channels = conv.out_channels;
+    job.shape = plan.shape;
+    job.in_strides = plan.in_strides();
+    job.out_strides = plan.out_strides();
+    job.out_channel = plan.out_channel_stride();
+    job.start = bias;
+    job.stream = plan.streams_output();
+    plan.run_tasks(in, begin, end, 1, [&](const detail::ConvPlan::Call& call) {
+      job.exist = call.place.exist;
+      job.in = call.in;
+      job.out = out + call.place.out;
+      job.ahead = call.ahead;
+      kernel(job);
+    });
   });
 }
 
@@ -98,14 +128,15 @@ void conv2d_forward(const Conv2dShape& shape,
   detail::check_conv2d(shape, x, pattern, "conv2d");
   count_macs(shape.n * shape.p * shape.q * pattern.nnz());
   const Tensor b = bias.defined() ? bias.contiguous() : Tensor();
-  run(forward_taps(shape),
-      pattern,
-      false,
-      weight.contiguous(),
-      x.data<float>(),
-      b.defined() ? b.data<float>() : nullptr,
-      y.data<float>(),
-      lane_blocks(shape.n));
+  const float* start = b.defined() ? b.data<float>() : nullptr;
+  const TapConvolution conv = forward_taps(shape);
+  const Tensor w = weight.contiguous();
+  const int64_t blocks = lane_blocks(shape.n);
+  if (detail::runs_in_blocks(pattern)) {
+    run_in_blocks(conv, pattern, w, x.data<float>(), start, y.data<float>(), blocks);
+  } else {
+    run(conv, pattern, false, w, x.data<float>(), start, y.data<float>(), blocks);
+  }
   if (b.defined()) zero_padding_lanes(y);
 }
 

@@ -104,6 +104,7 @@ class BackwardRun {
           for (int64_t block = 0; block < stream_->channel_blocks; ++block) {
             job.entries.bounds = stream_->bounds_of(range, block);
             job.accumulate = block > 0;
+            job.stream = plan_.streams_output() && block + 1 == stream_->channel_blocks;
             if (!shared_.defined()) job.ahead = plan_.input_ahead(dy, group, strip, call++, calls);
             kernels_.backward(job);
           }

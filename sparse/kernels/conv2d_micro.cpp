@@ -8,108 +8,10 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <espalier/sparse/kernels/tile-inl.h>
+
 HWY_BEFORE_NAMESPACE();
 namespace espalier::sparse::detail::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-// 16 lanes are one vector of AVX-512, two of AVX2, four of SSE: a tile runs once for each of them.
-using D = hn::CappedTag<float, 16>;
-using V = hn::Vec<D>;
-constexpr int64_t kVector = hn::MaxLanes(D());
-
-// Channels between a prefetch and its use.
-constexpr int64_t kAhead = 1;
-
-/// Spreads the lines of an Ahead evenly over the channels of a job.
-class Fetcher {
- public:
-  Fetcher(const Ahead& ahead, int64_t channels)
-      : ahead_(ahead),
-        at_(ahead.from),
-        left_(ahead.run_lines),
-        runs_(ahead.run_lines > 0 ? ahead.runs : 0),
-        per_channel_((ahead.runs * ahead.run_lines + channels - 1) /
-                     (channels > 0 ? channels : 1)) {}
-  HWY_INLINE void next_channel() {
-    for (int64_t i = 0; i < per_channel_ && runs_ > 0; ++i, at_ += 16) {
-      __builtin_prefetch(at_, 0, 2);
-      if (--left_ > 0) continue;
-      --runs_;
-      left_ = ahead_.run_lines;
-      at_ += ahead_.run_stride - ahead_.run_lines * 16;
-    }
-  }
-
- private:
-  const Ahead& ahead_;
-  const float* at_;
-  int64_t left_, runs_, per_channel_;
-};
-
-/// The vectors of one tile.
-template <TileShape kShape>
-struct Tile {
-  static constexpr TileSize kSize = tile_size(kShape);
-  static constexpr int kVectors = kSize.images * kSize.rows * kSize.cols;
-  V v[kVectors];
-
-  static constexpr int image(int i) { return i / (kSize.rows * kSize.cols); }
-  static constexpr int row(int i) { return i / kSize.cols % kSize.rows; }
-  static constexpr int col(int i) { return i % kSize.cols; }
-
-  static HWY_INLINE int64_t offset(int i, const TileStrides& s) {
-    return image(i) * s.image + row(i) * s.row + col(i) * s.col;
-  }
-  static bool exists(int i, const TileSize& exist) {
-    return image(i) < exist.images && row(i) < exist.rows && col(i) < exist.cols;
-  }
-  static bool full(const TileSize& exist) {
-    return exist.images == kSize.images && exist.rows == kSize.rows && exist.cols == kSize.cols;
-  }
-
-  HWY_INLINE void set(V value) {
-    HWY_UNROLL(8)
-    for (int i = 0; i < kVectors; ++i) v[i] = value;
-  }
-  HWY_INLINE void load(const float* at, const TileStrides& s) {
-    HWY_UNROLL(8)
-    for (int i = 0; i < kVectors; ++i) v[i] = hn::Load(D(), at + offset(i, s));
-  }
-  HWY_INLINE void store(float* at, const TileStrides& s) const {
-    HWY_UNROLL(8)
-    for (int i = 0; i < kVectors; ++i) hn::Store(v[i], D(), at + offset(i, s));
-  }
-  /// Brings the tile at `at` near: its rows lie in other pages than those of the last channel,
-  /// where no hardware prefetcher follows.
-  static HWY_INLINE void prefetch(const float* at, const TileStrides& s) {
-    HWY_UNROLL(8)
-    for (int i = 0; i < kVectors; ++i) __builtin_prefetch(at + offset(i, s));
-  }
-  // Zero where nothing exists.
-  void load_part(const float* at, const TileStrides& s, const TileSize& exist) {
-    alignas(64) float buffer[kVectors * kVector] = {};
-    for (int i = 0; i < kVectors; ++i) {
-      if (exists(i, exist)) hn::Store(hn::Load(D(), at + offset(i, s)), D(), buffer + i * kVector);
-    }
-    HWY_UNROLL(8)
-    for (int i = 0; i < kVectors; ++i) v[i] = hn::Load(D(), buffer + i * kVector);
-  }
-  void store_part(float* at, const TileStrides& s, const TileSize& exist) const {
-    alignas(64) float buffer[kVectors * kVector];
-    HWY_UNROLL(8)
-    for (int i = 0; i < kVectors; ++i) hn::Store(v[i], D(), buffer + i * kVector);
-    for (int i = 0; i < kVectors; ++i) {
-      if (exists(i, exist)) hn::Store(hn::Load(D(), buffer + i * kVector), D(), at + offset(i, s));
-    }
-  }
-};
-
-/// The strides of a tile whose columns lie kStep vectors apart, known to the compiler.
-template <int kStep>
-HWY_INLINE TileStrides with_step(const TileStrides& strides) {
-  return {strides.image, strides.row, kStep * 16};
-}
-
 template <TileShape kShape, int kInStep, int kOutStep>
 void forward_tile(const ForwardJob& job) {
   using T = Tile<kShape>;
@@ -145,7 +47,9 @@ void forward_tile(const ForwardJob& job) {
           acc.v[j] = hn::MulAdd(w, hn::Load(d, at + T::offset(j, in_strides)), acc.v[j]);
         }
       }
-      if (full) {
+      if (full && job.stream) {
+        acc.template store<true>(out, out_strides);
+      } else if (full) {
         acc.store(out, out_strides);
       } else {
         acc.store_part(out, out_strides, job.exist);
@@ -208,7 +112,9 @@ void backward_tile(const BackwardJob& job) {
         hn::Store(hn::Add(sum[0], sum[1]), d, partial);
       }
       if constexpr (kData) {
-        if (full) {
+        if (full && job.stream) {
+          dx.template store<true>(job.dx + channel, x_strides);
+        } else if (full) {
           dx.store(job.dx + channel, x_strides);
         } else {
           dx.store_part(job.dx + channel, x_strides, job.exist);
@@ -227,6 +133,8 @@ void backward_tile(const BackwardJob& job) {
       return function<TileShape::Pair, __VA_ARGS__>(job);  \
     case TileShape::Point:                                 \
       return function<TileShape::Point, __VA_ARGS__>(job); \
+    default:                                               \
+      return; /* of blocks */                              \
   }
 
 void forward(const ForwardJob& job) {

@@ -4,31 +4,9 @@
 /// vector per position. Compiled for every SIMD target. Not a public interface.
 #pragma once
 
-#include <cstdint>
+#include <espalier/sparse/kernels/tile.h>
 
 namespace espalier::sparse::detail {
-
-/// Shapes of a tile, in vectors of 16 samples: images x rows x columns. Eight vectors were at least
-/// as fast as sixteen at every density (0.4 to 0.02, Zen 4): what a block of channels puts before
-/// them is smaller, and L1 is what limits these loops.
-enum class TileShape : uint8_t {
-  Plane,  ///< 1 x 2 x 4
-  Pair,   ///< 2 x 2 x 2, for planes two wide
-  Point,  ///< 8 x 1 x 1, for planes of one position
-};
-struct TileSize {
-  int images, rows, cols;
-};
-constexpr TileSize tile_size(TileShape shape) {
-  return shape == TileShape::Plane  ? TileSize{1, 2, 4}
-         : shape == TileShape::Pair ? TileSize{2, 2, 2}
-                                    : TileSize{8, 1, 1};
-}
-
-/// Distances between neighbouring positions of a tile, in floats.
-struct TileStrides {
-  int64_t image, row, col;
-};
 
 /// Kept weights in the order of use: weight i meets the input at offsets[i] floats from a
 /// position's origin; channel k has the weights bounds[k] .. bounds[k+1]-1.
@@ -37,15 +15,6 @@ struct Entries {
   const float* values;
   const int32_t* bounds;
   int64_t channels;
-};
-
-/// Memory that will be read soon, fetched towards L2 a few lines at a time beside the arithmetic:
-/// `runs` runs of `run_lines` lines of 64 bytes, `run_stride` floats apart.
-struct Ahead {
-  const float* from = nullptr;
-  int64_t run_lines = 0;
-  int64_t runs = 0;
-  int64_t run_stride = 0;
 };
 
 /// out[k] (+)= sum over the entries i of channel k of values[i] * in[offsets[i] + position].
@@ -60,6 +29,7 @@ struct ForwardJob {
   int64_t out_channel;      ///< distance of channels in `out`
   bool accumulate;          ///< start from the content of `out`
   const float* start;       ///< else from these, one per channel; null means zero
+  bool stream = false;      ///< writes `out` past the caches: it is not read soon
   Ahead ahead;
 };
 using ForwardFn = void (*)(const ForwardJob& job);
@@ -79,6 +49,7 @@ struct BackwardJob {
   TileStrides x_strides;  ///< x_strides.col is 16 or 32
   int64_t x_channel;
   bool accumulate;
+  bool stream = false;    ///< writes `dx` past the caches
   float* partials;        ///< 16 floats per entry
   int64_t first_partial;  ///< the entry that `partials` begins with
   Ahead ahead;

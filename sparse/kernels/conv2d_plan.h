@@ -33,13 +33,22 @@ struct ConvPlan {
 
   /// `density` of the weight chooses the block of channels.
   ConvPlan(TapConvolution conv, int64_t blocks, double density);
+  /// For blocks of output channels: tiles of four positions, which all input channels pass at once
+  /// (four products for each vector that comes from L2).
+  ConvPlan(TapConvolution conv, int64_t blocks);
 
+  /// The offset in the scratch of a tap's input, from a position's origin, in input channel 0.
+  int64_t tap_offset(const espalier::detail::Tap& tap) const {
+    return ((tap.dh - window.top) * cols + tap.dw - window.left) * 16;
+  }
   int64_t image_stride() const { return rows * cols * 16; }
   int64_t channel_stride() const { return tile.images * image_stride(); }
   int64_t scratch_size() const { return conv.in_channels * channel_stride(); }
   int64_t channel_blocks() const;
   TileStrides in_strides() const;
   TileStrides out_strides() const;
+  /// Whether the output is so large that it should pass the caches by.
+  bool streams_output() const;
   int64_t out_channel_stride() const { return conv.plane_h * conv.plane_w * 16; }
 
   /// Copies the input of one task into its scratch; zeros for samples that don't exist.
@@ -81,6 +90,39 @@ struct ConvPlan {
       }
     }
   }
+
+  /// A kernel's call: `in` is the scratch at the tile's origin.
+  struct Call {
+    Place place;
+    const float* in;
+    int64_t index;  ///< among the calls of this tile
+    Ahead ahead;
+  };
+  /// Tasks begin .. end, one after another in a scratch of their own: body(call), with
+  /// `calls_per_tile` calls for every tile.
+  template <class F>
+  void run_tasks(
+      const float* input, int64_t begin, int64_t end, int64_t calls_per_tile, F body) const {
+    Tensor scratch = Tensor::empty({scratch_size()});
+    const int64_t calls = tiles_of_strip() * calls_per_tile;
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t group = task / strips;
+      const int64_t strip_index = task % strips;
+      fill_scratch(input, group, strip_index, scratch.data<float>());
+      int64_t count = 0;
+      for_each_tile(group, strip_index, [&](const Place& place) {
+        for (int64_t i = 0; i < calls_per_tile; ++i) {
+          body(Call{place,
+                    scratch.data<float>() + place.in,
+                    i,
+                    input_ahead(input, group, strip_index, count++, calls)});
+        }
+      });
+    }
+  }
+
+ private:
+  void cut();
 };
 
 /// The kept weights that a tap convolution has, in the order of use: range of output channels,

@@ -5,6 +5,7 @@
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
 #include <espalier/core/tests/conv2d_checks.h>
+#include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier::sparse {
@@ -26,6 +27,7 @@ const std::vector<Case>& cases() {
       {"many channels, 8x8", {17, 40, 8, 8}, {19, 40, 3, 3}, {.padding = 1}},
       {"plane 4x4", {33, 16, 4, 4}, {18, 16, 3, 3}, {.padding = 1}},
       {"plane 2x2, five blocks", {70, 17, 2, 2}, {16, 17, 3, 3}, {.padding = 1}},
+      {"batch 130", {130, 6, 6, 5}, {7, 6, 3, 3}, {.padding = 1}},
       {"plane 1x1", {17, 16, 1, 1}, {5, 16, 3, 3}, {.padding = 1}},
       {"plane 3x3", {40, 6, 3, 3}, {6, 6, 3, 3}, {.padding = 1}},
       {"stride 2", {16, 16, 8, 8}, {17, 16, 3, 3}, {.stride = 2, .padding = 1}},
@@ -41,7 +43,8 @@ const std::vector<Case>& cases() {
 }
 
 /// `density` of the weights, pseudo-random; density 0 is none and -1 exactly one. The first output
-/// channel is always empty when there are others.
+/// channel is always empty when there are others, and of more than two the last is full unless the
+/// density is 0.
 Tensor random_mask(const Shape& shape, double density) {
   Tensor mask = Tensor::zeros(shape, DType::U8);
   if (density < 0.0) {
@@ -52,6 +55,22 @@ Tensor random_mask(const Shape& shape, double density) {
   const int64_t begin = shape[0] > 1 ? shape.numel() / shape[0] : 0;
   for (int64_t i = begin; i < shape.numel(); ++i) {
     mask.data<uint8_t>()[i] = (chance[static_cast<size_t>(i)] + 1.0) / 2.0 < density;
+  }
+  if (shape[0] > 2 && density > 0.0) mask.slice(0, shape[0] - 1, shape[0]).fill_(1.0);
+  return mask;
+}
+
+/// Blocks of four output channels, of which `fill` of the weights are there; the last channels of a
+/// layer whose channels four does not divide make a smaller block.
+Tensor block_mask(const Shape& shape, double density, double fill) {
+  Tensor mask = Tensor::zeros(shape, DType::U8);
+  const auto chance = random_tensor(shape, 9).to_vector<double>();
+  const auto present = random_tensor(shape, 10).to_vector<double>();
+  const int64_t filter = shape.numel() / shape[0];
+  for (int64_t i = 0; i < shape.numel(); ++i) {
+    const int64_t block = i / filter / 4 * 4 * filter + i % filter;
+    mask.data<uint8_t>()[i] = (chance[static_cast<size_t>(block)] + 1.0) / 2.0 < density &&
+                              (present[static_cast<size_t>(i)] + 1.0) / 2.0 < fill;
   }
   return mask;
 }
@@ -67,13 +86,14 @@ struct Problem {
   Tensor x, weight, bias, dy, mask;
   Pattern pattern;
 
-  Problem(const Case& c, double density)
+  Problem(const Case& c, double density) : Problem(c, random_mask(c.weight, density)) {}
+  Problem(const Case& c, const Tensor& chosen)
       : shape(conv2d_shape(c.x, c.weight, c.options, "test")),
         x(random_tensor(c.x, 1)),
         weight(random_tensor(c.weight, 2)),
         bias(random_tensor({c.weight[0]}, 3)),
         dy(random_tensor({shape.n, shape.k, shape.p, shape.q}, 4)),
-        mask(random_mask(c.weight, density)),
+        mask(chosen),
         pattern(mask) {}
 
   // Removed weights are not zero here: kernels must not read them.
@@ -136,6 +156,37 @@ TEST_F(SparseConv2d, AgreesWithTheMaskedReferenceOnEveryTargetAndDensity) {
       }
     }
   }
+}
+
+TEST_F(SparseConv2d, BlocksOfChannelsAgreeWithTheMaskedReference) {
+  for (const Case& c : cases()) {
+    for (const double fill : {1.0, 0.85}) {
+      const Problem p(c, block_mask(c.weight, 0.3, fill));
+      const Results exact = p.exact(false);
+      const Results terms = p.exact(true);
+      for (const std::string& target : simd_targets()) {
+        set_simd_target(target);
+        const Results got = p.run();
+        const std::string what = cat(c.name, ", fill ", fill, ", ", target);
+        expect_close(got.y, exact.y, terms.y, what + ", forward");
+        expect_zero_padding(got.y, what);
+      }
+    }
+  }
+}
+
+TEST(BlockForm, TellsBlocksFromScatteredWeights) {
+  const Shape shape = {10, 3, 3, 3};
+  const Pattern whole(block_mask(shape, 0.3, 1.0));
+  EXPECT_EQ(detail::block_form(whole)->fill, 1.0);
+  EXPECT_TRUE(detail::runs_in_blocks(whole));
+  // One weight in an eighth position of four channels each: a quarter of its block.
+  Tensor one = Tensor::zeros({8, 3, 3, 3}, DType::U8);
+  one.data<uint8_t>()[0] = one.data<uint8_t>()[27 * 7 + 5] = 1;
+  const Pattern scattered(one);
+  EXPECT_EQ(detail::block_form(scattered)->blocks, 2);
+  EXPECT_EQ(detail::block_form(scattered)->fill, 0.25);
+  EXPECT_FALSE(detail::runs_in_blocks(scattered));
 }
 
 TEST_F(SparseConv2d, BitsDontDependOnTheThreadCount) {

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/sparse/kernels/block_stream.h>
+
+#include <algorithm>
+
+#include <espalier/core/kernels/conv2d_padded.h>
+#include <espalier/core/parallel.h>
+
+namespace espalier::sparse::detail {
+namespace {
+
+using espalier::detail::ceil_div;
+using espalier::detail::Tap;
+
+// Kept weights of a block's positions from which the block kernel wins (Zen 4; the ratio of the
+// two kernels' shares of the FMA peak).
+constexpr double kLeastFill = 0.65;
+
+/// Calls body(row of blocks, position within an output channel's weights, bits of the block's
+/// channels that are kept) for every block with a kept weight, in order.
+template <class F>
+void for_each_block(const Pattern& pattern, F body) {
+  const int64_t channels = pattern.shape()[0];
+  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
+  const uint8_t* mask = pattern.mask().data<uint8_t>();
+  for (int64_t row = 0; row * kBlockChannels < channels; ++row) {
+    const int64_t first = row * kBlockChannels;
+    const int64_t count = std::min<int64_t>(kBlockChannels, channels - first);
+    for (int64_t i = 0; i < filter; ++i) {
+      uint32_t kept = 0;
+      for (int64_t b = 0; b < count; ++b) {
+        kept |= static_cast<uint32_t>(mask[(first + b) * filter + i]) << b;
+      }
+      if (kept != 0) body(row, i, kept);
+    }
+  }
+}
+
+BlockForm make_form(const Pattern& pattern) {
+  BlockForm form;
+  int64_t positions = 0;
+  const int64_t channels = pattern.shape()[0];
+  for_each_block(pattern, [&](int64_t row, int64_t, uint32_t) {
+    ++form.blocks;
+    positions += std::min<int64_t>(kBlockChannels, channels - row * kBlockChannels);
+  });
+  if (positions > 0) {
+    form.fill = static_cast<double>(pattern.nnz()) / static_cast<double>(positions);
+  }
+  return form;
+}
+
+BlockStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
+  const int64_t channels = pattern.shape()[0];
+  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
+  const auto area = static_cast<int64_t>(plan.conv.taps.size());
+  std::vector<int64_t> tap_offsets(static_cast<size_t>(area));
+  for (const Tap& tap : plan.conv.taps) {
+    tap_offsets[static_cast<size_t>(tap.index)] = plan.tap_offset(tap);
+  }
+  BlockStream stream;
+  stream.bounds.resize(static_cast<size_t>(ceil_div(channels, kBlockChannels)) + 1);
+  for_each_block(pattern, [&](int64_t row, int64_t i, uint32_t kept) {
+    const int64_t offset =
+        i / area * plan.channel_stride() + tap_offsets[static_cast<size_t>(i % area)];
+    stream.offsets.push_back(static_cast<int32_t>(offset));
+    for (int64_t b = 0; b < kBlockChannels; ++b) {
+      const int64_t flat = (row * kBlockChannels + b) * filter + i;
+      stream.weights.push_back((kept >> b & 1) != 0 ? static_cast<int32_t>(flat) : -1);
+    }
+    ++stream.bounds[static_cast<size_t>(row) + 1];
+  });
+  for (size_t i = 1; i < stream.bounds.size(); ++i) stream.bounds[i] += stream.bounds[i - 1];
+  return stream;
+}
+
+}  // namespace
+
+std::shared_ptr<const BlockForm> block_form(const Pattern& pattern) {
+  return pattern.derived<BlockForm>({}, [&] { return make_form(pattern); });
+}
+
+bool runs_in_blocks(const Pattern& pattern) {
+  return block_form(pattern)->fill >= kLeastFill;
+}
+
+std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Pattern& pattern) {
+  return pattern.derived<BlockStream>({plan.cols, plan.channel_stride()},
+                                      [&] { return make_stream(plan, pattern); });
+}
+
+Tensor gather_values(const BlockStream& stream, const Tensor& weight) {
+  const auto size = static_cast<int64_t>(stream.weights.size());
+  Tensor values = Tensor::empty({size});
+  const float* from = weight.data<float>();
+  float* to = values.data<float>();
+  parallel_for(size, 1 << 15, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int32_t flat = stream.weights[static_cast<size_t>(i)];
+      to[i] = flat < 0 ? 0.0f : from[flat];
+    }
+  });
+  return values;
+}
+
+}  // namespace espalier::sparse::detail

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Weights in blocks of four output channels that share their input channel and tap: found in any
+/// mask, whatever made it. A row of blocks whose union is well filled runs in this form, with
+/// explicit zeros where a weight is missing. Not a public interface.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <espalier/sparse/kernels/conv2d_plan.h>
+#include <espalier/sparse/pattern.h>
+
+namespace espalier::sparse::detail {
+
+/// Output channels of a block.
+inline constexpr int kBlockChannels = 4;
+
+/// How a pattern (K,C,..) falls into blocks of four output channels, the last of a layer fewer.
+struct BlockForm {
+  int64_t blocks = 0;  ///< with at least one kept weight
+  double fill = 1.0;   ///< kept weights of all positions of these blocks
+};
+/// Computed once and kept with the pattern.
+std::shared_ptr<const BlockForm> block_form(const Pattern& pattern);
+/// Whether the block kernel is the faster one: its products with explicit zeros cost less than what
+/// it saves in loads.
+bool runs_in_blocks(const Pattern& pattern);
+
+/// The blocks that a tap convolution has, in the order of use: row of blocks, input channel, tap.
+struct BlockStream {
+  std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
+  std::vector<int32_t> weights;  ///< kBlockChannels flat positions each; -1: a zero
+  std::vector<int32_t> bounds;   ///< of rows of blocks among the offsets
+
+  int64_t rows() const { return static_cast<int64_t>(bounds.size()) - 1; }
+};
+/// The stream of a pattern for a plan of its forward convolution, made once and kept with it.
+std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Pattern& pattern);
+
+/// The values of a stream's blocks, in its order.
+Tensor gather_values(const BlockStream& stream, const Tensor& weight);
+
+}  // namespace espalier::sparse::detail

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/sparse/kernels/conv2d_block_micro.h>
+
+#include <espalier/core/simd.h>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "espalier/sparse/kernels/conv2d_block_micro.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <espalier/sparse/kernels/tile-inl.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::sparse::detail::HWY_NAMESPACE {
+
+constexpr int kChannels = 4;
+// AVX-512 has 32 registers, the others 16: there a tile is made in two halves.
+constexpr int kHalves = kVector == 16 ? 1 : 2;
+
+/// Vectors kFirst .. kFirst + kCount - 1 of a tile, for one row of blocks.
+template <bool kStream, TileShape kShape, int kInStep, int kFirst, int kCount>
+HWY_INLINE void block_row(const BlockJob& job, int64_t row, const float* in, float* out) {
+  using T = Tile<kShape>;
+  const D d;
+  const TileStrides in_strides = with_step<kInStep>(job.in_strides);
+  const TileStrides out_strides = with_step<1>(job.out_strides);
+  V acc[kChannels][kCount];
+  const int64_t first = row * kChannels;
+  HWY_UNROLL(4)
+  for (int b = 0; b < kChannels; ++b) {
+    const bool has_start = job.start != nullptr && first + b < job.channels;
+    const V start = hn::Set(d, has_start ? job.start[first + b] : 0.0f);
+    HWY_UNROLL(4)
+    for (int j = 0; j < kCount; ++j) acc[b][j] = start;
+  }
+  const int64_t end = job.bounds[row + 1];
+  for (int64_t i = job.bounds[row]; i < end; ++i) {
+    const float* HWY_RESTRICT at = in + job.offsets[i];
+    const float* HWY_RESTRICT values = job.values + i * kChannels;
+    V x[kCount];
+    HWY_UNROLL(4)
+    for (int j = 0; j < kCount; ++j) x[j] = hn::Load(d, at + T::offset(kFirst + j, in_strides));
+    HWY_UNROLL(4)
+    for (int b = 0; b < kChannels; ++b) {
+      const V w = hn::Set(d, values[b]);
+      HWY_UNROLL(4)
+      for (int j = 0; j < kCount; ++j) acc[b][j] = hn::MulAdd(w, x[j], acc[b][j]);
+    }
+  }
+  HWY_UNROLL(4)
+  for (int b = 0; b < kChannels; ++b) {
+    if (first + b >= job.channels) break;
+    float* HWY_RESTRICT to = out + (first + b) * job.out_channel;
+    HWY_UNROLL(4)
+    for (int j = 0; j < kCount; ++j) {
+      if (T::exists(kFirst + j, job.exist)) {
+        put<kStream>(acc[b][j], to + T::offset(kFirst + j, out_strides));
+      }
+    }
+  }
+}
+
+template <bool kStream, TileShape kShape, int kInStep>
+void block_tile(const BlockJob& job) {
+  constexpr int kCount = Tile<kShape>::kVectors / kHalves;
+  Fetcher fetcher(job.ahead, job.rows);
+  for (int64_t lane = 0; lane < 16; lane += kVector) {
+    for (int64_t row = 0; row < job.rows; ++row) {
+      fetcher.next_channel();
+      block_row<kStream, kShape, kInStep, 0, kCount>(job, row, job.in + lane, job.out + lane);
+      if constexpr (kHalves == 2) {
+        block_row<kStream, kShape, kInStep, kCount, kCount>(
+            job, row, job.in + lane, job.out + lane);
+      }
+    }
+  }
+}
+
+template <bool kStream, TileShape kShape>
+void block_with_shape(const BlockJob& job) {
+  job.in_strides.col == 32 ? block_tile<kStream, kShape, 2>(job)
+                           : block_tile<kStream, kShape, 1>(job);
+}
+
+template <bool kStream>
+void block_with_stores(const BlockJob& job) {
+  job.shape == TileShape::Square ? block_with_shape<kStream, TileShape::Square>(job)
+                                 : block_with_shape<kStream, TileShape::Quad>(job);
+}
+
+void block(const BlockJob& job) {
+  job.stream ? block_with_stores<true>(job) : block_with_stores<false>(job);
+}
+
+}  // namespace espalier::sparse::detail::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier::sparse::detail {
+
+HWY_EXPORT(block);
+
+BlockFn block_kernel() {
+  simd_target();  // chooses the target at the first call
+  return HWY_DYNAMIC_DISPATCH(block);
+}
+
+}  // namespace espalier::sparse::detail
+#endif

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Innermost loop of the convolution with blocks of four output channels in `Nchw16n`: four
+/// channels x four positions stay in registers, and every vector of the input meets four weights.
+/// Compiled for every SIMD target. Not a public interface.
+#pragma once
+
+#include <espalier/sparse/kernels/tile.h>
+
+namespace espalier::sparse::detail {
+
+/// out[4 r + b] = start[4 r + b] + sum over the blocks i of row r of values[4 i + b] *
+/// in[offsets[i] + position].
+struct BlockJob {
+  const int32_t* offsets;
+  const float* values;    ///< four for each block
+  const int32_t* bounds;  ///< of rows among the blocks
+  int64_t rows;           ///< rows of blocks
+  int64_t channels;       ///< output channels: the last row may have fewer than four
+  TileShape shape;        ///< Square or Quad
+  TileSize exist;         ///< what lies beyond must be readable in `in`
+  const float* in;
+  TileStrides in_strides;  ///< in_strides.col is 16 or 32
+  float* out;
+  TileStrides out_strides;  ///< out_strides.col is 16
+  int64_t out_channel;
+  const float* start;  ///< one per channel; null means zero
+  bool stream = false;  ///< writes `out` past the caches
+  Ahead ahead;
+};
+using BlockFn = void (*)(const BlockJob& job);
+
+/// The kernel of the SIMD target in use.
+BlockFn block_kernel();
+
+}  // namespace espalier::sparse::detail

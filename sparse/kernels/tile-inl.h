@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Tile: the vectors of a few neighbouring output positions, held in registers; what the innermost
+/// loops of all sparse convolutions share. Included once for every SIMD target. Not a public
+/// interface.
+#if defined(ESPALIER_SPARSE_KERNELS_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ESPALIER_SPARSE_KERNELS_TILE_INL_H_
+#undef ESPALIER_SPARSE_KERNELS_TILE_INL_H_
+#else
+#define ESPALIER_SPARSE_KERNELS_TILE_INL_H_
+#endif
+
+#include <espalier/sparse/kernels/tile.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::sparse::detail::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// 16 lanes are one vector of AVX-512, two of AVX2, four of SSE: a tile runs once for each of them.
+using D = hn::CappedTag<float, 16>;
+using V = hn::Vec<D>;
+constexpr int64_t kVector = hn::MaxLanes(D());
+
+// Channels between a prefetch and its use.
+constexpr int64_t kAhead = 1;
+
+/// Stores a vector, or writes it past the caches, without reading its line first.
+template <bool kStream>
+HWY_INLINE void put(V v, float* at) {
+  if constexpr (kStream) {
+    hn::Stream(v, D(), at);
+  } else {
+    hn::Store(v, D(), at);
+  }
+}
+
+/// Spreads the lines of an Ahead evenly over the channels of a job.
+class Fetcher {
+ public:
+  Fetcher(const Ahead& ahead, int64_t channels)
+      : ahead_(ahead),
+        at_(ahead.from),
+        left_(ahead.run_lines),
+        runs_(ahead.run_lines > 0 ? ahead.runs : 0),
+        per_channel_((ahead.runs * ahead.run_lines + channels - 1) /
+                     (channels > 0 ? channels : 1)) {}
+  HWY_INLINE void next_channel() {
+    for (int64_t i = 0; i < per_channel_ && runs_ > 0; ++i, at_ += 16) {
+      __builtin_prefetch(at_, 0, 2);
+      if (--left_ > 0) continue;
+      --runs_;
+      left_ = ahead_.run_lines;
+      at_ += ahead_.run_stride - ahead_.run_lines * 16;
+    }
+  }
+
+ private:
+  const Ahead& ahead_;
+  const float* at_;
+  int64_t left_, runs_, per_channel_;
+};
+
+/// The vectors of one tile.
+template <TileShape kShape>
+struct Tile {
+  static constexpr TileSize kSize = tile_size(kShape);
+  static constexpr int kVectors = kSize.images * kSize.rows * kSize.cols;
+  V v[kVectors];
+
+  static constexpr int image(int i) { return i / (kSize.rows * kSize.cols); }
+  static constexpr int row(int i) { return i / kSize.cols % kSize.rows; }
+  static constexpr int col(int i) { return i % kSize.cols; }
+
+  static HWY_INLINE int64_t offset(int i, const TileStrides& s) {
+    return image(i) * s.image + row(i) * s.row + col(i) * s.col;
+  }
+  static bool exists(int i, const TileSize& exist) {
+    return image(i) < exist.images && row(i) < exist.rows && col(i) < exist.cols;
+  }
+  static bool full(const TileSize& exist) {
+    return exist.images == kSize.images && exist.rows == kSize.rows && exist.cols == kSize.cols;
+  }
+
+  HWY_INLINE void set(V value) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) v[i] = value;
+  }
+  HWY_INLINE void load(const float* at, const TileStrides& s) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) v[i] = hn::Load(D(), at + offset(i, s));
+  }
+  template <bool kStream = false>
+  HWY_INLINE void store(float* at, const TileStrides& s) const {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) put<kStream>(v[i], at + offset(i, s));
+  }
+  /// Brings the tile at `at` near: its rows lie in other pages than those of the last channel,
+  /// where no hardware prefetcher follows.
+  static HWY_INLINE void prefetch(const float* at, const TileStrides& s) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) __builtin_prefetch(at + offset(i, s));
+  }
+  // Zero where nothing exists.
+  void load_part(const float* at, const TileStrides& s, const TileSize& exist) {
+    alignas(64) float buffer[kVectors * kVector] = {};
+    for (int i = 0; i < kVectors; ++i) {
+      if (exists(i, exist)) hn::Store(hn::Load(D(), at + offset(i, s)), D(), buffer + i * kVector);
+    }
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) v[i] = hn::Load(D(), buffer + i * kVector);
+  }
+  void store_part(float* at, const TileStrides& s, const TileSize& exist) const {
+    alignas(64) float buffer[kVectors * kVector];
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) hn::Store(v[i], D(), buffer + i * kVector);
+    for (int i = 0; i < kVectors; ++i) {
+      if (exists(i, exist)) hn::Store(hn::Load(D(), buffer + i * kVector), D(), at + offset(i, s));
+    }
+  }
+};
+
+/// The strides of a tile whose columns lie kStep vectors apart, known to the compiler.
+template <int kStep>
+HWY_INLINE TileStrides with_step(const TileStrides& strides) {
+  return {strides.image, strides.row, kStep * 16};
+}
+
+}  // namespace espalier::sparse::detail::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // ESPALIER_SPARSE_KERNELS_TILE_INL_H_
