@@ -125,8 +125,9 @@ Share share_of_products(const Conv2dShape& shape, const Pattern& pattern, Pass p
   const bool winograd = takes_winograd(
       shape, pass == Pass::Forward ? Conv2dPass::Forward : Conv2dPass::BackwardWeight);
   if (pass == Pass::Forward && detail::runs_in_blocks(pattern)) {
-    return {pattern.density() / detail::block_form(pattern)->fill,
-            winograd ? kHighestBlockDensityOverWinograd : kHighestBlockDensity};
+    const Share blocks{pattern.density() / detail::block_form(pattern)->fill,
+                       winograd ? kHighestBlockDensityOverWinograd : kHighestBlockDensity};
+    if (blocks.sparse()) return blocks;
   }
   return {pattern.density(), winograd ? kHighestDensityOverWinograd : kHighestDensity};
 }
