@@ -11,9 +11,10 @@ Experiment unstructured_structured() {
       .title = "Unstructured against structured pruning",
       .section = "section 7.1, table 7",
       .what =
-          "SNIP and GraSP prune VGG-16 before training: single weights, or channels by the sum of "
-          "their weights' scores. Every layer keeps at least one channel. The survey shows the "
-          "best of three runs, this page the mean.",
+          "SNIP and GraSP prune VGG-16 before training: single weights, or whole filters, the "
+          "output channels of a layer, by the sum of their weights' scores. Both remove the same "
+          "share of weights. Every layer keeps at least one filter. The survey shows the best of "
+          "three runs, this page the mean.",
       .plan =
           [](Plan& plan) {
             for (const int64_t seed : plan.scale().seeds) {
@@ -23,7 +24,7 @@ Experiment unstructured_structured() {
                 for (const char* method : {"snip", "grasp"}) {
                   for (const bool structured : {false, true}) {
                     std::map<std::string, std::string> options = {
-                        {"pattern", structured ? "channel" : "unstructured"}};
+                        {"pattern", structured ? "filter" : "unstructured"}};
                     if (structured) options["min-per-layer"] = "1";
                     if (method == std::string("grasp")) options["scoring-precision"] = "float32";
                     PlannedRun run = plan.pruned(where, method, sparsity, options);
