@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Unstructured against structured pruning: the same scores remove single weights, or whole
-/// channels by the sum of their weights' scores.
+/// filters by the sum of their weights' scores.
 #include <espalier/experiments/comparisons/comparisons.h>
 
 namespace espalier::experiments::comparison_list {

@@ -231,6 +231,17 @@ TEST(ExperimentVerb, SmokeRunEndsGoesOnAndNamesFailures) {
   const std::string csv = slurp(results / "runs.csv");
   EXPECT_EQ(count(csv, "\n"), 1 + 5) << csv;  // dense, and two methods twice
   EXPECT_EQ(count(first.err, "  trained: "), 5) << first.err;
+  // Both patterns are compared at the same share of removed weights.
+  std::istringstream table(csv);
+  for (std::string line; std::getline(table, line);) {
+    std::vector<std::string> fields;
+    std::istringstream in(line);
+    for (std::string one; std::getline(in, one, ',');) fields.push_back(one);
+    ASSERT_GT(fields.size(), 7u) << line;
+    if (fields[3].ends_with("structured")) {
+      EXPECT_NEAR(std::stod(fields[6]), std::stod(fields[4]), 0.01) << line;
+    }
+  }
   const std::string page = slurp(results / "README.md");
   EXPECT_NE(page.find("single seed"), std::string::npos) << page;
   EXPECT_NE(page.find("structured"), std::string::npos);
