@@ -6,6 +6,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/registry.h>
+#include <espalier/prune/taxonomy_page.h>
 
 namespace espalier::experiments {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 struct MethodsFlags {
   std::string name;
   bool json = false;
+  bool markdown = false;
 };
 
 std::string taxonomy_table() {
@@ -32,6 +34,10 @@ std::string taxonomy_table() {
 }
 
 void methods(const MethodsFlags& flags, Console& console) {
+  if (flags.markdown) {
+    console.out << prune::methods_markdown();
+    return;
+  }
   if (flags.name.empty()) {
     console.out << (flags.json ? prune::methods_json() : taxonomy_table());
   } else {
@@ -48,8 +54,11 @@ void add_methods(CLI::App& app, Console& console, Action& action) {
       "methods",
       "The pruning methods as a table, or one explained: idea, formula, schedule, paper.");
   const auto flags = std::make_shared<MethodsFlags>();
-  verb->add_option("name", flags->name, "Explain this one.");
-  verb->add_flag("--json", flags->json, "Print as JSON.");
+  CLI::Option* name = verb->add_option("name", flags->name, "Explain this one.");
+  CLI::Option* json = verb->add_flag("--json", flags->json, "Print as JSON.");
+  verb->add_flag("--markdown", flags->markdown, "Print the page docs/taxonomy.md.")
+      ->excludes(json)
+      ->excludes(name);
   verb->callback(
       [&action, &console, flags] { action = [&console, flags] { methods(*flags, console); }; });
 }
