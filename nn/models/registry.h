@@ -59,7 +59,8 @@ std::string describe_model(std::string_view name, const ModelOptions& options, M
 SavedModel model_of_description(const std::string& description, const std::string& where);
 
 /// Writes values, masks and buffers of `module`, built by `make_model(name, options)` and possibly
-/// shrunk since, with its description as metadata `architecture`. PyTorch reads the tensors under their usual names. Throws IoError.
+/// shrunk since, with its description as metadata `architecture`. PyTorch reads the tensors under
+/// their usual names. Throws IoError.
 void save_model(const std::filesystem::path& path,
                 std::string_view name,
                 const ModelOptions& options,

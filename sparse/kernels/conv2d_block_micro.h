@@ -23,7 +23,7 @@ struct BlockJob {
   float* out;
   TileStrides out_strides;  ///< out_strides.col is 16
   int64_t out_channel;
-  const float* start;  ///< one per channel; null means zero
+  const float* start;   ///< one per channel; null means zero
   bool stream = false;  ///< writes `out` past the caches
   Ahead ahead;
 };
