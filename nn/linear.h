@@ -13,9 +13,9 @@ class Linear : public Module {
  public:
   /// Sizes of the layer.
   struct Options {
-    int64_t in = 0;   ///< features of a sample
-    int64_t out = 0;  ///< features of the result
-    bool bias = true;
+    int64_t in = 0;    ///< features of a sample
+    int64_t out = 0;   ///< features of the result
+    bool bias = true;  ///< add a number per output
   };
 
   /// Throws ValueError when a size is not positive.
@@ -31,6 +31,7 @@ class Linear : public Module {
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
+  /// As given.
   const Options& options() const { return options_; }
 
   Parameter weight;  ///< (out, in)
