@@ -3,6 +3,7 @@
 #include <map>
 
 #include <espalier/autograd/ops.h>
+#include <espalier/core/parallel.h>
 #include <espalier/nn/trace.h>
 #include <espalier/prune/scores/gate_gradients.h>
 
@@ -63,20 +64,25 @@ void add_gate(Tensor& gate, const Tensor& activation, const Tensor& gradient, do
   // (N,O,positions) of planes and vectors; (N,positions,O) of sequences.
   const bool last = a.rank() == 3;
   const int64_t positions = a.numel() / std::max<int64_t>(samples * channels, 1);
-  const std::vector<double> av = a.to_vector<double>();
-  const std::vector<double> gv = g.to_vector<double>();
   double* out = gate.data<double>();
-  for (int64_t n = 0; n < samples; ++n) {
-    for (int64_t c = 0; c < channels; ++c) {
-      double sum = 0.0;
-      for (int64_t p = 0; p < positions; ++p) {
-        const int64_t i =
-            last ? (n * positions + p) * channels + c : (n * channels + c) * positions + p;
-        sum += av[static_cast<size_t>(i)] * gv[static_cast<size_t>(i)];
+  dispatch_floating(a.dtype(), "gate gradients", [&](auto zero) {
+    using T = decltype(zero);
+    const T* av = a.data<T>();
+    const T* gv = g.data<T>();
+    parallel_for(samples, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin * channels; i < end * channels; ++i) {
+        const int64_t n = i / channels;
+        const int64_t first = last ? n * positions * channels + i % channels : i * positions;
+        const int64_t stride = last ? channels : 1;
+        double sum = 0.0;
+        for (int64_t p = 0; p < positions; ++p) {
+          sum += static_cast<double>(av[first + p * stride]) *
+                 static_cast<double>(gv[first + p * stride]);
+        }
+        out[i] += scale * sum;
       }
-      out[n * channels + c] += scale * sum;
-    }
-  }
+    });
+  });
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ struct BlockJob {
   TileStrides out_strides;  ///< out_strides.col is 16
   int64_t out_channel;
   const float* start;  ///< one per channel; null means zero
-  bool stream;         ///< writes `out` past the caches
+  bool stream = false;  ///< writes `out` past the caches
   Ahead ahead;
 };
 using BlockFn = void (*)(const BlockJob& job);

@@ -29,7 +29,7 @@ struct ForwardJob {
   int64_t out_channel;      ///< distance of channels in `out`
   bool accumulate;          ///< start from the content of `out`
   const float* start;       ///< else from these, one per channel; null means zero
-  bool stream;              ///< writes `out` past the caches: it is not read soon
+  bool stream = false;      ///< writes `out` past the caches: it is not read soon
   Ahead ahead;
 };
 using ForwardFn = void (*)(const ForwardJob& job);
@@ -49,7 +49,7 @@ struct BackwardJob {
   TileStrides x_strides;  ///< x_strides.col is 16 or 32
   int64_t x_channel;
   bool accumulate;
-  bool stream;            ///< writes `dx` past the caches
+  bool stream = false;    ///< writes `dx` past the caches
   float* partials;        ///< 16 floats per entry
   int64_t first_partial;  ///< the entry that `partials` begins with
   Ahead ahead;

@@ -9,8 +9,6 @@
 #define ESPALIER_SPARSE_KERNELS_TILE_INL_H_
 #endif
 
-#include <hwy/highway.h>
-
 #include <espalier/sparse/kernels/tile.h>
 
 HWY_BEFORE_NAMESPACE();

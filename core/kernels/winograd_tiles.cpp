@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/kernels/winograd_tiles.h>
+
+#include <algorithm>
+
+#include <espalier/core/kernels/conv2d_padded.h>
+#include <espalier/core/parallel.h>
+
+namespace espalier::detail {
+namespace {
+
+// Bytes of transformed tiles that a task keeps at a time: they stay in L2 where layers are narrow,
+// and pass through L3 where products are many.
+constexpr int64_t kTaskBytes = 512 << 10;
+// Tiles of a task: a multiple of the register tile's positions.
+constexpr int64_t kLeastTiles = 2 * kTilePositions;
+constexpr int64_t kMostTiles = 8 * kTilePositions;
+// Tasks that few tiles are cut into at least.
+constexpr int64_t kMinTasks = 4;
+// Vectors between one point and the next beyond what they hold: 16 points at a power of two of
+// bytes would share one set of the L1. So would neighbouring channels, whose tiles are odd in
+// number for this reason.
+constexpr int64_t kSkew = 3;
+
+int64_t tiles_per_task(int64_t channels, int64_t tiles) {
+  const int64_t tile_bytes =
+      kWinogradPoints * channels * kLanes * static_cast<int64_t>(sizeof(float));
+  const auto in_register_tiles = [](int64_t n) {
+    return std::max<int64_t>(1, n / kTilePositions) * kTilePositions;
+  };
+  return std::min(std::clamp(in_register_tiles(kTaskBytes / tile_bytes), kLeastTiles, kMostTiles),
+                  in_register_tiles(tiles / kMinTasks));
+}
+
+}  // namespace
+
+PointStrides::PointStrides(int64_t channels, int64_t tiles)
+    : channel((tiles | 1) * kLanes), point(channels * channel + kSkew * kLanes) {}
+
+void InputTransform::run(const WinogradMicroKernels& kernels,
+                         const float* x,
+                         int64_t first,
+                         int64_t last,
+                         int64_t from,
+                         int64_t to,
+                         const PointStrides& strides,
+                         float* points) const {
+  for (int64_t t = first; t < last; ++t) {
+    const Tiling::Tile tile = tiling[t];
+    const int64_t row = tile.row + top;
+    const int64_t col = tile.col + left;
+    WinogradInput job;
+    job.x = x + (tile.block * in.channels + from) * in.plane() + (row * in.w + col) * kLanes;
+    job.x_channel_stride = in.plane();
+    job.x_row_stride = in.w * kLanes;
+    job.inside = 0;
+    for (int64_t i = 0; i < 16; ++i) {
+      const int64_t r = row + i / 4;
+      const int64_t c = col + i % 4;
+      if (r >= 0 && r < in.h && c >= 0 && c < in.w) job.inside |= 1u << i;
+    }
+    job.channels = to - from;
+    job.points = points + from * strides.channel + (t - first) * kLanes;
+    job.point_stride = strides.point;
+    job.channel_stride = strides.channel;
+    kernels.input(job);
+  }
+}
+
+WinogradCorrelation::WinogradCorrelation(
+    const Planes& in, const Planes& out, int64_t top, int64_t left, int64_t blocks)
+    : out_(out),
+      input_{in, Tiling(out.h, out.w), top, left},
+      per_task_(tiles_per_task(in.channels + out.channels, input_.tiling.total(blocks))),
+      inputs_(in.channels, per_task_),
+      products_(out.channels, per_task_),
+      kernels_(conv_micro_kernels()),
+      transforms_(winograd_micro_kernels()) {
+  for (int64_t c = 0; c < in.channels; ++c) offsets_.push_back(c * inputs_.channel);
+}
+
+WinogradCorrelation WinogradCorrelation::forward(const Conv2dShape& shape, int64_t blocks) {
+  return {{shape.c, shape.h, shape.w},
+          {shape.k, shape.p, shape.q},
+          -shape.options.padding.h,
+          -shape.options.padding.w,
+          blocks};
+}
+
+WinogradCorrelation WinogradCorrelation::backward_data(const Conv2dShape& shape, int64_t blocks) {
+  return {{shape.k, shape.p, shape.q},
+          {shape.c, shape.h, shape.w},
+          shape.options.padding.h - 2,
+          shape.options.padding.w - 2,
+          blocks};
+}
+
+int64_t WinogradCorrelation::tasks(int64_t blocks) const {
+  return ceil_div(tiling().total(blocks), per_task_);
+}
+
+WinogradCorrelation::Tiles WinogradCorrelation::tiles(int64_t task, int64_t blocks) const {
+  return {task * per_task_, std::min(tiling().total(blocks), (task + 1) * per_task_)};
+}
+
+Tensor WinogradCorrelation::transform_filters(const float* weight,
+                                              const WeightStrides& strides,
+                                              bool turned) const {
+  const int64_t in = input_.in.channels;
+  const int64_t filters = out_.channels * in;
+  Tensor packed = Tensor::empty({kWinogradPoints * filters});
+  constexpr int64_t kChannels = kWinogradFilters / kTileChannels;
+  parallel_for(ceil_div(out_.channels, kTileChannels), 1, [&](int64_t begin, int64_t end) {
+    float g[9][kWinogradFilters] = {};
+    float u[kWinogradPoints][kWinogradFilters];
+    for (int64_t k = begin * kTileChannels; k < std::min(out_.channels, end * kTileChannels);
+         k += kTileChannels) {
+      const int64_t block = std::min<int64_t>(kTileChannels, out_.channels - k);
+      for (int64_t c = 0; c < in; c += kChannels) {
+        const int64_t count = std::min(kChannels, in - c) * block;
+        for (int64_t f = 0; f < count; ++f) {
+          const float* filter =
+              weight + (k + f % block) * strides.out + (c + f / block) * strides.in;
+          for (int64_t i = 0; i < 9; ++i) g[i][f] = filter[turned ? 8 - i : i];
+        }
+        winograd_filters(g, u);
+        float* out = packed.data<float>() + k * in + c * block;
+        for (int64_t j = 0; j < kWinogradPoints; ++j) std::copy_n(u[j], count, out + j * filters);
+      }
+    }
+  });
+  return packed;
+}
+
+void WinogradCorrelation::run(int64_t task,
+                              int64_t blocks,
+                              const float* x,
+                              const float* filters,
+                              const float* bias,
+                              float* y,
+                              float* scratch) const {
+  const Tiles at = tiles(task, blocks);
+  float* products = scratch + inputs_.size();
+  input_.run(transforms_, x, at.first, at.last, 0, input_.in.channels, inputs_, scratch);
+  multiply(filters, at.last - at.first, scratch, products);
+  transform_outputs(at, products, bias, y);
+}
+
+// products[point][k][tile] = sum over c of filters[point][k][c] * inputs[point][c][tile].
+void WinogradCorrelation::multiply(const float* filters,
+                                   int64_t tiles,
+                                   const float* inputs,
+                                   float* products) const {
+  static constexpr float kZeros[kTileChannels] = {};
+  const int64_t in = input_.in.channels;
+  TileJob job;
+  // Channels take the place of taps: the kernel's inner loop then runs over them.
+  job.x_channel_stride = 0;
+  job.x_step = kLanes;
+  job.tap_offsets = offsets_.data();
+  job.taps = in;
+  job.channels = 1;
+  job.y_channel_stride = products_.channel;
+  job.y_step = kLanes;
+  job.start = kZeros;
+  for (int64_t j = 0; j < kWinogradPoints; ++j) {
+    const float* weights = filters + j * out_.channels * in;
+    job.x = inputs + j * inputs_.point;
+    for (int64_t k = 0; k < out_.channels; k += kTileChannels) {
+      const int64_t count = std::min<int64_t>(kTileChannels, out_.channels - k);
+      job.weights = weights + k * in;
+      job.weight_channel_stride = in * count;
+      job.y = products + j * products_.point + k * products_.channel;
+      kernels_.row(job, static_cast<int>(count), tiles);
+    }
+  }
+}
+
+void WinogradCorrelation::transform_outputs(const Tiles& tiles,
+                                            const float* products,
+                                            const float* bias,
+                                            float* y) const {
+  for (int64_t t = tiles.first; t < tiles.last; ++t) {
+    const Tiling::Tile tile = tiling()[t];
+    WinogradOutput job;
+    job.points = products + (t - tiles.first) * kLanes;
+    job.point_stride = products_.point;
+    job.channel_stride = products_.channel;
+    job.channels = out_.channels;
+    job.bias = bias;
+    job.y = y + tile.block * out_.channels * out_.plane() + (tile.row * out_.w + tile.col) * kLanes;
+    job.y_channel_stride = out_.plane();
+    job.y_row_stride = out_.w * kLanes;
+    job.rows = static_cast<int>(std::min<int64_t>(2, out_.h - tile.row));
+    job.cols = static_cast<int>(std::min<int64_t>(2, out_.w - tile.col));
+    transforms_.output(job);
+  }
+}
+
+}  // namespace espalier::detail

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Winograd's F(2x2, 3x3) over whole planes in `Nchw16n`, cut into tasks of a few tiles, with
+/// filters transformed beforehand and scratch from the caller. What the training ops and an
+/// inference plan share. Not a public interface.
+///
+/// Source: Lavin, Gray, arXiv 1509.09308, section 4.
+#pragma once
+
+#include <vector>
+
+#include <espalier/core/kernels/conv2d_micro.h>
+#include <espalier/core/kernels/conv2d_strips.h>
+#include <espalier/core/kernels/winograd_micro.h>
+
+namespace espalier::detail {
+
+/// A stack of planes in sixteen lanes.
+struct Planes {
+  int64_t channels, h, w;
+  int64_t plane() const { return h * w * kLanes; }
+};
+
+/// A plane cut into 2x2 tiles, of which those of all blocks of samples are numbered through.
+struct Tiling {
+  int64_t rows, cols;
+  Tiling(int64_t h, int64_t w) : rows((h + 1) / 2), cols((w + 1) / 2) {}
+  int64_t total(int64_t blocks) const { return blocks * rows * cols; }
+  /// A tile's block of samples and its first position.
+  struct Tile {
+    int64_t block, row, col;
+  };
+  Tile operator[](int64_t index) const {
+    return {index / (rows * cols), index / cols % rows * 2, index % cols * 2};
+  }
+};
+
+/// Where transformed tiles lie: [point][channel][tile], in vectors.
+struct PointStrides {
+  int64_t channel, point;  ///< in floats
+  PointStrides(int64_t channels, int64_t tiles);
+  int64_t size() const { return kWinogradPoints * point; }
+};
+
+/// Transforms the 4x4 inputs of tiles first..last-1 in channels from..to-1. `top`, `left`: of a
+/// tile's first input relative to its first output.
+struct InputTransform {
+  Planes in;
+  Tiling tiling;
+  int64_t top, left;
+  void run(const WinogradMicroKernels& kernels,
+           const float* x,
+           int64_t first,
+           int64_t last,
+           int64_t from,
+           int64_t to,
+           const PointStrides& strides,
+           float* points) const;
+};
+
+/// The correlation of planes with 3x3 filters.
+class WinogradCorrelation {
+ public:
+  /// `blocks`: the most blocks of 16 samples that will run at once; few are cut finer.
+  WinogradCorrelation(
+      const Planes& in, const Planes& out, int64_t top, int64_t left, int64_t blocks);
+  /// The forward pass of a convolution.
+  static WinogradCorrelation forward(const Conv2dShape& shape, int64_t blocks);
+  /// The one that gives dx from dy: its filters are turned by 180 degrees.
+  static WinogradCorrelation backward_data(const Conv2dShape& shape, int64_t blocks);
+
+  int64_t tasks(int64_t blocks) const;
+  /// Floats of scratch that a running task needs.
+  int64_t scratch_size() const { return inputs_.size() + products_.size(); }
+
+  /// Filters as the tiles of products read them: [point][block of out-channels][in-channel][channel
+  /// in block].
+  Tensor transform_filters(const float* weight, const WeightStrides& strides, bool turned) const;
+
+  /// Tiles first..last-1 of a task.
+  struct Tiles {
+    int64_t first, last;
+  };
+  Tiles tiles(int64_t task, int64_t blocks) const;
+  const Tiling& tiling() const { return input_.tiling; }
+
+  /// One task: all out-channels of its tiles. `bias` may be null; `x` and `y` begin with the first
+  /// of `blocks` blocks.
+  void run(int64_t task,
+           int64_t blocks,
+           const float* x,
+           const float* filters,
+           const float* bias,
+           float* y,
+           float* scratch) const;
+
+ private:
+  void multiply(const float* filters, int64_t tiles, const float* inputs, float* products) const;
+  void transform_outputs(const Tiles& tiles,
+                         const float* products,
+                         const float* bias,
+                         float* y) const;
+
+  Planes out_;
+  InputTransform input_;
+  int64_t per_task_;
+  PointStrides inputs_, products_;
+  std::vector<int64_t> offsets_;
+  ConvMicroKernels kernels_;
+  WinogradMicroKernels transforms_;
+};
+
+}  // namespace espalier::detail
