@@ -28,6 +28,7 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
                           add_bench,
                           add_score,
                           add_shrink,
+                          add_quantize,
                           add_compress,
                           add_decompress,
                           add_report}) {

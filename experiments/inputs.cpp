@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <espalier/core/io.h>
+#include <espalier/experiments/options.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/fit.h>
 #include <espalier/sparse/chooser.h>
@@ -152,6 +153,18 @@ data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t
   options.batch_size = batch;
   options.workers = static_cast<int>(values.integer("workers"));
   return options;
+}
+
+void set_normalization(const prune::OptionValues& values, data::LoaderOptions& options) {
+  ESPALIER_CHECK(values.text("mean").empty() == values.text("std").empty(),
+                 ValueError,
+                 "--mean and --std come together");
+  const auto channels = [&](const std::string& option) {
+    const std::vector<double> numbers = parse_numbers(option, values.text(option));
+    return std::vector<float>(numbers.begin(), numbers.end());
+  };
+  options.mean = channels("mean");
+  options.stddev = channels("std");
 }
 
 nlohmann::ordered_json count_json(const nn::ModelCount& count) {

@@ -68,6 +68,10 @@ void set_kernel_chooser(const prune::OptionValues& values,
 /// Test-time batches of a data set.
 data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch);
 
+/// Takes over `mean` and `std` where they are given. Throws ValueError for one without the other
+/// and for texts that are no lists of numbers.
+void set_normalization(const prune::OptionValues& values, data::LoaderOptions& options);
+
 /// The network as an inference plan for `batch` images at once. Throws NotImplemented naming what a
 /// plan cannot do.
 nn::InferencePlan compile_network(Network& network, int64_t batch);

@@ -50,6 +50,16 @@ std::vector<Option> data_options() {
   };
 }
 
+std::vector<Option> normalization_options() {
+  return {
+      prune::text_option("mean",
+                         "",
+                         "Normalization of weights trained elsewhere: mean of pixels / 255 by "
+                         "channel, r,g,b. Without: the data set's."),
+      prune::text_option("std", "", "Their standard deviation, r,g,b."),
+  };
+}
+
 std::vector<Option> machine_options() {
   return {
       prune::integer_option("threads",
@@ -103,6 +113,29 @@ std::vector<Option> training_options() {
       prune::real_option("gamma", 0.1, 0, 1, "", "Of step and multistep: the factor."),
       prune::real_option(
           "label-smoothing", 0, 0, 1, "", "Share of the label given to all classes."),
+      prune::choice_option("quantize",
+                           {"none", "int8"},
+                           "Train with weights and activations rounded to 8 bits; the network then "
+                           "computes in integers."),
+      prune::real_option("quantize-freeze",
+                         0.5,
+                         0,
+                         1,
+                         "fraction of training",
+                         "With --quantize: ranges of activations stand still from here on."),
+      prune::real_option("distill-temperature",
+                         4,
+                         1e-3,
+                         1e6,
+                         "",
+                         "With --distill-from: how soft the teacher's answers are."),
+      prune::real_option("distill-weight",
+                         0.9,
+                         0,
+                         1,
+                         "",
+                         "With --distill-from: the teacher's share of the loss; labels have the "
+                         "rest."),
       prune::real_option("clip-norm", 0, 0, kMost, "", "Largest norm of the gradient; 0 = off."),
       prune::choice_option("augment",
                            {"standard", "none", "standard+cutout"},
@@ -115,6 +148,10 @@ std::vector<Option> training_options() {
 std::vector<Option> run_options() {
   return {
       prune::text_option("weights", "", "Start from this file instead of random weights."),
+      prune::text_option("distill-from",
+                         "",
+                         "A trained network whose answers are learned too (distillation); one of "
+                         "ours, or weights that fit --model."),
       prune::text_option("prune", "", "The pruning method; `espalier methods` lists them."),
       prune::text_option("out", "", "The run's folder. Without: runs/ and a name of its settings."),
       prune::integer_option(
@@ -150,6 +187,7 @@ bool is_incidental(const std::string& option) {
                                                "out",
                                                "checkpoint-every",
                                                "weights",
+                                               "distill-from",
                                                "kernel-times",
                                                "require-sparse"};
   return kNames.contains(option);

@@ -18,14 +18,16 @@ namespace espalier::experiments {
 std::vector<prune::Option> model_options();
 /// `data`, `data-root`, `data-seed`, `test-size`.
 std::vector<prune::Option> data_options();
+/// `mean`, `std`: of weights trained elsewhere.
+std::vector<prune::Option> normalization_options();
 /// `threads`, `workers`: how fast, never what comes out.
 std::vector<prune::Option> machine_options();
 /// `kernels`, `kernel-times`, `require-sparse`: how kernels of masked layers are chosen.
 std::vector<prune::Option> kernel_options();
 /// How `train` trains: epochs, optimizer, schedule, augmentation, seed, ..
 std::vector<prune::Option> training_options();
-/// Where `train` starts from and writes to, and which method prunes: `weights`, `out`,
-/// `checkpoint-every`, `prune`.
+/// Where `train` starts from and writes to, and which method prunes: `weights`,
+/// `distill-from`, `out`, `checkpoint-every`, `prune`.
 std::vector<prune::Option> run_options();
 /// All of the above: what `train` has besides the options of pruning methods.
 std::vector<prune::Option> train_options();

@@ -13,6 +13,8 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/recipe.h>
 #include <espalier/experiments/run_folder.h>
+#include <espalier/nn/distillation.h>
+#include <espalier/nn/quantize/quantize.h>
 #include <espalier/prune/registry.h>
 
 namespace espalier::experiments {
@@ -48,8 +50,10 @@ prune::OptionValues pruning_values(const TrainRequest& request) {
 Json settings_json(const prune::OptionValues& train, const prune::OptionValues& pruning) {
   Json out = to_json(train);
   out.update(to_json(pruning));
-  const std::string& weights = train.text("weights");
-  if (!weights.empty()) out["weights-fingerprint"] = file_fingerprint(weights);
+  for (const char* file : {"weights", "distill-from"}) {
+    const std::string& path = train.text(file);
+    if (!path.empty()) out[cat(file, "-fingerprint")] = file_fingerprint(path);
+  }
   return out;
 }
 
@@ -196,6 +200,17 @@ std::shared_ptr<const data::Dataset> open_training_split(const prune::OptionValu
   return data::subset(std::move(dataset), size, static_cast<uint64_t>(values.integer("seed")));
 }
 
+// The teacher's part of the loss; empty without a teacher.
+std::function<Variable(const Variable&, const data::Batch&)> make_distillation(
+    const prune::OptionValues& values, const data::Dataset& dataset) {
+  const std::string& teacher = values.text("distill-from");
+  if (teacher.empty()) return {};
+  return nn::Distillation(
+      load_network(teacher, make_network(values, dataset)).module,
+      {.temperature = values.real("distill-temperature"), .weight = values.real("distill-weight")},
+      values.real("label-smoothing"));
+}
+
 fs::path folder_path(const prune::OptionValues& values, const Json& settings) {
   if (const std::string& out = values.text("out"); !out.empty()) return out;
   const prune::OptionValues defaults("train", train_options());
@@ -224,8 +239,10 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (const std::string& weights = values.text("weights"); !weights.empty()) {
     network = load_network(weights, std::move(network));
   }
+  if (values.text("quantize") == "int8") nn::attach_quantizers(*network.module);
   data::Loader train(train_split, training_loader(values, *train_split));
   data::Loader test(test_split, evaluation_loader(values, kEvaluationBatch));
+  const auto batch_loss = make_distillation(values, *train_split);
   const auto optimizer = make_optimizer(values, *network.module);
   const auto schedule = make_schedule(values, train.batches());
   const int64_t epochs = values.integer("epochs");
@@ -241,6 +258,8 @@ Json run_training(const TrainRequest& request, Console& console) {
   set_kernel_chooser(values, folder.path() / "kernels.json");
   std::vector<nn::TrainHook*> hooks;
   if (pruner) hooks.push_back(pruner.get());
+  nn::QuantizationAware quantization(values.real("quantize-freeze"));
+  if (nn::is_quantized(*network.module)) hooks.push_back(&quantization);
   const TrainingParts parts{*network.module, *optimizer, hooks};
   Recorder recorder(
       folder,
@@ -253,7 +272,8 @@ Json run_training(const TrainRequest& request, Console& console) {
   hooks.push_back(&recorder);
   nn::FitOptions options{.epochs = epochs,
                          .label_smoothing = values.real("label-smoothing"),
-                         .clip_grad_norm = values.real("clip-norm")};
+                         .clip_grad_norm = values.real("clip-norm"),
+                         .batch_loss = batch_loss};
   const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
   if (checkpoint) {
     options.resume = restore_checkpoint(*checkpoint, parts);

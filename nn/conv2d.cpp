@@ -6,6 +6,7 @@
 #include <espalier/nn/conv2d.h>
 #include <espalier/nn/detail/layer.h>
 #include <espalier/nn/init.h>
+#include <espalier/nn/quantize/layer_quantizer.h>
 
 namespace espalier::nn {
 
@@ -44,12 +45,19 @@ espalier::Conv2dOptions Conv2d::conv_options() const {
 }
 
 Variable Conv2d::forward(const Variable& x) {
+  if (quantizer) return quantizer->conv2d(x, weight, bias, conv_options());
   return conv2d(x, weight.value, bias.value, conv_options(), weight.sparsity());
 }
 
 void Conv2d::visit(MemberVisitor& visitor) {
   visitor.parameter("weight", weight);
   visitor.parameter("bias", bias);
+  visitor.part("quantizer", quantizer);
+}
+
+bool Conv2d::compute_in_int8() {
+  if (!quantizer) quantizer = std::make_shared<LayerQuantizer>();
+  return true;
 }
 
 std::string Conv2d::describe() const {

@@ -7,6 +7,8 @@
 
 namespace espalier::nn {
 
+class LayerQuantizer;
+
 /// Cross-correlation of x (N, in_channels, H, W) in any layout to (N, out_channels, H', W').
 ///
 /// Parameters: `weight` (out_channels, in_channels/groups, kernel.h, kernel.w), `bias`
@@ -39,6 +41,7 @@ class Conv2d : public Module {
   LayerSizes sizes_keeping(const KeptChannels& kept) const override;
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
+  bool compute_in_int8() override;
 
   /// As given.
   const Options& options() const { return options_; }
@@ -47,6 +50,7 @@ class Conv2d : public Module {
 
   Parameter weight;  ///< (out_channels, in_channels/groups, kernel.h, kernel.w)
   Parameter bias;    ///< undefined without bias
+  std::shared_ptr<LayerQuantizer> quantizer;  ///< null: the layer computes in float32
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Conv2d>(*this); }

@@ -75,8 +75,10 @@ void train_step(TrainState& state,
   call(hooks, &TrainHook::before_step, state);
   state.model.zero_grad();
   const Variable logits = state.model(Variable(batch.images));
-  const Variable loss = options.loss ? options.loss(logits, batch.labels)
-                                     : cross_entropy(logits, batch.labels, options.label_smoothing);
+  const Variable loss = options.batch_loss ? options.batch_loss(logits, batch)
+                        : options.loss
+                            ? options.loss(logits, batch.labels)
+                            : cross_entropy(logits, batch.labels, options.label_smoothing);
   state.step_loss = loss.item();
   ESPALIER_CHECK(std::isfinite(state.step_loss),
                  ValueError,
@@ -144,6 +146,9 @@ TrainProgress fit(Module& model,
                   const std::vector<TrainHook*>& hooks,
                   const FitOptions& options) {
   const int64_t steps_per_epoch = loader.batches();
+  ESPALIER_CHECK(!options.loss || !options.batch_loss,
+                 ValueError,
+                 "fit: expects loss or batch_loss, got both");
   ESPALIER_CHECK(options.epochs == 0 || steps_per_epoch > 0,
                  ValueError,
                  "fit: the loader has no batches; with drop_last the data set must hold a batch");

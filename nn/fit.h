@@ -89,6 +89,8 @@ struct FitOptions {
   double clip_grad_norm = 0.0;   ///< 0 = off
   /// Loss of (logits, labels); empty means cross-entropy with `label_smoothing`.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
+  /// Instead of `loss`: one of (logits, batch), that needs the images too (nn/distillation.h).
+  std::function<Variable(const Variable&, const data::Batch&)> batch_loss = {};
   /// To resume: where the killed run stood. `before_training` of hooks is then not called; model,
   /// optimizer and hooks must have been loaded.
   std::optional<TrainProgress> resume = {};

@@ -5,6 +5,7 @@
 #include <espalier/nn/detail/layer.h>
 #include <espalier/nn/init.h>
 #include <espalier/nn/linear.h>
+#include <espalier/nn/quantize/layer_quantizer.h>
 
 namespace espalier::nn {
 
@@ -14,12 +15,19 @@ Linear::Linear(const Options& options) : options_(options) {
 }
 
 Variable Linear::forward(const Variable& x) {
+  if (quantizer) return quantizer->linear(x, weight, bias);
   return linear(x, weight.value, bias.value, weight.sparsity());
 }
 
 void Linear::visit(MemberVisitor& visitor) {
   visitor.parameter("weight", weight);
   visitor.parameter("bias", bias);
+  visitor.part("quantizer", quantizer);
+}
+
+bool Linear::compute_in_int8() {
+  if (!quantizer) quantizer = std::make_shared<LayerQuantizer>();
+  return true;
 }
 
 std::string Linear::describe() const {

@@ -6,6 +6,8 @@
 
 namespace espalier::nn {
 
+class LayerQuantizer;
+
 /// y = x * weight^T + bias, x (N, in) in any layout, or (.., in) plain; y (.., out).
 ///
 /// Parameters: `weight` (out, in), `bias` (out). Initial values: both uniform in +-1/sqrt(in).
@@ -30,12 +32,14 @@ class Linear : public Module {
   LayerSizes sizes_keeping(const KeptChannels& kept) const override;
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
+  bool compute_in_int8() override;
 
   /// As given.
   const Options& options() const { return options_; }
 
-  Parameter weight;  ///< (out, in)
-  Parameter bias;    ///< undefined without bias
+  Parameter weight;                           ///< (out, in)
+  Parameter bias;                             ///< undefined without bias
+  std::shared_ptr<LayerQuantizer> quantizer;  ///< null: the layer computes in float32
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Linear>(*this); }

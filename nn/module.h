@@ -105,6 +105,10 @@ class Module {
   /// not have.
   virtual void set_sizes(const LayerSizes& sizes);
 
+  /// From now on products with the weight are computed in 8-bit integers (nn/quantize/quantize.h);
+  /// false for modules that have none or no such kernel.
+  virtual bool compute_in_int8() { return false; }
+
   /// `forward`, seen by whoever traces (nn/trace.h). Composite modules call their parts in this
   /// way.
   Variable operator()(const Variable& x);

@@ -37,9 +37,10 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-/// A formula or a name, letter by letter. (A formula with a backtick would need a longer fence.)
+/// A formula or a name, letter by letter; one with a backtick needs a longer fence.
 std::string code(const std::string& text) {
-  return "`" + text + "`";
+  if (text.find('`') == std::string::npos) return "`" + text + "`";
+  return "`` " + text + " ``";
 }
 
 std::string list_of(const std::vector<std::string>& names) {

@@ -115,13 +115,21 @@ std::string describe(const Conv2dShape& s) {
              o.dilation.w);
 }
 
-double highest_density(const Conv2dShape& shape, const Pattern& pattern, Pass pass) {
+/// The part of all products that a sparse kernel does, and up to which part it is chosen.
+struct Share {
+  double executed, highest;
+  bool sparse() const { return executed <= highest; }
+};
+
+Share share_of_products(const Conv2dShape& shape, const Pattern& pattern, Pass pass) {
   const bool winograd = takes_winograd(
       shape, pass == Pass::Forward ? Conv2dPass::Forward : Conv2dPass::BackwardWeight);
   if (pass == Pass::Forward && detail::runs_in_blocks(pattern)) {
-    return winograd ? kHighestBlockDensityOverWinograd : kHighestBlockDensity;
+    const Share blocks{pattern.density() / detail::block_form(pattern)->fill,
+                       winograd ? kHighestBlockDensityOverWinograd : kHighestBlockDensity};
+    if (blocks.sparse()) return blocks;
   }
-  return winograd ? kHighestDensityOverWinograd : kHighestDensity;
+  return {pattern.density(), winograd ? kHighestDensityOverWinograd : kHighestDensity};
 }
 
 // Densities that share a measurement: two digits.
@@ -202,20 +210,22 @@ KernelChoice choose_conv2d(
     const Conv2dShape& shape, DType dtype, Layout layout, const Pattern& pattern, Pass pass) {
   std::string missing = detail::missing_conv2d(shape, dtype, layout);
   if (!missing.empty()) return {false, std::move(missing)};
-  const double density = pattern.density();
   if (!options_in_use().measure) {
-    const double highest = highest_density(shape, pattern, pass);
-    const bool sparse = density <= highest;
-    return {
-        sparse,
-        sparse ? cat("density ", density, " is at most ", highest)
-               : cat("density ", density, " is above ", highest, ", where dense is about as fast")};
+    const auto [executed, highest] = share_of_products(shape, pattern, pass);
+    const bool sparse = executed <= highest;
+    return {sparse,
+            cat("density ",
+                executed,
+                sparse ? " is at most " : " is above ",
+                highest,
+                sparse ? "" : ", where dense is about as fast")};
   }
+  const double density = pattern.density();
   const std::string key = cat(pass == Pass::Forward ? "forward " : "backward ",
                               describe(shape),
                               " density ",
                               rounded(density),
-                              " ",
+                              detail::runs_in_blocks(pattern) ? " in blocks " : " ",
                               simd_target(),
                               conv2d_algorithm() == Conv2dAlgorithm::Direct ? " direct" : "");
   const KernelTimes times = measurements().get(key, [&] {
@@ -240,7 +250,7 @@ bool takes_sparse_conv2d(const Conv2dShape& shape,
                          Pass pass,
                          std::string_view op) {
   // Called for every layer of every step: by the rule, no reason is written that nobody reads.
-  if (!options_in_use().measure && pattern.density() <= highest_density(shape, pattern, pass) &&
+  if (!options_in_use().measure && share_of_products(shape, pattern, pass).sparse() &&
       detail::missing_conv2d(shape, dtype, layout).empty()) {
     return true;
   }

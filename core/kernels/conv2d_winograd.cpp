@@ -36,12 +36,11 @@ class WeightGradient {
  public:
   explicit WeightGradient(const Conv2dShape& shape)
       : shape_(shape),
-        out_{shape.k, shape.p, shape.q},
-        input_{{shape.c, shape.h, shape.w},
-               Tiling(shape.p, shape.q),
-               -shape.options.padding.h,
-               -shape.options.padding.w},
-        total_(input_.tiling.total(lane_blocks(shape.n))),
+        planes_({shape.c, shape.h, shape.w},
+                {shape.k, shape.p, shape.q},
+                -shape.options.padding.h,
+                -shape.options.padding.w),
+        total_(planes_.tiling.total(lane_blocks(shape.n))),
         chunk_(tiles_per_sum()),
         input_strides_(shape.c, chunk_),
         gradient_strides_(shape.k, chunk_),
@@ -72,40 +71,24 @@ class WeightGradient {
 
   /// Channels of x, then those of dy.
   void transform(const float* x, const float* dy, int64_t first, int64_t last) {
-    const int64_t grain = 1 + (1 << 10) / (last - first);
-    parallel_for(shape_.c + shape_.k, grain, [&](int64_t begin, int64_t end) {
-      if (begin < shape_.c) {
-        input_.run(transforms_,
-                   x,
-                   first,
-                   last,
-                   begin,
-                   std::min(end, shape_.c),
-                   input_strides_,
-                   inputs_.data<float>());
-      }
-      const int64_t from = std::max(begin, shape_.c) - shape_.c;
-      if (from < end - shape_.c) transform_gradients(dy, first, last, from, end - shape_.c);
+    const TiledPlanes::Runs runs = planes_.runs(first, last);
+    const int64_t c = shape_.c;
+    parallel_for(c + shape_.k, 1 + (1 << 10) / (last - first), [&](int64_t begin, int64_t end) {
+      planes_.transform_inputs(transforms_,
+                               x,
+                               runs,
+                               std::min(begin, c),
+                               std::min(end, c),
+                               input_strides_,
+                               inputs_.data<float>());
+      planes_.transform_gradients(transforms_,
+                                  dy,
+                                  runs,
+                                  std::max(begin, c) - c,
+                                  std::max(end, c) - c,
+                                  gradient_strides_,
+                                  gradients_.data<float>());
     });
-  }
-
-  void transform_gradients(const float* dy, int64_t first, int64_t last, int64_t from, int64_t to) {
-    for (int64_t t = first; t < last; ++t) {
-      const Tiling::Tile tile = input_.tiling[t];
-      WinogradGradient job;
-      job.dy = dy + (tile.block * shape_.k + from) * out_.plane() +
-               (tile.row * out_.w + tile.col) * kLanes;
-      job.dy_channel_stride = out_.plane();
-      job.dy_row_stride = out_.w * kLanes;
-      job.rows = static_cast<int>(std::min<int64_t>(2, out_.h - tile.row));
-      job.cols = static_cast<int>(std::min<int64_t>(2, out_.w - tile.col));
-      job.channels = to - from;
-      job.points =
-          gradients_.data<float>() + from * gradient_strides_.channel + (t - first) * kLanes;
-      job.point_stride = gradient_strides_.point;
-      job.channel_stride = gradient_strides_.channel;
-      transforms_.gradient(job);
-    }
   }
 
   void add_products(int64_t tiles) {
@@ -166,8 +149,7 @@ class WeightGradient {
   }
 
   const Conv2dShape shape_;
-  const Planes out_;
-  const InputTransform input_;
+  const TiledPlanes planes_;
   const int64_t total_, chunk_;  // tiles
   const PointStrides input_strides_, gradient_strides_;
   Tensor inputs_, gradients_;

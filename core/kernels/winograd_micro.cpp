@@ -31,18 +31,17 @@ HWY_INLINE void input_column(V& a, V& b, V& c, V& d) {
 template <bool Whole>
 void input_tiles(const WinogradInput& job) {
   const D d;
-  for (int64_t c = 0; c < job.channels; ++c) {
+  for (int64_t t = 0; t < job.tiles; ++t) {
     for (int64_t lane = 0; lane < 16; lane += kVector) {
-      const float* HWY_RESTRICT x = job.x + c * job.x_channel_stride + lane;
-      float* HWY_RESTRICT out = job.points + c * job.channel_stride + lane;
+      const float* HWY_RESTRICT x = job.x + t * 32 + lane;
+      float* HWY_RESTRICT out = job.points + t * 16 + lane;
       V v[4][4];
       HWY_UNROLL(4)
       for (int i = 0; i < 4; ++i) {
         HWY_UNROLL(4)
         for (int j = 0; j < 4; ++j) {
-          // The branches of an edge tile go the same way for every channel.
           v[i][j] = Whole || (job.inside >> (4 * i + j) & 1) != 0
-                        ? hn::Load(d, x + i * job.x_row_stride + j * 16)
+                        ? hn::Load(d, x + i * job.row_stride + j * 16)
                         : hn::Zero(d);
         }
       }
@@ -68,11 +67,11 @@ void input(const WinogradInput& job) {
 
 void output(const WinogradOutput& job) {
   const D d;
-  for (int64_t c = 0; c < job.channels; ++c) {
+  const V bias = hn::Set(d, job.bias);
+  for (int64_t tile = 0; tile < job.tiles; ++tile) {
     for (int64_t lane = 0; lane < 16; lane += kVector) {
-      const float* HWY_RESTRICT m = job.points + c * job.channel_stride + lane;
-      float* HWY_RESTRICT y = job.y + c * job.y_channel_stride + lane;
-      const V bias = hn::Set(d, job.bias != nullptr ? job.bias[c] : 0.0f);
+      const float* HWY_RESTRICT m = job.points + tile * 16 + lane;
+      float* HWY_RESTRICT y = job.y + tile * 32 + lane;
       V t[2][4];
       HWY_UNROLL(4)
       for (int j = 0; j < 4; ++j) {
@@ -88,8 +87,8 @@ void output(const WinogradOutput& job) {
         if (i >= job.rows) break;
         const V left = hn::Add(hn::Add(t[i][0], t[i][1]), t[i][2]);
         const V right = hn::Sub(hn::Sub(t[i][1], t[i][2]), t[i][3]);
-        hn::Store(hn::Add(left, bias), d, y + i * job.y_row_stride);
-        if (job.cols == 2) hn::Store(hn::Add(right, bias), d, y + i * job.y_row_stride + 16);
+        hn::Store(hn::Add(left, bias), d, y + i * job.row_stride);
+        if (job.cols == 2) hn::Store(hn::Add(right, bias), d, y + i * job.row_stride + 16);
       }
     }
   }
@@ -97,12 +96,12 @@ void output(const WinogradOutput& job) {
 
 void gradient(const WinogradGradient& job) {
   const D d;
-  for (int64_t c = 0; c < job.channels; ++c) {
+  for (int64_t tile = 0; tile < job.tiles; ++tile) {
     for (int64_t lane = 0; lane < 16; lane += kVector) {
-      const float* HWY_RESTRICT dy = job.dy + c * job.dy_channel_stride + lane;
-      float* HWY_RESTRICT out = job.points + c * job.channel_stride + lane;
+      const float* HWY_RESTRICT dy = job.dy + tile * 32 + lane;
+      float* HWY_RESTRICT out = job.points + tile * 16 + lane;
       const auto at = [&](int i, int j) {
-        return i < job.rows && j < job.cols ? hn::Load(d, dy + i * job.dy_row_stride + j * 16)
+        return i < job.rows && j < job.cols ? hn::Load(d, dy + i * job.row_stride + j * 16)
                                             : hn::Zero(d);
       };
       V t[4][2];

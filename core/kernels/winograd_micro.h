@@ -14,41 +14,36 @@ namespace espalier::detail {
 /// Numbers of a transformed tile: a 2x2 tile of outputs costs 16 products instead of 36.
 inline constexpr int kWinogradPoints = 16;
 
-/// points[j] = (B^T d B)[j] for the 4x4 tile d of each channel. Strides are in floats.
+/// points[j][t] = (B^T d_t B)[j] for a run of neighbouring tiles of one channel: d_t, a 4x4 tile,
+/// begins two columns after d_{t-1}. Strides are in floats.
 struct WinogradInput {
-  const float* x;  ///< the tile's first position, in channel 0; may lie outside of the plane
-  int64_t x_channel_stride;
-  int64_t x_row_stride;
+  const float* x;  ///< the first tile's first position; may lie outside of the plane
+  int64_t row_stride;
   uint32_t inside;  ///< bit 4*row + column: the position lies in the plane; others are zero
-  int64_t channels;
+  int64_t tiles;
   float* points;
   int64_t point_stride;
-  int64_t channel_stride;
 };
 
-/// y = A^T m A + bias for each channel, of which rows x cols (1 or 2 each) lie in the plane.
+/// y_t = A^T m_t A + bias for such a run, of which rows x cols (1 or 2 each) lie in the plane.
 struct WinogradOutput {
   const float* points;
   int64_t point_stride;
-  int64_t channel_stride;
-  int64_t channels;
-  const float* bias;  ///< of the first channel, or null
+  int64_t tiles;
+  float bias;
   float* y;
-  int64_t y_channel_stride;
-  int64_t y_row_stride;
+  int64_t row_stride;
   int rows, cols;
 };
 
-/// points[j] = (A dy A^T)[j], the adjoint of the output transform.
+/// points[j][t] = (A dy_t A^T)[j], the adjoint of the output transform.
 struct WinogradGradient {
   const float* dy;
-  int64_t dy_channel_stride;
-  int64_t dy_row_stride;
+  int64_t row_stride;
   int rows, cols;
-  int64_t channels;
+  int64_t tiles;
   float* points;
   int64_t point_stride;
-  int64_t channel_stride;
 };
 
 /// The transforms of the SIMD target in use.

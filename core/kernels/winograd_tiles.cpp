@@ -37,41 +37,111 @@ int64_t tiles_per_task(int64_t channels, int64_t tiles) {
 PointStrides::PointStrides(int64_t channels, int64_t tiles)
     : channel((tiles | 1) * kLanes), point(channels * channel + kSkew * kLanes) {}
 
-void InputTransform::run(const WinogradMicroKernels& kernels,
-                         const float* x,
-                         int64_t first,
-                         int64_t last,
-                         int64_t from,
-                         int64_t to,
-                         const PointStrides& strides,
-                         float* points) const {
-  for (int64_t t = first; t < last; ++t) {
-    const Tiling::Tile tile = tiling[t];
-    const int64_t row = tile.row + top;
-    const int64_t col = tile.col + left;
-    WinogradInput job;
-    job.x = x + (tile.block * in.channels + from) * in.plane() + (row * in.w + col) * kLanes;
-    job.x_channel_stride = in.plane();
-    job.x_row_stride = in.w * kLanes;
-    job.inside = 0;
+TiledPlanes::Runs TiledPlanes::runs(int64_t first, int64_t last) const {
+  const auto inside = [&](int64_t row, int64_t col) {
+    uint32_t bits = 0;
     for (int64_t i = 0; i < 16; ++i) {
-      const int64_t r = row + i / 4;
-      const int64_t c = col + i % 4;
-      if (r >= 0 && r < in.h && c >= 0 && c < in.w) job.inside |= 1u << i;
+      const int64_t r = row + top + i / 4;
+      const int64_t c = col + left + i % 4;
+      if (r >= 0 && r < in.h && c >= 0 && c < in.w) bits |= 1u << i;
     }
-    job.channels = to - from;
-    job.points = points + from * strides.channel + (t - first) * kLanes;
-    job.point_stride = strides.point;
-    job.channel_stride = strides.channel;
-    kernels.input(job);
+    return bits;
+  };
+  Runs runs;
+  for (int64_t t = first; t < last; ++t) {
+    const int64_t row = t / tiling.cols % tiling.rows * 2;
+    const int64_t col = t % tiling.cols * 2;
+    const Tiling::Run run{t / (tiling.cols * tiling.rows),
+                          row,
+                          col,
+                          t - first,
+                          1,
+                          static_cast<int>(std::min<int64_t>(2, out.h - row)),
+                          static_cast<int>(std::min<int64_t>(2, out.w - col)),
+                          inside(row, col)};
+    const bool joins = !runs.empty() && col > 0 && runs.back().inside == run.inside &&
+                       runs.back().width == run.width;
+    if (joins) {
+      ++runs.back().tiles;
+    } else {
+      runs.push_back(run);
+    }
+  }
+  return runs;
+}
+
+void TiledPlanes::transform_inputs(const WinogradMicroKernels& kernels,
+                                   const float* x,
+                                   const Runs& runs,
+                                   int64_t from,
+                                   int64_t to,
+                                   const PointStrides& strides,
+                                   float* points) const {
+  WinogradInput job;
+  job.row_stride = in.w * kLanes;
+  job.point_stride = strides.point;
+  for (int64_t c = from; c < to; ++c) {
+    for (const Tiling::Run& run : runs) {
+      job.x = x + (run.block * in.channels + c) * in.plane() +
+              ((run.row + top) * in.w + run.col + left) * kLanes;
+      job.inside = run.inside;
+      job.tiles = run.tiles;
+      job.points = points + c * strides.channel + run.first * kLanes;
+      kernels.input(job);
+    }
+  }
+}
+
+void TiledPlanes::transform_gradients(const WinogradMicroKernels& kernels,
+                                      const float* dy,
+                                      const Runs& runs,
+                                      int64_t from,
+                                      int64_t to,
+                                      const PointStrides& strides,
+                                      float* points) const {
+  WinogradGradient job;
+  job.row_stride = out.w * kLanes;
+  job.point_stride = strides.point;
+  for (int64_t c = from; c < to; ++c) {
+    for (const Tiling::Run& run : runs) {
+      job.dy =
+          dy + (run.block * out.channels + c) * out.plane() + (run.row * out.w + run.col) * kLanes;
+      job.rows = run.height;
+      job.cols = run.width;
+      job.tiles = run.tiles;
+      job.points = points + c * strides.channel + run.first * kLanes;
+      kernels.gradient(job);
+    }
+  }
+}
+
+void TiledPlanes::transform_outputs(const WinogradMicroKernels& kernels,
+                                    const float* points,
+                                    const Runs& runs,
+                                    const PointStrides& strides,
+                                    const float* bias,
+                                    float* y) const {
+  WinogradOutput job;
+  job.row_stride = out.w * kLanes;
+  job.point_stride = strides.point;
+  for (int64_t c = 0; c < out.channels; ++c) {
+    job.bias = bias == nullptr ? 0.0f : bias[c];
+    for (const Tiling::Run& run : runs) {
+      job.points = points + c * strides.channel + run.first * kLanes;
+      job.tiles = run.tiles;
+      job.y =
+          y + (run.block * out.channels + c) * out.plane() + (run.row * out.w + run.col) * kLanes;
+      job.rows = run.height;
+      job.cols = run.width;
+      kernels.output(job);
+    }
   }
 }
 
 WinogradCorrelation::WinogradCorrelation(
     const Planes& in, const Planes& out, int64_t top, int64_t left, int64_t blocks)
-    : out_(out),
-      input_{in, Tiling(out.h, out.w), top, left},
-      per_task_(tiles_per_task(in.channels + out.channels, input_.tiling.total(blocks))),
+    : planes_(in, out, top, left),
+      per_task_(tiles_per_task(in.channels + out.channels, planes_.tiling.total(blocks))),
       inputs_(in.channels, per_task_),
       products_(out.channels, per_task_),
       kernels_(conv_micro_kernels()),
@@ -96,26 +166,27 @@ WinogradCorrelation WinogradCorrelation::backward_data(const Conv2dShape& shape,
 }
 
 int64_t WinogradCorrelation::tasks(int64_t blocks) const {
-  return ceil_div(tiling().total(blocks), per_task_);
+  return ceil_div(planes_.tiling.total(blocks), per_task_);
 }
 
-WinogradCorrelation::Tiles WinogradCorrelation::tiles(int64_t task, int64_t blocks) const {
-  return {task * per_task_, std::min(tiling().total(blocks), (task + 1) * per_task_)};
+TiledPlanes::Runs WinogradCorrelation::runs(int64_t task, int64_t blocks) const {
+  return planes_.runs(task * per_task_,
+                      std::min(planes_.tiling.total(blocks), (task + 1) * per_task_));
 }
 
 Tensor WinogradCorrelation::transform_filters(const float* weight,
                                               const WeightStrides& strides,
                                               bool turned) const {
-  const int64_t in = input_.in.channels;
-  const int64_t filters = out_.channels * in;
+  const int64_t in = planes_.in.channels;
+  const int64_t filters = planes_.out.channels * in;
   Tensor packed = Tensor::empty({kWinogradPoints * filters});
   constexpr int64_t kChannels = kWinogradFilters / kTileChannels;
-  parallel_for(ceil_div(out_.channels, kTileChannels), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(ceil_div(planes_.out.channels, kTileChannels), 1, [&](int64_t begin, int64_t end) {
     float g[9][kWinogradFilters] = {};
     float u[kWinogradPoints][kWinogradFilters];
-    for (int64_t k = begin * kTileChannels; k < std::min(out_.channels, end * kTileChannels);
+    for (int64_t k = begin * kTileChannels; k < std::min(planes_.out.channels, end * kTileChannels);
          k += kTileChannels) {
-      const int64_t block = std::min<int64_t>(kTileChannels, out_.channels - k);
+      const int64_t block = std::min<int64_t>(kTileChannels, planes_.out.channels - k);
       for (int64_t c = 0; c < in; c += kChannels) {
         const int64_t count = std::min(kChannels, in - c) * block;
         for (int64_t f = 0; f < count; ++f) {
@@ -139,11 +210,11 @@ void WinogradCorrelation::run(int64_t task,
                               const float* bias,
                               float* y,
                               float* scratch) const {
-  const Tiles at = tiles(task, blocks);
+  const TiledPlanes::Runs tiles = runs(task, blocks);
   float* products = scratch + inputs_.size();
-  input_.run(transforms_, x, at.first, at.last, 0, input_.in.channels, inputs_, scratch);
-  multiply(filters, at.last - at.first, scratch, products);
-  transform_outputs(at, products, bias, y);
+  planes_.transform_inputs(transforms_, x, tiles, 0, planes_.in.channels, inputs_, scratch);
+  multiply(filters, tiles.back().first + tiles.back().tiles, scratch, products);
+  planes_.transform_outputs(transforms_, products, tiles, products_, bias, y);
 }
 
 // products[point][k][tile] = sum over c of filters[point][k][c] * inputs[point][c][tile].
@@ -152,7 +223,7 @@ void WinogradCorrelation::multiply(const float* filters,
                                    const float* inputs,
                                    float* products) const {
   static constexpr float kZeros[kTileChannels] = {};
-  const int64_t in = input_.in.channels;
+  const int64_t in = planes_.in.channels;
   TileJob job;
   // Channels take the place of taps: the kernel's inner loop then runs over them.
   job.x_channel_stride = 0;
@@ -164,36 +235,15 @@ void WinogradCorrelation::multiply(const float* filters,
   job.y_step = kLanes;
   job.start = kZeros;
   for (int64_t j = 0; j < kWinogradPoints; ++j) {
-    const float* weights = filters + j * out_.channels * in;
+    const float* weights = filters + j * planes_.out.channels * in;
     job.x = inputs + j * inputs_.point;
-    for (int64_t k = 0; k < out_.channels; k += kTileChannels) {
-      const int64_t count = std::min<int64_t>(kTileChannels, out_.channels - k);
+    for (int64_t k = 0; k < planes_.out.channels; k += kTileChannels) {
+      const int64_t count = std::min<int64_t>(kTileChannels, planes_.out.channels - k);
       job.weights = weights + k * in;
       job.weight_channel_stride = in * count;
       job.y = products + j * products_.point + k * products_.channel;
       kernels_.row(job, static_cast<int>(count), tiles);
     }
-  }
-}
-
-void WinogradCorrelation::transform_outputs(const Tiles& tiles,
-                                            const float* products,
-                                            const float* bias,
-                                            float* y) const {
-  for (int64_t t = tiles.first; t < tiles.last; ++t) {
-    const Tiling::Tile tile = tiling()[t];
-    WinogradOutput job;
-    job.points = products + (t - tiles.first) * kLanes;
-    job.point_stride = products_.point;
-    job.channel_stride = products_.channel;
-    job.channels = out_.channels;
-    job.bias = bias;
-    job.y = y + tile.block * out_.channels * out_.plane() + (tile.row * out_.w + tile.col) * kLanes;
-    job.y_channel_stride = out_.plane();
-    job.y_row_stride = out_.w * kLanes;
-    job.rows = static_cast<int>(std::min<int64_t>(2, out_.h - tile.row));
-    job.cols = static_cast<int>(std::min<int64_t>(2, out_.w - tile.col));
-    transforms_.output(job);
   }
 }
 

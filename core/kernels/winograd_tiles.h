@@ -22,16 +22,19 @@ struct Planes {
 
 /// A plane cut into 2x2 tiles, of which those of all blocks of samples are numbered through.
 struct Tiling {
-  int64_t rows, cols;
-  Tiling(int64_t h, int64_t w) : rows((h + 1) / 2), cols((w + 1) / 2) {}
+  int64_t h, w;
+  int64_t rows, cols;  ///< of tiles
+  Tiling(int64_t height, int64_t width)
+      : h(height), w(width), rows((h + 1) / 2), cols((w + 1) / 2) {}
   int64_t total(int64_t blocks) const { return blocks * rows * cols; }
-  /// A tile's block of samples and its first position.
-  struct Tile {
-    int64_t block, row, col;
+
+  /// Neighbouring tiles of one row that meet the planes' edges in the same way.
+  struct Run {
+    int64_t block, row, col;  ///< of the first tile's first position
+    int64_t first, tiles;     ///< first: among the tiles of the task
+    int height, width;        ///< of the part of each tile that exists
+    uint32_t inside;          ///< inputs that exist: bit 4*row + column
   };
-  Tile operator[](int64_t index) const {
-    return {index / (rows * cols), index / cols % rows * 2, index % cols * 2};
-  }
 };
 
 /// Where transformed tiles lie: [point][channel][tile], in vectors.
@@ -41,20 +44,41 @@ struct PointStrides {
   int64_t size() const { return kWinogradPoints * point; }
 };
 
-/// Transforms the 4x4 inputs of tiles first..last-1 in channels from..to-1. `top`, `left`: of a
-/// tile's first input relative to its first output.
-struct InputTransform {
-  Planes in;
-  Tiling tiling;
+/// The tiles of a convolution. `top`, `left`: of a tile's 4x4 inputs relative to its outputs.
+struct TiledPlanes {
+  Planes in, out;
   int64_t top, left;
-  void run(const WinogradMicroKernels& kernels,
-           const float* x,
-           int64_t first,
-           int64_t last,
-           int64_t from,
-           int64_t to,
-           const PointStrides& strides,
-           float* points) const;
+  Tiling tiling;
+
+  TiledPlanes(const Planes& input, const Planes& output, int64_t top_input, int64_t left_input)
+      : in(input), out(output), top(top_input), left(left_input), tiling(out.h, out.w) {}
+  using Runs = std::vector<Tiling::Run>;
+  /// Tiles first..last-1.
+  Runs runs(int64_t first, int64_t last) const;
+
+  // Channel by channel, so that few pages are written at a time; `points` begins with the first
+  // tile of the runs.
+  void transform_inputs(const WinogradMicroKernels& kernels,
+                        const float* x,
+                        const Runs& runs,
+                        int64_t from,
+                        int64_t to,
+                        const PointStrides& strides,
+                        float* points) const;
+  void transform_gradients(const WinogradMicroKernels& kernels,
+                           const float* dy,
+                           const Runs& runs,
+                           int64_t from,
+                           int64_t to,
+                           const PointStrides& strides,
+                           float* points) const;
+  /// `bias` may be null.
+  void transform_outputs(const WinogradMicroKernels& kernels,
+                         const float* points,
+                         const Runs& runs,
+                         const PointStrides& strides,
+                         const float* bias,
+                         float* y) const;
 };
 
 /// The correlation of planes with 3x3 filters.
@@ -76,12 +100,8 @@ class WinogradCorrelation {
   /// in block].
   Tensor transform_filters(const float* weight, const WeightStrides& strides, bool turned) const;
 
-  /// Tiles first..last-1 of a task.
-  struct Tiles {
-    int64_t first, last;
-  };
-  Tiles tiles(int64_t task, int64_t blocks) const;
-  const Tiling& tiling() const { return input_.tiling; }
+  /// The tiles of a task.
+  TiledPlanes::Runs runs(int64_t task, int64_t blocks) const;
 
   /// One task: all out-channels of its tiles. `bias` may be null; `x` and `y` begin with the first
   /// of `blocks` blocks.
@@ -95,13 +115,7 @@ class WinogradCorrelation {
 
  private:
   void multiply(const float* filters, int64_t tiles, const float* inputs, float* products) const;
-  void transform_outputs(const Tiles& tiles,
-                         const float* products,
-                         const float* bias,
-                         float* y) const;
-
-  Planes out_;
-  InputTransform input_;
+  TiledPlanes planes_;
   int64_t per_task_;
   PointStrides inputs_, products_;
   std::vector<int64_t> offsets_;

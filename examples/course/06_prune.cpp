@@ -18,6 +18,7 @@ namespace {
 int64_t disturbed(nn::Module& model, nn::Optimizer& optimizer) {
   int64_t count = 0;
   for (const nn::NamedParameter& p : nn::prunable_parameters(model)) {
+    if (!p.parameter->masked()) continue;
     const std::vector<float> value = p.parameter->value.value().to_vector<float>();
     const std::vector<uint8_t> mask = p.parameter->mask().to_vector<uint8_t>();
     const std::vector<float> momentum =

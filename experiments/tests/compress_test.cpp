@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deep Compression from training to a file that runs.
+#include <cstdlib>
 #include <set>
 
 #include <espalier/core/safetensors.h>
@@ -101,6 +102,67 @@ TEST(Compress, WeightsFromElsewhereNeedTheModelsName) {
   EXPECT_EQ(
       espalier_command({"eval", "--weights", edc, "--data", "synth", "--test-size", "20"}).code,
       kExitOk);
+}
+
+// A short form of experiments/configs/mnist_lenet300*.toml.
+TEST(Compress, LeNet300OnMnistIsThirtyFiveTimesSmallerAtThreeTenthsOfAPoint) {
+  const char* data = std::getenv("ESPALIER_DATA");
+  if (data == nullptr || !std::filesystem::exists(std::filesystem::path(data) / "mnist")) {
+    GTEST_SKIP() << "no MNIST below ESPALIER_DATA";
+  }
+  const TemporaryFolder folder;
+  const auto train = [&](const char* name, std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"train",
+                                          "--model",
+                                          "lenet300",
+                                          "--data",
+                                          "mnist",
+                                          "--augment",
+                                          "none",
+                                          "--seed",
+                                          "1",
+                                          "--epochs",
+                                          "10",
+                                          "--batch",
+                                          "128",
+                                          "--schedule",
+                                          "onecycle",
+                                          "--weight-decay",
+                                          "1e-4",
+                                          "--out",
+                                          (folder / name).string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome run = espalier_command(arguments);
+    EXPECT_EQ(run.code, kExitOk) << run.err;
+    return (folder / name / "model.safetensors").string();
+  };
+  const std::string dense = train("dense", {"--lr", "0.1"});
+  const std::string shared = train("shared",
+                                   {"--lr",
+                                    "0.05",
+                                    "--weights",
+                                    dense,
+                                    "--prune",
+                                    "deep-compression",
+                                    "--sparsity",
+                                    "0.92",
+                                    "--rounds",
+                                    "5",
+                                    "--share-at",
+                                    "0.8",
+                                    "--fc-bits",
+                                    "5"});
+  const std::string edc = (folder / "net.edc").string();
+  const Outcome compressed = espalier_command({"compress", "--weights", shared, "--out", edc});
+  ASSERT_EQ(compressed.code, kExitOk) << compressed.err;
+  EXPECT_LE(35 * std::filesystem::file_size(edc), 4 * 266'610);
+  const auto correct = [](const std::string& file) {
+    return espalier_command({"eval", "--weights", file, "--data", "mnist", "--json"})
+        .json()
+        .at("correct")
+        .get<int64_t>();
+  };
+  EXPECT_GE(correct(edc), correct(dense) - 30);
 }
 
 }  // namespace

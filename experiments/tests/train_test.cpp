@@ -77,6 +77,26 @@ TEST_F(Runs, FolderHoldsSettingsMetricsModelAndState) {
   EXPECT_TRUE(std::filesystem::exists(path("pruned/state.safetensors")));
 }
 
+TEST_F(Runs, ATeacherGoesWithAnyMethodAndChangesTheResult) {
+  const std::string teacher = path("dense/model.safetensors");
+  const auto weights = [&](const char* name, std::vector<std::string> more) {
+    more.insert(more.end(), kGradual.begin(), kGradual.end());
+    const Outcome run = espalier_command(tiny_training(path(name), more));
+    EXPECT_EQ(run.code, kExitOk) << run.err;
+    return load_safetensors(path(name) + "/model.safetensors")
+        .tensors.at("fc.weight")
+        .to_vector<float>();
+  };
+  const auto plain =
+      load_safetensors(path("pruned/model.safetensors")).tensors.at("fc.weight").to_vector<float>();
+  EXPECT_NE(weights("distilled", {"--distill-from", teacher}), plain);
+  // Without a share in the loss the teacher is not there.
+  EXPECT_EQ(weights("unheard", {"--distill-from", teacher, "--distill-weight", "0"}), plain);
+  const auto run = nlohmann::json::parse(slurp(path("distilled/run.json")));
+  EXPECT_EQ(run.at("settings").at("distill-temperature"), 4.0);
+  EXPECT_TRUE(run.at("settings").contains("distill-from-fingerprint"));
+}
+
 TEST_F(Runs, PrunedModelHasMasksOfTheAskedSparsity) {
   const SafetensorsFile file = load_safetensors(path("pruned/model.safetensors"));
   int64_t kept = 0;

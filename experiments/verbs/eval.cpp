@@ -25,22 +25,9 @@ std::vector<prune::Option> eval_only_options() {
       prune::text_option("weights", "", "The weights: safetensors, ours or in PyTorch's names."),
       prune::choice_option("split", {"test", "train"}, "The part of the data set."),
       prune::integer_option("batch", 256, 1, 65536, "samples", "Samples at once."),
-      prune::text_option("mean",
-                         "",
-                         "Normalization of weights trained elsewhere: mean of pixels / 255 by "
-                         "channel, r,g,b. Without: the data set's."),
-      prune::text_option("std", "", "Their standard deviation, r,g,b."),
       prune::flag_option("compiled", "Run as an inference plan: batch norm folded, steps fused."),
       prune::text_option("plan", "", "With --compiled: write the plan to this file."),
   };
-}
-
-std::vector<float> channel_values(const prune::OptionValues& values, const std::string& option) {
-  std::vector<float> out;
-  for (const double value : parse_numbers(option, values.text(option))) {
-    out.push_back(static_cast<float>(value));
-  }
-  return out;
 }
 
 std::vector<prune::Option> eval_options() {
@@ -48,6 +35,7 @@ std::vector<prune::Option> eval_options() {
   for (const auto& list : {model_options(),
                            data_options(),
                            eval_only_options(),
+                           normalization_options(),
                            machine_options(),
                            kernel_options()}) {
     out.insert(out.end(), list.begin(), list.end());
@@ -58,19 +46,15 @@ std::vector<prune::Option> eval_options() {
 void eval(const EvalFlags& flags, Console& console) {
   const prune::OptionValues values("eval", eval_options(), flags.given.given());
   ESPALIER_CHECK(!values.text("weights").empty(), ValueError, "eval: needs --weights FILE");
-  ESPALIER_CHECK(values.text("mean").empty() == values.text("std").empty(),
-                 ValueError,
-                 "eval: --mean and --std come together");
   ESPALIER_CHECK(values.text("plan").empty() || values.flag("compiled"),
                  ValueError,
                  "eval: --plan writes a compiled network; give --compiled too");
   set_num_threads(static_cast<int>(values.integer("threads")));
   set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));
-  Network network = load_network(values.text("weights"), make_network(values, *dataset));
   data::LoaderOptions options = evaluation_loader(values, values.integer("batch"));
-  options.mean = channel_values(values, "mean");
-  options.stddev = channel_values(values, "std");
+  set_normalization(values, options);
+  Network network = load_network(values.text("weights"), make_network(values, *dataset));
   data::Loader loader(dataset, options);
   std::optional<nn::InferencePlan> plan;
   if (values.flag("compiled")) {
@@ -90,6 +74,7 @@ void add_eval(CLI::App& app, Console& console, Action& action) {
       app.add_subcommand("eval", "Accuracy, size, cost and speed of a network with given weights.");
   const auto flags = std::make_shared<EvalFlags>();
   flags->given.declare(*verb, eval_only_options(), "Evaluation");
+  flags->given.declare(*verb, normalization_options(), "Weights from elsewhere");
   flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
   flags->given.declare(*verb, data_options(), "Data");
   flags->given.declare(*verb, machine_options(), "Machine");

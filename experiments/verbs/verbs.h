@@ -24,6 +24,7 @@ void add_score(CLI::App& app, Console& console, Action& action);
 void add_shrink(CLI::App& app, Console& console, Action& action);
 void add_compress(CLI::App& app, Console& console, Action& action);
 void add_decompress(CLI::App& app, Console& console, Action& action);
+void add_quantize(CLI::App& app, Console& console, Action& action);
 void add_bench(CLI::App& app, Console& console, Action& action);
 /// `bench kernels`, a verb below `bench`.
 void add_bench_kernels(CLI::App& bench, Console& console, Action& action);

@@ -4,6 +4,7 @@
 
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/models/registry.h>
+#include <espalier/nn/quantize/quantize.h>
 
 namespace espalier::nn {
 namespace {
@@ -21,15 +22,17 @@ json describe(const std::string& name, const ModelOptions& options, Module& modu
     const LayerSizes sizes = part.module->sizes();
     if (!sizes.empty()) layers[part.name] = sizes;
   }
-  return {{"version", kVersion},
-          {"model", name},
-          {"num_classes", options.num_classes},
-          {"image", {options.image.channels, options.image.height, options.image.width}},
-          {"width", options.width},
-          {"shortcut", options.shortcut == Shortcut::A ? "A" : "B"},
-          {"context", options.context},
-          {"seed", options.seed},
-          {"layers", layers}};
+  json out = {{"version", kVersion},
+              {"model", name},
+              {"num_classes", options.num_classes},
+              {"image", {options.image.channels, options.image.height, options.image.width}},
+              {"width", options.width},
+              {"shortcut", options.shortcut == Shortcut::A ? "A" : "B"},
+              {"context", options.context},
+              {"seed", options.seed},
+              {"layers", layers}};
+  if (is_quantized(module)) out["quantized"] = true;
+  return out;
 }
 
 int64_t size_of(const json& value) {
@@ -87,6 +90,7 @@ SavedModel model_of_description(const std::string& text, const std::string& wher
     saved.options = read_options(description);
     saved.module = make_model(saved.name, saved.options);
     apply_sizes(*saved.module, description.at("layers"));
+    if (description.value("quantized", false)) attach_quantizers(*saved.module);
   } catch (const json::exception& e) {
     throw IoError(cat("load_model: ", where, ": bad description: ", e.what()));
   } catch (const Error& e) {

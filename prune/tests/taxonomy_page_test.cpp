@@ -27,8 +27,10 @@ TEST(TaxonomyPage, EveryMethodHasOneSectionAndStandsOnceInTheTable) {
   for (const Method& method : methods()) {
     EXPECT_EQ(count(page, "\n### " + method.name + "\n"), 1) << method.name;
     EXPECT_EQ(count(page, "(#" + method.name + ")"), 1) << method.name;
-    EXPECT_EQ(count(page, "- Formula: `" + method.formula + "`\n"), 1) << method.name;
-    EXPECT_EQ(method.formula.find('`'), std::string::npos) << method.name;
+    const bool has_tick = method.formula.find('`') != std::string::npos;
+    const std::string open = has_tick ? "`` " : "`";
+    const std::string close = has_tick ? " ``" : "`";
+    EXPECT_EQ(count(page, "- Formula: " + open + method.formula + close + "\n"), 1) << method.name;
   }
 }
 

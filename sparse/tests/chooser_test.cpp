@@ -43,6 +43,29 @@ TEST_F(Chooser, TheRuleSaysWhy) {
   EXPECT_FALSE(choose(sparse_).times);
 }
 
+TEST_F(Chooser, ComparesWhatKernelsExecute) {
+  const Conv2dShape wide =
+      conv2d_shape({16, 16, 8, 8}, {16, 16, 3, 3}, {.padding = 1}, "chooser test");
+  const auto forward = [&](const Pattern& pattern) {
+    return choose_conv2d(wide, DType::F32, Layout::Nchw16n, pattern, Pass::Forward).sparse;
+  };
+  // Two of five weights: past what pays against Winograd's algorithm, which this shape runs by.
+  Tensor two_of_five = Tensor::zeros({16, 16, 3, 3}, DType::U8);
+  for (int64_t i = 0; i < two_of_five.numel(); ++i) two_of_five.data<uint8_t>()[i] = i % 5 < 2;
+  EXPECT_FALSE(forward(Pattern(two_of_five)));
+  set_conv2d_algorithm(Conv2dAlgorithm::Direct);
+  EXPECT_TRUE(forward(Pattern(two_of_five)));
+  set_conv2d_algorithm(Conv2dAlgorithm::Auto);
+  // The first two of every five positions of all output channels: blocks, whose kernel pays longer.
+  Tensor blocks = Tensor::zeros({16, 16, 3, 3}, DType::U8);
+  for (int64_t i = 0; i < blocks.numel(); ++i) blocks.data<uint8_t>()[i] = i % 144 % 5 < 2;
+  EXPECT_TRUE(forward(Pattern(blocks)));
+  // Three quarters at random look like filled blocks, whose kernel would do nearly all products.
+  Tensor most = Tensor::ones({16, 16, 3, 3}, DType::U8);
+  for (int64_t i = 0; i < most.numel(); ++i) most.data<uint8_t>()[i] = i / 144 % 4 != i % 4;
+  EXPECT_FALSE(forward(Pattern(most)));
+}
+
 TEST_F(Chooser, RequiringSparseMakesAFallbackAnErrorThatNamesTheReason) {
   EXPECT_FALSE(takes_sparse_conv2d(
       shape_, DType::F32, Layout::Nchw16n, nearly_full_, Pass::Backward, "some op"));

@@ -19,7 +19,7 @@ class WinogradConvolution : public Product {
     for_tasks(run, conv_.tasks(run.blocks), [&](int64_t task, float* scratch) {
       conv_.run(
           task, run.blocks, run.read(x_), filters_.data<float>(), bias(), run.write(y_), scratch);
-      if (epilogue_.any()) finish_tiles(run, conv_.tiles(task, run.blocks));
+      if (epilogue_.any()) finish_tiles(run, conv_.runs(task, run.blocks));
     });
   }
 
@@ -29,17 +29,12 @@ class WinogradConvolution : public Product {
   std::string_view format() const override { return "winograd"; }
 
  private:
-  /// The epilogue of the tiles' outputs, a run of tiles in one row of tiles at a time.
-  void finish_tiles(const Run& run,
-                    const espalier::detail::WinogradCorrelation::Tiles& tiles) const {
-    const espalier::detail::Tiling& tiling = conv_.tiling();
-    for (int64_t t = tiles.first; t < tiles.last;) {
-      const auto at = tiling[t];
-      const int64_t together = std::min(tiles.last - t, tiling.cols - t % tiling.cols);
-      const int64_t width = std::min(shape_.q - at.col, together * 2);
-      const int64_t height = std::min<int64_t>(2, shape_.p - at.row);
-      for (int64_t r = 0; r < height; ++r) finish_run(run, at.block, at.row + r, at.col, width);
-      t += together;
+  void finish_tiles(const Run& run, const espalier::detail::TiledPlanes::Runs& tiles) const {
+    for (const espalier::detail::Tiling::Run& at : tiles) {
+      const int64_t width = std::min(shape_.q - at.col, at.tiles * 2);
+      for (int64_t r = 0; r < at.height; ++r) {
+        finish_run(run, at.block, at.row + r, at.col, width);
+      }
     }
   }
 
