@@ -43,8 +43,11 @@ class BatchNorm : public Module {
   Tensor running_var;   ///< (channels)
 
  protected:
+  /// The layer's function.
   Variable normalize(const Variable& x) { return normalize(x, {}, options_.relu); }
+  /// The same; a defined `residual` is added before the ReLU.
   Variable normalize(const Variable& x, const Variable& residual, bool relu);
+  /// `kind(channels)`, with the settings that are not the default.
   std::string describe_as(std::string_view kind) const;
 
  private:

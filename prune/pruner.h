@@ -102,6 +102,7 @@ class Pruner : public nn::TrainHook {
   virtual int64_t repeated_steps(int64_t /*total_steps*/) const { return 0; }
 
  protected:
+  /// Appends to `updates()` and calls `on_update`.
   void record(UpdateReport report);
 
  private:

@@ -30,8 +30,16 @@ struct Conv2dOptions {
 /// All sizes of one convolution. N batch, C in-channels, H, W input plane, K out-channels, R, S
 /// kernel, P, Q output plane.
 struct Conv2dShape {
-  int64_t n, c, h, w, k, r, s, p, q;  ///< see above
-  Conv2dOptions options;              ///< how it walks
+  int64_t n;              ///< samples
+  int64_t c;              ///< input channels
+  int64_t h;              ///< input rows
+  int64_t w;              ///< input columns
+  int64_t k;              ///< output channels
+  int64_t r;              ///< kernel rows
+  int64_t s;              ///< kernel columns
+  int64_t p;              ///< output rows
+  int64_t q;              ///< output columns
+  Conv2dOptions options;  ///< how it walks
   /// Multiply-accumulates of one dense pass over the whole batch.
   int64_t macs() const { return n * k * p * q * (c / options.groups) * r * s; }
 };

@@ -33,7 +33,8 @@ struct CompileOptions {
 struct PlanStep {
   std::string name;      ///< of the layer, or where it stands
   std::string what;      ///< `product 3x3 + residual, limits`, ..
-  Shape input, output;   ///< of one sample
+  Shape input;           ///< of one sample
+  Shape output;          ///< of one sample
   std::string format;    ///< `dense`, `winograd`, `sparse`, or `-` without weights
   double density = 1.0;  ///< kept fraction of the weight
   int64_t macs = 0;      ///< executed for one sample
