@@ -15,9 +15,9 @@ using VariableFn = std::function<Variable(const std::vector<Variable>&)>;
 
 /// Steps and tolerances of the checks: |analytic - numeric| <= atol + rtol * |numeric|.
 struct GradcheckOptions {
-  double step = 1e-6;
-  double atol = 1e-6;
-  double rtol = 1e-5;
+  double step = 1e-6;  ///< of the differences
+  double atol = 1e-6;  ///< the absolute part of the tolerance
+  double rtol = 1e-5;  ///< the relative part
 };
 
 /// Compares the gradient of a random weighting of `fn`'s output with central differences, for every

@@ -26,6 +26,7 @@ class OpObserver {
 /// again.
 class OpObserverScope {
  public:
+  /// Null: nobody sees the ops.
   explicit OpObserverScope(OpObserver* observer);
   ~OpObserverScope();
   OpObserverScope(const OpObserverScope&) = delete;

@@ -33,9 +33,9 @@ enum class OpGradient : uint8_t {
 
 /// An op as the suite sees it.
 struct OpInfo {
-  std::string name;
-  OpGradient gradient = OpGradient::Twice;
-  std::vector<OpSample> samples;
+  std::string name;                         ///< as in `ops.inc`
+  OpGradient gradient = OpGradient::Twice;  ///< how often it can be differentiated
+  std::vector<OpSample> samples;            ///< what the suite runs
   /// Float64 reference for the forward value of a sample, computed another way (plain loops over
   /// logical row-major values); empty when the op has hand-worked tests instead.
   std::function<std::vector<double>(const OpSample&)> reference = {};

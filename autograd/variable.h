@@ -20,6 +20,7 @@ struct VariableState;
 
 /// A hook gets a gradient and returns the one to use instead (or an undefined Variable to keep it).
 class Variable;
+/// A function of a gradient; see `Variable::register_hook`.
 using GradientHook = std::function<Variable(const Variable& gradient)>;
 
 /// A tensor in a computation. Copying copies the handle.
@@ -30,7 +31,9 @@ class Variable {
   /// A leaf. Throws TypeError when `requires_grad` and the element type is not floating.
   explicit Variable(Tensor value, bool requires_grad = false);
 
+  /// False for a default-constructed variable.
   bool defined() const { return state_ != nullptr; }
+  /// The tensor. Throws ValueError when undefined.
   const Tensor& value() const;
   /// For optimizers and initializers: writing here is not recorded.
   Tensor& value();
@@ -38,22 +41,31 @@ class Variable {
   /// otherwise.
   void set_value(Tensor value);
 
+  /// Of the value.
   const Shape& shape() const { return value().shape(); }
+  /// Of the value.
   int rank() const { return value().rank(); }
+  /// Of the value; negative counts from the end.
   int64_t size(int d) const { return value().size(d); }
+  /// Of the value.
   int64_t numel() const { return value().numel(); }
+  /// Of the value.
   DType dtype() const { return value().dtype(); }
+  /// Of the value.
   Layout layout() const { return value().layout(); }
+  /// The value's only element. Throws ShapeError when there is not exactly one.
   double item() const { return value().item(); }
 
   /// True for leaves that want a gradient and everything computed from them while recording.
   bool requires_grad() const;
   /// Throws ValueError when this is not a leaf.
   void set_requires_grad(bool wanted);
+  /// True when no recorded op made it.
   bool is_leaf() const;
 
   /// The gradient that `backward()` accumulated into this leaf; undefined if none.
   const Variable& grad() const;
+  /// Replaces the accumulated gradient.
   void set_grad(Variable gradient);
   /// Forgets the accumulated gradient.
   void zero_grad();
@@ -70,6 +82,7 @@ class Variable {
 
   /// Identity of the variable on the tape.
   const std::shared_ptr<VariableState>& state() const { return state_; }
+  /// A handle to a state that exists.
   explicit Variable(std::shared_ptr<VariableState> state) : state_(std::move(state)) {}
 
  private:
@@ -81,7 +94,7 @@ struct GradOptions {
   /// Record the gradient's own computation, so that it can be differentiated again. Implies
   /// retain_graph.
   bool create_graph = false;
-  bool retain_graph = false;
+  bool retain_graph = false;  ///< keep what the tape saved, so that it can be walked again
   /// Return undefined Variables for inputs that the outputs don't depend on, instead of throwing.
   bool allow_unused = false;
   /// d(something)/d(outputs); empty for ones (outputs must then have one element each).
@@ -100,6 +113,7 @@ bool is_recording();
 /// While it lives, ops of this thread are not recorded (or are, for `RecordingScope(true)`).
 class RecordingScope {
  public:
+  /// Sets whether ops are recorded; the destructor restores what was set before.
   explicit RecordingScope(bool recording);
   ~RecordingScope();
   RecordingScope(const RecordingScope&) = delete;
@@ -111,6 +125,7 @@ class RecordingScope {
 /// No recording while it lives: for evaluation, optimizers and metrics.
 class NoGrad : public RecordingScope {
  public:
+  /// As RecordingScope(false).
   NoGrad() : RecordingScope(false) {}
 };
 
@@ -146,14 +161,17 @@ class Node {
   /// Where an input came from: another op, or a leaf that wants a gradient, or (neither) a
   /// constant.
   struct Edge {
-    std::shared_ptr<Node> node;
-    std::shared_ptr<VariableState> leaf;
+    std::shared_ptr<Node> node;           ///< the op that made the input
+    std::shared_ptr<VariableState> leaf;  ///< the leaf that wants a gradient
   };
 
+  /// Made by `record()`.
   Node(const char* name, std::vector<Edge> inputs, BackwardFn backward, Tensor saved_output);
   ~Node();
 
+  /// The op's name.
   const char* name() const { return name_; }
+  /// Where its inputs came from, in their order.
   const std::vector<Edge>& inputs() const { return inputs_; }
 
  private:

@@ -19,6 +19,7 @@ std::vector<uint8_t> read_file(const std::filesystem::path& path,
 /// Writes to a temporary name in the same folder, syncs, renames, syncs the folder: after a crash
 /// the old or the new content is there, whole. Creates missing folders. Throws IoError.
 void write_file(const std::filesystem::path& path, const void* bytes, int64_t count);
+/// The same for a text.
 void write_file(const std::filesystem::path& path, std::string_view text);
 
 /// What the names of files that are still being written contain.

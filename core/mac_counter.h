@@ -14,6 +14,7 @@ void count_macs(int64_t macs);
 /// Sums up what kernels report in this thread while it lives. Counters nest: the outer sees it all.
 class MacCounter {
  public:
+  /// Starts at 0.
   MacCounter();
   ~MacCounter();
   MacCounter(const MacCounter&) = delete;

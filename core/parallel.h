@@ -12,9 +12,11 @@ namespace espalier {
 /// A non-owning reference to a callable; valid during the call that receives it.
 template <class Signature>
 class FunctionRef;
+/// The reference itself; see above.
 template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
+  /// Refers to `f`, which must outlive the reference.
   template <class F>
   requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
       FunctionRef(F&& f)  // NOLINT: implicit, like std::function
@@ -22,6 +24,7 @@ class FunctionRef<R(Args...)> {
         call_([](void* object, Args... args) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(static_cast<Args>(args)...);
         }) {}
+  /// Calls it.
   R operator()(Args... args) const { return call_(object_, static_cast<Args>(args)...); }
 
  private:

@@ -30,25 +30,31 @@ class Rng {
  public:
   /// All that is needed to continue a sequence.
   struct State {
-    uint64_t seed = 0;
-    uint64_t stream = 0;
+    uint64_t seed = 0;      ///< the key
+    uint64_t stream = 0;    ///< the purpose, see stream_id
     uint64_t position = 0;  ///< words drawn so far
     bool operator==(const State&) const = default;
   };
 
+  /// The first number of a stream.
   explicit Rng(uint64_t seed, uint64_t stream = 0) : state_{seed, stream, 0} {}
+  /// The first number of the stream of a purpose.
   Rng(uint64_t seed, std::string_view purpose) : Rng(seed, stream_id(purpose)) {}
+  /// Continues where a state was taken.
   explicit Rng(const State& state) : state_(state) {}
 
+  /// The position now.
   const State& state() const { return state_; }
   /// An independent generator for item `index` of this stream's purpose (for example one a sample).
   Rng fork(uint64_t index) const;
 
+  /// 32 random bits.
   uint32_t next_u32();
   /// Uniform in [0, 1), 24 bits.
   float uniform();
   /// Uniform in [0, 1), 53 bits.
   double uniform64();
+  /// Uniform in [low, high).
   double uniform(double low, double high) { return low + (high - low) * uniform64(); }
   /// Uniform integer in 0..n-1, unbiased. Throws ValueError when n is 0.
   uint64_t below(uint64_t n);

@@ -13,8 +13,8 @@ namespace espalier {
 
 /// What a file holds: tensors by name, and text metadata.
 struct SafetensorsFile {
-  std::map<std::string, Tensor> tensors;
-  std::map<std::string, std::string> metadata;
+  std::map<std::string, Tensor> tensors;        ///< by name
+  std::map<std::string, std::string> metadata;  ///< the header's `__metadata__`
 };
 
 /// Reads a file. Throws IoError with the path for: missing, a directory, truncated, a header that

@@ -24,27 +24,33 @@ inline bool is_floating(DType dtype) {
   return dtype == DType::F32 || dtype == DType::F64;
 }
 
+/// See dtype_of.
 template <class T>
 struct DTypeOf;
+/// Float is F32.
 template <>
 struct DTypeOf<float> {
-  static constexpr DType value = DType::F32;
+  static constexpr DType value = DType::F32;  ///< the element type
 };
+/// Double is F64.
 template <>
 struct DTypeOf<double> {
-  static constexpr DType value = DType::F64;
+  static constexpr DType value = DType::F64;  ///< the element type
 };
+/// Int32_t is I32.
 template <>
 struct DTypeOf<int32_t> {
-  static constexpr DType value = DType::I32;
+  static constexpr DType value = DType::I32;  ///< the element type
 };
+/// Int64_t is I64.
 template <>
 struct DTypeOf<int64_t> {
-  static constexpr DType value = DType::I64;
+  static constexpr DType value = DType::I64;  ///< the element type
 };
+/// Uint8_t is U8.
 template <>
 struct DTypeOf<uint8_t> {
-  static constexpr DType value = DType::U8;
+  static constexpr DType value = DType::U8;  ///< the element type
 };
 /// The `DType` of a C++ element type.
 template <class T>
@@ -76,11 +82,16 @@ class Shape {
   Shape() = default;
   /// Throws ShapeError for more than `kMaxRank` dimensions.
   Shape(std::initializer_list<int64_t> sizes);
+  /// Throws ShapeError for more than `kMaxRank` dimensions.
   explicit Shape(std::span<const int64_t> sizes);
 
+  /// Number of dimensions.
   int rank() const { return rank_; }
+  /// True for a scalar's shape, which has no dimension.
   bool empty() const { return rank_ == 0; }
+  /// Size of dimension d, unchecked.
   int64_t operator[](int d) const { return sizes_[static_cast<size_t>(d)]; }
+  /// Size of dimension d, unchecked.
   int64_t& operator[](int d) { return sizes_[static_cast<size_t>(d)]; }
   /// Product of the sizes; 1 for a scalar.
   int64_t numel() const;
@@ -91,13 +102,18 @@ class Shape {
 
   /// This shape with dimension `d` replaced / removed / inserted before `d`.
   Shape with(int d, int64_t size) const;
+  /// This shape without dimension `d`.
   Shape without(int d) const;
+  /// This shape with a dimension of `size` before dimension `d`.
   Shape inserted(int d, int64_t size) const;
+  /// Appends an innermost dimension.
   void push_back(int64_t size);
 
+  /// The first size.
   const int64_t* begin() const { return sizes_.data(); }
+  /// Behind the last size.
   const int64_t* end() const { return sizes_.data() + rank_; }
-  bool operator==(const Shape& other) const;
+  bool operator==(const Shape& other) const;  ///< Same rank and sizes.
 
   /// `(8,3,32,32)`.
   std::string str() const;

@@ -34,7 +34,9 @@ class Storage {
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
+  /// The first byte.
   std::byte* data() { return data_; }
+  /// As asked for.
   int64_t nbytes() const { return nbytes_; }
 
  private:

@@ -26,8 +26,11 @@ class Tensor {
   /// Uninitialized values, but padding lanes of `Nchw16n` are zero. Throws ShapeError for negative
   /// sizes.
   static Tensor empty(const Shape& shape, DType dtype = DType::F32, Layout layout = Layout::Nchw);
+  /// All zero.
   static Tensor zeros(const Shape& shape, DType dtype = DType::F32, Layout layout = Layout::Nchw);
+  /// All one.
   static Tensor ones(const Shape& shape, DType dtype = DType::F32, Layout layout = Layout::Nchw);
+  /// All `value`.
   static Tensor full(const Shape& shape,
                      double value,
                      DType dtype = DType::F32,
@@ -42,16 +45,24 @@ class Tensor {
   static Tensor from(const Shape& shape, const std::vector<T>& values);
   /// Uninitialized, with shape, element type and layout of `other`.
   static Tensor empty_like(const Tensor& other);
+  /// Zeros with shape, element type and layout of `other`.
   static Tensor zeros_like(const Tensor& other);
+  /// `value` everywhere, with shape, element type and layout of `other`.
   static Tensor full_like(const Tensor& other, double value);
 
+  /// False for a default-constructed tensor.
   bool defined() const { return storage_ != nullptr; }
+  /// The logical shape, the same in every layout.
   const Shape& shape() const { return shape_; }
+  /// Number of dimensions.
   int rank() const { return shape_.rank(); }
   /// Size of dimension `d`; negative counts from the end.
   int64_t size(int d) const { return shape_.size(d); }
+  /// Logical elements, without padding lanes.
   int64_t numel() const { return shape_.numel(); }
+  /// The element type.
   DType dtype() const { return dtype_; }
+  /// The order of elements in memory.
   Layout layout() const { return layout_; }
   /// Strides in elements, of `Nchw` tensors only (an `Nchw16n` tensor is always contiguous).
   const Shape& strides() const { return strides_; }
@@ -68,9 +79,12 @@ class Tensor {
   /// The first element. Throws TypeError when T is not the element type.
   template <class T>
   T* data();
+  /// The first element. Throws TypeError when T is not the element type.
   template <class T>
   const T* data() const;
+  /// The first byte.
   void* raw();
+  /// The first byte.
   const void* raw() const;
 
   // --- views: share memory -----------------------------------------------------------------------
@@ -83,6 +97,7 @@ class Tensor {
   Tensor reshape(const Shape& shape) const;
   /// Dimension i of the result is dimension `order[i]`. Plain layout only.
   Tensor permute(const std::vector<int>& order) const;
+  /// Dimensions a and b swapped. Plain layout only.
   Tensor transpose(int a, int b) const;
   /// Elements begin, begin+step, .. < end of dimension `d`. Plain layout only.
   Tensor slice(int d, int64_t begin, int64_t end, int64_t step = 1) const;

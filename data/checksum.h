@@ -19,11 +19,13 @@ enum class Digest : uint8_t { Md5, Sha256 };
 /// A checksum that grows with the bytes it is given.
 class Checksum {
  public:
+  /// Of no bytes yet.
   explicit Checksum(Digest digest);
   ~Checksum();
   Checksum(Checksum&&) noexcept;
   Checksum& operator=(Checksum&&) noexcept;
 
+  /// Appends bytes.
   void update(std::span<const uint8_t> bytes);
   /// Lower-case hexadecimal digits of all bytes so far; more may follow.
   std::string hex() const;

@@ -12,9 +12,10 @@ namespace espalier::data {
 
 /// The size of every image of a data set.
 struct ImageShape {
-  int64_t channels = 3;
-  int64_t height = 32;
-  int64_t width = 32;
+  int64_t channels = 3;  ///< 1 grey, 3 colour
+  int64_t height = 32;   ///< rows
+  int64_t width = 32;    ///< columns
+  /// Values of an image.
   int64_t numel() const { return channels * height * width; }
   bool operator==(const ImageShape&) const = default;
 };
@@ -23,9 +24,13 @@ struct ImageShape {
 class Dataset {
  public:
   virtual ~Dataset() = default;
+  /// For errors and reports.
   virtual std::string name() const = 0;
+  /// Number of samples.
   virtual int64_t size() const = 0;
+  /// The same for every image.
   virtual ImageShape image_shape() const = 0;
+  /// Texts for people, by label.
   virtual const std::vector<std::string>& class_names() const = 0;
   /// Writes the pixels of sample `index` to `pixels` (C*H*W values). ValueError when out of range.
   virtual void read(int64_t index, std::span<uint8_t> pixels) const = 0;
@@ -33,6 +38,7 @@ class Dataset {
   virtual int64_t label(int64_t index) const = 0;
   /// Per-channel mean and standard deviation of pixels / 255 that are customary for this data set.
   virtual std::vector<float> mean() const = 0;
+  /// Per-channel standard deviation of pixels / 255 that is customary for this data set.
   virtual std::vector<float> stddev() const = 0;
 };
 

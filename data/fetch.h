@@ -17,21 +17,21 @@ namespace espalier::data {
 
 /// One file of a data set.
 struct RemoteFile {
-  std::string url;
-  std::string file_name;  ///< under the folder of the data set
-  std::string checksum;   ///< hexadecimal; empty = not checked
-  Digest digest = Digest::Md5;
-  bool is_archive = false;  ///< unpacked, without its outermost folder, then removed
+  std::string url;              ///< http, https or file
+  std::string file_name;        ///< under the folder of the data set
+  std::string checksum;         ///< hexadecimal; empty = not checked
+  Digest digest = Digest::Md5;  ///< kind of `checksum`
+  bool is_archive = false;      ///< unpacked, without its outermost folder, then removed
   std::vector<std::string> unpacked =
       {};  ///< of an archive: files that are there when it is unpacked
 };
 
 /// A data set that can be fetched.
 struct RemoteDataset {
-  std::string name;     ///< as `open_dataset` knows it
-  std::string folder;   ///< under the data root
-  std::string licence;  ///< what the authors say about use, in a few words
-  std::vector<RemoteFile> files;
+  std::string name;               ///< as `open_dataset` knows it
+  std::string folder;             ///< under the data root
+  std::string licence;            ///< what the authors say about use, in a few words
+  std::vector<RemoteFile> files;  ///< all of them
 };
 
 /// All data sets with a published source: cifar10, cifar100, svhn, svhn+extra, mnist, fashion.
@@ -43,7 +43,7 @@ using FetchProgress =
 
 /// How patient a download is.
 struct FetchOptions {
-  FetchProgress progress = {};
+  FetchProgress progress = {};   ///< called as bytes arrive; empty: nobody is told
   int64_t connect_seconds = 20;  ///< to get a connection
   int64_t stall_seconds = 60;    ///< without a single byte
   int retries = 3;               ///< after a broken connection; each continues where it stopped

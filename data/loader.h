@@ -16,23 +16,24 @@ namespace espalier::data {
 
 /// What batches look like.
 struct LoaderOptions {
-  int64_t batch_size = 128;
-  bool shuffle = false;
-  bool drop_last = false;
-  Augmentation augmentation = {};
+  int64_t batch_size = 128;        ///< samples a batch
+  bool shuffle = false;            ///< a new order in every epoch
+  bool drop_last = false;          ///< leave out a last batch that is smaller
+  Augmentation augmentation = {};  ///< of training images; none by default
   /// Per-channel normalization of pixels / 255; empty means the data set's own.
   std::vector<float> mean = {};
-  std::vector<float> stddev = {};
-  Layout layout = Layout::Nchw16n;
-  uint64_t seed = 0;
-  int workers = 1;   ///< threads that prepare batches; 0 = in the caller's thread
-  int prefetch = 4;  ///< batches made ahead of the consumer, at least 1
+  std::vector<float> stddev = {};   ///< per channel, positive; empty means the data set's own
+  Layout layout = Layout::Nchw16n;  ///< of `Batch::images`
+  uint64_t seed = 0;                ///< of order and augmentation
+  int workers = 1;                  ///< threads that prepare batches; 0 = in the caller's thread
+  int prefetch = 4;                 ///< batches made ahead of the consumer, at least 1
 };
 
 /// Images (N,C,H,W) float32 in the loader's layout, and labels int64 (N).
 struct Batch {
-  Tensor images;
-  Tensor labels;
+  Tensor images;  ///< (N,C,H,W) float32
+  Tensor labels;  ///< (N) int64
+  /// Samples in the batch.
   int64_t size() const { return labels.size(0); }
 };
 
@@ -52,7 +53,9 @@ class Loader {
 
   /// Batches an epoch: the last may be smaller, unless `drop_last`.
   int64_t batches() const;
+  /// What it walks over.
   const Dataset& dataset() const;
+  /// As given.
   const LoaderOptions& options() const;
   /// Starts epoch `epoch` at batch `first_batch` (to resume in the middle of one); what was made
   /// ahead for another epoch is dropped. Throws ValueError when first_batch is not in 0..batches().

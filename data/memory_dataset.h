@@ -13,8 +13,8 @@ namespace espalier::data {
 
 /// All that a MemoryDataset holds.
 struct MemoryContent {
-  std::string name;
-  ImageShape shape = {};
+  std::string name;                      ///< for errors and reports
+  ImageShape shape = {};                 ///< of every image
   std::vector<uint8_t> pixels;           ///< size() images of C*H*W values, planes first
   std::vector<uint8_t> labels;           ///< one a sample, below class_names.size()
   std::vector<std::string> class_names;  ///< 1 to 256 of them
@@ -43,8 +43,8 @@ class MemoryDataset final : public Dataset {
 
 /// Per-channel mean and standard deviation of pixels / 255 over a data set.
 struct ChannelStatistics {
-  std::vector<float> mean;
-  std::vector<float> stddev;
+  std::vector<float> mean;    ///< per channel
+  std::vector<float> stddev;  ///< per channel
 };
 /// Reads every image once; exact integer sums, so the result does not depend on the order.
 /// Throws ValueError for an empty data set.

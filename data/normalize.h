@@ -19,7 +19,9 @@ class Normalizer {
   /// Throws ValueError when the sizes differ or a standard deviation is not positive.
   Normalizer(const std::vector<float>& mean, const std::vector<float>& stddev);
 
+  /// As many as means were given.
   int64_t channels() const { return static_cast<int64_t>(tables_.size()); }
+  /// The normalized value of a byte.
   float value(int64_t channel, uint8_t byte) const {
     return tables_[static_cast<size_t>(channel)][byte];
   }

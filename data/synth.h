@@ -17,7 +17,7 @@ namespace espalier::data {
 
 /// Sizes that `open_dataset("synth", ...)` gives.
 inline constexpr int64_t kSynthTrainSize = 50000;
-inline constexpr int64_t kSynthTestSize = 10000;
+inline constexpr int64_t kSynthTestSize = 10000;  ///< Pictures of the test split.
 
 /// The digit of picture `index`: each ten consecutive pictures show the ten digits in a random
 /// order.

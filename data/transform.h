@@ -22,10 +22,11 @@ struct Augmentation {
 
 /// A rectangle of pixels, end exclusive; empty when no pixel is inside.
 struct Box {
-  int64_t top = 0;
-  int64_t left = 0;
-  int64_t bottom = 0;
-  int64_t right = 0;
+  int64_t top = 0;     ///< first row
+  int64_t left = 0;    ///< first column
+  int64_t bottom = 0;  ///< behind the last row
+  int64_t right = 0;   ///< behind the last column
+  /// True when no pixel is inside.
   bool empty() const { return top >= bottom || left >= right; }
   bool operator==(const Box&) const = default;
 };
@@ -33,7 +34,7 @@ struct Box {
 /// What was drawn for one image.
 struct Placement {
   int64_t shift_y = 0;  ///< the window starts at this row of the image; negative rows are padding
-  int64_t shift_x = 0;
+  int64_t shift_x = 0;  ///< the same for columns
   bool mirror = false;  ///< applied after the crop
   Box cutout = {};      ///< in the result; set to the mean, that is 0 after normalization
   bool operator==(const Placement&) const = default;

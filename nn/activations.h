@@ -84,6 +84,7 @@ class Softplus : public Module {
 /// x where x >= 0, else slope * x.
 class LeakyReLU : public Module {
  public:
+  /// `slope` is the factor of negative inputs.
   explicit LeakyReLU(double slope = 0.01) : slope_(slope) {}
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}

@@ -8,10 +8,10 @@ namespace espalier::nn {
 
 /// Settings of Adam.
 struct AdamOptions {
-  double lr = 1e-3;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double eps = 1e-8;
+  double lr = 1e-3;      ///< learning rate
+  double beta1 = 0.9;    ///< share of the old mean gradient
+  double beta2 = 0.999;  ///< share of the old mean square
+  double eps = 1e-8;     ///< added to the root of the mean square
   /// AdamW: weight decay shrinks the weight by lr * weight_decay instead of joining the gradient.
   bool decoupled_decay = false;
 };
@@ -38,7 +38,9 @@ class Adam : public Optimizer {
 /// Adam with decoupled weight decay.
 class AdamW : public Adam {
  public:
+  /// Throws ValueError for settings out of range.
   AdamW(std::vector<ParameterGroup> groups, AdamOptions options);
+  /// All parameters of a model in one group.
   AdamW(Module& model, AdamOptions options, double weight_decay = 0.01);
 };
 

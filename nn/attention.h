@@ -20,7 +20,7 @@ class MultiheadAttention : public Module {
     int64_t dim = 0;      ///< features of a position
     int64_t heads = 1;    ///< each sees dim/heads of the features
     bool causal = false;  ///< position t attends to positions 0..t only
-    bool bias = true;
+    bool bias = true;     ///< of both projections
   };
 
   /// Throws ValueError when heads don't divide dim.
@@ -39,11 +39,12 @@ class MultiheadAttention : public Module {
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
+  /// As given.
   const Options& options() const { return options_; }
 
-  Parameter in_proj_weight;
-  Parameter in_proj_bias;
-  Linear out_proj;
+  Parameter in_proj_weight;  ///< (3*dim, dim): query, key, value
+  Parameter in_proj_bias;    ///< (3*dim); undefined without bias
+  Linear out_proj;           ///< (dim, dim)
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override {

@@ -14,10 +14,10 @@ class BatchNorm : public Module {
  public:
   /// Settings of the layer.
   struct Options {
-    int64_t channels = 0;
+    int64_t channels = 0;   ///< of input and output
     double momentum = 0.1;  ///< share of the newest batch in the running statistics
-    double eps = 1e-5;
-    bool relu = false;  ///< apply max(.., 0) in the same pass
+    double eps = 1e-5;      ///< added to the variance
+    bool relu = false;      ///< apply max(.., 0) in the same pass
   };
 
   /// Throws ValueError when `channels` is not positive.
@@ -30,20 +30,24 @@ class BatchNorm : public Module {
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
+  /// As given.
   const Options& options() const { return options_; }
 
   /// max((*this)(x) + residual, 0), in one pass over memory; a layer with `relu` may not be used
   /// so (ValueError). While the network is traced, as the three steps that it stands for.
   Variable add_relu(const Variable& x, const Variable& residual);
 
-  Parameter weight;
-  Parameter bias;
-  Tensor running_mean;
-  Tensor running_var;
+  Parameter weight;     ///< scale, (channels)
+  Parameter bias;       ///< shift, (channels)
+  Tensor running_mean;  ///< (channels)
+  Tensor running_var;   ///< (channels)
 
  protected:
+  /// The layer's function.
   Variable normalize(const Variable& x) { return normalize(x, {}, options_.relu); }
+  /// The same; a defined `residual` is added before the ReLU.
   Variable normalize(const Variable& x, const Variable& residual, bool relu);
+  /// `kind(channels)`, with the settings that are not the default.
   std::string describe_as(std::string_view kind) const;
 
  private:
@@ -53,6 +57,7 @@ class BatchNorm : public Module {
 /// Batch norm of images: x (N,C,H,W), in x's layout.
 class BatchNorm2d : public BatchNorm {
  public:
+  /// Throws ValueError when `channels` is not positive.
   explicit BatchNorm2d(const Options& options) : BatchNorm(options) {}
   Variable forward(const Variable& x) override;
   std::string describe() const override;
@@ -66,6 +71,7 @@ class BatchNorm2d : public BatchNorm {
 /// Batch norm of vectors: x (N,C), in x's layout.
 class BatchNorm1d : public BatchNorm {
  public:
+  /// Throws ValueError when `channels` is not positive.
   explicit BatchNorm1d(const Options& options) : BatchNorm(options) {}
   Variable forward(const Variable& x) override;
   std::string describe() const override;

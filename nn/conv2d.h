@@ -19,14 +19,14 @@ class Conv2d : public Module {
   /// Sizes of the layer. `kernel`, `stride`, `padding`, `dilation` take one number or `{height,
   /// width}`.
   struct Options {
-    int64_t in_channels = 0;
-    int64_t out_channels = 0;
-    Pair kernel = 3;
-    Pair stride = 1;
-    Pair padding = 0;
-    Pair dilation = 1;
-    int64_t groups = 1;  ///< in- and out-channels are cut into so many independent parts
-    bool bias = true;
+    int64_t in_channels = 0;   ///< of the input
+    int64_t out_channels = 0;  ///< of the output
+    Pair kernel = 3;           ///< size of the window
+    Pair stride = 1;           ///< steps between windows
+    Pair padding = 0;          ///< zeros around the input
+    Pair dilation = 1;         ///< distance of a window's taps
+    int64_t groups = 1;        ///< in- and out-channels are cut into so many independent parts
+    bool bias = true;          ///< add a number per output channel
   };
 
   /// Throws ValueError when a size is not positive or groups don't divide the channels.
@@ -43,6 +43,7 @@ class Conv2d : public Module {
   void reset_parameters(const InitRng& rng) override;
   bool compute_in_int8() override;
 
+  /// As given.
   const Options& options() const { return options_; }
   /// The options of the op.
   espalier::Conv2dOptions conv_options() const;

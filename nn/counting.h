@@ -29,14 +29,14 @@ struct LayerCount {
   std::string name = {};  ///< dotted; empty for parameters that the model itself holds
   std::string kind = {};  ///< `describe()`
   Shape output = {};      ///< with the batch dimension; empty when the trace never ran the layer
-  int64_t params = 0;
+  int64_t params = 0;     ///< entries of all parameters
   /// Without entries that are masked, and without zeros of prunable weights.
   int64_t params_nonzero = 0;
-  int64_t weights = 0;  ///< prunable ones
-  int64_t weights_nonzero = 0;
-  int64_t macs_dense = 0;
-  int64_t macs_effective = 0;
-  int64_t macs_executed = 0;
+  int64_t weights = 0;          ///< prunable ones
+  int64_t weights_nonzero = 0;  ///< of these, not zero
+  int64_t macs_dense = 0;       ///< of one sample; see above
+  int64_t macs_effective = 0;   ///< of one sample; see above
+  int64_t macs_executed = 0;    ///< of one sample; see above
   /// Removed fraction of the prunable weights; 0 without any.
   double sparsity() const;
 };

@@ -14,15 +14,15 @@ namespace espalier::nn {
 /// Dimension `dim` of the member `name` has `repeat` consecutive entries for each channel (for a
 /// linear layer after flatten, `repeat` is the number of pixels of a plane).
 struct ChannelSlice {
-  std::string name;
-  int dim = 0;
-  int64_t repeat = 1;
+  std::string name;    ///< of the parameter or buffer
+  int dim = 0;         ///< dimension that is cut
+  int64_t repeat = 1;  ///< consecutive entries a channel
 };
 
 /// Everything that must be cut when one input or output channel goes.
 struct ChannelCoupling {
-  std::vector<ChannelSlice> in = {};
-  std::vector<ChannelSlice> out = {};
+  std::vector<ChannelSlice> in = {};   ///< what goes with an input channel
+  std::vector<ChannelSlice> out = {};  ///< what goes with an output channel
   /// Weights that sum over channels inside of the layer (a recurrent layer's hidden units): single
   /// entries of them may be pruned, channels not.
   std::vector<ChannelSlice> inner = {};
@@ -38,8 +38,8 @@ struct ChannelCoupling {
 
 /// Which channels of a layer stay, as indices into the present ones, ascending.
 struct KeptChannels {
-  std::vector<int64_t> in;
-  std::vector<int64_t> out;
+  std::vector<int64_t> in;   ///< input channels
+  std::vector<int64_t> out;  ///< output channels
 };
 
 /// Numbers that a layer must know to be rebuilt at another width, by name: `in_channels`, `groups`,

@@ -18,9 +18,10 @@ class Dropout : public Module {
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
+  /// Probability of a zero.
   double p() const { return p_; }
 
-  Rng rng;
+  Rng rng;  ///< where the next mask comes from
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Dropout>(*this); }

@@ -29,9 +29,10 @@ class Embedding : public Module {
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
+  /// As given.
   const Options& options() const { return options_; }
 
-  Parameter weight;
+  Parameter weight;  ///< (count, dim)
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override {

@@ -19,12 +19,12 @@ struct LayerExplanation {
   double density = 1.0;  ///< kept fraction of the weight
   /// The choice for a pass; a dense layer's says so and has no times.
   struct PassChoice {
-    sparse::KernelChoice choice;
-    sparse::KernelTimes times;  ///< measured now; `sparse` is 0 without a sparse kernel
+    sparse::KernelChoice choice;  ///< what runs, and why
+    sparse::KernelTimes times;    ///< measured now; `sparse` is 0 without a sparse kernel
     /// Of the kernel that runs.
     double milliseconds() const { return choice.sparse ? times.sparse : times.dense; }
   };
-  PassChoice forward;
+  PassChoice forward;   ///< of the output
   PassChoice backward;  ///< both gradients
 };
 

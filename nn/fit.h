@@ -39,15 +39,15 @@ struct TrainProgress {
 
 /// What hooks see. Steps and epochs count from 0.
 struct TrainState {
-  Module& model;
-  Optimizer& optimizer;
-  int64_t epoch = 0;
-  int64_t step = 0;  ///< position in training, 0 .. total_steps
-  int64_t total_steps = 0;
-  int64_t steps_per_epoch = 0;
-  double loss = 0.0;       ///< mean loss of the running epoch so far
-  double accuracy = 0.0;   ///< the same for training accuracy, as a fraction
-  double step_loss = 0.0;  ///< loss of the newest step
+  Module& model;                ///< what is trained
+  Optimizer& optimizer;         ///< what moves its weights
+  int64_t epoch = 0;            ///< the running one, from 0
+  int64_t step = 0;             ///< position in training, 0 .. total_steps
+  int64_t total_steps = 0;      ///< of the whole training
+  int64_t steps_per_epoch = 0;  ///< batches an epoch
+  double loss = 0.0;            ///< mean loss of the running epoch so far
+  double accuracy = 0.0;        ///< the same for training accuracy, as a fraction
+  double step_loss = 0.0;       ///< loss of the newest step
   /// What to save to resume exactly here. Valid in `after_step` and `end_of_epoch`; the hook that
   /// writes it comes last in the list, so that the others have acted.
   TrainProgress progress = {};
@@ -84,9 +84,9 @@ class TrainHook {
 
 /// Settings of one training.
 struct FitOptions {
-  int64_t epochs = 1;
-  double label_smoothing = 0.0;
-  double clip_grad_norm = 0.0;  ///< 0 = off
+  int64_t epochs = 1;            ///< walks over the data
+  double label_smoothing = 0.0;  ///< share of the target spread over all classes
+  double clip_grad_norm = 0.0;   ///< 0 = off
   /// Loss of (logits, labels); empty means cross-entropy with `label_smoothing`.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
   /// Instead of `loss`: one of (logits, batch), that needs the images too (nn/distillation.h).
@@ -110,9 +110,10 @@ TrainProgress fit(Module& model,
 
 /// Result of an evaluation.
 struct Evaluation {
-  int64_t correct = 0;
-  int64_t total = 0;
-  double loss = 0.0;  ///< mean cross-entropy
+  int64_t correct = 0;  ///< samples classified correctly
+  int64_t total = 0;    ///< samples seen
+  double loss = 0.0;    ///< mean cross-entropy
+  /// Fraction classified correctly; 0 without samples.
   double accuracy() const {
     return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total);
   }

@@ -12,9 +12,9 @@ class GroupNorm : public Module {
  public:
   /// Settings of the layer.
   struct Options {
-    int64_t groups = 1;  ///< must divide the channels
-    int64_t channels = 0;
-    double eps = 1e-5;
+    int64_t groups = 1;    ///< must divide the channels
+    int64_t channels = 0;  ///< of input and output
+    double eps = 1e-5;     ///< added to the variance
   };
 
   /// Throws ValueError when groups don't divide the channels.
@@ -29,10 +29,11 @@ class GroupNorm : public Module {
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
+  /// As given.
   const Options& options() const { return options_; }
 
-  Parameter weight;
-  Parameter bias;
+  Parameter weight;  ///< scale, (channels)
+  Parameter bias;    ///< shift, (channels)
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override {

@@ -22,8 +22,8 @@ namespace init {
 enum class Fan : uint8_t { In, Out };
 /// Inputs and outputs that meet in one unit of a weight (out, in, ..): in * r * s and out * r * s.
 struct Fans {
-  int64_t in = 0;
-  int64_t out = 0;
+  int64_t in = 0;   ///< inputs of a unit
+  int64_t out = 0;  ///< outputs of a unit
 };
 /// Throws ShapeError for rank < 2.
 Fans fans(const Shape& weight);
@@ -51,10 +51,15 @@ void orthogonal(Parameter& weight, Rng rng, double gain = 1.0);
 /// Normal, drawn again while farther than `limit` standard deviations from the mean.
 void truncated_normal(
     Parameter& weight, Rng rng, double mean = 0.0, double stddev = 1.0, double limit = 2.0);
+/// Normal.
 void normal(Parameter& weight, Rng rng, double mean = 0.0, double stddev = 1.0);
+/// Uniform in [low, high).
 void uniform(Parameter& weight, Rng rng, double low, double high);
+/// `value` everywhere.
 void constant(Parameter& weight, double value);
+/// 0 everywhere.
 void zeros(Parameter& weight);
+/// 1 everywhere.
 void ones(Parameter& weight);
 
 }  // namespace init

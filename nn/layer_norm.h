@@ -12,8 +12,8 @@ class LayerNorm : public Module {
  public:
   /// Settings of the layer.
   struct Options {
-    Shape shape = {};  ///< sizes of the last dimensions
-    double eps = 1e-5;
+    Shape shape = {};   ///< sizes of the last dimensions
+    double eps = 1e-5;  ///< added to the variance
   };
 
   /// Throws ValueError for an empty shape or a size that is not positive.
@@ -28,10 +28,11 @@ class LayerNorm : public Module {
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
+  /// As given.
   const Options& options() const { return options_; }
 
-  Parameter weight;
-  Parameter bias;
+  Parameter weight;  ///< scale, of `shape`
+  Parameter bias;    ///< shift, of `shape`
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override {

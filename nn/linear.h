@@ -15,9 +15,9 @@ class Linear : public Module {
  public:
   /// Sizes of the layer.
   struct Options {
-    int64_t in = 0;   ///< features of a sample
-    int64_t out = 0;  ///< features of the result
-    bool bias = true;
+    int64_t in = 0;    ///< features of a sample
+    int64_t out = 0;   ///< features of the result
+    bool bias = true;  ///< add a number per output
   };
 
   /// Throws ValueError when a size is not positive.
@@ -34,6 +34,7 @@ class Linear : public Module {
   void reset_parameters(const InitRng& rng) override;
   bool compute_in_int8() override;
 
+  /// As given.
   const Options& options() const { return options_; }
 
   Parameter weight;                           ///< (out, in)

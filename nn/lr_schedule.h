@@ -20,6 +20,7 @@ class LrSchedule {
 /// Always the same.
 class ConstantLr : public LrSchedule {
  public:
+  /// `lr` at every step.
   explicit ConstantLr(double lr) : lr_(lr) {}
   double lr(int64_t step, int64_t total_steps) const override;
 
@@ -61,6 +62,7 @@ class MultiStepLr : public LrSchedule {
 /// eq. 5.
 class CosineLr : public LrSchedule {
  public:
+  /// From `base` at the first step down to `floor`.
   explicit CosineLr(double base, double floor = 0.0) : base_(base), floor_(floor) {}
   double lr(int64_t step, int64_t total_steps) const override;
 
@@ -71,7 +73,7 @@ class CosineLr : public LrSchedule {
 
 /// Settings of OneCycleLr.
 struct OneCycleOptions {
-  double peak = 0.1;
+  double peak = 0.1;          ///< the highest rate
   double rise = 0.3;          ///< fraction of all steps until the peak
   double start_divisor = 25;  ///< the first rate is peak / start_divisor
   double end_divisor = 1e4;   ///< the last rate is the first / end_divisor

@@ -29,14 +29,14 @@ class Lstm : public Module {
     int64_t in = 0;      ///< features of a position of the input
     int64_t hidden = 0;  ///< features of a position of the output
     int64_t layers = 1;  ///< each reads the one before
-    bool bias = true;
+    bool bias = true;    ///< of both products
   };
   /// The parameters of one layer.
   struct Layer {
-    Parameter weight_ih;
-    Parameter weight_hh;
-    Parameter bias_ih;  ///< undefined without bias
-    Parameter bias_hh;
+    Parameter weight_ih;  ///< (4*hidden, in or hidden)
+    Parameter weight_hh;  ///< (4*hidden, hidden)
+    Parameter bias_ih;    ///< undefined without bias
+    Parameter bias_hh;    ///< undefined without bias
   };
 
   /// Throws ValueError when a size is not positive.
@@ -51,9 +51,10 @@ class Lstm : public Module {
   ChannelCoupling channel_coupling() const override;
   void reset_parameters(const InitRng& rng) override;
 
+  /// As given.
   const Options& options() const { return options_; }
 
-  std::vector<Layer> layers;
+  std::vector<Layer> layers;  ///< from the input on
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Lstm>(*this); }

@@ -48,26 +48,26 @@ class MemberVisitor {
 
 /// A parameter with its dotted name, for example `layer1.0.conv1.weight`.
 struct NamedParameter {
-  std::string name;
-  Parameter* parameter;
+  std::string name;      ///< dotted
+  Parameter* parameter;  ///< in the module
 };
 /// A buffer with its dotted name.
 struct NamedBuffer {
-  std::string name;
-  Tensor* buffer;
+  std::string name;  ///< dotted
+  Tensor* buffer;    ///< in the module
 };
 /// A module with its dotted name; the root's is empty.
 struct NamedModule {
-  std::string name;
-  Module* module;
+  std::string name;  ///< dotted
+  Module* module;    ///< the part
 };
 
 /// What a layer does with its weight, as the kernel chooser sees it: a convolution, or a linear
 /// layer as a convolution of planes of one position.
 struct WeightProduct {
-  Conv2dShape shape;
-  Layout layout;  ///< in which the kernels would run
-  const Parameter* weight;
+  Conv2dShape shape;        ///< with the batch dimension
+  Layout layout;            ///< in which the kernels would run
+  const Parameter* weight;  ///< in the layer
 };
 
 /// Gives the random numbers for one own parameter of a module, by the parameter's name.
@@ -120,17 +120,21 @@ class Module {
 
   /// Training (dropout, batch statistics) or evaluation, for this module and all parts.
   void train(bool on = true);
+  /// The same as train(false).
   void eval() { train(false); }
+  /// False in evaluation.
   bool training() const { return training_; }
 
   /// All parameters, depth first, each once. Throws ValueError for a name given twice or with a
   /// dot.
   std::vector<NamedParameter> named_parameters();
+  /// All buffers, depth first.
   std::vector<NamedBuffer> named_buffers();
   /// This module and all parts, depth first.
   std::vector<NamedModule> named_modules();
   /// The parameter of a dotted name. Throws ValueError with the nearest names.
   Parameter& parameter(std::string_view name);
+  /// Forgets the gradients of all parameters.
   void zero_grad();
   /// Converts parameters and floating buffers (float64 for gradient checks). Optimizers made before
   /// see the new values; gradients are dropped.

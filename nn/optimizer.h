@@ -14,9 +14,9 @@ namespace espalier::nn {
 
 /// Parameters that share settings.
 struct ParameterGroup {
-  std::vector<NamedParameter> parameters = {};
-  double lr_scale = 1.0;  ///< times the optimizer's learning rate
-  double weight_decay = 0.0;
+  std::vector<NamedParameter> parameters = {};  ///< with their names
+  double lr_scale = 1.0;                        ///< times the optimizer's learning rate
+  double weight_decay = 0.0;                    ///< of these parameters
 };
 
 /// One group of all parameters of a model; `decay_norm_and_bias` false puts tensors of rank < 2
@@ -36,10 +36,13 @@ class Optimizer {
   /// whose mask is 0 are skipped: they and their state keep the value 0, whatever the gradient
   /// holds. Throws ShapeError when a parameter's gradient or state no longer has its shape.
   void step();
+  /// Forgets the gradients of its parameters.
   void zero_grad();
+  /// The learning rate of the next step.
   double lr() const { return lr_; }
   /// Throws ValueError when negative or not finite.
   void set_lr(double lr);
+  /// As given.
   const std::vector<ParameterGroup>& groups() const { return groups_; }
 
   /// The optimizer's tensors of one parameter (momentum, ..), by kind; created as zeros if there

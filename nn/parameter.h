@@ -18,17 +18,21 @@ struct Parameter {
   /// A dense parameter that wants a gradient.
   explicit Parameter(Tensor value);
 
-  Variable value;
+  Variable value;  ///< The tensor, a leaf that wants a gradient.
   /// Which entries exist; null when all do. Replaced as a whole by `set_mask`.
   std::shared_ptr<const sparse::Pattern> pattern;
   /// Which gradient the backward pass returns for masked entries.
   sparse::GradRequest grad_request = sparse::GradRequest::Masked;
 
+  /// False for a layer's bias that it does without.
   bool defined() const { return value.defined(); }
+  /// Of the value.
   const Shape& shape() const { return value.shape(); }
+  /// Entries, masked or not.
   int64_t numel() const { return value.numel(); }
   /// Entries that exist.
   int64_t nnz() const { return pattern ? pattern->nnz() : numel(); }
+  /// True when it has a mask, even one that keeps all.
   bool masked() const { return pattern != nullptr; }
   /// The mask, uint8 in the value's shape; undefined when dense.
   Tensor mask() const { return pattern ? pattern->mask() : Tensor(); }

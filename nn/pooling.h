@@ -10,6 +10,7 @@ namespace espalier::nn {
 /// Largest value of each window: `MaxPool2d({.kernel = 2})`.
 class MaxPool2d : public Module {
  public:
+  /// As the op's.
   explicit MaxPool2d(const PoolOptions& options) : options_(options) {}
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}
@@ -28,6 +29,7 @@ class MaxPool2d : public Module {
 /// Mean of each window.
 class AvgPool2d : public Module {
  public:
+  /// As the op's.
   explicit AvgPool2d(const PoolOptions& options) : options_(options) {}
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}
@@ -46,6 +48,7 @@ class AvgPool2d : public Module {
 /// Mean over out_h x out_w windows that cover the plane: (N,C,H,W) to (N,C,out_h,out_w).
 class AdaptiveAvgPool2d : public Module {
  public:
+  /// Rows and columns of the result.
   explicit AdaptiveAvgPool2d(int64_t out_h = 1, int64_t out_w = 1) : out_h_(out_h), out_w_(out_w) {}
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}

@@ -15,9 +15,9 @@ class Residual : public Module {
  public:
   /// The parts; a null shortcut or activation is the identity.
   struct Parts {
-    std::shared_ptr<Module> main = {};
-    std::shared_ptr<Module> shortcut = {};
-    std::shared_ptr<Module> activation = std::make_shared<ReLU>();
+    std::shared_ptr<Module> main = {};                              ///< must be there
+    std::shared_ptr<Module> shortcut = {};                          ///< null: the identity
+    std::shared_ptr<Module> activation = std::make_shared<ReLU>();  ///< null: the identity
   };
 
   /// Throws ValueError without a main part.
@@ -26,6 +26,7 @@ class Residual : public Module {
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
+  /// As given.
   const Parts& parts() const { return parts_; }
 
  protected:

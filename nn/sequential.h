@@ -39,10 +39,12 @@ class Sequential : public Module {
   }
   /// Appends a part that others may hold too (weights are then shared).
   void add_shared(std::string name, std::shared_ptr<Module> part);
+  /// The same, named by its position.
   void add_shared(std::shared_ptr<Module> part) {
     add_shared(std::to_string(size()), std::move(part));
   }
 
+  /// Number of parts.
   int64_t size() const { return static_cast<int64_t>(parts_.size()); }
   /// Throws ValueError out of range.
   Module& operator[](int64_t i);

@@ -8,9 +8,9 @@ namespace espalier::nn {
 
 /// Settings of SGD.
 struct SgdOptions {
-  double lr = 0.1;
-  double momentum = 0.0;
-  bool nesterov = false;
+  double lr = 0.1;        ///< learning rate
+  double momentum = 0.0;  ///< share of the old direction
+  bool nesterov = false;  ///< look ahead along the direction
 };
 
 /// g = gradient + weight_decay * w; b = momentum * b + g; w -= lr * (nesterov ? g + momentum * b :

@@ -25,6 +25,7 @@ class TraceListener : public OpObserver {
 /// While it lives, `listener` sees this thread's module calls and ops.
 class TraceScope {
  public:
+  /// Listens from here on, to this thread.
   explicit TraceScope(TraceListener& listener);
   ~TraceScope();
   TraceScope(const TraceScope&) = delete;
@@ -37,10 +38,10 @@ class TraceScope {
 
 /// One call of a module that has channels of its own (`channel_coupling()` names some).
 struct LayerCall {
-  std::string name;  ///< dotted, as in the state dict
-  Module* module = nullptr;
-  Shape input;  ///< with the batch dimension
-  Shape output;
+  std::string name;          ///< dotted, as in the state dict
+  Module* module = nullptr;  ///< the layer that was called
+  Shape input;               ///< with the batch dimension
+  Shape output;              ///< with the batch dimension
   /// MACs that its kernels performed for the whole batch, without those of layers inside of it.
   int64_t macs = 0;
 };
@@ -52,6 +53,7 @@ std::vector<LayerCall> trace_layers(Module& model, const Variable& input);
 /// Puts a whole model into eval mode while it lives; then every module has its own flag again.
 class EvalScope {
  public:
+  /// Remembers all flags and sets evaluation.
   explicit EvalScope(Module& model);
   ~EvalScope();
   EvalScope(const EvalScope&) = delete;

@@ -19,10 +19,10 @@ enum class SliceRole : uint8_t {
 
 /// The part of one parameter or buffer that belongs to the channels of a group.
 struct GroupSlice {
-  std::string name;  ///< dotted name of the parameter or buffer
-  bool buffer = false;
-  SliceRole role = SliceRole::Producer;
-  int dim = 0;
+  std::string name;                      ///< dotted name of the parameter or buffer
+  bool buffer = false;                   ///< of a buffer, not of a parameter
+  SliceRole role = SliceRole::Producer;  ///< what the slice does with the channel
+  int dim = 0;                           ///< dimension that is cut
   /// For every index along `dim`: its channel of the group, or -1 (of another group, as after a
   /// concat).
   std::vector<int32_t> channel_of;
@@ -30,9 +30,9 @@ struct GroupSlice {
 
 /// Channels 0 .. channels-1, each tied through all slices.
 struct ChannelGroup {
-  std::string name;  ///< of the first producer's weight
-  int64_t channels = 0;
-  std::vector<GroupSlice> slices;
+  std::string name;                ///< of the first producer's weight
+  int64_t channels = 0;            ///< independent channels
+  std::vector<GroupSlice> slices;  ///< what is cut together
   /// Why no channel of the group may go (`output of the network`, an op that is not known); empty
   /// if they may.
   std::string frozen_because;

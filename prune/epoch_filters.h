@@ -20,6 +20,7 @@ enum class UntilNextChoice : uint8_t {
 
 /// Settings of the loop.
 struct EpochFilterOptions {
+  /// What happens to unchosen filters in between.
   UntilNextChoice until_next = UntilNextChoice::Train;
   int64_t every_epochs = 1;  ///< epochs between choices; the last epoch always has one
 };
@@ -31,6 +32,7 @@ struct EpochFilterOptions {
 /// no state of its own.
 class EpochFilterPruner : public Pruner {
  public:
+  /// `score` ranks the filters of each layer.
   EpochFilterPruner(std::unique_ptr<Score> score,
                     const EpochFilterOptions& options,
                     PruneSettings settings,

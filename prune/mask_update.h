@@ -31,7 +31,9 @@ class MaskUpdate {
   /// Single weights compete inside of their output row only.
   void compete_in_rows();
 
+  /// Where units compete.
   const std::vector<Site>& sites() const { return sites_; }
+  /// What is scored.
   const std::vector<ScoredWeight>& weights() const { return weights_; }
 
   /// The score of every unit of every site, higher = stays (the paper's sign is turned here).

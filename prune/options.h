@@ -19,12 +19,12 @@ std::string name(OptionKind kind);
 /// built.
 struct Option {
   std::string name;  ///< as on the command line without the dashes: `begin`, `min-per-layer`
-  OptionKind kind = OptionKind::Text;
-  std::string default_value;  ///< text form; flags: `false` or `true`
-  std::string unit;           ///< `fraction of training`, `steps`, ..; empty if none
-  std::string help;           ///< one sentence
-  double min = 0.0;           ///< of Real and Integer: allowed range, ends included
-  double max = 0.0;
+  OptionKind kind = OptionKind::Text;     ///< what its text must be
+  std::string default_value;              ///< text form; flags: `false` or `true`
+  std::string unit;                       ///< `fraction of training`, `steps`, ..; empty if none
+  std::string help;                       ///< one sentence
+  double min = 0.0;                       ///< of Real and Integer: allowed range, ends included
+  double max = 0.0;                       ///< of Real and Integer: end of the range, included
   std::vector<std::string> choices = {};  ///< of Choice
 };
 
@@ -35,14 +35,18 @@ Option real_option(std::string name,
                    double max,
                    std::string unit,
                    std::string help);
+/// An integer between `min` and `max`.
 Option integer_option(std::string name,
                       int64_t default_value,
                       int64_t min,
                       int64_t max,
                       std::string unit,
                       std::string help);
+/// A flag that is off by default.
 Option flag_option(std::string name, std::string help);
+/// One of `choices`, the first by default.
 Option choice_option(std::string name, std::vector<std::string> choices, std::string help);
+/// Any text.
 Option text_option(std::string name, std::string default_value, std::string help);
 
 /// The values of a list of declared options: what was given, else the default.
@@ -54,11 +58,15 @@ class OptionValues {
                std::vector<Option> declared,
                const std::map<std::string, std::string>& given = {});
 
+  /// Of reals.
   double real(const std::string& name) const;
+  /// Of integers.
   int64_t integer(const std::string& name) const;
+  /// Of flags.
   bool flag(const std::string& name) const;
   /// Of choices and texts.
   const std::string& text(const std::string& name) const;
+  /// All that can be given.
   const std::vector<Option>& declared() const { return declared_; }
 
  private:

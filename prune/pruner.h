@@ -43,8 +43,8 @@ struct PruneSettings {
   std::vector<std::string> exclude = {};  ///< parameter names, or prefixes of them up to a dot
   /// Units (weights, blocks, filters) that every layer keeps at least.
   int64_t min_per_layer = 0;
-  bool allow_collapse = false;  ///< train on with a layer that has nothing left
-  Ablation ablation = Ablation::None;
+  bool allow_collapse = false;                      ///< train on with a layer that has nothing left
+  Ablation ablation = Ablation::None;               ///< a sanity check instead of the method
   std::map<std::string, std::string> options = {};  ///< the method's own
 };
 
@@ -63,26 +63,29 @@ struct PruneInputs {
   Shape input_shape = {};
   /// A newly initialized model of the same architecture; needed by Ablation::Reinit.
   std::function<std::unique_ptr<nn::Module>(uint64_t seed)> fresh_model = {};
-  uint64_t seed = 0;
+  uint64_t seed = 0;  ///< of everything random
 };
 
 /// One layer after a mask update.
 struct LayerReport {
-  std::string name;  ///< of the weight
-  int64_t total = 0;
-  int64_t kept = 0;
+  std::string name;     ///< of the weight
+  int64_t total = 0;    ///< weights of the layer
+  int64_t kept = 0;     ///< of these, kept
   int64_t changed = 0;  ///< mask entries that differ from before the update
+  /// Removed fraction of the layer.
   Sparsity sparsity() const;
 };
 
 /// One mask update.
 struct UpdateReport {
-  int64_t step = 0;
-  Sparsity target = Sparsity(0.0);
-  std::vector<LayerReport> layers = {};
+  int64_t step = 0;                      ///< at which it was made
+  Sparsity target = Sparsity(0.0);       ///< what the schedule asked for
+  std::vector<LayerReport> layers = {};  ///< in the order of the weights
   /// What a user must know: layers left dense and why, collapsed layers.
   std::vector<std::string> notes = {};
+  /// Prunable weights.
   int64_t total() const;
+  /// Of these, kept.
   int64_t kept() const;
   /// Reached, over the prunable weights.
   Sparsity sparsity() const;
@@ -99,6 +102,7 @@ class Pruner : public nn::TrainHook {
   virtual int64_t repeated_steps(int64_t /*total_steps*/) const { return 0; }
 
  protected:
+  /// Appends to `updates()` and calls `on_update`.
   void record(UpdateReport report);
 
  private:
@@ -107,17 +111,18 @@ class Pruner : public nn::TrainHook {
 
 /// What a composed method is made of.
 struct Recipe {
+  /// Without parts.
   Recipe();
   Recipe(Recipe&&) noexcept;
   Recipe& operator=(Recipe&&) noexcept;
   ~Recipe();
 
-  std::unique_ptr<Score> score;
+  std::unique_ptr<Score> score;  ///< how much a weight matters
   /// Of the first update, where it is another one: dynamic methods start from a random mask.
   std::unique_ptr<Score> initial_score;
-  std::unique_ptr<Allocation> allocation;
-  std::unique_ptr<Schedule> schedule;
-  std::unique_ptr<Regrowth> regrowth;  ///< null: what is gone stays gone
+  std::unique_ptr<Allocation> allocation;  ///< how many units each layer keeps
+  std::unique_ptr<Schedule> schedule;      ///< at which steps
+  std::unique_ptr<Regrowth> regrowth;      ///< null: what is gone stays gone
   /// Null: training goes on after an update. Else updates are rounds: each comes after the last
   /// step, and the recovery says from where, and with which weights, training starts again.
   std::unique_ptr<Recovery> recovery;
@@ -138,6 +143,7 @@ struct Recipe {
 /// alone, which then take the place of the optimizer's step.
 class MaskPruner : public Pruner {
  public:
+  /// `settings.options` were read when the recipe was made.
   MaskPruner(Recipe recipe,
              std::shared_ptr<const Pattern> pattern,
              PruneSettings settings,

@@ -18,20 +18,20 @@ namespace espalier::prune {
 
 /// One method. Exactly one of `recipe` and `make` is set.
 struct Method {
-  std::string name;   ///< as typed: `gmp`, `l1-filters`
-  std::string title;  ///< `Gradual magnitude pruning`
-  std::string paper;  ///< `Zhu, Gupta, arXiv 1710.01878`
-  int year = 0;
-  Speedup speedup = Speedup::Unstructured;
-  When when = When::After;
-  How how = How::Criterion;
-  bool one_shot = false;   ///< one mask update by default
-  bool global = false;     ///< layers compete for one budget by default
-  bool data_free = false;  ///< the score needs no data
-  bool regrows = false;    ///< removed weights may come back
-  std::string idea;        ///< one or two sentences
-  std::string formula;     ///< score and selection, plain text
-  std::string schedule;    ///< when masks change, and what the caller trains before and after
+  std::string name;                         ///< as typed: `gmp`, `l1-filters`
+  std::string title;                        ///< `Gradual magnitude pruning`
+  std::string paper;                        ///< `Zhu, Gupta, arXiv 1710.01878`
+  int year = 0;                             ///< of the paper
+  Speedup speedup = Speedup::Unstructured;  ///< of the default pattern
+  When when = When::After;                  ///< relative to training
+  How how = How::Criterion;                 ///< how weights are chosen
+  bool one_shot = false;                    ///< one mask update by default
+  bool global = false;                      ///< layers compete for one budget by default
+  bool data_free = false;                   ///< the score needs no data
+  bool regrows = false;                     ///< removed weights may come back
+  std::string idea;                         ///< one or two sentences
+  std::string formula;                      ///< score and selection, plain text
+  std::string schedule;  ///< when masks change, and what the caller trains before and after
   std::vector<std::string> patterns;  ///< those it can produce; the first is the default
   std::vector<Option> options = {};   ///< its own; see also `common_options()`
   /// score x pattern x allocation x schedule (x regrowth), run by MaskPruner.

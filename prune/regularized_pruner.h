@@ -34,13 +34,17 @@ class RegularizedPruner : public Pruner {
 
   /// Moments of the first phase only: before training (not when resuming) and as in TrainHook.
   virtual void begin(nn::TrainState&) {}
+  /// Before the forward pass.
   virtual void enter_step(nn::TrainState&) {}
+  /// Between backward and the optimizer.
   virtual void add_penalty(nn::TrainState&) {}
+  /// After the optimizer's step.
   virtual void leave_step(nn::TrainState&) {}
   /// Between the phases: decides and sets the masks, by `remove_units`.
   virtual void prune(nn::TrainState& state) = 0;
   /// What a method must remember in the first phase, and taking it over.
   virtual std::map<std::string, Tensor> phase_state() const { return {}; }
+  /// Takes over what `phase_state()` gave.
   virtual void load_phase_state(const std::map<std::string, Tensor>&) {}
 
   /// One mask update with this score and allocation, recorded.
@@ -52,8 +56,11 @@ class RegularizedPruner : public Pruner {
   /// The places at which the pattern prunes.
   std::vector<Site> find_sites(nn::Module& model, bool single_producer_only) const;
 
+  /// As given.
   const PruneSettings& settings() const { return settings_; }
+  /// As given.
   const PruneInputs& inputs() const { return inputs_; }
+  /// As given.
   const Pattern& pattern() const { return *pattern_; }
 
  private:

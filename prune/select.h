@@ -14,6 +14,7 @@ namespace espalier::prune {
 
 /// floor and ceil of a product that should be whole: 3 * (1/3.) is 1 and 0.2 * 35 is 7.
 int64_t guarded_floor(double x);
+/// The same upwards.
 int64_t guarded_ceil(double x);
 
 /// Items to remove of n: S*n rounded to the nearest, halves up.

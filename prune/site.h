@@ -15,9 +15,9 @@ namespace espalier::prune {
 
 /// One parameter's share in a site.
 struct SitePart {
-  std::string name;
-  nn::Parameter* parameter = nullptr;
-  Units units;
+  std::string name;                    ///< of the parameter
+  nn::Parameter* parameter = nullptr;  ///< in the model
+  Units units;                         ///< how its weights make units
   bool scored = true;  ///< its weights' scores count; the others only follow the choice
   /// What the part does with a channel; of a single weight's site: Producer.
   SliceRole role = SliceRole::Producer;
@@ -25,11 +25,11 @@ struct SitePart {
 
 /// Units that compete with each other for a layer's budget.
 struct Site {
-  std::string name;  ///< of the first part
-  Shape shape;       ///< of the first part: what allocations like ERK look at
-  int64_t units = 0;
-  Cell cell = {};
-  std::vector<SitePart> parts;
+  std::string name;             ///< of the first part
+  Shape shape;                  ///< of the first part: what allocations like ERK look at
+  int64_t units = 0;            ///< that compete
+  Cell cell = {};               ///< of patterns that keep the same number in each cell
+  std::vector<SitePart> parts;  ///< all parameters that a choice cuts
   /// Units compete with those of their own run of so many consecutive ones only, each run losing
   /// the same number; 0: with all. Without a meaning where there are cells.
   int64_t run = 0;

@@ -23,7 +23,9 @@ class Sparsity {
                    removed,
                    ". Percent must be divided by 100; a compression ratio r is Sparsity(1 - 1/r).");
   }
+  /// The removed fraction.
   constexpr double value() const { return removed_; }
+  /// The same as a kept fraction.
   constexpr Density density() const;
   auto operator<=>(const Sparsity&) const = default;
 
@@ -42,7 +44,9 @@ class Density {
                    kept,
                    ". Percent must be divided by 100.");
   }
+  /// The kept fraction.
   constexpr double value() const { return kept_; }
+  /// The same as a removed fraction.
   constexpr Sparsity sparsity() const { return Sparsity(1.0 - kept_); }
   auto operator<=>(const Density&) const = default;
 
@@ -50,6 +54,7 @@ class Density {
   double kept_;
 };
 
+/// The same as a kept fraction.
 constexpr Density Sparsity::density() const {
   return Density(1.0 - removed_);
 }

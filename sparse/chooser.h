@@ -18,20 +18,20 @@ enum class Pass : uint8_t { Forward, Backward };
 
 /// Milliseconds of one pass with the threads in use: the best of several runs.
 struct KernelTimes {
-  double sparse = 0.0;
-  double dense = 0.0;
+  double sparse = 0.0;  ///< 0 where no sparse kernel exists
+  double dense = 0.0;   ///< of the dense kernel
 };
 
 /// Which kernel, and why.
 struct KernelChoice {
-  bool sparse = false;
-  std::string reason;
+  bool sparse = false;                    ///< else dense
+  std::string reason;                     ///< one sentence
   std::optional<KernelTimes> times = {};  ///< when the choice was measured
 };
 
 /// How this process chooses.
 struct ChooserOptions {
-  bool measure = false;
+  bool measure = false;  ///< by measuring; else by the rule
   /// Of measured times: read when it exists, extended with every new one, so that a run continued
   /// with it chooses as before, on any number of threads. Empty: remembered by this process only.
   std::filesystem::path file = {};
@@ -40,6 +40,7 @@ struct ChooserOptions {
 };
 /// Throws IoError for a file that exists and is not one of ours.
 void set_chooser_options(const ChooserOptions& options);
+/// As set last.
 const ChooserOptions& chooser_options();
 
 /// The choice for a convolution (a linear layer: planes of one position). Sparse kernels exist for

@@ -22,6 +22,7 @@ struct AffineGrid {
   int32_t zero = 0;    ///< 0..255: the q of 0.0
   /// round(x / scale) + zero, halves to even, cut to 0..255.
   uint8_t quantize(float x) const;
+  /// The number that q stands for.
   float dequantize(uint8_t q) const { return scale * static_cast<float>(q - zero); }
   bool operator==(const AffineGrid&) const = default;
 };
@@ -33,7 +34,7 @@ AffineGrid affine_grid(double least, double largest);
 
 /// A weight (K, ..) on symmetric grids, with what kernels need of it.
 struct Int8Weight {
-  Shape shape;
+  Shape shape;                ///< of the float weight
   std::vector<int8_t> q;      ///< in the weight's order
   std::vector<float> scale;   ///< by output channel: max|w| / 127; 1 for a channel of zeros
   std::vector<int32_t> sums;  ///< by output channel: sum of q

@@ -20,11 +20,13 @@ class Pattern {
   /// values other than 0 and 1.
   explicit Pattern(const Tensor& mask);
 
+  /// Of the weight.
   const Shape& shape() const { return mask_.shape(); }
   /// uint8, contiguous; do not write to it.
   const Tensor& mask() const { return mask_; }
   /// Kept positions.
   int64_t nnz() const { return nnz_; }
+  /// All positions, kept or not.
   int64_t numel() const { return mask_.numel(); }
   /// Kept fraction of all positions; 1 for an empty weight.
   double density() const;
@@ -71,8 +73,8 @@ enum class GradRequest : uint8_t {
 /// What an op is told of its weight's sparsity. Without a pattern the weight is dense.
 /// The weight's value is zero at removed positions.
 struct WeightSparsity {
-  std::shared_ptr<const Pattern> pattern;
-  GradRequest request = GradRequest::Masked;
+  std::shared_ptr<const Pattern> pattern;     ///< null: dense
+  GradRequest request = GradRequest::Masked;  ///< of the backward pass
 };
 
 }  // namespace espalier::sparse

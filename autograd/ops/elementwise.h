@@ -56,33 +56,43 @@ Variable gelu(const Variable& a);
 /// log(1 + e^a), computed without overflow.
 Variable softplus(const Variable& a);
 
+/// Add(a, b).
 inline Variable operator+(const Variable& a, const Variable& b) {
   return add(a, b);
 }
+/// Sub(a, b).
 inline Variable operator-(const Variable& a, const Variable& b) {
   return sub(a, b);
 }
+/// Mul(a, b).
 inline Variable operator*(const Variable& a, const Variable& b) {
   return mul(a, b);
 }
+/// Div(a, b).
 inline Variable operator/(const Variable& a, const Variable& b) {
   return div(a, b);
 }
+/// Add(a, b).
 inline Variable operator+(const Variable& a, double b) {
   return add(a, b);
 }
+/// Add(a, -b).
 inline Variable operator-(const Variable& a, double b) {
   return add(a, -b);
 }
+/// Mul(a, b).
 inline Variable operator*(const Variable& a, double b) {
   return mul(a, b);
 }
+/// Mul(b, a).
 inline Variable operator*(double a, const Variable& b) {
   return mul(b, a);
 }
+/// Mul(a, 1 / b).
 inline Variable operator/(const Variable& a, double b) {
   return mul(a, 1.0 / b);
 }
+/// Neg(a).
 inline Variable operator-(const Variable& a) {
   return neg(a);
 }

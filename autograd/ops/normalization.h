@@ -9,8 +9,8 @@ namespace espalier {
 
 /// Running statistics of a batch norm: plain float tensors (C), updated in place while training.
 struct RunningStats {
-  Tensor mean;
-  Tensor var;
+  Tensor mean;  ///< running mean
+  Tensor var;   ///< running variance
 };
 
 /// What batch norm does besides normalizing.
@@ -19,7 +19,7 @@ struct BatchNormOptions {
   bool training = true;
   /// running = (1 - momentum) * running + momentum * batch (variance with n-1).
   double momentum = 0.1;
-  double eps = 1e-5;
+  double eps = 1e-5;  ///< added to the variance
   /// Apply max(.., 0) in the same pass.
   bool relu = false;
 };

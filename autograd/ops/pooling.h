@@ -8,9 +8,9 @@ namespace espalier {
 
 /// Window of a pooling op. stride 0 means `kernel`. Padding is at most kernel/2.
 struct PoolOptions {
-  int64_t kernel = 2;
-  int64_t stride = 0;
-  int64_t padding = 0;
+  int64_t kernel = 2;   ///< side of the window
+  int64_t stride = 0;   ///< steps between windows; 0 means `kernel`
+  int64_t padding = 0;  ///< on every side, at most kernel/2
 };
 
 /// Largest value of each window; the first of equals gets the gradient. Padding never wins.

@@ -19,6 +19,7 @@ Variable reshape(const Variable& a, const Shape& shape);
 Variable flatten(const Variable& a);
 /// Dimension i of the result is dimension `order[i]`. Plain result.
 Variable permute(const Variable& a, const std::vector<int>& order);
+/// Swaps two dimensions. Plain result.
 Variable transpose(const Variable& a, int d0, int d1);
 /// Elements begin, begin+step, .. < end of a dimension. Keeps `Nchw16n` for every dimension but the
 /// first.
@@ -31,10 +32,11 @@ std::vector<Variable> split(const Variable& a, const std::vector<int64_t>& sizes
 /// Adds `before`/`after` entries of `value` at each end of a dimension. Keeps `Nchw16n` but for dim
 /// 0.
 struct PadAmount {
-  int dim;
-  int64_t before;
-  int64_t after;
+  int dim;         ///< of the tensor, 0 or more
+  int64_t before;  ///< entries added before the first
+  int64_t after;   ///< entries added after the last
 };
+/// Adds the amounts, filled with `value`; see PadAmount.
 Variable pad(const Variable& a, const std::vector<PadAmount>& amounts, double value = 0.0);
 /// Repeats dimensions of size 1 to `shape`.
 Variable expand(const Variable& a, const Shape& shape);
@@ -51,9 +53,10 @@ Variable index_add(const Variable& a, int dim, const Tensor& index, int64_t size
 /// The k largest values along `dim`, largest first, ties by the lower index, and their indices
 /// (int64).
 struct TopK {
-  Variable values;
-  Tensor indices;
+  Variable values;  ///< in the shape of `a` with `k` along the dimension
+  Tensor indices;   ///< int64, in the same shape
 };
+/// See TopK. Throws ValueError when the dimension has fewer than k elements.
 TopK topk(const Variable& a, int64_t k, int dim = -1);
 /// Rows of `table` (V, D) for int64 `ids` of any shape: ids.shape + (D). Throws ValueError out of
 /// range.

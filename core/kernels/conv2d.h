@@ -9,27 +9,37 @@ namespace espalier {
 
 /// A height and a width.
 struct Pair {
-  int64_t h = 1;
-  int64_t w = 1;
+  int64_t h = 1;  ///< height
+  int64_t w = 1;  ///< width
   Pair() = default;
+  /// The same number twice.
   Pair(int64_t both) : h(both), w(both) {}  // NOLINT: implicit on purpose, `.stride = 2`
+  /// Two numbers.
   Pair(int64_t height, int64_t width) : h(height), w(width) {}
   bool operator==(const Pair&) const = default;
 };
 
 /// How a convolution walks over its input.
 struct Conv2dOptions {
-  Pair stride = 1;
-  Pair padding = 0;
-  Pair dilation = 1;
-  int64_t groups = 1;
+  Pair stride = 1;     ///< steps between windows
+  Pair padding = 0;    ///< zeros around the input
+  Pair dilation = 1;   ///< distance of a window's taps
+  int64_t groups = 1;  ///< in- and out-channels are cut into so many independent parts
 };
 
 /// All sizes of one convolution. N batch, C in-channels, H, W input plane, K out-channels, R, S
 /// kernel, P, Q output plane.
 struct Conv2dShape {
-  int64_t n, c, h, w, k, r, s, p, q;
-  Conv2dOptions options;
+  int64_t n;              ///< samples
+  int64_t c;              ///< input channels
+  int64_t h;              ///< input rows
+  int64_t w;              ///< input columns
+  int64_t k;              ///< output channels
+  int64_t r;              ///< kernel rows
+  int64_t s;              ///< kernel columns
+  int64_t p;              ///< output rows
+  int64_t q;              ///< output columns
+  Conv2dOptions options;  ///< how it walks
   /// Multiply-accumulates of one dense pass over the whole batch.
   int64_t macs() const { return n * k * p * q * (c / options.groups) * r * s; }
 };

@@ -27,14 +27,14 @@ namespace espalier::nn::compress {
 /// A weight's kept values and where they are; everything else is zero.
 struct KeptValues {
   std::vector<int64_t> positions;  ///< flat, ascending
-  std::vector<float> values;
+  std::vector<float> values;       ///< at these positions
 };
 
 /// What was written.
 struct CodedSize {
-  int64_t kept = 0;     ///< values
-  int64_t entries = 0;  ///< with fillers
-  int64_t clusters = 0;
+  int64_t kept = 0;        ///< values
+  int64_t entries = 0;     ///< with fillers
+  int64_t clusters = 0;    ///< different values
   int64_t value_bits = 0;  ///< of the value stream
   int64_t gap_bits = 0;    ///< of the gap stream
 };

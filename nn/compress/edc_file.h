@@ -33,7 +33,7 @@ struct EdcOptions {
 
 /// What became of one coded weight.
 struct EdcLayer {
-  std::string name;
+  std::string name;         ///< of the weight
   int64_t weights = 0;      ///< elements
   int64_t kept = 0;         ///< that exist
   int64_t entries = 0;      ///< kept ones and fillers
@@ -45,10 +45,11 @@ struct EdcLayer {
 
 /// What became of a network.
 struct EdcReport {
-  std::vector<EdcLayer> layers;
-  int64_t dense_bytes = 0;  ///< all parameters and buffers in float32
-  int64_t plain_bytes = 0;  ///< of what is not coded: biases, norms
-  int64_t file_bytes = 0;   ///< the whole file
+  std::vector<EdcLayer> layers;  ///< coded weights, in the order of the parameters
+  int64_t dense_bytes = 0;       ///< all parameters and buffers in float32
+  int64_t plain_bytes = 0;       ///< of what is not coded: biases, norms
+  int64_t file_bytes = 0;        ///< the whole file
+  /// Dense bytes for each byte of the file.
   double ratio() const {
     return file_bytes == 0 ? 0.0
                            : static_cast<double>(dense_bytes) / static_cast<double>(file_bytes);

@@ -15,8 +15,8 @@ namespace espalier::nn::compress {
 
 /// Positions as distances, with the entries that are no position.
 struct RelativeIndex {
-  std::vector<uint32_t> gaps;
-  std::vector<bool> filler;  ///< of every gap: a zero entry, put there to bridge a distance
+  std::vector<uint32_t> gaps;  ///< distances from the position before, less one
+  std::vector<bool> filler;    ///< of every gap: a zero entry, put there to bridge a distance
 };
 
 /// `positions` ascending without repetition; gaps are at most 2^bits - 1. Throws ValueError for

@@ -43,6 +43,7 @@ class WeightSharing {
   /// and the optimizer's state of these weights zero (members must start alike). `optimizer` may be
   /// null.
   void share(const std::vector<NamedParameter>& weights, Optimizer* optimizer);
+  /// True while weights are shared.
   bool active() const { return active_; }
   /// Number of clusters by parameter name.
   std::map<std::string, int64_t> clusters() const;

@@ -15,6 +15,7 @@ namespace espalier::nn::models {
 /// concat(x, conv2(relu(norm2(conv1(relu(norm1 x)))))): 1x1 to 4*growth, 3x3 to growth channels.
 class DenseLayer : public Module {
  public:
+  /// `in` channels to `in` + `growth`.
   DenseLayer(int64_t in, int64_t growth);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;

@@ -13,6 +13,7 @@ namespace espalier::nn::models {
 /// pixels - 300 - 100 - classes. Input (N,C,H,W), flattened first. Layers `fc1`, `fc2`, `fc3`.
 class LeNet300 : public Module {
  public:
+  /// For flattened images of this shape.
   LeNet300(const data::ImageShape& image, int64_t classes);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;

@@ -15,11 +15,12 @@ class InvertedResidual : public Module {
  public:
   /// Sizes of the block.
   struct Options {
-    int64_t in = 0;
-    int64_t out = 0;
-    int64_t stride = 1;
-    int64_t expansion = 6;
+    int64_t in = 0;         ///< channels of the input
+    int64_t out = 0;        ///< channels of the output
+    int64_t stride = 1;     ///< of the depthwise convolution
+    int64_t expansion = 6;  ///< inner channels for each input channel
   };
+  /// Throws ValueError when a size is not positive.
   explicit InvertedResidual(const Options& options);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
@@ -40,6 +41,7 @@ class InvertedResidual : public Module {
 /// an empty slot, where torchvision has a dropout).
 class MobileNetV2 : public Module {
  public:
+  /// `width` multiplies the channels of all layers but the last.
   MobileNetV2(int64_t image_channels, int64_t classes, double width);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;

@@ -23,9 +23,9 @@ enum class InputKind : uint8_t {
 
 /// A line of the zoo.
 struct ModelInfo {
-  std::string name;   ///< `resnet20`
-  std::string title;  ///< one line: what it is, with its source
-  InputKind input = InputKind::Images;
+  std::string name;                     ///< `resnet20`
+  std::string title;                    ///< one line: what it is, with its source
+  InputKind input = InputKind::Images;  ///< what it is fed
 };
 
 /// All named models, in the order of the zoo. Besides these, `wrn-D-K` and `densenet-bc-L-K` are
@@ -47,9 +47,9 @@ Variable example_input(std::string_view name, const ModelOptions& options, int64
 
 /// A network with all that is needed to build it again.
 struct SavedModel {
-  std::string name;
-  ModelOptions options;
-  std::unique_ptr<Module> module;
+  std::string name;                ///< as `make_model` knows it
+  ModelOptions options;            ///< as given to `make_model`
+  std::unique_ptr<Module> module;  ///< the network
 };
 
 /// All that is needed to build `module` again but its tensors: name, options and the sizes of every

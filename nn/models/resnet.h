@@ -21,6 +21,7 @@ class BasicBlock : public Module {
  public:
   /// Output channels per `channels` of the description.
   static constexpr int64_t kExpansion = 1;
+  /// `in` channels to `channels`, the first convolution with `stride`.
   BasicBlock(int64_t in, int64_t channels, int64_t stride, Shortcut shortcut);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
@@ -42,7 +43,8 @@ class BasicBlock : public Module {
 /// 1x1 to `channels`, 3x3 with the stride, 1x1 to four times as many; as BasicBlock otherwise.
 class Bottleneck : public Module {
  public:
-  static constexpr int64_t kExpansion = 4;
+  static constexpr int64_t kExpansion = 4;  ///< output channels for each inner one
+  /// `in` channels to 4 * `channels`, the 3x3 convolution with `stride`.
   Bottleneck(int64_t in, int64_t channels, int64_t stride, Shortcut shortcut);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
@@ -65,10 +67,10 @@ class Bottleneck : public Module {
 
 /// What a residual network is made of.
 struct ResNetPlan {
-  bool bottleneck = false;
+  bool bottleneck = false;             ///< blocks of three convolutions instead of two
   std::vector<int64_t> blocks = {};    ///< per stage
   std::vector<int64_t> channels = {};  ///< per stage; the stem has those of the first
-  Shortcut shortcut = Shortcut::B;
+  Shortcut shortcut = Shortcut::B;     ///< where the number of channels changes
 };
 
 /// depth = 6n+2 with three stages of n blocks (16, 32, 64 channels times `width`).
@@ -80,6 +82,7 @@ ResNetPlan deep_resnet_plan(int depth, double width);
 /// conv1 - bn1 - layer1 .. layerK - global mean - fc. Names as in torchvision.
 class ResNet : public Module {
  public:
+  /// `title` is what `describe` says.
   ResNet(std::string title, const ResNetPlan& plan, int64_t image_channels, int64_t classes);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;

@@ -21,10 +21,11 @@ class SelfAttention : public Module {
  public:
   /// Sizes of the attention. Heads divide dim (ValueError otherwise).
   struct Options {
-    int64_t dim = 0;
-    int64_t heads = 1;
+    int64_t dim = 0;      ///< features of a position
+    int64_t heads = 1;    ///< each sees dim/heads of the features
     bool causal = false;  ///< a position sees itself and earlier ones only
   };
+  /// Throws ValueError when heads don't divide dim.
   explicit SelfAttention(const Options& options);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
@@ -44,6 +45,7 @@ class SelfAttention : public Module {
 /// `fc2`.
 class TransformerBlock : public Module {
  public:
+  /// `hidden` is the width of the two-layer part.
   TransformerBlock(const SelfAttention::Options& attention, int64_t hidden);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
@@ -63,9 +65,9 @@ class TransformerBlock : public Module {
 
 /// Sizes of a small transformer.
 struct TransformerSizes {
-  int64_t dim = 192;
-  int64_t depth = 6;
-  int64_t heads = 3;
+  int64_t dim = 192;     ///< features of a position
+  int64_t depth = 6;     ///< blocks
+  int64_t heads = 3;     ///< of every attention
   int64_t hidden = 768;  ///< of the two-layer part
   int64_t patch = 4;     ///< pixels a side, ViT only
 };
@@ -101,6 +103,7 @@ class VisionTransformer : public Module {
 /// `head`.
 class Gpt : public Module {
  public:
+  /// `vocabulary` inputs and outputs, texts of at most `context` tokens.
   Gpt(const TransformerSizes& sizes, int64_t vocabulary, int64_t context);
   Variable forward(const Variable& tokens) override;
   void visit(MemberVisitor& visitor) override;

@@ -16,6 +16,7 @@ namespace espalier::nn::models {
 /// number of channels or the stride changes.
 class PreactBlock : public Module {
  public:
+  /// `in` channels to `out`, the first convolution with `stride`.
   PreactBlock(int64_t in, int64_t out, int64_t stride);
   Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;

@@ -26,18 +26,19 @@ struct CompileOptions {
   /// Samples at once: memory and the cut of tasks are made for as many. More are run in turns.
   /// 0: as many as the example has.
   int64_t batch = 0;
-  PlanFormat format = PlanFormat::Auto;
+  PlanFormat format = PlanFormat::Auto;  ///< how weights are multiplied
 };
 
 /// One step of a plan, as printed.
 struct PlanStep {
-  std::string name;     ///< of the layer, or where it stands
-  std::string what;     ///< `product 3x3 + residual, limits`, ..
-  Shape input, output;  ///< of one sample
-  std::string format;   ///< `dense`, `winograd`, `sparse`, or `-` without weights
-  double density = 1.0;
-  int64_t macs = 0;    ///< executed for one sample
-  int64_t nbytes = 0;  ///< of weights, indices and constants in memory
+  std::string name;      ///< of the layer, or where it stands
+  std::string what;      ///< `product 3x3 + residual, limits`, ..
+  Shape input;           ///< of one sample
+  Shape output;          ///< of one sample
+  std::string format;    ///< `dense`, `winograd`, `sparse`, or `-` without weights
+  double density = 1.0;  ///< kept fraction of the weight
+  int64_t macs = 0;      ///< executed for one sample
+  int64_t nbytes = 0;    ///< of weights, indices and constants in memory
 };
 
 /// A compiled network. A handle: copies share everything. Thread-safe: concurrent calls of `run`
@@ -47,6 +48,7 @@ class InferencePlan {
  public:
   /// Of one sample: (C,H,W), (F).
   const Shape& input_shape() const;
+  /// Of one sample's result: (classes).
   const Shape& output_shape() const;
   /// Samples at once.
   int64_t batch() const;
@@ -62,6 +64,7 @@ class InferencePlan {
   /// Makes workspaces until `callers` exist; `compile` and `load` make one.
   void reserve(int callers) const;
 
+  /// What runs, in its order.
   std::vector<PlanStep> steps() const;
   /// Executed for one sample.
   int64_t macs() const;

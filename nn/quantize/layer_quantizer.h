@@ -40,12 +40,14 @@ class LayerQuantizer : public Module {
                   const Parameter& weight,
                   const Parameter& bias,
                   const Conv2dOptions& options);
+  /// As the op linear.
   Variable linear(const Variable& x, const Parameter& weight, const Parameter& bias);
 
   /// The grid of the present range. Throws ValueError as above.
   sparse::AffineGrid grid() const;
   /// Throws ValueError unless finite and in order.
   void set_range(double least, double largest);
+  /// True when the range is of anything.
   bool calibrated() const;
   /// A frozen range does not follow training.
   void freeze(bool on) { frozen_ = on; }

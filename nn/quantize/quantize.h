@@ -31,7 +31,7 @@ enum class Calibration : uint8_t {
 
 /// Settings of `calibrate`.
 struct CalibrationOptions {
-  Calibration method = Calibration::Mse;
+  Calibration method = Calibration::Mse;  ///< how a range is chosen
   double percentile = 0.999;  ///< of Percentile, in (0.5, 1]: so much is below the upper end
 };
 
@@ -42,9 +42,9 @@ void calibrate(Module& model, data::Loader& loader, const CalibrationOptions& op
 
 /// Counts of values between two ends in equal bins: what calibration chooses a range from.
 struct Histogram {
-  double least = 0.0;
-  double largest = 0.0;
-  std::vector<int64_t> counts;
+  double least = 0.0;           ///< lower end of the first bin
+  double largest = 0.0;         ///< upper end of the last
+  std::vector<int64_t> counts;  ///< of each bin
 };
 /// The range that `options` chooses, within the histogram's ends.
 std::pair<double, double> choose_range(const Histogram& seen, const CalibrationOptions& options);
@@ -63,14 +63,14 @@ class QuantizationAware : public TrainHook {
 
 /// One layer on its integer grid.
 struct QuantizedLayer {
-  std::string name;
-  int64_t weights = 0;
+  std::string name;           ///< dotted
+  int64_t weights = 0;        ///< elements of the weight
   int64_t nonzero_float = 0;  ///< of the float weight
   int64_t nonzero = 0;        ///< after rounding: never more
   double least = 0.0;         ///< range of the input
-  double largest = 0.0;
-  double scale = 1.0;  ///< of the input
-  int32_t zero = 0;
+  double largest = 0.0;       ///< its upper end
+  double scale = 1.0;         ///< of the input
+  int32_t zero = 0;           ///< the q of 0.0
 };
 /// All layers that have a calibrated quantizer.
 std::vector<QuantizedLayer> quantized_layers(Module& model);
@@ -78,9 +78,10 @@ std::vector<QuantizedLayer> quantized_layers(Module& model);
 /// A weight (K, ..) and bias (K; undefined is 0) that make a batch norm in evaluation redundant:
 /// w' = w g / sqrt(var + eps), b' = beta + (b - mean) g / sqrt(var + eps).
 struct Folded {
-  Tensor weight;
-  Tensor bias;
+  Tensor weight;  ///< in the shape of the given one
+  Tensor bias;    ///< (K)
 };
+/// See Folded. The norm's tensors have (K) elements.
 Folded fold_batch_norm(const Tensor& weight,
                        const Tensor& bias,
                        const Tensor& gamma,

@@ -17,9 +17,9 @@ namespace espalier::prune {
 
 /// A layer as an allocation sees it.
 struct LayerView {
-  std::string name;
-  Shape shape;  ///< of the weight
-  int64_t units = 0;
+  std::string name;                  ///< of the site
+  Shape shape;                       ///< of the weight
+  int64_t units = 0;                 ///< units that compete there
   std::span<const double> scores;    ///< of every unit; higher stays
   std::span<const uint8_t> alive;    ///< 1 for units that are there
   std::span<const int64_t> weights;  ///< prunable weights of every unit
@@ -51,6 +51,7 @@ std::unique_ptr<Allocation> global_units_allocation(GlobalCount count = GlobalCo
 /// Every unit with a score above the threshold stays; the sparsity follows.
 std::unique_ptr<Allocation> threshold_allocation(double threshold);
 
+/// Whether the first layer is pruned like the others.
 enum class FirstLayer : uint8_t { Pruned, Dense };
 /// The same sparsity in every layer; the first one dense if wanted (then the others don't make up
 /// for it).
@@ -84,8 +85,8 @@ enum class SmartRatioRule : uint8_t {
 };
 /// Settings of smart ratios.
 struct SmartRatioOptions {
-  SmartRatioRule rule = SmartRatioRule::Residual;
-  Density linear_density = Density(0.3);  ///< of linear layers
+  SmartRatioRule rule = SmartRatioRule::Residual;  ///< shape of the ratios over depth
+  Density linear_density = Density(0.3);           ///< of linear layers
 };
 /// Densities by depth. Source: Su et al., arXiv 2009.11094.
 std::unique_ptr<Allocation> smart_ratio_allocation(const SmartRatioOptions& options);

@@ -52,7 +52,9 @@ std::vector<std::vector<ScoredWeight>> calibration_stages(nn::Module& model,
 /// Values and masks of weights, to put them back when pruning fails on the way.
 class WeightKeeper {
  public:
+  /// Copies values and masks.
   explicit WeightKeeper(std::span<const ScoredWeight> weights);
+  /// Puts them back.
   void restore() const;
 
  private:
@@ -67,6 +69,7 @@ class WeightKeeper {
 /// The integer option `batches`, and the batches of the inputs or else of the training. Throws
 /// ValueError when there are none.
 Option calibration_option();
+/// The batches to calibrate with. Throws ValueError when there are none.
 std::function<data::Batch(int64_t)> calibration_batches(const PruneInputs& inputs,
                                                         const data::Loader* loader);
 

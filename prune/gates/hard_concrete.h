@@ -19,7 +19,7 @@ inline constexpr double kClosedLogAlpha = -2.3978952727983707;
 
 /// A sampled gate and its derivative.
 struct Sample {
-  double z = 0.0;
+  double z = 0.0;   ///< the gate
   double dz = 0.0;  ///< dz / d log alpha; 0 where z is clipped
 };
 /// s = sigmoid((log u - log(1-u) + log alpha) / beta); z = clip(s * (zeta - gamma) + gamma, 0, 1).

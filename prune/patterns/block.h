@@ -15,6 +15,7 @@ using Box = std::array<int64_t, 4>;
 /// A pattern whose units are boxes, numbered in the order of their first weights.
 class BlockPattern : public Pattern {
  public:
+  /// `box` is the size of a block.
   BlockPattern(std::string name, Speedup speedup, const Box& box)
       : name_(std::move(name)), speedup_(speedup), box_(box) {}
   std::string name() const override { return name_; }

@@ -26,10 +26,11 @@ namespace espalier::prune {
 
 /// The units of one weight tensor.
 struct Units {
-  int64_t count = 0;
+  int64_t count = 0;  ///< units of the weight
   /// The unit of every weight by flat index; -1 for weights outside of all units. Empty: weight i
   /// is unit i.
   std::vector<int32_t> of_weight = {};
+  /// The unit that a weight of this flat position belongs to.
   int64_t unit(int64_t weight) const {
     return of_weight.empty() ? weight : of_weight[static_cast<size_t>(weight)];
   }
@@ -37,8 +38,8 @@ struct Units {
 
 /// Exactly `keep` of every `size` consecutive units stay; size 0: no such rule.
 struct Cell {
-  int64_t keep = 0;
-  int64_t size = 0;
+  int64_t keep = 0;  ///< kept units of a cell
+  int64_t size = 0;  ///< units of a cell; 0: no cells
 };
 
 /// A kind of sparsity.
@@ -47,11 +48,13 @@ class Pattern {
   virtual ~Pattern() = default;
   /// As typed: `2:4g4`.
   virtual std::string name() const = 0;
+  /// What kind of speed-up its masks give.
   virtual Speedup speedup() const = 0;
   /// The units of a weight of rank >= 2; those of a cell are numbered consecutively.
   virtual Units units(const Shape& weight) const = 0;
   /// Why a weight of this shape can't have the pattern; empty if it can.
   virtual std::string refusal(const Shape& /*weight*/) const { return {}; }
+  /// Cells of which each keeps the same number; none by default.
   virtual Cell cell() const { return {}; }
   /// Units are channels of the network, not parts of one weight: sites come from the channel graph.
   virtual bool coupled() const { return false; }

@@ -28,8 +28,8 @@ enum class RoundRate : uint8_t {
 
 /// Settings of a recovery.
 struct RecoveryOptions {
-  RoundWeights weights = RoundWeights::Rewound;
-  RoundRate rate = RoundRate::Schedule;
+  RoundWeights weights = RoundWeights::Rewound;  ///< what a round starts from
+  RoundRate rate = RoundRate::Schedule;          ///< how fast a round learns
   /// Each round starts at this fraction of training and goes on to its end.
   double from = 0.0;
   /// Of RoundRate::Constant; 0: the rate of the last step of the first training.
@@ -58,6 +58,7 @@ class Recovery {
 
   /// The snapshot and the rate, for checkpoints.
   std::map<std::string, Tensor> state() const;
+  /// Throws ValueError when it does not fit.
   void load_state(const std::map<std::string, Tensor>& state);
 
  private:

@@ -16,8 +16,8 @@ namespace espalier::prune {
 /// step). One that moves weights to where a gradient is large comes after the backward pass, and
 /// takes the place of the optimizer's step.
 struct ScheduledUpdate {
-  int64_t step = 0;
-  Sparsity sparsity = Sparsity(0.0);
+  int64_t step = 0;                   ///< before whose forward pass it is made
+  Sparsity sparsity = Sparsity(0.0);  ///< reached by it
   /// Fraction of the kept units that change places, of methods that regrow.
   double moved = 0.0;
   /// When set, the update removes this fraction of the weights that are still there, rounded up,
@@ -27,8 +27,8 @@ struct ScheduledUpdate {
 
 /// How long training is.
 struct TrainingLength {
-  int64_t steps = 0;
-  int64_t steps_per_epoch = 0;
+  int64_t steps = 0;            ///< of the whole training
+  int64_t steps_per_epoch = 0;  ///< batches an epoch
 };
 
 /// When to prune how much.
@@ -67,10 +67,10 @@ std::unique_ptr<Schedule> rounds_schedule(int64_t rounds, double fraction);
 
 /// Settings of the cubic schedule.
 struct CubicOptions {
-  double begin = 0.2;       ///< first update, as a fraction of training
-  double end = 0.75;        ///< the final sparsity is reached here at the latest
-  int64_t frequency = 100;  ///< steps between updates
-  Sparsity initial = Sparsity(0.0);
+  double begin = 0.2;                ///< first update, as a fraction of training
+  double end = 0.75;                 ///< the final sparsity is reached here at the latest
+  int64_t frequency = 100;           ///< steps between updates
+  Sparsity initial = Sparsity(0.0);  ///< before the first update
 };
 /// s_t = s_f + (s_i - s_f) (1 - (t - t0) / (n dt))^3 for t = t0, t0 + dt, .., t0 + n dt: fast
 /// first. When the interval is shorter than `frequency`, there are two updates, at its ends.
@@ -87,8 +87,8 @@ struct DynamicOptions {
   int64_t frequency = 100;  ///< steps between updates (Delta T); 0: one at the end of every epoch
   double end = 0.75;        ///< no update from here on, as a fraction of training (T_end)
   double fraction = 0.3;    ///< of the kept weights, to be moved (alpha, zeta)
-  MovedDecay decay = MovedDecay::Cosine;
-  bool at_first_step = true;  ///< whether step 0 is an update too
+  MovedDecay decay = MovedDecay::Cosine;  ///< of the moved fraction
+  bool at_first_step = true;              ///< whether step 0 is an update too
 };
 /// The final sparsity at once; then weights change places at t = 0, dt, 2 dt, .. < T_end, and the
 /// sparsity stays. Source: Evci et al., arXiv 1911.11134, section 3; Mocanu et al., arXiv

@@ -19,10 +19,10 @@ enum class FisherCost : uint8_t {
 
 /// Settings of the score.
 struct FisherOptions {
-  FisherCost cost = FisherCost::Ratio;
-  double beta = 0.0;     ///< loss per FLOP, of FisherCost::Beta
-  int64_t batches = 10;  ///< mini-batches averaged
-  ScoringMode mode = ScoringMode::Eval;
+  FisherCost cost = FisherCost::Ratio;   ///< what a channel costs
+  double beta = 0.0;                     ///< loss per FLOP, of FisherCost::Beta
+  int64_t batches = 10;                  ///< mini-batches averaged
+  ScoringMode mode = ScoringMode::Eval;  ///< what norms do while scoring
 };
 
 /// Delta of every feature map, with the cost where channels are ranked. Raw scores are Delta: every

@@ -20,11 +20,11 @@ std::unique_ptr<Score> snip_score(ScoringMode mode);
 
 /// Settings of GraSP's score.
 struct GraspOptions {
-  int64_t samples_per_class = 10;
-  int64_t iterations = 1;      ///< draws of samples, whose gradients and Hessians are summed
-  double temperature = 200.0;  ///< the loss is that of logits / T
-  ScoringMode mode = ScoringMode::Train;
-  DType precision = DType::F64;
+  int64_t samples_per_class = 10;  ///< of the batch that is scored on
+  int64_t iterations = 1;          ///< draws of samples, whose gradients and Hessians are summed
+  double temperature = 200.0;      ///< the loss is that of logits / T
+  ScoringMode mode = ScoringMode::Train;  ///< what norms do while scoring
+  DType precision = DType::F64;           ///< of the computation
 };
 /// S = -w (H g); the largest are removed. 0 at removed weights. (grasp.cpp)
 std::unique_ptr<Score> grasp_score(const GraspOptions& options);
@@ -39,6 +39,7 @@ std::unique_ptr<Score> synflow_score(SynflowStatistics statistics);
 
 /// The choice option `scoring-mode`, with the paper's mode as the default, and its value.
 Option scoring_mode_option(ScoringMode default_mode = ScoringMode::Eval);
+/// The option's value.
 ScoringMode scoring_mode(const OptionValues& options);
 
 /// Batch `index` of the context's data. Throws ValueError when there is none.

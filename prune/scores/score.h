@@ -17,16 +17,16 @@ struct Site;
 
 /// A weight that is scored.
 struct ScoredWeight {
-  std::string name;
-  nn::Parameter* parameter = nullptr;
+  std::string name;                    ///< dotted
+  nn::Parameter* parameter = nullptr;  ///< in the model
 };
 
 /// What a score may look at.
 struct ScoreContext {
-  nn::Module& model;
-  std::span<const ScoredWeight> weights;
-  const PruneInputs& inputs;
-  Rng& rng;  ///< of this mask update
+  nn::Module& model;                      ///< as it is now; not to be changed
+  std::span<const ScoredWeight> weights;  ///< that are scored
+  const PruneInputs& inputs;              ///< data, loss and seed
+  Rng& rng;                               ///< of this mask update
 };
 
 /// What a score needs besides the weights.
@@ -47,7 +47,9 @@ enum class Reduce : uint8_t { Sum, Mean, Max };
 class Score {
  public:
   virtual ~Score() = default;
+  /// What it reads besides the weights.
   virtual ScoreNeeds needs() const { return ScoreNeeds::Weights; }
+  /// Which end stays.
   virtual Keep keep() const { return Keep::Largest; }
   /// The survey's rule for structured forms of weight scores is the sum.
   virtual Reduce reduce() const { return Reduce::Sum; }
@@ -62,6 +64,7 @@ class Score {
   virtual void observe(nn::TrainState&) {}
   /// What accumulated, for checkpoints.
   virtual std::map<std::string, Tensor> state() const { return {}; }
+  /// Takes over what `state()` gave.
   virtual void load_state(const std::map<std::string, Tensor>&) {}
 };
 

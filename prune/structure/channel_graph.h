@@ -19,10 +19,10 @@ namespace espalier::prune {
 /// A layer, and the channel number of each of its input and output channels. For a linear layer
 /// after flatten the inputs are features, and several belong to one channel.
 struct LayerChannels {
-  std::string name;
-  nn::Module* module = nullptr;
-  std::vector<int32_t> in;  ///< empty when the layer has no input channels to cut (embedding)
-  std::vector<int32_t> out;
+  std::string name;              ///< dotted
+  nn::Module* module = nullptr;  ///< in the model
+  std::vector<int32_t> in;       ///< empty when the layer has no input channels to cut (embedding)
+  std::vector<int32_t> out;      ///< channel number of each output
 };
 
 /// The channels of a network, as of its sizes at the time of tracing.
@@ -32,6 +32,7 @@ struct ChannelGraph {
   /// In the order of their first call.
   std::vector<LayerChannels> layers;
 
+  /// Numbers in use.
   int32_t channels() const { return static_cast<int32_t>(frozen_because.size()); }
   /// Channels with the same members together: a group is what has one width. Groups come in the
   /// order of their first producer, channels in the order of its outputs. Channels that no layer

@@ -14,20 +14,20 @@ namespace espalier::prune {
 
 /// One layer after shrinking.
 struct ShrunkLayer {
-  std::string name;
-  int64_t in_before = 0;
-  int64_t in = 0;
-  int64_t out_before = 0;
-  int64_t out = 0;
+  std::string name;        ///< dotted
+  int64_t in_before = 0;   ///< input channels before
+  int64_t in = 0;          ///< input channels now
+  int64_t out_before = 0;  ///< output channels before
+  int64_t out = 0;         ///< output channels now
 };
 
 /// What `shrink` did.
 struct ShrinkReport {
   std::vector<ShrunkLayer> layers;  ///< all layers with channels, also those that stayed
-  int64_t params_before = 0;
-  int64_t params = 0;
-  int64_t channels_before = 0;  ///< independent channels that layers make
-  int64_t channels = 0;
+  int64_t params_before = 0;        ///< entries of all parameters before
+  int64_t params = 0;               ///< the same now
+  int64_t channels_before = 0;      ///< independent channels that layers make
+  int64_t channels = 0;             ///< the same now
   /// Why channels with zero filters stayed: a norm that shifts them, a frozen group.
   std::vector<std::string> notes;
 };
