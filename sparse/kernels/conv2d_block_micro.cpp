@@ -5,6 +5,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "espalier/sparse/kernels/conv2d_block_micro.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -89,7 +90,9 @@ void block_with_stores(const BlockJob& job) {
 }
 
 void block(const BlockJob& job) {
-  job.stream ? block_with_stores<true>(job) : block_with_stores<false>(job);
+  if (!job.stream) return block_with_stores<false>(job);
+  block_with_stores<true>(job);
+  finish_streaming();
 }
 
 }  // namespace espalier::sparse::detail::HWY_NAMESPACE

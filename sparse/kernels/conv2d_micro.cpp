@@ -5,6 +5,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "espalier/sparse/kernels/conv2d_micro.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -137,7 +138,7 @@ void backward_tile(const BackwardJob& job) {
       return; /* of blocks */                              \
   }
 
-void forward(const ForwardJob& job) {
+void forward_of_strides(const ForwardJob& job) {
   if (job.in_strides.col == 32) {
     ESPALIER_FOR_SHAPE(forward_tile, 2, 1)
   } else if (job.out_strides.col == 32) {
@@ -145,6 +146,11 @@ void forward(const ForwardJob& job) {
   } else {
     ESPALIER_FOR_SHAPE(forward_tile, 1, 1)
   }
+}
+
+void forward(const ForwardJob& job) {
+  forward_of_strides(job);
+  if (job.stream) finish_streaming();
 }
 
 template <int kStep>
@@ -159,6 +165,7 @@ void backward_with_step(const BackwardJob& job) {
 
 void backward(const BackwardJob& job) {
   job.x_strides.col == 32 ? backward_with_step<2>(job) : backward_with_step<1>(job);
+  if (job.stream) finish_streaming();
 }
 
 }  // namespace espalier::sparse::detail::HWY_NAMESPACE

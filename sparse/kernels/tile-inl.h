@@ -33,6 +33,12 @@ HWY_INLINE void put(V v, float* at) {
   }
 }
 
+/// To be called after writing past the caches, whose order no other store keeps: threads that are
+/// told of the end of this work must see it.
+HWY_INLINE void finish_streaming() {
+  hwy::FlushStream();
+}
+
 /// Spreads the lines of an Ahead evenly over the channels of a job.
 class Fetcher {
  public:

@@ -175,6 +175,30 @@ TEST_F(SparseConv2d, BlocksOfChannelsAgreeWithTheMaskedReference) {
   }
 }
 
+TEST_F(SparseConv2d, LargeOutputsThatPassTheCachesByHaveTheBitsOfSmallOnes) {
+  // 64 samples x 64 channels x 32x32 are 16 MB, in forward as y, in backward as dx.
+  const Case up{"4 to 64 channels", {64, 4, 32, 32}, {64, 4, 3, 3}, {.padding = 1}};
+  const Case down{"64 to 4 channels", {64, 64, 32, 32}, {4, 64, 3, 3}, {.padding = 1}};
+  const auto quarter = [](const Problem& whole, const Case& c, int64_t first) {
+    Problem part({c.name, Shape{16, c.x[1], 32, 32}, c.weight, c.options}, whole.mask);
+    part.x = whole.x.slice(0, first, first + 16).contiguous();
+    part.dy = whole.dy.slice(0, first, first + 16).contiguous();
+    return part;
+  };
+  for (const double fill : {1.0, 0.4}) {
+    const Problem forward(up, block_mask(up.weight, 0.4, fill));
+    const Problem backward(down, block_mask(down.weight, 0.4, fill));
+    const Tensor y = forward.run().y.to(Layout::Nchw);
+    const Tensor dx = backward.run_fused().dx.to(Layout::Nchw);
+    for (int64_t first = 0; first < 64; first += 16) {
+      EXPECT_EQ(quarter(forward, up, first).run().y.to(Layout::Nchw).to_vector<float>(),
+                y.slice(0, first, first + 16).to_vector<float>());
+      EXPECT_EQ(quarter(backward, down, first).run_fused().dx.to(Layout::Nchw).to_vector<float>(),
+                dx.slice(0, first, first + 16).to_vector<float>());
+    }
+  }
+}
+
 TEST(BlockForm, TellsBlocksFromScatteredWeights) {
   const Shape shape = {10, 3, 3, 3};
   const Pattern whole(block_mask(shape, 0.3, 1.0));
