@@ -42,6 +42,7 @@ class WeightGradient {
                 -shape.options.padding.w),
         total_(planes_.tiling.total(lane_blocks(shape.n))),
         chunk_(tiles_per_sum()),
+        room_(static_cast<size_t>(chunk_)),
         input_strides_(shape.c, chunk_),
         gradient_strides_(shape.k, chunk_),
         inputs_(Tensor::empty({input_strides_.size()})),
@@ -71,7 +72,7 @@ class WeightGradient {
 
   /// Channels of x, then those of dy.
   void transform(const float* x, const float* dy, int64_t first, int64_t last) {
-    const TiledPlanes::Runs runs = planes_.runs(first, last);
+    const TiledPlanes::Runs runs = planes_.runs(first, last, room_);
     const int64_t c = shape_.c;
     parallel_for(c + shape_.k, 1 + (1 << 10) / (last - first), [&](int64_t begin, int64_t end) {
       planes_.transform_inputs(transforms_,
@@ -151,6 +152,7 @@ class WeightGradient {
   const Conv2dShape shape_;
   const TiledPlanes planes_;
   const int64_t total_, chunk_;  // tiles
+  std::vector<Tiling::Run> room_;
   const PointStrides input_strides_, gradient_strides_;
   Tensor inputs_, gradients_;
   Tensor sums_;  // [point][k][c]

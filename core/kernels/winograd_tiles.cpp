@@ -14,7 +14,8 @@ namespace {
 constexpr int64_t kTaskBytes = 512 << 10;
 // Tiles of a task: a multiple of the register tile's positions.
 constexpr int64_t kLeastTiles = 2 * kTilePositions;
-constexpr int64_t kMostTiles = 8 * kTilePositions;
+constexpr int64_t kMostTiles = std::tuple_size_v<WinogradCorrelation::Room>;
+static_assert(kMostTiles % kTilePositions == 0);
 // Tasks that few tiles are cut into at least.
 constexpr int64_t kMinTasks = 4;
 // Vectors between one point and the next beyond what they hold: 16 points at a power of two of
@@ -37,7 +38,9 @@ int64_t tiles_per_task(int64_t channels, int64_t tiles) {
 PointStrides::PointStrides(int64_t channels, int64_t tiles)
     : channel((tiles | 1) * kLanes), point(channels * channel + kSkew * kLanes) {}
 
-TiledPlanes::Runs TiledPlanes::runs(int64_t first, int64_t last) const {
+TiledPlanes::Runs TiledPlanes::runs(int64_t first,
+                                    int64_t last,
+                                    std::span<Tiling::Run> room) const {
   const auto inside = [&](int64_t row, int64_t col) {
     uint32_t bits = 0;
     for (int64_t i = 0; i < 16; ++i) {
@@ -47,7 +50,7 @@ TiledPlanes::Runs TiledPlanes::runs(int64_t first, int64_t last) const {
     }
     return bits;
   };
-  Runs runs;
+  size_t count = 0;
   for (int64_t t = first; t < last; ++t) {
     const int64_t row = t / tiling.cols % tiling.rows * 2;
     const int64_t col = t % tiling.cols * 2;
@@ -59,20 +62,20 @@ TiledPlanes::Runs TiledPlanes::runs(int64_t first, int64_t last) const {
                           static_cast<int>(std::min<int64_t>(2, out.h - row)),
                           static_cast<int>(std::min<int64_t>(2, out.w - col)),
                           inside(row, col)};
-    const bool joins = !runs.empty() && col > 0 && runs.back().inside == run.inside &&
-                       runs.back().width == run.width;
+    const bool joins = count > 0 && col > 0 && room[count - 1].inside == run.inside &&
+                       room[count - 1].width == run.width;
     if (joins) {
-      ++runs.back().tiles;
+      ++room[count - 1].tiles;
     } else {
-      runs.push_back(run);
+      room[count++] = run;
     }
   }
-  return runs;
+  return room.first(count);
 }
 
 void TiledPlanes::transform_inputs(const WinogradMicroKernels& kernels,
                                    const float* x,
-                                   const Runs& runs,
+                                   Runs runs,
                                    int64_t from,
                                    int64_t to,
                                    const PointStrides& strides,
@@ -94,7 +97,7 @@ void TiledPlanes::transform_inputs(const WinogradMicroKernels& kernels,
 
 void TiledPlanes::transform_gradients(const WinogradMicroKernels& kernels,
                                       const float* dy,
-                                      const Runs& runs,
+                                      Runs runs,
                                       int64_t from,
                                       int64_t to,
                                       const PointStrides& strides,
@@ -117,7 +120,7 @@ void TiledPlanes::transform_gradients(const WinogradMicroKernels& kernels,
 
 void TiledPlanes::transform_outputs(const WinogradMicroKernels& kernels,
                                     const float* points,
-                                    const Runs& runs,
+                                    Runs runs,
                                     const PointStrides& strides,
                                     const float* bias,
                                     float* y) const {
@@ -169,9 +172,9 @@ int64_t WinogradCorrelation::tasks(int64_t blocks) const {
   return ceil_div(planes_.tiling.total(blocks), per_task_);
 }
 
-TiledPlanes::Runs WinogradCorrelation::runs(int64_t task, int64_t blocks) const {
-  return planes_.runs(task * per_task_,
-                      std::min(planes_.tiling.total(blocks), (task + 1) * per_task_));
+TiledPlanes::Runs WinogradCorrelation::runs(int64_t task, int64_t blocks, Room& room) const {
+  return planes_.runs(
+      task * per_task_, std::min(planes_.tiling.total(blocks), (task + 1) * per_task_), room);
 }
 
 Tensor WinogradCorrelation::transform_filters(const float* weight,
@@ -210,7 +213,8 @@ void WinogradCorrelation::run(int64_t task,
                               const float* bias,
                               float* y,
                               float* scratch) const {
-  const TiledPlanes::Runs tiles = runs(task, blocks);
+  Room room;
+  const TiledPlanes::Runs tiles = runs(task, blocks, room);
   float* products = scratch + inputs_.size();
   planes_.transform_inputs(transforms_, x, tiles, 0, planes_.in.channels, inputs_, scratch);
   multiply(filters, tiles.back().first + tiles.back().tiles, scratch, products);

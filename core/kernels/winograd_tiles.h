@@ -6,6 +6,8 @@
 /// Source: Lavin, Gray, arXiv 1509.09308, section 4.
 #pragma once
 
+#include <array>
+#include <span>
 #include <vector>
 
 #include <espalier/core/kernels/conv2d_micro.h>
@@ -22,10 +24,8 @@ struct Planes {
 
 /// A plane cut into 2x2 tiles, of which those of all blocks of samples are numbered through.
 struct Tiling {
-  int64_t h, w;
   int64_t rows, cols;  ///< of tiles
-  Tiling(int64_t height, int64_t width)
-      : h(height), w(width), rows((h + 1) / 2), cols((w + 1) / 2) {}
+  Tiling(int64_t h, int64_t w) : rows((h + 1) / 2), cols((w + 1) / 2) {}
   int64_t total(int64_t blocks) const { return blocks * rows * cols; }
 
   /// Neighbouring tiles of one row that meet the planes' edges in the same way.
@@ -52,22 +52,22 @@ struct TiledPlanes {
 
   TiledPlanes(const Planes& input, const Planes& output, int64_t top_input, int64_t left_input)
       : in(input), out(output), top(top_input), left(left_input), tiling(out.h, out.w) {}
-  using Runs = std::vector<Tiling::Run>;
-  /// Tiles first..last-1.
-  Runs runs(int64_t first, int64_t last) const;
+  using Runs = std::span<const Tiling::Run>;
+  /// Tiles first..last-1 as runs, written to `room` for at least so many; returns the part in use.
+  Runs runs(int64_t first, int64_t last, std::span<Tiling::Run> room) const;
 
-  // Channel by channel, so that few pages are written at a time; `points` begins with the first
-  // tile of the runs.
+  // The transforms go channel by channel, so that few pages are written at a time; `points` begins
+  // with the first tile of the runs.
   void transform_inputs(const WinogradMicroKernels& kernels,
                         const float* x,
-                        const Runs& runs,
+                        Runs runs,
                         int64_t from,
                         int64_t to,
                         const PointStrides& strides,
                         float* points) const;
   void transform_gradients(const WinogradMicroKernels& kernels,
                            const float* dy,
-                           const Runs& runs,
+                           Runs runs,
                            int64_t from,
                            int64_t to,
                            const PointStrides& strides,
@@ -75,7 +75,7 @@ struct TiledPlanes {
   /// `bias` may be null.
   void transform_outputs(const WinogradMicroKernels& kernels,
                          const float* points,
-                         const Runs& runs,
+                         Runs runs,
                          const PointStrides& strides,
                          const float* bias,
                          float* y) const;
@@ -100,8 +100,10 @@ class WinogradCorrelation {
   /// in block].
   Tensor transform_filters(const float* weight, const WeightStrides& strides, bool turned) const;
 
-  /// The tiles of a task.
-  TiledPlanes::Runs runs(int64_t task, int64_t blocks) const;
+  /// Room for the tiles of a task: running one allocates nothing.
+  using Room = std::array<Tiling::Run, 32>;
+  /// The tiles of a task, written to `room`.
+  TiledPlanes::Runs runs(int64_t task, int64_t blocks, Room& room) const;
 
   /// One task: all out-channels of its tiles. `bias` may be null; `x` and `y` begin with the first
   /// of `blocks` blocks.
@@ -115,6 +117,7 @@ class WinogradCorrelation {
 
  private:
   void multiply(const float* filters, int64_t tiles, const float* inputs, float* products) const;
+
   TiledPlanes planes_;
   int64_t per_task_;
   PointStrides inputs_, products_;

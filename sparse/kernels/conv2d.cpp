@@ -29,7 +29,8 @@ void run(const TapConvolution& conv,
   const Tensor values = detail::gather_values(*stream, weight);
   const detail::SparseConvKernels kernels = detail::sparse_conv_kernels();
   const bool stream_output = plan.streams_output();
-  parallel_for(plan.image_groups * plan.strips, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(plan.tasks(), 1, [&](int64_t begin, int64_t end) {
+    Tensor scratch = Tensor::empty({plan.scratch_size()});
     detail::ForwardJob job;
     job.entries = {stream->offsets.data(), values.data<float>(), nullptr, conv.out_channels};
     job.shape = plan.shape;
@@ -37,7 +38,7 @@ void run(const TapConvolution& conv,
     job.out_strides = plan.out_strides();
     job.out_channel = plan.out_channel_stride();
     job.start = bias;
-    plan.run_tasks(in, begin, end, stream->channel_blocks, [&](const detail::ConvPlan::Call& call) {
+    const auto run_call = [&](const detail::ConvPlan::Call& call) {
       job.exist = call.place.exist;
       job.in = call.in;
       job.out = out + call.place.out;
@@ -46,7 +47,10 @@ void run(const TapConvolution& conv,
       job.stream = stream_output && call.index + 1 == stream->channel_blocks;
       job.ahead = call.ahead;
       kernels.forward(job);
-    });
+    };
+    for (int64_t task = begin; task < end; ++task) {
+      plan.run_task(in, task, stream->channel_blocks, scratch.data<float>(), run_call);
+    }
   });
 }
 
@@ -62,7 +66,8 @@ void run_in_blocks(const TapConvolution& conv,
   const auto stream = detail::block_stream(plan, pattern);
   const Tensor values = detail::gather_values(*stream, weight);
   const detail::BlockFn kernel = detail::block_kernel();
-  parallel_for(plan.image_groups * plan.strips, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(plan.tasks(), 1, [&](int64_t begin, int64_t end) {
+    Tensor scratch = Tensor::empty({plan.scratch_size()});
     detail::BlockJob job;
     job.offsets = stream->offsets.data();
     job.values = values.data<float>();
@@ -75,13 +80,16 @@ void run_in_blocks(const TapConvolution& conv,
     job.out_channel = plan.out_channel_stride();
     job.start = bias;
     job.stream = plan.streams_output();
-    plan.run_tasks(in, begin, end, 1, [&](const detail::ConvPlan::Call& call) {
+    const auto run_call = [&](const detail::ConvPlan::Call& call) {
       job.exist = call.place.exist;
       job.in = call.in;
       job.out = out + call.place.out;
       job.ahead = call.ahead;
       kernel(job);
-    });
+    };
+    for (int64_t task = begin; task < end; ++task) {
+      plan.run_task(in, task, 1, scratch.data<float>(), run_call);
+    }
   });
 }
 

@@ -98,27 +98,23 @@ struct ConvPlan {
     int64_t index;  ///< among the calls of this tile
     Ahead ahead;
   };
-  /// Tasks begin .. end, one after another in a scratch of their own: body(call), with
-  /// `calls_per_tile` calls for every tile.
+  int64_t tasks() const { return image_groups * strips; }
+  /// Runs a task: fills `scratch` (scratch_size() floats), then body(call), with `calls_per_tile`
+  /// calls for every tile.
   template <class F>
-  void run_tasks(
-      const float* input, int64_t begin, int64_t end, int64_t calls_per_tile, F body) const {
-    Tensor scratch = Tensor::empty({scratch_size()});
+  void run_task(
+      const float* input, int64_t task, int64_t calls_per_tile, float* scratch, F body) const {
     const int64_t calls = tiles_of_strip() * calls_per_tile;
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t group = task / strips;
-      const int64_t strip_index = task % strips;
-      fill_scratch(input, group, strip_index, scratch.data<float>());
-      int64_t count = 0;
-      for_each_tile(group, strip_index, [&](const Place& place) {
-        for (int64_t i = 0; i < calls_per_tile; ++i) {
-          body(Call{place,
-                    scratch.data<float>() + place.in,
-                    i,
-                    input_ahead(input, group, strip_index, count++, calls)});
-        }
-      });
-    }
+    const int64_t group = task / strips;
+    const int64_t strip_index = task % strips;
+    fill_scratch(input, group, strip_index, scratch);
+    int64_t count = 0;
+    for_each_tile(group, strip_index, [&](const Place& place) {
+      for (int64_t i = 0; i < calls_per_tile; ++i) {
+        body(Call{
+            place, scratch + place.in, i, input_ahead(input, group, strip_index, count++, calls)});
+      }
+    });
   }
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Unstructured sparse convolution and linear layer: plan, stream and values are made once; a run
-// only walks over tasks and tiles. The loops are those of sparse/kernels/conv2d.cpp.
+// only walks over tasks and tiles.
 #include <espalier/core/kernels/tap_convolution.h>
 #include <espalier/nn/plan/kernels/product.h>
 #include <espalier/nn/plan/weights.h>
@@ -33,10 +33,7 @@ class SparseProduct : public Product {
     const ConvPlan& plan = plans_[static_cast<size_t>(run.blocks - 1)];
     const float* x = run.read(x_);
     float* y = run.write(y_);
-    for_tasks(run, plan.image_groups * plan.strips, [&](int64_t task, float* scratch) {
-      const int64_t group = task / plan.strips;
-      const int64_t strip = task % plan.strips;
-      plan.fill_scratch(x, group, strip, scratch);
+    for_tasks(run, plan.tasks(), [&](int64_t task, float* scratch) {
       ForwardJob job;
       job.entries = {
           stream_->offsets.data(), values_.data<float>(), nullptr, plan.conv.out_channels};
@@ -45,22 +42,18 @@ class SparseProduct : public Product {
       job.out_strides = plan.out_strides();
       job.out_channel = plan.out_channel_stride();
       job.start = bias();
-      const int64_t calls = plan.tiles_of_strip() * stream_->channel_blocks;
-      int64_t call = 0;
-      plan.for_each_tile(group, strip, [&](const ConvPlan::Place& place) {
-        job.exist = place.exist;
-        job.in = scratch + place.in;
-        job.out = y + place.out;
-        for (int64_t block = 0; block < stream_->channel_blocks; ++block) {
-          job.entries.bounds = stream_->bounds_of(0, block);
-          job.accumulate = block > 0;
-          job.ahead = plan.input_ahead(x, group, strip, call++, calls);
-          kernels_.forward(job);
-        }
+      plan.run_task(x, task, stream_->channel_blocks, scratch, [&](const ConvPlan::Call& call) {
+        job.exist = call.place.exist;
+        job.in = call.in;
+        job.out = y + call.place.out;
+        job.entries.bounds = stream_->bounds_of(0, call.index);
+        job.accumulate = call.index > 0;
+        job.ahead = call.ahead;
+        kernels_.forward(job);
       });
-      const int64_t first = strip * plan.strip;
+      const int64_t first = task % plan.strips * plan.strip;
       const int64_t last = std::min(plan.conv.grid_h, first + plan.strip);
-      const int64_t image = group * plan.tile.images;
+      const int64_t image = task / plan.strips * plan.tile.images;
       for (int64_t b = image; b < std::min(run.blocks, image + plan.tile.images); ++b) {
         finish_rows(run, b, first, last);
       }

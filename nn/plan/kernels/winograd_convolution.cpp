@@ -19,7 +19,7 @@ class WinogradConvolution : public Product {
     for_tasks(run, conv_.tasks(run.blocks), [&](int64_t task, float* scratch) {
       conv_.run(
           task, run.blocks, run.read(x_), filters_.data<float>(), bias(), run.write(y_), scratch);
-      if (epilogue_.any()) finish_tiles(run, conv_.runs(task, run.blocks));
+      if (epilogue_.any()) finish_tiles(run, task);
     });
   }
 
@@ -29,8 +29,9 @@ class WinogradConvolution : public Product {
   std::string_view format() const override { return "winograd"; }
 
  private:
-  void finish_tiles(const Run& run, const espalier::detail::TiledPlanes::Runs& tiles) const {
-    for (const espalier::detail::Tiling::Run& at : tiles) {
+  void finish_tiles(const Run& run, int64_t task) const {
+    espalier::detail::WinogradCorrelation::Room room;
+    for (const espalier::detail::Tiling::Run& at : conv_.runs(task, run.blocks, room)) {
       const int64_t width = std::min(shape_.q - at.col, at.tiles * 2);
       for (int64_t r = 0; r < at.height; ++r) {
         finish_run(run, at.block, at.row + r, at.col, width);
