@@ -36,12 +36,13 @@ Tensor random_plain(const Shape& shape, uint64_t seed) {
   return plain;
 }
 
-// Arguments: batch, channels (in and out), plane, kept weights in percent.
+// Arguments: batch, channels (in and out), plane, kept weights in percent. `channels`: output
+// channels that share what is kept.
 struct Problem {
   Conv2dShape shape;
   Tensor x, w, dy, y, dx, dw;
   std::unique_ptr<sparse::Pattern> pattern;
-  explicit Problem(const benchmark::State& state) {
+  explicit Problem(const benchmark::State& state, int64_t channels = 1) {
     const int64_t c = state.range(1);
     const int64_t plane = state.range(2);
     const Shape x_shape = {state.range(0), c, plane, plane};
@@ -54,9 +55,11 @@ struct Problem {
     dw = Tensor::empty_like(w);
     Tensor mask = Tensor::zeros(w.shape(), DType::U8);
     const auto chance = random_plain(w.shape(), 4).to_vector<float>();
+    const int64_t filter = c * 9;
     for (int64_t i = 0; i < mask.numel(); ++i) {
+      const int64_t decides = i / filter / channels * channels * filter + i % filter;
       mask.data<uint8_t>()[i] =
-          chance[static_cast<size_t>(i)] * 100.0f < static_cast<float>(state.range(3));
+          chance[static_cast<size_t>(decides)] * 100.0f < static_cast<float>(state.range(3));
     }
     pattern = std::make_unique<sparse::Pattern>(mask);
   }
@@ -117,6 +120,26 @@ void BM_SparseBackward(benchmark::State& state) {
       },
       2.0);
 }
+void BM_BlockForward(benchmark::State& state) {
+  Problem p(state, 4);
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
+}
+void BM_BlockBackward(benchmark::State& state) {
+  Problem p(state, 4);
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.dw); },
+      [&] {
+        conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
+        conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
+      },
+      2.0);
+}
 void BM_SparseBackwardWeight(benchmark::State& state) {
   Problem p(state);
   compare(
@@ -146,6 +169,8 @@ BENCHMARK(BM_SparseForward)->Apply(layers);
 BENCHMARK(BM_SparseBackwardData)->Apply(layers);
 BENCHMARK(BM_SparseBackwardWeight)->Apply(layers);
 BENCHMARK(BM_SparseBackward)->Apply(layers);
+BENCHMARK(BM_BlockForward)->Apply(layers);
+BENCHMARK(BM_BlockBackward)->Apply(layers);
 
 }  // namespace
 }  // namespace espalier

@@ -16,26 +16,6 @@ using espalier::detail::Tap;
 // two kernels' shares of the FMA peak).
 constexpr double kLeastFill = 0.65;
 
-/// Calls body(row of blocks, position within an output channel's weights, bits of the block's
-/// channels that are kept) for every block with a kept weight, in order.
-template <class F>
-void for_each_block(const Pattern& pattern, F body) {
-  const int64_t channels = pattern.shape()[0];
-  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
-  const uint8_t* mask = pattern.mask().data<uint8_t>();
-  for (int64_t row = 0; row * kBlockChannels < channels; ++row) {
-    const int64_t first = row * kBlockChannels;
-    const int64_t count = std::min<int64_t>(kBlockChannels, channels - first);
-    for (int64_t i = 0; i < filter; ++i) {
-      uint32_t kept = 0;
-      for (int64_t b = 0; b < count; ++b) {
-        kept |= static_cast<uint32_t>(mask[(first + b) * filter + i]) << b;
-      }
-      if (kept != 0) body(row, i, kept);
-    }
-  }
-}
-
 BlockForm make_form(const Pattern& pattern) {
   BlockForm form;
   int64_t positions = 0;
@@ -89,18 +69,22 @@ std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Patt
                                       [&] { return make_stream(plan, pattern); });
 }
 
-Tensor gather_values(const BlockStream& stream, const Tensor& weight) {
-  const auto size = static_cast<int64_t>(stream.weights.size());
+Tensor gather_block_values(const std::vector<int32_t>& positions, const Tensor& weight) {
+  const auto size = static_cast<int64_t>(positions.size());
   Tensor values = Tensor::empty({size});
   const float* from = weight.data<float>();
   float* to = values.data<float>();
   parallel_for(size, 1 << 15, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int32_t flat = stream.weights[static_cast<size_t>(i)];
+      const int32_t flat = positions[static_cast<size_t>(i)];
       to[i] = flat < 0 ? 0.0f : from[flat];
     }
   });
   return values;
+}
+
+Tensor gather_values(const BlockStream& stream, const Tensor& weight) {
+  return gather_block_values(stream.weights, weight);
 }
 
 }  // namespace espalier::sparse::detail

@@ -3,6 +3,7 @@
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
+#include <espalier/sparse/kernels/block_backward.h>
 #include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d_block_micro.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
@@ -154,6 +155,9 @@ void conv2d_backward_data(const Conv2dShape& shape,
                           const Pattern& pattern,
                           Tensor& dx) {
   detail::check_conv2d(shape, dy, pattern, "conv2d_backward_data");
+  if (detail::runs_in_blocks(pattern)) {
+    return detail::backward_in_blocks(shape, {}, dy, weight.contiguous(), pattern, &dx, nullptr);
+  }
   const BackwardDataTaps taps = backward_data_taps(shape);
   if (!taps.all_reached) dx.fill_(0.0);
   const Tensor w = weight.contiguous();

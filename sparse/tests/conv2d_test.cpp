@@ -169,7 +169,14 @@ TEST_F(SparseConv2d, BlocksOfChannelsAgreeWithTheMaskedReference) {
         const Results got = p.run();
         const std::string what = cat(c.name, ", fill ", fill, ", ", target);
         expect_close(got.y, exact.y, terms.y, what + ", forward");
+        expect_close(got.dx, exact.dx, terms.dx, what + ", backward data");
+        expect_close(got.dw, exact.dw, terms.dw, what + ", backward weight");
         expect_zero_padding(got.y, what);
+        expect_zero_padding(got.dx, what);
+        const Results fused = p.run_fused();
+        expect_close(fused.dx, exact.dx, terms.dx, what + ", fused backward, data");
+        expect_close(fused.dw, exact.dw, terms.dw, what + ", fused backward, weight");
+        expect_zero_padding(fused.dx, what + ", fused backward");
       }
     }
   }
