@@ -7,6 +7,7 @@
 #include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d_block_micro.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
+#include <espalier/sparse/kernels/pair_forward.h>
 
 namespace espalier::sparse {
 namespace {
@@ -143,6 +144,8 @@ void conv2d_forward(const Conv2dShape& shape,
   const int64_t blocks = lane_blocks(shape.n);
   if (detail::runs_in_blocks(pattern)) {
     run_in_blocks(conv, pattern, w, x.data<float>(), start, y.data<float>(), blocks);
+  } else if (detail::runs_in_pairs(pattern)) {
+    detail::run_in_pairs(conv, pattern, w, x.data<float>(), start, y.data<float>(), blocks);
   } else {
     run(conv, pattern, false, w, x.data<float>(), start, y.data<float>(), blocks);
   }
