@@ -50,7 +50,7 @@ class BlockBackwardRun {
     BlockBackwardJob job;
     job.offsets = stream_->offsets.data();
     job.values = dx == nullptr ? nullptr : values_.data<float>();
-    job.bounds_step = plan_.tap_rows();
+    job.bounds_step = tap_rows(plan_.conv);
     job.rows = espalier::detail::ceil_div(plan_.conv.out_channels, kBlockChannels);
     job.channels = plan_.conv.out_channels;
     job.shape = plan_.shape;
@@ -59,22 +59,32 @@ class BlockBackwardRun {
     job.scratch_strides = plan_.scratch_strides();
     job.first_block = *stream_->bounds_of(first_block);
     job.partials = partials_of(share, job.first_block);
-    if (job.partials != nullptr) {
+    const bool dw_wanted = job.partials != nullptr;
+    if (dw_wanted) {
       const int64_t count = *stream_->bounds_of(last_block) - job.first_block;
       std::fill_n(job.partials, count * kBlockChannels * kLanes, 0.0f);
     }
     const int64_t last = (share + 1) * plan_.image_groups / plan_.shares;
     for (int64_t group = share * plan_.image_groups / plan_.shares; group < last; ++group) {
       for (int64_t strip = 0; strip < plan_.strips; ++strip) {
-        begin_strip(range, group, strip, job.partials == nullptr ? nullptr : x, scratch);
+        begin_strip(range, group, strip, dw_wanted ? x : nullptr, scratch);
+        const int64_t parts = plan_.tiles_of_strip();
+        int64_t part = 0;
         plan_.for_each_tile(group, strip, [&](const BlockBackwardPlan::Place& place) {
           job.exist = place.exist;
           job.dy = dy + place.dy;
+          job.next_tile = place.next;
+          job.ahead = {};
+          if (dw_wanted) {
+            job.ahead = plan_.input_ahead(x, range, group, strip, last, part++, parts);
+          }
           job.scratch = scratch + place.scratch;
-          job.parts = place.parts;
+          job.parts = place.tap_rows.count;
           for (int64_t block = first_block; block < last_block; ++block) {
-            job.bounds = stream_->bounds_of(block) + place.first_part;
+            job.bounds = stream_->bounds_of(block) + place.tap_rows.first;
             kernels_.backward(job);
+            job.next_tile = 0;
+            job.ahead = {};
           }
         });
         if (dx != nullptr) end_strip(range, group, strip, dx, scratch);

@@ -54,6 +54,14 @@ HWY_INLINE void backward_row(const BlockBackwardJob& job, int64_t row, int64_t l
       }
     }
   }
+  if (lane == 0 && kFirst == 0 && full && job.next_tile != 0 && channels >= kChannels) {
+    for (int b = 0; b < kChannels; ++b) {
+      for (int j = 0; j < T::kVectors; ++j) {
+        __builtin_prefetch(
+            dy + job.next_tile + b * job.dy_channel + T::offset(j, dy_strides), 0, 2);
+      }
+    }
+  }
   const int32_t* HWY_RESTRICT offsets = job.offsets;
   float* scratch = job.scratch + lane;
   float* partial = nullptr;
@@ -93,8 +101,10 @@ template <TileShape kShape, int kStep, bool kData, bool kWeight>
 void backward_tile(const BlockBackwardJob& job) {
   constexpr int kCount = Tile<kShape>::kVectors / kHalves;
   const bool full = Tile<kShape>::full(job.exist);
+  Fetcher fetcher(job.ahead, job.rows);
   for (int64_t lane = 0; lane < 16; lane += kVector) {
     for (int64_t row = 0; row < job.rows; ++row) {
+      fetcher.next_channel();
       backward_row<kShape, kStep, kData, kWeight, 0, kCount>(job, row, lane, full);
       if constexpr (kHalves == 2) {
         backward_row<kShape, kStep, kData, kWeight, kCount, kCount>(job, row, lane, full);

@@ -29,10 +29,12 @@ struct BlockBackwardJob {
   const float* dy;
   TileStrides dy_strides;  ///< dy_strides.col is 16
   int64_t dy_channel;
+  int64_t next_tile;  ///< distance of the dy that is read next, 0: none
   float* scratch;
   TileStrides scratch_strides;  ///< scratch_strides.col is kPairFloats or twice that
   float* partials;              ///< 16 floats per weight; null: dw is not wanted
   int64_t first_block;          ///< the block that `partials` begins with
+  Ahead ahead;
 };
 using BlockBackwardFn = void (*)(const BlockBackwardJob& job);
 

@@ -22,16 +22,10 @@ constexpr int64_t kMaxReach = 384;
 constexpr int64_t kTaskBlocks = 1536;
 // Bytes of a task's scratch: what a 1 MB L2 holds beside the partial sums.
 constexpr int64_t kScratchBytes = 512 << 10;
+// Grid rows of a strip at least: rows that two strips share are moved.
+constexpr int64_t kLeastStrip = 4;
 // Tasks for load balance; a function of the problem alone, so that sums have one order.
 constexpr int64_t kTasks = 16;
-// Planes up to this wide are cut into rows, so that rows of taps outside are left out.
-constexpr int64_t kRowWidth = 8;
-
-TileShape tile_shape(const espalier::detail::TapConvolution& conv) {
-  if (conv.grid_w * conv.grid_h == 1) return TileShape::Quad;
-  return conv.grid_w > 2 && conv.grid_w <= kRowWidth ? TileShape::Row : TileShape::Square;
-}
-
 int64_t whole_tiles(int64_t size, int64_t of) {
   return ceil_div(size, of) * of;
 }
@@ -43,7 +37,7 @@ BlockBackwardPlan::BlockBackwardPlan(espalier::detail::TapConvolution convolutio
                                      const Pattern& pattern)
     : conv(std::move(convolution)),
       window(conv.taps),
-      shape(tile_shape(conv)),
+      shape(block_tile_shape(conv)),
       tile(tile_size(shape)),
       blocks(sample_blocks),
       image_groups(ceil_div(sample_blocks, tile.images)) {
@@ -61,18 +55,23 @@ void BlockBackwardPlan::cut(int64_t pattern_blocks) {
       static_cast<int64_t>(std::ceil(std::min(kSegmentBlocks / per_segment, 1e6))),
       std::max<int64_t>(1, kMinReach / reach),
       std::max<int64_t>(1, kMaxReach / reach));
-  channel_block = std::min(channel_block, channels);
-
-  const int64_t wanted_ranges =
-      std::max(ceil_div(pattern_blocks, kTaskBlocks), ceil_div(kTasks / 2, image_groups));
-  range_blocks = std::max<int64_t>(1, channel_blocks() / std::max<int64_t>(1, wanted_ranges));
+  // All blocks of about equal size, and all ranges.
+  const auto equal_parts = [](int64_t size, int64_t part) {
+    return ceil_div(size, ceil_div(size, std::clamp<int64_t>(part, 1, size)));
+  };
+  channel_block = equal_parts(channels, channel_block);
 
   cols = (whole_tiles(conv.grid_w, tile.cols) - 1) * conv.in_step.w + window.width();
   const int64_t row_bytes = tile.images * cols * kPairFloats * int64_t{sizeof(float)};
-  // Ranges of which the rows of a tile fit.
-  const int64_t tile_rows = (tile.rows - 1) * conv.in_step.h + window.height();
-  range_blocks = std::clamp<int64_t>(
-      kScratchBytes / std::max<int64_t>(1, row_bytes * tile_rows * channel_block), 1, range_blocks);
+  const int64_t least_rows =
+      (std::min(kLeastStrip, conv.grid_h) - 1) * conv.in_step.h + window.height();
+  const int64_t fitting_channels = kScratchBytes / std::max<int64_t>(1, row_bytes * least_rows);
+  if (fitting_channels < channel_block) channel_block = equal_parts(channels, fitting_channels);
+  const int64_t wanted_ranges =
+      std::max(ceil_div(pattern_blocks, kTaskBlocks), ceil_div(kTasks / 2, image_groups));
+  range_blocks = std::min(channel_blocks() / std::max<int64_t>(1, wanted_ranges),
+                          fitting_channels / channel_block);
+  range_blocks = equal_parts(std::max<int64_t>(1, channel_blocks()), range_blocks);
   ranges = ceil_div(channel_blocks(), range_blocks);
   shares = std::clamp<int64_t>(ceil_div(kTasks, ranges), 1, image_groups);
 
@@ -89,6 +88,39 @@ int64_t BlockBackwardPlan::channel_blocks() const {
   return ceil_div(conv.in_channels, channel_block);
 }
 
+int64_t BlockBackwardPlan::tiles_of_strip() const {
+  return ceil_div(strip, tile.rows) * ceil_div(conv.grid_w, tile.cols);
+}
+
+Ahead BlockBackwardPlan::input_ahead(const float* x,
+                                     int64_t range,
+                                     int64_t image_group,
+                                     int64_t strip_index,
+                                     int64_t last_group,
+                                     int64_t part,
+                                     int64_t parts) const {
+  int64_t read = strip_index * strip * conv.in_step.h + window.top + rows;  // rows read until now
+  int64_t end = read + strip * conv.in_step.h;
+  if (++strip_index == strips) {
+    if (++image_group == last_group) return {};
+    read = window.top;
+    end = window.top + rows;
+  }
+  read = std::clamp<int64_t>(read, 0, conv.in_h);
+  end = std::clamp<int64_t>(end, read, conv.in_h);
+  const int64_t plane = conv.in_h * conv.in_w * 16;
+  const int64_t first_channel = range * range_channels();
+  // Of several images only the first: planes of one position are read in one go.
+  const int64_t runs = std::min(range_channels(), conv.in_channels - first_channel);
+  const int64_t first = part * runs / parts;
+  return {.from = x +
+                  (image_group * tile.images * conv.in_channels + first_channel + first) * plane +
+                  read * conv.in_w * 16,
+          .run_lines = (end - read) * conv.in_w,
+          .runs = (part + 1) * runs / parts - first,
+          .run_stride = plane};
+}
+
 TileStrides BlockBackwardPlan::scratch_strides() const {
   return {image_stride(), conv.in_step.h * cols * kPairFloats, conv.in_step.w * kPairFloats};
 }
@@ -97,35 +129,13 @@ TileStrides BlockBackwardPlan::dy_strides() const {
   return {conv.out_channels * conv.grid_h * conv.grid_w * 16, conv.grid_w * 16, 16};
 }
 
-int64_t BlockBackwardPlan::tap_rows() const {
-  int64_t count = 0;
-  for (size_t t = 0; t < conv.taps.size(); ++t) {
-    count += t == 0 || conv.taps[t].dh != conv.taps[t - 1].dh;
-  }
-  return count;
-}
-
-void BlockBackwardPlan::find_parts(int64_t row, Place& place) const {
-  const int64_t top = row * conv.in_step.h;
-  const int64_t bottom = (row + place.exist.rows - 1) * conv.in_step.h;
-  int64_t part = -1;
-  place.first_part = place.parts = 0;
-  for (size_t t = 0; t < conv.taps.size(); ++t) {
-    if (t > 0 && conv.taps[t].dh == conv.taps[t - 1].dh) continue;
-    ++part;
-    if (bottom + conv.taps[t].dh < 0 || top + conv.taps[t].dh >= conv.in_h) continue;
-    if (place.parts == 0) place.first_part = part;
-    place.parts = part - place.first_part + 1;
-  }
-}
-
 namespace {
 
 BlockBackwardStream make_stream(const BlockBackwardPlan& plan, const Pattern& pattern) {
   const int64_t channels = pattern.shape()[0];
   const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
   const auto area = static_cast<int64_t>(plan.conv.taps.size());
-  const int64_t parts = plan.tap_rows();
+  const int64_t parts = tap_rows(plan.conv);
   const int64_t row_area = area / parts;
   std::vector<int64_t> tap_offsets(static_cast<size_t>(area));
   for (const Tap& tap : plan.conv.taps) {

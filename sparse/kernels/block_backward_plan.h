@@ -3,6 +3,7 @@
 /// order of its blocks. Not a public interface.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -44,15 +45,25 @@ struct BlockBackwardPlan {
   }
   TileStrides scratch_strides() const;
   TileStrides dy_strides() const;
-  /// Rows of taps: blocks are in the order of these within a block of channels.
-  int64_t tap_rows() const;
+
+  /// What the task fills into its scratch after this strip (`last_group`: none follow), part
+  /// `part` of `parts`.
+  Ahead input_ahead(const float* x,
+                    int64_t range,
+                    int64_t image_group,
+                    int64_t strip_index,
+                    int64_t last_group,
+                    int64_t part,
+                    int64_t parts) const;
+  int64_t tiles_of_strip() const;
 
   /// A tile of dy, and the rows of taps that find x there.
   struct Place {
     TileSize exist;
     int64_t scratch;  ///< offset of its origin, in floats
     int64_t dy;       ///< offset of its origin in channel 0
-    int64_t first_part, parts;
+    int64_t next;     ///< distance of the next full tile of these rows in dy; 0: none
+    TapRows tap_rows;
   };
   template <class F>
   void for_each_tile(int64_t image_group, int64_t strip_index, F body) const {
@@ -63,14 +74,15 @@ struct BlockBackwardPlan {
       Place place;
       place.exist.images = static_cast<int>(std::min<int64_t>(tile.images, blocks - image));
       place.exist.rows = static_cast<int>(std::min<int64_t>(tile.rows, last - row));
-      find_parts(row, place);
-      if (place.parts == 0) continue;
+      place.tap_rows = tap_rows_of(conv, row, place.exist.rows);
+      if (place.tap_rows.count == 0) continue;
       for (int64_t col = 0; col < conv.grid_w; col += tile.cols) {
         place.exist.cols = static_cast<int>(std::min<int64_t>(tile.cols, conv.grid_w - col));
         place.scratch =
             ((row - first) * conv.in_step.h * cols + col * conv.in_step.w) * kPairFloats;
         place.dy =
             (image * conv.out_channels * conv.grid_h * conv.grid_w + row * conv.grid_w + col) * 16;
+        place.next = col + 2 * tile.cols <= conv.grid_w ? tile.cols * 16 : 0;
         body(place);
       }
     }
@@ -78,7 +90,6 @@ struct BlockBackwardPlan {
 
  private:
   void cut(int64_t pattern_blocks);
-  void find_parts(int64_t row, Place& place) const;
 };
 
 /// Blocks in the order of use: block of input channels, row of blocks, row of taps, input channel,

@@ -48,13 +48,24 @@ std::shared_ptr<const BlockForm> block_form(const Pattern& pattern);
 /// it saves in loads.
 bool runs_in_blocks(const Pattern& pattern);
 
-/// The blocks that a tap convolution has, in the order of use: row of blocks, input channel, tap.
+/// Rows of taps (those with one dh) that find input: `count` from `first` on.
+struct TapRows {
+  int64_t first = 0, count = 0;
+};
+/// Those of `rows` grid rows from `row` on.
+TapRows tap_rows_of(const TapConvolution& conv, int64_t row, int64_t rows);
+/// All rows of taps.
+int64_t tap_rows(const TapConvolution& conv);
+
+/// The blocks that a tap convolution has, in the order of use: row of blocks, row of taps, input
+/// channel, tap.
 struct BlockStream {
   std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
   std::vector<int32_t> weights;  ///< kBlockChannels flat positions each; -1: a zero
-  std::vector<int32_t> bounds;   ///< of rows of blocks among the offsets
+  std::vector<int32_t> bounds;   ///< of (row of blocks, row of taps) among the offsets
+  int64_t parts = 1;             ///< rows of taps
 
-  int64_t rows() const { return static_cast<int64_t>(bounds.size()) - 1; }
+  int64_t rows() const { return (static_cast<int64_t>(bounds.size()) - 1) / parts; }
 };
 /// The stream of a pattern for a plan of its forward convolution, made once and kept with it.
 std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Pattern& pattern);
