@@ -60,9 +60,8 @@ std::string findings(const Rows& all) {
   });
   std::string out =
       "**At the MACs that were really executed**, gates and predictors included: points of "
-      "accuracy "
-      "above the static method, on the straight line between its runs with the next smaller and "
-      "the next larger share of MACs; paired by seed.\n\n"
+      "accuracy above the static method, on the straight line between its runs with the next "
+      "smaller and the next larger share of MACs; paired by seed.\n\n"
       "| method | asked | executed share | above the static method | how sure |\n"
       "|---|---|---|---|---|\n";
   std::map<std::pair<std::string, std::string>, std::vector<RunRow>> groups;
