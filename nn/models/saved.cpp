@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // save_model, load_model: a network as tensors and a description from which it is rebuilt.
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
+#include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
+#include <espalier/core/storage_limit.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/quantize/quantize.h>
 
@@ -15,6 +19,9 @@ constexpr const char* kKey = "architecture";
 constexpr int kVersion = 1;
 // No model of the zoo comes near; a hostile file must not make us allocate more.
 constexpr int64_t kMaxSize = int64_t{1} << 20;
+// A network whose channels were removed is much smaller than the one it is rebuilt from.
+constexpr int64_t kLeastMemory = int64_t{1} << 28;
+constexpr int64_t kMemoryPerByte = 256;
 
 json describe(const std::string& name, const ModelOptions& options, Module& module) {
   json layers = json::object();
@@ -82,7 +89,10 @@ std::string describe_model(std::string_view name, const ModelOptions& options, M
   return describe(canonical_model_name(name), options, module).dump();
 }
 
-SavedModel model_of_description(const std::string& text, const std::string& where) {
+SavedModel model_of_description(const std::string& text,
+                                const std::string& where,
+                                int64_t file_bytes) {
+  const StorageLimit limit(std::max(kLeastMemory, kMemoryPerByte * file_bytes));
   SavedModel saved;
   try {
     const json description = json::parse(text);
@@ -107,7 +117,8 @@ void save_model(const std::filesystem::path& path,
 }
 
 SavedModel load_model(const std::filesystem::path& path) {
-  const SafetensorsFile file = load_safetensors(path);
+  const std::vector<uint8_t> bytes = read_file(path, "safetensors");
+  const SafetensorsFile file = parse_safetensors(bytes, path.string());
   const auto entry = file.metadata.find(kKey);
   ESPALIER_CHECK(entry != file.metadata.end(),
                  IoError,
@@ -115,7 +126,8 @@ SavedModel load_model(const std::filesystem::path& path) {
                  path.string(),
                  " has no description of its architecture. For weights from elsewhere, make the "
                  "model by name and use load_state_dict");
-  SavedModel saved = model_of_description(entry->second, path.string());
+  SavedModel saved =
+      model_of_description(entry->second, path.string(), static_cast<int64_t>(bytes.size()));
   saved.module->load_state_dict(file.tensors);
   return saved;
 }
