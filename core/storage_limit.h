@@ -7,10 +7,11 @@
 namespace espalier {
 
 /// While it lives, tensors that this thread makes may take `nbytes` in all, those freed again
-/// included; beyond that making one throws ValueError. For readers of files that say how much memory
-/// they want. Limits nest: the narrower one holds.
+/// included; beyond that making one throws ValueError. For readers of files that say how much
+/// memory they want. Limits nest: the narrower one holds.
 class StorageLimit {
  public:
+  /// Starts to count.
   explicit StorageLimit(int64_t nbytes);
   ~StorageLimit();
   StorageLimit(const StorageLimit&) = delete;

@@ -55,13 +55,8 @@ struct SavedModel {
 /// All that is needed to build `module` again but its tensors: name, options and the sizes of every
 /// layer, as JSON. `module` was built by `make_model(name, options)` and possibly shrunk since.
 std::string describe_model(std::string_view name, const ModelOptions& options, Module& module);
-/// A network with unspecified values from such a text, which came in a file of `file_bytes` bytes:
-/// so that a small hostile file can't ask for any amount of memory, the network (before channels
-/// are removed) may take 256 MiB, or 256 times the file if that is more. Throws IoError naming
-/// `where` for a bad description.
-SavedModel model_of_description(const std::string& description,
-                                const std::string& where,
-                                int64_t file_bytes);
+/// A network with unspecified values from such a text. Throws IoError naming `where` for a bad one.
+SavedModel model_of_description(const std::string& description, const std::string& where);
 
 /// Writes values, masks and buffers of `module`, built by `make_model(name, options)` and possibly
 /// shrunk since, with its description as metadata `architecture`. PyTorch reads the tensors under

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // save_model, load_model: a network as tensors and a description from which it is rebuilt.
-#include <algorithm>
-
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
-#include <espalier/core/storage_limit.h>
+#include <espalier/nn/detail/described_network.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/quantize/quantize.h>
 
@@ -19,9 +17,6 @@ constexpr const char* kKey = "architecture";
 constexpr int kVersion = 1;
 // No model of the zoo comes near; a hostile file must not make us allocate more.
 constexpr int64_t kMaxSize = int64_t{1} << 20;
-// A network whose channels were removed is much smaller than the one it is rebuilt from.
-constexpr int64_t kLeastMemory = int64_t{1} << 28;
-constexpr int64_t kMemoryPerByte = 256;
 
 json describe(const std::string& name, const ModelOptions& options, Module& module) {
   json layers = json::object();
@@ -89,10 +84,7 @@ std::string describe_model(std::string_view name, const ModelOptions& options, M
   return describe(canonical_model_name(name), options, module).dump();
 }
 
-SavedModel model_of_description(const std::string& text,
-                                const std::string& where,
-                                int64_t file_bytes) {
-  const StorageLimit limit(std::max(kLeastMemory, kMemoryPerByte * file_bytes));
+SavedModel model_of_description(const std::string& text, const std::string& where) {
   SavedModel saved;
   try {
     const json description = json::parse(text);
