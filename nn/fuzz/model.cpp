@@ -15,7 +15,7 @@ void read(const Bytes& input) {
 std::vector<Bytes> seeds() {
   const std::filesystem::path path = folder() / "seed.safetensors";
   std::vector<Bytes> out;
-  for (const char* name : {"lenet300", "resnet20", "mobilenetv2", "vit"}) {
+  for (const char* name : {"lenet300", "resnet20"}) {
     const nn::ModelOptions options{.num_classes = 2, .image = {1, 8, 8}, .width = 0.05};
     std::unique_ptr<nn::Module> module;
     try {

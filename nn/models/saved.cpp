@@ -119,7 +119,7 @@ SavedModel load_model(const std::filesystem::path& path) {
                  " has no description of its architecture. For weights from elsewhere, make the "
                  "model by name and use load_state_dict");
   SavedModel saved =
-      model_of_description(entry->second, path.string(), static_cast<int64_t>(bytes.size()));
+      detail::described_network(entry->second, path.string(), static_cast<int64_t>(bytes.size()));
   saved.module->load_state_dict(file.tensors);
   return saved;
 }
