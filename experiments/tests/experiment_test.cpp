@@ -319,16 +319,23 @@ TEST(ExperimentVerb, TheTableOfPatternsHasEqualSparsityAndTimes) {
     EXPECT_GT(std::stod(row.at("speed_images_per_second")), 0.0);
     EXPECT_GT(std::stod(row.at("speed_one_image_ms_dense")), 0.0);
     if (row.at("method") == "dense") continue;
-    // Channels and the layers whose inputs do not fit N:M come as near as they can.
-    EXPECT_NEAR(std::stod(row.at("sparsity")), 0.5, 0.05);
-    // Channels are cut out: the kernels do what is left, and nothing for what is gone.
-    if (row.at("variant") != "channel") continue;
-    EXPECT_LT(std::stod(row.at("speed_macs_executed")), 0.9 * std::stod(row.at("macs_dense")));
+    const double sparsity = std::stod(row.at("sparsity"));
+    if (row.at("variant") == "channel") {
+      EXPECT_GE(sparsity, 0.499);  // the last channel may take more than was left to take
+      EXPECT_LE(sparsity, 0.65);
+      // Channels are cut out: the kernels do nothing for what is gone.
+      EXPECT_LT(std::stod(row.at("speed_macs_executed")), 0.9 * std::stod(row.at("macs_dense")));
+    } else if (row.at("variant").starts_with("2:4")) {
+      EXPECT_LE(sparsity, 0.501);  // layers of 2 and 3 input channels stay dense
+      EXPECT_GE(sparsity, 0.4);
+    } else {
+      EXPECT_NEAR(sparsity, 0.5, 0.005);
+    }
   }
   const std::string page = slurp(folder / "patterns.md");
   EXPECT_EQ(page, slurp(folder / "runs/experiments/patterns-smoke/README.md"));
   EXPECT_NE(page.find("## Speed of what came out"), std::string::npos);
-  EXPECT_EQ(count(page, "2:4g4"), 2 * 2 + 0) << page;
+  EXPECT_EQ(count(page, "| 2:4g4 |"), 2 * 2) << page;  // two networks, two tables
 }
 
 TEST(ExperimentVerb, TheTableOfMethodsRunsThemAll) {
