@@ -91,8 +91,8 @@ bool removes_channels(const PlannedRun& run) {
   if (run.method == "dense") return false;
   const prune::Method& method = prune::method(run.method);
   const auto given = run.pruning.find("pattern");
-  const std::string& pattern = given == run.pruning.end() ? method.patterns.front() : given->second;
-  return prune::make_pattern(pattern)->coupled();
+  if (given != run.pruning.end()) return prune::make_pattern(given->second)->coupled();
+  return !method.patterns.empty() && prune::make_pattern(method.patterns.front())->coupled();
 }
 
 void run_one(RunRow& row,
