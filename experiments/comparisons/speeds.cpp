@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr int64_t kRounds = 5;
+constexpr int64_t kMostBytes = 1 << 16;  // of speed.json
 
 /// What each side of a measurement takes.
 struct Pair {
@@ -100,7 +101,7 @@ RunSpeed run_speed(const fs::path& folder, bool structured, double round_seconds
   const fs::path file = folder / "speed.json";
   if (fs::exists(file)) {
     try {
-      return from_json(Json::parse(read_file(file)));
+      return from_json(Json::parse(read_file(file, "experiment", kMostBytes)));
     } catch (const Json::exception& error) {
       throw IoError(
           cat(file.string(), ": not valid: ", error.what(), ". Remove it to measure again"));
