@@ -25,8 +25,9 @@ namespace {
 // Winograd's algorithm outruns by up to 1.9 (Zen 4, AVX-512).
 constexpr double kHighestDensity = 0.5;
 constexpr double kHighestDensityOverWinograd = 0.35;
-// The same for weights in blocks of output channels, forward: 1.86 times at 0.5 than direct.
+// The same for weights in blocks of output channels: forward 1.86 times at 0.5 than direct.
 constexpr double kHighestBlockDensity = 0.85;
+constexpr double kHighestBlockDensityBackward = 0.7;
 constexpr double kHighestBlockDensityOverWinograd = 0.5;
 constexpr int kMeasuredRuns = 3;
 constexpr int64_t kMaxFileBytes = 64 << 20;
@@ -124,9 +125,11 @@ struct Share {
 Share share_of_products(const Conv2dShape& shape, const Pattern& pattern, Pass pass) {
   const bool winograd = takes_winograd(
       shape, pass == Pass::Forward ? Conv2dPass::Forward : Conv2dPass::BackwardWeight);
-  if (pass == Pass::Forward && detail::runs_in_blocks(pattern)) {
+  if (detail::runs_in_blocks(pattern)) {
+    const double direct =
+        pass == Pass::Forward ? kHighestBlockDensity : kHighestBlockDensityBackward;
     const Share blocks{pattern.density() / detail::block_form(pattern)->fill,
-                       winograd ? kHighestBlockDensityOverWinograd : kHighestBlockDensity};
+                       winograd ? kHighestBlockDensityOverWinograd : direct};
     if (blocks.sparse()) return blocks;
   }
   return {pattern.density(), winograd ? kHighestDensityOverWinograd : kHighestDensity};

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/kernels/planes_fill.h>
 
-#include <algorithm>
-
 #include <espalier/core/kernels/conv2d_padded.h>
 #include <espalier/core/kernels/planes_input.h>
 #include <espalier/core/simd.h>
@@ -30,54 +28,47 @@ HWY_INLINE void fill_line(
   for (; i < size; ++i) out[i] = mask[i] != 0 ? x[i] : 0.0f;
 }
 
-HWY_INLINE void zero_row(int64_t pitch, float* out, const float* end) {
-  const PlanesD d;
-  int64_t i = 0;
-  for (; i < pitch && out + i + kPlanesLanes <= end; i += kPlanesLanes) {
-    hn::StoreU(hn::Zero(d), d, out + i);
-  }
-  for (; i < pitch; ++i) out[i] = 0.0f;
-}
-
-/// out[i] = x[i * kStep].
+/// out[i] = x[i * kStep] where the mask has all bits, else 0.
 template <int kStep>
-HWY_INLINE void copy_row(const float* x, int64_t pitch, float* out, const float* end) {
+HWY_INLINE void fill_row(
+    const float* x, const uint32_t* mask, int64_t pitch, float* out, const float* end) {
   const PlanesD d;
+  const hn::RebindToUnsigned<PlanesD> u;
   int64_t i = 0;
   for (; i < pitch && out + i + kPlanesLanes <= end; i += kPlanesLanes) {
+    PlanesV v;
     if constexpr (kStep == 1) {
-      hn::StoreU(hn::LoadU(d, x + i), d, out + i);
+      v = hn::LoadU(d, x + i);
     } else {
-      PlanesV even, odd;
-      hn::LoadInterleaved2(d, x + 2 * i, even, odd);
-      hn::StoreU(even, d, out + i);
+      PlanesV odd;
+      hn::LoadInterleaved2(d, x + 2 * i, v, odd);
     }
+    hn::StoreU(hn::And(v, hn::BitCast(d, hn::LoadU(u, mask + i))), d, out + i);
   }
-  for (; i < pitch; ++i) out[i] = x[i * kStep];
+  for (; i < pitch; ++i) out[i] = mask[i] != 0 ? x[i * kStep] : 0.0f;
 }
 
-void fill_copy(
-    const PlanesFill& f, const PlanesCopy& copy, const float* x, float* out, float* end) {
-  const int64_t begin =
-      std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, -copy.left), f.step.w), 0, f.pitch);
-  const int64_t stop = std::clamp<int64_t>(
-      copy.left >= f.plane.w ? 0 : (f.plane.w - 1 - copy.left) / f.step.w + 1, begin, f.pitch);
+/// One copy row by row; `mask` tells the columns that x has.
+void fill_copy(const PlanesFill& f,
+               const PlanesCopy& copy,
+               const uint32_t* mask,
+               const float* x,
+               float* out,
+               const float* end) {
   for (int64_t j = 0; j < copy.rows; ++j, out += f.pitch) {
     const int64_t row = (j + copy.first) * f.step.h + copy.phase;
     if (row < 0 || row >= f.plane.h) {
-      zero_row(f.pitch, out, end);
+      for (int64_t i = 0; i < f.pitch; ++i) out[i] = 0.0f;
       continue;
     }
     const float* from = x + row * f.plane.w + copy.left;
     if (f.near && f.step.w == 1) {
-      copy_row<1>(from, f.pitch, out, end);
+      fill_row<1>(from, mask, f.pitch, out, end);
     } else if (f.near && f.step.w == 2) {
-      copy_row<2>(from, f.pitch, out, end);
+      fill_row<2>(from, mask, f.pitch, out, end);
     } else {
-      for (int64_t i = begin; i < stop; ++i) out[i] = from[i * f.step.w];
+      for (int64_t i = 0; i < f.pitch; ++i) out[i] = mask[i] != 0 ? from[i * f.step.w] : 0.0f;
     }
-    for (int64_t i = 0; i < begin; ++i) out[i] = 0.0f;
-    for (int64_t i = stop; i < f.pitch; ++i) out[i] = 0.0f;
   }
 }
 
@@ -85,8 +76,8 @@ void fill_channel(const PlanesFill& f, const float* x, float* out) {
   float* const end = out + f.channel_stride;
   for (size_t i = 0; i < f.copies.size(); ++i) {
     const PlanesCopy& copy = f.copies[i];
-    if (f.masks.empty()) {
-      fill_copy(f, copy, x, out + copy.at, end);
+    if (!f.lines) {
+      fill_copy(f, copy, f.masks[i].data(), x, out + copy.at, end);
     } else {
       fill_line(x + copy.first * f.plane.w + copy.left,
                 f.masks[i].data(),
@@ -119,7 +110,7 @@ PlanesFill::PlanesFill(std::vector<PlanesCopy> copies_to_make,
   kernel_ = HWY_DYNAMIC_DISPATCH(fill_channel);
   const auto whole = [](int64_t size) { return ceil_div(size, kPlanesVector) * kPlanesVector; };
   near = true;
-  bool lines = step == Pair(1) && pitch == plane.w;
+  lines = step == Pair(1) && pitch == plane.w;
   for (const PlanesCopy& copy : copies) {
     near = near && copy.left >= -kPlanesSlack &&
            copy.left + whole(pitch) * step.w - plane.w <= kPlanesSlack;
@@ -127,13 +118,13 @@ PlanesFill::PlanesFill(std::vector<PlanesCopy> copies_to_make,
     lines = lines && shift >= -kPlanesSlack &&
             shift + whole(copy.rows * pitch) - plane.h * plane.w <= kPlanesSlack;
   }
-  if (!lines) return;
   for (const PlanesCopy& copy : copies) {
-    std::vector<uint32_t>& mask = masks.emplace_back(static_cast<size_t>(whole(copy.rows * pitch)));
-    for (int64_t i = 0; i < copy.rows * pitch; ++i) {
+    const int64_t size = lines ? copy.rows * pitch : pitch;
+    std::vector<uint32_t>& mask = masks.emplace_back(static_cast<size_t>(whole(size)));
+    for (int64_t i = 0; i < size; ++i) {
       const int64_t row = i / pitch + copy.first;
-      const int64_t col = i % pitch + copy.left;
-      const bool inside = row >= 0 && row < plane.h && col >= 0 && col < plane.w;
+      const int64_t col = i % pitch * step.w + copy.left;
+      const bool inside = (!lines || (row >= 0 && row < plane.h)) && col >= 0 && col < plane.w;
       mask[static_cast<size_t>(i)] = inside ? ~uint32_t{0} : 0;
     }
   }

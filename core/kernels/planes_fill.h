@@ -37,9 +37,10 @@ class PlanesFill {
   Pair plane, step;
   int64_t pitch = 0;
   int64_t channel_stride = 0;
-  /// By copy and position: all bits set where x has what belongs there. Empty: row by row.
+  /// By copy and position, or by copy and column: all bits set where x has what belongs there.
   std::vector<std::vector<uint32_t>> masks;
-  bool near = false;  ///< vectors that begin anywhere in a copy read within the slack of x
+  bool lines = false;  ///< copies are whole lines, masked by position
+  bool near = false;   ///< vectors that begin anywhere in a copy read within the slack of x
 
  private:
   using Fn = void (*)(const PlanesFill& fill, const float* x, float* out);

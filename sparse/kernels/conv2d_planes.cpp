@@ -19,9 +19,9 @@ constexpr int64_t kMaxRanges = 8;
 // Input channels that a fill task arranges.
 constexpr int64_t kFillChannels = 16;
 
-// Aligned loads pay where each of them serves one product.
-bool shifted(PlanesForm form) {
-  return form == PlanesForm::Entries;
+// Aligned loads pay where each of them serves one product, and copies cost little.
+bool shifted(const Conv2dShape& shape, PlanesForm form) {
+  return form == PlanesForm::Entries && shape.options.stride == Pair(1);
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ bool shifted(PlanesForm form) {
 SparsePlanes::SparsePlanes(const Conv2dShape& shape, const Pattern& pattern, const Tensor& weight)
     : shape_(shape),
       form_(runs_in_blocks(pattern) ? PlanesForm::Blocks : PlanesForm::Entries),
-      input_(espalier::detail::forward_taps(shape), shifted(form_)),
+      input_(espalier::detail::forward_taps(shape), shifted(shape, form_)),
       kernel_(form_ == PlanesForm::Blocks ? block_planes_kernel() : sparse_planes_kernel()) {
   ESPALIER_CHECK(shape.options.groups == 1,
                  ValueError,
