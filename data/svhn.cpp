@@ -2,8 +2,6 @@
 #include <espalier/data/svhn.h>
 
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +10,7 @@
 
 #include <espalier/core/error.h>
 #include <espalier/data/detail/file_checks.h>
+#include <espalier/data/detail/mat_structure.h>
 #include <espalier/data/memory_dataset.h>
 
 namespace espalier::data {
@@ -24,32 +23,6 @@ constexpr int64_t kMaxDeflateRatio = 1032;
 
 [[noreturn]] void fail(const std::filesystem::path& path, const std::string& text) {
   throw IoError(cat("svhn: ", path.string(), " ", text));
-}
-
-// matio says little about a broken file and trusts the lengths in it. So the outer structure is
-// checked here: the header, and that every element lies within the file.
-void check_structure(const std::filesystem::path& path, int64_t size) {
-  constexpr int64_t kHeader = 128;
-  constexpr uint32_t kMatrix = 14, kCompressed = 15;
-  std::ifstream in(path, std::ios::binary);
-  char header[kHeader];
-  if (size < kHeader || !in.read(header, kHeader)) fail(path, "is too short for a MATLAB file");
-  if (std::memcmp(header + 124, "\x00\x01IM", 4) != 0) {
-    fail(path, "is not a MATLAB v5 file of little-endian order (v7.3 files are not supported)");
-  }
-  int64_t position = kHeader;
-  while (position < size) {
-    uint32_t tag[2];
-    if (size - position < 8 || !in.read(reinterpret_cast<char*>(tag), 8)) {
-      fail(path, "is truncated");
-    }
-    if (tag[0] != kMatrix && tag[0] != kCompressed) {
-      fail(path, cat("has an element of unknown type ", tag[0], " at byte ", position));
-    }
-    position += 8 + int64_t{tag[1]};
-    if (position > size) fail(path, "is truncated: an element is longer than the rest of the file");
-    in.seekg(position);
-  }
 }
 
 struct MatClose {
@@ -114,7 +87,7 @@ void append_images(const matvar_t& x, int64_t count, std::vector<uint8_t>& pixel
 
 void append_file(const std::filesystem::path& path, MemoryContent& content) {
   const int64_t size = detail::check_readable(path, "svhn");
-  check_structure(path, size);
+  detail::check_mat_structure(path, size, "svhn");
   const MatFile file(Mat_Open(path.string().c_str(), MAT_ACC_RDONLY));
   if (!file) fail(path, "can't be opened as a MATLAB file");
 

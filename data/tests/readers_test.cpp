@@ -301,6 +301,23 @@ TEST(Svhn, RejectsHostileSizes) {
   }
 }
 
+TEST(Svhn, RejectsHostileHeadersBeforeTheyAreBelieved) {
+  // Lengths of flags, sizes and name of X, at 128 (header) + 8 (tag) and on.
+  for (const auto& [at, value] : {std::pair<size_t, uint32_t>{140, 0x7FFFFFFF},
+                                  {156, 0x78756E69},
+                                  {156, 0},
+                                  {156, 7},
+                                  {176, 0x7FFF0001}}) {
+    const TempFolder folder;
+    const fs::path file = folder.path() / "train_32x32.mat";
+    make_svhn(file, {1, 2, 3}, false);
+    Bytes bytes = load(file);
+    std::memcpy(bytes.data() + at, &value, 4);
+    store(file, bytes);
+    expect_io_error([&] { open_svhn(folder.path(), Split::Train); }, "does not begin as a plain");
+  }
+}
+
 TEST(MemoryDataset, RejectsPartsThatDoNotFit) {
   const auto content = [] {
     return MemoryContent{.name = "x",
