@@ -18,6 +18,9 @@ namespace espalier::experiments {
 /// A network of the zoo with initial weights, for CIFAR images.
 Network fresh_network(const std::string& model, uint64_t seed = 0);
 
+/// Normal pixels (N,C,H,W) in the layout of training, the same for every call.
+Tensor random_images(const Shape& image, int64_t batch);
+
 /// A random mask.
 struct RandomMask {
   double sparsity = 0.9;
