@@ -190,9 +190,10 @@ void set_kernel_chooser(const prune::OptionValues& values,
                                                       : file,
                                .require_sparse = values.flag("require-sparse")});
   const std::string& dense = values.text("dense");
-  set_conv2d_algorithm(dense == "direct"     ? Conv2dAlgorithm::Direct
-                       : dense == "winograd" ? Conv2dAlgorithm::Winograd
-                                             : Conv2dAlgorithm::Auto);
+  set_conv2d_algorithm(dense == "direct"      ? Conv2dAlgorithm::Direct
+                       : dense == "winograd2" ? Conv2dAlgorithm::Winograd2
+                       : dense == "winograd4" ? Conv2dAlgorithm::Winograd4
+                                              : Conv2dAlgorithm::Auto);
 }
 
 data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch) {

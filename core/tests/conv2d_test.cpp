@@ -79,20 +79,6 @@ Results run(const Operands& o, Layout layout) {
   return r;
 }
 
-TEST(Conv2dAlgorithms, WinogradIsTakenWhereItIsFaster) {
-  const auto shape = [](int64_t channels, int64_t plane, const Conv2dOptions& options) {
-    return conv2d_shape({1, channels, plane, plane}, {channels, channels, 3, 3}, options, "t");
-  };
-  EXPECT_TRUE(takes_winograd(shape(64, 8, {.padding = 1}), Conv2dPass::Forward));
-  EXPECT_TRUE(takes_winograd(shape(16, 8, {.padding = 1}), Conv2dPass::BackwardData));
-  EXPECT_FALSE(takes_winograd(shape(16, 8, {.padding = 1}), Conv2dPass::BackwardWeight));
-  EXPECT_FALSE(takes_winograd(shape(64, 8, {.stride = 2, .padding = 1}), Conv2dPass::Forward));
-  EXPECT_FALSE(takes_winograd(shape(64, 1, {.padding = 1}), Conv2dPass::Forward));
-  set_conv2d_algorithm(Conv2dAlgorithm::Direct);
-  EXPECT_FALSE(takes_winograd(shape(64, 8, {.padding = 1}), Conv2dPass::Forward));
-  set_conv2d_algorithm(Conv2dAlgorithm::Auto);
-}
-
 class Conv2d : public ::testing::Test {
  protected:
   void TearDown() override {
@@ -104,7 +90,9 @@ class Conv2d : public ::testing::Test {
 
 // Winograd's algorithm runs where it applies, the direct kernels elsewhere.
 constexpr std::pair<Conv2dAlgorithm, const char*> kAlgorithms[] = {
-    {Conv2dAlgorithm::Direct, "direct"}, {Conv2dAlgorithm::Winograd, "Winograd"}};
+    {Conv2dAlgorithm::Direct, "direct"},
+    {Conv2dAlgorithm::Winograd2, "F(2x2, 3x3)"},
+    {Conv2dAlgorithm::Winograd4, "F(4x4, 3x3)"}};
 
 TEST(Conv2dShapeRule, CountsPositionsOfThePaddedPlane) {
   const Conv2dShape s = conv2d_shape(

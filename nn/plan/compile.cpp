@@ -9,7 +9,8 @@ namespace espalier::nn {
 namespace {
 
 plan::Format dense_format(const Conv2dShape& shape) {
-  return takes_winograd(shape, Conv2dPass::Forward) ? plan::Format::Winograd : plan::Format::Dense;
+  return winograd_tile(shape, Conv2dPass::Forward) != 0 ? plan::Format::Winograd
+                                                        : plan::Format::Dense;
 }
 
 /// For a product whose weight is final.

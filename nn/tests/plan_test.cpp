@@ -156,14 +156,16 @@ TEST(Plan, RunsWinogradWithItsEpilogue) {
   Residual block({.main = main});
   init_parameters(block, 3);
   const Conv2dAlgorithm before = conv2d_algorithm();
-  set_conv2d_algorithm(Conv2dAlgorithm::Winograd);
   const Tensor x = random_tensor({35, 6, 7, 9}, 4);
-  const InferencePlan plan = compile(block, Variable(x));
-  set_conv2d_algorithm(Conv2dAlgorithm::Direct);
-  const Tensor expected = logits(block, x);
-  set_conv2d_algorithm(before);
-  EXPECT_EQ(plan.steps()[0].format, "winograd");
-  EXPECT_LT(max_difference(expected, plan.run(x)), 1e-5);
+  for (const Conv2dAlgorithm algorithm : {Conv2dAlgorithm::Winograd2, Conv2dAlgorithm::Winograd4}) {
+    set_conv2d_algorithm(algorithm);
+    const InferencePlan plan = compile(block, Variable(x));
+    set_conv2d_algorithm(Conv2dAlgorithm::Direct);
+    const Tensor expected = logits(block, x);
+    set_conv2d_algorithm(before);
+    EXPECT_EQ(plan.steps()[0].format, "winograd");
+    EXPECT_LT(max_difference(expected, plan.run(x)), 1e-5);
+  }
 }
 
 TEST(Plan, RunsWithoutTakingMemory) {

@@ -5,7 +5,7 @@
 #include <espalier/core/simd.h>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "espalier/core/kernels/winograd_micro.cpp"
+#define HWY_TARGET_INCLUDE "espalier/core/kernels/winograd2_micro.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -18,7 +18,7 @@ using V = hn::Vec<D>;
 constexpr int64_t kVector = hn::MaxLanes(D());
 
 // B^T times a column of four.
-HWY_INLINE void input_column(V& a, V& b, V& c, V& d) {
+HWY_INLINE void input_column2(V& a, V& b, V& c, V& d) {
   const V first = hn::Sub(a, c);
   const V second = hn::Add(b, c);
   const V third = hn::Sub(c, b);
@@ -29,7 +29,7 @@ HWY_INLINE void input_column(V& a, V& b, V& c, V& d) {
 }
 
 template <bool Whole>
-void input_tiles(const WinogradInput& job) {
+void input_tiles2(const WinogradInput& job) {
   const D d;
   for (int64_t t = 0; t < job.tiles; ++t) {
     for (int64_t lane = 0; lane < 16; lane += kVector) {
@@ -46,10 +46,10 @@ void input_tiles(const WinogradInput& job) {
         }
       }
       HWY_UNROLL(4)
-      for (int j = 0; j < 4; ++j) input_column(v[0][j], v[1][j], v[2][j], v[3][j]);
+      for (int j = 0; j < 4; ++j) input_column2(v[0][j], v[1][j], v[2][j], v[3][j]);
       HWY_UNROLL(4)
       for (int i = 0; i < 4; ++i) {
-        input_column(v[i][0], v[i][1], v[i][2], v[i][3]);
+        input_column2(v[i][0], v[i][1], v[i][2], v[i][3]);
         HWY_UNROLL(4)
         for (int j = 0; j < 4; ++j) hn::Store(v[i][j], d, out + (4 * i + j) * job.point_stride);
       }
@@ -57,15 +57,15 @@ void input_tiles(const WinogradInput& job) {
   }
 }
 
-void input(const WinogradInput& job) {
+void input2(const WinogradInput& job) {
   if (job.inside == 0xffff) {
-    input_tiles<true>(job);
+    input_tiles2<true>(job);
   } else {
-    input_tiles<false>(job);
+    input_tiles2<false>(job);
   }
 }
 
-void output(const WinogradOutput& job) {
+void output2(const WinogradOutput& job) {
   const D d;
   const V bias = hn::Set(d, job.bias);
   for (int64_t tile = 0; tile < job.tiles; ++tile) {
@@ -94,7 +94,7 @@ void output(const WinogradOutput& job) {
   }
 }
 
-void gradient(const WinogradGradient& job) {
+void gradient2(const WinogradGradient& job) {
   const D d;
   for (int64_t tile = 0; tile < job.tiles; ++tile) {
     for (int64_t lane = 0; lane < 16; lane += kVector) {
@@ -132,19 +132,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace espalier::detail {
 
-HWY_EXPORT(input);
-HWY_EXPORT(output);
-HWY_EXPORT(gradient);
-
-WinogradMicroKernels winograd_micro_kernels() {
-  simd_target();  // chooses the target at the first call
-  return {
-      HWY_DYNAMIC_DISPATCH(input), HWY_DYNAMIC_DISPATCH(output), HWY_DYNAMIC_DISPATCH(gradient)};
-}
+HWY_EXPORT(input2);
+HWY_EXPORT(output2);
+HWY_EXPORT(gradient2);
+namespace {
 
 ESPALIER_CLONES
-void winograd_filters(const float (&g)[9][kWinogradFilters],
-                      float (&u)[kWinogradPoints][kWinogradFilters]) {
+void filters2(const float (*g)[kWinogradFilters], float (*u)[kWinogradFilters]) {
   for (int f = 0; f < kWinogradFilters; ++f) {
     float t[4][3];
     for (int j = 0; j < 3; ++j) {
@@ -167,8 +161,7 @@ void winograd_filters(const float (&g)[9][kWinogradFilters],
 }
 
 ESPALIER_CLONES
-void winograd_filter_gradients(const float (&s)[kWinogradPoints][kWinogradFilters],
-                               float (&g)[9][kWinogradFilters]) {
+void filter_gradients2(const float (*s)[kWinogradFilters], float (*g)[kWinogradFilters]) {
   for (int f = 0; f < kWinogradFilters; ++f) {
     float t[3][4];
     for (int j = 0; j < 4; ++j) {
@@ -184,6 +177,17 @@ void winograd_filter_gradients(const float (&s)[kWinogradPoints][kWinogradFilter
       g[3 * i + 2][f] = sum + t[i][3];
     }
   }
+}
+
+}  // namespace
+
+WinogradMicroKernels winograd2_kernels() {
+  simd_target();  // chooses the target at the first call
+  return {HWY_DYNAMIC_DISPATCH(input2),
+          HWY_DYNAMIC_DISPATCH(output2),
+          HWY_DYNAMIC_DISPATCH(gradient2),
+          filters2,
+          filter_gradients2};
 }
 
 }  // namespace espalier::detail
