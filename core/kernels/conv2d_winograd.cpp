@@ -50,7 +50,7 @@ class WeightGradient {
         inputs_(Tensor::empty({input_strides_.size()})),
         gradients_(Tensor::empty({gradient_strides_.size()})),
         sums_(Tensor::zeros({points_ * shape.k * shape.c})),
-        transforms_(winograd_kernels(tile)) {
+        transforms_(winograd_micro_kernels(tile)) {
     for (int64_t c = 0; c < shape.c; ++c) offsets_.push_back(c * input_strides_.channel);
   }
 

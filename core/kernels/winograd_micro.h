@@ -70,11 +70,7 @@ struct WinogradMicroKernels {
   /// g = G^T s G, its adjoint
   void (*filter_gradients)(const float (*s)[kWinogradFilters], float (*g)[kWinogradFilters]);
 };
-/// Of the SIMD target in use.
-WinogradMicroKernels winograd2_kernels();
-WinogradMicroKernels winograd4_kernels();
-inline WinogradMicroKernels winograd_kernels(WinogradTile tile) {
-  return tile.size == 2 ? winograd2_kernels() : winograd4_kernels();
-}
+/// Those of the SIMD target in use.
+WinogradMicroKernels winograd_micro_kernels(WinogradTile tile);
 
 }  // namespace espalier::detail

@@ -153,7 +153,7 @@ WinogradCorrelation::WinogradCorrelation(const TiledPlanes& planes, int64_t bloc
       inputs_(planes.tiling.tile, planes.in.channels, per_task_),
       products_(planes.tiling.tile, planes.out.channels, per_task_),
       kernels_(conv_micro_kernels()),
-      transforms_(winograd_kernels(planes.tiling.tile)) {
+      transforms_(winograd_micro_kernels(planes.tiling.tile)) {
   for (int64_t c = 0; c < planes.in.channels; ++c) offsets_.push_back(c * inputs_.channel);
 }
 
