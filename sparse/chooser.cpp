@@ -20,15 +20,15 @@
 namespace espalier::sparse {
 namespace {
 
-/// Up to which part of all products the sparse kernels were faster in every direction, on planes of
-/// 2x2 to 32x32 (Zen 4, AVX-512), by what the dense layer would run by.
+/// Up to which part of all products the sparse kernels were faster, on planes of 2x2 to 32x32
+/// (Zen 4, AVX-512), by what the dense layer would run by.
 struct Limits {
   double unstructured;
-  double blocks;  ///< of output channels
+  double blocks, blocks_backward;  ///< of output channels
 };
-constexpr Limits kOverDirect{0.5, 0.85};      // 1.15 to 1.6 times, 1.86 times, at 0.5
-constexpr Limits kOverSmallTiles{0.35, 0.5};  // F(2x2, 3x3) gains 1.4 to 1.9
-constexpr Limits kOverLargeTiles{0.22, 0.3};  // F(4x4, 3x3) gains 2 to 3 on wide layers
+constexpr Limits kOverDirect{0.5, 0.85, 0.7};      // 1.15 to 1.6 times, 1.86 times, at 0.5
+constexpr Limits kOverSmallTiles{0.35, 0.5, 0.5};  // F(2x2, 3x3) gains 1.4 to 1.9
+constexpr Limits kOverLargeTiles{0.22, 0.3, 0.3};  // F(4x4, 3x3) gains 2 to 3 on wide layers
 constexpr int64_t kWideLayer = 32;
 constexpr int kMeasuredRuns = 3;
 constexpr int64_t kMaxFileBytes = 64 << 20;
@@ -130,8 +130,9 @@ Share share_of_products(const Conv2dShape& shape, const Pattern& pattern, Pass p
   const Limits& limits = tile == 0           ? kOverDirect
                          : tile == 4 && wide ? kOverLargeTiles
                                              : kOverSmallTiles;
-  if (pass == Pass::Forward && detail::runs_in_blocks(pattern)) {
-    const Share blocks{pattern.density() / detail::block_form(pattern)->fill, limits.blocks};
+  if (detail::runs_in_blocks(pattern)) {
+    const Share blocks{pattern.density() / detail::block_form(pattern)->fill,
+                       pass == Pass::Forward ? limits.blocks : limits.blocks_backward};
     if (blocks.sparse()) return blocks;
   }
   return {pattern.density(), limits.unstructured};

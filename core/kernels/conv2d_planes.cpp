@@ -12,6 +12,8 @@ namespace {
 // Rows of vectors of a task: below that a part of the plane isn't worth a task of its own.
 constexpr int64_t kPartVectors = 24;
 constexpr int64_t kMaxParts = 4;
+// Input channels that a fill task arranges.
+constexpr int64_t kFillChannels = 16;
 
 }  // namespace
 
@@ -29,7 +31,8 @@ DensePlanes::DensePlanes(const Conv2dShape& shape)
 
 int64_t DensePlanes::fill_tasks(const PlanesChannels& channels) const {
   if (input_.in_place()) return 0;
-  return channels.in.data() == nullptr ? shape_.c : static_cast<int64_t>(channels.in.size());
+  const bool all = channels.in.data() == nullptr;
+  return ceil_div(all ? shape_.c : static_cast<int64_t>(channels.in.size()), kFillChannels);
 }
 
 void DensePlanes::fill(int64_t task,
@@ -37,7 +40,14 @@ void DensePlanes::fill(int64_t task,
                        const PlanesChannels& channels,
                        float* scratch) const {
   const bool all = channels.in.data() == nullptr;
-  input_.fill(x, all ? task : channels.in[static_cast<size_t>(task)], scratch);
+  const int64_t count = all ? shape_.c : static_cast<int64_t>(channels.in.size());
+  const int64_t first = task * kFillChannels;
+  const int64_t last = std::min(count, first + kFillChannels);
+  if (all) return input_.fill(x, first, last, scratch);
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t c = channels.in[static_cast<size_t>(i)];
+    input_.fill(x, c, c + 1, scratch);
+  }
 }
 
 int64_t DensePlanes::tasks(const PlanesChannels& channels) const {
@@ -90,7 +100,7 @@ void DensePlanes::run(int64_t task,
     job.residual[b] = operands.residual == nullptr ? nullptr : operands.residual + k * plane;
     job.y[b] = operands.y + k * plane;
   }
-  kernels_.tiles(job, channels_here);
+  kernel_(job, channels_here);
 }
 
 void DensePlanes::run_all(const PlanesOperands& operands,

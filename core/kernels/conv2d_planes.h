@@ -41,7 +41,8 @@ class DensePlanes {
   /// Floats of the scratch that `fill` writes and `run` reads, 64-byte aligned; 0: none is needed.
   int64_t scratch_size() const { return input_.size(shape_.c); }
 
-  /// Arranging the input: one task an input channel (of the list), each cheap; none in place.
+  /// Arranging the input: a task is a few input channels (of the list); none in
+  /// place.
   int64_t fill_tasks(const PlanesChannels& channels = {}) const;
   void fill(int64_t task, const float* x, const PlanesChannels& channels, float* scratch) const;
 
@@ -65,7 +66,7 @@ class DensePlanes {
   int64_t parts_;                // of the plane
   int64_t group_blocks_;         // tasks along the output channels of a group
   std::vector<int32_t> all_in_;  // 0 .. C/groups
-  PlanesKernels kernels_ = planes_kernels();
+  PlanesFn kernel_ = planes_kernel();
 };
 
 }  // namespace espalier::detail

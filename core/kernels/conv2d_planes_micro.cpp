@@ -132,16 +132,6 @@ void dense_planes(const PlanesJob& job, int channels) {
   }
 }
 
-void masked_copy(const float* x, const uint32_t* mask, int64_t count, float* out) {
-  const PlanesD d;
-  const hn::RebindToUnsigned<PlanesD> u;
-  int64_t i = 0;
-  for (; i + kPlanesLanes <= count; i += kPlanesLanes) {
-    hn::StoreU(hn::And(hn::LoadU(d, x + i), hn::BitCast(d, hn::LoadU(u, mask + i))), d, out + i);
-  }
-  for (; i < count; ++i) out[i] = mask[i] != 0 ? x[i] : 0.0f;
-}
-
 }  // namespace espalier::detail::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -149,11 +139,10 @@ HWY_AFTER_NAMESPACE();
 namespace espalier::detail {
 
 HWY_EXPORT(dense_planes);
-HWY_EXPORT(masked_copy);
 
-PlanesKernels planes_kernels() {
+PlanesFn planes_kernel() {
   simd_target();  // chooses the target at the first call
-  return {HWY_DYNAMIC_DISPATCH(dense_planes), HWY_DYNAMIC_DISPATCH(masked_copy)};
+  return HWY_DYNAMIC_DISPATCH(dense_planes);
 }
 
 }  // namespace espalier::detail

@@ -47,13 +47,8 @@ struct PlanesJob {
   PlanesLimits limits;
 };
 
-/// The kernels of the SIMD target in use.
-struct PlanesKernels {
-  /// One job, with 1 to kPlanesMaxChannels output channels.
-  void (*tiles)(const PlanesJob& job, int channels);
-  /// out[i] = x[i] where the mask has all bits, 0 where it has none, for i < count.
-  void (*masked_copy)(const float* x, const uint32_t* mask, int64_t count, float* out);
-};
-PlanesKernels planes_kernels();
+/// The kernel of the SIMD target in use: one job, with 1 to kPlanesMaxChannels output channels.
+using PlanesFn = void (*)(const PlanesJob& job, int channels);
+PlanesFn planes_kernel();
 
 }  // namespace espalier::detail

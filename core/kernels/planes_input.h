@@ -7,12 +7,13 @@
 #include <cstdint>
 #include <vector>
 
+#include <espalier/core/kernels/planes_fill.h>
 #include <espalier/core/kernels/tap_convolution.h>
 
 namespace espalier::detail {
 
 /// Floats that must be readable before and after what a planes kernel reads.
-inline constexpr int64_t kPlanesSlack = 16;
+inline constexpr int64_t kPlanesSlack = 64;
 
 /// Where the runs of 16 neighbouring outputs of a plane lie: `rows` x `cols` vectors. A plane whose
 /// width is not a multiple of 16 is one column of vectors, its rows one after another; the last
@@ -48,27 +49,17 @@ class PlanesInput {
   int64_t size(int64_t channels) const {
     return in_place_ ? 0 : channels * channel_stride_ + kPlanesSlack;
   }
-  /// Copies channel `c` of x to its place in `scratch` (64-byte aligned). kPlanesSlack floats
-  /// before and behind x are read, and mean nothing.
-  void fill(const float* x, int64_t c, float* scratch) const;
+  /// Copies channels [first, last) of x to their places in `scratch` (64-byte aligned).
+  /// kPlanesSlack floats before and behind x are read, and mean nothing.
+  void fill(const float* x, int64_t first, int64_t last, float* scratch) const;
 
  private:
-  /// One copy: row j holds x's row (j + first) * step.h + phase, column i its i * step.w + left.
-  struct Copy {
-    int64_t phase, first, rows, left;
-    int64_t at;                    ///< offset in the channel
-    std::vector<uint32_t> inside;  ///< by position, all bits set where x's row has the column
-  };
-
-  void fill_rows(const Copy& copy, const float* x, float* out) const;
-
   int64_t in_h_, in_w_;
-  Pair step_;
   int64_t pitch_ = 0;
   bool in_place_ = false;
-  bool lines_ = false;  // copies are whole lines of x under a mask
   PlanesGrid grid_{};
-  std::vector<Copy> copies_;
+  std::vector<PlanesCopy> copies_;
+  PlanesFill fill_;
   std::vector<int32_t> offsets_, indices_;
   int64_t channel_stride_ = 0;
 };

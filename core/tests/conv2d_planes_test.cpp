@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include <espalier/core/kernels/conv2d_planes.h>
+#include <espalier/core/kernels/conv2d_planes_few.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
 #include <espalier/core/tests/planes_checks.h>
@@ -75,6 +75,36 @@ TEST_F(Conv2dPlanes, HasTheSameBitsOnAnyNumberOfThreads) {
       EXPECT_EQ(run(p, 0.0f, kInfinity).to_vector<float>(), one) << c.name;
     }
   }
+}
+
+TEST_F(Conv2dPlanes, FewPositionsEqualTheReferenceOnEveryTarget) {
+  std::vector<testing::ConvCase> cases = {
+      {"three positions", {1, 7, 3, 1}, {18, 7, 3, 3}, {.padding = 1}},
+      {"two of a stride", {1, 6, 3, 4}, {17, 6, 3, 3}, {.stride = 2, .padding = {0, 1}}}};
+  cases.insert(cases.end(), planes_cases().begin(), planes_cases().end());
+  int count = 0;
+  for (const auto& c : cases) {
+    const PlanesProblem p(c);
+    if (!detail::FewPlanes::fits(p.shape)) continue;
+    ++count;
+    for (const std::string& target : simd_targets()) {
+      set_simd_target(target);
+      const detail::FewPlanes planes(p.shape, p.weight.data<float>());
+      Guarded y(Tensor::zeros(p.out_shape()));
+      Tensor scratch = Tensor::empty({std::max<int64_t>(1, planes.scratch_size())});
+      const PlanesOperands operands{.x = p.x.data<float>(),
+                                    .weight = nullptr,
+                                    .bias = p.bias.data<float>(),
+                                    .residual = p.residual.data<float>(),
+                                    .y = y.data(),
+                                    .limits = {-0.5f, 0.5f}};
+      planes.fill(operands.x, scratch.data<float>());
+      for (int64_t t = 0; t < planes.tasks(); ++t) planes.run(t, operands, scratch.data<float>());
+      EXPECT_TRUE(y.whole());
+      p.expect(y.inner(p.out_shape()), -0.5f, 0.5f, cat(c.name, ", ", target));
+    }
+  }
+  EXPECT_GE(count, 6);
 }
 
 TEST_F(Conv2dPlanes, KeepsANaNThroughTheLimits) {

@@ -50,6 +50,7 @@ inline const std::vector<ConvCase>& planes_cases() {
        {.stride = 2, .padding = 3, .dilation = 3}},
       {"groups", {1, 6, 5, 5}, {10, 3, 3, 3}, {.padding = 1, .groups = 2}},
       {"depthwise", {1, 17, 16, 16}, {17, 1, 3, 3}, {.padding = 1, .groups = 17}},
+      {"nothing but padding", {1, 2, 1, 1}, {3, 2, 1, 1}, {.stride = 5, .padding = 2}},
       {"linear layer", {1, 77, 1, 1}, {35, 77, 1, 1}, {}},
   };
   return list;

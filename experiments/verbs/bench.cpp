@@ -156,31 +156,33 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const auto images_per_second = [&](const RoundTimes& t) {
     return static_cast<double>(batch) / t.median();
   };
-  Json out = {{"model", measured.network().name},
-              {"batch", batch},
-              {"threads", num_threads()},
-              {"pattern",
-               !sparse                          ? "dense"
-               : values.text("weights").empty() ? values.text("pattern")
-                                                : "as in " + values.text("weights")},
-              {"sparsity", sparsity},
-              {"compiled", compiled},
-              {"images_per_second", images_per_second(own)},
-              {"images_per_second_dense", images_per_second(times.front())},
-              {"speedup", times[0].median() / own.median()},
-              {"speedup_over_direct", times[1].median() / own.median()},
-              {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
-              {"milliseconds", 1e3 * own.median()},
-              {"milliseconds_dense", 1e3 * times[0].median()},
-              {"milliseconds_dense_direct", 1e3 * times[1].median()},
-              {"spread", own.spread()},
-              {"spread_dense", times.front().spread()},
-              {"rounds", values.integer("rounds")},
-              {"peak_gflops", peak / 1e9},
-              {"peak_gflops_before", peak_before / 1e9},
-              {"peak_memory", peak_memory()},
-              {"layers", layers_json(job, measured)},
-              {"machine", machine_json()}};
+  Json out = {
+      {"model", measured.network().name},
+      {"batch", batch},
+      {"threads", num_threads()},
+      {"pattern",
+       !sparse                          ? "dense"
+       : values.text("weights").empty() ? values.text("pattern")
+                                        : "as in " + values.text("weights")},
+      {"sparsity", sparsity},
+      {"compiled", compiled},
+      {"layout", compiled && batch <= nn::InferencePlan::kPlanesSamples ? "planes" : "nchw16n"},
+      {"images_per_second", images_per_second(own)},
+      {"images_per_second_dense", images_per_second(times.front())},
+      {"speedup", times[0].median() / own.median()},
+      {"speedup_over_direct", times[1].median() / own.median()},
+      {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
+      {"milliseconds", 1e3 * own.median()},
+      {"milliseconds_dense", 1e3 * times[0].median()},
+      {"milliseconds_dense_direct", 1e3 * times[1].median()},
+      {"spread", own.spread()},
+      {"spread_dense", times.front().spread()},
+      {"rounds", values.integer("rounds")},
+      {"peak_gflops", peak / 1e9},
+      {"peak_gflops_before", peak_before / 1e9},
+      {"peak_memory", peak_memory()},
+      {"layers", layers_json(job, measured)},
+      {"machine", machine_json()}};
   if (job == Job::Train && sparse) {
     const double update =
         time_in_turns({sparse->mask_update()}, values.integer("rounds"), 0.0).front().median() -
@@ -218,10 +220,10 @@ std::string text(Job job, const Json& result) {
   const auto number = [&](const char* key) { return result.at(key).get<double>(); };
   return layers_text(result.at("layers")) +
          fmt::format(
-             "{} {}, batch {}, {} threads, {} {:.1f} %\n"
+             "{} {}, batch {}, {} threads, {} {:.1f} %, layout {}\n"
              "images/s     {:.0f}   (dense {:.0f})\n"
-             "a step       {:.2f} ms, spread {:.0f} %   (dense {:.2f} ms, {:.0f} %)\n"
-             "speed-up     {:.2f} x over our dense, {:.2f} x over our direct dense ({:.2f} ms)\n"
+             "a step       {:.3f} ms, spread {:.0f} %   (dense {:.3f} ms, {:.0f} %)\n"
+             "speed-up     {:.2f} x over our dense, {:.2f} x over our direct dense ({:.3f} ms)\n"
              "share        {:.1f} % of {:.0f} GFLOP/s (multiply-adds with kept weights)\n",
              job == Job::Train                   ? "training"
              : result.at("compiled").get<bool>() ? "compiled inference"
@@ -231,6 +233,7 @@ std::string text(Job job, const Json& result) {
              result.at("threads").get<int64_t>(),
              result.at("pattern").get<std::string>(),
              100.0 * number("sparsity"),
+             result.at("layout").get<std::string>(),
              number("images_per_second"),
              number("images_per_second_dense"),
              number("milliseconds"),
