@@ -21,7 +21,8 @@ std::vector<ParameterGroup> parameter_groups(Module& model,
   ParameterGroup decayed{.weight_decay = weight_decay};
   ParameterGroup plain;
   for (const NamedParameter& p : model.named_parameters()) {
-    const bool decay = decay_norm_and_bias || p.parameter->shape().rank() >= 2;
+    const bool decay =
+        p.parameter->decays && (decay_norm_and_bias || p.parameter->shape().rank() >= 2);
     (decay ? decayed : plain).parameters.push_back(p);
   }
   std::vector<ParameterGroup> groups;

@@ -206,7 +206,6 @@ TEST(ExperimentVerb, BadUseExitsWithTwoBeforeAnyRun) {
     EXPECT_FALSE(std::filesystem::exists(out));
   };
   run({"chainsaw"}, "one-shot-iterative");
-  run({"static-dynamic", "--preset", "smoke"}, "gated networks");
   run({"layer-density", "--preset", "huge"}, "smoke, quick or paper");
   run({"layer-density", "--preset", "quick", "--data-root", "/nowhere"}, "/nowhere");
 }

@@ -15,6 +15,7 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
+#include <espalier/nn/gates/attach.h>
 
 namespace espalier::experiments {
 namespace {
@@ -113,6 +114,7 @@ struct Sides {
   std::unique_ptr<StepBench> dense;
   std::unique_ptr<StepBench> sparse;
   double sparsity = 0.0;
+  bool gated = false;  ///< the sparse side chooses for each image; it can't be compiled
 };
 
 Sides open_sides(const prune::OptionValues& values) {
@@ -127,19 +129,23 @@ Sides open_sides(const prune::OptionValues& values) {
                    .seed = static_cast<uint64_t>(values.integer("seed"))});
   }
   out.sparsity = nn::count_model(*masked.module, masked.image()).sparsity();
+  out.gated = nn::is_gated(*masked.module);
   Network plain = open_network(values);
   remove_masks(plain);
+  nn::remove_gates(*plain.module);
   out.dense = std::make_unique<StepBench>(std::move(plain), batch);
-  if (out.sparsity > 0.0) out.sparse = std::make_unique<StepBench>(std::move(masked), batch);
+  if (out.sparsity > 0.0 || out.gated)
+    out.sparse = std::make_unique<StepBench>(std::move(masked), batch);
   return out;
 }
 
 Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const int64_t batch = values.integer("batch");
-  const auto& [dense, sparse, sparsity] = bench;
-  const bool compiled = job == Job::Infer && values.flag("compiled");
+  const auto& [dense, sparse, sparsity, gated] = bench;
+  // A plan is the fastest dense network there is: a gated one is held against it in any case.
+  const bool compiled = job == Job::Infer && (gated || values.flag("compiled"));
   const auto side = [&](StepBench& bench) {
-    if (compiled) return bench.infer_compiled();
+    if (compiled && !nn::is_gated(*bench.network().module)) return bench.infer_compiled();
     return job == Job::Train ? bench.train_step() : bench.infer();
   };
   // The direct dense step beside the one in use: sparse kernels save products of the direct form.
@@ -165,8 +171,10 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
        : values.text("weights").empty() ? values.text("pattern")
                                         : "as in " + values.text("weights")},
       {"sparsity", sparsity},
-      {"compiled", compiled},
-      {"layout", compiled && batch <= nn::InferencePlan::kPlanesSamples ? "planes" : "nchw16n"},
+      {"compiled", compiled && !gated},
+      {"compiled_dense", compiled},
+      {"layout",
+       gated || (compiled && batch <= nn::InferencePlan::kPlanesSamples) ? "planes" : "nchw16n"},
       {"images_per_second", images_per_second(own)},
       {"images_per_second_dense", images_per_second(times.front())},
       {"speedup", times[0].median() / own.median()},
@@ -227,7 +235,9 @@ std::string text(Job job, const Json& result) {
              "share        {:.1f} % of {:.0f} GFLOP/s (multiply-adds with kept weights)\n",
              job == Job::Train                   ? "training"
              : result.at("compiled").get<bool>() ? "compiled inference"
-                                                 : "inference",
+             : result.at("compiled_dense").get<bool>()
+                 ? "inference with gates, against the compiled dense network,"
+                 : "inference",
              result.at("model").get<std::string>(),
              result.at("batch").get<int64_t>(),
              result.at("threads").get<int64_t>(),

@@ -5,6 +5,7 @@
 #include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/detail/described_network.h>
+#include <espalier/nn/gates/attach.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/quantize/quantize.h>
 
@@ -34,6 +35,7 @@ json describe(const std::string& name, const ModelOptions& options, Module& modu
               {"seed", options.seed},
               {"layers", layers}};
   if (is_quantized(module)) out["quantized"] = true;
+  if (const std::string gates = describe_gates(module); !gates.empty()) out["gates"] = gates;
   return out;
 }
 
@@ -92,6 +94,9 @@ SavedModel model_of_description(const std::string& text, const std::string& wher
     saved.options = read_options(description);
     saved.module = make_model(saved.name, saved.options);
     apply_sizes(*saved.module, description.at("layers"));
+    if (description.contains("gates")) {
+      restore_gates(*saved.module, description.at("gates").get<std::string>());
+    }
     if (description.value("quantized", false)) attach_quantizers(*saved.module);
   } catch (const json::exception& e) {
     throw IoError(cat("load_model: ", where, ": bad description: ", e.what()));

@@ -7,12 +7,14 @@
 
 #include <espalier/nn/sgd.h>
 #include <espalier/prune/mask_update.h>
+#include <espalier/prune/tests/killed_run.h>
 #include <espalier/prune/tests/tiny.h>
 
 namespace espalier::prune {
 namespace {
 
 using testing::mask_of;
+using testing::SaveAt;
 using testing::tiny_conv_net;
 using testing::tiny_loader;
 using testing::tiny_mlp;
@@ -28,6 +30,7 @@ struct Case {
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const Method& method : methods()) {
+    if (method.when == When::Runtime) continue;  // no masks: runtime_property_test.cpp
     for (const std::string& pattern : method.patterns) {
       for (bool convolutions : {false, true}) {
         // It ranks channels by their batch norm, which the perceptron lacks.
@@ -64,38 +67,6 @@ class Watcher : public nn::TrainHook {
   void before_training(nn::TrainState& state) override { masks.push_back(masks_of(state.model)); }
   void after_step(nn::TrainState& state) override { masks.push_back(masks_of(state.model)); }
   std::vector<Masks> masks;
-};
-
-/// All that a checkpoint holds.
-struct Checkpoint {
-  std::map<std::string, Tensor> model;
-  std::map<std::string, Tensor> optimizer;
-  std::map<std::string, Tensor> pruner;
-  nn::TrainProgress progress;
-};
-
-std::map<std::string, Tensor> copied(const std::map<std::string, Tensor>& tensors) {
-  std::map<std::string, Tensor> result;
-  for (const auto& [name, tensor] : tensors) result[name] = tensor.clone();
-  return result;
-}
-
-/// Saves after one step, as if the process were killed there.
-class SaveAt : public nn::TrainHook {
- public:
-  SaveAt(int64_t step, Pruner& pruner) : step_(step), pruner_(pruner) {}
-  void after_step(nn::TrainState& state) override {
-    if (state.step != step_) return;
-    saved = {copied(state.model.state_dict()),
-             copied(state.optimizer.state_dict()),
-             copied(pruner_.state()),
-             state.progress};
-  }
-  Checkpoint saved;
-
- private:
-  int64_t step_;
-  Pruner& pruner_;
 };
 
 class EveryMethod : public ::testing::TestWithParam<Case> {
