@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include <espalier/core/kernels/conv2d_columns.h>
 #include <espalier/core/kernels/conv2d_lanes.h>
 #include <espalier/core/kernels/conv2d_padded.h>
 #include <espalier/core/kernels/conv2d_winograd.h>
@@ -39,6 +40,23 @@ std::atomic<Conv2dAlgorithm> algorithm_in_use = Conv2dAlgorithm::Auto;
 bool has_fast_path(const Conv2dShape& shape, const Tensor& activations) {
   return activations.dtype() == DType::F32 && shape.n > 0 &&
          (activations.layout() == Layout::Nchw16n || shape.macs() >= kWorthConverting);
+}
+
+bool runs_in_columns(const Conv2dShape& shape, const Tensor& activations) {
+  return activations.dtype() == DType::F64 && shape.n > 0 && shape.macs() >= kWorthConverting;
+}
+
+Tensor plain(const Tensor& a) {
+  return a.defined() ? a.to(Layout::Nchw).contiguous() : a;
+}
+
+/// Calls compute(result) for a plain contiguous result, which is copied to `out` when that is not.
+template <class F>
+void in_plain(Tensor& out, F compute) {
+  if (out.layout() == Layout::Nchw && out.is_contiguous()) return compute(out);
+  Tensor result = Tensor::empty(out.shape(), out.dtype());
+  compute(result);
+  out.copy_(result);
 }
 
 /// Calls compute(result) for an `Nchw16n` result, which is copied to `out` when that is plain.
@@ -149,6 +167,11 @@ void conv2d_forward(const Conv2dShape& shape,
   check_operand(y, {shape.n, shape.k, shape.p, shape.q}, "conv2d", "output");
   if (bias.defined()) check_operand(bias, {shape.k}, "conv2d", "bias");
   count_macs(shape.macs());
+  if (runs_in_columns(shape, x)) {
+    return in_plain(y, [&](Tensor& out) {
+      detail::conv2d_forward_columns(shape, plain(x), plain(weight), plain(bias), out);
+    });
+  }
   if (!has_fast_path(shape, x)) return reference::conv2d_forward(shape, x, weight, bias, y);
   const Tensor plain_bias = bias.defined() ? bias.contiguous() : Tensor();
   in_lanes(y, [&](Tensor& out) {
@@ -167,6 +190,11 @@ void conv2d_backward_data(const Conv2dShape& shape,
                           Tensor& dx) {
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_data", "gradient");
   check_operand(dx, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_data", "result");
+  if (runs_in_columns(shape, dy)) {
+    return in_plain(dx, [&](Tensor& out) {
+      detail::conv2d_backward_data_columns(shape, plain(dy), plain(weight), out);
+    });
+  }
   if (!has_fast_path(shape, dy)) return reference::conv2d_backward_data(shape, dy, weight, dx);
   in_lanes(dx, [&](Tensor& out) {
     const Tensor lanes = dy.to(Layout::Nchw16n);
@@ -184,6 +212,11 @@ void conv2d_backward_weight(const Conv2dShape& shape,
                             Tensor& dweight) {
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_weight", "input");
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_weight", "gradient");
+  if (runs_in_columns(shape, x)) {
+    return in_plain(dweight, [&](Tensor& out) {
+      detail::conv2d_backward_weight_columns(shape, plain(x), plain(dy), out);
+    });
+  }
   if (!has_fast_path(shape, x)) {
     return reference::conv2d_backward_weight(shape, x, dy, dweight);
   }
