@@ -18,7 +18,7 @@ namespace espalier::prune {
 namespace {
 
 constexpr double kLogitTolerance = 1e-4;
-constexpr double kStepTolerance = 1e-5;
+constexpr double kStepTolerance = 1e-10;  // in float64
 
 /// Weights, norms and statistics that are all different, as after some training.
 void randomize(nn::Module& model, uint64_t seed) {
@@ -143,7 +143,12 @@ TEST_P(Shrink, ComputesWhatTheMaskedNetworkDoes) {
   EXPECT_TRUE(report.notes.empty()) << report.notes.front();
 
   const Variable x = random_input(name, options, 3);
-  EXPECT_LT(largest_difference(logits(*masked, x), logits(*small, x)), kLogitTolerance);
+  // Of the largest logit where random norms have let the numbers of a deep network grow.
+  const Tensor expected = logits(*masked, x);
+  const double largest = largest_difference(expected, Tensor::zeros_like(expected));
+  EXPECT_LT(largest_difference(expected, logits(*small, x)),
+            kLogitTolerance * std::max(1.0, largest))
+      << "largest logit " << largest;
 
   // Whole slices were masked on both sides of every channel, so what is kept is what is left.
   const nn::ModelCount count = nn::count_model(*small, one);
@@ -188,10 +193,15 @@ void train_step(nn::Module& model,
   optimizer.step();
 }
 
+Variable in_float64(const Variable& x) {
+  return x.dtype() == DType::I64 ? x : Variable(x.value().to(DType::F64));
+}
+
 TEST_P(ShrinkTraining, NextStepIsTheMaskedOnes) {
   const auto& [name, options, removed] = GetParam();
   const auto masked = nn::make_model(name, options);
-  const Variable one = random_input(name, options, 1);
+  masked->to(DType::F64);
+  const Variable one = in_float64(random_input(name, options, 1));
   const auto groups = trace_channels(*masked, one).groups(*masked);
   mask_channels(*masked, groups, random_choice(groups, removed, 2));
   const auto small = masked->clone();
@@ -199,7 +209,7 @@ TEST_P(ShrinkTraining, NextStepIsTheMaskedOnes) {
   nn::Sgd optimizer_of_masked(*masked, sgd, 5e-4);
   nn::Sgd optimizer_of_small(*small, sgd, 5e-4);
 
-  const Variable x = random_input(name, options, 6);
+  const Variable x = in_float64(random_input(name, options, 6));
   const int64_t count = x.dtype() == DType::I64 ? x.numel() : x.size(0);
   Tensor labels = Tensor::empty({count}, DType::I64);
   for (int64_t i = 0; i < count; ++i) labels.data<int64_t>()[i] = i % 6;
