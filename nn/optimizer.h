@@ -19,8 +19,8 @@ struct ParameterGroup {
   double weight_decay = 0.0;                    ///< of these parameters
 };
 
-/// One group of all parameters of a model; a second one without weight decay takes those that do not
-/// decay and, with `decay_norm_and_bias` false, all tensors of rank < 2.
+/// One group of all parameters of a model; a second one without weight decay takes those that do
+/// not decay and, with `decay_norm_and_bias` false, all tensors of rank < 2.
 std::vector<ParameterGroup> parameter_groups(Module& model,
                                              double weight_decay,
                                              bool decay_norm_and_bias = true);

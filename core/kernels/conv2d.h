@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Raw two-dimensional convolution: shapes, a plain reference for every type and layout, and the
-/// fast paths: float32 in `Nchw16n`, float64 in columns. Nothing is recorded here; see autograd/ops/convolution.h.
+/// fast paths: float32 in `Nchw16n`, float64 in columns. Nothing is recorded here; see
+/// autograd/ops/convolution.h.
 #pragma once
 
 #include <espalier/core/tensor.h>
