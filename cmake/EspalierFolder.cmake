@@ -1,7 +1,8 @@
-# espalier_folder(NAME [USES folder...] [LINK library...])
+# espalier_folder(NAME [USES folder...] [LINK library...] [HEADERS library...])
 #
 # One static library from all sources of a top-level folder, a test program from NAME/tests and a
-# benchmark program from NAME/bench, where these exist.
+# benchmark program from NAME/bench, where these exist. LINK names what its users must link too;
+# HEADERS what only its sources include, so that an installed library does not ask for it.
 function(espalier_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -fno-math-errno)
   target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include>)
@@ -18,7 +19,10 @@ function(espalier_options target)
 endfunction()
 
 function(espalier_folder name)
-  cmake_parse_arguments(arg "" "" "USES;LINK" ${ARGN})
+  cmake_parse_arguments(arg "" "" "USES;LINK;HEADERS" ${ARGN})
+  set(headers ${arg_HEADERS})
+  list(TRANSFORM headers PREPEND "$<BUILD_INTERFACE:")
+  list(TRANSFORM headers APPEND ">")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/${name}/(.*/)?(tests|bench|fuzz|app|peers)/")
   # Loops over elements: kernels, and the ops of autograd.
@@ -32,14 +36,15 @@ function(espalier_folder name)
   espalier_options(espalier_${name})
   set(uses ${arg_USES})
   list(TRANSFORM uses PREPEND espalier_)
-  target_link_libraries(espalier_${name} PUBLIC ${uses} Threads::Threads PRIVATE ${arg_LINK})
+  target_link_libraries(espalier_${name} PUBLIC ${uses} Threads::Threads PRIVATE ${arg_LINK} ${headers})
+  set_target_properties(espalier_${name} PROPERTIES EXPORT_NAME ${name})
 
   file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/tests/*.cpp)
   if(ESPALIER_BUILD_TESTS AND tests)
     add_executable(${name}_tests ${tests})
     espalier_options(${name}_tests)
     target_link_libraries(
-      ${name}_tests PRIVATE espalier_${name} ${arg_LINK} GTest::gtest GTest::gtest_main)
+      ${name}_tests PRIVATE espalier_${name} ${arg_LINK} ${headers} GTest::gtest GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_tests --gtest_brief=1)
   endif()
   file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/bench/*.cpp)

@@ -5,13 +5,16 @@
 #include <sys/mman.h>
 #endif
 
+#include <algorithm>
 #include <bit>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <new>
 #include <vector>
 
 #include <espalier/core/error.h>
+#include <espalier/core/storage_limit.h>
 
 namespace espalier {
 namespace {
@@ -112,6 +115,9 @@ class Pool {
   MemoryStats stats_;
 };
 
+// What this thread may still ask for.
+thread_local int64_t limit_left = std::numeric_limits<int64_t>::max();
+
 // Never destroyed: tensors in static variables may be freed after it.
 Pool& pool() {
   static Pool* instance = new Pool;
@@ -130,11 +136,27 @@ void release_pooled_memory() {
   pool().release_all();
 }
 
+StorageLimit::StorageLimit(int64_t nbytes) : outer_(limit_left) {
+  limit_left = std::min(limit_left, nbytes);
+}
+
+StorageLimit::~StorageLimit() {
+  limit_left = outer_;
+}
+
 Storage::Storage(int64_t nbytes) : nbytes_(nbytes) {
   ESPALIER_CHECK(nbytes >= 0 && nbytes <= (1ll << 46),
                  ValueError,
                  "storage: expects a size between 0 and 2^46 bytes, got ",
                  nbytes);
+  ESPALIER_CHECK(nbytes <= limit_left,
+                 ValueError,
+                 "storage: ",
+                 nbytes,
+                 " bytes asked for, ",
+                 limit_left,
+                 " are left of what is allowed here");
+  if (limit_left != std::numeric_limits<int64_t>::max()) limit_left -= nbytes;
   capacity_ = size_class(nbytes);
   data_ = pool().acquire(capacity_);
 }

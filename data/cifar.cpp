@@ -7,6 +7,7 @@
 
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
+#include <espalier/data/detail/record_counts.h>
 #include <espalier/data/memory_dataset.h>
 
 namespace espalier::data {
@@ -19,13 +20,16 @@ constexpr int64_t kMaxFileBytes = int64_t{1} << 31;
 // One label byte in front of the pixels, or several of which the last counts.
 struct RecordLayout {
   std::vector<int> label_limits;
+  std::vector<detail::OfficialFile> files;
   int64_t bytes() const { return static_cast<int64_t>(label_limits.size()) + kImageBytes; }
 };
 
-void append_file(const std::filesystem::path& path,
+void append_file(const std::filesystem::path& folder,
+                 const std::string& name,
                  const char* what,
                  const RecordLayout& layout,
                  MemoryContent& content) {
+  const std::filesystem::path path = folder / name;
   const std::vector<uint8_t> bytes = read_file(path, what, kMaxFileBytes);
   const auto size = static_cast<int64_t>(bytes.size());
   ESPALIER_CHECK(size > 0 && size % layout.bytes() == 0,
@@ -39,6 +43,7 @@ void append_file(const std::filesystem::path& path,
                  layout.bytes(),
                  ". Is it truncated, or not the binary version?");
   const int64_t records = size / layout.bytes();
+  detail::check_records(what, folder, name, records, layout.bytes(), layout.files);
   content.pixels.reserve(content.pixels.size() + static_cast<size_t>(records * kImageBytes));
   content.labels.reserve(content.labels.size() + static_cast<size_t>(records));
   for (int64_t i = 0; i < records; ++i) {
@@ -94,6 +99,22 @@ void check_writable(const Dataset& dataset, int64_t min_size) {
                  " images of 3x32x32 and at most 10 classes");
 }
 
+const RecordLayout& cifar10_layout() {
+  static const RecordLayout layout{{10},
+                                   {{"data_batch_1.bin", 10000},
+                                    {"data_batch_2.bin", 10000},
+                                    {"data_batch_3.bin", 10000},
+                                    {"data_batch_4.bin", 10000},
+                                    {"data_batch_5.bin", 10000},
+                                    {"test_batch.bin", 10000}}};
+  return layout;
+}
+
+const RecordLayout& cifar100_layout() {
+  static const RecordLayout layout{{20, 100}, {{"train.bin", 50000}, {"test.bin", 10000}}};
+  return layout;
+}
+
 const std::vector<std::string>& cifar10_classes() {
   static const std::vector<std::string> names = {
       "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
@@ -133,12 +154,10 @@ std::shared_ptr<const Dataset> open_cifar10(const std::filesystem::path& folder,
                         .class_names = cifar10_classes(),
                         .mean = {0.4914f, 0.4822f, 0.4465f},
                         .stddev = {0.2470f, 0.2435f, 0.2616f}};
-  const RecordLayout layout{{10}};
-  if (split == Split::Test) {
-    append_file(folder / "test_batch.bin", "cifar10", layout, content);
-  } else {
-    for (int batch = 1; batch <= 5; ++batch) {
-      append_file(folder / cat("data_batch_", batch, ".bin"), "cifar10", layout, content);
+  for (const detail::OfficialFile& file : cifar10_layout().files) {
+    const bool is_test = file.name == "test_batch.bin";
+    if (is_test == (split == Split::Test)) {
+      append_file(folder, file.name, "cifar10", cifar10_layout(), content);
     }
   }
   return std::make_shared<MemoryDataset>(std::move(content));
@@ -152,9 +171,10 @@ std::shared_ptr<const Dataset> open_cifar100(const std::filesystem::path& folder
                         .class_names = cifar100_classes(),
                         .mean = {0.5071f, 0.4865f, 0.4409f},
                         .stddev = {0.2673f, 0.2564f, 0.2762f}};
-  append_file(folder / (split == Split::Test ? "test.bin" : "train.bin"),
+  append_file(folder,
+              split == Split::Test ? "test.bin" : "train.bin",
               "cifar100",
-              RecordLayout{{20, 100}},
+              cifar100_layout(),
               content);
   return std::make_shared<MemoryDataset>(std::move(content));
 }
@@ -163,13 +183,16 @@ void write_cifar10(const std::filesystem::path& folder, const Dataset& train, co
   constexpr int64_t kBatches = 5;
   check_writable(train, kBatches);
   check_writable(test, 1);
+  std::string counts = cat("test_batch.bin ", test.size(), "\n");
   for (int64_t batch = 0; batch < kBatches; ++batch) {
-    write_records(folder / cat("data_batch_", batch + 1, ".bin"),
-                  train,
-                  batch * train.size() / kBatches,
-                  (batch + 1) * train.size() / kBatches);
+    const std::string name = cat("data_batch_", batch + 1, ".bin");
+    const int64_t begin = batch * train.size() / kBatches;
+    const int64_t end = (batch + 1) * train.size() / kBatches;
+    write_records(folder / name, train, begin, end);
+    counts += cat(name, " ", end - begin, "\n");
   }
   write_records(folder / "test_batch.bin", test, 0, test.size());
+  write_file(folder / detail::kRecordsFile, counts);
   std::string names;
   for (const std::string& name : train.class_names()) names += name + "\n";
   write_file(folder / "batches.meta.txt", names);

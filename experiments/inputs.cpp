@@ -6,9 +6,11 @@
 #include <cmath>
 
 #include <espalier/core/io.h>
+#include <espalier/core/mac_counter.h>
 #include <espalier/experiments/options.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/fit.h>
+#include <espalier/nn/gates/attach.h>
 #include <espalier/sparse/chooser.h>
 
 namespace espalier::experiments {
@@ -190,9 +192,10 @@ void set_kernel_chooser(const prune::OptionValues& values,
                                                       : file,
                                .require_sparse = values.flag("require-sparse")});
   const std::string& dense = values.text("dense");
-  set_conv2d_algorithm(dense == "direct"     ? Conv2dAlgorithm::Direct
-                       : dense == "winograd" ? Conv2dAlgorithm::Winograd
-                                             : Conv2dAlgorithm::Auto);
+  set_conv2d_algorithm(dense == "direct"      ? Conv2dAlgorithm::Direct
+                       : dense == "winograd2" ? Conv2dAlgorithm::Winograd2
+                       : dense == "winograd4" ? Conv2dAlgorithm::Winograd4
+                                              : Conv2dAlgorithm::Auto);
 }
 
 data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch) {
@@ -231,11 +234,13 @@ nn::InferencePlan compile_network(Network& network, int64_t batch) {
 nlohmann::ordered_json measure(Network& network,
                                data::Loader& loader,
                                const nn::InferencePlan* plan) {
+  const MacCounter executed;
   const auto start = std::chrono::steady_clock::now();
   const nn::Evaluation evaluation =
       plan == nullptr
           ? nn::evaluate(*network.module, loader)
           : nn::evaluate([&](const Tensor& images) { return plan->run(images); }, loader);
+  const int64_t macs = executed.macs();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   nlohmann::ordered_json out = {{"accuracy", evaluation.accuracy()},
@@ -243,7 +248,11 @@ nlohmann::ordered_json measure(Network& network,
                                 {"total", evaluation.total},
                                 {"loss", evaluation.loss}};
   out.update(count_json(nn::count_model(*network.module, network.image())));
-  if (plan != nullptr) out["macs_executed"] = plan->macs();
+  if (plan != nullptr) {
+    out["macs_executed"] = plan->macs();
+  } else if (nn::is_gated(*network.module) && evaluation.total > 0) {  // each image has its own
+    out["macs_executed"] = macs / evaluation.total;
+  }
   out["images_per_second"] = seconds > 0.0 ? static_cast<double>(evaluation.total) / seconds : 0.0;
   return out;
 }

@@ -83,7 +83,8 @@ void set_normalization(const prune::OptionValues& values, data::LoaderOptions& o
 nn::InferencePlan compile_network(Network& network, int64_t batch);
 
 /// The figures of an evaluated network under the names that `eval --json` promises; with a plan,
-/// which was compiled from it, accuracy, speed and executed MACs are the plan's.
+/// which was compiled from it, accuracy, speed and executed MACs are the plan's. Executed MACs of a
+/// gated network are the mean over the images.
 nlohmann::ordered_json measure(Network& network,
                                data::Loader& loader,
                                const nn::InferencePlan* plan = nullptr);

@@ -84,9 +84,9 @@ std::vector<Option> kernel_options() {
                          "train, and none elsewhere."),
       prune::flag_option("require-sparse", "A masked layer that would run densely is an error."),
       prune::choice_option("dense",
-                           {"auto", "direct", "winograd"},
+                           {"auto", "direct", "winograd2", "winograd4"},
                            "How dense 3x3 convolutions are computed: directly, by Winograd's "
-                           "F(2x2,3x3), or by the faster of them."),
+                           "F(2x2,3x3), by F(4x4,3x3), or by the fastest of them by the shape."),
   };
 }
 

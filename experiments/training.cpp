@@ -182,13 +182,9 @@ class ScoringBatches {
   bool noise_;
 };
 
-std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
-                                               const Network& network,
-                                               const std::shared_ptr<const data::Dataset>& train,
-                                               Progress& progress) {
-  const std::string& name = request.values.text("prune");
-  if (name.empty()) return nullptr;
-  const prune::Method& method = prune::method(name);
+prune::PruneInputs pruning_inputs(const TrainRequest& request,
+                                  const Network& network,
+                                  const std::shared_ptr<const data::Dataset>& train) {
   prune::PruneInputs inputs;
   inputs.batch = ScoringBatches(train, request.values);
   inputs.input_shape = network.image();
@@ -196,8 +192,31 @@ std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
     return make_network(values, *train, seed).module;
   };
   inputs.seed = static_cast<uint64_t>(request.values.integer("seed"));
-  auto pruner =
-      prune::make_pruner(method.name, prune::parse_settings(method, request.pruning), inputs);
+  return inputs;
+}
+
+// Before the optimizer is made: gates of run-time methods are parameters too.
+std::vector<std::string> prepare_for_pruning(const TrainRequest& request,
+                                             const Network& network,
+                                             const std::shared_ptr<const data::Dataset>& train) {
+  const std::string& name = request.values.text("prune");
+  if (name.empty()) return {};
+  return prune::prepare_network(name,
+                                prune::parse_settings(prune::method(name), request.pruning),
+                                pruning_inputs(request, network, train),
+                                *network.module);
+}
+
+std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
+                                               const Network& network,
+                                               const std::shared_ptr<const data::Dataset>& train,
+                                               Progress& progress) {
+  const std::string& name = request.values.text("prune");
+  if (name.empty()) return nullptr;
+  const prune::Method& method = prune::method(name);
+  auto pruner = prune::make_pruner(method.name,
+                                   prune::parse_settings(method, request.pruning),
+                                   pruning_inputs(request, network, train));
   pruner->on_update = [&progress](const prune::UpdateReport& report) {
     progress.line(fmt::format("pruned at step {}: {} of {} prunable weights kept, sparsity {:.4f}",
                               report.step,
@@ -262,6 +281,9 @@ Json run_training(const TrainRequest& request, Console& console) {
         ValueError,
         "train: --mask-from gives the masks that --prune would find; choose one of them");
     notes = take_masks(masks, network);
+  }
+  for (std::string& note : prepare_for_pruning(request, network, train_split)) {
+    notes.push_back(std::move(note));
   }
   if (values.text("quantize") == "int8") nn::attach_quantizers(*network.module);
   data::Loader train(train_split, training_loader(values, *train_split));

@@ -32,14 +32,18 @@ std::vector<std::string> Adam::slot_kinds() const {
 }
 
 void Adam::update(NamedParameter& parameter, ParameterState& state, double lr, double decay) {
+  if (state.age.defined()) {
+    kernels::extend_corrections(corrections_, options_.beta1, options_.beta2, state.step);
+  }
   const kernels::AdamStep step{.lr = lr,
                                .beta1 = options_.beta1,
                                .beta2 = options_.beta2,
                                .eps = options_.eps,
                                .weight_decay = decay,
                                .decoupled_decay = options_.decoupled_decay,
-                               .step = state.step};
-  detail::with_update_arrays(*parameter.parameter, state.slots, [&](const auto& arrays) {
+                               .step = state.step,
+                               .corrections = corrections_};
+  detail::with_update_arrays(*parameter.parameter, state.slots, state.age, [&](const auto& arrays) {
     kernels::adam_update(arrays, step);
   });
 }

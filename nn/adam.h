@@ -2,6 +2,7 @@
 /// Adam and AdamW.
 #pragma once
 
+#include <espalier/nn/kernels/update.h>
 #include <espalier/nn/optimizer.h>
 
 namespace espalier::nn {
@@ -18,7 +19,10 @@ struct AdamOptions {
 
 /// m = beta1*m + (1-beta1)*g; v = beta2*v + (1-beta2)*g^2;
 /// w -= lr / (1-beta1^t) * m / (sqrt(v / (1-beta2^t)) + eps), t the parameter's step count.
-/// State: `exp_avg`, `exp_avg_sq`, and `step`. One pass over memory per parameter.
+/// An entry that a mask took out and regrowth brought back counts from there: with the parameter's
+/// t, its first update would be (1-beta1)/sqrt(1-beta2) = 3.2 times lr instead of lr.
+/// State: `exp_avg`, `exp_avg_sq`, `step`, and of parameters that have had a mask `age`, the t of
+/// each entry. One pass over memory per parameter.
 /// Source: Kingma, Ba, arXiv:1412.6980, algorithm 1; decoupled: arXiv:1711.05101, algorithm 2.
 class Adam : public Optimizer {
  public:
@@ -29,10 +33,12 @@ class Adam : public Optimizer {
 
  protected:
   std::vector<std::string> slot_kinds() const override;
+  bool counts_entries() const override { return true; }
   void update(NamedParameter& parameter, ParameterState& state, double lr, double decay) override;
 
  private:
   AdamOptions options_;
+  std::vector<kernels::AdamCorrection> corrections_;  // by number of updates
 };
 
 /// Adam with decoupled weight decay.

@@ -1,11 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/nn/batch_norm.h>
 
+#include <cmath>
+
 #include <espalier/autograd/observer.h>
 #include <espalier/nn/detail/layer.h>
+#include <espalier/nn/gates/channel_gate.h>
 #include <espalier/nn/init.h>
 
 namespace espalier::nn {
+namespace {
+
+/// What the layer does in evaluation.
+ChannelGate::Affine affine_of(const BatchNorm& norm) {
+  ChannelGate::Affine out;
+  for (int64_t c = 0; c < norm.options().channels; ++c) {
+    const double scale = norm.weight.value.value().at({c}) /
+                         std::sqrt(norm.running_var.at({c}) + norm.options().eps);
+    const double shift = norm.bias.value.value().at({c}) - norm.running_mean.at({c}) * scale;
+    out.scale.push_back(static_cast<float>(scale));
+    out.shift.push_back(static_cast<float>(shift));
+  }
+  return out;
+}
+
+}  // namespace
 
 BatchNorm::BatchNorm(const Options& options) : options_(options) {
   BatchNorm::set_sizes({});
@@ -17,6 +36,7 @@ void BatchNorm::visit(MemberVisitor& visitor) {
   visitor.parameter("bias", bias);
   visitor.buffer("running_mean", running_mean);
   visitor.buffer("running_var", running_var);
+  visitor.part("gate", gate);
 }
 
 ChannelCoupling BatchNorm::channel_coupling() const {
@@ -60,13 +80,18 @@ Variable BatchNorm::add_relu(const Variable& x, const Variable& residual) {
 
 Variable BatchNorm::normalize(const Variable& x, const Variable& residual, bool relu) {
   RunningStats running{running_mean, running_var};
-  return batch_norm(
-      x,
-      weight.value,
-      bias.value,
-      &running,
-      {.training = training(), .momentum = options_.momentum, .eps = options_.eps, .relu = relu},
-      residual);
+  const BatchNormOptions options{
+      .training = training(), .momentum = options_.momentum, .eps = options_.eps, .relu = relu};
+  if (!gate) return batch_norm(x, weight.value, bias.value, &running, options, residual);
+  if (gate->skipped()) return gate->finish(x, affine_of(*this), residual, relu);
+  if (!residual.defined()) {  // saliencies are not negative: they pass through the ReLU
+    return gate->boost(batch_norm(x, weight.value.detach(), bias.value, &running, options));
+  }
+  BatchNormOptions linear = options;
+  linear.relu = false;
+  const Variable boosted =
+      gate->boost(batch_norm(x, weight.value.detach(), bias.value, &running, linear));
+  return relu ? espalier::relu(boosted + residual) : boosted + residual;
 }
 
 std::string BatchNorm::describe_as(std::string_view kind) const {

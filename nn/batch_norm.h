@@ -8,6 +8,8 @@
 
 namespace espalier::nn {
 
+class ChannelGate;
+
 /// What the batch-norm layers share. Parameters `weight` (1) and `bias` (0), buffers `running_mean`
 /// (0) and `running_var` (1), all (channels).
 class BatchNorm : public Module {
@@ -41,6 +43,8 @@ class BatchNorm : public Module {
   Parameter bias;       ///< shift, (channels)
   Tensor running_mean;  ///< (channels)
   Tensor running_var;   ///< (channels)
+  /// The gate of the convolution before, which then takes the place of `weight` (gates/attach.h).
+  std::shared_ptr<ChannelGate> gate;
 
  protected:
   /// The layer's function.

@@ -5,6 +5,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/conv2d.h>
 #include <espalier/nn/detail/layer.h>
+#include <espalier/nn/gates/gate.h>
 #include <espalier/nn/init.h>
 #include <espalier/nn/quantize/layer_quantizer.h>
 
@@ -45,6 +46,7 @@ espalier::Conv2dOptions Conv2d::conv_options() const {
 }
 
 Variable Conv2d::forward(const Variable& x) {
+  if (gate) return gate->conv2d(x, weight, bias, conv_options());
   if (quantizer) return quantizer->conv2d(x, weight, bias, conv_options());
   return conv2d(x, weight.value, bias.value, conv_options(), weight.sparsity());
 }
@@ -53,9 +55,11 @@ void Conv2d::visit(MemberVisitor& visitor) {
   visitor.parameter("weight", weight);
   visitor.parameter("bias", bias);
   visitor.part("quantizer", quantizer);
+  visitor.part("gate", gate);
 }
 
 bool Conv2d::compute_in_int8() {
+  if (gate) return false;
   if (!quantizer) quantizer = std::make_shared<LayerQuantizer>();
   return true;
 }

@@ -7,6 +7,7 @@
 
 namespace espalier::nn {
 
+class ConvGate;
 class LayerQuantizer;
 
 /// Cross-correlation of x (N, in_channels, H, W) in any layout to (N, out_channels, H', W').
@@ -51,6 +52,7 @@ class Conv2d : public Module {
   Parameter weight;  ///< (out_channels, in_channels/groups, kernel.h, kernel.w)
   Parameter bias;    ///< undefined without bias
   std::shared_ptr<LayerQuantizer> quantizer;  ///< null: the layer computes in float32
+  std::shared_ptr<ConvGate> gate;             ///< null: the layer computes all of its output
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Conv2d>(*this); }

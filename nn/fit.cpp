@@ -4,6 +4,7 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/fit.h>
+#include <espalier/nn/gates/attach.h>
 #include <espalier/nn/metrics.h>
 #include <espalier/nn/trace.h>
 
@@ -90,7 +91,13 @@ void train_step(TrainState& state,
                  state.step_loss,
                  "; expected a finite number. A lower learning rate, warm-up or clip_grad_norm may "
                  "help; check that the inputs are finite");
-  loss.backward();
+  Variable objective = loss;
+  for (TrainHook* hook : hooks) {
+    if (const Variable penalty = hook->penalty(state); penalty.defined()) {
+      objective = objective + penalty;
+    }
+  }
+  objective.backward();
   call(hooks, &TrainHook::after_backward, state);
   if (options.clip_grad_norm > 0.0) {
     const double norm = clip_grad_norm(parameters, options.clip_grad_norm);
@@ -209,7 +216,12 @@ Evaluation evaluate(const std::function<Tensor(const Tensor&)>& logits_of, data:
 Evaluation evaluate(Module& model, data::Loader& loader) {
   const EvalScope eval(model);
   const NoGrad no_grad;
-  return evaluate([&](const Tensor& images) { return model(Variable(images)).value(); }, loader);
+  // Gates decide for each sample: its planes, not sixteen samples' lanes.
+  const bool planes = is_gated(model);
+  const auto logits_of = [&](const Tensor& images) {
+    return model(Variable(planes ? images.to(Layout::Nchw) : images)).value();
+  };
+  return evaluate(logits_of, loader);
 }
 
 }  // namespace espalier::nn

@@ -64,6 +64,9 @@ class TrainHook {
   virtual void before_training(TrainState&) {}
   /// Before the forward pass of a step.
   virtual void before_step(TrainState&) {}
+  /// Between the forward and the backward pass: what to add to the loss, a scalar with the tape of
+  /// this step; undefined for nothing. Reported losses are without it.
+  virtual Variable penalty(TrainState&) { return {}; }
   /// Between backward and the optimizer: gradients are there.
   virtual void after_backward(TrainState&) {}
   /// After the optimizer's step.

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kGrain = 16384;
 constexpr const char* kStep = "step";
+constexpr const char* kAge = "age";
 
 }  // namespace
 
@@ -21,7 +22,8 @@ std::vector<ParameterGroup> parameter_groups(Module& model,
   ParameterGroup decayed{.weight_decay = weight_decay};
   ParameterGroup plain;
   for (const NamedParameter& p : model.named_parameters()) {
-    const bool decay = decay_norm_and_bias || p.parameter->shape().rank() >= 2;
+    const bool decay =
+        p.parameter->decays && (decay_norm_and_bias || p.parameter->shape().rank() >= 2);
     (decay ? decayed : plain).parameters.push_back(p);
   }
   std::vector<ParameterGroup> groups;
@@ -65,7 +67,7 @@ Optimizer::ParameterState& Optimizer::state_of(const NamedParameter& parameter) 
     state.slots.clear();
     for (size_t i = 0; i < count; ++i) state.slots.push_back(Tensor::zeros_like(value));
   }
-  for (const Tensor& slot : state.slots) {
+  const auto check = [&](const Tensor& slot) {
     ESPALIER_CHECK(slot.shape() == value.shape() && slot.dtype() == value.dtype(),
                    ShapeError,
                    "Optimizer: the state of '",
@@ -75,8 +77,25 @@ Optimizer::ParameterState& Optimizer::state_of(const NamedParameter& parameter) 
                    " but the parameter is ",
                    value,
                    "; after changing a parameter's shape, change its slots() too");
-  }
+  };
+  for (const Tensor& slot : state.slots) check(slot);
+  if (state.age.defined()) check(state.age);
   return state;
+}
+
+void Optimizer::count_entries(const Parameter& parameter, ParameterState& state) const {
+  if (!counts_entries() || !parameter.masked() || state.age.defined()) return;
+  // Until now all entries were there from the start; masked ones lose their age as all their state.
+  state.age = Tensor::zeros_like(parameter.value.value());
+  state.age.fill_(static_cast<double>(state.step));
+}
+
+const NamedParameter& Optimizer::named(const std::string& parameter, std::string_view op) const {
+  for (const ParameterGroup& group : groups_) {
+    const auto found = std::ranges::find(group.parameters, parameter, &NamedParameter::name);
+    if (found != group.parameters.end()) return *found;
+  }
+  throw ValueError(cat(op, ": there is no parameter '", parameter, "'"));
 }
 
 void Optimizer::step() {
@@ -99,6 +118,7 @@ void Optimizer::step() {
                      p.name,
                      "' is a strided view; set a contiguous one");
       ParameterState& state = state_of(p);
+      count_entries(*p.parameter, state);
       ++state.step;
       update(p, state, lr_ * group.lr_scale, group.weight_decay);
     }
@@ -112,17 +132,18 @@ void Optimizer::zero_grad() {
 }
 
 std::map<std::string, Tensor*> Optimizer::slots(const std::string& parameter) {
-  for (const ParameterGroup& group : groups_) {
-    const auto found = std::ranges::find(group.parameters, parameter, &NamedParameter::name);
-    if (found == group.parameters.end()) continue;
-    ParameterState& state = states_[parameter];
-    if (state.slots.empty()) state_of(*found);
-    std::map<std::string, Tensor*> result;
-    const std::vector<std::string> kinds = slot_kinds();
-    for (size_t i = 0; i < kinds.size(); ++i) result.emplace(kinds[i], &state.slots[i]);
-    return result;
-  }
-  throw ValueError(cat("Optimizer::slots: there is no parameter '", parameter, "'"));
+  const NamedParameter& known = named(parameter, "Optimizer::slots");
+  ParameterState& state = states_[parameter];
+  if (state.slots.empty()) state_of(known);
+  std::map<std::string, Tensor*> result;
+  const std::vector<std::string> kinds = slot_kinds();
+  for (size_t i = 0; i < kinds.size(); ++i) result.emplace(kinds[i], &state.slots[i]);
+  if (state.age.defined()) result.emplace(kAge, &state.age);
+  return result;
+}
+
+void Optimizer::restart(const std::string& parameter) {
+  states_.erase(named(parameter, "Optimizer::restart").name);
 }
 
 void Optimizer::clear_masked_state() {
@@ -130,13 +151,16 @@ void Optimizer::clear_masked_state() {
     for (NamedParameter& p : group.parameters) {
       const auto state = states_.find(p.name);
       if (!p.parameter->masked() || state == states_.end()) continue;
-      for (Tensor& slot : state->second.slots) {
+      const auto clear = [&](Tensor& slot) {
         dispatch_floating(slot.dtype(), "Optimizer::clear_masked_state", [&](auto zero) {
           using T = decltype(zero);
           map_into<T, T, uint8_t>(
               slot, slot, p.parameter->mask(), [](T x, uint8_t keep) { return keep ? x : T{0}; });
         });
-      }
+      };
+      count_entries(*p.parameter, state->second);
+      for (Tensor& slot : state->second.slots) clear(slot);
+      if (state->second.age.defined()) clear(state->second.age);
     }
   }
 }
@@ -149,6 +173,7 @@ std::map<std::string, Tensor> Optimizer::state_dict() {
     for (size_t i = 0; i < state.slots.size(); ++i) {
       result.emplace(cat(name, ".", kinds[i]), state.slots[i]);
     }
+    if (state.age.defined()) result.emplace(cat(name, ".", kAge), state.age);
   }
   return result;
 }
@@ -165,17 +190,22 @@ void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
     for (const NamedParameter& p : group.parameters) {
       const Tensor& value = p.parameter->value.value();
       ParameterState item;
-      for (const std::string& kind : kinds) {
+      const auto take = [&](const std::string& kind) {
         const std::string name = p.name + "." + kind;
         const auto found = state.find(name);
-        if (found == state.end()) continue;
+        if (found == state.end()) return Tensor();
         known.insert(name);
         if (found->second.shape() != value.shape() || !is_floating(found->second.dtype())) {
           complain(cat(name, " (expected ", value, ", got ", found->second, ")"));
-          continue;
+          return Tensor();
         }
-        item.slots.push_back(found->second.to(Layout::Nchw).to(value.dtype()).clone());
+        return found->second.to(Layout::Nchw).to(value.dtype()).clone();
+      };
+      for (const std::string& kind : kinds) {
+        const Tensor slot = take(kind);
+        if (slot.defined()) item.slots.push_back(slot);
       }
+      if (counts_entries()) item.age = take(kAge);
       const std::string step_name = cat(p.name, ".", kStep);
       const auto step = state.find(step_name);
       if (step != state.end()) {

@@ -19,8 +19,8 @@ struct ParameterGroup {
   double weight_decay = 0.0;                    ///< of these parameters
 };
 
-/// One group of all parameters of a model; `decay_norm_and_bias` false puts tensors of rank < 2
-/// into a second group without weight decay.
+/// One group of all parameters of a model; a second one without weight decay takes those that do
+/// not decay and, with `decay_norm_and_bias` false, all tensors of rank < 2.
 std::vector<ParameterGroup> parameter_groups(Module& model,
                                              double weight_decay,
                                              bool decay_norm_and_bias = true);
@@ -51,6 +51,9 @@ class Optimizer {
   std::map<std::string, Tensor*> slots(const std::string& parameter);
   /// Sets state to zero wherever a parameter's mask is 0. Called by pruners after a mask change.
   void clear_masked_state();
+  /// Forgets the state of one parameter, as if it had never been updated. Throws ValueError for an
+  /// unknown parameter.
+  void restart(const std::string& parameter);
   /// All state by name (`conv1.weight.momentum_buffer`, `conv1.weight.step`), for checkpoints.
   /// Tensors share memory with the optimizer; the learning rate is the schedule's matter and not in
   /// here.
@@ -64,10 +67,15 @@ class Optimizer {
   struct ParameterState {
     int64_t step = 0;           ///< updates done
     std::vector<Tensor> slots;  ///< in the order of `slot_kinds()`
+    /// Updates done of every entry since it exists, in the parameter's shape and type; kept by
+    /// rules that `counts_entries()`, from the first mask on. Undefined: `step` counts for all.
+    Tensor age = {};
   };
 
   /// Names of the tensors that the rule keeps per parameter.
   virtual std::vector<std::string> slot_kinds() const = 0;
+  /// Whether the rule depends on the number of updates, so that a regrown entry needs its own.
+  virtual bool counts_entries() const { return false; }
   /// The rule, for one parameter with a gradient; `state.step` counts this update already.
   virtual void update(NamedParameter& parameter,
                       ParameterState& state,
@@ -76,6 +84,8 @@ class Optimizer {
 
  private:
   ParameterState& state_of(const NamedParameter& parameter);
+  void count_entries(const Parameter& parameter, ParameterState& state) const;
+  const NamedParameter& named(const std::string& parameter, std::string_view op) const;
 
   std::vector<ParameterGroup> groups_;
   std::map<std::string, ParameterState> states_;

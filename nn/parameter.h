@@ -23,6 +23,8 @@ struct Parameter {
   std::shared_ptr<const sparse::Pattern> pattern;
   /// Which gradient the backward pass returns for masked entries.
   sparse::GradRequest grad_request = sparse::GradRequest::Masked;
+  /// False: optimizers never apply weight decay to it (thresholds of gates).
+  bool decays = true;
 
   /// False for a layer's bias that it does without.
   bool defined() const { return value.defined(); }

@@ -31,7 +31,7 @@ void Sgd::update(NamedParameter& parameter, ParameterState& state, double lr, do
                               .momentum = options_.momentum,
                               .weight_decay = decay,
                               .nesterov = options_.nesterov};
-  detail::with_update_arrays(*parameter.parameter, state.slots, [&](const auto& arrays) {
+  detail::with_update_arrays(*parameter.parameter, state.slots, state.age, [&](const auto& arrays) {
     kernels::sgd_update(arrays, step);
   });
 }

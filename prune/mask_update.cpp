@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <espalier/prune/channel_weights.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/structure/channel_graph.h>
 
@@ -93,14 +94,14 @@ MaskUpdate::MaskUpdate(nn::Module& model,
                        const PruneInputs& inputs,
                        bool single_producer_only,
                        std::optional<std::vector<ScoredWeight>> only)
-    : model_(model), settings_(settings), inputs_(inputs) {
+    : model_(model), settings_(settings), inputs_(inputs), coupled_(pattern.coupled()) {
   weights_ = only ? *std::move(only) : prunable_weights(model, settings.exclude);
-  sites_ = pattern.coupled() ? channel_sites(model,
-                                             channel_groups(model, inputs.input_shape),
-                                             weights_,
-                                             single_producer_only,
-                                             report_.notes)
-                             : weight_sites(weights_, pattern, report_.notes);
+  sites_ = coupled_ ? channel_sites(model,
+                                    channel_groups(model, inputs.input_shape),
+                                    weights_,
+                                    single_producer_only,
+                                    report_.notes)
+                    : weight_sites(weights_, pattern, report_.notes);
   for (const Site& site : sites_) alive_.push_back(site.alive());
 }
 
@@ -137,13 +138,28 @@ std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>&
                      weights[s],
                      std::min(settings_.min_per_layer, sites_[s].units)});
   }
-  std::vector<int64_t> kept = allocation.keep(views, target);
+  std::vector<int64_t> kept;
+  if (coupled_) {
+    ChannelWeights left(sites_, weights_);
+    kept = allocation.keep_channels(views, target, left);
+  } else {
+    kept = allocation.keep(views, target);
+  }
   for (size_t s = 0; s < sites_.size(); ++s) kept[s] = std::max(kept[s], views[s].at_least);
   return kept;
 }
 
-Sparsity MaskUpdate::target_of(const ScheduledUpdate& planned) const {
-  if (planned.of_remaining == 0.0) return planned.sparsity;
+/// Prunable weights where units compete, and those that are there.
+std::pair<int64_t, int64_t> MaskUpdate::count_weights() const {
+  if (coupled_) {
+    ChannelWeights left(sites_, weights_);
+    for (size_t s = 0; s < sites_.size(); ++s) {
+      for (int64_t u = 0; u < sites_[s].units; ++u) {
+        if (alive_[s][static_cast<size_t>(u)] == 0) left.remove(s, u);
+      }
+    }
+    return {left.total(), left.left()};
+  }
   int64_t total = 0;
   int64_t remaining = 0;
   for (size_t s = 0; s < sites_.size(); ++s) {
@@ -153,6 +169,12 @@ Sparsity MaskUpdate::target_of(const ScheduledUpdate& planned) const {
       if (alive_[s][u] != 0) remaining += weights[u];
     }
   }
+  return {total, remaining};
+}
+
+Sparsity MaskUpdate::target_of(const ScheduledUpdate& planned) const {
+  if (planned.of_remaining == 0.0) return planned.sparsity;
+  const auto [total, remaining] = count_weights();
   const int64_t gone = guarded_ceil(planned.of_remaining * static_cast<double>(remaining));
   return total == 0
              ? planned.sparsity

@@ -56,6 +56,7 @@ class MaskUpdate {
 
  private:
   Sparsity target_of(const ScheduledUpdate& planned) const;
+  std::pair<int64_t, int64_t> count_weights() const;
   std::vector<int64_t> budgets(const std::vector<std::vector<double>>& scores,
                                const Allocation& allocation,
                                Sparsity target);
@@ -71,6 +72,7 @@ class MaskUpdate {
   const PruneSettings& settings_;
   const PruneInputs& inputs_;
   std::vector<ScoredWeight> weights_;
+  bool coupled_;  // sites are channel groups
   std::vector<Site> sites_;
   std::vector<std::vector<uint8_t>> alive_;  // per site and unit, before the update
   std::vector<std::vector<uint8_t>> keep_;   // after it

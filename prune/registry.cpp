@@ -189,6 +189,17 @@ std::unique_ptr<Pruner> make_pruner(const std::string& name,
   return std::make_unique<MaskPruner>(chosen.recipe(options), std::move(pattern), settings, inputs);
 }
 
+std::vector<std::string> prepare_network(const std::string& name,
+                                         const PruneSettings& settings,
+                                         const PruneInputs& inputs,
+                                         nn::Module& model) {
+  const Method& chosen = method(name);
+  if (!chosen.prepare) return {};
+  const OptionValues options("prune " + name, chosen.options, settings.options);
+  chosen_pattern(chosen, settings.pattern);
+  return chosen.prepare(options, settings, inputs, model);
+}
+
 std::map<std::string, Tensor> raw_scores(const std::string& name,
                                          nn::Module& model,
                                          const PruneSettings& settings,

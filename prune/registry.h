@@ -40,6 +40,11 @@ struct Method {
   std::function<std::unique_ptr<Pruner>(
       const OptionValues&, const PruneSettings&, const PruneInputs&)>
       make = {};
+  /// Of run-time methods: what must be done to a network before its optimizer is made; returns what
+  /// a user must know (layers without gates, and why).
+  std::function<std::vector<std::string>(
+      const OptionValues&, const PruneSettings&, const PruneInputs&, nn::Module&)>
+      prepare = {};
   /// Of methods with `make`: the raw score, if there is one.
   std::function<std::unique_ptr<Score>(const OptionValues&)> score = {};
 };
@@ -61,6 +66,14 @@ PruneSettings parse_settings(const Method& method, const std::map<std::string, s
 std::unique_ptr<Pruner> make_pruner(const std::string& method,
                                     const PruneSettings& settings,
                                     const PruneInputs& inputs = {});
+
+/// Adds what the method trains besides the weights (gates of run-time methods) to a model; call it
+/// before the model's optimizer is made. Nothing to do for other methods. Returns what a user must
+/// know. Throws ValueError and NotImplemented for a model that the method can't serve.
+std::vector<std::string> prepare_network(const std::string& method,
+                                         const PruneSettings& settings,
+                                         const PruneInputs& inputs,
+                                         nn::Module& model);
 
 /// The raw scores of a method for the model as it is, in the paper's convention, by parameter name
 /// and in the parameter's shape (float64; entries of a structured unit all hold the unit's score).

@@ -194,7 +194,8 @@ std::vector<Site> channel_sites(nn::Module& model,
                             parameter,
                             slice_units(parameter->shape(), slice, group.channels),
                             scored,
-                            slice.role});
+                            slice.role,
+                            slice.dim});
     }
     if (excluded || producers == 0) {
       notes.push_back(cat(group.name, " keeps its channels: its producer is excluded"));

@@ -21,6 +21,7 @@ struct SitePart {
   bool scored = true;  ///< its weights' scores count; the others only follow the choice
   /// What the part does with a channel; of a single weight's site: Producer.
   SliceRole role = SliceRole::Producer;
+  int dim = 0;  ///< of a channel group's site: the dimension whose indices tell the channel
 };
 
 /// Units that compete with each other for a layer's budget.
@@ -34,7 +35,8 @@ struct Site {
   /// the same number; 0: with all. Without a meaning where there are cells.
   int64_t run = 0;
 
-  /// Weights of every unit that count as prunable (rank >= 2), over all parts.
+  /// Weights of every unit that count as prunable (rank >= 2), over all parts. Of channels these
+  /// overlap between sites: see channel_weights.h.
   std::vector<int64_t> unit_weights() const;
   /// 1 for units of which any scored weight is still there.
   std::vector<uint8_t> alive() const;

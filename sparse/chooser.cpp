@@ -20,14 +20,16 @@
 namespace espalier::sparse {
 namespace {
 
-// Up to these densities the sparse kernels were faster in every direction and on every plane of 2x2
-// to 32x32 with 16 to 512 channels: 1.15 to 1.6 times at 0.5 than the direct dense kernels, which
-// Winograd's algorithm outruns by up to 1.9 (Zen 4, AVX-512).
-constexpr double kHighestDensity = 0.5;
-constexpr double kHighestDensityOverWinograd = 0.35;
-// The same for weights in blocks of output channels, forward: 1.86 times at 0.5 than direct.
-constexpr double kHighestBlockDensity = 0.85;
-constexpr double kHighestBlockDensityOverWinograd = 0.5;
+/// Up to which part of all products the sparse kernels were faster, on planes of 2x2 to 32x32
+/// (Zen 4, AVX-512), by what the dense layer would run by.
+struct Limits {
+  double unstructured;
+  double blocks, blocks_backward;  ///< of output channels
+};
+constexpr Limits kOverDirect{0.5, 0.85, 0.7};      // 1.15 to 1.6 times, 1.86 times, at 0.5
+constexpr Limits kOverSmallTiles{0.35, 0.5, 0.5};  // F(2x2, 3x3) gains 1.4 to 1.9
+constexpr Limits kOverLargeTiles{0.22, 0.3, 0.3};  // F(4x4, 3x3) gains 2 to 3 on wide layers
+constexpr int64_t kWideLayer = 32;
 constexpr int kMeasuredRuns = 3;
 constexpr int64_t kMaxFileBytes = 64 << 20;
 
@@ -122,14 +124,18 @@ struct Share {
 };
 
 Share share_of_products(const Conv2dShape& shape, const Pattern& pattern, Pass pass) {
-  const bool winograd = takes_winograd(
+  const int tile = winograd_tile(
       shape, pass == Pass::Forward ? Conv2dPass::Forward : Conv2dPass::BackwardWeight);
-  if (pass == Pass::Forward && detail::runs_in_blocks(pattern)) {
+  const bool wide = std::min(shape.c, shape.k) >= kWideLayer;
+  const Limits& limits = tile == 0           ? kOverDirect
+                         : tile == 4 && wide ? kOverLargeTiles
+                                             : kOverSmallTiles;
+  if (detail::runs_in_blocks(pattern)) {
     const Share blocks{pattern.density() / detail::block_form(pattern)->fill,
-                       winograd ? kHighestBlockDensityOverWinograd : kHighestBlockDensity};
+                       pass == Pass::Forward ? limits.blocks : limits.blocks_backward};
     if (blocks.sparse()) return blocks;
   }
-  return {pattern.density(), winograd ? kHighestDensityOverWinograd : kHighestDensity};
+  return {pattern.density(), limits.unstructured};
 }
 
 // Densities that share a measurement: two digits.

@@ -19,8 +19,11 @@ struct Problem {
   Tensor mask = Tensor::zeros({4, 3, 3, 3}, DType::U8);
   Variable x, weight, upstream;
 
-  explicit Problem(DType dtype, Layout layout) {
-    for (int64_t i = 0; i < mask.numel(); i += 5) mask.data<uint8_t>()[i] = 1;
+  // `blocks`: what is kept is the same for the four output channels.
+  explicit Problem(DType dtype, Layout layout, bool blocks = false) {
+    for (int64_t i = 0; i < mask.numel(); ++i) {
+      mask.data<uint8_t>()[i] = (blocks ? i % 27 : i) % 5 == 0;
+    }
     x = Variable(sample_tensor({5, 3, 9, 8}, 1).to(dtype).to(layout), true);
     Tensor w = sample_tensor({4, 3, 3, 3}, 2);
     for (int64_t i = 0; i < w.numel(); ++i) w.data<double>()[i] *= mask.data<uint8_t>()[i];
@@ -56,17 +59,19 @@ TEST(Conv2dSparsity, DenseRequestGivesTheGradientOfRemovedWeightsToo) {
 }
 
 TEST(Conv2dSparsity, Float32InLanesTakesTheSparseKernelsAndGivesTheSameGradients) {
-  Problem exact(DType::F64, Layout::Nchw);
-  Problem lanes(DType::F32, Layout::Nchw16n);
-  for (const auto request : {sparse::GradRequest::Masked, sparse::GradRequest::Dense}) {
-    const auto want = exact.gradients(request);
-    MacCounter counter;
-    const auto got = lanes.gradients(request);
-    EXPECT_EQ(counter.macs(), 5 * 9 * 8 * lanes.kept());
-    for (size_t i = 0; i < 2; ++i) {
-      const auto a = got[i].value().to_vector<double>();
-      const auto b = want[i].value().to_vector<double>();
-      for (size_t j = 0; j < a.size(); ++j) EXPECT_NEAR(a[j], b[j], kFloatTol);
+  for (const bool blocks : {false, true}) {
+    Problem exact(DType::F64, Layout::Nchw, blocks);
+    Problem lanes(DType::F32, Layout::Nchw16n, blocks);
+    for (const auto request : {sparse::GradRequest::Masked, sparse::GradRequest::Dense}) {
+      const auto want = exact.gradients(request);
+      MacCounter counter;
+      const auto got = lanes.gradients(request);
+      EXPECT_EQ(counter.macs(), 5 * 9 * 8 * lanes.kept());
+      for (size_t i = 0; i < 2; ++i) {
+        const auto a = got[i].value().to_vector<double>();
+        const auto b = want[i].value().to_vector<double>();
+        for (size_t j = 0; j < a.size(); ++j) EXPECT_NEAR(a[j], b[j], kFloatTol);
+      }
     }
   }
 }

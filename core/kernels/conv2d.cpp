@@ -3,7 +3,9 @@
 
 #include <atomic>
 
+#include <espalier/core/kernels/conv2d_columns.h>
 #include <espalier/core/kernels/conv2d_lanes.h>
+#include <espalier/core/kernels/conv2d_padded.h>
 #include <espalier/core/kernels/conv2d_winograd.h>
 #include <espalier/core/mac_counter.h>
 
@@ -13,16 +15,48 @@ namespace {
 // Below this many multiply-accumulates a plain tensor is not worth two layout conversions.
 constexpr int64_t kWorthConverting = 1 << 16;
 
-// With fewer channels the transforms cost more than the products saved (Zen 4, batch 128: 16
-// channels of 32x32 gain 1.1 forward and 1.3 backward, and lose 0.9 in the gradient of the weight).
+// With fewer channels the transforms cost more than the products saved (Zen 4, batch 128: on 16
+// channels of 32x32 F(4x4, 3x3) gains 1.9 forward and 1.35 backward; F(2x2, 3x3) gains 1.1 and 1.3,
+// and loses 0.9 in the gradient of the weight).
 constexpr int64_t kWinogradChannels = 16;
-constexpr int64_t kWinogradWeightChannels = 32;
+constexpr int64_t kSmallTileWeightChannels = 32;
+// F(4x4, 3x3) pays where its products are at most this part of those of F(2x2, 3x3): not for planes
+// of two positions, nor where edges cut most tiles.
+constexpr double kLargeTileGain = 0.75;
+
+bool fills_large_tiles(const Conv2dShape& shape, Conv2dPass pass) {
+  const bool data = pass == Conv2dPass::BackwardData;
+  const int64_t h = data ? shape.h : shape.p;
+  const int64_t w = data ? shape.w : shape.q;
+  const auto products = [&](detail::WinogradTile tile) {
+    return static_cast<double>(detail::ceil_div(h, tile.size) * detail::ceil_div(w, tile.size) *
+                               tile.points());
+  };
+  return products({4}) <= kLargeTileGain * products({2});
+}
 
 std::atomic<Conv2dAlgorithm> algorithm_in_use = Conv2dAlgorithm::Auto;
 
 bool has_fast_path(const Conv2dShape& shape, const Tensor& activations) {
   return activations.dtype() == DType::F32 && shape.n > 0 &&
          (activations.layout() == Layout::Nchw16n || shape.macs() >= kWorthConverting);
+}
+
+bool runs_in_columns(const Conv2dShape& shape, const Tensor& activations) {
+  return activations.dtype() == DType::F64 && shape.n > 0 && shape.macs() >= kWorthConverting;
+}
+
+Tensor plain(const Tensor& a) {
+  return a.defined() ? a.to(Layout::Nchw).contiguous() : a;
+}
+
+/// Calls compute(result) for a plain contiguous result, which is copied to `out` when that is not.
+template <class F>
+void in_plain(Tensor& out, F compute) {
+  if (out.layout() == Layout::Nchw && out.is_contiguous()) return compute(out);
+  Tensor result = Tensor::empty(out.shape(), out.dtype());
+  compute(result);
+  out.copy_(result);
 }
 
 /// Calls compute(result) for an `Nchw16n` result, which is copied to `out` when that is plain.
@@ -64,13 +98,15 @@ Conv2dAlgorithm conv2d_algorithm() {
   return algorithm_in_use;
 }
 
-bool takes_winograd(const Conv2dShape& shape, Conv2dPass pass) {
+int winograd_tile(const Conv2dShape& shape, Conv2dPass pass) {
   const Conv2dAlgorithm algorithm = algorithm_in_use;
-  if (algorithm == Conv2dAlgorithm::Direct || !detail::winograd_fits(shape)) return false;
-  if (algorithm == Conv2dAlgorithm::Winograd) return true;
-  const int64_t needed =
-      pass == Conv2dPass::BackwardWeight ? kWinogradWeightChannels : kWinogradChannels;
-  return std::min(shape.c, shape.k) >= needed && std::min(shape.p, shape.q) >= 2;
+  if (algorithm == Conv2dAlgorithm::Direct || !detail::winograd_fits(shape)) return 0;
+  if (algorithm == Conv2dAlgorithm::Winograd2) return 2;
+  if (algorithm == Conv2dAlgorithm::Winograd4) return 4;
+  const int64_t channels = std::min(shape.c, shape.k);
+  if (channels < kWinogradChannels || std::min(shape.p, shape.q) < 2) return 0;
+  if (fills_large_tiles(shape, pass)) return 4;
+  return pass == Conv2dPass::BackwardWeight && channels < kSmallTileWeightChannels ? 0 : 2;
 }
 
 Conv2dShape conv2d_shape(const Shape& input,
@@ -131,12 +167,20 @@ void conv2d_forward(const Conv2dShape& shape,
   check_operand(y, {shape.n, shape.k, shape.p, shape.q}, "conv2d", "output");
   if (bias.defined()) check_operand(bias, {shape.k}, "conv2d", "bias");
   count_macs(shape.macs());
+  if (runs_in_columns(shape, x)) {
+    return in_plain(y, [&](Tensor& out) {
+      detail::conv2d_forward_columns(shape, plain(x), plain(weight), plain(bias), out);
+    });
+  }
   if (!has_fast_path(shape, x)) return reference::conv2d_forward(shape, x, weight, bias, y);
   const Tensor plain_bias = bias.defined() ? bias.contiguous() : Tensor();
   in_lanes(y, [&](Tensor& out) {
-    const auto run = takes_winograd(shape, Conv2dPass::Forward) ? detail::conv2d_forward_winograd
-                                                                : detail::conv2d_forward_lanes;
-    run(shape, x.to(Layout::Nchw16n), weight.contiguous(), plain_bias, out);
+    const Tensor lanes = x.to(Layout::Nchw16n);
+    if (const int tile = winograd_tile(shape, Conv2dPass::Forward); tile != 0) {
+      detail::conv2d_forward_winograd(shape, {tile}, lanes, weight.contiguous(), plain_bias, out);
+    } else {
+      detail::conv2d_forward_lanes(shape, lanes, weight.contiguous(), plain_bias, out);
+    }
   });
 }
 
@@ -146,12 +190,19 @@ void conv2d_backward_data(const Conv2dShape& shape,
                           Tensor& dx) {
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_data", "gradient");
   check_operand(dx, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_data", "result");
+  if (runs_in_columns(shape, dy)) {
+    return in_plain(dx, [&](Tensor& out) {
+      detail::conv2d_backward_data_columns(shape, plain(dy), plain(weight), out);
+    });
+  }
   if (!has_fast_path(shape, dy)) return reference::conv2d_backward_data(shape, dy, weight, dx);
   in_lanes(dx, [&](Tensor& out) {
-    const auto run = takes_winograd(shape, Conv2dPass::BackwardData)
-                         ? detail::conv2d_backward_data_winograd
-                         : detail::conv2d_backward_data_lanes;
-    run(shape, dy.to(Layout::Nchw16n), weight.contiguous(), out);
+    const Tensor lanes = dy.to(Layout::Nchw16n);
+    if (const int tile = winograd_tile(shape, Conv2dPass::BackwardData); tile != 0) {
+      detail::conv2d_backward_data_winograd(shape, {tile}, lanes, weight.contiguous(), out);
+    } else {
+      detail::conv2d_backward_data_lanes(shape, lanes, weight.contiguous(), out);
+    }
   });
 }
 
@@ -161,13 +212,21 @@ void conv2d_backward_weight(const Conv2dShape& shape,
                             Tensor& dweight) {
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_weight", "input");
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_weight", "gradient");
+  if (runs_in_columns(shape, x)) {
+    return in_plain(dweight, [&](Tensor& out) {
+      detail::conv2d_backward_weight_columns(shape, plain(x), plain(dy), out);
+    });
+  }
   if (!has_fast_path(shape, x)) {
     return reference::conv2d_backward_weight(shape, x, dy, dweight);
   }
-  const auto run = takes_winograd(shape, Conv2dPass::BackwardWeight)
-                       ? detail::conv2d_backward_weight_winograd
-                       : detail::conv2d_backward_weight_lanes;
-  run(shape, x.to(Layout::Nchw16n), dy.to(Layout::Nchw16n), dweight);
+  const Tensor x_lanes = x.to(Layout::Nchw16n);
+  const Tensor dy_lanes = dy.to(Layout::Nchw16n);
+  if (const int tile = winograd_tile(shape, Conv2dPass::BackwardWeight); tile != 0) {
+    detail::conv2d_backward_weight_winograd(shape, {tile}, x_lanes, dy_lanes, dweight);
+  } else {
+    detail::conv2d_backward_weight_lanes(shape, x_lanes, dy_lanes, dweight);
+  }
 }
 
 }  // namespace espalier

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Raw two-dimensional convolution: shapes, a plain reference for every type and layout, and the
-/// fast path for float32 in `Nchw16n`. Nothing is recorded here; see autograd/ops/convolution.h.
+/// fast paths: float32 in `Nchw16n`, float64 in columns. Nothing is recorded here; see
+/// autograd/ops/convolution.h.
 #pragma once
 
 #include <espalier/core/tensor.h>
@@ -46,9 +47,10 @@ struct Conv2dShape {
 
 /// How dense convolutions with a fast path are computed.
 enum class Conv2dAlgorithm : uint8_t {
-  Auto,      ///< Winograd where it is faster, by the shape
-  Direct,    ///< one product for every multiply-accumulate
-  Winograd,  ///< F(2x2, 3x3) wherever it applies: 3x3, stride, dilation and groups 1
+  Auto,       ///< the fastest of them by the shape
+  Direct,     ///< one product for every multiply-accumulate
+  Winograd2,  ///< F(2x2, 3x3) wherever it applies: 3x3, stride, dilation and groups 1
+  Winograd4,  ///< F(4x4, 3x3) wherever it applies; rounding errors are about twice as large
 };
 /// Sets it for the process; `Auto` at the start. Not while convolutions run in other threads.
 void set_conv2d_algorithm(Conv2dAlgorithm algorithm);
@@ -56,8 +58,9 @@ void set_conv2d_algorithm(Conv2dAlgorithm algorithm);
 Conv2dAlgorithm conv2d_algorithm();
 /// The directions of a convolution.
 enum class Conv2dPass : uint8_t { Forward, BackwardData, BackwardWeight };
-/// Whether a dense float32 convolution in `Nchw16n` of this shape runs by Winograd's algorithm now.
-bool takes_winograd(const Conv2dShape& shape, Conv2dPass pass);
+/// Rows and columns of the tiles by which a dense float32 convolution in `Nchw16n` of this shape
+/// runs now: 2 or 4 by Winograd's algorithm, 0 by direct products.
+int winograd_tile(const Conv2dShape& shape, Conv2dPass pass);
 
 /// Checks that input (N,C,H,W) and weight (K,C/groups,R,S) fit and computes the output plane.
 /// Throws ShapeError naming `op`, with both shapes and a hint.

@@ -34,20 +34,23 @@ void correlate(const WinogradCorrelation& conv,
 /// The gradient of the weight: products of transformed x and transformed dy, summed over tiles.
 class WeightGradient {
  public:
-  explicit WeightGradient(const Conv2dShape& shape)
+  WeightGradient(const Conv2dShape& shape, WinogradTile tile)
       : shape_(shape),
+        points_(tile.points()),
         planes_({shape.c, shape.h, shape.w},
                 {shape.k, shape.p, shape.q},
                 -shape.options.padding.h,
-                -shape.options.padding.w),
+                -shape.options.padding.w,
+                tile),
         total_(planes_.tiling.total(lane_blocks(shape.n))),
         chunk_(tiles_per_sum()),
         room_(static_cast<size_t>(chunk_)),
-        input_strides_(shape.c, chunk_),
-        gradient_strides_(shape.k, chunk_),
+        input_strides_(tile, shape.c, chunk_),
+        gradient_strides_(tile, shape.k, chunk_),
         inputs_(Tensor::empty({input_strides_.size()})),
         gradients_(Tensor::empty({gradient_strides_.size()})),
-        sums_(Tensor::zeros({kWinogradPoints * shape.k * shape.c})) {
+        sums_(Tensor::zeros({points_ * shape.k * shape.c})),
+        transforms_(winograd_micro_kernels(tile)) {
     for (int64_t c = 0; c < shape.c; ++c) offsets_.push_back(c * input_strides_.channel);
   }
 
@@ -65,7 +68,7 @@ class WeightGradient {
  private:
   int64_t tiles_per_sum() const {
     const int64_t tile_bytes =
-        kWinogradPoints * (shape_.c + shape_.k) * kLanes * static_cast<int64_t>(sizeof(float));
+        points_ * (shape_.c + shape_.k) * kLanes * static_cast<int64_t>(sizeof(float));
     return std::min(
         total_, std::clamp<int64_t>(kSumBytes / tile_bytes, kLeastTilesPerSum, kMostTilesPerSum));
   }
@@ -94,7 +97,7 @@ class WeightGradient {
 
   void add_products(int64_t tiles) {
     const int64_t k_blocks = ceil_div(shape_.k, kTileChannels);
-    parallel_for(kWinogradPoints * k_blocks, 1, [&](int64_t begin, int64_t end) {
+    parallel_for(points_ * k_blocks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         add_products_of(task / k_blocks, task % k_blocks * kTileChannels, tiles);
       }
@@ -134,14 +137,14 @@ class WeightGradient {
     const int64_t filters = shape_.k * shape_.c;
     const float* sums = sums_.data<float>();
     parallel_for(filters, 16 * kWinogradFilters, [&](int64_t begin, int64_t end) {
-      float s[kWinogradPoints][kWinogradFilters] = {};
+      float s[kMostWinogradPoints][kWinogradFilters] = {};
       float g[9][kWinogradFilters];
       for (int64_t first = begin; first < end; first += kWinogradFilters) {
         const int64_t count = std::min<int64_t>(kWinogradFilters, end - first);
-        for (int64_t j = 0; j < kWinogradPoints; ++j) {
+        for (int64_t j = 0; j < points_; ++j) {
           std::copy_n(sums + j * filters + first, count, s[j]);
         }
-        winograd_filter_gradients(s, g);
+        transforms_.filter_gradients(s, g);
         for (int64_t f = 0; f < count; ++f) {
           for (int64_t i = 0; i < 9; ++i) dw[(first + f) * 9 + i] = g[i][f];
         }
@@ -150,6 +153,7 @@ class WeightGradient {
   }
 
   const Conv2dShape shape_;
+  const int64_t points_;  // of a tile
   const TiledPlanes planes_;
   const int64_t total_, chunk_;  // tiles
   std::vector<Tiling::Run> room_;
@@ -158,7 +162,7 @@ class WeightGradient {
   Tensor sums_;  // [point][k][c]
   std::vector<int64_t> offsets_;
   const ConvMicroKernels kernels_ = conv_micro_kernels();
-  const WinogradMicroKernels transforms_ = winograd_micro_kernels();
+  const WinogradMicroKernels transforms_;
 };
 
 }  // namespace
@@ -170,12 +174,13 @@ bool winograd_fits(const Conv2dShape& shape) {
 }
 
 void conv2d_forward_winograd(const Conv2dShape& shape,
+                             WinogradTile tile,
                              const Tensor& x,
                              const Tensor& weight,
                              const Tensor& bias,
                              Tensor& y) {
   const int64_t blocks = lane_blocks(shape.n);
-  const auto conv = WinogradCorrelation::forward(shape, blocks);
+  const auto conv = WinogradCorrelation::forward(shape, tile, blocks);
   correlate(conv,
             conv.transform_filters(weight.data<float>(), forward_strides(shape), false),
             x.data<float>(),
@@ -186,11 +191,12 @@ void conv2d_forward_winograd(const Conv2dShape& shape,
 }
 
 void conv2d_backward_data_winograd(const Conv2dShape& shape,
+                                   WinogradTile tile,
                                    const Tensor& dy,
                                    const Tensor& weight,
                                    Tensor& dx) {
   const int64_t blocks = lane_blocks(shape.n);
-  const auto conv = WinogradCorrelation::backward_data(shape, blocks);
+  const auto conv = WinogradCorrelation::backward_data(shape, tile, blocks);
   correlate(conv,
             conv.transform_filters(weight.data<float>(), backward_data_strides(shape), true),
             dy.data<float>(),
@@ -200,10 +206,11 @@ void conv2d_backward_data_winograd(const Conv2dShape& shape,
 }
 
 void conv2d_backward_weight_winograd(const Conv2dShape& shape,
+                                     WinogradTile tile,
                                      const Tensor& x,
                                      const Tensor& dy,
                                      Tensor& dweight) {
-  WeightGradient(shape).run(x.data<float>(), dy.data<float>(), dweight.data<float>());
+  WeightGradient(shape, tile).run(x.data<float>(), dy.data<float>(), dweight.data<float>());
 }
 
 }  // namespace espalier::detail

@@ -9,6 +9,27 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+// A two-dimensional transform is a one-dimensional one over columns, then over rows. Rows of B^T
+// are the coefficients of the product of (x - p) over the other points p; rows of G and columns of
+// A^T are the powers of a point, those of G divided by the product of its differences to the
+// others.
+#ifndef ESPALIER_CORE_KERNELS_WINOGRAD_POINTS
+#define ESPALIER_CORE_KERNELS_WINOGRAD_POINTS
+namespace espalier::detail {
+// F(4, 3) has the points 0, a, -a, b, -b and infinity.
+struct Points4 {
+  static constexpr float a = 0.625f;
+  static constexpr float b = 1.5f;
+  static constexpr float aa = a * a;
+  static constexpr float bb = b * b;
+  // One over the differences of 0, +-a and +-b to the others.
+  static constexpr float of_zero = 1.0f / (aa * bb);
+  static constexpr float of_a = 0.5f / (aa * (aa - bb));
+  static constexpr float of_b = 0.5f / (bb * (bb - aa));
+};
+}  // namespace espalier::detail
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace espalier::detail::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -17,113 +38,211 @@ using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 constexpr int64_t kVector = hn::MaxLanes(D());
 
-// B^T times a column of four.
-HWY_INLINE void input_column(V& a, V& b, V& c, V& d) {
-  const V first = hn::Sub(a, c);
-  const V second = hn::Add(b, c);
-  const V third = hn::Sub(c, b);
-  d = hn::Sub(b, d);
-  a = first;
-  b = second;
-  c = third;
+HWY_INLINE V constant(float x) {
+  return hn::Set(D(), x);
 }
 
-template <bool Whole>
+struct Form2 {
+  static constexpr int kSize = 2;
+  static constexpr int kWindow = 4;
+
+  // B^T x
+  static HWY_INLINE void input(const V (&x)[4], V (&out)[4]) {
+    out[0] = hn::Sub(x[0], x[2]);
+    out[1] = hn::Add(x[1], x[2]);
+    out[2] = hn::Sub(x[2], x[1]);
+    out[3] = hn::Sub(x[1], x[3]);
+  }
+  // A^T m
+  static HWY_INLINE void output(const V (&m)[4], V (&y)[2]) {
+    y[0] = hn::Add(hn::Add(m[0], m[1]), m[2]);
+    y[1] = hn::Sub(hn::Sub(m[1], m[2]), m[3]);
+  }
+  // A y
+  static HWY_INLINE void gradient(const V (&y)[2], V (&out)[4]) {
+    out[0] = y[0];
+    out[1] = hn::Add(y[0], y[1]);
+    out[2] = hn::Sub(y[0], y[1]);
+    out[3] = hn::Neg(y[1]);
+  }
+};
+
+struct Form4 : Points4 {
+  static constexpr int kSize = 4;
+  static constexpr int kWindow = 6;
+
+  static HWY_INLINE void input(const V (&x)[6], V (&out)[6]) {
+    const V sum = constant(aa + bb);
+    const V product = constant(aa * bb);
+    out[0] = hn::MulAdd(product, x[0], hn::NegMulAdd(sum, x[2], x[4]));
+    out[5] = hn::MulAdd(product, x[1], hn::NegMulAdd(sum, x[3], x[5]));
+    const V even_a = hn::NegMulAdd(constant(bb), x[2], x[4]);
+    const V odd_a = hn::NegMulAdd(constant(bb), x[1], x[3]);
+    out[1] = hn::MulAdd(constant(a), odd_a, even_a);
+    out[2] = hn::NegMulAdd(constant(a), odd_a, even_a);
+    const V even_b = hn::NegMulAdd(constant(aa), x[2], x[4]);
+    const V odd_b = hn::NegMulAdd(constant(aa), x[1], x[3]);
+    out[3] = hn::MulAdd(constant(b), odd_b, even_b);
+    out[4] = hn::NegMulAdd(constant(b), odd_b, even_b);
+  }
+  static HWY_INLINE void output(const V (&m)[6], V (&y)[4]) {
+    const V sum_a = hn::Add(m[1], m[2]);
+    const V difference_a = hn::Sub(m[1], m[2]);
+    const V sum_b = hn::Add(m[3], m[4]);
+    const V difference_b = hn::Sub(m[3], m[4]);
+    y[0] = hn::Add(m[0], hn::Add(sum_a, sum_b));
+    y[1] = hn::MulAdd(constant(a), difference_a, hn::Mul(constant(b), difference_b));
+    y[2] = hn::MulAdd(constant(aa), sum_a, hn::Mul(constant(bb), sum_b));
+    y[3] = hn::MulAdd(
+        constant(a * aa), difference_a, hn::MulAdd(constant(b * bb), difference_b, m[5]));
+  }
+  static HWY_INLINE void gradient(const V (&y)[4], V (&out)[6]) {
+    out[0] = y[0];
+    out[5] = y[3];
+    const V even_a = hn::MulAdd(constant(aa), y[2], y[0]);
+    const V odd_a = hn::MulAdd(constant(a * aa), y[3], hn::Mul(constant(a), y[1]));
+    out[1] = hn::Add(even_a, odd_a);
+    out[2] = hn::Sub(even_a, odd_a);
+    const V even_b = hn::MulAdd(constant(bb), y[2], y[0]);
+    const V odd_b = hn::MulAdd(constant(b * bb), y[3], hn::Mul(constant(b), y[1]));
+    out[3] = hn::Add(even_b, odd_b);
+    out[4] = hn::Sub(even_b, odd_b);
+  }
+};
+
+template <class Form, bool kWhole>
 void input_tiles(const WinogradInput& job) {
+  constexpr int kWindow = Form::kWindow;
   const D d;
-  for (int64_t t = 0; t < job.tiles; ++t) {
+  for (int64_t tile = 0; tile < job.tiles; ++tile) {
     for (int64_t lane = 0; lane < 16; lane += kVector) {
-      const float* HWY_RESTRICT x = job.x + t * 32 + lane;
-      float* HWY_RESTRICT out = job.points + t * 16 + lane;
-      V v[4][4];
-      HWY_UNROLL(4)
-      for (int i = 0; i < 4; ++i) {
-        HWY_UNROLL(4)
-        for (int j = 0; j < 4; ++j) {
-          v[i][j] = Whole || (job.inside >> (4 * i + j) & 1) != 0
-                        ? hn::Load(d, x + i * job.row_stride + j * 16)
-                        : hn::Zero(d);
+      const float* HWY_RESTRICT x = job.x + tile * Form::kSize * 16 + lane;
+      float* HWY_RESTRICT out = job.points + tile * 16 + lane;
+      V columns[kWindow][kWindow];
+      HWY_UNROLL(6)
+      for (int j = 0; j < kWindow; ++j) {
+        V column[kWindow];
+        HWY_UNROLL(6)
+        for (int i = 0; i < kWindow; ++i) {
+          column[i] = kWhole || (job.inside >> (kWindow * i + j) & 1) != 0
+                          ? hn::Load(d, x + i * job.row_stride + j * 16)
+                          : hn::Zero(d);
         }
+        Form::input(column, columns[j]);
       }
-      HWY_UNROLL(4)
-      for (int j = 0; j < 4; ++j) input_column(v[0][j], v[1][j], v[2][j], v[3][j]);
-      HWY_UNROLL(4)
-      for (int i = 0; i < 4; ++i) {
-        input_column(v[i][0], v[i][1], v[i][2], v[i][3]);
-        HWY_UNROLL(4)
-        for (int j = 0; j < 4; ++j) hn::Store(v[i][j], d, out + (4 * i + j) * job.point_stride);
+      HWY_UNROLL(6)
+      for (int i = 0; i < kWindow; ++i) {
+        V row[kWindow], points[kWindow];
+        HWY_UNROLL(6)
+        for (int j = 0; j < kWindow; ++j) row[j] = columns[j][i];
+        Form::input(row, points);
+        HWY_UNROLL(6)
+        for (int j = 0; j < kWindow; ++j) {
+          hn::Store(points[j], d, out + (kWindow * i + j) * job.point_stride);
+        }
       }
     }
   }
 }
 
+template <class Form>
 void input(const WinogradInput& job) {
-  if (job.inside == 0xffff) {
-    input_tiles<true>(job);
+  if (job.inside == (uint64_t{1} << (Form::kWindow * Form::kWindow)) - 1) {
+    input_tiles<Form, true>(job);
   } else {
-    input_tiles<false>(job);
+    input_tiles<Form, false>(job);
   }
 }
 
+template <class Form>
 void output(const WinogradOutput& job) {
+  constexpr int kWindow = Form::kWindow;
+  constexpr int kSize = Form::kSize;
   const D d;
-  const V bias = hn::Set(d, job.bias);
+  const V bias = constant(job.bias);
   for (int64_t tile = 0; tile < job.tiles; ++tile) {
     for (int64_t lane = 0; lane < 16; lane += kVector) {
       const float* HWY_RESTRICT m = job.points + tile * 16 + lane;
-      float* HWY_RESTRICT y = job.y + tile * 32 + lane;
-      V t[2][4];
-      HWY_UNROLL(4)
-      for (int j = 0; j < 4; ++j) {
-        const V m0 = hn::Load(d, m + j * job.point_stride);
-        const V m1 = hn::Load(d, m + (4 + j) * job.point_stride);
-        const V m2 = hn::Load(d, m + (8 + j) * job.point_stride);
-        const V m3 = hn::Load(d, m + (12 + j) * job.point_stride);
-        t[0][j] = hn::Add(hn::Add(m0, m1), m2);
-        t[1][j] = hn::Sub(hn::Sub(m1, m2), m3);
+      float* HWY_RESTRICT y = job.y + tile * kSize * 16 + lane;
+      V columns[kWindow][kSize];
+      HWY_UNROLL(6)
+      for (int j = 0; j < kWindow; ++j) {
+        V column[kWindow];
+        HWY_UNROLL(6)
+        for (int i = 0; i < kWindow; ++i) {
+          column[i] = hn::Load(d, m + (kWindow * i + j) * job.point_stride);
+        }
+        Form::output(column, columns[j]);
       }
-      HWY_UNROLL(2)
-      for (int i = 0; i < 2; ++i) {
+      HWY_UNROLL(4)
+      for (int i = 0; i < kSize; ++i) {
         if (i >= job.rows) break;
-        const V left = hn::Add(hn::Add(t[i][0], t[i][1]), t[i][2]);
-        const V right = hn::Sub(hn::Sub(t[i][1], t[i][2]), t[i][3]);
-        hn::Store(hn::Add(left, bias), d, y + i * job.row_stride);
-        if (job.cols == 2) hn::Store(hn::Add(right, bias), d, y + i * job.row_stride + 16);
+        V row[kWindow], out[kSize];
+        HWY_UNROLL(6)
+        for (int j = 0; j < kWindow; ++j) row[j] = columns[j][i];
+        Form::output(row, out);
+        HWY_UNROLL(4)
+        for (int j = 0; j < kSize; ++j) {
+          if (j < job.cols) hn::Store(hn::Add(out[j], bias), d, y + i * job.row_stride + j * 16);
+        }
       }
     }
   }
 }
 
+template <class Form>
 void gradient(const WinogradGradient& job) {
+  constexpr int kWindow = Form::kWindow;
+  constexpr int kSize = Form::kSize;
   const D d;
   for (int64_t tile = 0; tile < job.tiles; ++tile) {
     for (int64_t lane = 0; lane < 16; lane += kVector) {
-      const float* HWY_RESTRICT dy = job.dy + tile * 32 + lane;
+      const float* HWY_RESTRICT dy = job.dy + tile * kSize * 16 + lane;
       float* HWY_RESTRICT out = job.points + tile * 16 + lane;
-      const auto at = [&](int i, int j) {
-        return i < job.rows && j < job.cols ? hn::Load(d, dy + i * job.row_stride + j * 16)
-                                            : hn::Zero(d);
-      };
-      V t[4][2];
-      HWY_UNROLL(2)
-      for (int j = 0; j < 2; ++j) {
-        const V top = at(0, j);
-        const V bottom = at(1, j);
-        t[0][j] = top;
-        t[1][j] = hn::Add(top, bottom);
-        t[2][j] = hn::Sub(top, bottom);
-        t[3][j] = hn::Neg(bottom);
-      }
+      V columns[kSize][kWindow];
       HWY_UNROLL(4)
-      for (int i = 0; i < 4; ++i) {
-        float* HWY_RESTRICT row = out + 4 * i * job.point_stride;
-        hn::Store(t[i][0], d, row);
-        hn::Store(hn::Add(t[i][0], t[i][1]), d, row + job.point_stride);
-        hn::Store(hn::Sub(t[i][0], t[i][1]), d, row + 2 * job.point_stride);
-        hn::Store(hn::Neg(t[i][1]), d, row + 3 * job.point_stride);
+      for (int j = 0; j < kSize; ++j) {
+        V column[kSize];
+        HWY_UNROLL(4)
+        for (int i = 0; i < kSize; ++i) {
+          column[i] = i < job.rows && j < job.cols ? hn::Load(d, dy + i * job.row_stride + j * 16)
+                                                   : hn::Zero(d);
+        }
+        Form::gradient(column, columns[j]);
+      }
+      HWY_UNROLL(6)
+      for (int i = 0; i < kWindow; ++i) {
+        V row[kSize], points[kWindow];
+        HWY_UNROLL(4)
+        for (int j = 0; j < kSize; ++j) row[j] = columns[j][i];
+        Form::gradient(row, points);
+        HWY_UNROLL(6)
+        for (int j = 0; j < kWindow; ++j) {
+          hn::Store(points[j], d, out + (kWindow * i + j) * job.point_stride);
+        }
       }
     }
   }
+}
+
+// The dispatch tables take no templates.
+void input2(const WinogradInput& job) {
+  input<Form2>(job);
+}
+void input4(const WinogradInput& job) {
+  input<Form4>(job);
+}
+void output2(const WinogradOutput& job) {
+  output<Form2>(job);
+}
+void output4(const WinogradOutput& job) {
+  output<Form4>(job);
+}
+void gradient2(const WinogradGradient& job) {
+  gradient<Form2>(job);
+}
+void gradient4(const WinogradGradient& job) {
+  gradient<Form4>(job);
 }
 
 }  // namespace espalier::detail::HWY_NAMESPACE
@@ -132,58 +251,124 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace espalier::detail {
 
-HWY_EXPORT(input);
-HWY_EXPORT(output);
-HWY_EXPORT(gradient);
+HWY_EXPORT(input2);
+HWY_EXPORT(input4);
+HWY_EXPORT(output2);
+HWY_EXPORT(output4);
+HWY_EXPORT(gradient2);
+HWY_EXPORT(gradient4);
+namespace {
 
-WinogradMicroKernels winograd_micro_kernels() {
-  simd_target();  // chooses the target at the first call
-  return {
-      HWY_DYNAMIC_DISPATCH(input), HWY_DYNAMIC_DISPATCH(output), HWY_DYNAMIC_DISPATCH(gradient)};
-}
+struct Filters2 {
+  static constexpr int kWindow = 4;
+  // G g
+  static ESPALIER_INLINE void transform(const float (&g)[3], float (&u)[4]) {
+    const float even = 0.5f * (g[0] + g[2]);
+    const float odd = 0.5f * g[1];
+    u[0] = g[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = g[2];
+  }
+  // G^T s
+  static ESPALIER_INLINE void adjoint(const float (&s)[4], float (&g)[3]) {
+    const float sum = 0.5f * (s[1] + s[2]);
+    g[0] = s[0] + sum;
+    g[1] = 0.5f * (s[1] - s[2]);
+    g[2] = sum + s[3];
+  }
+};
 
-ESPALIER_CLONES
-void winograd_filters(const float (&g)[9][kWinogradFilters],
-                      float (&u)[kWinogradPoints][kWinogradFilters]) {
+struct Filters4 : Points4 {
+  static constexpr int kWindow = 6;
+  static ESPALIER_INLINE void transform(const float (&g)[3], float (&u)[6]) {
+    const float even_a = of_a * (g[0] + aa * g[2]);
+    const float odd_a = of_a * a * g[1];
+    const float even_b = of_b * (g[0] + bb * g[2]);
+    const float odd_b = of_b * b * g[1];
+    u[0] = of_zero * g[0];
+    u[1] = even_a + odd_a;
+    u[2] = even_a - odd_a;
+    u[3] = even_b + odd_b;
+    u[4] = even_b - odd_b;
+    u[5] = g[2];
+  }
+  static ESPALIER_INLINE void adjoint(const float (&s)[6], float (&g)[3]) {
+    const float sum_a = of_a * (s[1] + s[2]);
+    const float sum_b = of_b * (s[3] + s[4]);
+    g[0] = of_zero * s[0] + sum_a + sum_b;
+    g[1] = of_a * a * (s[1] - s[2]) + of_b * b * (s[3] - s[4]);
+    g[2] = aa * sum_a + bb * sum_b + s[5];
+  }
+};
+
+template <class Form>
+ESPALIER_INLINE void transform_filters(const float (*g)[kWinogradFilters],
+                                       float (*u)[kWinogradFilters]) {
+  constexpr int kWindow = Form::kWindow;
   for (int f = 0; f < kWinogradFilters; ++f) {
-    float t[4][3];
+    float columns[3][kWindow];
     for (int j = 0; j < 3; ++j) {
-      const float sum = 0.5f * (g[j][f] + g[6 + j][f]);
-      const float middle = 0.5f * g[3 + j][f];
-      t[0][j] = g[j][f];
-      t[1][j] = sum + middle;
-      t[2][j] = sum - middle;
-      t[3][j] = g[6 + j][f];
+      Form::transform({g[j][f], g[3 + j][f], g[6 + j][f]}, columns[j]);
     }
-    for (int i = 0; i < 4; ++i) {
-      const float sum = 0.5f * (t[i][0] + t[i][2]);
-      const float middle = 0.5f * t[i][1];
-      u[4 * i][f] = t[i][0];
-      u[4 * i + 1][f] = sum + middle;
-      u[4 * i + 2][f] = sum - middle;
-      u[4 * i + 3][f] = t[i][2];
+    for (int i = 0; i < kWindow; ++i) {
+      float row[kWindow];
+      Form::transform({columns[0][i], columns[1][i], columns[2][i]}, row);
+      for (int j = 0; j < kWindow; ++j) u[kWindow * i + j][f] = row[j];
     }
   }
 }
 
-ESPALIER_CLONES
-void winograd_filter_gradients(const float (&s)[kWinogradPoints][kWinogradFilters],
-                               float (&g)[9][kWinogradFilters]) {
+template <class Form>
+ESPALIER_INLINE void transform_filter_gradients(const float (*s)[kWinogradFilters],
+                                                float (*g)[kWinogradFilters]) {
+  constexpr int kWindow = Form::kWindow;
   for (int f = 0; f < kWinogradFilters; ++f) {
-    float t[3][4];
-    for (int j = 0; j < 4; ++j) {
-      const float sum = 0.5f * (s[4 + j][f] + s[8 + j][f]);
-      t[0][j] = s[j][f] + sum;
-      t[1][j] = 0.5f * (s[4 + j][f] - s[8 + j][f]);
-      t[2][j] = sum + s[12 + j][f];
+    float columns[kWindow][3];
+    for (int j = 0; j < kWindow; ++j) {
+      float column[kWindow];
+      for (int i = 0; i < kWindow; ++i) column[i] = s[kWindow * i + j][f];
+      Form::adjoint(column, columns[j]);
     }
     for (int i = 0; i < 3; ++i) {
-      const float sum = 0.5f * (t[i][1] + t[i][2]);
-      g[3 * i][f] = t[i][0] + sum;
-      g[3 * i + 1][f] = 0.5f * (t[i][1] - t[i][2]);
-      g[3 * i + 2][f] = sum + t[i][3];
+      float row[kWindow], out[3];
+      for (int j = 0; j < kWindow; ++j) row[j] = columns[j][i];
+      Form::adjoint(row, out);
+      for (int j = 0; j < 3; ++j) g[3 * i + j][f] = out[j];
     }
   }
+}
+
+using Filters = float[kWinogradFilters];
+ESPALIER_CLONES void filters2(const Filters* g, Filters* u) {
+  transform_filters<Filters2>(g, u);
+}
+ESPALIER_CLONES void filters4(const Filters* g, Filters* u) {
+  transform_filters<Filters4>(g, u);
+}
+ESPALIER_CLONES void filter_gradients2(const Filters* s, Filters* g) {
+  transform_filter_gradients<Filters2>(s, g);
+}
+ESPALIER_CLONES void filter_gradients4(const Filters* s, Filters* g) {
+  transform_filter_gradients<Filters4>(s, g);
+}
+
+}  // namespace
+
+WinogradMicroKernels winograd_micro_kernels(WinogradTile tile) {
+  simd_target();  // chooses the target at the first call
+  if (tile.size == 2) {
+    return {HWY_DYNAMIC_DISPATCH(input2),
+            HWY_DYNAMIC_DISPATCH(output2),
+            HWY_DYNAMIC_DISPATCH(gradient2),
+            filters2,
+            filter_gradients2};
+  }
+  return {HWY_DYNAMIC_DISPATCH(input4),
+          HWY_DYNAMIC_DISPATCH(output4),
+          HWY_DYNAMIC_DISPATCH(gradient4),
+          filters4,
+          filter_gradients4};
 }
 
 }  // namespace espalier::detail

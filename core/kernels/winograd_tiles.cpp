@@ -18,14 +18,14 @@ constexpr int64_t kMostTiles = std::tuple_size_v<WinogradCorrelation::Room>;
 static_assert(kMostTiles % kTilePositions == 0);
 // Tasks that few tiles are cut into at least.
 constexpr int64_t kMinTasks = 4;
-// Vectors between one point and the next beyond what they hold: 16 points at a power of two of
+// Vectors between one point and the next beyond what they hold: points at a power of two of
 // bytes would share one set of the L1. So would neighbouring channels, whose tiles are odd in
 // number for this reason.
 constexpr int64_t kSkew = 3;
 
-int64_t tiles_per_task(int64_t channels, int64_t tiles) {
+int64_t tiles_per_task(WinogradTile tile, int64_t channels, int64_t tiles) {
   const int64_t tile_bytes =
-      kWinogradPoints * channels * kLanes * static_cast<int64_t>(sizeof(float));
+      tile.points() * channels * kLanes * static_cast<int64_t>(sizeof(float));
   const auto in_register_tiles = [](int64_t n) {
     return std::max<int64_t>(1, n / kTilePositions) * kTilePositions;
   };
@@ -35,32 +35,36 @@ int64_t tiles_per_task(int64_t channels, int64_t tiles) {
 
 }  // namespace
 
-PointStrides::PointStrides(int64_t channels, int64_t tiles)
-    : channel((tiles | 1) * kLanes), point(channels * channel + kSkew * kLanes) {}
+PointStrides::PointStrides(WinogradTile tile, int64_t channels, int64_t tiles)
+    : points(tile.points()),
+      channel((tiles | 1) * kLanes),
+      point(channels * channel + kSkew * kLanes) {}
 
 TiledPlanes::Runs TiledPlanes::runs(int64_t first,
                                     int64_t last,
                                     std::span<Tiling::Run> room) const {
+  const int64_t size = tiling.tile.size;
+  const int64_t window = tiling.tile.window();
   const auto inside = [&](int64_t row, int64_t col) {
-    uint32_t bits = 0;
-    for (int64_t i = 0; i < 16; ++i) {
-      const int64_t r = row + top + i / 4;
-      const int64_t c = col + left + i % 4;
-      if (r >= 0 && r < in.h && c >= 0 && c < in.w) bits |= 1u << i;
+    uint64_t bits = 0;
+    for (int64_t i = 0; i < window * window; ++i) {
+      const int64_t r = row + top + i / window;
+      const int64_t c = col + left + i % window;
+      if (r >= 0 && r < in.h && c >= 0 && c < in.w) bits |= uint64_t{1} << i;
     }
     return bits;
   };
   size_t count = 0;
   for (int64_t t = first; t < last; ++t) {
-    const int64_t row = t / tiling.cols % tiling.rows * 2;
-    const int64_t col = t % tiling.cols * 2;
+    const int64_t row = t / tiling.cols % tiling.rows * size;
+    const int64_t col = t % tiling.cols * size;
     const Tiling::Run run{t / (tiling.cols * tiling.rows),
                           row,
                           col,
                           t - first,
                           1,
-                          static_cast<int>(std::min<int64_t>(2, out.h - row)),
-                          static_cast<int>(std::min<int64_t>(2, out.w - col)),
+                          static_cast<int>(std::min(size, out.h - row)),
+                          static_cast<int>(std::min(size, out.w - col)),
                           inside(row, col)};
     const bool joins = count > 0 && col > 0 && room[count - 1].inside == run.inside &&
                        room[count - 1].width == run.width;
@@ -141,30 +145,37 @@ void TiledPlanes::transform_outputs(const WinogradMicroKernels& kernels,
   }
 }
 
-WinogradCorrelation::WinogradCorrelation(
-    const Planes& in, const Planes& out, int64_t top, int64_t left, int64_t blocks)
-    : planes_(in, out, top, left),
-      per_task_(tiles_per_task(in.channels + out.channels, planes_.tiling.total(blocks))),
-      inputs_(in.channels, per_task_),
-      products_(out.channels, per_task_),
+WinogradCorrelation::WinogradCorrelation(const TiledPlanes& planes, int64_t blocks)
+    : planes_(planes),
+      per_task_(tiles_per_task(planes.tiling.tile,
+                               planes.in.channels + planes.out.channels,
+                               planes.tiling.total(blocks))),
+      inputs_(planes.tiling.tile, planes.in.channels, per_task_),
+      products_(planes.tiling.tile, planes.out.channels, per_task_),
       kernels_(conv_micro_kernels()),
-      transforms_(winograd_micro_kernels()) {
-  for (int64_t c = 0; c < in.channels; ++c) offsets_.push_back(c * inputs_.channel);
+      transforms_(winograd_micro_kernels(planes.tiling.tile)) {
+  for (int64_t c = 0; c < planes.in.channels; ++c) offsets_.push_back(c * inputs_.channel);
 }
 
-WinogradCorrelation WinogradCorrelation::forward(const Conv2dShape& shape, int64_t blocks) {
-  return {{shape.c, shape.h, shape.w},
-          {shape.k, shape.p, shape.q},
-          -shape.options.padding.h,
-          -shape.options.padding.w,
+WinogradCorrelation WinogradCorrelation::forward(const Conv2dShape& shape,
+                                                 WinogradTile tile,
+                                                 int64_t blocks) {
+  return {{{shape.c, shape.h, shape.w},
+           {shape.k, shape.p, shape.q},
+           -shape.options.padding.h,
+           -shape.options.padding.w,
+           tile},
           blocks};
 }
 
-WinogradCorrelation WinogradCorrelation::backward_data(const Conv2dShape& shape, int64_t blocks) {
-  return {{shape.k, shape.p, shape.q},
-          {shape.c, shape.h, shape.w},
-          shape.options.padding.h - 2,
-          shape.options.padding.w - 2,
+WinogradCorrelation WinogradCorrelation::backward_data(const Conv2dShape& shape,
+                                                       WinogradTile tile,
+                                                       int64_t blocks) {
+  return {{{shape.k, shape.p, shape.q},
+           {shape.c, shape.h, shape.w},
+           shape.options.padding.h - 2,
+           shape.options.padding.w - 2,
+           tile},
           blocks};
 }
 
@@ -182,11 +193,12 @@ Tensor WinogradCorrelation::transform_filters(const float* weight,
                                               bool turned) const {
   const int64_t in = planes_.in.channels;
   const int64_t filters = planes_.out.channels * in;
-  Tensor packed = Tensor::empty({kWinogradPoints * filters});
+  const int64_t points = planes_.tiling.tile.points();
+  Tensor packed = Tensor::empty({points * filters});
   constexpr int64_t kChannels = kWinogradFilters / kTileChannels;
   parallel_for(ceil_div(planes_.out.channels, kTileChannels), 1, [&](int64_t begin, int64_t end) {
     float g[9][kWinogradFilters] = {};
-    float u[kWinogradPoints][kWinogradFilters];
+    float u[kMostWinogradPoints][kWinogradFilters];
     for (int64_t k = begin * kTileChannels; k < std::min(planes_.out.channels, end * kTileChannels);
          k += kTileChannels) {
       const int64_t block = std::min<int64_t>(kTileChannels, planes_.out.channels - k);
@@ -197,9 +209,9 @@ Tensor WinogradCorrelation::transform_filters(const float* weight,
               weight + (k + f % block) * strides.out + (c + f / block) * strides.in;
           for (int64_t i = 0; i < 9; ++i) g[i][f] = filter[turned ? 8 - i : i];
         }
-        winograd_filters(g, u);
+        transforms_.filters(g, u);
         float* out = packed.data<float>() + k * in + c * block;
-        for (int64_t j = 0; j < kWinogradPoints; ++j) std::copy_n(u[j], count, out + j * filters);
+        for (int64_t j = 0; j < points; ++j) std::copy_n(u[j], count, out + j * filters);
       }
     }
   });
@@ -238,7 +250,7 @@ void WinogradCorrelation::multiply(const float* filters,
   job.y_channel_stride = products_.channel;
   job.y_step = kLanes;
   job.start = kZeros;
-  for (int64_t j = 0; j < kWinogradPoints; ++j) {
+  for (int64_t j = 0; j < inputs_.points; ++j) {
     const float* weights = filters + j * planes_.out.channels * in;
     job.x = inputs + j * inputs_.point;
     for (int64_t k = 0; k < planes_.out.channels; k += kTileChannels) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Winograd's F(2x2, 3x3) over whole planes in `Nchw16n`, cut into tasks of a few tiles, with
-/// filters transformed beforehand and scratch from the caller. What the training ops and an
-/// inference plan share. Not a public interface.
+/// Winograd's algorithm for 3x3 filters over whole planes in `Nchw16n`, cut into tasks of a few
+/// tiles, with filters transformed beforehand and scratch from the caller. What the training ops
+/// and an inference plan share. Not a public interface.
 ///
 /// Source: Lavin, Gray, arXiv 1509.09308, section 4.
 #pragma once
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <espalier/core/kernels/conv2d_micro.h>
+#include <espalier/core/kernels/conv2d_padded.h>
 #include <espalier/core/kernels/conv2d_strips.h>
 #include <espalier/core/kernels/winograd_micro.h>
 
@@ -22,10 +23,12 @@ struct Planes {
   int64_t plane() const { return h * w * kLanes; }
 };
 
-/// A plane cut into 2x2 tiles, of which those of all blocks of samples are numbered through.
+/// A plane cut into tiles, of which those of all blocks of samples are numbered through.
 struct Tiling {
+  WinogradTile tile;
   int64_t rows, cols;  ///< of tiles
-  Tiling(int64_t h, int64_t w) : rows((h + 1) / 2), cols((w + 1) / 2) {}
+  Tiling(int64_t h, int64_t w, WinogradTile of)
+      : tile(of), rows(ceil_div(h, of.size)), cols(ceil_div(w, of.size)) {}
   int64_t total(int64_t blocks) const { return blocks * rows * cols; }
 
   /// Neighbouring tiles of one row that meet the planes' edges in the same way.
@@ -33,25 +36,30 @@ struct Tiling {
     int64_t block, row, col;  ///< of the first tile's first position
     int64_t first, tiles;     ///< first: among the tiles of the task
     int height, width;        ///< of the part of each tile that exists
-    uint32_t inside;          ///< inputs that exist: bit 4*row + column
+    uint64_t inside;          ///< inputs that exist: bit window*row + column
   };
 };
 
 /// Where transformed tiles lie: [point][channel][tile], in vectors.
 struct PointStrides {
+  int64_t points;          ///< of a tile
   int64_t channel, point;  ///< in floats
-  PointStrides(int64_t channels, int64_t tiles);
-  int64_t size() const { return kWinogradPoints * point; }
+  PointStrides(WinogradTile tile, int64_t channels, int64_t tiles);
+  int64_t size() const { return points * point; }
 };
 
-/// The tiles of a convolution. `top`, `left`: of a tile's 4x4 inputs relative to its outputs.
+/// The tiles of a convolution. `top`, `left`: of a tile's inputs relative to its outputs.
 struct TiledPlanes {
   Planes in, out;
   int64_t top, left;
   Tiling tiling;
 
-  TiledPlanes(const Planes& input, const Planes& output, int64_t top_input, int64_t left_input)
-      : in(input), out(output), top(top_input), left(left_input), tiling(out.h, out.w) {}
+  TiledPlanes(const Planes& input,
+              const Planes& output,
+              int64_t top_input,
+              int64_t left_input,
+              WinogradTile tile)
+      : in(input), out(output), top(top_input), left(left_input), tiling(out.h, out.w, tile) {}
   using Runs = std::span<const Tiling::Run>;
   /// Tiles first..last-1 as runs, written to `room` for at least so many; returns the part in use.
   Runs runs(int64_t first, int64_t last, std::span<Tiling::Run> room) const;
@@ -85,14 +93,17 @@ struct TiledPlanes {
 class WinogradCorrelation {
  public:
   /// `blocks`: the most blocks of 16 samples that will run at once; few are cut finer.
-  WinogradCorrelation(
-      const Planes& in, const Planes& out, int64_t top, int64_t left, int64_t blocks);
+  WinogradCorrelation(const TiledPlanes& planes, int64_t blocks);
   /// The forward pass of a convolution.
-  static WinogradCorrelation forward(const Conv2dShape& shape, int64_t blocks);
+  static WinogradCorrelation forward(const Conv2dShape& shape, WinogradTile tile, int64_t blocks);
   /// The one that gives dx from dy: its filters are turned by 180 degrees.
-  static WinogradCorrelation backward_data(const Conv2dShape& shape, int64_t blocks);
+  static WinogradCorrelation backward_data(const Conv2dShape& shape,
+                                           WinogradTile tile,
+                                           int64_t blocks);
 
   int64_t tasks(int64_t blocks) const;
+  /// Rows and columns of a tile.
+  int64_t tile_size() const { return planes_.tiling.tile.size; }
   /// Floats of scratch that a running task needs.
   int64_t scratch_size() const { return inputs_.size() + products_.size(); }
 

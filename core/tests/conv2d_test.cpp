@@ -79,20 +79,6 @@ Results run(const Operands& o, Layout layout) {
   return r;
 }
 
-TEST(Conv2dAlgorithms, WinogradIsTakenWhereItIsFaster) {
-  const auto shape = [](int64_t channels, int64_t plane, const Conv2dOptions& options) {
-    return conv2d_shape({1, channels, plane, plane}, {channels, channels, 3, 3}, options, "t");
-  };
-  EXPECT_TRUE(takes_winograd(shape(64, 8, {.padding = 1}), Conv2dPass::Forward));
-  EXPECT_TRUE(takes_winograd(shape(16, 8, {.padding = 1}), Conv2dPass::BackwardData));
-  EXPECT_FALSE(takes_winograd(shape(16, 8, {.padding = 1}), Conv2dPass::BackwardWeight));
-  EXPECT_FALSE(takes_winograd(shape(64, 8, {.stride = 2, .padding = 1}), Conv2dPass::Forward));
-  EXPECT_FALSE(takes_winograd(shape(64, 1, {.padding = 1}), Conv2dPass::Forward));
-  set_conv2d_algorithm(Conv2dAlgorithm::Direct);
-  EXPECT_FALSE(takes_winograd(shape(64, 8, {.padding = 1}), Conv2dPass::Forward));
-  set_conv2d_algorithm(Conv2dAlgorithm::Auto);
-}
-
 class Conv2d : public ::testing::Test {
  protected:
   void TearDown() override {
@@ -104,7 +90,9 @@ class Conv2d : public ::testing::Test {
 
 // Winograd's algorithm runs where it applies, the direct kernels elsewhere.
 constexpr std::pair<Conv2dAlgorithm, const char*> kAlgorithms[] = {
-    {Conv2dAlgorithm::Direct, "direct"}, {Conv2dAlgorithm::Winograd, "Winograd"}};
+    {Conv2dAlgorithm::Direct, "direct"},
+    {Conv2dAlgorithm::Winograd2, "F(2x2, 3x3)"},
+    {Conv2dAlgorithm::Winograd4, "F(4x4, 3x3)"}};
 
 TEST(Conv2dShapeRule, CountsPositionsOfThePaddedPlane) {
   const Conv2dShape s = conv2d_shape(
@@ -175,6 +163,70 @@ TEST_F(Conv2d, PlainTensorsGiveTheSameNumbers) {
     expect_close(plain.y, exact.y, terms.y, c.name);
     expect_close(plain.dx, exact.dx, terms.dx, c.name);
     expect_close(plain.dw, exact.dw, terms.dw, c.name);
+  }
+}
+
+// Beyond the shapes of float32: batches of one, and more weights than one block of the product.
+std::vector<Case> float64_cases() {
+  std::vector<Case> list = cases();
+  list.push_back({"resnet stage 1, batch 1", {1, 16, 32, 32}, {16, 16, 3, 3}, {.padding = 1}});
+  list.push_back({"late VGG, batch 1", {1, 130, 2, 2}, {69, 130, 3, 3}, {.padding = 1}});
+  list.push_back({"narrow groups", {3, 8, 20, 21}, {12, 2, 3, 3}, {.padding = 1, .groups = 4}});
+  return list;
+}
+
+Results run64(const Operands& o, Layout layout) {
+  Results r{Tensor::empty(o.dy.shape(), DType::F64, layout),
+            Tensor::empty(o.x.shape(), DType::F64, layout),
+            Tensor::empty(o.weight.shape(), DType::F64)};
+  const Tensor x = o.x.to(DType::F64).to(layout);
+  const Tensor dy = o.dy.to(DType::F64).to(layout);
+  const Tensor weight = o.weight.to(DType::F64);
+  conv2d_forward(o.shape, x, weight, o.bias.to(DType::F64), r.y);
+  conv2d_backward_data(o.shape, dy, weight, r.dx);
+  conv2d_backward_weight(o.shape, x, dy, r.dw);
+  return r;
+}
+
+void expect_within(const Tensor& fast, const Tensor& exact, const Tensor& terms, double tolerance) {
+  const auto f = fast.to_vector<double>();
+  const auto e = exact.to_vector<double>();
+  const auto m = terms.to_vector<double>();
+  ASSERT_EQ(f.size(), e.size());
+  for (size_t i = 0; i < f.size(); ++i)
+    ASSERT_NEAR(f[i], e[i], tolerance * m[i]) << "element " << i;
+}
+
+TEST_F(Conv2d, ColumnsInFloat64AgreeWithTheReference) {
+  constexpr double kDoubleSumTol = 16 * 0x1p-53;
+  int64_t in_columns = 0;
+  for (const Case& c : float64_cases()) {
+    SCOPED_TRACE(c.name);
+    const Operands o(c);
+    in_columns += o.shape.macs() >= 1 << 16 ? 1 : 0;
+    const Results exact = run_reference(o.shape, o.x, o.weight, o.bias, o.dy);
+    const Results terms = run_reference(
+        o.shape, magnitude(o.x), magnitude(o.weight), magnitude(o.bias), magnitude(o.dy));
+    for (const Layout layout : {Layout::Nchw, Layout::Nchw16n}) {
+      const Results fast = run64(o, layout);
+      expect_within(fast.y, exact.y, terms.y, kDoubleSumTol);
+      expect_within(fast.dx, exact.dx, terms.dx, kDoubleSumTol);
+      expect_within(fast.dw, exact.dw, terms.dw, kDoubleSumTol);
+    }
+  }
+  EXPECT_GE(in_columns, 12) << "too few of the shapes are large enough for the fast path";
+}
+
+TEST_F(Conv2d, ColumnsInFloat64HaveTheSameBitsOnEveryThreadCount) {
+  for (const Case& c : float64_cases()) {
+    const Operands o(c);
+    set_num_threads(1);
+    const Results one = run64(o, Layout::Nchw);
+    set_num_threads(7);
+    const Results many = run64(o, Layout::Nchw);
+    EXPECT_EQ(one.y.to_vector<double>(), many.y.to_vector<double>()) << c.name;
+    EXPECT_EQ(one.dx.to_vector<double>(), many.dx.to_vector<double>()) << c.name;
+    EXPECT_EQ(one.dw.to_vector<double>(), many.dw.to_vector<double>()) << c.name;
   }
 }
 

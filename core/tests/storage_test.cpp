@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <espalier/core/error.h>
+#include <espalier/core/storage_limit.h>
 
 namespace espalier {
 namespace {
@@ -83,6 +84,24 @@ TEST(Storage, MayBeTakenAndFreedByManyThreads) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(memory_stats().bytes_in_use, before);
+}
+
+TEST(StorageLimit, BoundsWhatAThreadAsksForInAScope) {
+  {
+    const StorageLimit limit(1000);
+    { Storage first(600); }
+    EXPECT_THROW(Storage(401), ValueError);  // the freed 600 count
+    {
+      const StorageLimit narrower(100);
+      EXPECT_THROW(Storage(101), ValueError);
+      const StorageLimit no_wider(1 << 20);
+      EXPECT_THROW(Storage(101), ValueError);
+    }
+    std::thread([] { Storage other_thread(5000); }).join();
+    Storage rest(400);
+    EXPECT_THROW(Storage(1), ValueError);
+  }
+  Storage free_again(5000);
 }
 
 }  // namespace

@@ -110,6 +110,62 @@ TEST(Cifar, WritesWhatItReads) {
   EXPECT_EQ(std::string(names.begin(), names.end()), "a\nb\nc\n");
 }
 
+TEST(Cifar, FileCutBetweenRecordsOfThePublishedSetIsRefused) {
+  const TempFolder folder;
+  for (int b = 1; b <= 5; ++b) {
+    make_cifar(folder.path() / ("data_batch_" + std::to_string(b) + ".bin"), {}, Bytes(10000, 3));
+  }
+  EXPECT_EQ(open_cifar10(folder.path(), Split::Train)->size(), 50000);
+  make_cifar(folder.path() / "data_batch_4.bin", {}, Bytes(9999, 3));
+  expect_io_error([&] { open_cifar10(folder.path(), Split::Train); },
+                  "data_batch_4.bin has 9999 records, the published file has 10000");
+  make_cifar(folder.path() / "data_batch_4.bin", {}, Bytes(10001, 3));
+  expect_io_error([&] { open_cifar10(folder.path(), Split::Train); }, "10001 records");
+  // The test split is judged by the files of the other one.
+  make_cifar(folder.path() / "test_batch.bin", {}, Bytes(5000, 3));
+  expect_io_error([&] { open_cifar10(folder.path(), Split::Test); }, "records.txt");
+}
+
+TEST(Cifar, FileCutBetweenRecordsOfCifar100IsRefused) {
+  const TempFolder folder;
+  make_cifar(folder.path() / "test.bin", {1}, Bytes(10000, 3));
+  make_cifar(folder.path() / "train.bin", {1}, Bytes(49999, 3));
+  expect_io_error([&] { open_cifar100(folder.path(), Split::Train); },
+                  "train.bin has 49999 records, the published file has 50000");
+  EXPECT_EQ(open_cifar100(folder.path(), Split::Test)->size(), 10000);
+}
+
+TEST(Cifar, DeclaredSubsetMustBeWhole) {
+  const TempFolder folder;
+  const std::filesystem::path records = folder.path() / "records.txt";
+  const auto declare = [&](const std::string& text) { store(records, {text.begin(), text.end()}); };
+  make_cifar(folder.path() / "train.bin", {1}, Bytes(50000, 3));
+  make_cifar(folder.path() / "test.bin", {1}, {3, 4, 5});
+  declare("train.bin 50000\ntest.bin 3\n");
+  EXPECT_EQ(open_cifar100(folder.path(), Split::Test)->size(), 3);
+  make_cifar(folder.path() / "test.bin", {1}, {3, 4});
+  expect_io_error([&] { open_cifar100(folder.path(), Split::Test); },
+                  "test.bin has 2 records, records.txt beside it says 3");
+  for (const char* bad : {"test.bin", "test.bin two", "test.bin 0", "test.bin 2 test.bin 2"}) {
+    declare(bad);
+    expect_io_error([&] { open_cifar100(folder.path(), Split::Test); }, "number of records");
+  }
+  declare("train.bin 50000");
+  expect_io_error([&] { open_cifar100(folder.path(), Split::Test); }, "does not name test.bin");
+}
+
+TEST(Cifar, WrittenSetIsRefusedWhenCutBetweenRecords) {
+  const TempFolder folder;
+  const auto digits = open_dataset("synth", Split::Test, "");
+  write_cifar10(folder.path(), *subset(digits, 10, 1), *subset(digits, 3, 1));
+  const std::filesystem::path file = folder.path() / "data_batch_2.bin";
+  Bytes bytes = load(file);
+  bytes.resize(bytes.size() - 3073);
+  store(file, bytes);
+  expect_io_error([&] { open_cifar10(folder.path(), Split::Train); },
+                  "data_batch_2.bin has 1 records, records.txt beside it says 2");
+}
+
 TEST(Cifar, WritesOnlyWhatFitsTheLayout) {
   const TempFolder folder;
   const MemoryDataset grey({.name = "grey",

@@ -85,6 +85,12 @@ Scale scale_of(Preset preset) {
   throw ValueError("scale_of: unknown preset");
 }
 
+Scale scale_of(const Experiment& experiment, Preset preset) {
+  Scale scale = scale_of(preset);
+  if (preset == Preset::Quick) scale.settings = with(scale.settings, experiment.quick);
+  return scale;
+}
+
 std::string PlannedRun::title() const {
   std::string out = model + " " + data + " " + method;
   if (!variant.empty()) out += " " + variant;

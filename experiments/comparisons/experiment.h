@@ -104,29 +104,36 @@ struct Claim {
     Higher,           ///< the accuracy of one side is higher than that of the other
     NotAlwaysHigher,  ///< it is not everywhere higher
   };
-  std::string sentence;  ///< what the survey says, in our words
+  std::string sentence;  ///< what the survey, or the source, says, in our words
   Kind kind = Kind::Higher;
   std::string column;               ///< `method`, `variant` or `data`: what tells the sides apart
   std::vector<std::string> higher;  ///< values of the column that make one side
   std::vector<std::string> lower;   ///< and the other
   /// Columns in which both sides agree: model, data, method, variant, sparsity.
   std::vector<std::string> within;
+  std::string source = "The survey";  ///< who says so
 };
 
-/// One comparison of the survey.
+/// One comparison of the survey, or a table of methods or patterns.
 struct Experiment {
   std::string name;              ///< as typed: `one-shot-iterative`
   std::string title;             ///< `One-shot against iterative pruning`
-  std::string section;           ///< where the survey has it
+  std::string section;           ///< where the survey has it, or what it belongs to there
   std::string what;              ///< what is run, and how it differs from the survey's setting
   std::string unavailable = {};  ///< why it can't run yet; empty when it can
   std::function<void(Plan&)> plan = {};  ///< adds the runs
   std::vector<Claim> claims = {};
   bool accuracies = true;  ///< false: networks are not trained after pruning
   bool layers = false;     ///< the page shows the density of every layer
+  bool speeds = false;     ///< inference is timed beside the dense network's, removed channels cut
+  /// Of `train` in the preset quick, in place of the scale's.
+  std::map<std::string, std::string> quick = {};
   /// Further findings as Markdown, of rows that are finished.
   std::function<std::string(const std::vector<RunRow>&)> more = {};
 };
+
+/// The scale of a preset as the experiment has it.
+Scale scale_of(const Experiment& experiment, Preset preset);
 
 /// All experiments, in the order of the survey.
 const std::vector<Experiment>& experiments();

@@ -94,6 +94,23 @@ std::string figures_of_run(const RunRow& row) {
                      row.collapsed());
 }
 
+// Fields of CSV; empty where nothing was timed.
+std::string speed_of_run(const RunRow& row) {
+  if (!row.speed) return ",,,,";
+  return fmt::format("{:.1f},{:.1f},{:.4f},{:.4f},{}",
+                     row.speed->images_per_second,
+                     row.speed->images_per_second_dense,
+                     row.speed->one_image_ms,
+                     row.speed->one_image_ms_dense,
+                     row.speed->macs_executed);
+}
+
+bool from_the_survey(const Experiment& experiment) {
+  return std::all_of(experiment.claims.begin(), experiment.claims.end(), [](const Claim& claim) {
+    return claim.source == Claim().source;
+  });
+}
+
 // Text in a cell of a Markdown table.
 std::string escaped(const std::string& text) {
   std::string out;
@@ -126,10 +143,11 @@ std::string ExperimentPage::csv() const {
   std::string out =
       "model,data,method,variant,sparsity_asked,seed,sparsity,accuracy,loss,params,params_nonzero,"
       "macs_dense,macs_effective,macs_executed,images_per_second,seconds_per_epoch,"
-      "collapsed_layers,run,error\n";
+      "collapsed_layers,speed_images_per_second,speed_images_per_second_dense,speed_one_image_ms,"
+      "speed_one_image_ms_dense,speed_macs_executed,run,error\n";
   for (const RunRow& row : rows_) {
     out += names_of_run(row) + "," + (row.finished() ? figures_of_run(row) : ",,,,,,,,,,") + "," +
-           csv_field(row.folder) + "," + csv_field(row.error) + "\n";
+           speed_of_run(row) + "," + csv_field(row.folder) + "," + csv_field(row.error) + "\n";
   }
   return out;
 }
@@ -150,14 +168,15 @@ std::string ExperimentPage::layers_csv() const {
 }
 
 std::string ExperimentPage::results_section() const {
-  std::string out =
+  std::string out = fmt::format(
       "## Results\n\nMeans over seeds; accuracy (test, %) with one standard deviation. Sparsity is "
       "the removed share of all prunable weights, first and last layer included. Collapsed: layers "
       "with nothing left, in all seeds together. MACs are those of one image. Images/s are of the "
-      "evaluation during the experiment; for speed see `espalier bench`.\n\n"
+      "evaluation during the experiment, loading included{}.\n\n"
       "| model | data | method | variant | sparsity asked | reached | accuracy | seeds | "
       "parameters left | MACs dense | effective | executed | images/s | s/epoch | collapsed |\n"
-      "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+      "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+      experiment_.speeds ? "" : "; for speed see `espalier bench`");
   for (const Cell& cell : cells_of(rows_)) {
     const RunRow& row = *cell.first;
     const auto mean = [&](auto value) { return over_seeds(cell, value).mean; };
@@ -188,8 +207,51 @@ std::string ExperimentPage::results_section() const {
   return out + "\n";
 }
 
+std::string ExperimentPage::speeds_section() const {
+  if (!experiment_.speeds) return {};
+  std::string out = fmt::format(
+      "## Speed of what came out\n\nInference of the trained networks as compiled plans, removed "
+      "channels cut out of the network, and of the dense network of the same architecture in turn "
+      "with it: batches of {}, and one image at a time. MACs are those of one image that the "
+      "kernels execute. Means over seeds.\n\n"
+      "| model | method | variant | sparsity | MACs executed | of dense | images/s | dense | "
+      "speed-up | one image, ms | dense | speed-up |\n|---|---|---|---|---|---|---|---|---|---|---|"
+      "---|\n",
+      kSpeedBatch);
+  for (const Cell& cell : cells_of(rows_)) {
+    const RunRow& row = *cell.first;
+    if (!row.speed) continue;
+    const auto mean = [&](auto value) {
+      return over_seeds(cell, [&](const RunRow& r) { return value(r.speed.value()); }).mean;
+    };
+    const double images = mean([](const RunSpeed& s) { return s.images_per_second; });
+    const double images_dense = mean([](const RunSpeed& s) { return s.images_per_second_dense; });
+    const double one = mean([](const RunSpeed& s) { return s.one_image_ms; });
+    const double one_dense = mean([](const RunSpeed& s) { return s.one_image_ms_dense; });
+    const double macs = mean([](const RunSpeed& s) { return s.macs_executed; });
+    const double macs_dense = mean([](const RunSpeed& s) { return s.macs_dense; });
+    out += fmt::format(
+        "| {} | {} | {} | {:.4f} | {} | {:.1f} % | {:.0f} | {:.0f} | {:.2f} | {:.3f} | {:.3f} | "
+        "{:.2f} |\n",
+        row.model,
+        row.method,
+        row.variant,
+        over_seeds(cell, [](const RunRow& r) { return r.sparsity; }).mean,
+        short_count(macs),
+        100.0 * macs / macs_dense,
+        images,
+        images_dense,
+        images / images_dense,
+        one,
+        one_dense,
+        one_dense / one);
+  }
+  return out + "\n";
+}
+
 std::string ExperimentPage::findings_section() const {
-  std::string out = "## Beside the survey\n\n";
+  std::string out =
+      fmt::format("## Beside the {}\n\n", from_the_survey(experiment_) ? "survey" : "papers");
   if (!findings_.empty()) {
     out += fmt::format(
         "Differences are in points of accuracy, paired by seed, with the standard error over "
@@ -201,8 +263,10 @@ std::string ExperimentPage::findings_section() const {
         kSureRatio);
   }
   for (const Finding& finding : findings_) {
-    out += fmt::format(
-        "**The survey:** {}\n\n**Here: {}.**\n\n", finding.claim.sentence, finding.text());
+    out += fmt::format("**{}:** {}\n\n**Here: {}.**\n\n",
+                       finding.claim.source,
+                       finding.claim.sentence,
+                       finding.text());
     out += fmt::format("| {} against {}, in | difference | how sure |\n|---|---|---|\n",
                        fmt::join(finding.claim.higher, ", "),
                        fmt::join(finding.claim.lower, ", "));
@@ -291,7 +355,8 @@ std::string ExperimentPage::markdown(const std::string& command) const {
              version(),
              machine.value("processor", std::string("unknown processor")),
              machine.value("threads", 0)) +
-         findings_section() + results_section() + layers_section() + failures_section();
+         findings_section() + results_section() + speeds_section() + layers_section() +
+         failures_section();
 }
 
 Json ExperimentPage::json() const {

@@ -34,6 +34,7 @@ class ExperimentPage {
 
  private:
   std::string results_section() const;
+  std::string speeds_section() const;
   std::string findings_section() const;
   std::string layers_section() const;
   std::string failures_section() const;

@@ -13,6 +13,8 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/run_folder.h>
 #include <espalier/experiments/training.h>
+#include <espalier/prune/patterns/pattern.h>
+#include <espalier/prune/registry.h>
 
 namespace espalier::experiments {
 namespace {
@@ -84,6 +86,15 @@ void take_layers(RunRow& row) {
   }
 }
 
+// Whether what the method removes are channels, so that the network can shrink.
+bool removes_channels(const PlannedRun& run) {
+  if (run.method == "dense") return false;
+  const prune::Method& method = prune::method(run.method);
+  const auto given = run.pruning.find("pattern");
+  if (given != run.pruning.end()) return prune::make_pattern(given->second)->coupled();
+  return !method.patterns.empty() && prune::make_pattern(method.patterns.front())->coupled();
+}
+
 void run_one(RunRow& row,
              const PlannedRun& run,
              const std::vector<PlannedRun>& plan,
@@ -100,6 +111,9 @@ void run_one(RunRow& row,
   row.folder = figures.at("out").get<std::string>();
   take_figures(row, figures);
   take_layers(row);
+  if (options.speed_round_seconds) {
+    row.speed = run_speed(row.folder, removes_channels(run), *options.speed_round_seconds);
+  }
   console.err << fmt::format("  {}: accuracy {:.4f}, sparsity {:.4f}, {}\n",
                              figures.at("status").get<std::string>(),
                              row.accuracy,

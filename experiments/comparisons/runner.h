@@ -5,10 +5,12 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <espalier/experiments/comparisons/experiment.h>
+#include <espalier/experiments/comparisons/speeds.h>
 #include <espalier/experiments/console.h>
 
 namespace espalier::experiments {
@@ -46,6 +48,7 @@ struct RunRow {
   double images_per_second = 0.0;    ///< of the evaluation, loading included
   double seconds_per_epoch = 0.0;    ///< of training, with the evaluation at its end; 0: no epochs
   std::vector<LayerDensity> layers;  ///< in the order of the parameters
+  std::optional<RunSpeed> speed;     ///< where the experiment asks for it
 
   bool finished() const { return error.empty(); }
   /// Layers with nothing left.
@@ -60,6 +63,8 @@ struct RunnerOptions {
   std::filesystem::path folder = "runs";  ///< run folders lie in it, named by what they compute
   std::map<std::string, std::string> settings =
       {};  ///< of `train`, for all runs: threads, data-root
+  /// Time the network of every run, once, in rounds of so many seconds; none: no timing.
+  std::optional<double> speed_round_seconds = {};
 };
 
 /// Makes all runs of the plan, those that are finished already excepted, and returns a row for each

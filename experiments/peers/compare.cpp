@@ -3,6 +3,7 @@
 //
 //   peer_compare steps          training (or --infer) steps against libtorch
 //   peer_compare convolutions   dense 3x3 convolutions against oneDNN
+//   peer_compare latency       one image, compiled, against libtorch at its best thread count
 //   peer_compare memory         largest resident size of a training step
 #include <sys/resource.h>
 #include <unistd.h>
@@ -21,7 +22,8 @@
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/machine.h>
-#include <espalier/experiments/peers/child.h>
+#include <espalier/experiments/peers/latency.h>
+#include <espalier/experiments/peers/sides.h>
 #include <espalier/experiments/timing/conv_bench.h>
 #include <espalier/experiments/timing/step_bench.h>
 
@@ -43,40 +45,6 @@ struct Settings {
   bool infer = false;
   std::string json;
 };
-
-/// A program beside this one. Throws IoError that names the Debian package when it was not built.
-std::string beside(const std::string& program, const std::string& package) {
-  const fs::path path = fs::read_symlink("/proc/self/exe").parent_path() / program;
-  ESPALIER_CHECK(fs::exists(path),
-                 IoError,
-                 "peers: ",
-                 path.string(),
-                 " is not built; install ",
-                 package,
-                 " and configure again with -DESPALIER_PEERS=ON");
-  return path.string();
-}
-
-/// A child as a side: asks for `count` runs of `request`, so many that an answer takes long enough
-/// to measure, and gives the seconds of one.
-Side side_of(Child& child, std::string request, double round_seconds) {
-  return [&child, request = std::move(request), round_seconds, count = int64_t{1}]() mutable {
-    const double seconds = child.ask(request + std::to_string(count));
-    count = std::max<int64_t>(1, static_cast<int64_t>(round_seconds / seconds));
-    return seconds;
-  };
-}
-
-/// Ours in the same way: a round is one call of so many runs.
-Side repeated(Side side, double round_seconds) {
-  return [side = std::move(side), round_seconds, count = int64_t{1}]() mutable {
-    double sum = 0.0;
-    for (int64_t i = 0; i < count; ++i) sum += side();
-    const double seconds = sum / static_cast<double>(count);
-    count = std::max<int64_t>(1, static_cast<int64_t>(round_seconds / seconds));
-    return seconds;
-  };
-}
 
 struct Row {
   std::string name;
@@ -312,10 +280,16 @@ int run(int argc, char** argv) {
   steps->add_option("--sparsity", s.sparsities, "Removed fractions.")->delimiter(',');
   steps->add_option("--allocation", s.allocation, "Densities of the layers of a random mask.");
   steps->add_flag("--infer", s.infer, "Forward passes instead.");
+  CLI::App* latency = add("latency", "One image, compiled, against libtorch on 1 and 2 threads.");
+  latency->add_option("--sparsity", s.sparsities, "Removed fractions.")->delimiter(',');
   CLI::App* convolutions = add("convolutions", "Dense 3x3 convolutions against oneDNN.");
   CLI::App* memory = add("memory", "Largest resident size of a training step.");
   CLI::App* server = add("serve", "Answer requests as a peer does.");
   CLI11_PARSE(app, argc, argv);
+  if (latency->parsed()) {
+    s.batch = 1;
+    if (latency->count("--threads") == 0) s.threads = 1;
+  }
   set_num_threads(s.threads);
   if (server->parsed()) {
     serve(s);
@@ -330,6 +304,10 @@ int run(int argc, char** argv) {
   if (convolutions->parsed()) result["convolutions"] = compare_convolutions(s);
   for (const std::string& model : s.models) {
     if (steps->parsed()) result["steps"].push_back(compare_steps(model, s));
+    if (latency->parsed()) {
+      result["latency"].push_back(
+          compare_latency({model, s.sparsities, s.rounds, s.round_seconds}));
+    }
     if (memory->parsed()) result["memory"].push_back(compare_memory(model, s));
   }
   if (!s.json.empty()) std::ofstream(s.json) << result.dump(2) << '\n';

@@ -4,10 +4,13 @@
 //   peer_libtorch MODEL BATCH THREADS nchw|channels_last
 //
 // reads requests, one a line: `train N` or `infer N` runs N steps and prints the seconds of one;
-// `memory` prints the largest resident size so far in bytes.
+// `memory` prints the largest resident size so far in bytes; `epoch FOLDER` trains once over the
+// CIFAR-10 files there, cropped and mirrored at random, and prints the seconds of it.
 #include <sys/resource.h>
 
 #include <chrono>
+#include <fstream>
+#include <functional>
 #include <iostream>
 #include <sstream>
 #include <string>
@@ -95,6 +98,46 @@ nn::Sequential make_model(const std::string& name) {
   throw std::invalid_argument("peer_libtorch: expects vgg16, resnet20 or resnet32, got " + name);
 }
 
+constexpr int64_t kImages = 50000;
+constexpr int64_t kImageBytes = 3 * 32 * 32;
+
+struct Cifar {
+  torch::Tensor images = torch::empty({kImages, 3, 32, 32}, torch::kUInt8);
+  torch::Tensor labels = torch::empty({kImages}, torch::kInt64);
+};
+
+Cifar read_cifar(const std::string& folder) {
+  Cifar data;
+  auto* label = data.labels.data_ptr<int64_t>();
+  auto* image = data.images.data_ptr<uint8_t>();
+  for (int i = 1; i <= 5; ++i) {
+    std::ifstream file(folder + "/data_batch_" + std::to_string(i) + ".bin", std::ios::binary);
+    for (int64_t k = 0; k < kImages / 5; ++k, image += kImageBytes) {
+      *label++ = file.get();
+      if (!file.read(reinterpret_cast<char*>(image), kImageBytes)) {
+        throw std::runtime_error("peer_libtorch: expects the CIFAR-10 files in " + folder);
+      }
+    }
+  }
+  return data;
+}
+
+// Normalized, and cropped out of a border of 4 zeros and mirrored at random.
+torch::Tensor augmented(const torch::Tensor& images) {
+  static const torch::Tensor mean = torch::tensor({125.3f, 123.0f, 113.9f}).view({1, 3, 1, 1});
+  static const torch::Tensor deviation = torch::tensor({63.0f, 62.1f, 66.7f}).view({1, 3, 1, 1});
+  const torch::Tensor x = images.to(torch::kFloat32).sub_(mean).div_(deviation);
+  const torch::Tensor padded = torch::constant_pad_nd(x, {4, 4, 4, 4});
+  const torch::Tensor draws = torch::randint(0, 9, {x.size(0), 3});
+  torch::Tensor out = torch::empty_like(x);
+  for (int64_t i = 0; i < x.size(0); ++i) {
+    const auto* draw = draws.data_ptr<int64_t>() + 3 * i;
+    const torch::Tensor crop = padded[i].narrow(1, draw[0], 32).narrow(2, draw[1], 32);
+    out[i].copy_(draw[2] % 2 == 0 ? crop : crop.flip({2}));
+  }
+  return out;
+}
+
 double seconds_of(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
@@ -124,11 +167,20 @@ int main(int argc, char** argv) {
   const torch::Tensor labels = torch::arange(batch) % 10;
   torch::optim::SGD optimizer(model->parameters(),
                               torch::optim::SGDOptions(1e-3).momentum(0.9).weight_decay(5e-4));
-  const auto train = [&] {
+  const auto step = [&](const torch::Tensor& x, const torch::Tensor& target) {
     model->train();
     optimizer.zero_grad();
-    torch::nn::functional::cross_entropy(model->forward(images), labels).backward();
+    torch::nn::functional::cross_entropy(model->forward(x), target).backward();
     optimizer.step();
+  };
+  const auto train = [&] { step(images, labels); };
+  const auto epoch = [&](const Cifar& data) {
+    const torch::Tensor order = torch::randperm(kImages);
+    for (int64_t first = 0; first < kImages; first += batch) {
+      const torch::Tensor chosen = order.slice(0, first, std::min(kImages, first + batch));
+      step(augmented(data.images.index_select(0, chosen)).contiguous(format),
+           data.labels.index_select(0, chosen));
+    }
   };
   const auto infer = [&] {
     model->eval();
@@ -139,7 +191,15 @@ int main(int argc, char** argv) {
     std::istringstream words(line);
     std::string what;
     int64_t count = 1;
-    words >> what >> count;
+    words >> what;
+    if (what == "epoch") {
+      std::string folder;
+      words >> folder;
+      const Cifar data = read_cifar(folder);
+      std::cout << seconds_of([&] { epoch(data); }) << std::endl;
+      continue;
+    }
+    words >> count;
     if (what == "memory") {
       rusage usage{};
       getrusage(RUSAGE_SELF, &usage);

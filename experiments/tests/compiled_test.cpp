@@ -72,7 +72,26 @@ TEST(Compiled, BenchSaysThatItRanAPlan) {
                                             "--json"});
   ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
   EXPECT_EQ(outcome.json().at("compiled"), true);
+  EXPECT_EQ(outcome.json().at("layout"), "nchw16n");
   EXPECT_GT(outcome.json().at("images_per_second").get<double>(), 0.0);
+}
+
+TEST(Compiled, OneImageRunsInPlanes) {
+  const Outcome outcome = espalier_command({"bench",
+                                            "infer",
+                                            "--model",
+                                            "lenet5",
+                                            "--batch",
+                                            "1",
+                                            "--sparsity",
+                                            "0.9",
+                                            "--compiled",
+                                            "--rounds",
+                                            "1",
+                                            "--round-seconds",
+                                            "0"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_NE(outcome.out.find("layout planes"), std::string::npos) << outcome.out;
 }
 
 }  // namespace

@@ -180,16 +180,32 @@ TEST(Plans, OfEveryPresetAskForWhatExistsAndFeedTheirClaims) {
   }
 }
 
-TEST(ExperimentVerb, ListHasAllEightAndSaysWhatIsMissing) {
+// A method that is registered is in the table, without a line being written for it.
+TEST(Plans, OfMethodsHaveEveryRegisteredMethodForEveryNetworkAndSeed) {
+  const Experiment& table = experiment("methods");
+  Plan plan(scale_of(table, Preset::Quick));
+  table.plan(plan);
+  std::map<std::string, int64_t> runs;
+  for (const PlannedRun& run : plan.runs()) {
+    ++runs[run.method];
+    EXPECT_EQ(run.settings.at("epochs"), "10");
+    EXPECT_EQ(run.settings.at("train-size"), "10000");
+    EXPECT_EQ(run.settings.at("width"), "0.25");
+  }
+  EXPECT_EQ(runs.size(), prune::methods().size() + 1);
+  for (const auto& [method, count] : runs) EXPECT_EQ(count, 2 * 3) << method;
+}
+
+TEST(ExperimentVerb, ListHasAllTenAndSaysWhatIsMissing) {
   const auto json = espalier_command({"experiment", "list", "--json"}).json();
-  ASSERT_EQ(json.size(), 8u);
+  ASSERT_EQ(json.size(), 10u);
   std::set<std::string> names;
   for (const auto& one : json) {
     names.insert(one.at("name").get<std::string>());
     EXPECT_FALSE(one.at("title").get<std::string>().empty());
     EXPECT_EQ(one.at("presets").empty(), one.contains("unavailable")) << one;
   }
-  EXPECT_EQ(names.size(), 8u);
+  EXPECT_EQ(names.size(), 10u);
   const std::string table = espalier_command({"experiment", "list"}).out;
   for (const std::string& name : names) EXPECT_NE(table.find(name), std::string::npos);
 }
@@ -206,7 +222,6 @@ TEST(ExperimentVerb, BadUseExitsWithTwoBeforeAnyRun) {
     EXPECT_FALSE(std::filesystem::exists(out));
   };
   run({"chainsaw"}, "one-shot-iterative");
-  run({"static-dynamic", "--preset", "smoke"}, "gated networks");
   run({"layer-density", "--preset", "huge"}, "smoke, quick or paper");
   run({"layer-density", "--preset", "quick", "--data-root", "/nowhere"}, "/nowhere");
 }
@@ -269,6 +284,73 @@ TEST(ExperimentVerb, SmokeRunEndsGoesOnAndNamesFailures) {
   EXPECT_EQ(count(third.err, "  was finished: "), 4) << third.err;
   EXPECT_NE(slurp(results / "README.md").find("not valid JSON"), std::string::npos);
   EXPECT_EQ(count(slurp(results / "runs.csv"), "\n"), 1 + 5);
+}
+
+// Rows of a CSV by the names in its head.
+std::vector<std::map<std::string, std::string>> rows_of(const std::string& csv) {
+  std::istringstream lines(csv);
+  std::vector<std::string> head;
+  std::vector<std::map<std::string, std::string>> rows;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream in(line + ",");
+    std::vector<std::string> fields;
+    for (std::string one; std::getline(in, one, ',');) fields.push_back(one);
+    if (head.empty()) {
+      head = fields;
+      continue;
+    }
+    auto& row = rows.emplace_back();
+    for (size_t i = 0; i < head.size(); ++i) row[head[i]] = i < fields.size() ? fields[i] : "";
+  }
+  return rows;
+}
+
+TEST(ExperimentVerb, TheTableOfPatternsHasEqualSparsityAndTimes) {
+  const TemporaryFolder folder;
+  std::vector<std::string> command = smoke("patterns", folder / "runs");
+  command.insert(command.end(), {"--page", (folder / "patterns.md").string()});
+  const Outcome outcome = espalier_command(command);
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  const auto rows = rows_of(slurp(folder / "patterns.csv"));
+  ASSERT_EQ(rows.size(), 2u * (1 + 6));
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.at("model") + " " + row.at("variant"));
+    EXPECT_GT(std::stod(row.at("speed_images_per_second")), 0.0);
+    EXPECT_GT(std::stod(row.at("speed_one_image_ms_dense")), 0.0);
+    if (row.at("method") == "dense") continue;
+    const double sparsity = std::stod(row.at("sparsity"));
+    if (row.at("variant") == "channel") {
+      EXPECT_GE(sparsity, 0.499);  // the last channel may take more than was left to take
+      EXPECT_LE(sparsity, 0.65);
+      // Channels are cut out: the kernels do nothing for what is gone.
+      EXPECT_LT(std::stod(row.at("speed_macs_executed")), 0.9 * std::stod(row.at("macs_dense")));
+    } else if (row.at("variant").starts_with("2:4")) {
+      EXPECT_LE(sparsity, 0.501);  // layers of 2 and 3 input channels stay dense
+      EXPECT_GE(sparsity, 0.4);
+    } else {
+      EXPECT_NEAR(sparsity, 0.5, 0.005);
+    }
+  }
+  const std::string page = slurp(folder / "patterns.md");
+  EXPECT_EQ(page, slurp(folder / "runs/experiments/patterns-smoke/README.md"));
+  EXPECT_NE(page.find("## Speed of what came out"), std::string::npos);
+  EXPECT_EQ(count(page, "| 2:4g4 |"), 2 * 2) << page;  // two networks, two tables
+}
+
+TEST(ExperimentVerb, TheTableOfMethodsRunsThemAll) {
+  const TemporaryFolder folder;
+  const Outcome outcome = espalier_command(smoke("methods", folder.path()));
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  const std::string page = slurp(folder / "experiments/methods-smoke/README.md");
+  EXPECT_NE(page.find("## Beside the papers"), std::string::npos);
+  for (const prune::Method& method : prune::methods()) {
+    EXPECT_GE(count(page, "| " + method.name + " |"), 2) << method.name;
+  }
+  // What was timed once is not timed again.
+  const auto before = rows_of(slurp(folder / "experiments/methods-smoke/runs.csv"));
+  ASSERT_EQ(espalier_command(smoke("methods", folder.path())).code, kExitOk);
+  const auto after = rows_of(slurp(folder / "experiments/methods-smoke/runs.csv"));
+  EXPECT_EQ(before, after);
 }
 
 TEST(Runner, ARunThatFailsStopsOnlyThoseThatNeedIt) {

@@ -119,6 +119,10 @@ TEST(KillResume, APrunedRunEndsWithTheSameBytes) {
   expect_same_end({"--prune", "gmp", "--sparsity", "0.8"});
 }
 
+TEST(KillResume, AGatedRunEndsWithTheSameBytes) {
+  expect_same_end({"--prune", "fbs", "--sparsity", "0.5"});
+}
+
 TEST(KillResume, ARunInRoundsEndsWithTheSameBytes) {
   // Two epochs, and twice the last one and a half.
   expect_same_end(

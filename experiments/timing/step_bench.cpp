@@ -2,6 +2,8 @@
 #include <espalier/experiments/timing/step_bench.h>
 
 #include <espalier/autograd/ops.h>
+#include <espalier/core/mac_counter.h>
+#include <espalier/nn/gates/attach.h>
 #include <espalier/nn/trace.h>
 #include <espalier/prune/registry.h>
 
@@ -58,6 +60,12 @@ StepBench::StepBench(Network network, int64_t batch) : network_(std::move(networ
     if (first == 0) first = call.macs;
   }
   train_macs_ = 3 * infer_macs_ - first;
+  if (nn::is_gated(*network_.module)) {  // traced, they compute everything
+    images_ = plain;
+    const MacCounter executed;
+    infer()();
+    infer_macs_ = executed.macs();
+  }
 }
 
 Side by_algorithm(Conv2dAlgorithm algorithm, Side side) {

@@ -37,7 +37,8 @@ Side by_algorithm(Conv2dAlgorithm algorithm, Side side);
 /// A network, a batch and an optimizer.
 class StepBench {
  public:
-  /// The batch is random and the same for every network of one image size. Throws ValueError for a
+  /// The batch is random and the same for every network of one image size; in planes for a gated
+  /// network, else in lanes. Throws ValueError for a
   /// network that is not fed images.
   StepBench(Network network, int64_t batch);
 

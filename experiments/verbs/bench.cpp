@@ -16,6 +16,7 @@
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
+#include <espalier/nn/gates/attach.h>
 
 namespace espalier::experiments {
 namespace {
@@ -85,6 +86,7 @@ struct Sides {
   std::unique_ptr<StepBench> dense;
   std::unique_ptr<StepBench> sparse;
   double sparsity = 0.0;
+  bool gated = false;  ///< the sparse side chooses for each image; it can't be compiled
 };
 
 Sides open_sides(const prune::OptionValues& values) {
@@ -99,19 +101,23 @@ Sides open_sides(const prune::OptionValues& values) {
                    .seed = static_cast<uint64_t>(values.integer("seed"))});
   }
   out.sparsity = nn::count_model(*masked.module, masked.image()).sparsity();
+  out.gated = nn::is_gated(*masked.module);
   Network plain = open_network(values);
   remove_masks(plain);
+  nn::remove_gates(*plain.module);
   out.dense = std::make_unique<StepBench>(std::move(plain), batch);
-  if (out.sparsity > 0.0) out.sparse = std::make_unique<StepBench>(std::move(masked), batch);
+  if (out.sparsity > 0.0 || out.gated)
+    out.sparse = std::make_unique<StepBench>(std::move(masked), batch);
   return out;
 }
 
 Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const int64_t batch = values.integer("batch");
-  const auto& [dense, sparse, sparsity] = bench;
-  const bool compiled = job == Job::Infer && values.flag("compiled");
+  const auto& [dense, sparse, sparsity, gated] = bench;
+  // A plan is the fastest dense network there is: a gated one is held against it in any case.
+  const bool compiled = job == Job::Infer && (gated || values.flag("compiled"));
   const auto side = [&](StepBench& bench) {
-    if (compiled) return bench.infer_compiled();
+    if (compiled && !nn::is_gated(*bench.network().module)) return bench.infer_compiled();
     return job == Job::Train ? bench.train_step() : bench.infer();
   };
   // The direct dense step beside the one in use: sparse kernels save products of the direct form.
@@ -128,31 +134,35 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const auto images_per_second = [&](const RoundTimes& t) {
     return static_cast<double>(batch) / t.median();
   };
-  Json out = {{"model", measured.network().name},
-              {"batch", batch},
-              {"threads", num_threads()},
-              {"pattern",
-               !sparse                          ? "dense"
-               : values.text("weights").empty() ? values.text("pattern")
-                                                : "as in " + values.text("weights")},
-              {"sparsity", sparsity},
-              {"compiled", compiled},
-              {"images_per_second", images_per_second(own)},
-              {"images_per_second_dense", images_per_second(times.front())},
-              {"speedup", times[0].median() / own.median()},
-              {"speedup_over_direct", times[1].median() / own.median()},
-              {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
-              {"milliseconds", 1e3 * own.median()},
-              {"milliseconds_dense", 1e3 * times[0].median()},
-              {"milliseconds_dense_direct", 1e3 * times[1].median()},
-              {"spread", own.spread()},
-              {"spread_dense", times.front().spread()},
-              {"rounds", values.integer("rounds")},
-              {"peak_gflops", peak / 1e9},
-              {"peak_gflops_before", peak_before / 1e9},
-              {"peak_memory", peak_memory()},
-              {"layers", layers_json(measured.explain(), job)},
-              {"machine", machine_json()}};
+  Json out = {
+      {"model", measured.network().name},
+      {"batch", batch},
+      {"threads", num_threads()},
+      {"pattern",
+       !sparse                          ? "dense"
+       : values.text("weights").empty() ? values.text("pattern")
+                                        : "as in " + values.text("weights")},
+      {"sparsity", sparsity},
+      {"compiled", compiled && !gated},
+      {"compiled_dense", compiled},
+      {"layout",
+       gated || (compiled && batch <= nn::InferencePlan::kPlanesSamples) ? "planes" : "nchw16n"},
+      {"images_per_second", images_per_second(own)},
+      {"images_per_second_dense", images_per_second(times.front())},
+      {"speedup", times[0].median() / own.median()},
+      {"speedup_over_direct", times[1].median() / own.median()},
+      {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
+      {"milliseconds", 1e3 * own.median()},
+      {"milliseconds_dense", 1e3 * times[0].median()},
+      {"milliseconds_dense_direct", 1e3 * times[1].median()},
+      {"spread", own.spread()},
+      {"spread_dense", times.front().spread()},
+      {"rounds", values.integer("rounds")},
+      {"peak_gflops", peak / 1e9},
+      {"peak_gflops_before", peak_before / 1e9},
+      {"peak_memory", peak_memory()},
+      {"layers", layers_json(measured.explain(), job)},
+      {"machine", machine_json()}};
   if (job == Job::Train && sparse) {
     const double update =
         time_in_turns({sparse->mask_update()}, values.integer("rounds"), 0.0).front().median() -
@@ -190,19 +200,22 @@ std::string text(Job job, const Json& result) {
   const auto number = [&](const char* key) { return result.at(key).get<double>(); };
   return layers_text(result.at("layers")) +
          fmt::format(
-             "{} {}, batch {}, {} threads, {} {:.1f} %\n"
+             "{} {}, batch {}, {} threads, {} {:.1f} %, layout {}\n"
              "images/s     {:.0f}   (dense {:.0f})\n"
-             "a step       {:.2f} ms, spread {:.0f} %   (dense {:.2f} ms, {:.0f} %)\n"
-             "speed-up     {:.2f} x over our dense, {:.2f} x over our direct dense ({:.2f} ms)\n"
+             "a step       {:.3f} ms, spread {:.0f} %   (dense {:.3f} ms, {:.0f} %)\n"
+             "speed-up     {:.2f} x over our dense, {:.2f} x over our direct dense ({:.3f} ms)\n"
              "share        {:.1f} % of {:.0f} GFLOP/s (multiply-adds with kept weights)\n",
              job == Job::Train                   ? "training"
              : result.at("compiled").get<bool>() ? "compiled inference"
-                                                 : "inference",
+             : result.at("compiled_dense").get<bool>()
+                 ? "inference with gates, against the compiled dense network,"
+                 : "inference",
              result.at("model").get<std::string>(),
              result.at("batch").get<int64_t>(),
              result.at("threads").get<int64_t>(),
              result.at("pattern").get<std::string>(),
              100.0 * number("sparsity"),
+             result.at("layout").get<std::string>(),
              number("images_per_second"),
              number("images_per_second_dense"),
              number("milliseconds"),

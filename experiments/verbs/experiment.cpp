@@ -27,6 +27,7 @@ struct ExperimentFlags {
   std::string name;
   std::string preset = "quick";
   std::string out = "runs";
+  std::string page;
   bool json = false;
 };
 
@@ -54,6 +55,16 @@ std::vector<prune::Option> place_options() {
   return out;
 }
 
+RunnerOptions runner_options(const ExperimentFlags& flags,
+                             const Experiment& experiment,
+                             Preset preset) {
+  constexpr double kRoundSeconds = 0.05;
+  RunnerOptions options{.folder = flags.out, .settings = flags.given.given()};
+  if (experiment.speeds)
+    options.speed_round_seconds = preset == Preset::Smoke ? 0.0 : kRoundSeconds;
+  return options;
+}
+
 void run(const ExperimentFlags& flags, Console& console) {
   const Experiment& chosen = experiment(flags.name);
   ESPALIER_CHECK(chosen.unavailable.empty(),
@@ -63,21 +74,24 @@ void run(const ExperimentFlags& flags, Console& console) {
                  ": is not available: ",
                  chosen.unavailable);
   const Preset preset = parse_preset(flags.preset);
-  Plan plan(scale_of(preset));
+  Plan plan(scale_of(chosen, preset));
   chosen.plan(plan);
   const fs::path runs = flags.out;
   const ExperimentPage page(
-      chosen,
-      plan.scale(),
-      run_plan(plan, {.folder = runs, .settings = flags.given.given()}, console));
+      chosen, plan.scale(), run_plan(plan, runner_options(flags, chosen, preset), console));
 
   const fs::path folder = runs / "experiments" / (chosen.name + "-" + name(preset));
-  const std::string command =
-      fmt::format("espalier experiment run {} --preset {}", chosen.name, name(preset));
+  const std::string command = fmt::format("espalier experiment run {} --preset {}{}",
+                                          chosen.name,
+                                          name(preset),
+                                          flags.page.empty() ? "" : " --page " + flags.page);
   while_writing([&] {
     write_file(folder / "runs.csv", page.csv());
     write_file(folder / "layers.csv", page.layers_csv());
     write_file(folder / "README.md", page.markdown(command));
+    if (flags.page.empty()) return;
+    write_file(flags.page, page.markdown(command));
+    write_file(fs::path(flags.page).replace_extension(".csv"), page.csv());
   });
   if (flags.json) {
     Json json = page.json();
@@ -85,8 +99,8 @@ void run(const ExperimentFlags& flags, Console& console) {
     console.out << json.dump(2) << '\n';
   } else {
     for (const Finding& finding : page.findings()) {
-      console.out << "the survey: " << finding.claim.sentence << "\nhere:       " << finding.text()
-                  << "\n\n";
+      console.out << finding.claim.source << ": " << finding.claim.sentence
+                  << "\nhere: " << finding.text() << "\n\n";
     }
     console.out << (folder / "README.md").string() << '\n'
                 << (folder / "runs.csv").string() << '\n';
@@ -130,6 +144,11 @@ void add_experiment(CLI::App& app, Console& console, Action& action) {
                    "Run folders go here, shared by all experiments, and results to "
                    "experiments/NAME-PRESET below it. Default: runs.")
       ->type_name("DIR");
+  running
+      ->add_option("--page",
+                   flags->page,
+                   "Also write the page to this file, and the runs to .csv beside it.")
+      ->type_name("FILE");
   flags->given.declare(*running, place_options(), "Machine");
   running->add_flag("--json", flags->json, "Print findings and failures as JSON.");
   running->callback(

@@ -11,6 +11,7 @@
 #include <espalier/nn/compress/bit_stream.h>
 #include <espalier/nn/compress/coded_weight.h>
 #include <espalier/nn/counting.h>
+#include <espalier/nn/detail/described_network.h>
 
 namespace espalier::nn::compress {
 namespace {
@@ -237,7 +238,8 @@ std::vector<uint8_t> encode_edc(std::string_view name,
 SavedModel decode_edc(const std::vector<uint8_t>& bytes, const std::string& where) {
   check_header(bytes, where);
   ByteReader file(std::span<const uint8_t>(bytes).subspan(kHeaderBytes), where);
-  SavedModel saved = model_of_description(file.text(), where);
+  SavedModel saved =
+      nn::detail::described_network(file.text(), where, static_cast<int64_t>(bytes.size()));
   std::map<std::string, Shape> shapes;
   for (const NamedParameter& p : saved.module->named_parameters()) {
     shapes.emplace(p.name, p.parameter->shape());

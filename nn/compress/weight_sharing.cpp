@@ -64,9 +64,7 @@ void WeightSharing::share(const std::vector<NamedParameter>& weights, Optimizer*
     }
     layer.index = std::move(clusters.index);
     layer.clusters = static_cast<int64_t>(clusters.centroids.size());
-    if (optimizer != nullptr) {
-      for (const auto& [kind, slot] : optimizer->slots(weight.name)) slot->fill_(0.0);
-    }
+    if (optimizer != nullptr) optimizer->restart(weight.name);
     layers.emplace(weight.name, std::move(layer));
   }
   layers_ = std::move(layers);

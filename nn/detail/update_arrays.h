@@ -9,9 +9,10 @@
 
 namespace espalier::nn::detail {
 
-/// Calls `run(arrays)` with the arrays in the parameter's element type. Sizes have been checked.
+/// Calls `run(arrays)` with the arrays in the parameter's element type; `age` may be undefined.
+/// Sizes have been checked.
 template <class F>
-void with_update_arrays(Parameter& parameter, std::vector<Tensor>& slots, F run) {
+void with_update_arrays(Parameter& parameter, std::vector<Tensor>& slots, Tensor& age, F run) {
   Tensor& value = parameter.value.value();
   // A gradient may come as a view or in another layout; the value's order counts.
   const Tensor gradient = parameter.value.grad().value().to(Layout::Nchw).contiguous();
@@ -23,7 +24,8 @@ void with_update_arrays(Parameter& parameter, std::vector<Tensor>& slots, F run)
                                  .gradient = gradient.data<T>(),
                                  .mask = mask.defined() ? mask.data<uint8_t>() : nullptr,
                                  .first = slots.size() > 0 ? slots[0].data<T>() : nullptr,
-                                 .second = slots.size() > 1 ? slots[1].data<T>() : nullptr});
+                                 .second = slots.size() > 1 ? slots[1].data<T>() : nullptr,
+                                 .age = age.defined() ? age.data<T>() : nullptr});
   });
 }
 

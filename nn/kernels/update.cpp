@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 
 #include <espalier/core/kernels/clones.h>
@@ -46,16 +47,21 @@ ESPALIER_INLINE void sgd_loop(const UpdateArrays<T>& a,
   }
 }
 
-template <class T, bool kMasked>
+AdamCorrection correction_of(double beta1, double beta2, int64_t step) {
+  const auto t = static_cast<double>(step);
+  return {1.0 - std::pow(beta1, t), std::sqrt(1.0 - std::pow(beta2, t))};
+}
+
+/// The loop; kAged: with corrections by the age of each entry.
+template <class T, bool kMasked, bool kAged>
 ESPALIER_INLINE void adam_loop(const UpdateArrays<T>& a,
                                const AdamStep& step,
                                int64_t begin,
                                int64_t end) {
-  const double t = static_cast<double>(step.step);
-  const double correction1 = 1.0 - std::pow(step.beta1, t);
-  const double correction2 = 1.0 - std::pow(step.beta2, t);
-  const T step_size = static_cast<T>(step.lr / correction1);
-  const T root_correction = static_cast<T>(std::sqrt(correction2));
+  const AdamCorrection all = correction_of(step.beta1, step.beta2, step.step);
+  T step_size = static_cast<T>(step.lr / all.mean);
+  T root_correction = static_cast<T>(all.root_square);
+  [[maybe_unused]] const auto oldest = static_cast<T>(step.corrections.size()) - 1;
   const T eps = static_cast<T>(step.eps);
   const T beta1 = static_cast<T>(step.beta1);
   const T beta2 = static_cast<T>(step.beta2);
@@ -68,7 +74,14 @@ ESPALIER_INLINE void adam_loop(const UpdateArrays<T>& a,
   [[maybe_unused]] const uint8_t* __restrict m = a.mask;
   T* __restrict mean = a.first;
   T* __restrict square = a.second;
+  [[maybe_unused]] T* __restrict age = a.age;
   for (int64_t i = begin; i < end; ++i) {
+    if constexpr (kAged) {
+      age[i] = kMasked && m[i] == 0 ? T{0} : age[i] + 1;
+      const AdamCorrection& own = step.corrections[static_cast<size_t>(std::min(age[i], oldest))];
+      step_size = static_cast<T>(step.lr / own.mean);
+      root_correction = static_cast<T>(own.root_square);
+    }
     const T direction = g[i] + coupled * w[i];
     T first = beta1 * mean[i] + rest1 * direction;
     T second = beta2 * square[i] + rest2 * direction * direction;
@@ -108,17 +121,42 @@ void sgd_range(const UpdateArrays<double>& a, const SgdStep& s, int64_t begin, i
   a.mask ? sgd_any<double, true>(a, s, begin, end) : sgd_any<double, false>(a, s, begin, end);
 }
 
+template <class T>
+ESPALIER_INLINE void adam_any(const UpdateArrays<T>& a,
+                              const AdamStep& s,
+                              int64_t begin,
+                              int64_t end) {
+  if (a.age != nullptr) {
+    a.mask ? adam_loop<T, true, true>(a, s, begin, end)
+           : adam_loop<T, false, true>(a, s, begin, end);
+  } else {
+    a.mask ? adam_loop<T, true, false>(a, s, begin, end)
+           : adam_loop<T, false, false>(a, s, begin, end);
+  }
+}
+
 ESPALIER_CLONES void adam_range(const UpdateArrays<float>& a,
                                 const AdamStep& s,
                                 int64_t begin,
                                 int64_t end) {
-  a.mask ? adam_loop<float, true>(a, s, begin, end) : adam_loop<float, false>(a, s, begin, end);
+  adam_any(a, s, begin, end);
 }
 void adam_range(const UpdateArrays<double>& a, const AdamStep& s, int64_t begin, int64_t end) {
-  a.mask ? adam_loop<double, true>(a, s, begin, end) : adam_loop<double, false>(a, s, begin, end);
+  adam_any(a, s, begin, end);
 }
 
 }  // namespace
+
+void extend_corrections(std::vector<AdamCorrection>& table,
+                        double beta1,
+                        double beta2,
+                        int64_t step) {
+  if (table.empty()) table.emplace_back();
+  for (auto t = static_cast<int64_t>(table.size()); t <= step; ++t) {
+    if (t > 1 && table.back().mean == 1.0 && table.back().root_square == 1.0) return;
+    table.push_back(correction_of(beta1, beta2, t));
+  }
+}
 
 template <class T>
 void sgd_update(const UpdateArrays<T>& arrays, const SgdStep& step) {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 namespace espalier::nn::kernels {
 
@@ -17,6 +19,7 @@ struct UpdateArrays {
   const uint8_t* mask = nullptr;
   T* first = nullptr;   ///< momentum, or the mean of gradients; null without
   T* second = nullptr;  ///< the mean of squared gradients; Adam only
+  T* age = nullptr;     ///< updates done of each entry; Adam only, null: AdamStep::step counts
 };
 
 /// One step of SGD.
@@ -27,6 +30,18 @@ struct SgdStep {
   bool nesterov = false;
 };
 
+/// What the moments are divided by after some number t of updates.
+struct AdamCorrection {
+  double mean = 1.0;         ///< 1 - beta1^t
+  double root_square = 1.0;  ///< sqrt(1 - beta2^t)
+};
+/// Makes entry t of the table that of t updates, up to `step` or until both are 1 in float64. Entry
+/// 0 is of entries that don't exist.
+void extend_corrections(std::vector<AdamCorrection>& table,
+                        double beta1,
+                        double beta2,
+                        int64_t step);
+
 /// One step of Adam or AdamW.
 struct AdamStep {
   double lr = 0.0;
@@ -36,6 +51,8 @@ struct AdamStep {
   double weight_decay = 0.0;
   bool decoupled_decay = false;
   int64_t step = 1;  ///< counts from 1
+  /// By age, for arrays that have ages; the last is that of all higher ages.
+  std::span<const AdamCorrection> corrections = {};
 };
 
 /// See nn/sgd.h. T float or double.

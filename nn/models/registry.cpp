@@ -140,7 +140,7 @@ std::string squeezed(std::string_view name) {
   return out;
 }
 
-/// The two numbers of `prefix-A-B`, or nothing.
+/// The two numbers of `prefix-A-B`, or nothing. No network comes near 9999.
 std::optional<std::pair<int, int>> two_numbers(std::string name, std::string_view prefix) {
   for (char& c : name)
     c = c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -153,6 +153,7 @@ std::optional<std::pair<int, int>> two_numbers(std::string name, std::string_vie
   if (first.ec != std::errc() || first.ptr == end || *first.ptr != '-') return {};
   const auto second = std::from_chars(first.ptr + 1, end, b);
   if (second.ec != std::errc() || second.ptr != end) return {};
+  if (a < 1 || a > 9999 || b < 1 || b > 9999) return {};
   return std::pair(a, b);
 }
 

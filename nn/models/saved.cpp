@@ -2,7 +2,10 @@
 // save_model, load_model: a network as tensors and a description from which it is rebuilt.
 #include <nlohmann/json.hpp>
 
+#include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
+#include <espalier/nn/detail/described_network.h>
+#include <espalier/nn/gates/attach.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/quantize/quantize.h>
 
@@ -32,6 +35,7 @@ json describe(const std::string& name, const ModelOptions& options, Module& modu
               {"seed", options.seed},
               {"layers", layers}};
   if (is_quantized(module)) out["quantized"] = true;
+  if (const std::string gates = describe_gates(module); !gates.empty()) out["gates"] = gates;
   return out;
 }
 
@@ -90,6 +94,9 @@ SavedModel model_of_description(const std::string& text, const std::string& wher
     saved.options = read_options(description);
     saved.module = make_model(saved.name, saved.options);
     apply_sizes(*saved.module, description.at("layers"));
+    if (description.contains("gates")) {
+      restore_gates(*saved.module, description.at("gates").get<std::string>());
+    }
     if (description.value("quantized", false)) attach_quantizers(*saved.module);
   } catch (const json::exception& e) {
     throw IoError(cat("load_model: ", where, ": bad description: ", e.what()));
@@ -107,7 +114,8 @@ void save_model(const std::filesystem::path& path,
 }
 
 SavedModel load_model(const std::filesystem::path& path) {
-  const SafetensorsFile file = load_safetensors(path);
+  const std::vector<uint8_t> bytes = read_file(path, "safetensors");
+  const SafetensorsFile file = parse_safetensors(bytes, path.string());
   const auto entry = file.metadata.find(kKey);
   ESPALIER_CHECK(entry != file.metadata.end(),
                  IoError,
@@ -115,7 +123,8 @@ SavedModel load_model(const std::filesystem::path& path) {
                  path.string(),
                  " has no description of its architecture. For weights from elsewhere, make the "
                  "model by name and use load_state_dict");
-  SavedModel saved = model_of_description(entry->second, path.string());
+  SavedModel saved =
+      detail::described_network(entry->second, path.string(), static_cast<int64_t>(bytes.size()));
   saved.module->load_state_dict(file.tensors);
   return saved;
 }

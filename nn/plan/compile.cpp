@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // compile: trace, fuse, choose formats, make the program.
+#include <espalier/nn/gates/attach.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/plan/program.h>
 #include <espalier/nn/plan/weights.h>
@@ -9,7 +10,8 @@ namespace espalier::nn {
 namespace {
 
 plan::Format dense_format(const Conv2dShape& shape) {
-  return takes_winograd(shape, Conv2dPass::Forward) ? plan::Format::Winograd : plan::Format::Dense;
+  return winograd_tile(shape, Conv2dPass::Forward) != 0 ? plan::Format::Winograd
+                                                        : plan::Format::Dense;
 }
 
 /// For a product whose weight is final.
@@ -34,6 +36,10 @@ InferencePlan compile(Module& model, const Variable& example, const CompileOptio
   ESPALIER_CHECK(example.defined() && example.rank() >= 2 && example.size(0) >= 1,
                  ShapeError,
                  "compile: expects an example of at least one sample (N,..)");
+  ESPALIER_CHECK(!is_gated(model),
+                 NotImplemented,
+                 "compile: the network has gates, which choose anew for every sample; run it as it "
+                 "is, or take them off (remove_gates)");
   ESPALIER_CHECK(options.batch >= 0,
                  ValueError,
                  "compile: expects a batch of at least 1, or 0 for the example's, got ",

@@ -50,6 +50,7 @@ std::vector<PlanStep> InferencePlan::steps() const {
                   .input = graph.value(step.inputs[0]).shape,
                   .output = graph.value(step.output).shape,
                   .format = std::string(kernel.format()),
+                  .planes = std::string(program_->planes_kernels[s]->format()),
                   .macs = kernel.macs(),
                   .nbytes = kernel.nbytes()};
     if (step.kind == StepKind::Product) line.density = plan::nonzero_pattern(step.weight).density();
@@ -60,13 +61,14 @@ std::vector<PlanStep> InferencePlan::steps() const {
 
 std::string InferencePlan::describe() const {
   std::vector<std::vector<std::string>> rows = {
-      {"step", "what", "input", "output", "format", "density", "MACs", "bytes"}};
+      {"step", "what", "input", "output", "format", "planes", "density", "MACs", "bytes"}};
   for (const PlanStep& step : steps()) {
     rows.push_back({step.name,
                     step.what,
                     step.input.str(),
                     step.output.str(),
                     step.format,
+                    step.planes,
                     step.format == "-" ? "-" : fmt::format("{:.4f}", step.density),
                     grouped(step.macs),
                     grouped(step.nbytes)});
@@ -75,7 +77,7 @@ std::string InferencePlan::describe() const {
   for (const auto& row : rows) {
     for (size_t c = 0; c < row.size(); ++c) width[c] = std::max(width[c], row[c].size());
   }
-  constexpr size_t kFirstNumber = 5;
+  constexpr size_t kFirstNumber = 6;
   std::string out;
   for (const auto& row : rows) {
     std::string line;
@@ -88,11 +90,12 @@ std::string InferencePlan::describe() const {
   }
   return out + fmt::format(
                    "{} MACs a sample, {} bytes of weights, {} bytes of memory for {} "
-                   "samples at once\n",
+                   "samples at once; up to {} samples run one at a time, in planes\n",
                    grouped(macs()),
                    grouped(weight_bytes()),
                    grouped(workspace_bytes()),
-                   program_->blocks * kLanes);
+                   program_->blocks * kLanes,
+                   kPlanesSamples);
 }
 
 }  // namespace espalier::nn

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A plan as a file: safetensors with the graph as JSON in the metadata (README.md has the format).
 // What is read is checked like a graph that was just traced, before anything is made of it.
+#include <algorithm>
 #include <cmath>
+#include <new>
 
 #include <nlohmann/json.hpp>
 
@@ -26,6 +28,10 @@ constexpr int kVersion = 1;
 constexpr int64_t kMaxSize = int64_t{1} << 31;
 constexpr int64_t kMaxOption = 1 << 20;
 constexpr size_t kMaxSteps = 1 << 20;
+// A weight may be as large as 2^26 numbers, or 64 for each byte of the file if that is more:
+// nonzeros that promise a larger one are hostile.
+constexpr int64_t kLeastWeights = int64_t{1} << 26;
+constexpr int64_t kWeightsPerByte = 64;
 // Above this density the nonzeros take more room than the whole weight.
 constexpr double kMostNonzeros = 0.75;
 
@@ -130,7 +136,16 @@ Shape read_shape(const json& list) {
 /// The tensors of a file; each is to be taken once.
 class TensorBox {
  public:
-  explicit TensorBox(Tensors tensors) : tensors_(std::move(tensors)) {}
+  explicit TensorBox(Tensors tensors) : tensors_(std::move(tensors)) {
+    int64_t bytes = 0;
+    for (const auto& [name, tensor] : tensors_) bytes += tensor.nbytes();
+    weights_left_ = std::max(kLeastWeights, kWeightsPerByte * bytes);
+  }
+  /// Throws ValueError when all weights of the plan together are absurdly large for its file.
+  void count_weight(const Shape& shape) {
+    weights_left_ -= shape.numel();
+    ESPALIER_CHECK(weights_left_ >= 0, ValueError, "weights like ", shape, " are too large for it");
+  }
   bool has(const std::string& name) const { return tensors_.count(name) > 0; }
   Tensor take(const std::string& name, DType dtype) {
     const auto found = tensors_.find(name);
@@ -157,6 +172,7 @@ class TensorBox {
 
  private:
   Tensors tensors_;
+  int64_t weights_left_ = 0;
 };
 
 void read_product(const json& in, size_t number, TensorBox& tensors, Step& step) {
@@ -165,6 +181,7 @@ void read_product(const json& in, size_t number, TensorBox& tensors, Step& step)
       .stride = {c[0], c[1]}, .padding = {c[2], c[3]}, .dilation = {c[4], c[5]}, .groups = c[6]};
   step.format = plan::parse_format(in.at("format").get<std::string>());
   const Shape shape = read_shape(in.at("weight"));
+  tensors.count_weight(shape);
   if (tensors.has(key(number, "values"))) {
     const plan::PackedNonzeros packed = {tensors.take(key(number, "values"), DType::F32),
                                          tensors.take(key(number, "gaps"), DType::U8)};
@@ -292,6 +309,8 @@ InferencePlan InferencePlan::load(const std::filesystem::path& path) {
     throw IoError(cat("plan: ", path.string(), ": bad description: ", e.what()));
   } catch (const Error& e) {
     throw IoError(cat("plan: ", path.string(), ": ", e.what()));
+  } catch (const std::bad_alloc&) {
+    throw IoError(cat("plan: ", path.string(), ": needs more memory than there is"));
   }
 }
 

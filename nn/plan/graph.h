@@ -104,13 +104,14 @@ Graph trace_graph(Module& model, const Variable& input);
 /// where nobody else reads what lies between.
 void fuse(Graph& graph);
 
-/// Where the values lie in one block of memory, in vectors of 16 floats per block of samples.
+/// Where the values lie in one block of memory, in positions of one sample.
 /// Values that are never alive together may share memory, and an elementwise step writes in the
 /// place of an input that nobody reads after it. The input is alive for the whole run.
 struct MemoryPlan {
   std::vector<int64_t> offsets;  ///< by value
   int64_t size = 0;
 };
-MemoryPlan plan_memory(const Graph& graph);
+/// Values begin at multiples of `granule` positions.
+MemoryPlan plan_memory(const Graph& graph, int64_t granule = 1);
 
 }  // namespace espalier::nn::plan

@@ -25,7 +25,7 @@ bool elementwise(const Step& step) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const Graph& graph) {
+MemoryPlan plan_memory(const Graph& graph, int64_t granule) {
   const size_t count = graph.values.size();
   const auto steps = static_cast<int>(graph.steps.size());
   std::vector<size_t> root(count);  // of a value: the storage whose memory it uses
@@ -34,7 +34,7 @@ MemoryPlan plan_memory(const Graph& graph) {
   std::vector<Life> lives(count);
   const auto touch = [&](size_t storage, int step) {
     Life& life = lives[storage];
-    life.size = graph.values[storage].shape.numel();
+    life.size = (graph.values[storage].shape.numel() + granule - 1) / granule * granule;
     if (!life.used) life.begin = step;
     life.used = true;
     life.end = std::max(life.end, step);

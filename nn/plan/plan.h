@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The inference plan: a network compiled for running. Traced once, batch norm folded, additions
 /// and ReLU fused, weights packed in the chosen format, memory laid out; then it runs without the
-/// tape, without the module and without allocating. Not for training, and not for one image at a
-/// time where latency counts (sixteen samples ride together).
+/// tape, without the module and without allocating. Many samples run sixteen together, few of them
+/// one at a time with pixels in the lanes. Not for training.
 #pragma once
 
 #include <filesystem>
@@ -36,6 +36,7 @@ struct PlanStep {
   Shape input;           ///< of one sample
   Shape output;          ///< of one sample
   std::string format;    ///< `dense`, `winograd`, `sparse`, or `-` without weights
+  std::string planes;    ///< the same for few samples: `dense`, `sparse`, `blocks`, `-`
   double density = 1.0;  ///< kept fraction of the weight
   int64_t macs = 0;      ///< executed for one sample
   int64_t nbytes = 0;    ///< of weights, indices and constants in memory
@@ -43,9 +44,13 @@ struct PlanStep {
 
 /// A compiled network. A handle: copies share everything. Thread-safe: concurrent calls of `run`
 /// work side by side, each in a workspace of its own, which is kept for the next call. The bits of
-/// a sample's result do not depend on the number of threads, the batch, or its place there.
+/// a sample's result do not depend on the number of threads, or on its place in the batch; on the
+/// batch only in so far as few samples and many run in different layouts.
 class InferencePlan {
  public:
+  /// Calls of up to so many samples run in planes, larger ones in `Nchw16n`.
+  static constexpr int64_t kPlanesSamples = 4;
+
   /// Of one sample: (C,H,W), (F).
   const Shape& input_shape() const;
   /// Of one sample's result: (classes).
@@ -68,7 +73,7 @@ class InferencePlan {
   std::vector<PlanStep> steps() const;
   /// Executed for one sample.
   int64_t macs() const;
-  /// Of all steps' weights, indices and constants.
+  /// Of all steps' weights, indices and constants, for many samples and for few.
   int64_t weight_bytes() const;
   /// Of one workspace: values and scratch.
   int64_t workspace_bytes() const;

@@ -74,6 +74,23 @@ void from_lanes(const float* x, int64_t samples, int64_t size, float* out) {
   });
 }
 
+/// Sample `n`, below 16, out of memory in either layout.
+void take_sample(const float* x, Layout layout, int64_t n, int64_t size, float* out) {
+  if (layout == Layout::Nchw) {
+    std::copy_n(x + n * size, size, out);
+  } else {
+    for (int64_t i = 0; i < size; ++i) out[i] = x[i * kLanes + n];
+  }
+}
+
+void put_sample(const float* result, Layout layout, int64_t n, int64_t size, float* y) {
+  if (layout == Layout::Nchw) {
+    std::copy_n(result, size, y + n * size);
+  } else {
+    for (int64_t i = 0; i < size; ++i) y[i * kLanes + n] = result[i];
+  }
+}
+
 /// Gives the workspace back when a call ends, in whatever way.
 class Borrowed {
  public:
@@ -112,19 +129,31 @@ InferencePlan::Program::Program(Graph made, int64_t samples)
                  " samples than any machine has");
   for (const Step& step : graph.steps) {
     kernels.push_back(make_kernel(graph, step, blocks));
-    scratch_floats = std::max(scratch_floats, kernels.back()->scratch_floats());
+    task_floats = std::max(task_floats, kernels.back()->scratch_floats());
     macs += kernels.back()->macs();
+    planes_kernels.push_back(make_planes_kernel(graph, step));
+    planes_scratch = std::max(planes_scratch, planes_kernels.back()->scratch_floats());
   }
+  planes_memory = plan_memory(graph, plan::kPlanesGranule);
   // Scratches begin at cache lines of their own.
-  scratch_floats = (scratch_floats + kLanes - 1) / kLanes * kLanes;
+  task_floats = (task_floats + kLanes - 1) / kLanes * kLanes;
   give_back(make_workspace());
+}
+
+int64_t InferencePlan::Program::arena_floats() const {
+  return std::max(memory.size * kLanes * blocks,
+                  planes_memory.size + 2 * espalier::detail::kPlanesSlack);
+}
+
+int64_t InferencePlan::Program::scratch_floats(int64_t slots) const {
+  return std::max(task_floats * slots, planes_scratch);
 }
 
 std::unique_ptr<Workspace> InferencePlan::Program::make_workspace() const {
   const int64_t slots = num_threads();
   return std::make_unique<Workspace>(
-      Workspace{Tensor::empty({std::max<int64_t>(1, memory.size) * kLanes * blocks}),
-                Tensor::empty({std::max<int64_t>(1, scratch_floats) * slots}),
+      Workspace{Tensor::empty({arena_floats()}),
+                Tensor::empty({std::max<int64_t>(1, scratch_floats(slots))}),
                 slots});
 }
 
@@ -161,13 +190,13 @@ int64_t InferencePlan::macs() const {
 int64_t InferencePlan::weight_bytes() const {
   int64_t sum = 0;
   for (const auto& kernel : program_->kernels) sum += kernel->nbytes();
+  for (const auto& kernel : program_->planes_kernels) sum += kernel->nbytes();
   return sum;
 }
 
 int64_t InferencePlan::workspace_bytes() const {
   const Program& p = *program_;
-  return (p.memory.size * kLanes * p.blocks + p.scratch_floats * num_threads()) *
-         int64_t{sizeof(float)};
+  return (p.arena_floats() + p.scratch_floats(num_threads())) * int64_t{sizeof(float)};
 }
 
 void InferencePlan::reserve(int callers) const {
@@ -216,6 +245,21 @@ void InferencePlan::run_memory(
   const int64_t out_size = output_shape().numel();
   if (samples == 0) return;
   Borrowed workspace(p);
+  count_macs(samples * p.macs);
+  if (samples <= kPlanesSamples) {
+    // One after another: each of them through the whole network while its values are in L2.
+    const plan::PlanesRun run{
+        .memory = &p.planes_memory,
+        .arena = workspace->arena.data<float>() + espalier::detail::kPlanesSlack,
+        .scratch = workspace->scratch.data<float>(),
+        .slots = workspace->slots};
+    for (int64_t n = 0; n < samples; ++n) {
+      take_sample(x, x_layout, n, in_size, run.at(0));
+      for (const auto& kernel : p.planes_kernels) kernel->run(run);
+      put_sample(run.at(p.graph.output), y_layout, n, out_size, y);
+    }
+    return;
+  }
   // Whole blocks of 16, so that offsets in both layouts are the same.
   for (int64_t first = 0; first < samples; first += p.blocks * kLanes) {
     const int64_t count = std::min(p.blocks * kLanes, samples - first);
@@ -225,7 +269,7 @@ void InferencePlan::run_memory(
             .arena = workspace->arena.data<float>(),
             .blocks = lane_blocks(count),
             .scratch = workspace->scratch.data<float>(),
-            .scratch_stride = p.scratch_floats,
+            .scratch_stride = p.task_floats,
             .slots = workspace->slots};
     if (x_layout == Layout::Nchw) {
       float* lanes = run.write(0);
@@ -240,7 +284,6 @@ void InferencePlan::run_memory(
       std::copy_n(result, run.blocks * out_size * kLanes, y + first * out_size);
     }
   }
-  count_macs(samples * p.macs);
 }
 
 Tensor InferencePlan::run(const Tensor& x) const {

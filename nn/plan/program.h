@@ -9,12 +9,13 @@
 
 #include <espalier/nn/plan/kernels/kernel.h>
 #include <espalier/nn/plan/plan.h>
+#include <espalier/nn/plan/planes/kernel.h>
 
 namespace espalier::nn {
 
 namespace plan {
 
-/// What one call needs: memory for the values and for the scratch of its tasks.
+/// What one call needs: memory for the values and for the scratch of its tasks, in either layout.
 struct Workspace {
   Tensor arena;
   Tensor scratch;
@@ -32,14 +33,21 @@ struct InferencePlan::Program {
   std::unique_ptr<plan::Workspace> take() const;
   void give_back(std::unique_ptr<plan::Workspace> workspace) const;
   std::unique_ptr<plan::Workspace> make_workspace() const;
+  /// Floats of a workspace's arena and scratch, for as many slots.
+  int64_t arena_floats() const;
+  int64_t scratch_floats(int64_t slots) const;
 
   plan::Graph graph;
   int64_t batch;
   int64_t blocks;  ///< of 16 samples, at once
   plan::MemoryPlan memory;
   std::vector<std::unique_ptr<plan::Kernel>> kernels;
-  int64_t scratch_floats = 0;  ///< of a task
-  int64_t macs = 0;            ///< of a sample
+  int64_t task_floats = 0;  ///< scratch of a task
+  int64_t macs = 0;         ///< of a sample
+  // For few samples, one at a time:
+  plan::MemoryPlan planes_memory;
+  std::vector<std::unique_ptr<plan::PlanesKernel>> planes_kernels;
+  int64_t planes_scratch = 0;  ///< floats, of all tasks together
 
  private:
   mutable std::mutex mutex_;

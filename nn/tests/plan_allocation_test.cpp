@@ -59,6 +59,13 @@ TEST(PlanAllocation, ARunningPlanNeverCallsNew) {
     EXPECT_GT(before, 0);  // it does count
     for (int i = 0; i < 3; ++i) plan.run(x, y);
     EXPECT_EQ(allocations - before, 0);
+    // And one sample, which takes another way.
+    const Tensor one = random_tensor({1, 3, 32, 32}, 6);
+    Tensor logits = Tensor::empty({1, 10});
+    plan.run(one, logits);
+    const int64_t before_one = allocations;
+    for (int i = 0; i < 3; ++i) plan.run(one, logits);
+    EXPECT_EQ(allocations - before_one, 0);
   }
 }
 

@@ -168,6 +168,12 @@ TEST_F(BadPlanFile, HasAHostileShape) {
   expect_complaint("too large");
 }
 
+// Nonzeros of some bytes that promise a weight of gigabytes.
+TEST_F(BadPlanFile, HasAHostileWeight) {
+  plan_["steps"][0]["weight"] = {1 << 14, 1 << 14, 1, 1};
+  expect_complaint("too large for it");
+}
+
 TEST_F(BadPlanFile, HasAHostileStride) {
   plan_["steps"][0]["conv"][0] = 0;
   expect_complaint("stride");

@@ -156,14 +156,16 @@ TEST(Plan, RunsWinogradWithItsEpilogue) {
   Residual block({.main = main});
   init_parameters(block, 3);
   const Conv2dAlgorithm before = conv2d_algorithm();
-  set_conv2d_algorithm(Conv2dAlgorithm::Winograd);
   const Tensor x = random_tensor({35, 6, 7, 9}, 4);
-  const InferencePlan plan = compile(block, Variable(x));
-  set_conv2d_algorithm(Conv2dAlgorithm::Direct);
-  const Tensor expected = logits(block, x);
-  set_conv2d_algorithm(before);
-  EXPECT_EQ(plan.steps()[0].format, "winograd");
-  EXPECT_LT(max_difference(expected, plan.run(x)), 1e-5);
+  for (const Conv2dAlgorithm algorithm : {Conv2dAlgorithm::Winograd2, Conv2dAlgorithm::Winograd4}) {
+    set_conv2d_algorithm(algorithm);
+    const InferencePlan plan = compile(block, Variable(x));
+    set_conv2d_algorithm(Conv2dAlgorithm::Direct);
+    const Tensor expected = logits(block, x);
+    set_conv2d_algorithm(before);
+    EXPECT_EQ(plan.steps()[0].format, "winograd");
+    EXPECT_LT(max_difference(expected, plan.run(x)), 1e-5);
+  }
 }
 
 TEST(Plan, RunsWithoutTakingMemory) {
@@ -234,10 +236,65 @@ TEST(Plan, ASampleHasTheSameBitsInEveryBatch) {
   const InferencePlan small = compile(*model, Variable(x), {.batch = 16});  // runs 50 in 4 turns
   const std::vector<float> expected = large.run(x).to_vector<float>();
   EXPECT_EQ(small.run(x).to_vector<float>(), expected);
-  for (const int64_t i : {0, 17, 49}) {
-    const std::vector<float> alone = small.run(x.slice(0, i, i + 1)).to_vector<float>();
-    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), expected.begin() + 10 * i)) << i;
+  for (const int64_t i : {0, 17, 45}) {
+    const std::vector<float> five = small.run(x.slice(0, i, i + 5)).to_vector<float>();
+    EXPECT_TRUE(std::equal(five.begin(), five.end(), expected.begin() + 10 * i)) << i;
   }
+}
+
+TEST(Plan, FewSamplesHaveTheSameBitsTogetherAndAlone) {
+  const auto model = make_model("resnet20", {.width = 0.5});
+  disturb_batch_norms(*model);
+  mask_randomly(*model, 0.8);
+  const Tensor x = random_tensor({InferencePlan::kPlanesSamples, 3, 32, 32}, 5);
+  const InferencePlan plan = compile(*model, Variable(x));
+  const std::vector<float> together = plan.run(x).to_vector<float>();
+  const int threads = num_threads();
+  for (int64_t i = 0; i < x.size(0); ++i) {
+    const Tensor one = x.slice(0, i, i + 1);
+    for (const int n : {1, 2, 7}) {
+      set_num_threads(n);
+      const std::vector<float> alone = compile(*model, Variable(x)).run(one).to_vector<float>();
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + 10 * i)) << i;
+    }
+    set_num_threads(threads);
+    Tensor y = Tensor::empty({1, 10}, DType::F32, Layout::Nchw16n);
+    plan.run(one.to(Layout::Nchw16n), y);
+    EXPECT_EQ(y.to(Layout::Nchw).to_vector<float>(),
+              std::vector<float>(together.begin() + 10 * i, together.begin() + 10 * (i + 1)));
+  }
+}
+
+TEST(Plan, RunsBlocksAndEntriesInPlanesWhereWeightsAreMissing) {
+  const auto model = make_model("resnet20", {.width = 1.0});
+  mask_randomly(*model, 0.9);
+  const InferencePlan plan = compile(*model, Variable(Tensor::zeros({1, 3, 32, 32})));
+  int sparse = 0;
+  for (const PlanStep& step : plan.steps()) {
+    EXPECT_EQ(step.planes == "sparse", step.format == "sparse") << step.name;
+    sparse += step.planes == "sparse" ? 1 : 0;
+  }
+  EXPECT_GE(sparse, 18);
+}
+
+TEST(Plan, RunsSingleSamplesFromFourThreads) {
+  const auto model = make_model("vgg11", {.width = 0.25});
+  mask_randomly(*model, 0.9);
+  const InferencePlan plan = compile(*model, Variable(Tensor::zeros({1, 3, 32, 32})));
+  constexpr int kThreads = 4;
+  std::vector<int> different(kThreads);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      const Tensor x = random_tensor({1, 3, 32, 32}, static_cast<uint64_t>(t));
+      const std::vector<float> expected = plan.run(x).to_vector<float>();
+      for (int round = 0; round < 20; ++round) {
+        different[static_cast<size_t>(t)] += plan.run(x).to_vector<float>() != expected;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(different, std::vector<int>(kThreads));
 }
 
 TEST(Plan, ReportsTheMacsThatItExecutes) {

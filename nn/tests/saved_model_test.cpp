@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <espalier/core/safetensors.h>
+#include <espalier/core/storage.h>
 #include <espalier/nn/models/registry.h>
 
 namespace espalier::nn {
@@ -97,6 +98,23 @@ TEST_F(SavedModels, BadDescriptionsAreErrorsThatNameTheFile) {
       EXPECT_NE(std::string(e.what()).find(path_.filename().string()), std::string::npos)
           << e.what();
     }
+  }
+}
+
+// Files of some kilobytes whose networks would take gigabytes, or layers without end.
+TEST_F(SavedModels, DescriptionsOfAbsurdNetworksAreErrors) {
+  const std::pair<const char*, const char*> changes[] = {
+      {"\"width\":0.25", "\"width\":64"},
+      {"\"model\":\"resnet20\"", "\"model\":\"wrn-9994-1000\""},
+      {"\"model\":\"resnet20\"", "\"model\":\"wrn-100000006-1\""},
+      {"\"conv1\":{\"groups\":1,\"in_channels\":3,\"out_channels\":4",
+       "\"conv1\":{\"groups\":1,\"in_channels\":1000000,\"out_channels\":1000000"},
+  };
+  for (const auto& [from, to] : changes) {
+    save_with(from, to);
+    const int64_t before = memory_stats().system_allocations;
+    EXPECT_THROW(load_model(path_), IoError) << to;
+    EXPECT_LT(memory_stats().system_allocations - before, 1 << 16) << to;
   }
 }
 

@@ -15,6 +15,8 @@
 
 namespace espalier::prune {
 
+class ChannelWeights;
+
 /// A layer as an allocation sees it.
 struct LayerView {
   std::string name;                  ///< of the site
@@ -34,10 +36,18 @@ class Allocation {
   /// Units to keep in each layer, in order. The caller raises them to `at_least` and cuts them to
   /// what is alive.
   virtual std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const = 0;
+  /// The same for channels, whose weights belong to two layers each. `weights` counts them once; it
+  /// starts with all channels there. Allocations that look at units alone need not care.
+  virtual std::vector<int64_t> keep_channels(std::span<const LayerView> layers,
+                                             Sparsity target,
+                                             ChannelWeights& /*weights*/) const {
+    return keep(layers, target);
+  }
 };
 
 /// One budget for all: the highest scores stay wherever they are. With units of unequal size, units
 /// are taken in order of score as long as their weights fit into the kept fraction of all weights.
+/// Channels go in order of score, lowest first, until what is left of all weights fits into it.
 std::unique_ptr<Allocation> global_allocation();
 
 /// How a global fraction of units becomes a number.

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include <espalier/prune/allocations/allocation.h>
+#include <espalier/prune/channel_weights.h>
 
 namespace espalier::prune {
 namespace {
@@ -35,7 +36,48 @@ class GlobalAllocation : public Allocation {
     return kept;
   }
 
+  std::vector<int64_t> keep_channels(std::span<const LayerView> layers,
+                                     Sparsity target,
+                                     ChannelWeights& weights) const override {
+    std::vector<Channel> order;
+    std::vector<int64_t> kept;
+    for (size_t l = 0; l < layers.size(); ++l) {
+      const LayerView& layer = layers[l];
+      std::vector<double> scores(layer.scores.begin(), layer.scores.end());
+      protect(layer, scores);
+      kept.push_back(std::count(layer.alive.begin(), layer.alive.end(), uint8_t{1}));
+      top_k(scores, layer.alive, kept.back());  // refuses scores that are not numbers
+      for (int64_t unit = 0; unit < layer.units; ++unit) {
+        const auto u = static_cast<size_t>(unit);
+        if (layer.alive[u] == 0) {
+          weights.remove(l, unit);
+        } else {
+          order.push_back({scores[u], l, unit});
+        }
+      }
+    }
+    // The lowest last, of equal ones the last in the network: what top_k keeps stands in front.
+    std::stable_sort(order.begin(), order.end(), [](const Channel& a, const Channel& b) {
+      return a.score > b.score;
+    });
+    const int64_t budget = kept_count(weights.total(), target);
+    while (weights.left() > budget && !order.empty()) {
+      const Channel& last = order.back();
+      if (last.score == std::numeric_limits<double>::infinity()) break;
+      weights.remove(last.layer, last.unit);
+      --kept[last.layer];
+      order.pop_back();
+    }
+    return kept;
+  }
+
  private:
+  struct Channel {
+    double score;
+    size_t layer;
+    int64_t unit;
+  };
+
   /// The best `at_least` units of a layer go before all others.
   static void protect(const LayerView& layer, std::span<double> scores) {
     const int64_t alive = std::count(layer.alive.begin(), layer.alive.end(), uint8_t{1});

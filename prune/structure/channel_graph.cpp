@@ -5,6 +5,7 @@
 #include <set>
 #include <tuple>
 
+#include <espalier/nn/gates/attach.h>
 #include <espalier/prune/structure/tracer.h>
 
 namespace espalier::prune {
@@ -109,6 +110,9 @@ ChannelGraph trace_channels(nn::Module& model, const Variable& input) {
                  ShapeError,
                  "trace_channels: expects one sample, got ",
                  input.value());
+  ESPALIER_CHECK(!nn::is_gated(model),
+                 NotImplemented,
+                 "trace_channels: the network has gates, which read and write its channels too");
   ChannelTracer tracer(model);
   {
     const nn::EvalScope eval(model);

@@ -18,7 +18,7 @@ namespace espalier::prune {
 namespace {
 
 constexpr double kLogitTolerance = 1e-4;
-constexpr double kStepTolerance = 1e-5;
+constexpr double kStepTolerance = 1e-10;  // in float64
 
 /// Weights, norms and statistics that are all different, as after some training.
 void randomize(nn::Module& model, uint64_t seed) {
@@ -98,24 +98,29 @@ std::string case_name(const testing::TestParamInfo<Case>& info) {
   return text;
 }
 
+/// Options that make a model of the zoo quick to run.
+nn::ModelOptions small_options(const std::string& name) {
+  if (name.starts_with("lenet")) return {.image = {1, 28, 28}};
+  if (name == "gpt") return {.num_classes = 17, .context = 8};
+  const bool wide = name == "resnet18" || name == "resnet34" || name == "resnet50" ||
+                    name == "wrn-16-8" || name == "wrn-28-10";
+  nn::ModelOptions options = {.width = wide ? 0.125 : 0.25};
+  const bool any_size = name.starts_with("resnet") || name.starts_with("wrn") ||
+                        name.starts_with("mobilenet") || name.starts_with("densenet");
+  if (any_size) options.image = {3, 16, 16};
+  return options;
+}
+
+/// Every model of the zoo, so that a new one is in it; and the variants that it does not list.
 std::vector<Case> all_cases() {
-  const nn::ModelOptions narrow = {.width = 0.25};
-  const nn::ModelOptions mnist = {.image = {1, 28, 28}};
   std::vector<Case> cases;
   for (const double removed : {0.3, 0.6}) {
-    cases.push_back({"lenet-300-100", mnist, removed});
-    cases.push_back({"lenet5", mnist, removed});
-    cases.push_back({"conv4", {}, removed});
-    cases.push_back({"vgg16", narrow, removed});
-    cases.push_back({"resnet20", {}, removed});
+    for (const nn::ModelInfo& model : nn::model_list()) {
+      cases.push_back({model.name.c_str(), small_options(model.name), removed});
+    }
     cases.push_back({"resnet20", {.width = 0.5, .shortcut = nn::Shortcut::B}, removed});
-    cases.push_back({"resnet18", {.width = 0.125}, removed});
-    cases.push_back({"resnet50", {.width = 0.125}, removed});
-    cases.push_back({"wrn-10-2", narrow, removed});
-    cases.push_back({"mobilenetv2", narrow, removed});
-    cases.push_back({"densenet-bc-22-12", {}, removed});
-    cases.push_back({"vit", {}, removed});
-    cases.push_back({"gpt", {.num_classes = 17, .context = 8}, removed});
+    cases.push_back({"wrn-10-2", small_options("wrn-10-2"), removed});
+    cases.push_back({"densenet-bc-22-12", small_options("densenet-bc-22-12"), removed});
   }
   return cases;
 }
@@ -138,7 +143,12 @@ TEST_P(Shrink, ComputesWhatTheMaskedNetworkDoes) {
   EXPECT_TRUE(report.notes.empty()) << report.notes.front();
 
   const Variable x = random_input(name, options, 3);
-  EXPECT_LT(largest_difference(logits(*masked, x), logits(*small, x)), kLogitTolerance);
+  // Of the largest logit where random norms have let the numbers of a deep network grow.
+  const Tensor expected = logits(*masked, x);
+  const double largest = largest_difference(expected, Tensor::zeros_like(expected));
+  EXPECT_LT(largest_difference(expected, logits(*small, x)),
+            kLogitTolerance * std::max(1.0, largest))
+      << "largest logit " << largest;
 
   // Whole slices were masked on both sides of every channel, so what is kept is what is left.
   const nn::ModelCount count = nn::count_model(*small, one);
@@ -178,14 +188,20 @@ void train_step(nn::Module& model,
                 const Tensor& labels) {
   model.train();
   optimizer.zero_grad();
-  cross_entropy(model(x), labels).backward();
+  const Variable y = model(x);  // of tokens (N,T,classes)
+  cross_entropy(reshape(y, {labels.numel(), y.size(-1)}), labels).backward();
   optimizer.step();
+}
+
+Variable in_float64(const Variable& x) {
+  return x.dtype() == DType::I64 ? x : Variable(x.value().to(DType::F64));
 }
 
 TEST_P(ShrinkTraining, NextStepIsTheMaskedOnes) {
   const auto& [name, options, removed] = GetParam();
   const auto masked = nn::make_model(name, options);
-  const Variable one = random_input(name, options, 1);
+  masked->to(DType::F64);
+  const Variable one = in_float64(random_input(name, options, 1));
   const auto groups = trace_channels(*masked, one).groups(*masked);
   mask_channels(*masked, groups, random_choice(groups, removed, 2));
   const auto small = masked->clone();
@@ -193,8 +209,10 @@ TEST_P(ShrinkTraining, NextStepIsTheMaskedOnes) {
   nn::Sgd optimizer_of_masked(*masked, sgd, 5e-4);
   nn::Sgd optimizer_of_small(*small, sgd, 5e-4);
 
-  const Variable x = random_input(name, options, 6);
-  const Tensor labels = Tensor::from<int64_t>({6}, {0, 1, 2, 3, 4, 5});
+  const Variable x = in_float64(random_input(name, options, 6));
+  const int64_t count = x.dtype() == DType::I64 ? x.numel() : x.size(0);
+  Tensor labels = Tensor::empty({count}, DType::I64);
+  for (int64_t i = 0; i < count; ++i) labels.data<int64_t>()[i] = i % 6;
   // One step before shrinking gives the momentum something to be cut.
   train_step(*masked, optimizer_of_masked, x, labels);
   train_step(*small, optimizer_of_small, x, labels);
@@ -218,17 +236,7 @@ TEST_P(ShrinkTraining, NextStepIsTheMaskedOnes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Zoo,
-    ShrinkTraining,
-    testing::Values(Case{"vgg11", {.width = 0.25}, 0.3},
-                    Case{"vgg11", {.width = 0.25}, 0.6},
-                    Case{"resnet20", {.width = 0.5}, 0.3},
-                    Case{"resnet20", {.width = 0.5}, 0.6},
-                    Case{"resnet20", {.width = 0.5, .shortcut = nn::Shortcut::B}, 0.6},
-                    Case{"lenet5", {.image = {1, 28, 28}}, 0.6},
-                    Case{"mobilenetv2", {.width = 0.25}, 0.3}),
-    case_name);
+INSTANTIATE_TEST_SUITE_P(Zoo, ShrinkTraining, testing::ValuesIn(all_cases()), case_name);
 
 TEST(ShrinkLimits, NormThatShiftsKeepsItsChannel) {
   const auto model = nn::make_model("vgg11", {.width = 0.125});

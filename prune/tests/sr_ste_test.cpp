@@ -188,6 +188,26 @@ TEST(SrSte, BetweenStepsTheModelIsTheSparseNetwork) {
   EXPECT_EQ(net->parameter("3.weight").grad_request, sparse::GradRequest::Masked);
 }
 
+TEST(SrSte, AChoiceThatStaysKeepsThePatternAndWhatKernelsMadeOfIt) {
+  auto net = linear_chain({{{1, 4}, {4, -3, 2, 1}}});
+  nn::Parameter& weight = net->parameter("0.weight");
+  nn::Sgd sgd(*net, {.lr = 1.0});
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
+  auto hook = sr_ste();
+  hook->before_training(state);
+  const auto first = weight.pattern;
+  int made = 0;
+  const auto derive = [&] { return first->derived<int>({0}, [&] { return ++made; }); };
+  derive();
+  step(*net, *hook, sgd, 0.1);  // (3.9, -3.1, 1.9, 0.9): the same two stay
+  EXPECT_EQ(weight.pattern, first);
+  derive();
+  EXPECT_EQ(made, 1);
+  step(*net, *hook, sgd, -2.0);  // (5.9, -1.1, 3.9, 2.9): now the first and the third
+  EXPECT_NE(weight.pattern, first);
+  EXPECT_EQ(mask_of(weight), (std::vector<int>{1, 0, 1, 0}));
+}
+
 TEST(SrSte, RefusesWhatItCannotDo) {
   EXPECT_THROW(sr_ste({{"pattern", "unstructured"}}), ValueError);
   EXPECT_THROW(sr_ste({{"sparsity", "0.9"}}), ValueError);

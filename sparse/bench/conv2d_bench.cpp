@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sparse against dense convolution at one shape and density: `speedup` is dense time / sparse time
-// of processor time, `share` counts multiply-adds with kept weights only, of one core's peak.
+// Sparse against direct dense convolution at one shape and density: `speedup` is dense time /
+// sparse time of processor time, `share` counts multiply-adds with kept weights only, of one core's
+// peak.
 #include <benchmark/benchmark.h>
 
 #include <ctime>
@@ -36,12 +37,34 @@ Tensor random_plain(const Shape& shape, uint64_t seed) {
   return plain;
 }
 
-// Arguments: batch, channels (in and out), plane, kept weights in percent.
+// Exactly 2 of every 4 neighbouring input channels, of each output channel by itself or of
+// `channels` together.
+Tensor two_of_four(const Shape& shape, int64_t channels) {
+  Tensor mask = Tensor::zeros(shape, DType::U8);
+  const auto chance = random_plain(shape, 5).to_vector<float>();
+  const int64_t area = shape[2] * shape[3];
+  for (int64_t k = 0; k < shape[0]; ++k) {
+    for (int64_t i = 0; i < shape[1] * area; ++i) {
+      const int64_t cell = i / area / 4;
+      const auto at = [&](int64_t j) {
+        const int64_t flat = (k / channels * channels * shape[1] + cell * 4 + j) * area + i % area;
+        return chance[static_cast<size_t>(flat)];
+      };
+      int64_t larger = 0;
+      for (int64_t j = 0; j < 4; ++j) larger += at(j) > at(i / area % 4);
+      mask.data<uint8_t>()[k * shape[1] * area + i] = larger < 2;
+    }
+  }
+  return mask;
+}
+
+// Arguments: batch, channels (in and out), plane, kept weights in percent. `channels`: output
+// channels that share what is kept.
 struct Problem {
   Conv2dShape shape;
   Tensor x, w, dy, y, dx, dw;
   std::unique_ptr<sparse::Pattern> pattern;
-  explicit Problem(const benchmark::State& state) {
+  explicit Problem(const benchmark::State& state, int64_t channels = 1) {
     const int64_t c = state.range(1);
     const int64_t plane = state.range(2);
     const Shape x_shape = {state.range(0), c, plane, plane};
@@ -54,11 +77,14 @@ struct Problem {
     dw = Tensor::empty_like(w);
     Tensor mask = Tensor::zeros(w.shape(), DType::U8);
     const auto chance = random_plain(w.shape(), 4).to_vector<float>();
+    const int64_t filter = c * 9;
     for (int64_t i = 0; i < mask.numel(); ++i) {
+      const int64_t decides = i / filter / channels * channels * filter + i % filter;
       mask.data<uint8_t>()[i] =
-          chance[static_cast<size_t>(i)] * 100.0f < static_cast<float>(state.range(3));
+          chance[static_cast<size_t>(decides)] * 100.0f < static_cast<float>(state.range(3));
     }
     pattern = std::make_unique<sparse::Pattern>(mask);
+    set_conv2d_algorithm(Conv2dAlgorithm::Direct);
   }
 };
 
@@ -117,6 +143,49 @@ void BM_SparseBackward(benchmark::State& state) {
       },
       2.0);
 }
+void BM_BlockForward(benchmark::State& state) {
+  Problem p(state, 4);
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
+}
+void BM_BlockBackward(benchmark::State& state) {
+  Problem p(state, 4);
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.dw); },
+      [&] {
+        conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
+        conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
+      },
+      2.0);
+}
+// 2:4, by output channel or by four of them.
+void BM_TwoOfFourForward(benchmark::State& state) {
+  Problem p(state);
+  p.pattern = std::make_unique<sparse::Pattern>(two_of_four(p.w.shape(), state.range(3)));
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
+}
+void BM_TwoOfFourBackward(benchmark::State& state) {
+  Problem p(state);
+  p.pattern = std::make_unique<sparse::Pattern>(two_of_four(p.w.shape(), state.range(3)));
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.dw); },
+      [&] {
+        conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
+        conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
+      },
+      2.0);
+}
 void BM_SparseBackwardWeight(benchmark::State& state) {
   Problem p(state);
   compare(
@@ -126,26 +195,38 @@ void BM_SparseBackwardWeight(benchmark::State& state) {
       [&] { conv2d_backward_weight(p.shape, p.x, p.dy, p.dw); });
 }
 
+constexpr int64_t kShapes[][3] = {{16, 16, 32},
+                                  {128, 16, 32},
+                                  {128, 32, 16},
+                                  {128, 64, 8},
+                                  {64, 64, 32},
+                                  {64, 128, 16},
+                                  {64, 256, 8},
+                                  {64, 512, 4},
+                                  {64, 512, 2}};
+
 void layers(benchmark::internal::Benchmark* b) {
   b->ArgNames({"n", "c", "plane", "kept%"})->Unit(benchmark::kMillisecond);
   b->MinTime(0.05)->MeasureProcessCPUTime();
-  const int64_t shapes[][3] = {{16, 16, 32},
-                               {128, 16, 32},
-                               {128, 32, 16},
-                               {128, 64, 8},
-                               {64, 64, 32},
-                               {64, 128, 16},
-                               {64, 256, 8},
-                               {64, 512, 4},
-                               {64, 512, 2}};
-  for (const auto& s : shapes) {
+  for (const auto& s : kShapes) {
     for (const int64_t kept : {50, 20, 10, 5, 2}) b->Args({s[0], s[1], s[2], kept});
+  }
+}
+void layers_of_groups(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"n", "c", "plane", "g"})->Unit(benchmark::kMillisecond);
+  b->MinTime(0.05)->MeasureProcessCPUTime();
+  for (const auto& s : kShapes) {
+    for (const int64_t channels : {1, 4}) b->Args({s[0], s[1], s[2], channels});
   }
 }
 BENCHMARK(BM_SparseForward)->Apply(layers);
 BENCHMARK(BM_SparseBackwardData)->Apply(layers);
 BENCHMARK(BM_SparseBackwardWeight)->Apply(layers);
 BENCHMARK(BM_SparseBackward)->Apply(layers);
+BENCHMARK(BM_BlockForward)->Apply(layers);
+BENCHMARK(BM_BlockBackward)->Apply(layers);
+BENCHMARK(BM_TwoOfFourForward)->Apply(layers_of_groups);
+BENCHMARK(BM_TwoOfFourBackward)->Apply(layers_of_groups);
 
 }  // namespace
 }  // namespace espalier

@@ -16,26 +16,6 @@ using espalier::detail::Tap;
 // two kernels' shares of the FMA peak).
 constexpr double kLeastFill = 0.65;
 
-/// Calls body(row of blocks, position within an output channel's weights, bits of the block's
-/// channels that are kept) for every block with a kept weight, in order.
-template <class F>
-void for_each_block(const Pattern& pattern, F body) {
-  const int64_t channels = pattern.shape()[0];
-  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
-  const uint8_t* mask = pattern.mask().data<uint8_t>();
-  for (int64_t row = 0; row * kBlockChannels < channels; ++row) {
-    const int64_t first = row * kBlockChannels;
-    const int64_t count = std::min<int64_t>(kBlockChannels, channels - first);
-    for (int64_t i = 0; i < filter; ++i) {
-      uint32_t kept = 0;
-      for (int64_t b = 0; b < count; ++b) {
-        kept |= static_cast<uint32_t>(mask[(first + b) * filter + i]) << b;
-      }
-      if (kept != 0) body(row, i, kept);
-    }
-  }
-}
-
 BlockForm make_form(const Pattern& pattern) {
   BlockForm form;
   int64_t positions = 0;
@@ -59,22 +39,57 @@ BlockStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
     tap_offsets[static_cast<size_t>(tap.index)] = plan.tap_offset(tap);
   }
   BlockStream stream;
-  stream.bounds.resize(static_cast<size_t>(ceil_div(channels, kBlockChannels)) + 1);
+  stream.parts = tap_rows(plan.conv);
+  const int64_t row_area = area / stream.parts;
+  const auto segment_of = [&](int64_t row, int64_t i) {
+    return static_cast<size_t>(row * stream.parts + i % area / row_area);
+  };
+  stream.bounds.resize(static_cast<size_t>(ceil_div(channels, kBlockChannels) * stream.parts) + 1);
+  for_each_block(
+      pattern, [&](int64_t row, int64_t i, uint32_t) { ++stream.bounds[segment_of(row, i) + 1]; });
+  for (size_t i = 1; i < stream.bounds.size(); ++i) stream.bounds[i] += stream.bounds[i - 1];
+  stream.offsets.resize(static_cast<size_t>(stream.bounds.back()));
+  stream.weights.resize(stream.offsets.size() * kBlockChannels);
+  std::vector<int32_t> next(stream.bounds.begin(), stream.bounds.end() - 1);
   for_each_block(pattern, [&](int64_t row, int64_t i, uint32_t kept) {
+    const auto at = static_cast<size_t>(next[segment_of(row, i)]++);
     const int64_t offset =
         i / area * plan.channel_stride() + tap_offsets[static_cast<size_t>(i % area)];
-    stream.offsets.push_back(static_cast<int32_t>(offset));
+    stream.offsets[at] = static_cast<int32_t>(offset);
     for (int64_t b = 0; b < kBlockChannels; ++b) {
       const int64_t flat = (row * kBlockChannels + b) * filter + i;
-      stream.weights.push_back((kept >> b & 1) != 0 ? static_cast<int32_t>(flat) : -1);
+      stream.weights[at * kBlockChannels + static_cast<size_t>(b)] =
+          (kept >> b & 1) != 0 ? static_cast<int32_t>(flat) : -1;
     }
-    ++stream.bounds[static_cast<size_t>(row) + 1];
   });
-  for (size_t i = 1; i < stream.bounds.size(); ++i) stream.bounds[i] += stream.bounds[i - 1];
   return stream;
 }
 
 }  // namespace
+
+int64_t tap_rows(const TapConvolution& conv) {
+  int64_t count = 0;
+  for (size_t t = 0; t < conv.taps.size(); ++t) {
+    count += t == 0 || conv.taps[t].dh != conv.taps[t - 1].dh;
+  }
+  return count;
+}
+
+TapRows tap_rows_of(const TapConvolution& conv, int64_t row, int64_t rows) {
+  const int64_t top = row * conv.in_step.h;
+  const int64_t bottom = (row + rows - 1) * conv.in_step.h;
+  TapRows found;
+  int64_t part = -1;
+  for (size_t t = 0; t < conv.taps.size(); ++t) {
+    const int64_t dh = conv.taps[t].dh;
+    if (t > 0 && dh == conv.taps[t - 1].dh) continue;
+    ++part;
+    if (bottom + dh < 0 || top + dh >= conv.in_h) continue;
+    if (found.count == 0) found.first = part;
+    found.count = part - found.first + 1;
+  }
+  return found;
+}
 
 std::shared_ptr<const BlockForm> block_form(const Pattern& pattern) {
   return pattern.derived<BlockForm>({}, [&] { return make_form(pattern); });
@@ -89,18 +104,22 @@ std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Patt
                                       [&] { return make_stream(plan, pattern); });
 }
 
-Tensor gather_values(const BlockStream& stream, const Tensor& weight) {
-  const auto size = static_cast<int64_t>(stream.weights.size());
+Tensor gather_block_values(const std::vector<int32_t>& positions, const Tensor& weight) {
+  const auto size = static_cast<int64_t>(positions.size());
   Tensor values = Tensor::empty({size});
   const float* from = weight.data<float>();
   float* to = values.data<float>();
   parallel_for(size, 1 << 15, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int32_t flat = stream.weights[static_cast<size_t>(i)];
+      const int32_t flat = positions[static_cast<size_t>(i)];
       to[i] = flat < 0 ? 0.0f : from[flat];
     }
   });
   return values;
+}
+
+Tensor gather_values(const BlockStream& stream, const Tensor& weight) {
+  return gather_block_values(stream.weights, weight);
 }
 
 }  // namespace espalier::sparse::detail

@@ -4,6 +4,7 @@
 /// explicit zeros where a weight is missing. Not a public interface.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -16,6 +17,26 @@ namespace espalier::sparse::detail {
 /// Output channels of a block.
 inline constexpr int kBlockChannels = 4;
 
+/// Calls body(row of blocks, position within an output channel's weights, bits of the block's
+/// channels that are kept) for every block with a kept weight, in order.
+template <class F>
+void for_each_block(const Pattern& pattern, F body) {
+  const int64_t channels = pattern.shape()[0];
+  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
+  const uint8_t* mask = pattern.mask().data<uint8_t>();
+  for (int64_t row = 0; row * kBlockChannels < channels; ++row) {
+    const int64_t first = row * kBlockChannels;
+    const int64_t count = std::min<int64_t>(kBlockChannels, channels - first);
+    for (int64_t i = 0; i < filter; ++i) {
+      uint32_t kept = 0;
+      for (int64_t b = 0; b < count; ++b) {
+        kept |= static_cast<uint32_t>(mask[(first + b) * filter + i]) << b;
+      }
+      if (kept != 0) body(row, i, kept);
+    }
+  }
+}
+
 /// How a pattern (K,C,..) falls into blocks of four output channels, the last of a layer fewer.
 struct BlockForm {
   int64_t blocks = 0;  ///< with at least one kept weight
@@ -27,18 +48,31 @@ std::shared_ptr<const BlockForm> block_form(const Pattern& pattern);
 /// it saves in loads.
 bool runs_in_blocks(const Pattern& pattern);
 
-/// The blocks that a tap convolution has, in the order of use: row of blocks, input channel, tap.
+/// Rows of taps (those with one dh) that find input: `count` from `first` on.
+struct TapRows {
+  int64_t first = 0, count = 0;
+};
+/// Those of `rows` grid rows from `row` on.
+TapRows tap_rows_of(const TapConvolution& conv, int64_t row, int64_t rows);
+/// All rows of taps.
+int64_t tap_rows(const TapConvolution& conv);
+
+/// The blocks that a tap convolution has, in the order of use: row of blocks, row of taps, input
+/// channel, tap.
 struct BlockStream {
   std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
   std::vector<int32_t> weights;  ///< kBlockChannels flat positions each; -1: a zero
-  std::vector<int32_t> bounds;   ///< of rows of blocks among the offsets
+  std::vector<int32_t> bounds;   ///< of (row of blocks, row of taps) among the offsets
+  int64_t parts = 1;             ///< rows of taps
 
-  int64_t rows() const { return static_cast<int64_t>(bounds.size()) - 1; }
+  int64_t rows() const { return (static_cast<int64_t>(bounds.size()) - 1) / parts; }
 };
 /// The stream of a pattern for a plan of its forward convolution, made once and kept with it.
 std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Pattern& pattern);
 
 /// The values of a stream's blocks, in its order.
 Tensor gather_values(const BlockStream& stream, const Tensor& weight);
+/// The values of these flat positions; 0 for -1.
+Tensor gather_block_values(const std::vector<int32_t>& positions, const Tensor& weight);
 
 }  // namespace espalier::sparse::detail

@@ -3,9 +3,11 @@
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
+#include <espalier/sparse/kernels/block_backward.h>
+#include <espalier/sparse/kernels/block_forward.h>
 #include <espalier/sparse/kernels/block_stream.h>
-#include <espalier/sparse/kernels/conv2d_block_micro.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
+#include <espalier/sparse/kernels/pair_forward.h>
 
 namespace espalier::sparse {
 namespace {
@@ -50,45 +52,6 @@ void run(const TapConvolution& conv,
     };
     for (int64_t task = begin; task < end; ++task) {
       plan.run_task(in, task, stream->channel_blocks, scratch.data<float>(), run_call);
-    }
-  });
-}
-
-/// The same in blocks of four output channels, forward only.
-void run_in_blocks(const TapConvolution& conv,
-                   const Pattern& pattern,
-                   const Tensor& weight,
-                   const float* in,
-                   const float* bias,
-                   float* out,
-                   int64_t blocks) {
-  const detail::ConvPlan plan(conv, blocks);
-  const auto stream = detail::block_stream(plan, pattern);
-  const Tensor values = detail::gather_values(*stream, weight);
-  const detail::BlockFn kernel = detail::block_kernel();
-  parallel_for(plan.tasks(), 1, [&](int64_t begin, int64_t end) {
-    Tensor scratch = Tensor::empty({plan.scratch_size()});
-    detail::BlockJob job;
-    job.offsets = stream->offsets.data();
-    job.values = values.data<float>();
-    job.bounds = stream->bounds.data();
-    job.rows = stream->rows();
-    job.channels = conv.out_channels;
-    job.shape = plan.shape;
-    job.in_strides = plan.in_strides();
-    job.out_strides = plan.out_strides();
-    job.out_channel = plan.out_channel_stride();
-    job.start = bias;
-    job.stream = plan.streams_output();
-    const auto run_call = [&](const detail::ConvPlan::Call& call) {
-      job.exist = call.place.exist;
-      job.in = call.in;
-      job.out = out + call.place.out;
-      job.ahead = call.ahead;
-      kernel(job);
-    };
-    for (int64_t task = begin; task < end; ++task) {
-      plan.run_task(in, task, 1, scratch.data<float>(), run_call);
     }
   });
 }
@@ -141,7 +104,9 @@ void conv2d_forward(const Conv2dShape& shape,
   const Tensor w = weight.contiguous();
   const int64_t blocks = lane_blocks(shape.n);
   if (detail::runs_in_blocks(pattern)) {
-    run_in_blocks(conv, pattern, w, x.data<float>(), start, y.data<float>(), blocks);
+    detail::run_in_blocks(conv, pattern, w, x.data<float>(), start, y.data<float>(), blocks);
+  } else if (detail::runs_in_pairs(pattern)) {
+    detail::run_in_pairs(conv, pattern, w, x.data<float>(), start, y.data<float>(), blocks);
   } else {
     run(conv, pattern, false, w, x.data<float>(), start, y.data<float>(), blocks);
   }
@@ -154,6 +119,9 @@ void conv2d_backward_data(const Conv2dShape& shape,
                           const Pattern& pattern,
                           Tensor& dx) {
   detail::check_conv2d(shape, dy, pattern, "conv2d_backward_data");
+  if (detail::runs_in_blocks(pattern)) {
+    return detail::backward_in_blocks(shape, {}, dy, weight.contiguous(), pattern, &dx, nullptr);
+  }
   const BackwardDataTaps taps = backward_data_taps(shape);
   if (!taps.all_reached) dx.fill_(0.0);
   const Tensor w = weight.contiguous();

@@ -9,6 +9,8 @@
 #include <espalier/core/kernels/conv2d_micro.h>
 #include <espalier/core/kernels/conv2d_padded.h>
 #include <espalier/core/parallel.h>
+#include <espalier/sparse/kernels/block_backward.h>
+#include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
 
 namespace espalier::sparse {
@@ -167,6 +169,9 @@ void conv2d_backward_weight(const Conv2dShape& shape,
                             const Pattern& pattern,
                             Tensor& dweight) {
   detail::check_conv2d(shape, x, pattern, "conv2d_backward_weight");
+  if (detail::runs_in_blocks(pattern)) {
+    return detail::backward_in_blocks(shape, x, dy, {}, pattern, nullptr, &dweight);
+  }
   run_classes(shape, x, dy, {}, pattern, nullptr, dweight);
 }
 
@@ -178,6 +183,9 @@ void conv2d_backward(const Conv2dShape& shape,
                      Tensor& dx,
                      Tensor& dweight) {
   detail::check_conv2d(shape, x, pattern, "conv2d_backward");
+  if (detail::runs_in_blocks(pattern)) {
+    return detail::backward_in_blocks(shape, x, dy, weight.contiguous(), pattern, &dx, &dweight);
+  }
   run_classes(shape, x, dy, weight.contiguous(), pattern, &dx, dweight);
 }
 

@@ -34,8 +34,9 @@ HWY_INLINE void block_row(const BlockJob& job, int64_t row, const float* in, flo
     HWY_UNROLL(4)
     for (int j = 0; j < kCount; ++j) acc[b][j] = start;
   }
-  const int64_t end = job.bounds[row + 1];
-  for (int64_t i = job.bounds[row]; i < end; ++i) {
+  const int32_t* bounds = job.bounds + row * job.bounds_step;
+  const int64_t end = bounds[job.parts];
+  for (int64_t i = bounds[0]; i < end; ++i) {
     const float* HWY_RESTRICT at = in + job.offsets[i];
     const float* HWY_RESTRICT values = job.values + i * kChannels;
     V x[kCount];
@@ -85,8 +86,16 @@ void block_with_shape(const BlockJob& job) {
 
 template <bool kStream>
 void block_with_stores(const BlockJob& job) {
-  job.shape == TileShape::Square ? block_with_shape<kStream, TileShape::Square>(job)
-                                 : block_with_shape<kStream, TileShape::Quad>(job);
+  switch (job.shape) {
+    case TileShape::Square:
+      return block_with_shape<kStream, TileShape::Square>(job);
+    case TileShape::Row:
+      return block_with_shape<kStream, TileShape::Row>(job);
+    case TileShape::Quad:
+      return block_with_shape<kStream, TileShape::Quad>(job);
+    default:
+      return; /* of single weights */
+  }
 }
 
 void block(const BlockJob& job) {

@@ -12,12 +12,14 @@ namespace espalier::sparse::detail {
 /// in[offsets[i] + position].
 struct BlockJob {
   const int32_t* offsets;
-  const float* values;    ///< four for each block
-  const int32_t* bounds;  ///< of rows among the blocks
-  int64_t rows;           ///< rows of blocks
-  int64_t channels;       ///< output channels: the last row may have fewer than four
-  TileShape shape;        ///< Square or Quad
-  TileSize exist;         ///< what lies beyond must be readable in `in`
+  const float* values;  ///< four for each block
+  /// Row r has the blocks bounds[r * bounds_step] .. bounds[r * bounds_step + parts] - 1.
+  const int32_t* bounds;
+  int64_t bounds_step, parts;
+  int64_t rows;      ///< rows of blocks
+  int64_t channels;  ///< output channels: the last row may have fewer than four
+  TileShape shape;   ///< Square, Row or Quad
+  TileSize exist;    ///< what lies beyond must be readable in `in`
   const float* in;
   TileStrides in_strides;  ///< in_strides.col is 16 or 32
   float* out;

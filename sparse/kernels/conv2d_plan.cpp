@@ -35,7 +35,16 @@ TileShape tile_shape(const TapConvolution& conv) {
   return conv.grid_w * conv.grid_h > 1 ? TileShape::Pair : TileShape::Point;
 }
 
+// Planes up to this wide are cut into rows in blocks of channels: there it pays to leave out the
+// rows of taps that lie outside.
+constexpr int64_t kRowWidth = 8;
+
 }  // namespace
+
+TileShape block_tile_shape(const TapConvolution& conv) {
+  if (conv.grid_w * conv.grid_h <= 1) return TileShape::Quad;
+  return conv.grid_w > 2 && conv.grid_w <= kRowWidth ? TileShape::Row : TileShape::Square;
+}
 
 ConvPlan::ConvPlan(TapConvolution convolution, int64_t sample_blocks, double density)
     : conv(std::move(convolution)),
@@ -58,7 +67,7 @@ ConvPlan::ConvPlan(TapConvolution convolution, int64_t sample_blocks, double den
 ConvPlan::ConvPlan(TapConvolution convolution, int64_t sample_blocks)
     : conv(std::move(convolution)),
       window(conv.taps),
-      shape(conv.grid_w * conv.grid_h > 1 ? TileShape::Square : TileShape::Quad),
+      shape(block_tile_shape(conv)),
       tile(tile_size(shape)),
       blocks(sample_blocks),
       image_groups(ceil_div(sample_blocks, tile.images)),

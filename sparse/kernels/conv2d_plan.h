@@ -17,6 +17,9 @@ namespace espalier::sparse::detail {
 
 using espalier::detail::TapConvolution;
 
+/// The tile of blocks of four output channels.
+TileShape block_tile_shape(const TapConvolution& conv);
+
 /// A task works on a group of `tile.images` blocks of samples and a strip of grid rows, whose input
 /// is copied with zeros around it to [channel][image][row][col] vectors. Tiles pass over the strip;
 /// for each of them blocks of input channels pass through L1.
@@ -68,6 +71,7 @@ struct ConvPlan {
     TileSize exist;
     int64_t in;   ///< offset in the scratch
     int64_t out;  ///< offset in the output tensor, of channel 0
+    int64_t row;  ///< of the grid
   };
   template <class F>
   void for_each_tile(int64_t image_group, int64_t strip_index, F body) const {
@@ -86,7 +90,8 @@ struct ConvPlan {
                     part(tile.cols, conv.grid_w - col)},
                    ((row - first) * conv.in_step.h * cols + col * conv.in_step.w) * 16,
                    image * conv.out_channels * out_channel_stride() +
-                       (out_row * conv.plane_w + out_col) * 16});
+                       (out_row * conv.plane_w + out_col) * 16,
+                   row});
       }
     }
   }

@@ -17,6 +17,7 @@ enum class TileShape : uint8_t {
   // Of blocks of four output channels, which multiply the registers:
   Square,  ///< 1 x 2 x 2
   Quad,    ///< 4 x 1 x 1, for planes of one position
+  Row,     ///< 1 x 1 x 4, for small planes: whole rows of taps lie outside at their edges
 };
 struct TileSize {
   int images, rows, cols;
@@ -26,6 +27,7 @@ constexpr TileSize tile_size(TileShape shape) {
          : shape == TileShape::Pair   ? TileSize{2, 2, 2}
          : shape == TileShape::Point  ? TileSize{8, 1, 1}
          : shape == TileShape::Square ? TileSize{1, 2, 2}
+         : shape == TileShape::Row    ? TileSize{1, 1, 4}
                                       : TileSize{4, 1, 1};
 }
 

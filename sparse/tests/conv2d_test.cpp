@@ -5,8 +5,10 @@
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
 #include <espalier/core/tests/conv2d_checks.h>
+#include <espalier/sparse/kernels/block_backward_plan.h>
 #include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/kernels/pair_forward.h>
 
 namespace espalier::sparse {
 namespace {
@@ -169,10 +171,65 @@ TEST_F(SparseConv2d, BlocksOfChannelsAgreeWithTheMaskedReference) {
         const Results got = p.run();
         const std::string what = cat(c.name, ", fill ", fill, ", ", target);
         expect_close(got.y, exact.y, terms.y, what + ", forward");
+        expect_close(got.dx, exact.dx, terms.dx, what + ", backward data");
+        expect_close(got.dw, exact.dw, terms.dw, what + ", backward weight");
         expect_zero_padding(got.y, what);
+        expect_zero_padding(got.dx, what);
+        const Results fused = p.run_fused();
+        expect_close(fused.dx, exact.dx, terms.dx, what + ", fused backward, data");
+        expect_close(fused.dw, exact.dw, terms.dw, what + ", fused backward, weight");
+        expect_zero_padding(fused.dx, what + ", fused backward");
       }
     }
   }
+}
+
+TEST_F(SparseConv2d, BlocksOfEveryDensityHaveBothGradients) {
+  // The block kernels take patterns without weights and full ones too.
+  for (const Case& c : cases()) {
+    for (const double density : {0.0, 0.1, 0.5, 1.0}) {
+      const Problem p(c, block_mask(c.weight, density, 1.0));
+      ASSERT_TRUE(detail::runs_in_blocks(p.pattern));
+      const Results exact = p.exact(false);
+      const Results terms = p.exact(true);
+      const Results fused = p.run_fused();
+      const std::string what = cat(c.name, ", density ", density);
+      expect_close(fused.dx, exact.dx, terms.dx, what + ", data");
+      expect_close(fused.dw, exact.dw, terms.dw, what + ", weight");
+    }
+  }
+}
+
+TEST_F(SparseConv2d, StripsOfRowsAddToTheirCommonRowsOfDx) {
+  // So many samples and channels that the planes of a task are cut into strips.
+  const std::vector<Case> large = {
+      {"stride 1", {130, 40, 18, 17}, {9, 40, 3, 3}, {.padding = 1}},
+      {"stride 2", {130, 40, 19, 18}, {9, 40, 3, 3}, {.stride = 2, .padding = 1}},
+      {"1x1, stride 2", {130, 60, 21, 18}, {5, 60, 1, 1}, {.stride = 2}},
+  };
+  for (const Case& c : large) {
+    const Problem p(c, block_mask(c.weight, 0.1, 1.0));
+    const detail::BlockBackwardPlan plan(
+        espalier::detail::forward_taps(p.shape), lane_blocks(p.shape.n), p.pattern);
+    EXPECT_GT(plan.strips, 1) << c.name;
+    const Results exact = p.exact(false);
+    const Results terms = p.exact(true);
+    const Results fused = p.run_fused();
+    expect_close(fused.dx, exact.dx, terms.dx, c.name + std::string(", data"));
+    expect_close(fused.dw, exact.dw, terms.dw, c.name + std::string(", weight"));
+  }
+}
+
+TEST_F(SparseConv2d, HalfOfTheWeightsRunTwoChannelsAtATime) {
+  const Shape shape = {6, 8, 3, 3};
+  EXPECT_TRUE(detail::runs_in_pairs(Pattern(random_mask(shape, 0.5))));
+  EXPECT_FALSE(detail::runs_in_pairs(Pattern(random_mask(shape, 0.0))));
+  // Two channels that keep nothing in common share nothing.
+  Tensor apart = Tensor::zeros(shape, DType::U8);
+  for (int64_t i = 0; i < apart.numel(); ++i) {
+    apart.data<uint8_t>()[i] = (i + i / 72) % 2 == 0;
+  }
+  EXPECT_FALSE(detail::runs_in_pairs(Pattern(apart)));
 }
 
 TEST_F(SparseConv2d, LargeOutputsThatPassTheCachesByHaveTheBitsOfSmallOnes) {
@@ -215,15 +272,23 @@ TEST(BlockForm, TellsBlocksFromScatteredWeights) {
 
 TEST_F(SparseConv2d, BitsDontDependOnTheThreadCount) {
   for (const Case& c : cases()) {
-    const Problem p(c, 0.2);
-    set_num_threads(1);
-    const Results one = p.run();
-    for (const int threads : {2, 7}) {
-      set_num_threads(threads);
-      const Results many = p.run();
-      EXPECT_EQ(one.y.to_vector<float>(), many.y.to_vector<float>()) << c.name;
-      EXPECT_EQ(one.dx.to_vector<float>(), many.dx.to_vector<float>()) << c.name;
-      EXPECT_EQ(one.dw.to_vector<float>(), many.dw.to_vector<float>()) << c.name;
+    // One channel at a time, two, and blocks of four.
+    for (const Tensor& mask :
+         {random_mask(c.weight, 0.2), random_mask(c.weight, 0.5), block_mask(c.weight, 0.2, 1.0)}) {
+      const Problem p(c, mask);
+      set_num_threads(1);
+      const Results one = p.run();
+      const Results one_fused = p.run_fused();
+      for (const int threads : {2, 7}) {
+        set_num_threads(threads);
+        const Results many = p.run();
+        const Results many_fused = p.run_fused();
+        EXPECT_EQ(one.y.to_vector<float>(), many.y.to_vector<float>()) << c.name;
+        EXPECT_EQ(one.dx.to_vector<float>(), many.dx.to_vector<float>()) << c.name;
+        EXPECT_EQ(one.dw.to_vector<float>(), many.dw.to_vector<float>()) << c.name;
+        EXPECT_EQ(one_fused.dx.to_vector<float>(), many_fused.dx.to_vector<float>()) << c.name;
+        EXPECT_EQ(one_fused.dw.to_vector<float>(), many_fused.dw.to_vector<float>()) << c.name;
+      }
     }
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dense 3x3 convolution of stride 1 by core's Winograd F(2x2, 3x3), with filters transformed once.
+// Dense 3x3 convolution of stride 1 by core's Winograd, with filters transformed once.
 // A run allocates nothing, and each task ends with its epilogue.
 #include <espalier/core/kernels/winograd_tiles.h>
 #include <espalier/nn/plan/kernels/product.h>
@@ -11,7 +11,7 @@ class WinogradConvolution : public Product {
  public:
   WinogradConvolution(const Graph& graph, const Step& step, int64_t blocks)
       : Product(graph, step),
-        conv_(espalier::detail::WinogradCorrelation::forward(shape_, blocks)),
+        conv_(espalier::detail::WinogradCorrelation::forward(shape_, tile(), blocks)),
         filters_(conv_.transform_filters(
             step.weight.data<float>(), espalier::detail::forward_strides(shape_), false)) {}
 
@@ -29,10 +29,16 @@ class WinogradConvolution : public Product {
   std::string_view format() const override { return "winograd"; }
 
  private:
+  // The step's format says that it is Winograd's even where the process has chosen direct products
+  // since.
+  espalier::detail::WinogradTile tile() const {
+    return {std::max(2, winograd_tile(shape_, Conv2dPass::Forward))};
+  }
+
   void finish_tiles(const Run& run, int64_t task) const {
     espalier::detail::WinogradCorrelation::Room room;
     for (const espalier::detail::Tiling::Run& at : conv_.runs(task, run.blocks, room)) {
-      const int64_t width = std::min(shape_.q - at.col, at.tiles * 2);
+      const int64_t width = std::min(shape_.q - at.col, at.tiles * conv_.tile_size());
       for (int64_t r = 0; r < at.height; ++r) {
         finish_run(run, at.block, at.row + r, at.col, width);
       }

@@ -4,9 +4,11 @@
 /// Source: Frantar, Alistarh, "SparseGPT: massive language models can be accurately pruned in
 /// one-shot", arXiv 2301.00774. Every layer's inputs come from the network pruned so far, layer by
 /// layer (the published code goes block by block); arithmetic is float64. Columns of a convolution
-/// are its unfolded inputs, tap by tap.
+/// are its unfolded inputs, tap by tap. The paper prunes networks without batch norm; where there
+/// is one, its statistics are measured again at the end.
 #include <espalier/core/kernels/gemm.h>
 #include <espalier/prune/calibration/layer_inputs.h>
+#include <espalier/prune/calibration/norm_statistics.h>
 #include <espalier/prune/calibration/surgery.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/methods/methods.h>
@@ -47,6 +49,7 @@ class SparseGptPruner : public Pruner {
  public:
   SparseGptPruner(const OptionValues& options, PruneSettings settings, PruneInputs inputs)
       : batches_(options.integer("batches")),
+        norm_batches_(options.integer("norm-batches")),
         settings_(std::move(settings)),
         inputs_(std::move(inputs)),
         pattern_(make_pattern(settings_.pattern.empty() ? "unstructured" : settings_.pattern)) {
@@ -77,6 +80,7 @@ class SparseGptPruner : public Pruner {
       keeper.restore();
       throw;
     }
+    if (norm_batches_ > 0) recalibrate_batch_norm(state.model, inputs.batch, norm_batches_);
     state.optimizer.clear_masked_state();
     record(std::move(report));
   }
@@ -133,6 +137,7 @@ class SparseGptPruner : public Pruner {
   }
 
   int64_t batches_;
+  int64_t norm_batches_;
   PruneSettings settings_;
   PruneInputs inputs_;
   std::shared_ptr<const Pattern> pattern_;
@@ -168,7 +173,14 @@ Method sparsegpt() {
           {calibration_option(),
            real_option(
                "damping", 0.01, 0.0, 1e6, "of the mean of H's diagonal", "added to H's diagonal"),
-           integer_option("block", 128, 1, 1'000'000, "columns", "masks chosen at a time")},
+           integer_option("block", 128, 1, 1'000'000, "columns", "masks chosen at a time"),
+           integer_option("norm-batches",
+                          10,
+                          0,
+                          1'000'000,
+                          "",
+                          "batches on which batch norm's statistics are measured again afterwards, "
+                          "where there is any; 0: they stay those of the dense network")},
       .make =
           [](const OptionValues& options,
              const PruneSettings& settings,

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fuzz target: safetensors, and that what was read is written and read again the same.
+#include <cstdlib>
+#include <cstring>
+
+#include <espalier/core/fuzz/target.h>
+#include <espalier/core/safetensors.h>
+
+namespace espalier::fuzz {
+
+void read(const Bytes& input) {
+  const SafetensorsFile file = parse_safetensors(input, "input");
+  const std::filesystem::path copy = folder() / "copy.safetensors";
+  save_safetensors(copy, file);
+  const SafetensorsFile again = load_safetensors(copy);
+  if (again.tensors.size() != file.tensors.size() || again.metadata != file.metadata) std::abort();
+  for (const auto& [name, tensor] : file.tensors) {
+    const Tensor& other = again.tensors.at(name);
+    if (other.shape() != tensor.shape() || other.dtype() != tensor.dtype() ||
+        (tensor.numel() > 0 &&
+         std::memcmp(other.raw(), tensor.raw(), static_cast<size_t>(tensor.nbytes())) != 0)) {
+      std::abort();
+    }
+  }
+}
+
+std::vector<Bytes> seeds() {
+  const std::filesystem::path path = folder() / "seed.safetensors";
+  save_safetensors(path,
+                   {{{"conv.weight", Tensor::arange(6).reshape({1, 2, 3})},
+                     {"conv.weight.mask", Tensor::ones({1, 2, 3}, DType::U8)},
+                     {"steps", Tensor::from<int64_t>({1}, {7})},
+                     {"none", Tensor::zeros({0, 4})}},
+                    {{"architecture", "{}"}}});
+  Bytes halves = get(path);
+  Bytes small = get(put("tiny", {2, 0, 0, 0, 0, 0, 0, 0, '{', '}'}));
+  const std::string header = R"({"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},)"
+                             R"("b":{"dtype":"BOOL","shape":[],"data_offsets":[4,5]}})";
+  Bytes typed = {static_cast<uint8_t>(header.size()), 0, 0, 0, 0, 0, 0, 0};
+  typed.insert(typed.end(), header.begin(), header.end());
+  typed.insert(typed.end(), {0, 0x3c, 0, 0x7c, 1});
+  return {halves, small, typed};
+}
+
+}  // namespace espalier::fuzz

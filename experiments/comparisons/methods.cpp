@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Every registered method at one budget: a new method is in the table as soon as it is registered.
+#include <algorithm>
+
+#include <espalier/experiments/comparisons/comparisons.h>
+#include <espalier/prune/pruner.h>
+#include <espalier/prune/recovery/recovery.h>
+#include <espalier/prune/registry.h>
+
+namespace espalier::experiments::comparison_list {
+namespace {
+
+using Settings = std::map<std::string, std::string>;
+
+/// Where the budget or the length of the training asks for other options than the defaults.
+struct Adjusted {
+  const char* method;
+  Settings options;
+};
+
+const std::vector<Adjusted>& adjusted() {
+  // Ten epochs of 10,000 images are 790 steps: updates come about every half epoch.
+  static const std::vector<Adjusted> list = {
+      {"gmp", {{"frequency", "20"}}},
+      {"set", {{"frequency", "39"}}},
+      {"rigl", {{"frequency", "39"}}},
+      {"lottery-tickets", {{"rounds", "3"}}},
+      {"rewinding", {{"rounds", "1"}}},
+      {"fisher", {{"rounds", "10"}}},
+      {"taylor", {{"batches", "10"}}},
+      {"ssl", {{"filter-strength", "0.001"}, {"channel-strength", "0.001"}}},
+  };
+  return list;
+}
+
+/// Trains by itself, in rounds that go back: it starts from nothing.
+bool brings_its_training(const prune::Method& method) {
+  return method.recipe &&
+         method.recipe(prune::OptionValues(method.name, method.options)).recovery != nullptr;
+}
+
+/// 90 % of the weights where single weights go, what the pattern says for N:M, and of channels 30
+/// %, which leave about half of the multiply-accumulates (0.7 * 0.7). Methods that rank channels of
+/// all layers by what their weights cost are asked for half of the weights.
+double sparsity_of(const prune::Method& method) {
+  if (method.speedup == prune::Speedup::Unstructured) return 0.9;
+  if (method.speedup == prune::Speedup::SemiStructured) return 0.5;
+  return method.global && method.name != "network-slimming" ? 0.5 : 0.3;
+}
+
+Settings options_of(const prune::Method& method, const std::string& model) {
+  Settings options;
+  for (const Adjusted& one : adjusted()) {
+    if (one.method == method.name) options = one.options;
+  }
+  if (method.name == "smart-ratio" && model == "vgg16") options["ratio-rule"] = "plain";
+  if (method.speedup == prune::Speedup::Structured) options["min-per-layer"] = "1";
+  return options;
+}
+
+void add_methods(Plan& plan) {
+  const bool smoke = plan.scale().preset == Preset::Smoke;
+  for (const int64_t seed : plan.scale().seeds) {
+    for (const char* model : {"resnet20", "vgg16"}) {
+      if (smoke && model != std::string("resnet20")) continue;
+      const Where where = {model, plan.scale().data, seed};
+      plan.dense(where);
+      for (const prune::Method& method : prune::methods()) {
+        Settings options = options_of(method, model);
+        if (options.contains("rounds")) {
+          options["rounds"] = plan.rounds(std::stoll(options["rounds"]));
+        }
+        const double sparsity = sparsity_of(method);
+        const bool trained_first =
+            method.when == prune::When::After && !brings_its_training(method);
+        PlannedRun run = trained_first
+                             ? plan.fine_tuned(where, method.name, sparsity, std::move(options))
+                             : plan.pruned(where, method.name, sparsity, std::move(options));
+        run.variant = prune::name(method.when);
+        plan.add(std::move(run));
+      }
+    }
+  }
+}
+
+Claim claim(std::string source,
+            std::string sentence,
+            std::vector<std::string> higher,
+            std::vector<std::string> lower,
+            std::vector<std::string> within = {"model", "data", "sparsity"}) {
+  return {.sentence = std::move(sentence),
+          .column = "method",
+          .higher = std::move(higher),
+          .lower = std::move(lower),
+          .within = std::move(within),
+          .source = std::move(source)};
+}
+
+}  // namespace
+
+Experiment methods() {
+  return {
+      .name = "methods",
+      .title = "Every method at one budget",
+      .section = "figure 2, the taxonomy",
+      .what =
+          "Each registered method removes 90 % of the weights, or channels that make about half of "
+          "the multiply-accumulates (30 % of each layer's, or of all by a global ranking half of "
+          "the weights), or what its N:M pattern says. All train for the same number of epochs. "
+          "Methods that start from a trained network get the dense one of the same seed, and "
+          "fine-tune for as many epochs again at a fifth of the rate; lottery tickets and "
+          "rewinding "
+          "repeat their own training, in three rounds and one. The variant tells when a method "
+          "prunes. Budgets are short beside the papers': orderings can differ for that reason "
+          "alone.",
+      .plan = add_methods,
+      .claims =
+          {claim("Frankle et al., arXiv 2009.08576",
+                 "Pruning before training stays below magnitude pruning after training.",
+                 {"magnitude"},
+                 {"snip", "grasp", "synflow", "random"}),
+           claim("Lee et al., arXiv 1810.02340",
+                 "SNIP's weights train better than random ones.",
+                 {"snip"},
+                 {"random"}),
+           claim("Evci et al., arXiv 1911.11134",
+                 "RigL is better than SET, which grows at random.",
+                 {"rigl"},
+                 {"set"}),
+           claim("Evci et al., arXiv 1911.11134",
+                 "Sparse training that moves connections is better than a fixed random mask.",
+                 {"rigl", "set"},
+                 {"random"}),
+           claim("Renda et al., arXiv 2003.02389",
+                 "Learning-rate rewinding is better than fine-tuning at a small rate.",
+                 {"rewinding"},
+                 {"magnitude"}),
+           claim(
+               "Frantar, Alistarh, arXiv 2301.00774",
+               "Reconstruction helps: SparseGPT is better than choosing by magnitude in one shot.",
+               {"sparsegpt"},
+               {"magnitude"}),
+           claim("He et al., arXiv 1811.00250",
+                 "The geometric median chooses better filters than their norm.",
+                 {"fpgm"},
+                 {"sfp"}),
+           claim("Molchanov et al., arXiv 1906.10771",
+                 "Ranking channels by first-order Taylor terms is better than by L1 norm, at about "
+                 "equal multiply-accumulates.",
+                 {"taylor"},
+                 {"l1-filters"},
+                 {"model", "data"})},
+      .speeds = true,
+      .quick = {{"epochs", "10"}},
+  };
+}
+
+}  // namespace espalier::experiments::comparison_list

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/comparisons/speeds.h>
+
+#include <nlohmann/json.hpp>
+
+#include <espalier/core/error.h>
+#include <espalier/core/io.h>
+#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/timing/step_bench.h>
+#include <espalier/prune/structure/shrink.h>
+
+namespace espalier::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kRounds = 5;
+constexpr int64_t kMostBytes = 1 << 16;  // of speed.json
+
+/// What each side of a measurement takes.
+struct Pair {
+  double dense;
+  double own;
+};
+
+Network dense_twin(const Network& network) {
+  Network twin{.name = network.name, .options = network.options, .module = nullptr};
+  twin.module = nn::make_model(twin.name, twin.options);
+  return twin;
+}
+
+Network deployed(const fs::path& folder, bool structured, bool& shrunk) {
+  Network network = load_network(folder / "model.safetensors");
+  if (structured) {
+    const prune::ShrinkReport report =
+        prune::shrink(*network.module, nn::example_input(network.name, network.options));
+    shrunk = report.channels < report.channels_before;
+  }
+  return network;
+}
+
+Side inference(StepBench& bench) {
+  try {
+    return bench.infer_compiled();
+  } catch (const NotImplemented&) {
+    return bench.infer();
+  }
+}
+
+Pair seconds_of(StepBench& dense, StepBench& own, double round_seconds) {
+  const auto times = time_in_turns({inference(dense), inference(own)}, kRounds, round_seconds);
+  return {times[0].median(), times[1].median()};
+}
+
+RunSpeed measure_speed(const fs::path& folder, bool structured, double round_seconds) {
+  RunSpeed out;
+  {
+    Network own = deployed(folder, structured, out.shrunk);
+    StepBench dense(dense_twin(own), kSpeedBatch);
+    StepBench bench(std::move(own), kSpeedBatch);
+    const Pair seconds = seconds_of(dense, bench, round_seconds);
+    out.images_per_second = static_cast<double>(kSpeedBatch) / seconds.own;
+    out.images_per_second_dense = static_cast<double>(kSpeedBatch) / seconds.dense;
+    out.macs_executed = bench.infer_macs() / kSpeedBatch;
+    out.macs_dense = dense.infer_macs() / kSpeedBatch;
+  }
+  Network own = deployed(folder, structured, out.shrunk);
+  StepBench dense(dense_twin(own), 1);
+  StepBench bench(std::move(own), 1);
+  const Pair seconds = seconds_of(dense, bench, round_seconds);
+  out.one_image_ms = 1e3 * seconds.own;
+  out.one_image_ms_dense = 1e3 * seconds.dense;
+  return out;
+}
+
+Json to_json(const RunSpeed& speed) {
+  return {{"batch", kSpeedBatch},
+          {"images_per_second", speed.images_per_second},
+          {"images_per_second_dense", speed.images_per_second_dense},
+          {"one_image_ms", speed.one_image_ms},
+          {"one_image_ms_dense", speed.one_image_ms_dense},
+          {"macs_executed", speed.macs_executed},
+          {"macs_dense", speed.macs_dense},
+          {"shrunk", speed.shrunk}};
+}
+
+RunSpeed from_json(const Json& json) {
+  return {.images_per_second = json.at("images_per_second").get<double>(),
+          .images_per_second_dense = json.at("images_per_second_dense").get<double>(),
+          .one_image_ms = json.at("one_image_ms").get<double>(),
+          .one_image_ms_dense = json.at("one_image_ms_dense").get<double>(),
+          .macs_executed = json.at("macs_executed").get<int64_t>(),
+          .macs_dense = json.at("macs_dense").get<int64_t>(),
+          .shrunk = json.at("shrunk").get<bool>()};
+}
+
+}  // namespace
+
+RunSpeed run_speed(const fs::path& folder, bool structured, double round_seconds) {
+  const fs::path file = folder / "speed.json";
+  if (fs::exists(file)) {
+    try {
+      return from_json(Json::parse(read_file(file, "experiment", kMostBytes)));
+    } catch (const Json::exception& error) {
+      throw IoError(
+          cat(file.string(), ": not valid: ", error.what(), ". Remove it to measure again"));
+    }
+  }
+  const RunSpeed speed = measure_speed(folder, structured, round_seconds);
+  write_file(file, to_json(speed).dump(2) + "\n");
+  return speed;
+}
+
+}  // namespace espalier::experiments

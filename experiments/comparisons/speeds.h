@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/// How fast the network that a run made is, beside the dense one of the same architecture: measured
+/// once for each run, sides taking turns, and kept in its folder.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace espalier::experiments {
+
+/// Images in the batch that is timed.
+inline constexpr int64_t kSpeedBatch = 128;
+
+/// Inference of a finished network as compiled plan, and of a dense one beside it.
+struct RunSpeed {
+  double images_per_second = 0.0;        ///< in batches of `kSpeedBatch`
+  double images_per_second_dense = 0.0;  ///< of the dense network, in the same minute
+  double one_image_ms = 0.0;             ///< one image at a time
+  double one_image_ms_dense = 0.0;       ///< of the dense network
+  int64_t macs_executed = 0;             ///< of one image, by the kernels
+  int64_t macs_dense = 0;                ///< of one image, of the dense network
+  bool shrunk = false;                   ///< channels were cut out, not only masked
+
+  /// Dense time / own time of a batch.
+  double speedup() const { return images_per_second / images_per_second_dense; }
+};
+
+/// The figures of the run in `folder`: from `speed.json` when it is there, else measured and
+/// written there, in rounds of about `round_seconds` for each side. `structured`: removed channels
+/// are cut out first, as for use. Networks that plans cannot run are timed as modules. Throws
+/// IoError.
+RunSpeed run_speed(const std::filesystem::path& folder, bool structured, double round_seconds);
+
+}  // namespace espalier::experiments

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fuzz target: a training's configuration file (TOML), its values checked as `train --config` does.
+#include <espalier/core/error.h>
+#include <espalier/core/fuzz/target.h>
+#include <espalier/experiments/given_options.h>
+#include <espalier/experiments/options.h>
+
+namespace espalier::fuzz {
+
+void read(const Bytes& input) {
+  const std::vector<prune::Option> options = experiments::train_options();
+  CLI::App app;
+  experiments::GivenOptions given;
+  given.declare(app, options, "train");
+  given.read_config(put("input.toml", input));
+  prune::OptionValues("train", options, given.given());
+}
+
+std::vector<Bytes> seeds() {
+  const std::string text =
+      "# a recipe\nmodel = \"resnet20\"\ndata = 'synth'\nepochs = 3\nlr = 1e-1\n"
+      "milestones = [0.5, 0.75]\n";
+  return {Bytes(text.begin(), text.end()), {}};
+}
+
+}  // namespace espalier::fuzz

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fuzz target: a run folder as `report` reads it. The first byte says which file the others are: 0
+// run.json, otherwise metrics.jsonl.
+#include <espalier/core/error.h>
+#include <espalier/core/fuzz/target.h>
+#include <espalier/experiments/run_folder.h>
+
+namespace espalier::fuzz {
+namespace {
+
+constexpr const char* kRun = R"({"settings": {"model": "resnet20"}, "state": "finished"})";
+
+}  // namespace
+
+void read(const Bytes& input) {
+  if (input.empty()) throw IoError("empty");
+  const Bytes body(input.begin() + 1, input.end());
+  const std::string run = kRun;
+  const std::string lines =
+      experiments::EpochMetrics{.epoch = 1, .step = 8}.to_json().dump() + "\n";
+  put("run/run.json", input[0] == 0 ? body : Bytes(run.begin(), run.end()));
+  put("run/metrics.jsonl", input[0] == 0 ? Bytes(lines.begin(), lines.end()) : body);
+  experiments::read_run(folder() / "run");
+}
+
+std::vector<Bytes> seeds() {
+  std::string run = kRun;
+  std::string lines = experiments::EpochMetrics{.epoch = 1, .step = 8}.to_json().dump() + "\n";
+  run.insert(run.begin(), '\0');
+  lines.insert(lines.begin(), '\1');
+  return {Bytes(run.begin(), run.end()), Bytes(lines.begin(), lines.end())};
+}
+
+}  // namespace espalier::fuzz

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Latency: one image at a time, ours compiled, against libtorch at the better of its thread
+/// counts.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace espalier::experiments {
+
+/// What is compared.
+struct LatencySettings {
+  std::string model;
+  std::vector<double> sparsities;
+  int64_t rounds;
+  double round_seconds;
+};
+
+/// Times libtorch (both layouts, 1 and 2 threads) and our plans (dense, unstructured and 4x1 at
+/// each sparsity, on the threads that are set) in turns, prints a table and gives the figures.
+nlohmann::ordered_json compare_latency(const LatencySettings& settings);
+
+}  // namespace espalier::experiments

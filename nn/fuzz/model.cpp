@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fuzz target: networks that rebuild themselves, with masks (save_model's safetensors).
+#include <espalier/core/fuzz/target.h>
+#include <espalier/core/safetensors.h>
+#include <espalier/nn/counting.h>
+#include <espalier/nn/models/registry.h>
+
+namespace espalier::fuzz {
+
+void read(const Bytes& input) {
+  const nn::SavedModel saved = nn::load_model(put("input.safetensors", input));
+  saved.module->state_dict();
+}
+
+std::vector<Bytes> seeds() {
+  const std::filesystem::path path = folder() / "seed.safetensors";
+  std::vector<Bytes> out;
+  for (const char* name : {"lenet300", "resnet20"}) {
+    const nn::ModelOptions options{.num_classes = 2, .image = {1, 8, 8}, .width = 0.05};
+    std::unique_ptr<nn::Module> module;
+    try {
+      module = nn::make_model(name, options);
+    } catch (const Error&) {
+      continue;  // not of this size
+    }
+    const nn::NamedParameter weight = nn::prunable_parameters(*module).front();
+    Tensor mask = Tensor::ones(weight.parameter->shape(), DType::U8);
+    mask.data<uint8_t>()[0] = 0;
+    weight.parameter->set_mask(mask);
+    nn::save_model(path, name, options, *module);
+    out.push_back(get(path));
+  }
+  return out;
+}
+
+}  // namespace espalier::fuzz

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fuzz target: compiled plans. A small one that was read is run, too.
+#include <espalier/core/fuzz/target.h>
+#include <espalier/nn/layers.h>
+#include <espalier/nn/models/registry.h>
+#include <espalier/nn/plan/plan.h>
+
+namespace espalier::fuzz {
+namespace {
+
+constexpr int64_t kMostBytes = int64_t{1} << 24;
+constexpr int64_t kMostMacs = int64_t{1} << 24;
+
+Bytes saved(nn::Module& module, const Shape& input) {
+  const std::filesystem::path path = folder() / "seed.plan";
+  nn::compile(module, Variable(Tensor::zeros(input))).save(path);
+  return get(path);
+}
+
+}  // namespace
+
+void read(const Bytes& input) {
+  const nn::InferencePlan plan = nn::InferencePlan::load(put("input.plan", input));
+  if (plan.workspace_bytes() > kMostBytes || plan.macs() > kMostMacs) return;
+  if (plan.input_shape().numel() > kMostBytes / 64) return;
+  plan.run(Tensor::ones(plan.input_shape().inserted(0, 3)));
+  plan.describe();
+}
+
+std::vector<Bytes> seeds() {
+  nn::Sequential small;
+  nn::Conv2d conv({.in_channels = 2, .out_channels = 3, .kernel = {3, 3}, .padding = {1, 1}});
+  Tensor mask = Tensor::zeros(conv.weight.shape(), DType::U8);
+  for (int64_t i = 0; i < mask.numel(); i += 5) mask.data<uint8_t>()[i] = 1;
+  conv.weight.set_mask(mask);
+  small.add("conv", std::move(conv));
+  small.add("bn", nn::BatchNorm2d({.channels = 3}));
+  small.add("relu", nn::ReLU());
+  small.add("flatten", nn::Flatten());
+  small.add("fc", nn::Linear({.in = 3 * 4 * 4, .out = 2}));
+  const nn::ModelOptions options{.num_classes = 2, .image = {3, 8, 8}, .width = 0.1};
+  return {saved(small, {2, 2, 4, 4}), saved(*nn::make_model("resnet20", options), {1, 3, 8, 8})};
+}
+
+}  // namespace espalier::fuzz

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/sparse/kernels/pair_forward.h>
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include <espalier/core/kernels/conv2d_padded.h>
+#include <espalier/core/parallel.h>
+#include <espalier/sparse/kernels/block_stream.h>
+#include <espalier/sparse/kernels/conv2d_plan.h>
+#include <espalier/sparse/kernels/pair_micro.h>
+
+namespace espalier::sparse::detail {
+namespace {
+
+using espalier::detail::ceil_div;
+using espalier::detail::Tap;
+using espalier::detail::TapConvolution;
+
+// Vectors of input read for each product by two channels together, at most (Zen 4).
+constexpr double kMostLoads = 0.85;
+
+/// Positions that one of two channels keeps.
+struct PairForm {
+  int64_t columns = 0;
+};
+
+/// The weights of a pattern in the order of use: block of input channels, pair, and then as a
+/// PairSegment says.
+struct PairStream {
+  std::vector<int32_t> offsets;
+  std::vector<int32_t> weights;  ///< flat positions
+  std::vector<PairSegment> segments;
+};
+
+/// Calls body(pair, position within a channel's weights, whether the first keeps it, the second).
+template <class F>
+void for_each_column(const Pattern& pattern, F body) {
+  const int64_t channels = pattern.shape()[0];
+  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
+  const uint8_t* mask = pattern.mask().data<uint8_t>();
+  for (int64_t pair = 0; 2 * pair < channels; ++pair) {
+    const uint8_t* first = mask + 2 * pair * filter;
+    const uint8_t* second = 2 * pair + 1 < channels ? first + filter : nullptr;
+    for (int64_t i = 0; i < filter; ++i) {
+      const bool in_second = second != nullptr && second[i] != 0;
+      if (first[i] != 0 || in_second) body(pair, i, first[i] != 0, in_second);
+    }
+  }
+}
+
+PairStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
+  const int64_t channels = pattern.shape()[0];
+  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
+  const auto area = static_cast<int64_t>(plan.conv.taps.size());
+  std::vector<int64_t> tap_offsets(static_cast<size_t>(area));
+  for (const Tap& tap : plan.conv.taps) {
+    tap_offsets[static_cast<size_t>(tap.index)] = plan.tap_offset(tap);
+  }
+  const int64_t pairs = ceil_div(channels, 2);
+  PairStream stream;
+  stream.segments.resize(static_cast<size_t>(plan.channel_blocks() * pairs));
+  const auto segment_of = [&](int64_t pair, int64_t i) -> size_t {
+    return static_cast<size_t>(i / area / plan.channel_block * pairs + pair);
+  };
+  for_each_column(pattern, [&](int64_t pair, int64_t i, bool first, bool second) {
+    PairSegment& segment = stream.segments[segment_of(pair, i)];
+    ++(first && second ? segment.both : first ? segment.first : segment.second);
+  });
+  struct Next {
+    std::array<int32_t, 3> offset, value;
+  };
+  std::vector<Next> next;
+  int32_t offsets = 0;
+  int32_t values = 0;
+  for (PairSegment& s : stream.segments) {
+    s.first_offset = offsets;
+    s.first_value = values;
+    next.push_back({{offsets, offsets + s.both, offsets + s.both + s.first},
+                    {values, values + 2 * s.both, values + 2 * s.both + s.first}});
+    offsets += s.both + s.first + s.second;
+    values += 2 * s.both + s.first + s.second;
+  }
+  stream.offsets.resize(static_cast<size_t>(offsets));
+  stream.weights.resize(static_cast<size_t>(values));
+  for_each_column(pattern, [&](int64_t pair, int64_t i, bool first, bool second) {
+    const size_t kind = first && second ? 0 : first ? 1 : 2;
+    Next& at = next[segment_of(pair, i)];
+    const int64_t offset =
+        i / area * plan.channel_stride() + tap_offsets[static_cast<size_t>(i % area)];
+    stream.offsets[static_cast<size_t>(at.offset[kind]++)] = static_cast<int32_t>(offset);
+    const auto flat = static_cast<int32_t>(2 * pair * filter + i);
+    const auto filter32 = static_cast<int32_t>(filter);
+    if (first) stream.weights[static_cast<size_t>(at.value[kind]++)] = flat;
+    if (second) stream.weights[static_cast<size_t>(at.value[kind]++)] = flat + filter32;
+  });
+  return stream;
+}
+
+std::shared_ptr<const PairStream> pair_stream(const ConvPlan& plan, const Pattern& pattern) {
+  return pattern.derived<PairStream>({plan.channel_block, plan.cols, plan.channel_stride()},
+                                     [&] { return make_stream(plan, pattern); });
+}
+
+}  // namespace
+
+bool runs_in_pairs(const Pattern& pattern) {
+  const auto form = pattern.derived<PairForm>({}, [&] {
+    PairForm made;
+    for_each_column(pattern, [&](int64_t, int64_t, bool, bool) { ++made.columns; });
+    return made;
+  });
+  return static_cast<double>(form->columns) < kMostLoads * static_cast<double>(pattern.nnz());
+}
+
+void run_in_pairs(const TapConvolution& conv,
+                  const Pattern& pattern,
+                  const Tensor& weight,
+                  const float* in,
+                  const float* bias,
+                  float* out,
+                  int64_t blocks) {
+  const ConvPlan plan(conv, blocks, pattern.density());
+  const auto stream = pair_stream(plan, pattern);
+  const Tensor values = gather_block_values(stream->weights, weight);
+  const PairFn kernel = pair_kernel();
+  const bool stream_output = plan.streams_output();
+  const int64_t channel_blocks = plan.channel_blocks();
+  parallel_for(plan.tasks(), 1, [&](int64_t begin, int64_t end) {
+    Tensor scratch = Tensor::empty({plan.scratch_size()});
+    PairJob job;
+    job.offsets = stream->offsets.data();
+    job.values = values.data<float>();
+    job.channels = conv.out_channels;
+    job.shape = plan.shape;
+    job.in_strides = plan.in_strides();
+    job.out_strides = plan.out_strides();
+    job.out_channel = plan.out_channel_stride();
+    job.start = bias;
+    const auto run_call = [&](const ConvPlan::Call& call) {
+      job.exist = call.place.exist;
+      job.in = call.in;
+      job.out = out + call.place.out;
+      job.segments = stream->segments.data() + call.index * ceil_div(conv.out_channels, 2);
+      job.accumulate = call.index > 0;
+      job.stream = stream_output && call.index + 1 == channel_blocks;
+      job.ahead = call.ahead;
+      kernel(job);
+    };
+    for (int64_t task = begin; task < end; ++task) {
+      plan.run_task(in, task, channel_blocks, scratch.data<float>(), run_call);
+    }
+  });
+}
+
+}  // namespace espalier::sparse::detail

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <espalier/core/parallel.h>
+#include <espalier/core/simd.h>
+#include <espalier/core/tests/planes_checks.h>
+#include <espalier/sparse/kernels/conv2d_planes.h>
+
+namespace espalier::sparse {
+namespace {
+
+using detail::PlanesForm;
+using detail::SparsePlanes;
+using testing::Guarded;
+using testing::planes_cases;
+using testing::PlanesProblem;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+class SparsePlanesTest : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    set_simd_target("");
+    set_num_threads(0);
+  }
+};
+
+/// Masks by name: the densities of kernels' tests, and rows that are empty or full.
+struct Mask {
+  std::string name;
+  Tensor kept;
+};
+
+/// Each weight, or with `block` each run of 4 output channels, with probability `density`.
+Tensor random_mask(const Shape& shape, double density, int64_t block) {
+  Tensor mask = Tensor::zeros(shape, DType::U8);
+  const int64_t filter = shape.numel() / shape[0];
+  Rng rng(7, "mask");
+  for (int64_t first = 0; first < shape[0]; first += block) {
+    for (int64_t i = 0; i < filter; ++i) {
+      if (rng.uniform() >= density) continue;
+      for (int64_t k = first; k < std::min(shape[0], first + block); ++k) {
+        mask.data<uint8_t>()[k * filter + i] = 1;
+      }
+    }
+  }
+  return mask;
+}
+
+std::vector<Mask> masks(const Shape& shape, int64_t block) {
+  std::vector<Mask> out;
+  for (const double density : {0.0, 0.1, 0.5, 1.0}) {
+    out.push_back({cat("density ", density), random_mask(shape, density, block)});
+  }
+  Tensor one = Tensor::zeros(shape, DType::U8);
+  one.data<uint8_t>()[shape.numel() / 2] = 1;
+  out.push_back({"one weight", one});
+  Tensor rows = random_mask(shape, 0.2, block);
+  const int64_t filter = shape.numel() / shape[0];
+  std::fill_n(rows.data<uint8_t>(), filter, uint8_t{0});
+  std::fill_n(rows.data<uint8_t>() + (shape[0] - 1) * filter, filter, uint8_t{1});
+  out.push_back({"an empty and a full row", rows});
+  return out;
+}
+
+Tensor run(const PlanesProblem& p, const SparsePlanes& planes, float low, float high) {
+  Guarded x(p.x);
+  Guarded y(Tensor::full(p.out_shape(), 77.0));
+  Tensor scratch = Tensor::full({std::max<int64_t>(1, planes.scratch_size())}, std::nan(""));
+  const espalier::detail::PlanesOperands operands{
+      x.data(), nullptr, p.bias.data<float>(), p.residual.data<float>(), y.data(), {low, high}};
+  parallel_for(planes.fill_tasks(), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) planes.fill(t, x.data(), scratch.data<float>());
+  });
+  parallel_for(planes.tasks(), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) planes.run(t, operands, scratch.data<float>());
+  });
+  EXPECT_TRUE(x.whole() && y.whole());
+  return y.inner(p.out_shape());
+}
+
+/// Every case, mask and target; `body(problem, planes, what)`.
+template <class F>
+void for_all(bool every_target, F body) {
+  for (const auto& c : planes_cases()) {
+    if (c.options.groups != 1) continue;
+    for (const int64_t block : {1, 4}) {
+      for (const Mask& mask : masks(c.weight, block)) {
+        PlanesProblem p(c);
+        for (int64_t i = 0; i < p.weight.numel(); ++i) {
+          p.weight.data<float>()[i] *= static_cast<float>(mask.kept.data<uint8_t>()[i]);
+        }
+        const Pattern pattern(mask.kept);
+        for (const std::string& target : simd_targets()) {
+          set_simd_target(every_target ? target : "");
+          body(p,
+               SparsePlanes(p.shape, pattern, p.weight),
+               cat(c.name, ", blocks of ", block, ", ", mask.name, ", ", target));
+          if (!every_target) break;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(SparsePlanesTest, EqualTheReferenceOnEveryTarget) {
+  for_all(true, [](const PlanesProblem& p, const SparsePlanes& planes, const std::string& what) {
+    p.expect(run(p, planes, -kInfinity, kInfinity), -kInfinity, kInfinity, what);
+    p.expect(run(p, planes, 0.0f, 0.5f), 0.0f, 0.5f, what + ", limits");
+  });
+}
+
+TEST_F(SparsePlanesTest, HaveTheSameBitsOnAnyNumberOfThreads) {
+  for_all(false, [](const PlanesProblem& p, const SparsePlanes& planes, const std::string& what) {
+    set_num_threads(1);
+    const std::vector<float> one = run(p, planes, 0.0f, kInfinity).to_vector<float>();
+    for (const int threads : {2, 7}) {
+      set_num_threads(threads);
+      EXPECT_EQ(run(p, planes, 0.0f, kInfinity).to_vector<float>(), one) << what;
+    }
+  });
+}
+
+TEST_F(SparsePlanesTest, TakeBlocksWhereTheyAreFilled) {
+  const PlanesProblem p({"", {1, 16, 8, 8}, {16, 16, 3, 3}, {.padding = 1}});
+  const auto form = [&](int64_t block) {
+    return SparsePlanes(p.shape, Pattern(random_mask(p.weight.shape(), 0.1, block)), p.weight)
+        .form();
+  };
+  EXPECT_EQ(form(1), PlanesForm::Entries);
+  EXPECT_EQ(form(4), PlanesForm::Blocks);
+}
+
+TEST_F(SparsePlanesTest, RefuseGroups) {
+  const PlanesProblem p({"", {1, 4, 8, 8}, {4, 2, 3, 3}, {.padding = 1, .groups = 2}});
+  EXPECT_THROW(SparsePlanes(p.shape, Pattern(random_mask(p.weight.shape(), 0.1, 1)), p.weight),
+               ValueError);
+}
+
+}  // namespace
+}  // namespace espalier::sparse
