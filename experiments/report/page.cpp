@@ -32,11 +32,12 @@ std::string section(const char* id, const char* heading, const std::string& cont
       content);
 }
 
-std::string details(const std::string& id,
+std::string details(std::string id,
                     const std::string& summary,
                     const std::string& content,
                     bool open = false) {
   if (content.empty()) return {};
+  std::replace(id.begin(), id.end(), ' ', '-');  // HTML allows no space in an id
   return fmt::format("<details id=\"{}\"{}><summary>{}</summary>\n{}</details>\n",
                      html_escape(id),
                      open ? " open" : "",

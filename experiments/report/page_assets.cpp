@@ -17,10 +17,10 @@ a { color: var(--c0); } nav ul { list-style: none; display: flex; flex-wrap: wra
 .charts svg { width: 100%; height: auto; max-width: 36rem; display: block; } figure { margin: 0; min-width: 0; }
 .scroll { overflow-x: auto; margin: .5rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
-caption { text-align: left; color: var(--soft); padding: .2rem 0; position: sticky; left: 0; }
+caption { text-align: left; color: var(--soft); padding: .2rem 0; position: sticky; left: 0; max-width: min(75ch, calc(100vw - 1.5rem)); }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; font-weight: 400; }
 thead th { font-weight: 600; vertical-align: bottom; } tbody tr:hover { background: var(--wash); }
-.text { text-align: left; } td.wide { white-space: normal; min-width: 14rem; }
+.text { text-align: left; } td.wide { white-space: normal; min-width: 30rem; }
 thead button { font: inherit; color: inherit; background: none; border: 0; padding: .1rem 0; cursor: pointer; text-align: inherit; white-space: nowrap; }
 thead button::after { content: "\2195"; color: var(--soft); padding-left: .3em; }
 [aria-sort=ascending] button::after { content: "\2191"; color: inherit; } [aria-sort=descending] button::after { content: "\2193"; color: inherit; }
@@ -36,7 +36,7 @@ code { font: .85rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; user-
   body { max-width: none; padding: 0; font-size: 10pt; } nav, .save, .skip, #live { display: none; }
   .charts { grid-template-columns: 1fr 1fr; } figure, tr, dt, dd { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; } table { font-size: 6.5pt; } th, td { padding: .1rem .25rem; white-space: normal; } thead button::after { content: ""; }
-  thead button { white-space: normal; }
+  thead button { white-space: normal; } td.wide { min-width: 0; }
 }
 )css";
 

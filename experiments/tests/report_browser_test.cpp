@@ -166,6 +166,7 @@ TEST_F(ReportPage, HasNamesForEverythingThatIsReadAloud) {
       "  if (svg.getAttribute('role') !== 'img') out.push('role of a chart');"
       "const ids = [...document.querySelectorAll('[id]')].map(one => one.id);"
       "if (new Set(ids).size !== ids.length) out.push('ids given twice');"
+      "if (ids.some(id => /\\s/.test(id))) out.push('ids with spaces');"
       "for (const link of document.querySelectorAll('nav a'))"
       "  if (!document.querySelector(link.getAttribute('href'))) out.push(link.href);"
       "return out;");

@@ -61,7 +61,7 @@ StepBench::StepBench(Network network, int64_t batch) : network_(std::move(networ
   }
   train_macs_ = 3 * infer_macs_ - first;
   if (nn::is_gated(*network_.module)) {  // traced, they compute everything
-    images_ = plain;
+    images_ = images_.to(Layout::Nchw);
     const MacCounter executed;
     infer()();
     infer_macs_ = executed.macs();

@@ -38,8 +38,7 @@ Side by_algorithm(Conv2dAlgorithm algorithm, Side side);
 class StepBench {
  public:
   /// The batch is random and the same for every network of one image size; in planes for a gated
-  /// network, else in lanes. Throws ValueError for a
-  /// network that is not fed images.
+  /// network, else in lanes. Throws ValueError for a network that is not fed images.
   StepBench(Network network, int64_t batch);
 
   /// A training step. The object must outlive it.
