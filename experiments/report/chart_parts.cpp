@@ -133,8 +133,8 @@ AxisMap::AxisMap(Scale scale, const Range& range, double from, double to)
       }
     }
     place_ticks(candidates, 0.14);
-    // A range within one decade: round numbers of it.
-    if (ticks_.size() < 2) place_ticks(axis_ticks(range.low, range.high, 4), 0.14);
+    // A range within one decade: round numbers of it too.
+    if (ticks_.size() < 3) place_ticks(axis_ticks(range.low, range.high, 4), 0.14);
   }
 }
 

@@ -71,6 +71,11 @@ ReportServer::ReportServer(fs::path folder, int port) : impl_(std::make_unique<I
                  " is no folder that could be watched");
   impl_->folder = std::move(folder);
   httplib::Server& server = impl_->server;
+  // Without the library's SO_REUSEPORT, by which two servers would share a port.
+  server.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
   server.set_pre_routing_handler([this](const httplib::Request& request,
                                         httplib::Response& response) {
     response.set_header("Cache-Control", "no-store");

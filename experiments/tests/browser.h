@@ -9,9 +9,12 @@
 #include <string>
 #include <thread>
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <httplib.h>
+#include <netinet/in.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <nlohmann/json.hpp>
@@ -31,9 +34,8 @@ class Browser {
   /// Files that the page saves go to `downloads`.
   explicit Browser(const std::filesystem::path& downloads) : port_(free_port()) {
     const std::string port = "--port=" + std::to_string(port_);
-    std::string words[] = {"chromedriver", port, "--log-level=OFF", "--silent"};
-    char* arguments[] = {
-        words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
+    std::string words[] = {"chromedriver", port, "--silent"};
+    char* arguments[] = {words[0].data(), words[1].data(), words[2].data(), nullptr};
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
@@ -76,13 +78,21 @@ class Browser {
 
  private:
   static int free_port() {
-    httplib::Server probe;
-    return probe.bind_to_any_port("127.0.0.1");
+    const int probe = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const plain = reinterpret_cast<sockaddr*>(&address);
+    const bool bound = ::bind(probe, plain, size) == 0 && ::getsockname(probe, plain, &size) == 0;
+    ::close(probe);
+    if (!bound) throw Error("browser: no free port");
+    return ntohs(address.sin_port);
   }
 
   httplib::Client client() const {
     httplib::Client out("127.0.0.1", port_);
-    out.set_read_timeout(60);
+    out.set_read_timeout(20);
     return out;
   }
 
