@@ -12,6 +12,7 @@
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
 #include <espalier/core/random.h>
+#include <espalier/experiments/csv.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/options.h>
@@ -25,6 +26,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kRunFile = "run.json";
 constexpr const char* kStateFile = "state.safetensors";
 constexpr const char* kMetricsFile = "metrics.jsonl";
+constexpr const char* kMetricsTable = "metrics.csv";
 constexpr const char* kMetricsKey = "metrics";
 constexpr int64_t kMostJsonBytes = int64_t{1} << 28;
 
@@ -98,6 +100,21 @@ std::string metrics_csv(const std::vector<EpochMetrics>& metrics) {
     out += row + '\n';
   }
   return out;
+}
+
+// Of recorded runs, which keep the table alone.
+std::vector<EpochMetrics> read_metrics_csv(const fs::path& path) {
+  const std::vector<uint8_t> bytes = read_file(path, "metrics", kMostJsonBytes);
+  const auto records = parse_csv({bytes.begin(), bytes.end()}, path.string());
+  std::string lines;
+  for (size_t i = 1; i < records.size(); ++i) {
+    std::string line;
+    for (size_t c = 0; c < records[i].size(); ++c) {
+      line += fmt::format("{}{}:{}", c == 0 ? "" : ",", Json(records[0][c]).dump(), records[i][c]);
+    }
+    lines += "{" + line + "}\n";
+  }
+  return parse_metrics(lines, path.string());
 }
 
 }  // namespace
@@ -218,14 +235,15 @@ std::vector<EpochMetrics> RunFolder::checkpoint_metrics(const SafetensorsFile& c
 void RunFolder::write_metrics(const std::vector<EpochMetrics>& metrics) const {
   while_writing([&] {
     write_file(path_ / kMetricsFile, metrics_lines(metrics));
-    write_file(path_ / "metrics.csv", metrics_csv(metrics));
+    write_file(path_ / kMetricsTable, metrics_csv(metrics));
   });
 }
 
-void RunFolder::finish(const Json& results) {
+void RunFolder::finish(const Json& results, const Json& timing) {
   run_["status"] = "finished";
   run_["finished"] = utc_now();
   run_["results"] = results;
+  if (!timing.is_null()) run_["timing"] = timing;
   while_writing([&] { write_run_json(); });
   state_ = State::Finished;
 }
@@ -240,6 +258,8 @@ RunRecord read_run(const fs::path& path) {
   if (fs::exists(path / kMetricsFile)) {
     const std::vector<uint8_t> bytes = read_file(path / kMetricsFile, "metrics", kMostJsonBytes);
     record.metrics = parse_metrics({bytes.begin(), bytes.end()}, (path / kMetricsFile).string());
+  } else if (fs::exists(path / kMetricsTable)) {
+    record.metrics = read_metrics_csv(path / kMetricsTable);
   }
   return record;
 }

@@ -2,7 +2,7 @@
 /// Run folder: the files of one training, and the rules by which it is created, continued or
 /// refused.
 ///
-///   run.json           settings, version, machine; when finished, the results
+///   run.json           settings, version, machine; when finished, the results and layer times
 ///   metrics.jsonl/csv  a line an epoch
 ///   state.safetensors  the newest checkpoint: everything needed to continue, in one atomic file
 ///   model.safetensors  weights and masks of the finished run
@@ -69,8 +69,8 @@ class RunFolder {
   static std::vector<EpochMetrics> checkpoint_metrics(const SafetensorsFile& checkpoint);
   /// Writes metrics.jsonl and metrics.csv anew.
   void write_metrics(const std::vector<EpochMetrics>& metrics) const;
-  /// Marks the run as finished.
-  void finish(const nlohmann::ordered_json& results);
+  /// Marks the run as finished, with its results and what `time_layers` measured.
+  void finish(const nlohmann::ordered_json& results, const nlohmann::ordered_json& timing = {});
 
  private:
   void write_run_json() const;
@@ -84,8 +84,8 @@ class RunFolder {
 /// A run as `report` reads it.
 struct RunRecord {
   std::filesystem::path path;
-  nlohmann::ordered_json run;  ///< run.json
-  std::vector<EpochMetrics> metrics;
+  nlohmann::ordered_json run;         ///< run.json
+  std::vector<EpochMetrics> metrics;  ///< of metrics.jsonl, or of metrics.csv where that is alone
 };
 /// Reads a run folder, finished or not. Throws IoError for a folder that is none and for bad files.
 RunRecord read_run(const std::filesystem::path& path);

@@ -13,6 +13,7 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/recipe.h>
 #include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/timing/layer_times.h>
 #include <espalier/nn/distillation.h>
 #include <espalier/nn/quantize/quantize.h>
 #include <espalier/prune/registry.h>
@@ -338,7 +339,8 @@ Json run_training(const TrainRequest& request, Console& console) {
   results["seconds"] = seconds;
   while_writing(
       [&] { nn::save_model(folder.model_path(), network.name, network.options, *network.module); });
-  folder.finish(results);
+  folder.finish(results,
+                while_running([&] { return time_layers(network, values.integer("batch")); }));
   return with_status(results, checkpoint ? "continued" : "trained", folder.path());
 }
 

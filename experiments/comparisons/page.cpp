@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <espalier/experiments/csv.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/machine.h>
 
@@ -68,20 +69,12 @@ std::string points_with_error(const Summary& summary) {
   return summary.standard_error ? mean + " ± " + percent(*summary.standard_error) : mean;
 }
 
-// A field of CSV: quoted where it has to be.
-std::string field(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
-  return out + "\"";
-}
-
 std::string names_of_run(const RunRow& row) {
   return fmt::format("{},{},{},{},{},{}",
-                     field(row.model),
-                     field(row.data),
-                     field(row.method),
-                     field(row.variant),
+                     csv_field(row.model),
+                     csv_field(row.data),
+                     csv_field(row.method),
+                     csv_field(row.variant),
                      row.sparsity_asked,
                      row.seed);
 }
@@ -154,7 +147,7 @@ std::string ExperimentPage::csv() const {
       "speed_one_image_ms_dense,speed_macs_executed,run,error\n";
   for (const RunRow& row : rows_) {
     out += names_of_run(row) + "," + (row.finished() ? figures_of_run(row) : ",,,,,,,,,,") + "," +
-           speed_of_run(row) + "," + field(row.folder) + "," + field(row.error) + "\n";
+           speed_of_run(row) + "," + csv_field(row.folder) + "," + csv_field(row.error) + "\n";
   }
   return out;
 }

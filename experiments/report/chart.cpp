@@ -2,179 +2,239 @@
 #include <espalier/experiments/report/chart.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <limits>
 
 #include <fmt/format.h>
 
-#include <espalier/core/error.h>
+#include <espalier/experiments/report/chart_parts.h>
 
 namespace espalier::experiments {
 namespace {
 
-constexpr double kWidth = 560;
-constexpr double kHeight = 300;
-constexpr double kLeft = 58;
-constexpr double kRight = 14;
-constexpr double kTop = 34;
-constexpr double kBottom = 44;
-constexpr size_t kMostMarkers = 60;  // beyond that points merge into the line
+using detail::AxisMap;
+using detail::Range;
 
-struct Range {
-  double low = std::numeric_limits<double>::infinity();
-  double high = -std::numeric_limits<double>::infinity();
-  void cover(double value) {
-    low = std::min(low, value);
-    high = std::max(high, value);
+constexpr double kPlotHeight = 230.0;
+constexpr double kTop = detail::kTitleHeight;
+constexpr double kBottom = kTop + kPlotHeight;
+constexpr double kAxisHeight = 42.0;
+constexpr size_t kMostMarkers = 24;  // of a series; beyond that points merge into the line
+
+bool finite(const ChartPoint& point) {
+  return std::isfinite(point.x) && std::isfinite(point.y);
+}
+
+// Points that can be drawn; on a logarithmic axis only positive ones can.
+std::vector<ChartPoint> drawable(const Chart& chart, const Series& series) {
+  std::vector<ChartPoint> out;
+  for (const ChartPoint& point : series.points) {
+    const bool positive = (chart.x.scale != Scale::Log || point.x > 0.0) &&
+                          (chart.y.scale != Scale::Log || point.y > 0.0);
+    if (finite(point) && positive) out.push_back(point);
   }
+  return out;
+}
+
+// Drawing of one chart once its axes are known.
+class Plot {
+ public:
+  Plot(const Chart& chart, AxisMap x, AxisMap y, double left)
+      : chart_(chart), x_(std::move(x)), y_(std::move(y)), left_(left) {}
+
+  std::string axes() const {
+    const double right = detail::kChartWidth - detail::kRight;
+    std::string out;
+    for (const auto& [value, label] : y_.ticks()) {
+      out += fmt::format(
+          R"svg(<path class="grid" d="M{:.1f} {:.1f}H{:.1f}"/><text class="tick" text-anchor="end" x="{:.1f}" y="{:.1f}">{}</text>)svg",
+          left_,
+          y_.at(value),
+          right,
+          left_ - 6,
+          y_.at(value) + 4,
+          label);
+    }
+    for (const auto& [value, label] : x_.ticks()) {
+      out += fmt::format(
+          R"svg(<path class="axis" d="M{0:.1f} {1}v4"/><text class="tick" text-anchor="middle" x="{0:.1f}" y="{2}">{3}</text>)svg",
+          x_.at(value),
+          kBottom,
+          kBottom + 17,
+          label);
+    }
+    out +=
+        fmt::format(R"svg(<path class="axis" d="M{:.1f} {}H{:.1f}"/>)svg", left_, kBottom, right);
+    out += fmt::format(
+        R"svg(<text class="tick" text-anchor="middle" x="{:.1f}" y="{}">{}</text><text class="tick" text-anchor="middle" transform="translate(13 {}) rotate(-90)">{}</text>)svg",
+        (left_ + right) / 2,
+        kBottom + 35,
+        html_escape(chart_.x.title),
+        kTop + kPlotHeight / 2,
+        html_escape(chart_.y.title));
+    return out;
+  }
+
+  std::string band(const std::vector<ChartPoint>& points) const {
+    std::string upper;
+    std::string lower;
+    for (const ChartPoint& point : points) {
+      upper += fmt::format("{:.1f},{:.1f} ", x_.at(point.x), y_.at(point.y + point.y_deviation));
+    }
+    for (auto point = points.rbegin(); point != points.rend(); ++point) {
+      lower += fmt::format("{:.1f},{:.1f} ", x_.at(point->x), y_.at(point->y - point->y_deviation));
+    }
+    return fmt::format(R"svg(<polygon class="band" points="{}{}"/>)svg", upper, lower);
+  }
+
+  std::string bars(const ChartPoint& point) const {
+    const double x = x_.at(point.x);
+    const double y = y_.at(point.y);
+    std::string out;
+    if (point.y_deviation > 0.0) {
+      const double low = y_.at(point.y - point.y_deviation);
+      const double high = y_.at(point.y + point.y_deviation);
+      out += fmt::format(
+          R"svg(<path class="error" d="M{0:.1f} {1:.1f}V{2:.1f}m-3 0h6M{3:.1f} {1:.1f}h6"/>)svg",
+          x,
+          low,
+          high,
+          x - 3);
+    }
+    if (point.x_deviation > 0.0) {
+      const double low = x_.at(point.x - point.x_deviation);
+      const double high = x_.at(point.x + point.x_deviation);
+      out += fmt::format(
+          R"svg(<path class="error" d="M{1:.1f} {0:.1f}H{2:.1f}m0 -3v6M{1:.1f} {3:.1f}v6"/>)svg",
+          y,
+          low,
+          high,
+          y - 3);
+    }
+    return out;
+  }
+
+  std::string line(const Series& series, const std::vector<ChartPoint>& points) const {
+    const bool spread = std::any_of(
+        points.begin(), points.end(), [](const ChartPoint& p) { return p.y_deviation > 0.0; });
+    const bool banded = chart_.bands && spread && points.size() > 1;
+    std::string out = fmt::format("<g {}>", detail::series_attributes(series.style));
+    if (banded) out += band(points);
+    std::string path;
+    for (const ChartPoint& point : points) {
+      path += fmt::format("{:.1f},{:.1f} ", x_.at(point.x), y_.at(point.y));
+    }
+    out += fmt::format(R"svg(<polyline class="line" points="{}"/>)svg", path);
+    if (!banded) {
+      for (const ChartPoint& point : points) out += bars(point);
+    }
+    if (points.size() <= kMostMarkers) {
+      for (const ChartPoint& point : points) {
+        out += detail::marker(series.style, x_.at(point.x), y_.at(point.y), tip(series, point));
+      }
+    }
+    return out + "</g>";
+  }
+
+  // Stairs: at every cost the best that some run reached.
+  std::string front(const std::vector<std::pair<double, double>>& points) const {
+    std::string path;
+    for (const auto& [x, y] : points) {
+      const double px = x_.at(x);
+      const double py = y_.at(y);
+      if (path.empty()) {
+        path = fmt::format("M{:.1f} {:.1f}", px, py);
+      } else if (chart_.front == Better::Right) {
+        path += fmt::format("V{:.1f}H{:.1f}", py, px);
+      } else {
+        path += fmt::format("H{:.1f}V{:.1f}", px, py);
+      }
+    }
+    return fmt::format(R"svg(<path class="front" d="{}"/>)svg", path);
+  }
+
+ private:
+  std::string tip(const Series& series, const ChartPoint& point) const {
+    const auto value = [](double middle, double deviation) {
+      return deviation > 0.0 ? axis_number(middle) + " ± " + axis_number(deviation)
+                             : axis_number(middle);
+    };
+    return fmt::format("{}{}{}: {} {}; {} {}",
+                       series.name,
+                       point.label.empty() ? "" : ", ",
+                       point.label,
+                       chart_.x.title,
+                       value(point.x, point.x_deviation),
+                       chart_.y.title,
+                       value(point.y, point.y_deviation));
+  }
+
+  const Chart& chart_;
+  AxisMap x_;
+  AxisMap y_;
+  double left_;
 };
-
-bool finite(const std::pair<double, double>& point) {
-  return std::isfinite(point.first) && std::isfinite(point.second);
-}
-
-std::string number(double value) {
-  return fmt::format("{:.6g}", value);
-}
 
 }  // namespace
 
-std::string html_escape(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
+std::vector<std::pair<double, double>> pareto_front(
+    const std::vector<std::pair<double, double>>& points, Better better) {
+  std::vector<std::pair<double, double>> sorted = points;
+  // From the best x to the worst; of equal x the highest first.
+  std::sort(sorted.begin(), sorted.end(), [&](const auto& a, const auto& b) {
+    if (a.first != b.first) return better == Better::Right ? a.first > b.first : a.first < b.first;
+    return a.second > b.second;
+  });
+  std::vector<std::pair<double, double>> out;
+  for (const auto& point : sorted) {
+    if (out.empty() || point.second > out.back().second) out.push_back(point);
   }
+  std::sort(out.begin(), out.end());
   return out;
 }
 
-std::string series_color(size_t index) {
-  static constexpr std::array<const char*, 7> kColors = {
-      "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888"};
-  return kColors[index % kColors.size()];
-}
-
-std::vector<double> axis_ticks(double low, double high, int count) {
-  ESPALIER_CHECK(std::isfinite(low) && std::isfinite(high) && low <= high && count > 0,
-                 ValueError,
-                 "axis_ticks: expects finite low <= high, got ",
-                 low,
-                 " and ",
-                 high);
-  if (low == high) {
-    const double room = low == 0.0 ? 1.0 : std::abs(low) * 0.1;
-    low -= room;
-    high += room;
-  }
-  const double rough = (high - low) / count;
-  const double power = std::pow(10.0, std::floor(std::log10(rough)));
-  double step = 10.0 * power;
-  for (const double factor : {5.0, 2.0, 1.0}) {
-    if (factor * power >= rough * 0.999) step = factor * power;
-  }
-  std::vector<double> out;
-  const auto first = static_cast<int64_t>(std::floor(low / step + 1e-9));
-  const auto last = static_cast<int64_t>(std::ceil(high / step - 1e-9));
-  for (int64_t i = first; i <= last; ++i) out.push_back(static_cast<double>(i) * step);
-  return out;
-}
-
-std::string line_chart(const ChartText& text, const std::vector<Series>& series) {
+std::string draw(const Chart& chart) {
   Range xs;
   Range ys;
-  for (const Series& line : series) {
-    for (const auto& point : line.points) {
-      if (!finite(point)) continue;
-      xs.cover(point.first);
-      ys.cover(point.second);
+  std::vector<Series> shown;
+  std::vector<std::pair<double, double>> all;
+  for (const Series& series : chart.series) {
+    const std::vector<ChartPoint> points = drawable(chart, series);
+    if (points.empty()) continue;
+    for (const ChartPoint& point : points) {
+      all.emplace_back(point.x, point.y);
+      for (const double sign : {-1.0, 1.0}) {
+        const double x = point.x + sign * point.x_deviation;
+        const double y = point.y + sign * point.y_deviation;
+        if (chart.x.scale != Scale::Log || x > 0.0) xs.cover(x);
+        if (chart.y.scale != Scale::Log || y > 0.0) ys.cover(y);
+      }
     }
+    shown.push_back({.name = series.name, .points = points, .style = series.style});
   }
-  std::string svg = fmt::format(
-      R"svg(<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><text class="title" x="{}" y="18">{}</text>)svg",
-      kWidth,
-      kHeight,
-      html_escape(text.title),
-      kLeft,
-      html_escape(text.title));
-  if (xs.low > xs.high) {
-    return svg +
-           fmt::format(R"svg(<text x="{}" y="{}">no data yet</text></svg>)svg", kLeft, kHeight / 2);
+  const bool front = chart.front != Better::None && all.size() > 1;
+  const double notes = kBottom + kAxisHeight + detail::legend_height(shown, front);
+  const double height = notes + detail::note_height(chart.note) + 4;
+  std::string svg =
+      detail::open_chart(chart.title,
+                         chart.subtitle,
+                         chart.y.title + " against " + chart.x.title + ". " + chart.note +
+                             detail::series_summary(shown, chart.y.title),
+                         height);
+  if (xs.empty()) {
+    return svg + fmt::format(R"svg(<text class="tick" x="12" y="{}">no data yet</text></svg>)svg",
+                             kTop + kPlotHeight / 2);
   }
-  const std::vector<double> x_ticks = axis_ticks(xs.low, xs.high, 6);
-  const std::vector<double> y_ticks = axis_ticks(ys.low, ys.high, 5);
-  const auto x_at = [&](double x) {
-    return kLeft +
-           (x - x_ticks.front()) / (x_ticks.back() - x_ticks.front()) * (kWidth - kLeft - kRight);
-  };
-  const auto y_at = [&](double y) {
-    return kHeight - kBottom -
-           (y - y_ticks.front()) / (y_ticks.back() - y_ticks.front()) * (kHeight - kTop - kBottom);
-  };
-  for (const double y : y_ticks) {
-    svg += fmt::format(
-        R"svg(<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text class="tick" text-anchor="end" x="{}" y="{:.1f}">{}</text>)svg",
-        kLeft,
-        kWidth - kRight,
-        y_at(y),
-        y_at(y),
-        kLeft - 6,
-        y_at(y) + 4,
-        number(y));
-  }
-  for (const double x : x_ticks) {
-    svg +=
-        fmt::format(R"svg(<text class="tick" text-anchor="middle" x="{:.1f}" y="{}">{}</text>)svg",
-                    x_at(x),
-                    kHeight - kBottom + 16,
-                    number(x));
-  }
-  svg += fmt::format(
-      R"svg(<text class="tick" text-anchor="middle" x="{}" y="{}">{}</text><text class="tick" text-anchor="middle" transform="translate(13 {}) rotate(-90)">{}</text>)svg",
-      (kLeft + kWidth - kRight) / 2,
-      kHeight - 8,
-      html_escape(text.x),
-      (kTop + kHeight - kBottom) / 2,
-      html_escape(text.y));
-  for (size_t i = 0; i < series.size(); ++i) {
-    std::string path;
-    std::string markers;
-    for (const auto& point : series[i].points) {
-      if (!finite(point)) continue;
-      path += fmt::format("{:.1f},{:.1f} ", x_at(point.first), y_at(point.second));
-      markers += fmt::format(
-          R"svg(<circle cx="{:.1f}" cy="{:.1f}" r="2.5"><title>{}: {}, {}</title></circle>)svg",
-          x_at(point.first),
-          y_at(point.second),
-          html_escape(series[i].name),
-          number(point.first),
-          number(point.second));
-    }
-    if (series[i].points.size() > kMostMarkers) markers.clear();
-    svg += fmt::format(
-        R"svg(<g stroke="{0}" fill="{0}"><polyline fill="none" points="{1}"/>{2}</g>)svg",
-        series_color(i),
-        path,
-        markers);
-  }
-  return svg + "</svg>";
+  const AxisMap y(chart.y.scale, ys, kBottom, kTop + 6);
+  size_t widest = 0;
+  for (const auto& [value, label] : y.ticks()) widest = std::max(widest, label.size());
+  const double left = 30.0 + detail::kCharacter * static_cast<double>(widest);
+  const AxisMap x(chart.x.scale, xs, left, detail::kChartWidth - detail::kRight);
+  const Plot plot(chart, x, y, left);
+  svg += plot.axes();
+  if (front) svg += plot.front(pareto_front(all, chart.front));
+  for (const Series& series : shown) svg += plot.line(series, series.points);
+  svg += detail::legend(shown, front, true, kBottom + kAxisHeight);
+  return svg + detail::note(chart.note, notes) + "</svg>";
 }
 
 }  // namespace espalier::experiments

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The small parts of the command: options, tables, charts.
+// The small parts of the command: options, tables.
 #include <cmath>
 #include <set>
 
 #include <espalier/experiments/console.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/options.h>
-#include <espalier/experiments/report/chart.h>
 #include <espalier/experiments/run_folder.h>
 
 #include "command_line.h"
@@ -67,36 +66,6 @@ TEST(Clock, ShowsMinutesAndHours) {
   EXPECT_EQ(clock_text(0), "0:00");
   EXPECT_EQ(clock_text(65.4), "1:05");
   EXPECT_EQ(clock_text(3723), "1:02:03");
-}
-
-TEST(Chart, TicksAreRoundAndCoverTheRange) {
-  EXPECT_EQ(axis_ticks(0, 10, 5), (std::vector<double>{0, 2, 4, 6, 8, 10}));
-  for (const auto& [low, high] : std::vector<std::pair<double, double>>{
-           {0.3, 0.31}, {-5, 1234}, {7, 7}, {0, 0}, {1e-9, 2e-9}, {-1e9, 1e9}}) {
-    const std::vector<double> ticks = axis_ticks(low, high, 5);
-    ASSERT_GE(ticks.size(), 2u);
-    EXPECT_LE(ticks.size(), 20u);
-    const double slack = 1e-6 * (ticks[1] - ticks[0]);
-    EXPECT_LE(ticks.front(), low + slack);
-    EXPECT_GE(ticks.back(), high - slack);
-  }
-  EXPECT_THROW(axis_ticks(1, 0, 5), ValueError);
-  EXPECT_THROW(axis_ticks(0, std::nan(""), 5), ValueError);
-}
-
-TEST(Chart, SurvivesEmptySinglePointAndNotFinite) {
-  EXPECT_NE(line_chart({"t", "x", "y"}, {}).find("no data"), std::string::npos);
-  EXPECT_NE(line_chart({"t", "x", "y"}, {{"a", {{1, 2}}}}).find("<circle"), std::string::npos);
-  const std::string chart =
-      line_chart({"t", "x", "y"}, {{"a", {{1, 2}, {2, std::nan("")}, {3, 4}}}});
-  EXPECT_EQ(chart.find("nan"), std::string::npos);
-}
-
-TEST(Chart, EscapesNames) {
-  const std::string chart = line_chart({"<t>", "x", "y"}, {{"<script>", {{1, 2}}}});
-  EXPECT_EQ(chart.find("<script>"), std::string::npos);
-  EXPECT_EQ(chart.find("<t>"), std::string::npos);
-  EXPECT_EQ(html_escape("a<b>&\"'"), "a&lt;b&gt;&amp;&quot;&#39;");
 }
 
 TEST(Progress, RewritesALineOnATerminalAndIsSilentOtherwise) {

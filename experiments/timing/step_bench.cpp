@@ -34,17 +34,20 @@ void mask_randomly(Network& network, const RandomMask& mask) {
   dynamic_cast<prune::MaskPruner&>(*pruner).prune(*network.module, nullptr, settings.sparsity);
 }
 
+Tensor random_images(const Shape& image, int64_t batch) {
+  Tensor plain = Tensor::empty({batch, image[0], image[1], image[2]});
+  Rng rng(1, "bench");
+  fill_normal_(plain, rng, 0.0, 1.0);
+  return plain.to(Layout::Nchw16n);
+}
+
 StepBench::StepBench(Network network, int64_t batch) : network_(std::move(network)) {
   ESPALIER_CHECK(nn::model_input(network_.name) == nn::InputKind::Images,
                  ValueError,
                  "bench: ",
                  network_.name,
                  " is not fed images");
-  const Shape image = network_.image();
-  Tensor plain = Tensor::empty({batch, image[0], image[1], image[2]});
-  Rng rng(1, "bench");
-  fill_normal_(plain, rng, 0.0, 1.0);
-  images_ = plain.to(Layout::Nchw16n);
+  images_ = random_images(network_.image(), batch);
   labels_ = Tensor::empty({batch}, DType::I64);
   for (int64_t i = 0; i < batch; ++i) {
     labels_.data<int64_t>()[i] = i % network_.options.num_classes;
@@ -58,7 +61,7 @@ StepBench::StepBench(Network network, int64_t batch) : network_(std::move(networ
   }
   train_macs_ = 3 * infer_macs_ - first;
   if (nn::is_gated(*network_.module)) {  // traced, they compute everything
-    images_ = plain;
+    images_ = images_.to(Layout::Nchw);
     const MacCounter executed;
     infer()();
     infer_macs_ = executed.macs();

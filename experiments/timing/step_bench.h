@@ -18,6 +18,9 @@ namespace espalier::experiments {
 /// A network of the zoo with initial weights, for CIFAR images.
 Network fresh_network(const std::string& model, uint64_t seed = 0);
 
+/// Normal pixels (N,C,H,W) in the layout of training, the same for every call.
+Tensor random_images(const Shape& image, int64_t batch);
+
 /// A random mask.
 struct RandomMask {
   double sparsity = 0.9;
@@ -35,8 +38,7 @@ Side by_algorithm(Conv2dAlgorithm algorithm, Side side);
 class StepBench {
  public:
   /// The batch is random and the same for every network of one image size; in planes for a gated
-  /// network, else in lanes. Throws ValueError for a
-  /// network that is not fed images.
+  /// network, else in lanes. Throws ValueError for a network that is not fed images.
   StepBench(Network network, int64_t batch);
 
   /// A training step. The object must outlive it.

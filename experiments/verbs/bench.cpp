@@ -13,6 +13,7 @@
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/timing/layer_times.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/gates/attach.h>
@@ -33,8 +34,6 @@ double peak_memory() {
   getrusage(RUSAGE_SELF, &usage);
   return 1024.0 * static_cast<double>(usage.ru_maxrss);
 }
-
-enum class Job : uint8_t { Train, Infer };
 
 std::vector<prune::Option> bench_options(Job job) {
   std::vector<prune::Option> out;
@@ -81,33 +80,6 @@ void remove_masks(Network& network) {
 
 // Steps between two mask updates of dynamic sparse training (RigL's default).
 constexpr double kStepsPerUpdate = 100.0;
-
-/// What each layer runs and costs: forward, and in training both gradients.
-Json layers_json(Job job, StepBench& bench) {
-  Json out = Json::array();
-  for (const nn::LayerExplanation& layer : bench.explain()) {
-    double chosen = layer.forward.milliseconds();
-    double dense = layer.forward.times.dense;
-    std::string kernel = layer.forward.choice.sparse ? "sparse" : "dense";
-    std::string reason = layer.forward.choice.reason;
-    if (job == Job::Train) {
-      chosen += layer.backward.milliseconds();
-      dense += layer.backward.times.dense;
-      if (layer.backward.choice.sparse != layer.forward.choice.sparse) {
-        kernel += layer.backward.choice.sparse ? ", backward sparse" : ", backward dense";
-        reason += "; backward: " + layer.backward.choice.reason;
-      }
-    }
-    out.push_back({{"name", layer.name},
-                   {"kind", layer.kind},
-                   {"density", layer.density},
-                   {"kernel", kernel},
-                   {"milliseconds", chosen},
-                   {"milliseconds_dense", dense},
-                   {"reason", reason}});
-  }
-  return out;
-}
 
 /// What is timed: without a mask the dense network alone.
 struct Sides {
@@ -189,7 +161,7 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
       {"peak_gflops", peak / 1e9},
       {"peak_gflops_before", peak_before / 1e9},
       {"peak_memory", peak_memory()},
-      {"layers", layers_json(job, measured)},
+      {"layers", layers_json(measured.explain(), job)},
       {"machine", machine_json()}};
   if (job == Job::Train && sparse) {
     const double update =

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/// `espalier report RUN...`: runs side by side, as a table, an HTML page and CSV.
+/// `espalier report RUN...`: runs side by side, as a table, an HTML page, CSV and pictures; or as a
+/// live page.
 #include <filesystem>
 #include <memory>
 #include <ostream>
 
 #include <espalier/core/io.h>
 #include <espalier/experiments/failure.h>
+#include <espalier/experiments/report/chart_files.h>
 #include <espalier/experiments/report/report.h>
+#include <espalier/experiments/report/server.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments {
@@ -17,23 +20,51 @@ namespace fs = std::filesystem;
 struct ReportFlags {
   std::vector<std::string> runs;
   std::string out;
+  std::string svg;
+  std::string png;
+  std::string watch;
+  int port = 8470;
 };
 
-void report(const ReportFlags& flags, Console& console) {
-  std::vector<RunRecord> runs;
-  for (const std::string& path : flags.runs) runs.push_back(read_run(path));
-  fs::path page = flags.out;
-  if (page.empty()) page = (runs.size() == 1 ? runs[0].path : fs::path(".")) / "report.html";
+// Where the page goes: the one folder that was named, else here.
+fs::path default_page(const ReportFlags& flags) {
+  return (flags.runs.size() == 1 ? fs::path(flags.runs[0]) : fs::path(".")) / "report.html";
+}
+
+void write_report(const ReportFlags& flags, Console& console) {
+  ESPALIER_CHECK(!flags.runs.empty(),
+                 ValueError,
+                 "report: expects run folders, or --watch DIR. Example: espalier report runs/dense "
+                 "runs/sparse");
+  const Report report(read_runs({flags.runs.begin(), flags.runs.end()}));
+  const fs::path page = flags.out.empty() ? default_page(flags) : fs::path(flags.out);
   ESPALIER_CHECK(page.extension() != ".csv",
                  ValueError,
                  "report: --out names the page; the CSV is written beside it");
-  const Report made(std::move(runs));
   const fs::path csv = fs::path(page).replace_extension(".csv");
+  const std::string html = html_page(report);
   while_writing([&] {
-    write_file(page, made.html());
-    write_file(csv, made.csv());
+    write_file(page, html);
+    write_file(csv, report.csv());
   });
-  console.out << made.text() << "\n" << page.string() << "\n" << csv.string() << '\n';
+  console.out << report.text() << "\n" << page.string() << "\n" << csv.string() << '\n';
+  const auto write_pictures = [&](const std::string& folder, ChartFormat format) {
+    if (folder.empty()) return;
+    const auto files = while_writing([&] { return write_charts(report, folder, format); });
+    for (const fs::path& file : files) console.out << file.string() << '\n';
+  };
+  write_pictures(flags.svg, ChartFormat::Svg);
+  write_pictures(flags.png, ChartFormat::Png);
+}
+
+void watch(const ReportFlags& flags, Console& console) {
+  ESPALIER_CHECK(flags.runs.empty() && flags.out.empty() && flags.svg.empty() && flags.png.empty(),
+                 ValueError,
+                 "report: --watch shows one folder and writes nothing; leave the other arguments "
+                 "out");
+  ReportServer server(flags.watch, flags.port);
+  console.out << "http://127.0.0.1:" << server.port() << "/  (Ctrl-C ends it)" << std::endl;
+  server.run();
 }
 
 }  // namespace
@@ -42,12 +73,33 @@ void add_report(CLI::App& app, Console& console, Action& action) {
   CLI::App* verb =
       app.add_subcommand("report", "Runs side by side: a table, one HTML page, and CSV beside it.");
   const auto flags = std::make_shared<ReportFlags>();
-  verb->add_option("runs", flags->runs, "Run folders; the first is what others are compared with.")
-      ->required();
-  verb->add_option("--out", flags->out, "The page. Without: report.html in the run's folder.")
+  verb->add_option("runs",
+                   flags->runs,
+                   "Run folders, results of experiments, or folders in which such lie. A run is "
+                   "compared with the first of the same network, data and seed.");
+  verb->add_option("--out",
+                   flags->out,
+                   "The page. Without: report.html in the folder that is named, if it is one.")
       ->type_name("FILE");
-  verb->callback(
-      [&action, &console, flags] { action = [&console, flags] { report(*flags, console); }; });
+  verb->add_option("--svg", flags->svg, "Also write every chart as SVG to this folder.")
+      ->type_name("DIR");
+  verb->add_option("--png",
+                   flags->png,
+                   "Also write every chart as PNG to this folder; needs rsvg-convert (Debian: "
+                   "librsvg2-bin).")
+      ->type_name("DIR");
+  verb->add_option("--watch",
+                   flags->watch,
+                   "Instead serve the page of all runs in this folder, on this machine only, and "
+                   "follow them while they are made.")
+      ->type_name("DIR");
+  verb->add_option("--port", flags->port, "Of --watch; 0 takes a free one. Default: 8470.")
+      ->check(CLI::Range(0, 65535));
+  verb->callback([&action, &console, flags] {
+    action = [&console, flags] {
+      flags->watch.empty() ? write_report(*flags, console) : watch(*flags, console);
+    };
+  });
 }
 
 }  // namespace espalier::experiments

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/report/groups.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace espalier::experiments {
+namespace {
+
+bool same_group(const ReportRun& a, const ReportRun& b) {
+  return a.method == b.method && a.variant == b.variant && a.sparsity_asked == b.sparsity_asked;
+}
+
+void add_once(std::vector<std::string>& names, const std::string& name) {
+  if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+}
+
+}  // namespace
+
+std::string RunGroup::series() const {
+  return first().variant.empty() ? first().method : first().method + " " + first().variant;
+}
+
+std::string RunGroup::label() const {
+  return first().sparsity_asked > 0.0 ? fmt::format("{} {}", series(), first().sparsity_asked)
+                                      : series();
+}
+
+std::optional<Summary> RunGroup::summary(const std::string& figure) const {
+  std::vector<double> values;
+  for (const ReportRun* run : runs) {
+    if (const auto value = run->figure(figure)) values.push_back(*value);
+  }
+  if (values.empty()) return std::nullopt;
+  return summarize(values);
+}
+
+std::vector<std::string> Panel::series() const {
+  std::vector<std::string> out;
+  for (const RunGroup& group : groups) add_once(out, group.series());
+  return out;
+}
+
+std::vector<Panel> panels_of(const std::vector<ReportRun>& runs) {
+  std::vector<Panel> panels;
+  for (const ReportRun& run : runs) {
+    if (!run.error.empty()) continue;
+    auto panel = std::find_if(panels.begin(), panels.end(), [&](const Panel& one) {
+      return one.model == run.model && one.data == run.data;
+    });
+    if (panel == panels.end()) {
+      panels.push_back({.model = run.model, .data = run.data, .groups = {}});
+      panel = panels.end() - 1;
+    }
+    auto group = std::find_if(panel->groups.begin(), panel->groups.end(), [&](const RunGroup& one) {
+      return same_group(one.first(), run);
+    });
+    if (group == panel->groups.end()) {
+      panel->groups.emplace_back();
+      group = panel->groups.end() - 1;
+    }
+    group->runs.push_back(&run);
+  }
+  for (Panel& panel : panels) {
+    const std::vector<std::string> order = panel.series();
+    const auto place = [&](const RunGroup& group) {
+      return std::find(order.begin(), order.end(), group.series()) - order.begin();
+    };
+    std::stable_sort(
+        panel.groups.begin(), panel.groups.end(), [&](const RunGroup& a, const RunGroup& b) {
+          return place(a) != place(b) ? place(a) < place(b)
+                                      : a.first().sparsity_asked < b.first().sparsity_asked;
+        });
+  }
+  return panels;
+}
+
+std::vector<std::string> series_of(const std::vector<Panel>& panels) {
+  std::vector<std::string> out;
+  for (const Panel& panel : panels) {
+    for (const std::string& name : panel.series()) add_once(out, name);
+  }
+  return out;
+}
+
+}  // namespace espalier::experiments

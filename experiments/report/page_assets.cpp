@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/report/page_assets.h>
+
+namespace espalier::experiments {
+
+const char* const kPageStyle = R"css(
+* { box-sizing: border-box; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 1280px; margin: 0 auto; padding: 1.2rem clamp(.75rem, 2.5vw, 2rem) 3rem; }
+h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
+p { max-width: 75ch; margin: .4rem 0; } .soft { color: var(--soft); }
+a { color: var(--c0); } nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; margin: .6rem 0; }
+:focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
+.skip { position: absolute; left: -99rem; } .skip:focus { left: .5rem; top: .5rem; background: var(--paper); padding: .3rem .6rem; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 23rem), 1fr)); gap: 1.2rem 1rem; align-items: start; margin: .8rem 0; }
+.charts svg { width: 100%; height: auto; max-width: 36rem; display: block; } figure { margin: 0; min-width: 0; }
+.scroll { overflow-x: auto; margin: .5rem 0; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+caption { text-align: left; color: var(--soft); padding: .2rem 0; position: sticky; left: 0; max-width: min(75ch, calc(100vw - 1.5rem)); }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; font-weight: 400; }
+thead th { font-weight: 600; vertical-align: bottom; } tbody tr:hover { background: var(--wash); }
+.text { text-align: left; } td.wide { white-space: normal; min-width: 30rem; }
+thead button { font: inherit; color: inherit; background: none; border: 0; padding: .1rem 0; cursor: pointer; text-align: inherit; white-space: nowrap; }
+thead button::after { content: "\2195"; color: var(--soft); padding-left: .3em; }
+[aria-sort=ascending] button::after { content: "\2191"; color: inherit; } [aria-sort=descending] button::after { content: "\2193"; color: inherit; }
+.save { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: .2rem .7rem; text-decoration: none; margin: .2rem .5rem .2rem 0; }
+details { margin: .5rem 0; } summary { cursor: pointer; padding: .2rem 0; }
+.pictures { display: flex; flex-wrap: wrap; gap: .8rem 1rem; align-items: flex-end; }
+.pictures img { display: block; image-rendering: pixelated; border: 1px solid var(--line); max-width: 100%; height: auto; }
+.pictures figcaption { font-size: .75rem; line-height: 1.3; max-width: 9.5rem; overflow-wrap: anywhere; }
+dt { margin-top: .7rem; font-weight: 600; overflow-wrap: anywhere; } dd { margin: 0; }
+code { font: .85rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; user-select: all; background: var(--wash); padding: .1rem .3rem; border-radius: 3px; display: block; }
+@media print {
+  :root { color-scheme: light; }
+  body { max-width: none; padding: 0; font-size: 10pt; } nav, .save, .skip, #live { display: none; }
+  .charts { grid-template-columns: 1fr 1fr; } figure, tr, dt, dd { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  .scroll { overflow: visible; } table { font-size: 6.5pt; } th, td { padding: .1rem .25rem; white-space: normal; } thead button::after { content: ""; }
+  thead button { white-space: normal; } td.wide { min-width: 0; }
+}
+)css";
+
+const char* const kPageScript = R"js(
+'use strict';
+const sorted = new Map();  // by table: column and direction, to survive a live update
+
+function sortTable(table, column, direction) {
+  const key = row => {
+    const cell = row.cells[column];
+    const text = cell.dataset.key ?? cell.textContent;
+    return cell.dataset.key === undefined || text === '' ? text : Number(text);
+  };
+  const body = table.tBodies[0];
+  const rows = [...body.rows].map(row => [key(row), row]);
+  rows.sort(([a], [b]) => {
+    if (a === '' || b === '') return (a === '') - (b === '');  // what is not known comes last
+    const order = typeof a === 'number' && typeof b === 'number'
+      ? a - b : String(a).localeCompare(String(b), undefined, {numeric: true});
+    return direction === 'ascending' ? order : -order;
+  });
+  body.append(...rows.map(([, row]) => row));
+  [...table.tHead.rows[0].cells].forEach((head, i) =>
+    head.setAttribute('aria-sort', i === column ? direction : 'none'));
+  sorted.set(table.id, [column, direction]);
+}
+
+document.addEventListener('click', event => {
+  const head = event.target.closest('thead button')?.closest('th');
+  if (!head) return;
+  const direction = head.getAttribute('aria-sort') === 'ascending' ? 'descending' : 'ascending';
+  sortTable(head.closest('table'), head.cellIndex, direction);
+});
+
+let unfolded = [];
+addEventListener('beforeprint', () => {
+  unfolded = [...document.querySelectorAll('details:not([open])')];
+  unfolded.forEach(one => { one.open = true; });
+});
+addEventListener('afterprint', () => unfolded.forEach(one => { one.open = false; }));
+
+if (document.body.dataset.live !== undefined) {
+  const told = document.getElementById('live');
+  let state = document.body.dataset.live;
+  const look = async () => {
+    try {
+      const now = await (await fetch('state')).text();
+      if (now !== state) {
+        const fresh = new DOMParser().parseFromString(await (await fetch('.')).text(), 'text/html');
+        const open = new Set([...document.querySelectorAll('details[open]')].map(one => one.id));
+        const shut = new Set([...document.querySelectorAll('details:not([open])')].map(one => one.id));
+        fresh.querySelectorAll('details').forEach(one => {
+          if (open.has(one.id)) one.open = true;
+          if (shut.has(one.id)) one.open = false;
+        });
+        document.querySelector('main').replaceWith(fresh.querySelector('main'));
+        sorted.forEach(([column, direction], id) => {
+          const table = document.getElementById(id);
+          if (table) sortTable(table, column, direction);
+        });
+        state = fresh.body.dataset.live;
+        told.textContent = 'Live: changed ' + new Date().toLocaleTimeString();
+      } else if (told.dataset.lost) {
+        told.textContent = 'Live';
+      }
+      delete told.dataset.lost;
+    } catch {
+      told.dataset.lost = 'yes';
+      told.textContent = 'The server does not answer; what is shown is the last that was seen.';
+    }
+    setTimeout(look, 2000);
+  };
+  setTimeout(look, 2000);
+}
+)js";
+
+}  // namespace espalier::experiments

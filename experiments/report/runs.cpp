@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/report/runs.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include <fmt/format.h>
+
+#include <espalier/core/error.h>
+#include <espalier/core/io.h>
+#include <espalier/experiments/csv.h>
+#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/report/reproduce.h>
+
+namespace espalier::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kMostBytes = int64_t{1} << 28;
+constexpr const char* kRunsTable = "runs.csv";
+constexpr const char* kLayersTable = "layers.csv";
+
+std::string text_setting(const Json& settings, const char* name) {
+  const Json value = settings.value(name, Json());
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+std::string layer_of_weight(std::string name) {
+  constexpr std::string_view kEnd = ".weight";
+  if (name.ends_with(kEnd)) name.resize(name.size() - kEnd.size());
+  return name;
+}
+
+std::vector<RunLayer> timed_layers(const Json& timing) {
+  std::vector<RunLayer> out;
+  for (const Json& layer : timing.value("layers", Json::array())) {
+    out.push_back({.name = layer.at("name").get<std::string>(),
+                   .density = layer.at("density").get<double>(),
+                   .milliseconds = layer.at("milliseconds").get<double>(),
+                   .milliseconds_dense = layer.at("milliseconds_dense").get<double>(),
+                   .kernel = layer.at("kernel").get<std::string>(),
+                   .reason = layer.at("reason").get<std::string>()});
+  }
+  return out;
+}
+
+std::vector<RunLayer> counted_layers(const fs::path& model_file) {
+  std::vector<RunLayer> out;
+  const Network network = load_network(model_file);
+  for (const nn::NamedParameter& weight : nn::prunable_parameters(*network.module)) {
+    const auto total = static_cast<double>(weight.parameter->numel());
+    out.push_back({.name = layer_of_weight(weight.name),
+                   .density = static_cast<double>(weight.parameter->nnz()) / total});
+  }
+  return out;
+}
+
+ReportRun read_folder(const fs::path& path) {
+  const RunRecord record = read_run(path);
+  ReportRun out;
+  out.settings = record.run.at("settings");
+  out.machine = record.run.value("machine", Json::object());
+  out.finished = record.run.value("status", Json()) == "finished";
+  out.metrics = record.metrics;
+  out.model = text_setting(out.settings, "model");
+  out.data = text_setting(out.settings, "data");
+  out.method = text_setting(out.settings, "prune");
+  if (out.method.empty()) {
+    out.method = text_setting(out.settings, "mask-from").empty() ? "dense" : "mask-from";
+  }
+  if (const Json asked = out.settings.value("sparsity", Json()); asked.is_number()) {
+    out.sparsity_asked = asked.get<double>();
+  }
+  if (const Json seed = out.settings.value("seed", Json()); seed.is_number_integer()) {
+    out.seed = seed.get<int64_t>();
+  }
+  const Json results = record.run.value("results", Json::object());
+  for (const std::string& name : figure_names()) {
+    const Json value = results.value(name, Json());
+    if (value.is_number()) out.figures[name] = value.get<double>();
+  }
+  if (fs::exists(path / "model.safetensors")) out.model_file = path / "model.safetensors";
+  try {
+    const Json timing = record.run.value("timing", Json::object());
+    out.layers = timed_layers(timing);
+    if (!out.layers.empty()) {
+      out.timing = fmt::format("training step, batch {}", timing.at("batch").get<int64_t>());
+    }
+  } catch (const Json::exception& error) {
+    throw IoError(cat("run: ", path.string(), "/run.json: bad timing: ", error.what()));
+  }
+  if (out.layers.empty() && !out.model_file.empty()) out.layers = counted_layers(out.model_file);
+  out.command = train_command(out.settings);
+  const fs::path plain = path.lexically_normal();
+  out.name = (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+  if (out.name.empty() || out.name == ".") out.name = path.string();
+  return out;
+}
+
+// Records of a table by the names in its first line.
+class Table {
+ public:
+  explicit Table(const fs::path& path) : path_(path) {
+    const std::vector<uint8_t> bytes = read_file(path, "report", kMostBytes);
+    records_ = parse_csv({bytes.begin(), bytes.end()}, path.string());
+  }
+  size_t rows() const { return records_.empty() ? 0 : records_.size() - 1; }
+  const std::string& text(size_t row, const std::string& column) const {
+    const auto& names = records_.front();
+    const auto at = std::find(names.begin(), names.end(), column);
+    ESPALIER_CHECK(
+        at != names.end(), IoError, "report: ", path_.string(), " has no column ", column);
+    return records_[row + 1][static_cast<size_t>(at - names.begin())];
+  }
+  bool has(const std::string& column) const {
+    return !records_.empty() &&
+           std::find(records_.front().begin(), records_.front().end(), column) !=
+               records_.front().end();
+  }
+  std::optional<double> number(size_t row, const std::string& column) const {
+    const std::string& field = text(row, column);
+    if (field.empty()) return std::nullopt;
+    double value = 0.0;
+    const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value);
+    ESPALIER_CHECK(error == std::errc{} && end == field.data() + field.size(),
+                   IoError,
+                   "report: ",
+                   path_.string(),
+                   ", row ",
+                   row + 2,
+                   ": ",
+                   column,
+                   " expects a number, got '",
+                   field,
+                   "'");
+    return value;
+  }
+
+ private:
+  fs::path path_;
+  std::vector<std::vector<std::string>> records_;
+};
+
+// What makes two rows the same run.
+std::string row_key(const Table& table, size_t row) {
+  std::string out;
+  for (const char* column : {"model", "data", "method", "variant", "sparsity_asked", "seed"}) {
+    out += table.text(row, column) + '\n';
+  }
+  return out;
+}
+
+// A run folder that a table names, from here or from where the table lies (ROOT/experiments/NAME).
+fs::path folder_of_row(const fs::path& results, const std::string& named) {
+  if (named.empty()) return {};
+  const fs::path root = results.lexically_normal().parent_path().parent_path();
+  for (const fs::path& path : {fs::path(named), root / fs::path(named).filename()}) {
+    if (fs::exists(path / "run.json")) return path;
+  }
+  return {};
+}
+
+ReportRun read_row(const Table& table, size_t row, const fs::path& results) {
+  const fs::path folder = folder_of_row(results, table.text(row, "run"));
+  ReportRun out = folder.empty() ? ReportRun{} : read_folder(folder);
+  if (folder.empty()) {
+    out.settings = Json::object();
+    out.machine = Json::object();
+    out.command = experiment_command(results);
+  }
+  out.model = table.text(row, "model");
+  out.data = table.text(row, "data");
+  out.method = table.text(row, "method");
+  out.variant = table.text(row, "variant");
+  out.sparsity_asked = table.number(row, "sparsity_asked").value_or(0.0);
+  out.seed = static_cast<int64_t>(table.number(row, "seed").value_or(0.0));
+  out.error = table.text(row, "error");
+  out.finished = out.error.empty();
+  for (const std::string& name : figure_names()) {
+    if (!table.has(name)) continue;
+    if (const auto value = table.number(row, name)) out.figures[name] = *value;
+  }
+  out.name = fmt::format("{} {} {}", out.model, out.data, out.method);
+  if (!out.variant.empty()) out.name += " " + out.variant;
+  out.name += fmt::format(" {} seed {}", out.sparsity_asked, out.seed);
+  return out;
+}
+
+std::vector<ReportRun> read_experiment(const fs::path& results) {
+  const Table table(results / kRunsTable);
+  std::map<std::string, std::vector<RunLayer>> layers;
+  if (fs::exists(results / kLayersTable)) {
+    const Table densities(results / kLayersTable);
+    for (size_t row = 0; row < densities.rows(); ++row) {
+      layers[row_key(densities, row)].push_back(
+          {.name = layer_of_weight(densities.text(row, "layer")),
+           .density = densities.number(row, "density").value_or(1.0)});
+    }
+  }
+  std::vector<ReportRun> out;
+  for (size_t row = 0; row < table.rows(); ++row) {
+    ReportRun run = read_row(table, row, results);
+    if (run.layers.empty()) {
+      if (const auto known = layers.find(row_key(table, row)); known != layers.end()) {
+        run.layers = known->second;
+      }
+    }
+    out.push_back(std::move(run));
+  }
+  return out;
+}
+
+// Runs of one method that differ in more than sparsity and seed get what differs as their variant.
+void name_variants(std::vector<ReportRun>& runs) {
+  static const std::set<std::string> kOther = {"model", "data", "prune", "sparsity", "seed"};
+  const auto tells = [](const std::string& name) {
+    return !kOther.contains(name) && !is_incidental(name) && !name.ends_with("-fingerprint");
+  };
+  // Files differ from seed to seed; that there is one does not.
+  const auto value = [](const ReportRun& run, const std::string& name) {
+    const Json found = run.settings.value(name, Json());
+    if (name == "weights") return std::string(found.is_null() || found == "" ? "fresh" : "trained");
+    return found.is_string() ? found.get<std::string>() : found.dump();
+  };
+  const auto same_method = [](const ReportRun& a, const ReportRun& b) {
+    return a.model == b.model && a.data == b.data && a.method == b.method;
+  };
+  std::vector<std::string> variants(runs.size());
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].settings.empty()) continue;
+    std::vector<std::string> names = {"weights"};
+    for (const auto& [name, unused] : runs[i].settings.items()) {
+      if (tells(name)) names.push_back(name);
+    }
+    for (const std::string& name : names) {
+      const bool differs = std::any_of(runs.begin(), runs.end(), [&](const ReportRun& other) {
+        return same_method(runs[i], other) && !other.settings.empty() && other.variant.empty() &&
+               value(runs[i], name) != value(other, name);
+      });
+      if (!differs) continue;
+      variants[i] +=
+          fmt::format("{}{} {}", variants[i].empty() ? "" : ", ", name, value(runs[i], name));
+    }
+  }
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].variant.empty()) runs[i].variant = variants[i];
+  }
+}
+
+}  // namespace
+
+const std::vector<std::string>& figure_names() {
+  static const std::vector<std::string> kNames = {"accuracy",
+                                                  "loss",
+                                                  "sparsity",
+                                                  "params",
+                                                  "params_nonzero",
+                                                  "macs_dense",
+                                                  "macs_effective",
+                                                  "macs_executed",
+                                                  "images_per_second",
+                                                  "seconds"};
+  return kNames;
+}
+
+std::optional<double> ReportRun::figure(const std::string& name) const {
+  if (const auto known = figures.find(name); known != figures.end()) return known->second;
+  if (metrics.empty()) return std::nullopt;
+  const EpochMetrics& last = metrics.back();
+  if (name == "accuracy") return last.test_accuracy;
+  if (name == "loss") return last.test_loss;
+  if (name == "sparsity") return last.sparsity;
+  if (name == "seconds") return last.seconds;
+  return std::nullopt;
+}
+
+std::vector<fs::path> find_runs(const fs::path& path) {
+  const auto holds = [](const fs::path& folder) {
+    return fs::exists(folder / "run.json") || fs::exists(folder / kRunsTable);
+  };
+  if (holds(path)) return {path};
+  std::vector<fs::path> out;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path, error)) {
+    if (entry.is_directory() && holds(entry.path())) out.push_back(entry.path());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+std::vector<ReportRun> read_runs(const std::vector<fs::path>& paths) {
+  std::vector<ReportRun> runs;
+  for (const fs::path& path : paths) {
+    const std::vector<fs::path> found = find_runs(path);
+    // A path without runs is told as read_run tells it: what is missing, and where.
+    if (found.empty()) read_run(path);
+    for (const fs::path& folder : found) {
+      if (fs::exists(folder / kRunsTable)) {
+        for (ReportRun& run : read_experiment(folder)) runs.push_back(std::move(run));
+      } else {
+        runs.push_back(read_folder(folder));
+        if (found.size() == 1 && runs.size() > 1) {
+          const bool taken = std::any_of(runs.begin(), runs.end() - 1, [&](const ReportRun& other) {
+            return other.name == runs.back().name;
+          });
+          if (taken) runs.back().name = path.string();
+        }
+      }
+    }
+  }
+  std::set<std::string> taken;
+  for (ReportRun& run : runs) {
+    const std::string plain = run.name;
+    for (int count = 2; !taken.insert(run.name).second; ++count) {
+      run.name = fmt::format("{} ({})", plain, count);
+    }
+  }
+  name_variants(runs);
+  return runs;
+}
+
+}  // namespace espalier::experiments
