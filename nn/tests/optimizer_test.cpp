@@ -245,7 +245,9 @@ TEST(MaskedOptimizer, ARegrownEntryOfAdamMovesAsAnEntryOfANewAdam) {
       fresh.weight.value.set_grad(gradient(g));
       new_adam.step();
       EXPECT_EQ(old.weight.value.value().at({0, 1}), fresh.weight.value.value().at({0, 1}));
-      if (g == 0.3f) EXPECT_NEAR(old.weight.value.value().at({0, 1}), -0.01, 1e-6);  // one lr
+      if (g == 0.3f) {
+        EXPECT_NEAR(old.weight.value.value().at({0, 1}), -0.01, 1e-6);  // one lr
+      }
     }
     EXPECT_EQ(adam.slots("weight").at("age")->to_vector<float>(), (std::vector<float>{55, 4, 55}));
   }
