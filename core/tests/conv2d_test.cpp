@@ -159,10 +159,13 @@ TEST_F(Conv2d, PlainTensorsGiveTheSameNumbers) {
     const Results exact = run_reference(o.shape, o.x, o.weight, o.bias, o.dy);
     const Results terms = run_reference(
         o.shape, magnitude(o.x), magnitude(o.weight), magnitude(o.bias), magnitude(o.dy));
+    // Winograd's algorithm, which some of the shapes take, rounds by the terms of a whole tile.
+    const Results around{
+        largest_of_plane(terms.y), largest_of_plane(terms.dx), largest_of_plane(terms.dw)};
     const Results plain = run(o, Layout::Nchw);
-    expect_close(plain.y, exact.y, terms.y, c.name);
-    expect_close(plain.dx, exact.dx, terms.dx, c.name);
-    expect_close(plain.dw, exact.dw, terms.dw, c.name);
+    expect_close(plain.y, exact.y, around.y, c.name);
+    expect_close(plain.dx, exact.dx, around.dx, c.name);
+    expect_close(plain.dw, exact.dw, around.dw, c.name);
   }
 }
 

@@ -30,6 +30,10 @@ void* operator new(size_t size) {
 void* operator new(size_t size, std::align_val_t alignment) {
   return counted(size == 0 ? 1 : size, static_cast<size_t>(alignment));
 }
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(size == 0 ? 1 : size);
+}
 void operator delete(void* block) noexcept {
   std::free(block);
 }
