@@ -88,6 +88,19 @@ class Conv2d : public ::testing::Test {
   }
 };
 
+/// What rounding errors are relative to: a direct sum to its own terms, Winograd's algorithm to
+/// those of the plane, as tiles share sums.
+struct Bounds {
+  Results terms, around;
+  explicit Bounds(const Operands& o)
+      : terms(run_reference(
+            o.shape, magnitude(o.x), magnitude(o.weight), magnitude(o.bias), magnitude(o.dy))),
+        around{largest_of_plane(terms.y), largest_of_plane(terms.dx), largest_of_plane(terms.dw)} {}
+  const Results& of(Conv2dAlgorithm algorithm) const {
+    return algorithm == Conv2dAlgorithm::Direct ? terms : around;
+  }
+};
+
 // Winograd's algorithm runs where it applies, the direct kernels elsewhere.
 constexpr std::pair<Conv2dAlgorithm, const char*> kAlgorithms[] = {
     {Conv2dAlgorithm::Direct, "direct"},
@@ -132,16 +145,13 @@ TEST_F(Conv2d, LanesAgreeWithTheReferenceOnEveryTarget) {
   for (const Case& c : cases()) {
     const Operands o(c);
     const Results exact = run_reference(o.shape, o.x, o.weight, o.bias, o.dy);
-    const Results terms = run_reference(
-        o.shape, magnitude(o.x), magnitude(o.weight), magnitude(o.bias), magnitude(o.dy));
-    const Results around{
-        largest_of_plane(terms.y), largest_of_plane(terms.dx), largest_of_plane(terms.dw)};
+    const Bounds bounds(o);
     for (const std::string& target : simd_targets()) {
       set_simd_target(target);
       for (const auto& [algorithm, name] : kAlgorithms) {
         set_conv2d_algorithm(algorithm);
         const Results fast = run(o, Layout::Nchw16n);
-        const Results& bound = algorithm == Conv2dAlgorithm::Direct ? terms : around;
+        const Results& bound = bounds.of(algorithm);
         const std::string what = std::string(c.name) + ", " + target + ", " + name;
         expect_close(fast.y, exact.y, bound.y, what + ", forward");
         expect_close(fast.dx, exact.dx, bound.dx, what + ", backward data");
@@ -157,15 +167,16 @@ TEST_F(Conv2d, PlainTensorsGiveTheSameNumbers) {
   for (const Case& c : cases()) {
     const Operands o(c);
     const Results exact = run_reference(o.shape, o.x, o.weight, o.bias, o.dy);
-    const Results terms = run_reference(
-        o.shape, magnitude(o.x), magnitude(o.weight), magnitude(o.bias), magnitude(o.dy));
-    // Winograd's algorithm, which some of the shapes take, rounds by the terms of a whole tile.
-    const Results around{
-        largest_of_plane(terms.y), largest_of_plane(terms.dx), largest_of_plane(terms.dw)};
-    const Results plain = run(o, Layout::Nchw);
-    expect_close(plain.y, exact.y, around.y, c.name);
-    expect_close(plain.dx, exact.dx, around.dx, c.name);
-    expect_close(plain.dw, exact.dw, around.dw, c.name);
+    const Bounds bounds(o);
+    for (const auto& [algorithm, name] : kAlgorithms) {
+      set_conv2d_algorithm(algorithm);
+      const Results plain = run(o, Layout::Nchw);
+      const Results& bound = bounds.of(algorithm);
+      const std::string what = std::string(c.name) + ", " + name;
+      expect_close(plain.y, exact.y, bound.y, what + ", forward");
+      expect_close(plain.dx, exact.dx, bound.dx, what + ", backward data");
+      expect_close(plain.dw, exact.dw, bound.dw, what + ", backward weight");
+    }
   }
 }
 
