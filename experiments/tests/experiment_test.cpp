@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The comparisons: plans, statistics, the runner with runs that fail, and the smallest smoke run.
+// The comparisons: plans, the runner with runs that fail, and the smallest smoke run.
 #include <cmath>
 #include <fstream>
 #include <set>
@@ -12,122 +12,17 @@
 #include <espalier/prune/registry.h>
 
 #include "command_line.h"
+#include "run_rows.h"
 
 namespace espalier::experiments {
 namespace {
 
 using espalier::testing::expect_error;
+using espalier::testing::row;
 using espalier::testing::slurp;
 using espalier::testing::TemporaryFolder;
 
 constexpr double kExact = 1e-12;
-
-TEST(Statistics, OneToThreeByHand) {
-  const Summary summary = summarize({1.0, 2.0, 3.0});
-  EXPECT_EQ(summary.count, 3);
-  EXPECT_NEAR(summary.mean, 2.0, kExact);
-  EXPECT_NEAR(summary.deviation.value(), 1.0, kExact);
-  EXPECT_NEAR(summary.standard_error.value(), 1.0 / std::sqrt(3.0), kExact);
-  EXPECT_NEAR(summary.ratio().value(), 2.0 * std::sqrt(3.0), kExact);
-}
-
-TEST(Statistics, OneValueHasNoDeviationAndEqualValuesHaveNoDoubt) {
-  EXPECT_FALSE(summarize({0.5}).deviation.has_value());
-  EXPECT_FALSE(summarize({0.5}).ratio().has_value());
-  EXPECT_TRUE(std::isinf(summarize({0.5, 0.5}).ratio().value()));
-  EXPECT_EQ(summarize({0.0, 0.0}).ratio().value(), 0.0);
-  expect_error<ValueError>([] { summarize({}); }, {"summarize"});
-}
-
-TEST(Statistics, RankCorrelationByHand) {
-  EXPECT_NEAR(rank_correlation({1, 2, 3}, {30, 20, 10}), -1.0, kExact);
-  // Ranks 0, 1.5, 1.5, 3 and 0, 1, 2, 3: 4.5 / sqrt(4.5 * 5).
-  EXPECT_NEAR(rank_correlation({1, 2, 2, 3}, {1, 2, 3, 4}), 4.5 / std::sqrt(22.5), kExact);
-  EXPECT_EQ(rank_correlation({1, 1, 1}, {1, 2, 3}), 0.0);
-  expect_error<ValueError>([] { rank_correlation({1}, {1}); }, {"rank_correlation"});
-}
-
-RunRow row(const std::string& method, const std::string& variant, int64_t seed, double accuracy) {
-  RunRow out;
-  out.model = "net";
-  out.data = "data";
-  out.method = method;
-  out.variant = variant;
-  out.sparsity_asked = 0.9;
-  out.seed = seed;
-  out.accuracy = accuracy;
-  return out;
-}
-
-const Claim kClaim = {.sentence = "a is higher than b",
-                      .column = "variant",
-                      .higher = {"a"},
-                      .lower = {"b"},
-                      .within = {"method", "sparsity"}};
-
-TEST(Findings, DifferencesArePairedBySeed) {
-  // Differences 0.01, 0.02, 0.03: mean 0.02 at a standard error of 0.01 / sqrt(3).
-  const std::vector<RunRow> rows = {row("m", "a", 1, 0.50),
-                                    row("m", "b", 1, 0.49),
-                                    row("m", "a", 2, 0.92),
-                                    row("m", "b", 2, 0.90),
-                                    row("m", "b", 3, 0.10),
-                                    row("m", "a", 3, 0.13)};
-  const Finding finding = judge(kClaim, rows);
-  ASSERT_EQ(finding.groups.size(), 1u);
-  EXPECT_EQ(finding.groups[0].group, "m 0.9");
-  EXPECT_NEAR(finding.overall.mean, 0.02, kExact);
-  EXPECT_NEAR(finding.overall.standard_error.value(), 0.01 / std::sqrt(3.0), kExact);
-  EXPECT_EQ(finding.verdict, Verdict::Agrees);
-  EXPECT_EQ(finding.text(), "agrees (3.5 standard errors, 3 seeds)");
-  Claim opposite = kClaim;
-  std::swap(opposite.higher, opposite.lower);
-  EXPECT_EQ(judge(opposite, rows).verdict, Verdict::Disagrees);
-}
-
-TEST(Findings, SmallDifferencesAndSingleSeedsAreNotSure) {
-  const Finding noisy = judge(
-      kClaim,
-      {row("m", "a", 1, 0.5), row("m", "b", 1, 0.6), row("m", "a", 2, 0.7), row("m", "b", 2, 0.5)});
-  EXPECT_EQ(noisy.verdict, Verdict::Agrees);
-  EXPECT_NE(noisy.text().find("not sure"), std::string::npos) << noisy.text();
-  const Finding single = judge(kClaim, {row("m", "a", 1, 0.9), row("m", "b", 1, 0.1)});
-  EXPECT_NE(single.text().find("not sure"), std::string::npos) << single.text();
-}
-
-TEST(Findings, OverallTakesOnlySeedsThatEveryGroupHas) {
-  const Finding finding = judge(kClaim,
-                                {row("m", "a", 1, 0.6),
-                                 row("m", "b", 1, 0.5),
-                                 row("m", "a", 2, 0.9),
-                                 row("m", "b", 2, 0.1),
-                                 row("n", "a", 1, 0.8),
-                                 row("n", "b", 1, 0.5)});
-  ASSERT_EQ(finding.groups.size(), 2u);
-  EXPECT_EQ(finding.overall.count, 1);
-  EXPECT_NEAR(finding.overall.mean, 0.2, kExact);
-}
-
-TEST(Findings, FailedRunsAndRunsForOthersDoNotCount) {
-  std::vector<RunRow> rows = {row("m", "a", 1, 0.9), row("m", "b", 1, 0.1)};
-  rows[0].error = "diverged";
-  EXPECT_EQ(judge(kClaim, rows).verdict, Verdict::NoData);
-  rows[0].error.clear();
-  rows[1].compared = false;
-  EXPECT_EQ(judge(kClaim, rows).verdict, Verdict::NoData);
-}
-
-TEST(Findings, NotAlwaysHigherIsDecidedByTheLowestGroup) {
-  Claim claim = kClaim;
-  claim.kind = Claim::Kind::NotAlwaysHigher;
-  std::vector<RunRow> rows = {
-      row("m", "a", 1, 0.9), row("m", "b", 1, 0.1), row("n", "a", 1, 0.4), row("n", "b", 1, 0.5)};
-  const Finding agrees = judge(claim, rows);
-  EXPECT_EQ(agrees.verdict, Verdict::Agrees);
-  EXPECT_NEAR(agrees.decisive.mean, -0.1, kExact);
-  rows[2].accuracy = 0.6;
-  EXPECT_EQ(judge(claim, rows).verdict, Verdict::Disagrees);
-}
 
 TEST(Plans, DenseTrainingIsPlannedOnce) {
   Plan plan(scale_of(Preset::Smoke));
@@ -381,81 +276,5 @@ TEST(Runner, ARunThatFailsStopsOnlyThoseThatNeedIt) {
 }
 
 // The masks of a model file by name.
-std::map<std::string, std::vector<uint8_t>> masks_of(const std::filesystem::path& file) {
-  std::map<std::string, std::vector<uint8_t>> out;
-  for (const auto& [name, tensor] : load_safetensors(file).tensors) {
-    if (name.ends_with(".mask")) out[name] = tensor.to_vector<uint8_t>();
-  }
-  return out;
-}
-
-TEST(MaskFrom, TrainsFreshWeightsUnderTheMasksOfAnotherRun) {
-  const TemporaryFolder folder;
-  const auto train = [&](const char* name, const std::vector<std::string>& more) {
-    const Outcome outcome = espalier_command(tiny_training(folder / name, more));
-    EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
-    return folder / name / "model.safetensors";
-  };
-  const auto pruned = train("pruned", {"--prune", "magnitude", "--sparsity", "0.8"});
-  const auto start = train("start", {"--epochs", "0"});
-  const auto masked = train("masked", {"--epochs", "0", "--mask-from", pruned.string()});
-  const auto trained = train("trained", {"--data-seed", "5", "--mask-from", pruned.string()});
-  const auto masks = masks_of(pruned);
-  ASSERT_FALSE(masks.empty());
-  EXPECT_EQ(masks_of(masked), masks);
-  EXPECT_EQ(masks_of(trained), masks);
-  const auto initial = load_safetensors(start).tensors;
-  const auto kept = load_safetensors(masked).tensors;
-  for (const auto& [name, mask] : masks) {
-    const std::string owner = name.substr(0, name.size() - 5);
-    const auto before = initial.at(owner).to_vector<float>();
-    const auto after = kept.at(owner).to_vector<float>();
-    for (size_t i = 0; i < mask.size(); ++i) {
-      ASSERT_EQ(after[i], mask[i] != 0 ? before[i] : 0.0f) << name << " " << i;
-    }
-  }
-}
-
-TEST(MaskFrom, RefusesWhatDoesNotFit) {
-  const TemporaryFolder folder;
-  const auto train = [&](const char* name, const std::vector<std::string>& more) {
-    return espalier_command(tiny_training(folder / name, more));
-  };
-  ASSERT_EQ(train("dense", {"--epochs", "0"}).code, kExitOk);
-  ASSERT_EQ(train("pruned", {"--epochs", "0", "--prune", "random"}).code, kExitOk);
-  const std::string dense = (folder / "dense/model.safetensors").string();
-  const std::string pruned = (folder / "pruned/model.safetensors").string();
-  const std::pair<std::vector<std::string>, const char*> table[] = {
-      {{"--mask-from", dense}, "holds no masks"},
-      {{"--mask-from", pruned, "--width", "0.5"}, "another width"},
-      {{"--mask-from", pruned, "--model", "vgg11"}, "another model"},
-      {{"--mask-from", pruned, "--prune", "magnitude"}, "choose one"},
-      {{"--mask-from", (folder / "nothing").string()}, "nothing"}};
-  for (const auto& [more, message] : table) {
-    const Outcome outcome = train("refused", more);
-    EXPECT_EQ(outcome.code, kExitBadUse) << outcome.err;
-    EXPECT_NE(outcome.err.find(message), std::string::npos) << outcome.err;
-    EXPECT_FALSE(std::filesystem::exists(folder / "refused"));
-  }
-}
-
-TEST(ScoringInput, NoiseMakesSnipBlindToTheData) {
-  const TemporaryFolder folder;
-  const auto masks = [&](const std::string& input, const std::string& data_seed) {
-    const std::string name = input + data_seed;
-    const Outcome outcome = espalier_command(tiny_training(
-        folder / name,
-        {"--epochs", "0", "--prune", "snip", "--data-seed", data_seed, "--scoring-input", input}));
-    EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
-    return masks_of(folder / name / "model.safetensors");
-  };
-  const auto noise = masks("noise", "0");
-  ASSERT_FALSE(noise.empty());
-  EXPECT_EQ(masks("noise", "1"), noise);
-  const auto data = masks("data", "0");
-  EXPECT_NE(data, noise);
-  EXPECT_NE(masks("data", "1"), data);
-}
-
 }  // namespace
 }  // namespace espalier::experiments
