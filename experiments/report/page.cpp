@@ -11,6 +11,7 @@
 #include <espalier/experiments/report/chart.h>
 #include <espalier/experiments/report/html_table.h>
 #include <espalier/experiments/report/page_assets.h>
+#include <espalier/experiments/report/page_sections.h>
 #include <espalier/experiments/report/report.h>
 
 namespace espalier::experiments {
@@ -30,23 +31,6 @@ std::string section(const char* id, const char* heading, const std::string& cont
       id,
       heading,
       content);
-}
-
-std::string details(std::string id,
-                    const std::string& summary,
-                    const std::string& content,
-                    bool open = false) {
-  if (content.empty()) return {};
-  std::replace(id.begin(), id.end(), ' ', '-');  // HTML allows no space in an id
-  return fmt::format("<details id=\"{}\"{}><summary>{}</summary>\n{}</details>\n",
-                     html_escape(id),
-                     open ? " open" : "",
-                     html_escape(summary),
-                     content);
-}
-
-std::string soft(const std::string& text) {
-  return "<p class=\"soft\">" + text + "</p>\n";
 }
 
 std::string grid(const std::vector<NamedChart>& charts, bool secondary = false) {
@@ -252,85 +236,6 @@ std::string pictures_section(const Report& report, PictureCache* cache) {
              "weights are transparent. Masks: the more opaque, the more is kept.") +
          out +
          (left_out > 0 ? soft(fmt::format("{} more networks are not pictured.", left_out)) : "");
-}
-
-std::string commands_section(const Report& report) {
-  std::string out;
-  std::set<std::string> seen;
-  for (const ReportRun& run : report.runs()) {
-    if (run.command.empty()) continue;
-    const bool one_for_all = run.settings.empty();
-    if (one_for_all && !seen.insert(run.command).second) continue;
-    out += fmt::format("<dt>{}</dt><dd><code>{}</code></dd>\n",
-                       one_for_all ? "all runs of the experiment" : html_escape(run.name),
-                       html_escape(run.command));
-  }
-  return out.empty() ? out
-                     : soft(
-                           "Settings that are not named have their defaults. Data is looked for "
-                           "in $ESPALIER_DATA.") +
-                           "<dl>" + out + "</dl>\n";
-}
-
-std::string text_of(const Json& value) {
-  return value.is_null() ? "-" : value.is_string() ? value.get<std::string>() : value.dump();
-}
-
-std::string settings_section(const Report& report) {
-  std::vector<std::string> names;
-  for (const ReportRun& run : report.runs()) {
-    for (const auto& [name, value] : run.settings.items()) {
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-    }
-  }
-  if (names.empty()) return {};
-  HtmlTable table;
-  table.id = "settings-table";
-  table.caption = "Settings in which the runs differ.";
-  table.headings = {"run"};
-  std::string common;
-  std::vector<std::string> differing;
-  for (const std::string& name : names) {
-    std::set<std::string> values;
-    for (const ReportRun& run : report.runs()) {
-      if (!run.settings.empty()) values.insert(text_of(run.settings.value(name, Json())));
-    }
-    if (values.size() == 1) {
-      const std::string value = *values.begin();
-      common +=
-          fmt::format("{}{} {}", common.empty() ? "" : ", ", name, value.empty() ? "none" : value);
-    } else {
-      differing.push_back(name);
-      table.headings.push_back(name);
-    }
-  }
-  table.texts = table.headings.size();
-  for (const ReportRun& run : report.runs()) {
-    if (run.settings.empty()) continue;
-    std::vector<HtmlCell> row = {{run.name}};
-    for (const std::string& name : differing)
-      row.push_back({text_of(run.settings.value(name, Json()))});
-    table.rows.push_back(std::move(row));
-  }
-  std::string out = "<p>In all runs: " + html_escape(common) + ".</p>\n";
-  if (!differing.empty()) out += details("settings-differ", "Where they differ", table.html());
-  return out;
-}
-
-std::string machine_section(const Report& report) {
-  std::map<std::string, int> machines;
-  for (const ReportRun& run : report.runs()) {
-    std::string text;
-    for (const auto& [name, value] : run.machine.items()) {
-      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, text_of(value));
-    }
-    if (!text.empty()) ++machines[text];
-  }
-  std::string out;
-  for (const auto& [text, count] : machines) {
-    out += fmt::format("<p>{} run{}: {}.</p>\n", count, count == 1 ? "" : "s", html_escape(text));
-  }
-  return out;
 }
 
 std::string style_sheet() {
