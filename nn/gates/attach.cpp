@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -103,9 +104,15 @@ bool is_gated(Module& model) {
 }
 
 void remove_gates(Module& model) {
+  // The list names the gates too: they must outlive the walk over it.
+  std::vector<std::shared_ptr<Module>> removed;
   for (const NamedModule& part : model.named_modules()) {
-    if (auto* layer = dynamic_cast<Conv2d*>(part.module)) layer->gate = nullptr;
-    if (auto* norm = dynamic_cast<BatchNorm*>(part.module)) norm->gate = nullptr;
+    if (auto* layer = dynamic_cast<Conv2d*>(part.module)) {
+      removed.push_back(std::exchange(layer->gate, nullptr));
+    }
+    if (auto* norm = dynamic_cast<BatchNorm*>(part.module)) {
+      removed.push_back(std::exchange(norm->gate, nullptr));
+    }
   }
 }
 
