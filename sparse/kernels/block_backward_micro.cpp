@@ -102,9 +102,9 @@ void backward_tile(const BlockBackwardJob& job) {
   constexpr int kCount = Tile<kShape>::kVectors / kHalves;
   const bool full = Tile<kShape>::full(job.exist);
   Fetcher fetcher(job.ahead, job.rows);
-  for (int64_t lane = 0; lane < 16; lane += kVector) {
-    for (int64_t row = 0; row < job.rows; ++row) {
-      fetcher.next_channel();
+  for (int64_t row = 0; row < job.rows; ++row) {
+    fetcher.next_channel();
+    for (int64_t lane = 0; lane < 16; lane += kVector) {
       backward_row<kShape, kStep, kData, kWeight, 0, kCount>(job, row, lane, full);
       if constexpr (kHalves == 2) {
         backward_row<kShape, kStep, kData, kWeight, kCount, kCount>(job, row, lane, full);

@@ -66,9 +66,9 @@ template <bool kStream, TileShape kShape, int kInStep>
 void block_tile(const BlockJob& job) {
   constexpr int kCount = Tile<kShape>::kVectors / kHalves;
   Fetcher fetcher(job.ahead, job.rows);
-  for (int64_t lane = 0; lane < 16; lane += kVector) {
-    for (int64_t row = 0; row < job.rows; ++row) {
-      fetcher.next_channel();
+  for (int64_t row = 0; row < job.rows; ++row) {
+    fetcher.next_channel();
+    for (int64_t lane = 0; lane < 16; lane += kVector) {
       block_row<kStream, kShape, kInStep, 0, kCount>(job, row, job.in + lane, job.out + lane);
       if constexpr (kHalves == 2) {
         block_row<kStream, kShape, kInStep, kCount, kCount>(

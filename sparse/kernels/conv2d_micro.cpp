@@ -23,15 +23,15 @@ void forward_tile(const ForwardJob& job) {
   const int32_t* HWY_RESTRICT offsets = job.entries.offsets;
   const float* HWY_RESTRICT values = job.entries.values;
   Fetcher fetcher(job.ahead, job.entries.channels);
-  for (int64_t lane = 0; lane < 16; lane += kVector) {
-    const float* HWY_RESTRICT in = job.in + lane;
-    for (int64_t k = 0; k < job.entries.channels; ++k) {
-      fetcher.next_channel();
-      const int64_t begin = job.entries.bounds[k];
-      const int64_t end = job.entries.bounds[k + 1];
-      if (job.accumulate && begin == end) continue;
+  for (int64_t k = 0; k < job.entries.channels; ++k) {
+    fetcher.next_channel();
+    const int64_t begin = job.entries.bounds[k];
+    const int64_t end = job.entries.bounds[k + 1];
+    if (job.accumulate && begin == end) continue;
+    if (full) T::prefetch(job.out + (k + kAhead) * job.out_channel, out_strides);
+    for (int64_t lane = 0; lane < 16; lane += kVector) {
+      const float* HWY_RESTRICT in = job.in + lane;
       float* HWY_RESTRICT out = job.out + k * job.out_channel + lane;
-      if (full) T::prefetch(out + kAhead * job.out_channel, out_strides);
       T acc;
       if (!job.accumulate) {
         acc.set(hn::Set(d, job.start != nullptr ? job.start[k] : 0.0f));
@@ -69,19 +69,20 @@ void backward_tile(const BackwardJob& job) {
   const int32_t* HWY_RESTRICT offsets = job.entries.offsets;
   const float* HWY_RESTRICT values = job.entries.values;
   Fetcher fetcher(job.ahead, job.entries.channels);
-  for (int64_t lane = 0; lane < 16; lane += kVector) {
-    const float* HWY_RESTRICT dy = job.dy + lane;
-    float* HWY_RESTRICT partials = job.partials + lane;
-    for (int64_t k = 0; k < job.entries.channels; ++k) {
-      fetcher.next_channel();
-      const int64_t begin = job.entries.bounds[k];
-      const int64_t end = job.entries.bounds[k + 1];
-      if (begin == end && (job.accumulate || !kData)) continue;
+  for (int64_t k = 0; k < job.entries.channels; ++k) {
+    fetcher.next_channel();
+    const int64_t begin = job.entries.bounds[k];
+    const int64_t end = job.entries.bounds[k + 1];
+    if (begin == end && (job.accumulate || !kData)) continue;
+    if (full) {
+      const int64_t next = (k + kAhead) * job.x_channel;
+      T::prefetch(job.x + next, x_strides);
+      if constexpr (kData) T::prefetch(job.dx + next, x_strides);
+    }
+    for (int64_t lane = 0; lane < 16; lane += kVector) {
+      const float* HWY_RESTRICT dy = job.dy + lane;
+      float* HWY_RESTRICT partials = job.partials + lane;
       const int64_t channel = k * job.x_channel + lane;
-      if (full && lane == 0) {
-        T::prefetch(job.x + channel + kAhead * job.x_channel, x_strides);
-        if constexpr (kData) T::prefetch(job.dx + channel + kAhead * job.x_channel, x_strides);
-      }
       T x, dx;
       if (full) {
         x.load(job.x + channel, x_strides);

@@ -102,9 +102,9 @@ void pair_tile(const PairJob& job) {
   const bool full = Tile<kShape>::full(job.exist);
   const int64_t pairs = (job.channels + 1) / 2;
   Fetcher fetcher(job.ahead, pairs);
-  for (int64_t lane = 0; lane < 16; lane += kVector) {
-    for (int64_t pair = 0; pair < pairs; ++pair) {
-      fetcher.next_channel();
+  for (int64_t pair = 0; pair < pairs; ++pair) {
+    fetcher.next_channel();
+    for (int64_t lane = 0; lane < 16; lane += kVector) {
       pair_of_channels<kStream, kShape, kInStep, 0, kCount>(job, pair, lane, full);
       if constexpr (kHalves == 2) {
         pair_of_channels<kStream, kShape, kInStep, kCount, kCount>(job, pair, lane, full);

@@ -26,7 +26,7 @@ constexpr int64_t kAhead = 1;
 /// Stores a vector, or writes it past the caches, without reading its line first.
 template <bool kStream>
 HWY_INLINE void put(V v, float* at) {
-  if constexpr (kStream) {
+  if constexpr (kStream && kVector == 16) {
     hn::Stream(v, D(), at);
   } else {
     hn::Store(v, D(), at);
