@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The backward pass: walks the tape from the newest op to the oldest. An op is newer than all that
 // it was computed from, so that order is a topological one.
+#include <algorithm>
 #include <map>
 #include <queue>
 #include <unordered_map>
@@ -8,6 +9,7 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/variable_state.h>
+#include <espalier/core/loops.h>
 
 namespace espalier {
 namespace {
@@ -17,6 +19,27 @@ struct Newest {
     return TapeAccess::sequence(*a) < TapeAccess::sequence(*b);
   }
 };
+
+// Whether nobody but the backward pass knows this gradient.
+bool exclusive(const Variable& gradient) {
+  return gradient.state().use_count() == 1 && gradient.value().owns_storage() &&
+         gradient.value().is_contiguous();
+}
+
+// sum += gradient, unless somebody else sees that memory or the two are not alike.
+bool add_in_place(Variable& sum, const Variable& gradient) {
+  const Tensor& part = gradient.value();
+  Tensor& total = sum.value();
+  if (!exclusive(sum) || total.dtype() != part.dtype() || total.layout() != part.layout() ||
+      total.shape() != part.shape() || !is_floating(part.dtype())) {
+    return false;
+  }
+  dispatch_floating(part.dtype(), "backward", [&](auto zero) {
+    using T = decltype(zero);
+    map_into<T, T, T>(total, total, part, [](T a, T b) { return a + b; });
+  });
+  return true;
+}
 
 class BackwardPass {
  public:
@@ -140,8 +163,9 @@ class BackwardPass {
       output = Variable(TapeAccess::saved_output(*node));
       output.state()->producer = node;
     }
+    std::vector<Variable> gathered = take_gathered(*node, needs);
     std::vector<Variable> gradients =
-        TapeAccess::backward(*node)(BackwardContext{gradient, output, needs});
+        TapeAccess::backward(*node)(BackwardContext{gradient, output, needs, gathered});
     ESPALIER_CHECK(gradients.size() == node->inputs().size(),
                    Error,
                    "backward of `",
@@ -151,6 +175,7 @@ class BackwardPass {
                    " gradients, got ",
                    gradients.size());
     if (!retain_graph_ && !create_graph_) TapeAccess::release(*node);
+    give_back(*node, gathered, gradients);
     for (size_t i = 0; i < gradients.size(); ++i) {
       if (!needs[i] || !gradients[i].defined()) continue;
       const Node::Edge& edge = node->inputs()[i];
@@ -162,13 +187,47 @@ class BackwardPass {
     }
   }
 
+  // Takes the gradients of a node's inputs out of the pass, so that its backward function may add
+  // to them in place; their nodes stay queued.
+  std::vector<Variable> take_gathered(const Node& node, const std::vector<bool>& needs) {
+    std::vector<Variable> gathered(needs.size());
+    if (create_graph_) return gathered;
+    for (size_t i = 0; i < needs.size(); ++i) {
+      const Node::Edge& edge = node.inputs()[i];
+      const bool once = std::ranges::count(node.inputs(), edge.node, &Node::Edge::node) == 1;
+      if (!needs[i] || !edge.node || !once) continue;
+      const auto found = gradients_.find(edge.node.get());
+      if (found != gradients_.end() && exclusive(found->second)) {
+        gathered[i] = std::move(found->second);
+      }
+    }
+    return gathered;
+  }
+
+  // Puts them back, or the sums that the backward function returned in their memory; those are then
+  // no gradients to add any more.
+  void give_back(const Node& node,
+                 std::vector<Variable>& gathered,
+                 std::vector<Variable>& gradients) {
+    for (size_t i = 0; i < gathered.size(); ++i) {
+      if (!gathered[i].defined()) continue;
+      const bool added =
+          gradients[i].defined() && gradients[i].value().shares_storage(gathered[i].value());
+      gradients_.at(node.inputs()[i].node.get()) = std::move(added ? gradients[i] : gathered[i]);
+      if (added) gradients[i] = Variable();
+      gathered[i] = Variable();
+    }
+  }
+
   void add_to_node(const std::shared_ptr<Node>& node, const Variable& gradient) {
     const auto [found, inserted] = gradients_.try_emplace(node.get(), gradient);
     if (inserted) {
       queue_.push(node);
     } else {
       const RecordingScope scope(create_graph_);
-      found->second = add(found->second, gradient);
+      if (create_graph_ || !add_in_place(found->second, gradient)) {
+        found->second = add(found->second, gradient);
+      }
     }
   }
 

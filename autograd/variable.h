@@ -136,6 +136,10 @@ struct BackwardContext {
   const Variable& grad;            ///< d(loss)/d(output), in the output's shape and element type
   const Variable& output;          ///< the op's own output; defined only with `kSaveOutput`
   const std::vector<bool>& needs;  ///< which inputs want a gradient
+  /// Per input the sum of the gradients that came for it before this one, where nobody else sees
+  /// that memory; else undefined. A backward function that returns such a tensor has added its own
+  /// part to it.
+  const std::vector<Variable>& gathered;
 };
 /// Returns a gradient per input (undefined where not needed).
 using BackwardFn = std::function<std::vector<Variable>(const BackwardContext&)>;

@@ -70,6 +70,8 @@ class Tensor {
   bool is_contiguous() const;
   /// True when both handles see the same block of memory.
   bool shares_storage(const Tensor& other) const { return storage_ == other.storage_; }
+  /// True when no other handle sees the block of memory: nobody notices when it changes.
+  bool owns_storage() const { return storage_.use_count() == 1; }
 
   /// Elements in memory: `numel()`, for `Nchw16n` with the padding lanes.
   int64_t physical_numel() const;

@@ -138,10 +138,10 @@ Share share_of_products(const Conv2dShape& shape, const Pattern& pattern, Pass p
   return {pattern.density(), limits.unstructured};
 }
 
-// Densities that share a measurement: two digits.
+// Densities that share a measurement: two digits. Also what a reader wants to see of one.
 double rounded(double density) {
-  const double step = density < 0.1 ? 0.001 : 0.01;
-  return std::round(density / step) * step;
+  const double per_unit = density < 0.1 ? 1000.0 : 100.0;
+  return std::round(density * per_unit) / per_unit;
 }
 
 /// Random operands of a convolution; y stands for dy as well.
@@ -221,7 +221,7 @@ KernelChoice choose_conv2d(
     const bool sparse = executed <= highest;
     return {sparse,
             cat("density ",
-                executed,
+                rounded(executed),
                 sparse ? " is at most " : " is above ",
                 highest,
                 sparse ? "" : ", where dense is about as fast")};

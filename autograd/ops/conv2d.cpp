@@ -40,14 +40,22 @@ Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype) {
 std::pair<Variable, Variable> masked_backward(const Variable& x,
                                               const Variable& grad,
                                               const Variable& weight,
+                                              const Variable& gathered,
                                               const Conv2dOptions& options,
                                               const sparse::WeightSparsity& sparsity) {
   const Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), options, "conv2d");
   if (!runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) return {};
-  Tensor dx = Tensor::empty_like(x.value());
+  const bool adds = gathered.defined() && gathered.value().layout() == x.layout();
+  Tensor dx = adds ? gathered.value() : Tensor::empty_like(x.value());
   Tensor dw = Tensor::empty(weight.shape());
-  sparse::conv2d_backward(
-      shape, x.value(), grad.value(), weight.value(), *sparsity.pattern, dx, dw);
+  sparse::conv2d_backward(shape,
+                          x.value(),
+                          grad.value(),
+                          weight.value(),
+                          *sparsity.pattern,
+                          dx,
+                          dw,
+                          adds ? sparse::Result::Adds : sparse::Result::Replaces);
   return {Variable(std::move(dx)), Variable(std::move(dw))};
 }
 
@@ -121,7 +129,7 @@ Variable conv2d(const Variable& x,
         std::vector<Variable> gradients(ctx.needs.size());
         if (ctx.needs[0] && ctx.needs[1] && detail::is_masked(sparsity) && !is_recording()) {
           std::tie(gradients[0], gradients[1]) =
-              detail::masked_backward(x, ctx.grad, weight, options, sparsity);
+              detail::masked_backward(x, ctx.grad, weight, ctx.gathered[0], options, sparsity);
         }
         if (ctx.needs[0] && !gradients[0].defined()) {
           gradients[0] = conv2d_backward_data(ctx.grad, weight, x_shape, options, sparsity);

@@ -29,10 +29,12 @@ bool runs_sparse(const Conv2dShape& shape,
                  const sparse::WeightSparsity& sparsity,
                  sparse::Pass pass);
 
-/// Both gradients at once where the sparse kernels run; undefined elsewhere. Not recorded.
+/// Both gradients at once where the sparse kernels run; undefined elsewhere. That of x may be added
+/// to `gathered` (BackwardContext::gathered), and is then returned in its memory. Not recorded.
 std::pair<Variable, Variable> masked_backward(const Variable& x,
                                               const Variable& grad,
                                               const Variable& weight,
+                                              const Variable& gathered,
                                               const Conv2dOptions& options,
                                               const sparse::WeightSparsity& sparsity);
 

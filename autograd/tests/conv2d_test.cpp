@@ -76,6 +76,25 @@ TEST(Conv2dSparsity, Float32InLanesTakesTheSparseKernelsAndGivesTheSameGradients
   }
 }
 
+TEST(Conv2dSparsity, AGradientThatCameBeforeIsAddedTo) {
+  // As beside a residual connection: h has a gradient of the newer product already.
+  const auto gradients = [](const Problem& p, bool with_pattern) {
+    const Variable h = mul(p.x, p.x);
+    sparse::WeightSparsity sparsity;
+    if (with_pattern) sparsity.pattern = std::make_shared<const sparse::Pattern>(p.mask);
+    const Variable y = conv2d(h, p.weight, {}, kSame, sparsity);
+    const Variable beside = mul(h, p.x);
+    return grad({sum(mul(y, p.upstream), {}, false), sum(beside, {}, false)}, {p.x, p.weight});
+  };
+  for (const bool blocks : {false, true}) {
+    const auto want = gradients(Problem(DType::F64, Layout::Nchw, blocks), false);
+    const auto got = gradients(Problem(DType::F32, Layout::Nchw16n, blocks), true);
+    const auto a = got[0].value().to_vector<double>();
+    const auto b = want[0].value().to_vector<double>();
+    for (size_t j = 0; j < a.size(); ++j) EXPECT_NEAR(a[j], b[j], kFloatTol);
+  }
+}
+
 TEST(Conv2dSparsity, PatternOfAnotherShapeIsRefused) {
   const Variable x(Tensor::ones({1, 3, 4, 4}));
   const Variable w(Tensor::ones({2, 3, 3, 3}));

@@ -53,6 +53,50 @@ TEST(Tape, VisitsAnOpOnceHoweverManyPathsLeadToIt) {
   EXPECT_EQ(x.grad().item(), 1152921504606846976.0);
 }
 
+TEST(Tape, DoesNotAddToAGradientThatAnotherVariableHas) {
+  const Variable x = scalar_leaf(1);
+  const Variable y = x * 2.0;
+  const Variable w = x * 7.0;
+  const Variable older = y * 3.0;
+  (older + (y + w)).backward();  // the sum gives one tensor to y and to w; y gets more
+  EXPECT_EQ(x.grad().item(), 15);
+}
+
+TEST(Tape, DoesNotAddToAGradientThatAHookKept) {
+  const Variable x = scalar_leaf(1);
+  const Variable y = x * 2.0;
+  const Variable older = y * 3.0;
+  Variable newer = y * 5.0;
+  Variable kept;
+  newer.register_hook([&](const Variable& gradient) {
+    kept = gradient;
+    return Variable();
+  });
+  const Variable same = reshape(newer, {});
+  (older + same).backward();
+  EXPECT_EQ(x.grad().item(), 16);
+  EXPECT_EQ(kept.item(), 1);
+}
+
+TEST(Tape, ABackwardFunctionMayAddItsPartToWhatCameBefore) {
+  const Variable x = leaf({1, 2});
+  const Variable h = x * 2.0;
+  const Variable y = record("five times",
+                            Tensor::from<double>({2}, {10, 20}),
+                            {h},
+                            [](const BackwardContext& ctx) -> std::vector<Variable> {
+                              EXPECT_TRUE(ctx.gathered[0].defined());
+                              Tensor sum = ctx.gathered[0].value();
+                              for (int64_t i = 0; i < 2; ++i) {
+                                sum.data<double>()[i] += 5.0 * ctx.grad.value().at({i});
+                              }
+                              return {Variable(sum)};
+                            });
+  const Variable beside = h * 3.0;
+  (sum(y) + sum(beside)).backward();
+  EXPECT_EQ(values(x.grad()), (Values{16, 16}));
+}
+
 TEST(Tape, UsesTheSameVariableTwiceAsOperand) {
   const Variable x = scalar_leaf(7);
   (x * x).backward();

@@ -35,7 +35,8 @@ std::vector<CopyRun> learn_runs(const Variable& output,
   }
   const Variable gradient(numbers.to(output.layout()));
   const std::vector<bool> needs(inputs.size(), true);
-  const std::vector<Variable> arrived = backward({gradient, {}, needs});
+  const std::vector<Variable> gathered(inputs.size());
+  const std::vector<Variable> arrived = backward({gradient, {}, needs, gathered});
   std::vector<Source> sources(static_cast<size_t>(size));
   for (size_t input = 0; input < inputs.size(); ++input) {
     const std::vector<float> places = arrived[input].value().to_vector<float>();
@@ -46,6 +47,13 @@ std::vector<CopyRun> learn_runs(const Variable& output,
     }
   }
   return runs_of(sources);
+}
+
+/// Whether an op gives values another place and leaves them as they are; the mean of one position
+/// is that position.
+bool only_moves(std::string_view op, const std::vector<double>& settings) {
+  return op == "slice" || op == "pad" || op == "concat" || op == "permute" ||
+         (op == "avg_pool2d" && settings.at(0) == 1.0);
 }
 
 class GraphTracer : public TraceListener {
@@ -97,6 +105,8 @@ class GraphTracer : public TraceListener {
     } else if (op == "add") {
       require(inputs[0].shape() == inputs[1].shape(), op, "of values of different shapes");
       add_step(StepKind::Add, op, output, inputs);
+    } else if (only_moves(op, settings)) {
+      add_copy(op, output, inputs, backward);
     } else if (op == "max_pool2d" || op == "avg_pool2d") {
       Step& step =
           add_step(op == "max_pool2d" ? StepKind::MaxPool : StepKind::MeanPool, op, output, inputs);
@@ -109,8 +119,6 @@ class GraphTracer : public TraceListener {
       add_reshape(output, inputs);
     } else if (op == "to_layout") {
       bind(output, *find(inputs[0]));
-    } else if (op == "slice" || op == "pad" || op == "concat" || op == "permute") {
-      add_copy(op, output, inputs, backward);
     } else {
       require(false, op, "is not supported");
     }

@@ -54,7 +54,8 @@ std::optional<std::vector<std::vector<int64_t>>> destinations(const Variable& ou
   const std::vector<bool> needs(inputs, true);
   const NoGrad no_grad;
   const auto run = [&](const Tensor& gradient) {
-    return backward({Variable(gradient.to(output.layout())), output, needs});
+    const std::vector<Variable> gathered(needs.size());
+    return backward({Variable(gradient.to(output.layout())), output, needs, gathered});
   };
   const std::vector<Variable> by_number = run(numbers);
   const std::vector<Variable> by_one = run(ones);

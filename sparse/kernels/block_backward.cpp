@@ -24,7 +24,17 @@ class BlockBackwardRun {
         kernels_(block_backward_kernels()) {}
 
   /// `dx` may be null, and then `weight` undefined; so may `dw`, and then `x`.
-  void run(const float* x, const float* dy, const Tensor& weight, float* dx, float* dw) {
+  void run(const float* x,
+           const float* dy,
+           const Tensor& weight,
+           float* dx,
+           Result dx_result,
+           float* dw) {
+    const int64_t dx_bytes =
+        plan_.blocks * plan_.conv.in_channels * plan_.conv.in_h * plan_.conv.in_w * 64;
+    emission_ = dx_result == Result::Adds    ? Emission::Add
+                : dx_bytes >= kStreamedBytes ? Emission::Stream
+                                             : Emission::Store;
     if (dx != nullptr) values_ = gather_block_values(stream_->positions, weight);
     if (dw != nullptr) {
       partials_ = Tensor::empty({plan_.shares * stream_->size() * kBlockChannels * kLanes});
@@ -138,9 +148,8 @@ class BlockBackwardRun {
     const BlockPlane where = plane(strip);
     const int64_t end =
         strip + 1 == plan_.strips ? where.h - where.first_row : plan_.strip * plan_.conv.in_step.h;
-    const int64_t bytes = plan_.blocks * plan_.conv.in_channels * where.h * where.w * 64;
     for_each_plane(range, group, scratch, [&](int64_t offset, const float* from) {
-      if (offset >= 0) kernels_.emit(where, from, 0, end, dx + offset, bytes >= kStreamedBytes);
+      if (offset >= 0) kernels_.emit(where, from, 0, end, dx + offset, emission_);
     });
   }
 
@@ -167,6 +176,7 @@ class BlockBackwardRun {
   BlockBackwardPlan plan_;
   std::shared_ptr<const BlockBackwardStream> stream_;
   BlockBackwardKernels kernels_;
+  Emission emission_ = Emission::Store;
   Tensor values_, partials_;
 };
 
@@ -178,6 +188,7 @@ void backward_in_blocks(const Conv2dShape& shape,
                         const Tensor& weight,
                         const Pattern& pattern,
                         Tensor* dx,
+                        Result dx_result,
                         Tensor* dweight) {
   if (dweight != nullptr) dweight->fill_(0.0);
   BlockBackwardRun(shape, pattern)
@@ -185,6 +196,7 @@ void backward_in_blocks(const Conv2dShape& shape,
            dy.data<float>(),
            weight,
            dx == nullptr ? nullptr : dx->data<float>(),
+           dx_result,
            dweight == nullptr ? nullptr : dweight->data<float>());
 }
 

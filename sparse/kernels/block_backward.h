@@ -3,7 +3,7 @@
 /// interface: kernels/conv2d.h takes it where a pattern has such blocks.
 #pragma once
 
-#include <espalier/core/kernels/conv2d.h>
+#include <espalier/sparse/kernels/conv2d.h>
 #include <espalier/sparse/pattern.h>
 
 namespace espalier::sparse::detail {
@@ -20,6 +20,7 @@ void backward_in_blocks(const Conv2dShape& shape,
                         const Tensor& weight,
                         const Pattern& pattern,
                         Tensor* dx,
+                        Result dx_result,
                         Tensor* dweight);
 
 }  // namespace espalier::sparse::detail

@@ -173,7 +173,7 @@ void fill(const BlockPlane& p, const float* x, int64_t begin, float* scratch) {
   }
 }
 
-template <bool kStream>
+template <Emission kHow>
 void emit_rows(const BlockPlane& p, const float* scratch, int64_t begin, int64_t end, float* dx) {
   const D d;
   for (int64_t r = std::max(begin, -p.first_row); r < std::min(end, p.h - p.first_row); ++r) {
@@ -183,7 +183,9 @@ void emit_rows(const BlockPlane& p, const float* scratch, int64_t begin, int64_t
       const bool reached = r < p.rows && c < p.cols;
       const float* from = scratch + (r * p.cols + c) * kPairFloats + 16;
       for (int64_t lane = 0; lane < 16; lane += kVector) {
-        put<kStream>(reached ? hn::Load(d, from + lane) : hn::Zero(d), to + lane);
+        V sum = reached ? hn::Load(d, from + lane) : hn::Zero(d);
+        if constexpr (kHow == Emission::Add) sum = hn::Add(sum, hn::Load(d, to + lane));
+        put<kHow == Emission::Stream>(sum, to + lane);
       }
     }
   }
@@ -194,10 +196,16 @@ void emit(const BlockPlane& plane,
           int64_t begin,
           int64_t end,
           float* dx,
-          bool stream) {
-  if (!stream) return emit_rows<false>(plane, scratch, begin, end, dx);
-  emit_rows<true>(plane, scratch, begin, end, dx);
-  finish_streaming();
+          Emission how) {
+  switch (how) {
+    case Emission::Store:
+      return emit_rows<Emission::Store>(plane, scratch, begin, end, dx);
+    case Emission::Add:
+      return emit_rows<Emission::Add>(plane, scratch, begin, end, dx);
+    case Emission::Stream:
+      emit_rows<Emission::Stream>(plane, scratch, begin, end, dx);
+      finish_streaming();
+  }
 }
 
 }  // namespace espalier::sparse::detail::HWY_NAMESPACE

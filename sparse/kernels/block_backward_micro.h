@@ -50,14 +50,16 @@ using BlockFillFn = void (*)(const BlockPlane& plane,
                              const float* x,
                              int64_t begin,
                              float* scratch);
+/// How a scratch of dx comes to memory: over what is there, the same past the caches, or added.
+enum class Emission : uint8_t { Store, Stream, Add };
 /// Writes dx's rows begin .. end - 1, counted in the scratch, as far as the plane has them; zeros
-/// where the scratch has no position. `stream`: past the caches.
+/// where the scratch has no position.
 using BlockEmitFn = void (*)(const BlockPlane& plane,
                              const float* scratch,
                              int64_t begin,
                              int64_t end,
                              float* dx,
-                             bool stream);
+                             Emission how);
 
 /// The kernels of the SIMD target in use.
 struct BlockBackwardKernels {

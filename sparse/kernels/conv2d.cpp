@@ -120,7 +120,8 @@ void conv2d_backward_data(const Conv2dShape& shape,
                           Tensor& dx) {
   detail::check_conv2d(shape, dy, pattern, "conv2d_backward_data");
   if (detail::runs_in_blocks(pattern)) {
-    return detail::backward_in_blocks(shape, {}, dy, weight.contiguous(), pattern, &dx, nullptr);
+    return detail::backward_in_blocks(
+        shape, {}, dy, weight.contiguous(), pattern, &dx, Result::Replaces, nullptr);
   }
   const BackwardDataTaps taps = backward_data_taps(shape);
   if (!taps.all_reached) dx.fill_(0.0);

@@ -29,13 +29,17 @@ void conv2d_backward_weight(const Conv2dShape& shape,
                             const Tensor& dy,
                             const Pattern& pattern,
                             Tensor& dweight);
-/// Both of these in one pass over dy, which costs less than one after the other.
+/// Whether a result replaces the content of its tensor or is added to it.
+enum class Result : uint8_t { Replaces, Adds };
+/// Both of these in one pass over dy, which costs less than one after the other. With
+/// `Result::Adds` dx holds a gradient already and becomes the sum, without a pass of its own.
 void conv2d_backward(const Conv2dShape& shape,
                      const Tensor& x,
                      const Tensor& dy,
                      const Tensor& weight,
                      const Pattern& pattern,
                      Tensor& dx,
-                     Tensor& dweight);
+                     Tensor& dweight,
+                     Result dx_result = Result::Replaces);
 
 }  // namespace espalier::sparse

@@ -38,9 +38,15 @@ class BackwardRun {
         shares_(std::clamp<int64_t>(ceil_div(kTasks, ranges_), 1, plan_.image_groups)),
         kernels_(detail::sparse_conv_kernels()) {}
 
-  /// `dx` may be null, and `weight` undefined with it. Adds to nothing: writes dx of the class, and
-  /// dw at its weights.
-  void run(const float* x, const float* dy, const Tensor& weight, float* dx, float* dw) {
+  /// `dx` may be null, and `weight` undefined with it. Writes dx of the class, or adds to it, and
+  /// writes dw at its weights.
+  void run(const float* x,
+           const float* dy,
+           const Tensor& weight,
+           float* dx,
+           Result dx_result,
+           float* dw) {
+    adds_ = dx_result == Result::Adds;
     if (dx != nullptr) values_ = detail::gather_values(*stream_, weight);
     partials_ = Tensor::empty({shares_ * stream_->size() * kLanes});
     share_padded(dy);
@@ -105,7 +111,7 @@ class BackwardRun {
           job.dx = dx == nullptr ? nullptr : dx + at;
           for (int64_t block = 0; block < stream_->channel_blocks; ++block) {
             job.entries.bounds = stream_->bounds_of(range, block);
-            job.accumulate = block > 0;
+            job.accumulate = block > 0 || adds_;
             job.stream = plan_.streams_output() && block + 1 == stream_->channel_blocks;
             if (!shared_.defined()) job.ahead = plan_.input_ahead(dy, group, strip, call++, calls);
             kernels_.backward(job);
@@ -137,6 +143,7 @@ class BackwardRun {
   detail::ConvPlan plan_;
   std::shared_ptr<const detail::EntryStream> stream_;
   int64_t ranges_, shares_;
+  bool adds_ = false;
   detail::SparseConvKernels kernels_;
   Tensor values_, partials_, shared_;
 };
@@ -147,9 +154,10 @@ void run_classes(const Conv2dShape& shape,
                  const Tensor& weight,
                  const Pattern& pattern,
                  Tensor* dx,
+                 Result dx_result,
                  Tensor& dweight) {
   const BackwardDataTaps taps = backward_data_taps(shape);
-  if (dx != nullptr && !taps.all_reached) dx->fill_(0.0);
+  if (dx != nullptr && !taps.all_reached && dx_result == Result::Replaces) dx->fill_(0.0);
   dweight.fill_(0.0);
   for (const espalier::detail::TapConvolution& conv : taps.classes) {
     BackwardRun(conv, pattern, lane_blocks(shape.n))
@@ -157,6 +165,7 @@ void run_classes(const Conv2dShape& shape,
              dy.data<float>(),
              weight,
              dx == nullptr ? nullptr : dx->data<float>(),
+             dx_result,
              dweight.data<float>());
   }
 }
@@ -170,9 +179,10 @@ void conv2d_backward_weight(const Conv2dShape& shape,
                             Tensor& dweight) {
   detail::check_conv2d(shape, x, pattern, "conv2d_backward_weight");
   if (detail::runs_in_blocks(pattern)) {
-    return detail::backward_in_blocks(shape, x, dy, {}, pattern, nullptr, &dweight);
+    return detail::backward_in_blocks(
+        shape, x, dy, {}, pattern, nullptr, Result::Replaces, &dweight);
   }
-  run_classes(shape, x, dy, {}, pattern, nullptr, dweight);
+  run_classes(shape, x, dy, {}, pattern, nullptr, Result::Replaces, dweight);
 }
 
 void conv2d_backward(const Conv2dShape& shape,
@@ -181,12 +191,14 @@ void conv2d_backward(const Conv2dShape& shape,
                      const Tensor& weight,
                      const Pattern& pattern,
                      Tensor& dx,
-                     Tensor& dweight) {
+                     Tensor& dweight,
+                     Result dx_result) {
   detail::check_conv2d(shape, x, pattern, "conv2d_backward");
   if (detail::runs_in_blocks(pattern)) {
-    return detail::backward_in_blocks(shape, x, dy, weight.contiguous(), pattern, &dx, &dweight);
+    return detail::backward_in_blocks(
+        shape, x, dy, weight.contiguous(), pattern, &dx, dx_result, &dweight);
   }
-  run_classes(shape, x, dy, weight.contiguous(), pattern, &dx, dweight);
+  run_classes(shape, x, dy, weight.contiguous(), pattern, &dx, dx_result, dweight);
 }
 
 }  // namespace espalier::sparse

@@ -83,6 +83,13 @@ Tensor times(const Tensor& weight, const Tensor& mask) {
   return out;
 }
 
+Tensor plus(const Tensor& a, const Tensor& b) {
+  Tensor out = a.to(DType::F64).clone();
+  const auto added = b.to_vector<double>();
+  for (int64_t i = 0; i < out.numel(); ++i) out.data<double>()[i] += added[static_cast<size_t>(i)];
+  return out;
+}
+
 struct Problem {
   Conv2dShape shape;
   Tensor x, weight, bias, dy, mask;
@@ -119,6 +126,21 @@ struct Problem {
     return r;
   }
 
+  // The same, where dx holds x already.
+  Tensor run_adding() const {
+    Tensor dx = x.to(Layout::Nchw16n).clone();
+    Tensor dw = Tensor::empty_like(weight);
+    sparse::conv2d_backward(shape,
+                            x.to(Layout::Nchw16n),
+                            dy.to(Layout::Nchw16n),
+                            weight,
+                            pattern,
+                            dx,
+                            dw,
+                            sparse::Result::Adds);
+    return dx;
+  }
+
   Results exact(bool of_magnitudes) const {
     const auto part = [&](const Tensor& a) { return of_magnitudes ? magnitude(a) : a; };
     Results r =
@@ -127,6 +149,26 @@ struct Problem {
     return r;
   }
 };
+
+// All directions, each way to run them.
+void expect_exact(const Problem& p,
+                  const Results& exact,
+                  const Results& terms,
+                  const std::string& what) {
+  const Results got = p.run();
+  expect_close(got.y, exact.y, terms.y, what + ", forward");
+  expect_close(got.dx, exact.dx, terms.dx, what + ", backward data");
+  expect_close(got.dw, exact.dw, terms.dw, what + ", backward weight");
+  expect_zero_padding(got.y, what);
+  expect_zero_padding(got.dx, what);
+  const Results fused = p.run_fused();
+  expect_close(fused.dx, exact.dx, terms.dx, what + ", fused backward, data");
+  expect_close(fused.dw, exact.dw, terms.dw, what + ", fused backward, weight");
+  expect_zero_padding(fused.dx, what + ", fused backward");
+  const Tensor sum = p.run_adding();
+  expect_close(sum, plus(exact.dx, p.x), plus(terms.dx, magnitude(p.x)), what + ", added to dx");
+  expect_zero_padding(sum, what + ", added to dx");
+}
 
 class SparseConv2d : public ::testing::Test {
  protected:
@@ -144,17 +186,7 @@ TEST_F(SparseConv2d, AgreesWithTheMaskedReferenceOnEveryTargetAndDensity) {
       const Results terms = p.exact(true);
       for (const std::string& target : simd_targets()) {
         set_simd_target(target);
-        const Results got = p.run();
-        const std::string what = cat(c.name, ", density ", density, ", ", target);
-        expect_close(got.y, exact.y, terms.y, what + ", forward");
-        expect_close(got.dx, exact.dx, terms.dx, what + ", backward data");
-        expect_close(got.dw, exact.dw, terms.dw, what + ", backward weight");
-        expect_zero_padding(got.y, what);
-        expect_zero_padding(got.dx, what);
-        const Results fused = p.run_fused();
-        expect_close(fused.dx, exact.dx, terms.dx, what + ", fused backward, data");
-        expect_close(fused.dw, exact.dw, terms.dw, what + ", fused backward, weight");
-        expect_zero_padding(fused.dx, what + ", fused backward");
+        expect_exact(p, exact, terms, cat(c.name, ", density ", density, ", ", target));
       }
     }
   }
@@ -168,17 +200,7 @@ TEST_F(SparseConv2d, BlocksOfChannelsAgreeWithTheMaskedReference) {
       const Results terms = p.exact(true);
       for (const std::string& target : simd_targets()) {
         set_simd_target(target);
-        const Results got = p.run();
-        const std::string what = cat(c.name, ", fill ", fill, ", ", target);
-        expect_close(got.y, exact.y, terms.y, what + ", forward");
-        expect_close(got.dx, exact.dx, terms.dx, what + ", backward data");
-        expect_close(got.dw, exact.dw, terms.dw, what + ", backward weight");
-        expect_zero_padding(got.y, what);
-        expect_zero_padding(got.dx, what);
-        const Results fused = p.run_fused();
-        expect_close(fused.dx, exact.dx, terms.dx, what + ", fused backward, data");
-        expect_close(fused.dw, exact.dw, terms.dw, what + ", fused backward, weight");
-        expect_zero_padding(fused.dx, what + ", fused backward");
+        expect_exact(p, exact, terms, cat(c.name, ", fill ", fill, ", ", target));
       }
     }
   }
