@@ -4,8 +4,9 @@
 //   peer_libtorch MODEL BATCH THREADS nchw|channels_last
 //
 // reads requests, one a line: `train N` or `infer N` runs N steps and prints the seconds of one;
-// `memory` prints the largest resident size so far in bytes; `epoch FOLDER` trains once over the
-// CIFAR-10 files there, cropped and mirrored at random, and prints the seconds of it.
+// `memory` prints the largest resident size so far in bytes; `epoch FOLDER [N]` trains once over
+// the CIFAR-10 files there (or N of their images), cropped and mirrored at random, and prints the
+// seconds.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -174,10 +175,10 @@ int main(int argc, char** argv) {
     optimizer.step();
   };
   const auto train = [&] { step(images, labels); };
-  const auto epoch = [&](const Cifar& data) {
+  const auto epoch = [&](const Cifar& data, int64_t count) {
     const torch::Tensor order = torch::randperm(kImages);
-    for (int64_t first = 0; first < kImages; first += batch) {
-      const torch::Tensor chosen = order.slice(0, first, std::min(kImages, first + batch));
+    for (int64_t first = 0; first < count; first += batch) {
+      const torch::Tensor chosen = order.slice(0, first, std::min(count, first + batch));
       step(augmented(data.images.index_select(0, chosen)).contiguous(format),
            data.labels.index_select(0, chosen));
     }
@@ -194,9 +195,11 @@ int main(int argc, char** argv) {
     words >> what;
     if (what == "epoch") {
       std::string folder;
-      words >> folder;
+      int64_t images = kImages;
+      words >> folder >> images;
+      if (words.fail()) images = kImages;
       const Cifar data = read_cifar(folder);
-      std::cout << seconds_of([&] { epoch(data); }) << std::endl;
+      std::cout << seconds_of([&] { epoch(data, images); }) << std::endl;
       continue;
     }
     words >> count;

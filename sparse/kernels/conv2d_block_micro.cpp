@@ -15,12 +15,13 @@ HWY_BEFORE_NAMESPACE();
 namespace espalier::sparse::detail::HWY_NAMESPACE {
 
 constexpr int kChannels = 4;
-// AVX-512 has 32 registers, the others 16: there a tile is made in two halves.
-constexpr int kHalves = kVector == 16 ? 1 : 2;
+// Vectors at a time: their sums for all channels, the input and a weight stay in the 32 registers
+// of AVX-512, or 16 of the others.
+constexpr int kPass = kVector == 16 ? 4 : 3;
 
-/// Vectors kFirst .. kFirst + kCount - 1 of a tile, for one row of blocks.
+/// Pieces kFirst .. kFirst + kCount - 1 of a tile, for one row of blocks.
 template <bool kStream, TileShape kShape, int kInStep, int kFirst, int kCount>
-HWY_INLINE void block_row(const BlockJob& job, int64_t row, const float* in, float* out) {
+HWY_INLINE void block_row(const BlockJob& job, int64_t row) {
   using T = Tile<kShape>;
   const D d;
   const TileStrides in_strides = with_step<kInStep>(job.in_strides);
@@ -37,11 +38,13 @@ HWY_INLINE void block_row(const BlockJob& job, int64_t row, const float* in, flo
   const int32_t* bounds = job.bounds + row * job.bounds_step;
   const int64_t end = bounds[job.parts];
   for (int64_t i = bounds[0]; i < end; ++i) {
-    const float* HWY_RESTRICT at = in + job.offsets[i];
+    const float* HWY_RESTRICT at = job.in + job.offsets[i];
     const float* HWY_RESTRICT values = job.values + i * kChannels;
     V x[kCount];
     HWY_UNROLL(4)
-    for (int j = 0; j < kCount; ++j) x[j] = hn::Load(d, at + T::offset(kFirst + j, in_strides));
+    for (int j = 0; j < kCount; ++j) {
+      x[j] = hn::Load(d, at + T::piece_offset(kFirst + j, in_strides));
+    }
     HWY_UNROLL(4)
     for (int b = 0; b < kChannels; ++b) {
       const V w = hn::Set(d, values[b]);
@@ -52,11 +55,11 @@ HWY_INLINE void block_row(const BlockJob& job, int64_t row, const float* in, flo
   HWY_UNROLL(4)
   for (int b = 0; b < kChannels; ++b) {
     if (first + b >= job.channels) break;
-    float* HWY_RESTRICT to = out + (first + b) * job.out_channel;
+    float* HWY_RESTRICT to = job.out + (first + b) * job.out_channel;
     HWY_UNROLL(4)
     for (int j = 0; j < kCount; ++j) {
-      if (T::exists(kFirst + j, job.exist)) {
-        put<kStream>(acc[b][j], to + T::offset(kFirst + j, out_strides));
+      if (T::piece_exists(kFirst + j, job.exist)) {
+        put<kStream>(acc[b][j], to + T::piece_offset(kFirst + j, out_strides));
       }
     }
   }
@@ -64,17 +67,12 @@ HWY_INLINE void block_row(const BlockJob& job, int64_t row, const float* in, flo
 
 template <bool kStream, TileShape kShape, int kInStep>
 void block_tile(const BlockJob& job) {
-  constexpr int kCount = Tile<kShape>::kVectors / kHalves;
   Fetcher fetcher(job.ahead, job.rows);
   for (int64_t row = 0; row < job.rows; ++row) {
     fetcher.next_channel();
-    for (int64_t lane = 0; lane < 16; lane += kVector) {
-      block_row<kStream, kShape, kInStep, 0, kCount>(job, row, job.in + lane, job.out + lane);
-      if constexpr (kHalves == 2) {
-        block_row<kStream, kShape, kInStep, kCount, kCount>(
-            job, row, job.in + lane, job.out + lane);
-      }
-    }
+    in_passes<Tile<kShape>::kPieces, kPass>([&](auto first, auto count) {
+      block_row<kStream, kShape, kInStep, first(), count()>(job, row);
+    });
   }
 }
 

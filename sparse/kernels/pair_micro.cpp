@@ -14,10 +14,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace espalier::sparse::detail::HWY_NAMESPACE {
 
-// AVX-512 has 32 registers, the others 16: there a tile is made in two halves.
-constexpr int kHalves = kVector == 16 ? 1 : 2;
+// Vectors at a time: their sums for both channels, two weights and the input stay in the 32
+// registers of AVX-512, or 16 of the others.
+constexpr int kPass = kVector == 16 ? 8 : 6;
 
-/// Vectors kFirst .. kFirst + kCount - 1 of a tile of one channel.
+/// Pieces kFirst .. kFirst + kCount - 1 of a tile of one channel.
 template <TileShape kShape, int kFirst, int kCount>
 struct Sums {
   using T = Tile<kShape>;
@@ -30,29 +31,30 @@ struct Sums {
   HWY_INLINE void load(const float* at, const TileStrides& s, const TileSize& exist, bool full) {
     HWY_UNROLL(8)
     for (int j = 0; j < kCount; ++j) {
-      v[j] = full || T::exists(kFirst + j, exist) ? hn::Load(D(), at + T::offset(kFirst + j, s))
-                                                  : hn::Zero(D());
+      v[j] = full || T::piece_exists(kFirst + j, exist)
+                 ? hn::Load(D(), at + T::piece_offset(kFirst + j, s))
+                 : hn::Zero(D());
     }
   }
   template <bool kStream>
   HWY_INLINE void store(float* at, const TileStrides& s, const TileSize& exist, bool full) const {
     HWY_UNROLL(8)
     for (int j = 0; j < kCount; ++j) {
-      if (full || T::exists(kFirst + j, exist)) {
-        put<kStream>(v[j], at + T::offset(kFirst + j, s));
+      if (full || T::piece_exists(kFirst + j, exist)) {
+        put<kStream>(v[j], at + T::piece_offset(kFirst + j, s));
       }
     }
   }
   HWY_INLINE void add(V weight, const float* HWY_RESTRICT at, const TileStrides& s) {
     HWY_UNROLL(8)
     for (int j = 0; j < kCount; ++j) {
-      v[j] = hn::MulAdd(weight, hn::Load(D(), at + T::offset(kFirst + j, s)), v[j]);
+      v[j] = hn::MulAdd(weight, hn::Load(D(), at + T::piece_offset(kFirst + j, s)), v[j]);
     }
   }
 };
 
 template <bool kStream, TileShape kShape, int kInStep, int kFirst, int kCount>
-HWY_INLINE void pair_of_channels(const PairJob& job, int64_t pair, int64_t lane, bool full) {
+HWY_INLINE void pair_of_channels(const PairJob& job, int64_t pair, bool full) {
   using S = Sums<kShape, kFirst, kCount>;
   using T = Tile<kShape>;
   const D d;
@@ -65,14 +67,14 @@ HWY_INLINE void pair_of_channels(const PairJob& job, int64_t pair, int64_t lane,
   for (int c = 0; c < 2; ++c) {
     // The channel that does not exist is computed as the first again, and not stored.
     const int64_t channel = 2 * pair + (single ? 0 : c);
-    out[c] = job.out + channel * job.out_channel + lane;
+    out[c] = job.out + channel * job.out_channel;
     if (job.accumulate) {
       sums[c].load(out[c], out_strides, job.exist, full);
     } else {
       sums[c].set(hn::Set(d, job.start != nullptr ? job.start[channel] : 0.0f));
     }
   }
-  const float* HWY_RESTRICT in = job.in + lane;
+  const float* HWY_RESTRICT in = job.in;
   const int32_t* HWY_RESTRICT offset = job.offsets + segment.first_offset;
   const float* HWY_RESTRICT value = job.values + segment.first_value;
   for (int32_t i = 0; i < segment.both; ++i, ++offset, value += 2) {
@@ -81,7 +83,7 @@ HWY_INLINE void pair_of_channels(const PairJob& job, int64_t pair, int64_t lane,
     const V w1 = hn::Set(d, value[1]);
     HWY_UNROLL(8)
     for (int j = 0; j < kCount; ++j) {
-      const V x = hn::Load(d, at + T::offset(kFirst + j, in_strides));
+      const V x = hn::Load(d, at + T::piece_offset(kFirst + j, in_strides));
       sums[0].v[j] = hn::MulAdd(w0, x, sums[0].v[j]);
       sums[1].v[j] = hn::MulAdd(w1, x, sums[1].v[j]);
     }
@@ -98,18 +100,14 @@ HWY_INLINE void pair_of_channels(const PairJob& job, int64_t pair, int64_t lane,
 
 template <bool kStream, TileShape kShape, int kInStep>
 void pair_tile(const PairJob& job) {
-  constexpr int kCount = Tile<kShape>::kVectors / kHalves;
   const bool full = Tile<kShape>::full(job.exist);
   const int64_t pairs = (job.channels + 1) / 2;
   Fetcher fetcher(job.ahead, pairs);
   for (int64_t pair = 0; pair < pairs; ++pair) {
     fetcher.next_channel();
-    for (int64_t lane = 0; lane < 16; lane += kVector) {
-      pair_of_channels<kStream, kShape, kInStep, 0, kCount>(job, pair, lane, full);
-      if constexpr (kHalves == 2) {
-        pair_of_channels<kStream, kShape, kInStep, kCount, kCount>(job, pair, lane, full);
-      }
-    }
+    in_passes<Tile<kShape>::kPieces, kPass>([&](auto first, auto count) {
+      pair_of_channels<kStream, kShape, kInStep, first(), count()>(job, pair, full);
+    });
   }
 }
 

@@ -9,6 +9,8 @@
 #define ESPALIER_SPARSE_KERNELS_TILE_INL_H_
 #endif
 
+#include <type_traits>
+
 #include <espalier/sparse/kernels/tile.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -86,6 +88,15 @@ struct Tile {
     return exist.images == kSize.images && exist.rows == kSize.rows && exist.cols == kSize.cols;
   }
 
+  /// A position has kParts vectors, so that a tile has kPieces; those of a position follow another,
+  /// which finds the second in the line that came for the first.
+  static constexpr int kParts = 16 / kVector;
+  static constexpr int kPieces = kVectors * kParts;
+  static HWY_INLINE int64_t piece_offset(int i, const TileStrides& s) {
+    return offset(i / kParts, s) + i % kParts * kVector;
+  }
+  static bool piece_exists(int i, const TileSize& exist) { return exists(i / kParts, exist); }
+
   HWY_INLINE void set(V value) {
     HWY_UNROLL(8)
     for (int i = 0; i < kVectors; ++i) v[i] = value;
@@ -123,6 +134,15 @@ struct Tile {
     }
   }
 };
+
+/// Calls body(first, count) for kTotal pieces, at most kWidth of them at a time; both are
+/// constants.
+template <int kTotal, int kWidth, int kFirst = 0, class Body>
+HWY_INLINE void in_passes(Body body) {
+  constexpr int kCount = kTotal - kFirst < kWidth ? kTotal - kFirst : kWidth;
+  body(std::integral_constant<int, kFirst>(), std::integral_constant<int, kCount>());
+  if constexpr (kFirst + kCount < kTotal) in_passes<kTotal, kWidth, kFirst + kCount>(body);
+}
 
 /// The strides of a tile whose columns lie kStep vectors apart, known to the compiler.
 template <int kStep>
