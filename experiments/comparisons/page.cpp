@@ -191,7 +191,7 @@ std::string ExperimentPage::results_section() const {
         mean([](const RunRow& r) { return r.sparsity; }),
         experiment_.accuracies
             ? percent_with_deviation(over_seeds(cell, [](const RunRow& r) { return r.accuracy; }))
-            : "not trained",
+            : "-",
         cell.rows.size(),
         short_count(mean([](const RunRow& r) { return r.params_nonzero; })),
         short_count(mean([](const RunRow& r) { return r.macs_dense; })),
