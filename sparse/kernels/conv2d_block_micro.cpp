@@ -70,7 +70,7 @@ void block_tile(const BlockJob& job) {
   Fetcher fetcher(job.ahead, job.rows);
   for (int64_t row = 0; row < job.rows; ++row) {
     fetcher.next_channel();
-    in_passes<Tile<kShape>::kPieces, kPass>([&](auto first, auto count) {
+    in_passes<Tile<kShape>::kPieces, kPass>([&](auto first, auto count) HWY_ATTR {
       block_row<kStream, kShape, kInStep, first(), count()>(job, row);
     });
   }

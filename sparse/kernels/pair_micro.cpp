@@ -105,7 +105,7 @@ void pair_tile(const PairJob& job) {
   Fetcher fetcher(job.ahead, pairs);
   for (int64_t pair = 0; pair < pairs; ++pair) {
     fetcher.next_channel();
-    in_passes<Tile<kShape>::kPieces, kPass>([&](auto first, auto count) {
+    in_passes<Tile<kShape>::kPieces, kPass>([&](auto first, auto count) HWY_ATTR {
       pair_of_channels<kStream, kShape, kInStep, first(), count()>(job, pair, full);
     });
   }
