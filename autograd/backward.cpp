@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include <espalier/autograd/kept_gradient.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/variable_state.h>
 #include <espalier/core/loops.h>
@@ -39,6 +40,11 @@ bool add_in_place(Variable& sum, const Variable& gradient) {
     map_into<T, T, T>(total, total, part, [](T a, T b) { return a + b; });
   });
   return true;
+}
+
+// Whether a gradient holds kept values only; backward functions make those in memory of their own.
+bool is_kept(const Variable& gradient) {
+  return gradient.state()->kept.pattern != nullptr;
 }
 
 class BackwardPass {
@@ -84,7 +90,7 @@ class BackwardPass {
       const auto& [leaf, gradient] = leaf_gradients_[i];
       Variable variable(leaf);
       const Variable& old = variable.grad();
-      variable.set_grad(old.defined() ? add(old, gradient) : own(i));
+      variable.set_grad(old.defined() ? sum_of(old, gradient) : own(i));
     }
   }
 
@@ -103,11 +109,13 @@ class BackwardPass {
   // The i-th leaf's gradient in memory that nobody else sees: optimizers and clipping write to it.
   // Backward functions may pass one tensor on to several inputs, or a view that repeats elements.
   Variable own(size_t i) const {
+    if (is_kept(leaf_gradients_[i].second)) return leaf_gradients_[i].second;
     const Tensor& gradient = leaf_gradients_[i].second.value();
     bool shared = !gradient.is_contiguous();
     for (const Variable& given : seeds_) shared = shared || gradient.shares_storage(given.value());
     for (size_t other = 0; !shared && other < leaf_gradients_.size(); ++other) {
-      shared = other != i && gradient.shares_storage(leaf_gradients_[other].second.value());
+      shared = other != i && !is_kept(leaf_gradients_[other].second) &&
+               gradient.shares_storage(leaf_gradients_[other].second.value());
     }
     return shared ? Variable(gradient.clone()) : leaf_gradients_[i].second;
   }
@@ -232,10 +240,10 @@ class BackwardPass {
   }
 
   void add_to_leaf(const std::shared_ptr<VariableState>& leaf, const Variable& gradient) {
-    ESPALIER_CHECK(gradient.shape() == leaf->value.shape(),
+    ESPALIER_CHECK(gradient.state()->shape() == leaf->value.shape(),
                    ShapeError,
                    "backward: a gradient of shape ",
-                   gradient.shape(),
+                   gradient.state()->shape(),
                    " came for a leaf of shape ",
                    leaf->value.shape());
     const auto found = leaf_index_.find(leaf.get());
@@ -245,8 +253,21 @@ class BackwardPass {
     } else {
       const RecordingScope scope(create_graph_);
       Variable& old = leaf_gradients_[found->second].second;
-      old = add(old, gradient);
+      old = sum_of(old, gradient);
     }
+  }
+
+  // Kept values stay such, where both gradients are of one pattern.
+  Variable sum_of(const Variable& a, const Variable& b) const {
+    const auto& pattern = a.state()->kept.pattern;
+    const Tensor* more = kept_values_of(b, pattern.get());
+    if (create_graph_ || more == nullptr) return add(a, b);
+    Tensor sum = Tensor::empty_like(*more);
+    dispatch_floating(sum.dtype(), "backward", [&](auto zero) {
+      using T = decltype(zero);
+      map_into<T, T, T>(sum, a.state()->kept.values, *more, [](T x, T y) { return x + y; });
+    });
+    return kept_gradient(std::move(sum), pattern);
   }
 
   Variable apply_hooks(const std::vector<GradientHook>& hooks, Variable gradient) const {

@@ -2,6 +2,7 @@
 #include <espalier/autograd/variable.h>
 
 #include <atomic>
+#include <utility>
 
 #include <espalier/autograd/observer.h>
 #include <espalier/autograd/variable_state.h>
@@ -35,12 +36,12 @@ Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<V
 
 const Tensor& Variable::value() const {
   ESPALIER_CHECK(defined(), ValueError, "variable: undefined, holds no tensor");
+  if (state_->kept.pattern) state_->become_dense();
   return state_->value;
 }
 
 Tensor& Variable::value() {
-  ESPALIER_CHECK(defined(), ValueError, "variable: undefined, holds no tensor");
-  return state_->value;
+  return const_cast<Tensor&>(std::as_const(*this).value());
 }
 
 void Variable::set_value(Tensor value) {
@@ -73,12 +74,12 @@ const Variable& Variable::grad() const {
 
 void Variable::set_grad(Variable gradient) {
   ESPALIER_CHECK(defined(), ValueError, "set_grad: undefined variable");
-  ESPALIER_CHECK(!gradient.defined() || gradient.shape() == shape(),
+  ESPALIER_CHECK(!gradient.defined() || gradient.state()->shape() == shape(),
                  ShapeError,
                  "set_grad: expects shape ",
                  shape(),
                  ", got ",
-                 gradient.value());
+                 gradient.state()->shape());
   state_->grad = gradient.defined() ? std::make_unique<Variable>(std::move(gradient)) : nullptr;
 }
 

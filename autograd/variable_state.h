@@ -6,16 +6,32 @@
 #include <vector>
 
 #include <espalier/autograd/variable.h>
+#include <espalier/sparse/kept_values.h>
 
 namespace espalier {
+
+/// Values at the kept positions of a pattern; without a pattern there are none.
+struct KeptPart {
+  Tensor values;
+  std::shared_ptr<const sparse::Pattern> pattern;
+};
 
 /// What a Variable's handles share.
 struct VariableState {
   Tensor value;
+  KeptPart kept;  ///< stands for `value` until somebody asks for it (kept_gradient.h)
   bool requires_grad = false;
   std::unique_ptr<Variable> grad;
   std::shared_ptr<Node> producer;
   std::vector<GradientHook> leaf_hooks;
+
+  /// Makes `value` of `kept`, which may be written to from now on.
+  void become_dense() {
+    value = sparse::dense_from_kept(kept.values, *kept.pattern);
+    kept = {};
+  }
+  /// Of the value, made dense or not.
+  const Shape& shape() const { return kept.pattern ? kept.pattern->shape() : value.shape(); }
 };
 
 /// Lets the backward pass reach into nodes.

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <ranges>
 #include <set>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <espalier/autograd/kept_gradient.h>
 #include <espalier/core/loops.h>
 #include <espalier/nn/optimizer.h>
+#include <espalier/sparse/kept_values.h>
 
 namespace espalier::nn {
 
@@ -59,35 +65,58 @@ void Optimizer::set_lr(double lr) {
   lr_ = lr;
 }
 
+Tensor Optimizer::ParameterState::dense(const Tensor& part) const {
+  return pattern ? sparse::dense_from_kept(part, *pattern) : part;
+}
+
+void Optimizer::ParameterState::follow(const std::shared_ptr<const sparse::Pattern>& other) {
+  if (pattern == other) return;
+  const auto convert = [&](Tensor& part) {
+    part = other ? sparse::kept_values(dense(part), *other) : dense(part);
+  };
+  for (Tensor& slot : slots) convert(slot);
+  if (age.defined()) convert(age);
+  pattern = other;
+}
+
 Optimizer::ParameterState& Optimizer::state_of(const NamedParameter& parameter) {
   ParameterState& state = states_[parameter.name];
   const Tensor& value = parameter.parameter->value.value();
-  const size_t count = slot_kinds().size();
-  if (state.slots.size() != count) {
-    state.slots.clear();
-    for (size_t i = 0; i < count; ++i) state.slots.push_back(Tensor::zeros_like(value));
+  const auto& pattern = parameter.parameter->pattern;
+  const auto empty = [&] {
+    return pattern ? Tensor::zeros({pattern->nnz()}, value.dtype()) : Tensor::zeros_like(value);
+  };
+  if (state.slots.size() != slot_kinds().size()) {
+    state.slots.assign(slot_kinds().size(), Tensor());
+    for (Tensor& slot : state.slots) slot = empty();
+    state.age = Tensor();
+    state.pattern = pattern;
   }
-  const auto check = [&](const Tensor& slot) {
-    ESPALIER_CHECK(slot.shape() == value.shape() && slot.dtype() == value.dtype(),
+  const auto check = [&](const Tensor& part) {
+    const Shape& shape = state.pattern ? state.pattern->shape() : part.shape();
+    ESPALIER_CHECK(shape == value.shape() && part.dtype() == value.dtype(),
                    ShapeError,
                    "Optimizer: the state of '",
                    parameter.name,
-                   "' is ",
-                   slot,
+                   "' is of ",
+                   name(part.dtype()),
+                   " ",
+                   shape,
                    " but the parameter is ",
                    value,
-                   "; after changing a parameter's shape, change its slots() too");
+                   "; after changing a parameter's shape, set_slots() too");
   };
   for (const Tensor& slot : state.slots) check(slot);
   if (state.age.defined()) check(state.age);
+  if (counts_entries() && pattern && !state.age.defined()) {
+    // Until now all entries were there from the start; masked ones lose their age as all their
+    // state.
+    state.age = state.pattern ? Tensor::zeros({state.pattern->nnz()}, value.dtype())
+                              : Tensor::zeros_like(value);
+    state.age.fill_(static_cast<double>(state.step));
+  }
+  state.follow(pattern);
   return state;
-}
-
-void Optimizer::count_entries(const Parameter& parameter, ParameterState& state) const {
-  if (!counts_entries() || !parameter.masked() || state.age.defined()) return;
-  // Until now all entries were there from the start; masked ones lose their age as all their state.
-  state.age = Tensor::zeros_like(parameter.value.value());
-  state.age.fill_(static_cast<double>(state.step));
 }
 
 const NamedParameter& Optimizer::named(const std::string& parameter, std::string_view op) const {
@@ -104,7 +133,9 @@ void Optimizer::step() {
       const Variable& gradient = p.parameter->value.grad();
       if (!gradient.defined()) continue;
       const Tensor& value = p.parameter->value.value();
-      ESPALIER_CHECK(gradient.shape() == value.shape() && gradient.dtype() == value.dtype(),
+      const bool fits = kept_values_of(gradient, p.parameter->pattern.get()) != nullptr ||
+                        (gradient.shape() == value.shape() && gradient.dtype() == value.dtype());
+      ESPALIER_CHECK(fits,
                      ShapeError,
                      "Optimizer: the gradient of '",
                      p.name,
@@ -118,7 +149,6 @@ void Optimizer::step() {
                      p.name,
                      "' is a strided view; set a contiguous one");
       ParameterState& state = state_of(p);
-      count_entries(*p.parameter, state);
       ++state.step;
       update(p, state, lr_ * group.lr_scale, group.weight_decay);
     }
@@ -131,15 +161,52 @@ void Optimizer::zero_grad() {
   }
 }
 
-std::map<std::string, Tensor*> Optimizer::slots(const std::string& parameter) {
-  const NamedParameter& known = named(parameter, "Optimizer::slots");
-  ParameterState& state = states_[parameter];
-  if (state.slots.empty()) state_of(known);
-  std::map<std::string, Tensor*> result;
+std::map<std::string, Tensor> Optimizer::slots(const std::string& parameter) const {
+  const Tensor& value = named(parameter, "Optimizer::slots").parameter->value.value();
+  const auto state = states_.find(parameter);
   const std::vector<std::string> kinds = slot_kinds();
-  for (size_t i = 0; i < kinds.size(); ++i) result.emplace(kinds[i], &state.slots[i]);
-  if (state.age.defined()) result.emplace(kAge, &state.age);
+  std::map<std::string, Tensor> result;
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    const bool exists = state != states_.end() && !state->second.slots.empty();
+    result.emplace(
+        kinds[i],
+        exists ? state->second.dense(state->second.slots[i]).clone() : Tensor::zeros_like(value));
+  }
+  if (state != states_.end() && state->second.age.defined()) {
+    result.emplace(kAge, state->second.dense(state->second.age).clone());
+  }
   return result;
+}
+
+void Optimizer::set_slots(const std::string& parameter,
+                          const std::map<std::string, Tensor>& slots) {
+  const Tensor& value = named(parameter, "Optimizer::set_slots").parameter->value.value();
+  const std::map<std::string, Tensor> old = this->slots(parameter);
+  ESPALIER_CHECK(std::ranges::equal(std::views::keys(slots), std::views::keys(old)),
+                 ValueError,
+                 "Optimizer::set_slots: expects ",
+                 fmt::format("{}", fmt::join(std::views::keys(old), ", ")),
+                 " for '",
+                 parameter,
+                 "', got ",
+                 fmt::format("{}", fmt::join(std::views::keys(slots), ", ")));
+  for (const auto& [kind, slot] : slots) {
+    ESPALIER_CHECK(slot.shape() == value.shape() && slot.dtype() == value.dtype(),
+                   ShapeError,
+                   "Optimizer::set_slots: expects ",
+                   value,
+                   " for the ",
+                   kind,
+                   " of '",
+                   parameter,
+                   "', got ",
+                   slot);
+  }
+  ParameterState& state = states_[parameter];
+  state.pattern = nullptr;
+  state.slots.clear();
+  for (const std::string& kind : slot_kinds()) state.slots.push_back(slots.at(kind).clone());
+  if (slots.contains(kAge)) state.age = slots.at(kAge).clone();
 }
 
 void Optimizer::restart(const std::string& parameter) {
@@ -149,31 +216,20 @@ void Optimizer::restart(const std::string& parameter) {
 void Optimizer::clear_masked_state() {
   for (ParameterGroup& group : groups_) {
     for (NamedParameter& p : group.parameters) {
-      const auto state = states_.find(p.name);
-      if (!p.parameter->masked() || state == states_.end()) continue;
-      const auto clear = [&](Tensor& slot) {
-        dispatch_floating(slot.dtype(), "Optimizer::clear_masked_state", [&](auto zero) {
-          using T = decltype(zero);
-          map_into<T, T, uint8_t>(
-              slot, slot, p.parameter->mask(), [](T x, uint8_t keep) { return keep ? x : T{0}; });
-        });
-      };
-      count_entries(*p.parameter, state->second);
-      for (Tensor& slot : state->second.slots) clear(slot);
-      if (state->second.age.defined()) clear(state->second.age);
+      if (p.parameter->masked() && states_.contains(p.name)) state_of(p);
     }
   }
 }
 
-std::map<std::string, Tensor> Optimizer::state_dict() {
+std::map<std::string, Tensor> Optimizer::state_dict() const {
   const std::vector<std::string> kinds = slot_kinds();
   std::map<std::string, Tensor> result;
   for (const auto& [name, state] : states_) {
     result.emplace(cat(name, ".", kStep), Tensor::from<int64_t>({}, {state.step}));
     for (size_t i = 0; i < state.slots.size(); ++i) {
-      result.emplace(cat(name, ".", kinds[i]), state.slots[i]);
+      result.emplace(cat(name, ".", kinds[i]), state.dense(state.slots[i]));
     }
-    if (state.age.defined()) result.emplace(cat(name, ".", kAge), state.age);
+    if (state.age.defined()) result.emplace(cat(name, ".", kAge), state.dense(state.age));
   }
   return result;
 }
@@ -233,39 +289,56 @@ void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
   states_ = std::move(loaded);
 }
 
+namespace {
+
+double square_sum(const Tensor& gradient) {
+  double total = 0.0;
+  dispatch_floating(gradient.dtype(), "clip_grad_norm", [&](auto zero) {
+    const auto* g = gradient.data<decltype(zero)>();
+    total = parallel_sum(gradient.physical_numel(), kGrain, [&](int64_t begin, int64_t end) {
+      double sum = 0.0;
+      for (int64_t i = begin; i < end; ++i) {
+        sum += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+      }
+      return sum;
+    });
+  });
+  return total;
+}
+
+// Into fresh memory: a gradient may share its tensor with another leaf's.
+Tensor times(const Tensor& gradient, double factor) {
+  Tensor scaled = Tensor::empty_like(gradient);
+  dispatch_floating(gradient.dtype(), "clip_grad_norm", [&](auto zero) {
+    using T = decltype(zero);
+    map_into<T, T>(scaled, gradient, [s = static_cast<T>(factor)](T x) { return x * s; });
+  });
+  return scaled;
+}
+
+}  // namespace
+
 double clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_norm) {
   ESPALIER_CHECK(
       max_norm > 0.0, ValueError, "clip_grad_norm: expects max_norm > 0, got ", max_norm);
-  double square_sum = 0.0;
+  double total = 0.0;
   for (const NamedParameter& p : parameters) {
-    if (!p.parameter->value.grad().defined()) continue;
-    const Tensor gradient = p.parameter->value.grad().value().contiguous();
-    dispatch_floating(gradient.dtype(), "clip_grad_norm", [&](auto zero) {
-      const auto* g = gradient.data<decltype(zero)>();
-      square_sum +=
-          parallel_sum(gradient.physical_numel(), kGrain, [&](int64_t begin, int64_t end) {
-            double sum = 0.0;
-            for (int64_t i = begin; i < end; ++i) {
-              sum += static_cast<double>(g[i]) * static_cast<double>(g[i]);
-            }
-            return sum;
-          });
-    });
+    const Variable& gradient = p.parameter->value.grad();
+    if (!gradient.defined()) continue;
+    const Tensor* kept = kept_values_of(gradient, p.parameter->pattern.get());
+    total += square_sum(kept != nullptr ? *kept : gradient.value().contiguous());
   }
-  const double norm = std::sqrt(square_sum);
+  const double norm = std::sqrt(total);
   // The small number is in PyTorch's formula too: the result is a little below max_norm.
   const double scale = max_norm / (norm + 1e-6);
   if (!std::isfinite(norm) || scale >= 1.0) return norm;
   for (const NamedParameter& p : parameters) {
-    if (!p.parameter->value.grad().defined()) continue;
-    const Tensor& gradient = p.parameter->value.grad().value();
-    // Into fresh memory: a gradient may share its tensor with another leaf's.
-    Tensor scaled = Tensor::empty_like(gradient);
-    dispatch_floating(gradient.dtype(), "clip_grad_norm", [&](auto zero) {
-      using T = decltype(zero);
-      map_into<T, T>(scaled, gradient, [s = static_cast<T>(scale)](T x) { return x * s; });
-    });
-    p.parameter->value.set_grad(Variable(scaled));
+    const Variable& gradient = p.parameter->value.grad();
+    if (!gradient.defined()) continue;
+    const auto& pattern = p.parameter->pattern;
+    const Tensor* kept = kept_values_of(gradient, pattern.get());
+    p.parameter->value.set_grad(kept != nullptr ? kept_gradient(times(*kept, scale), pattern)
+                                                : Variable(times(gradient.value(), scale)));
   }
   return norm;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Optimizers. They know masks: a pruned weight and its state are zero, weight decay does not touch
-/// it, a regrown weight starts with fresh state. See nn/sgd.h and nn/adam.h for the rules.
+/// Optimizers. They know masks: a pruned weight stays zero and has no state, which takes space only
+/// for weights that exist; weight decay does not touch it, a regrown weight starts with fresh
+/// state. See nn/sgd.h and nn/adam.h for the rules.
 #pragma once
 
 #include <map>
@@ -33,8 +34,8 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   /// One update with the current learning rate; parameters without gradient are left alone. Entries
-  /// whose mask is 0 are skipped: they and their state keep the value 0, whatever the gradient
-  /// holds. Throws ShapeError when a parameter's gradient or state no longer has its shape.
+  /// whose mask is 0 are skipped, whatever the gradient holds there. Throws ShapeError when a
+  /// parameter's gradient or state no longer has its shape.
   void step();
   /// Forgets the gradients of its parameters.
   void zero_grad();
@@ -45,19 +46,23 @@ class Optimizer {
   /// As given.
   const std::vector<ParameterGroup>& groups() const { return groups_; }
 
-  /// The optimizer's tensors of one parameter (momentum, ..), by kind; created as zeros if there
-  /// are none yet. Shrinking and mask changes edit them. Throws ValueError for an unknown
+  /// The optimizer's tensors of one parameter (momentum, ..), by kind, in the parameter's shape;
+  /// zeros where its mask is 0, and if it was never updated. Throws ValueError for an unknown
   /// parameter.
-  std::map<std::string, Tensor*> slots(const std::string& parameter);
-  /// Sets state to zero wherever a parameter's mask is 0. Called by pruners after a mask change.
+  std::map<std::string, Tensor> slots(const std::string& parameter) const;
+  /// Replaces them: all that `slots()` names, in the parameter's shape as it is now. Throws
+  /// ValueError for an unknown parameter or for other kinds, ShapeError for another shape, before
+  /// anything is changed.
+  void set_slots(const std::string& parameter, const std::map<std::string, Tensor>& slots);
+  /// Forgets the state of entries whose mask is 0. Called by pruners after a mask change.
   void clear_masked_state();
   /// Forgets the state of one parameter, as if it had never been updated. Throws ValueError for an
   /// unknown parameter.
   void restart(const std::string& parameter);
   /// All state by name (`conv1.weight.momentum_buffer`, `conv1.weight.step`), for checkpoints.
-  /// Tensors share memory with the optimizer; the learning rate is the schedule's matter and not in
-  /// here.
-  std::map<std::string, Tensor> state_dict();
+  /// In the parameters' shapes, whatever is masked; the learning rate is the schedule's matter and
+  /// not in here.
+  std::map<std::string, Tensor> state_dict() const;
   /// Throws ValueError naming all unknown names and wrong shapes before anything is changed.
   /// Parameters that are not named start afresh.
   void load_state_dict(const std::map<std::string, Tensor>& state);
@@ -67,9 +72,16 @@ class Optimizer {
   struct ParameterState {
     int64_t step = 0;           ///< updates done
     std::vector<Tensor> slots;  ///< in the order of `slot_kinds()`
-    /// Updates done of every entry since it exists, in the parameter's shape and type; kept by
-    /// rules that `counts_entries()`, from the first mask on. Undefined: `step` counts for all.
+    /// Updates done of every entry since it exists, in the parameter's type; kept by rules that
+    /// `counts_entries()`, from the first mask on. Undefined: `step` counts for all.
     Tensor age = {};
+    /// Slots and age are `kept_values` of this pattern; null: they have the parameter's shape.
+    std::shared_ptr<const sparse::Pattern> pattern;
+
+    /// A slot or the age in the parameter's shape; shares memory where it has that already.
+    Tensor dense(const Tensor& part) const;
+    /// Brings all parts to another pattern. Entries that have not been there start from zero.
+    void follow(const std::shared_ptr<const sparse::Pattern>& other);
   };
 
   /// Names of the tensors that the rule keeps per parameter.
@@ -84,7 +96,6 @@ class Optimizer {
 
  private:
   ParameterState& state_of(const NamedParameter& parameter);
-  void count_entries(const Parameter& parameter, ParameterState& state) const;
   const NamedParameter& named(const std::string& parameter, std::string_view op) const;
 
   std::vector<ParameterGroup> groups_;

@@ -191,11 +191,12 @@ bool has_sparse_conv2d(const Conv2dShape& shape) {
 
 double measure_sparse_conv2d(const Conv2dShape& shape, const Pattern& pattern, Pass pass) {
   Operands o(shape);
+  Tensor dw = Tensor::empty({pattern.nnz()});
   return best_milliseconds([&] {
     if (pass == Pass::Forward) {
       conv2d_forward(shape, o.x, o.w, pattern, {}, o.y);
     } else {
-      conv2d_backward(shape, o.x, o.y, o.w, pattern, o.dx, o.dw);
+      conv2d_backward(shape, o.x, o.y, o.w, pattern, o.dx, dw);
     }
   });
 }

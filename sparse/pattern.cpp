@@ -17,8 +17,8 @@ constexpr size_t kMostDerived = 16;
 }  // namespace
 
 struct Pattern::Streams {
-  std::once_flag kept_once, by_input_once;
-  std::vector<int32_t> kept, by_input;
+  std::once_flag kept_once;
+  std::vector<int32_t> kept;
   std::mutex derived_mutex;
   std::map<std::pair<std::type_index, std::vector<int64_t>>, std::shared_ptr<const void>> derived;
 };
@@ -65,27 +65,6 @@ const std::vector<int32_t>& Pattern::kept() const {
     }
   });
   return streams_->kept;
-}
-
-const std::vector<int32_t>& Pattern::kept_by_input() const {
-  std::call_once(streams_->by_input_once, [this] {
-    const std::vector<int32_t>& by_output = kept();
-    if (mask_.rank() < 2) {
-      streams_->by_input = by_output;
-      return;
-    }
-    // A counting sort over input channels; inside of one, kept() is already in order.
-    const int64_t inputs = shape()[1];
-    int64_t inner = 1;
-    for (int d = 2; d < mask_.rank(); ++d) inner *= shape()[d];
-    const auto input_of = [&](int32_t flat) { return static_cast<size_t>(flat / inner % inputs); };
-    std::vector<size_t> next(static_cast<size_t>(inputs) + 1);
-    for (const int32_t flat : by_output) ++next[input_of(flat) + 1];
-    for (size_t c = 1; c < next.size(); ++c) next[c] += next[c - 1];
-    streams_->by_input.resize(by_output.size());
-    for (const int32_t flat : by_output) streams_->by_input[next[input_of(flat)]++] = flat;
-  });
-  return streams_->by_input;
 }
 
 Tensor masked(const Tensor& dense, const Pattern& pattern) {

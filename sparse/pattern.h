@@ -35,8 +35,6 @@ class Pattern {
   /// Built at the first call (thread-safe). Throws ValueError for a weight of 2^31 elements or
   /// more.
   const std::vector<int32_t>& kept() const;
-  /// The same positions, ordered by dimension 1 first, then 0, then the rest: by input channel.
-  const std::vector<int32_t>& kept_by_input() const;
 
   /// What a kernel derives from the pattern alone: `make()` runs at the first call with a key and
   /// its result is kept with the pattern (thread-safe). `key` tells uses of one type T apart.

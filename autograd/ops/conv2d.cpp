@@ -3,10 +3,12 @@
 // d/dx = conv2d_backward_data(dy, w), d/dw = conv2d_backward_weight(x, dy), d/db = sum of dy.
 #include <tuple>
 
+#include <espalier/autograd/kept_gradient.h>
 #include <espalier/autograd/observer.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
@@ -40,6 +42,7 @@ Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype) {
 std::pair<Variable, Variable> masked_backward(const Variable& x,
                                               const Variable& grad,
                                               const Variable& weight,
+                                              const Tensor& kept,
                                               const Variable& gathered,
                                               const Conv2dOptions& options,
                                               const sparse::WeightSparsity& sparsity) {
@@ -47,16 +50,16 @@ std::pair<Variable, Variable> masked_backward(const Variable& x,
   if (!runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) return {};
   const bool adds = gathered.defined() && gathered.value().layout() == x.layout();
   Tensor dx = adds ? gathered.value() : Tensor::empty_like(x.value());
-  Tensor dw = Tensor::empty(weight.shape());
+  Tensor dw = Tensor::empty({sparsity.pattern->nnz()});
   sparse::conv2d_backward(shape,
                           x.value(),
                           grad.value(),
-                          weight.value(),
+                          kept.defined() ? kept : weight.value(),
                           *sparsity.pattern,
                           dx,
                           dw,
                           adds ? sparse::Result::Adds : sparse::Result::Replaces);
-  return {Variable(std::move(dx)), Variable(std::move(dw))};
+  return {Variable(std::move(dx)), kept_gradient(std::move(dw), sparsity.pattern)};
 }
 
 std::vector<ConvCase> conv_cases() {
@@ -101,8 +104,10 @@ Variable conv2d(const Variable& x,
   detail::check_pattern(sparsity, weight.shape(), "conv2d");
   Tensor y = Tensor::empty({shape.n, shape.k, shape.p, shape.q}, x.dtype(), x.layout());
   const Tensor b = bias.defined() ? bias.value() : Tensor();
+  Tensor kept;  // both passes use it: gathering it reads most lines of the weight
   if (detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Forward)) {
-    sparse::conv2d_forward(shape, x.value(), weight.value(), *sparsity.pattern, b, y);
+    kept = sparse::kept_values(weight.value(), *sparsity.pattern);
+    sparse::conv2d_forward(shape, x.value(), kept, *sparsity.pattern, b, y);
   } else {
     conv2d_forward(shape, x.value(), weight.value(), b, y);
   }
@@ -122,14 +127,15 @@ Variable conv2d(const Variable& x,
       std::move(inputs),
       [options,
        sparsity,
+       kept,
        x_shape = x.shape(),
        w_shape = weight.shape(),
        x = weight.requires_grad() ? x : Variable(),
        weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
         std::vector<Variable> gradients(ctx.needs.size());
         if (ctx.needs[0] && ctx.needs[1] && detail::is_masked(sparsity) && !is_recording()) {
-          std::tie(gradients[0], gradients[1]) =
-              detail::masked_backward(x, ctx.grad, weight, ctx.gathered[0], options, sparsity);
+          std::tie(gradients[0], gradients[1]) = detail::masked_backward(
+              x, ctx.grad, weight, kept, ctx.gathered[0], options, sparsity);
         }
         if (ctx.needs[0] && !gradients[0].defined()) {
           gradients[0] = conv2d_backward_data(ctx.grad, weight, x_shape, options, sparsity);

@@ -2,9 +2,11 @@
 // conv2d_backward_weight: the adjoint of w -> conv2d(x, w), linear in x and in grad; times the mask
 // when only kept positions are wanted. With g the incoming gradient (masked in the same way),
 // d/dx = conv2d_backward_data(grad, g), d/dgrad = conv2d(x, g).
+#include <espalier/autograd/kept_gradient.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
@@ -19,10 +21,14 @@ Variable conv2d_backward_weight(const Variable& x,
       conv2d_shape(x.shape(), weight_shape, options, "conv2d_backward_weight");
   detail::check_pattern(sparsity, weight_shape, "conv2d_backward_weight");
   const bool masked = detail::is_masked(sparsity);
-  Tensor dw = Tensor::empty(weight_shape, x.dtype());
+  Tensor dw;
   if (masked && detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) {
-    sparse::conv2d_backward_weight(shape, x.value(), grad.value(), *sparsity.pattern, dw);
+    Tensor kept = Tensor::empty({sparsity.pattern->nnz()});
+    sparse::conv2d_backward_weight(shape, x.value(), grad.value(), *sparsity.pattern, kept);
+    if (!is_recording()) return kept_gradient(std::move(kept), sparsity.pattern);
+    dw = sparse::dense_from_kept(kept, *sparsity.pattern);
   } else {
+    dw = Tensor::empty(weight_shape, x.dtype());
     espalier::conv2d_backward_weight(shape, x.value(), grad.value(), dw);
     if (masked) dw = sparse::masked(dw, *sparsity.pattern);
   }

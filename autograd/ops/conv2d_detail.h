@@ -29,11 +29,13 @@ bool runs_sparse(const Conv2dShape& shape,
                  const sparse::WeightSparsity& sparsity,
                  sparse::Pass pass);
 
-/// Both gradients at once where the sparse kernels run; undefined elsewhere. That of x may be added
-/// to `gathered` (BackwardContext::gathered), and is then returned in its memory. Not recorded.
+/// Both gradients at once where the sparse kernels run; undefined elsewhere. `kept` may hold the
+/// kept values of the weight, else it is undefined. That of x may be added to `gathered`
+/// (BackwardContext::gathered), and is then returned in its memory. Not recorded.
 std::pair<Variable, Variable> masked_backward(const Variable& x,
                                               const Variable& grad,
                                               const Variable& weight,
+                                              const Tensor& kept,
                                               const Variable& gathered,
                                               const Conv2dOptions& options,
                                               const sparse::WeightSparsity& sparsity);

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include <espalier/autograd/kept_gradient.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -15,6 +16,7 @@
 #include <espalier/core/loops.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/sparse/chooser.h>
+#include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
@@ -77,7 +79,7 @@ std::pair<Variable, Variable> masked_backward(const Variable& x,
                                               const Variable& grad,
                                               const Variable& weight,
                                               const WeightSparsity& sparsity) {
-  Tensor dw = Tensor::empty(weight.shape());
+  Tensor dw = Tensor::empty({sparsity.pattern->nnz()});
   Tensor dx = in_lanes(x.shape(), x.layout(), [&](Tensor& planes) {
     sparse::conv2d_backward(as_convolution(x.size(0), weight.shape()),
                             lane_planes(x),
@@ -87,7 +89,7 @@ std::pair<Variable, Variable> masked_backward(const Variable& x,
                             planes,
                             dw);
   });
-  return {Variable(std::move(dx)), Variable(std::move(dw))};
+  return {Variable(std::move(dx)), kept_gradient(std::move(dw), sparsity.pattern)};
 }
 
 Variable forward(const Variable& x,
@@ -187,11 +189,18 @@ Variable backward_weight(const Variable& x, const Variable& grad, const WeightSp
   const WeightSparsity wanted =
       sparsity.request == GradRequest::Masked ? sparsity : WeightSparsity();
   const Shape w_shape = {grad.size(1), x.size(1)};
-  Tensor dw = Tensor::empty(w_shape, x.dtype());
+  Tensor dw;
   if (runs_sparse(x.value(), w_shape, wanted, sparse::Pass::Backward)) {
-    sparse::conv2d_backward_weight(
-        as_convolution(x.size(0), w_shape), lane_planes(x), lane_planes(grad), *wanted.pattern, dw);
+    Tensor kept = Tensor::empty({wanted.pattern->nnz()});
+    sparse::conv2d_backward_weight(as_convolution(x.size(0), w_shape),
+                                   lane_planes(x),
+                                   lane_planes(grad),
+                                   *wanted.pattern,
+                                   kept);
+    if (!is_recording()) return kept_gradient(std::move(kept), wanted.pattern);
+    dw = sparse::dense_from_kept(kept, *wanted.pattern);
   } else {
+    dw = Tensor::empty(w_shape, x.dtype());
     if (x.layout() == Layout::Nchw16n) {
       linear_backward_weight(x.value(), grad.value(), dw);
     } else {

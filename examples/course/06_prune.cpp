@@ -22,7 +22,7 @@ int64_t disturbed(nn::Module& model, nn::Optimizer& optimizer) {
     const std::vector<float> value = p.parameter->value.value().to_vector<float>();
     const std::vector<uint8_t> mask = p.parameter->mask().to_vector<uint8_t>();
     const std::vector<float> momentum =
-        optimizer.slots(p.name).at("momentum_buffer")->to_vector<float>();
+        optimizer.slots(p.name).at("momentum_buffer").to_vector<float>();
     for (size_t i = 0; i < mask.size(); ++i) {
       count += mask[i] == 0 && (value[i] != 0.0f || momentum[i] != 0.0f);
     }

@@ -88,8 +88,9 @@ Side ConvBench::sparse(ConvDirection direction, std::shared_ptr<const sparse::Pa
                  ValueError,
                  "bench: expects direction forward or backward, got ",
                  name(direction));
-  return timed(
-      [this, pattern] { sparse::conv2d_backward(shape_, x_, dy_, w_, *pattern, dx_, dw_); });
+  return timed([this, pattern, dw = Tensor::empty({pattern->nnz()})]() mutable {
+    sparse::conv2d_backward(shape_, x_, dy_, w_, *pattern, dx_, dw);
+  });
 }
 
 }  // namespace espalier::experiments

@@ -4,28 +4,38 @@
 
 #include <vector>
 
+#include <espalier/autograd/kept_gradient.h>
 #include <espalier/nn/kernels/update.h>
 #include <espalier/nn/parameter.h>
+#include <espalier/sparse/kept_values.h>
 
 namespace espalier::nn::detail {
 
-/// Calls `run(arrays)` with the arrays in the parameter's element type; `age` may be undefined.
-/// Sizes have been checked.
+/// What the gradient holds at the entries that exist, in the value's order: a gradient may come as
+/// a view or in another layout.
+inline Tensor live_gradient(const Parameter& parameter) {
+  const Variable& gradient = parameter.value.grad();
+  if (const Tensor* kept = kept_values_of(gradient, parameter.pattern.get())) return *kept;
+  const Tensor dense = gradient.value().to(Layout::Nchw).contiguous();
+  return parameter.masked() ? sparse::kept_values(dense, *parameter.pattern) : dense;
+}
+
+/// Calls `run(arrays)` with the arrays in the parameter's element type; slots and `age`, which may
+/// be undefined, have an element for each entry that exists. Sizes have been checked.
 template <class F>
 void with_update_arrays(Parameter& parameter, std::vector<Tensor>& slots, Tensor& age, F run) {
   Tensor& value = parameter.value.value();
-  // A gradient may come as a view or in another layout; the value's order counts.
-  const Tensor gradient = parameter.value.grad().value().to(Layout::Nchw).contiguous();
-  const Tensor mask = parameter.mask();
+  const Tensor gradient = live_gradient(parameter);
   dispatch_floating(value.dtype(), "optimizer", [&](auto zero) {
     using T = decltype(zero);
-    run(kernels::UpdateArrays<T>{.count = value.numel(),
-                                 .value = value.data<T>(),
-                                 .gradient = gradient.data<T>(),
-                                 .mask = mask.defined() ? mask.data<uint8_t>() : nullptr,
-                                 .first = slots.size() > 0 ? slots[0].data<T>() : nullptr,
-                                 .second = slots.size() > 1 ? slots[1].data<T>() : nullptr,
-                                 .age = age.defined() ? age.data<T>() : nullptr});
+    run(kernels::UpdateArrays<T>{
+        .count = parameter.nnz(),
+        .value = value.data<T>(),
+        .gradient = gradient.data<T>(),
+        .kept = parameter.masked() ? parameter.pattern->kept().data() : nullptr,
+        .first = slots.size() > 0 ? slots[0].data<T>() : nullptr,
+        .second = slots.size() > 1 ? slots[1].data<T>() : nullptr,
+        .age = age.defined() ? age.data<T>() : nullptr});
   });
 }
 

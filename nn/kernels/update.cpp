@@ -6,8 +6,8 @@
 #include <espalier/core/parallel.h>
 #include <espalier/nn/kernels/update.h>
 
-// Without fused multiply-adds the numbers are the same with and without a mask, and on every
-// machine; the loops wait for memory anyway.
+// Without fused multiply-adds the numbers are the same on every machine; the loops wait for memory
+// anyway.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
@@ -21,7 +21,7 @@ namespace {
 // 16 k elements of 5 arrays are 320 KB: enough work to hide the hand-over, small enough to balance.
 constexpr int64_t kGrain = 16384;
 
-template <class T, bool kMasked, bool kMomentum, bool kNesterov>
+template <class T, bool kMomentum, bool kNesterov>
 ESPALIER_INLINE void sgd_loop(const UpdateArrays<T>& a,
                               const SgdStep& step,
                               int64_t begin,
@@ -31,19 +31,15 @@ ESPALIER_INLINE void sgd_loop(const UpdateArrays<T>& a,
   const T decay = static_cast<T>(step.weight_decay);
   T* __restrict w = a.value;
   const T* __restrict g = a.gradient;
-  [[maybe_unused]] const uint8_t* __restrict m = a.mask;
   [[maybe_unused]] T* __restrict b = a.first;
   for (int64_t i = begin; i < end; ++i) {
     T direction = g[i] + decay * w[i];
     if constexpr (kMomentum) {
-      T buffer = momentum * b[i] + direction;
-      if constexpr (kMasked) buffer = m[i] ? buffer : T{0};
+      const T buffer = momentum * b[i] + direction;
       b[i] = buffer;
       direction = kNesterov ? direction + momentum * buffer : buffer;
     }
-    T next = w[i] - lr * direction;
-    if constexpr (kMasked) next = m[i] ? next : T{0};
-    w[i] = next;
+    w[i] -= lr * direction;
   }
 }
 
@@ -53,7 +49,7 @@ AdamCorrection correction_of(double beta1, double beta2, int64_t step) {
 }
 
 /// The loop; kAged: with corrections by the age of each entry.
-template <class T, bool kMasked, bool kAged>
+template <class T, bool kAged>
 ESPALIER_INLINE void adam_loop(const UpdateArrays<T>& a,
                                const AdamStep& step,
                                int64_t begin,
@@ -71,54 +67,37 @@ ESPALIER_INLINE void adam_loop(const UpdateArrays<T>& a,
   const T shrink = static_cast<T>(step.decoupled_decay ? 1.0 - step.lr * step.weight_decay : 1.0);
   T* __restrict w = a.value;
   const T* __restrict g = a.gradient;
-  [[maybe_unused]] const uint8_t* __restrict m = a.mask;
   T* __restrict mean = a.first;
   T* __restrict square = a.second;
   [[maybe_unused]] T* __restrict age = a.age;
   for (int64_t i = begin; i < end; ++i) {
     if constexpr (kAged) {
-      age[i] = kMasked && m[i] == 0 ? T{0} : age[i] + 1;
+      age[i] += 1;
       const AdamCorrection& own = step.corrections[static_cast<size_t>(std::min(age[i], oldest))];
       step_size = static_cast<T>(step.lr / own.mean);
       root_correction = static_cast<T>(own.root_square);
     }
     const T direction = g[i] + coupled * w[i];
-    T first = beta1 * mean[i] + rest1 * direction;
-    T second = beta2 * square[i] + rest2 * direction * direction;
-    T next = shrink * w[i] - step_size * first / (std::sqrt(second) / root_correction + eps);
-    if constexpr (kMasked) {
-      first = m[i] ? first : T{0};
-      second = m[i] ? second : T{0};
-      next = m[i] ? next : T{0};
-    }
+    const T first = beta1 * mean[i] + rest1 * direction;
+    const T second = beta2 * square[i] + rest2 * direction * direction;
+    w[i] = shrink * w[i] - step_size * first / (std::sqrt(second) / root_correction + eps);
     mean[i] = first;
     square[i] = second;
-    w[i] = next;
   }
 }
 
-template <class T, bool kMasked>
+template <class T>
 ESPALIER_INLINE void sgd_any(const UpdateArrays<T>& a,
                              const SgdStep& s,
                              int64_t begin,
                              int64_t end) {
   if (a.first == nullptr) {
-    sgd_loop<T, kMasked, false, false>(a, s, begin, end);
+    sgd_loop<T, false, false>(a, s, begin, end);
   } else if (s.nesterov) {
-    sgd_loop<T, kMasked, true, true>(a, s, begin, end);
+    sgd_loop<T, true, true>(a, s, begin, end);
   } else {
-    sgd_loop<T, kMasked, true, false>(a, s, begin, end);
+    sgd_loop<T, true, false>(a, s, begin, end);
   }
-}
-
-ESPALIER_CLONES void sgd_range(const UpdateArrays<float>& a,
-                               const SgdStep& s,
-                               int64_t begin,
-                               int64_t end) {
-  a.mask ? sgd_any<float, true>(a, s, begin, end) : sgd_any<float, false>(a, s, begin, end);
-}
-void sgd_range(const UpdateArrays<double>& a, const SgdStep& s, int64_t begin, int64_t end) {
-  a.mask ? sgd_any<double, true>(a, s, begin, end) : sgd_any<double, false>(a, s, begin, end);
 }
 
 template <class T>
@@ -126,23 +105,59 @@ ESPALIER_INLINE void adam_any(const UpdateArrays<T>& a,
                               const AdamStep& s,
                               int64_t begin,
                               int64_t end) {
-  if (a.age != nullptr) {
-    a.mask ? adam_loop<T, true, true>(a, s, begin, end)
-           : adam_loop<T, false, true>(a, s, begin, end);
-  } else {
-    a.mask ? adam_loop<T, true, false>(a, s, begin, end)
-           : adam_loop<T, false, false>(a, s, begin, end);
-  }
+  a.age != nullptr ? adam_loop<T, true>(a, s, begin, end) : adam_loop<T, false>(a, s, begin, end);
 }
 
-ESPALIER_CLONES void adam_range(const UpdateArrays<float>& a,
-                                const AdamStep& s,
-                                int64_t begin,
-                                int64_t end) {
+ESPALIER_CLONES void update_range(const UpdateArrays<float>& a,
+                                  const SgdStep& s,
+                                  int64_t begin,
+                                  int64_t end) {
+  sgd_any(a, s, begin, end);
+}
+void update_range(const UpdateArrays<double>& a, const SgdStep& s, int64_t begin, int64_t end) {
+  sgd_any(a, s, begin, end);
+}
+ESPALIER_CLONES void update_range(const UpdateArrays<float>& a,
+                                  const AdamStep& s,
+                                  int64_t begin,
+                                  int64_t end) {
   adam_any(a, s, begin, end);
 }
-void adam_range(const UpdateArrays<double>& a, const AdamStep& s, int64_t begin, int64_t end) {
+void update_range(const UpdateArrays<double>& a, const AdamStep& s, int64_t begin, int64_t end) {
   adam_any(a, s, begin, end);
+}
+
+/// The arrays from `begin` on, with other memory for the values.
+template <class T>
+UpdateArrays<T> from(const UpdateArrays<T>& a, int64_t begin, T* value) {
+  UpdateArrays<T> rest = a;
+  const auto advance = [begin](auto*& p) {
+    if (p != nullptr) p += begin;
+  };
+  rest.value = value;
+  advance(rest.gradient);
+  advance(rest.first);
+  advance(rest.second);
+  advance(rest.age);
+  return rest;
+}
+
+/// Values of a masked parameter lie apart: they are brought together a few at a time, so that one
+/// loop serves both.
+template <class T, class Step>
+void update(const UpdateArrays<T>& a, const Step& step) {
+  constexpr int64_t kTogether = 512;
+  parallel_for(a.count, kGrain, [&](int64_t begin, int64_t end) {
+    if (a.kept == nullptr) return update_range(a, step, begin, end);
+    T values[kTogether];
+    for (; begin < end; begin += kTogether) {
+      const int64_t count = std::min(kTogether, end - begin);
+      const int32_t* kept = a.kept + begin;
+      for (int64_t i = 0; i < count; ++i) values[i] = a.value[kept[i]];
+      update_range(from(a, begin, values), step, 0, count);
+      for (int64_t i = 0; i < count; ++i) a.value[kept[i]] = values[i];
+    }
+  });
 }
 
 }  // namespace
@@ -160,16 +175,12 @@ void extend_corrections(std::vector<AdamCorrection>& table,
 
 template <class T>
 void sgd_update(const UpdateArrays<T>& arrays, const SgdStep& step) {
-  parallel_for(arrays.count, kGrain, [&](int64_t begin, int64_t end) {
-    sgd_range(arrays, step, begin, end);
-  });
+  update(arrays, step);
 }
 
 template <class T>
 void adam_update(const UpdateArrays<T>& arrays, const AdamStep& step) {
-  parallel_for(arrays.count, kGrain, [&](int64_t begin, int64_t end) {
-    adam_range(arrays, step, begin, end);
-  });
+  update(arrays, step);
 }
 
 template void sgd_update<float>(const UpdateArrays<float>&, const SgdStep&);

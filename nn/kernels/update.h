@@ -9,14 +9,14 @@
 
 namespace espalier::nn::kernels {
 
-/// The tensors of one parameter, `count` contiguous elements each. Entries with `mask` 0 become
-/// zero in value and state; null means all exist.
+/// The tensors of one parameter, `count` contiguous elements each. Of a masked parameter only
+/// entries that exist: then entry i is at `kept[i]` in `value`; null means all exist.
 template <class T>
 struct UpdateArrays {
   int64_t count = 0;
   T* value = nullptr;
   const T* gradient = nullptr;
-  const uint8_t* mask = nullptr;
+  const int32_t* kept = nullptr;
   T* first = nullptr;   ///< momentum, or the mean of gradients; null without
   T* second = nullptr;  ///< the mean of squared gradients; Adam only
   T* age = nullptr;     ///< updates done of each entry; Adam only, null: AdamStep::step counts

@@ -127,7 +127,8 @@ struct NewParameter {
   Tensor mask;  // undefined when dense
   sparse::GradRequest request = sparse::GradRequest::Masked;
   bool requires_grad = true;
-  std::vector<std::pair<Tensor*, Tensor>> slots;
+  std::string name;                     // of the optimizer that updates it
+  std::map<std::string, Tensor> slots;  // of that optimizer
 };
 
 /// Everything that a layer becomes.
@@ -161,6 +162,7 @@ NewParameter cut_parameter(const nn::NamedParameter& named,
                       {},
                       old.grad_request,
                       old.value.requires_grad(),
+                      {},
                       {}};
   if (old.masked()) {
     const Tensor mask = cut(old.mask(), cuts);
@@ -171,9 +173,9 @@ NewParameter cut_parameter(const nn::NamedParameter& named,
   for (const nn::ParameterGroup& group : optimizer->groups()) {
     for (const nn::NamedParameter& own : group.parameters) {
       if (own.parameter != named.parameter) continue;
-      for (const auto& [kind, slot] : optimizer->slots(own.name)) {
-        if (slot->shape() == old.shape()) result.slots.emplace_back(slot, cut(*slot, cuts));
-      }
+      result.name = own.name;
+      result.slots = optimizer->slots(own.name);
+      for (auto& [kind, slot] : result.slots) slot = cut(slot, cuts);
     }
   }
   return result;
@@ -242,7 +244,7 @@ ShrinkReport shrink(nn::Module& model, const Variable& input, nn::Optimizer* opt
     change.parameter->value.set_requires_grad(change.requires_grad);
     change.parameter->set_mask(change.mask);
     change.parameter->grad_request = change.request;
-    for (auto& [slot, tensor] : change.slots) *slot = tensor;
+    if (!change.name.empty()) optimizer->set_slots(change.name, change.slots);
   }
   for (auto& [buffer, tensor] : buffers) *buffer = tensor;
   for (const nn::NamedParameter& named : model.named_parameters()) {

@@ -139,7 +139,7 @@ class Watcher : public nn::TrainHook {
     step.mask = mask_of(state.model.parameter("3.weight"));
     step.weights = state.model.parameter("3.weight").value.value().to_vector<float>();
     step.bias = state.model.parameter("7.bias").value.value().to_vector<float>();
-    step.momentum = state.optimizer.slots("3.weight").at("momentum_buffer")->to_vector<float>();
+    step.momentum = state.optimizer.slots("3.weight").at("momentum_buffer").to_vector<float>();
     return step;
   }
 };

@@ -256,10 +256,11 @@ TEST(Ablation, ReinitKeepsTheMaskAndDrawsNewWeights) {
 TEST(MaskPruner, ClearsTheMomentumOfWhatWentAtOnce) {
   auto net = tiny_mlp();
   nn::Sgd sgd(*net, {.lr = 0.1, .momentum = 0.9});
-  Tensor& momentum = *sgd.slots("1.weight").at("momentum_buffer");
-  momentum.fill_(1.0);
+  const Tensor ones = Tensor::ones(net->parameter("1.weight").shape());
+  sgd.set_slots("1.weight", {{"momentum_buffer", ones}});
   pruner_of("magnitude", {})->prune(*net, &sgd, Sparsity(0.5));
-  EXPECT_EQ(momentum.to_vector<int>(), mask_of(net->parameter("1.weight")));
+  EXPECT_EQ(sgd.slots("1.weight").at("momentum_buffer").to_vector<int>(),
+            mask_of(net->parameter("1.weight")));
 }
 
 TEST(MaskPruner, AResumedOneDoesNotRepeatUpdates) {
@@ -306,7 +307,7 @@ TEST(Regrowth, MovesWeightsKeepsCountsAndStartsAtZero) {
   pruner.before_training(state);
   nn::Parameter& weight = net->parameter("1.weight");
   const std::vector<int> before = mask_of(weight);
-  sgd.slots("1.weight").at("momentum_buffer")->fill_(1.0);
+  sgd.set_slots("1.weight", {{"momentum_buffer", Tensor::ones(weight.shape())}});
   state.step = 1;
   pruner.before_step(state);
   const std::vector<int> after = mask_of(weight);

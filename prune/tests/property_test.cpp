@@ -281,7 +281,7 @@ TEST_P(EveryMethod, RemovedWeightsAndTheirMomentumAreZero) {
   for (const nn::NamedParameter& one : net->named_parameters()) {
     const std::vector<int> mask = mask_of(*one.parameter);
     const auto value = one.parameter->value.value().to_vector<float>();
-    const auto momentum = sgd->slots(one.name).at("momentum_buffer")->to_vector<float>();
+    const auto momentum = sgd->slots(one.name).at("momentum_buffer").to_vector<float>();
     for (size_t i = 0; i < mask.size(); ++i) {
       if (mask[i] == 1) continue;
       any = true;

@@ -62,7 +62,7 @@ Tensor two_of_four(const Shape& shape, int64_t channels) {
 // channels that share what is kept.
 struct Problem {
   Conv2dShape shape;
-  Tensor x, w, dy, y, dx, dw;
+  Tensor x, w, dy, y, dx, dw, kept_dw;
   std::unique_ptr<sparse::Pattern> pattern;
   explicit Problem(const benchmark::State& state, int64_t channels = 1) {
     const int64_t c = state.range(1);
@@ -83,8 +83,12 @@ struct Problem {
       mask.data<uint8_t>()[i] =
           chance[static_cast<size_t>(decides)] * 100.0f < static_cast<float>(state.range(3));
     }
-    pattern = std::make_unique<sparse::Pattern>(mask);
+    keep(mask);
     set_conv2d_algorithm(Conv2dAlgorithm::Direct);
+  }
+  void keep(const Tensor& mask) {
+    pattern = std::make_unique<sparse::Pattern>(mask);
+    kept_dw = Tensor::empty({pattern->nnz()});
   }
 };
 
@@ -136,7 +140,7 @@ void BM_SparseBackward(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.dw); },
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.kept_dw); },
       [&] {
         conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
         conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
@@ -156,7 +160,7 @@ void BM_BlockBackward(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.dw); },
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.kept_dw); },
       [&] {
         conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
         conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
@@ -166,7 +170,7 @@ void BM_BlockBackward(benchmark::State& state) {
 // 2:4, by output channel or by four of them.
 void BM_TwoOfFourForward(benchmark::State& state) {
   Problem p(state);
-  p.pattern = std::make_unique<sparse::Pattern>(two_of_four(p.w.shape(), state.range(3)));
+  p.keep(two_of_four(p.w.shape(), state.range(3)));
   compare(
       state,
       p,
@@ -175,11 +179,11 @@ void BM_TwoOfFourForward(benchmark::State& state) {
 }
 void BM_TwoOfFourBackward(benchmark::State& state) {
   Problem p(state);
-  p.pattern = std::make_unique<sparse::Pattern>(two_of_four(p.w.shape(), state.range(3)));
+  p.keep(two_of_four(p.w.shape(), state.range(3)));
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.dw); },
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.kept_dw); },
       [&] {
         conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
         conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
@@ -191,7 +195,7 @@ void BM_SparseBackwardWeight(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward_weight(p.shape, p.x, p.dy, *p.pattern, p.dw); },
+      [&] { sparse::conv2d_backward_weight(p.shape, p.x, p.dy, *p.pattern, p.kept_dw); },
       [&] { conv2d_backward_weight(p.shape, p.x, p.dy, p.dw); });
 }
 
@@ -202,8 +206,8 @@ constexpr int64_t kShapes[][3] = {{16, 16, 32},
                                   {64, 64, 32},
                                   {64, 128, 16},
                                   {64, 256, 8},
-                                  {64, 512, 4},
-                                  {64, 512, 2}};
+                                  {128, 512, 4},
+                                  {128, 512, 2}};
 
 void layers(benchmark::internal::Benchmark* b) {
   b->ArgNames({"n", "c", "plane", "kept%"})->Unit(benchmark::kMillisecond);

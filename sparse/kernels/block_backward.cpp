@@ -19,7 +19,8 @@ constexpr int64_t kStreamedBytes = 16 << 20;
 class BlockBackwardRun {
  public:
   BlockBackwardRun(const Conv2dShape& shape, const Pattern& pattern)
-      : plan_(espalier::detail::forward_taps(shape), lane_blocks(shape.n), pattern),
+      : pattern_(pattern),
+        plan_(espalier::detail::forward_taps(shape), lane_blocks(shape.n), pattern),
         stream_(block_backward_stream(plan_, pattern)),
         kernels_(block_backward_kernels()) {}
 
@@ -35,7 +36,7 @@ class BlockBackwardRun {
     emission_ = dx_result == Result::Adds    ? Emission::Add
                 : dx_bytes >= kStreamedBytes ? Emission::Stream
                                              : Emission::Store;
-    if (dx != nullptr) values_ = gather_block_values(stream_->positions, weight);
+    if (dx != nullptr) values_ = in_order(stream_->ranks, values_of(weight, pattern_));
     if (dw != nullptr) {
       partials_ = Tensor::empty({plan_.shares * stream_->size() * kBlockChannels * kLanes});
     }
@@ -167,12 +168,13 @@ class BlockBackwardRun {
       std::vector<float> totals(static_cast<size_t>(end - begin));
       lane_sum(sums, end - begin, totals.data());
       for (int64_t i = begin; i < end; ++i) {
-        const int32_t position = stream_->positions[static_cast<size_t>(i)];
-        if (position >= 0) dw[position] = totals[static_cast<size_t>(i - begin)];
+        const int32_t rank = stream_->ranks[static_cast<size_t>(i)];
+        if (rank >= 0) dw[rank] = totals[static_cast<size_t>(i - begin)];
       }
     });
   }
 
+  const Pattern& pattern_;
   BlockBackwardPlan plan_;
   std::shared_ptr<const BlockBackwardStream> stream_;
   BlockBackwardKernels kernels_;
@@ -190,7 +192,6 @@ void backward_in_blocks(const Conv2dShape& shape,
                         Tensor* dx,
                         Result dx_result,
                         Tensor* dweight) {
-  if (dweight != nullptr) dweight->fill_(0.0);
   BlockBackwardRun(shape, pattern)
       .run(dweight == nullptr ? nullptr : x.data<float>(),
            dy.data<float>(),

@@ -133,7 +133,6 @@ namespace {
 
 BlockBackwardStream make_stream(const BlockBackwardPlan& plan, const Pattern& pattern) {
   const int64_t channels = pattern.shape()[0];
-  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
   const auto area = static_cast<int64_t>(plan.conv.taps.size());
   const int64_t parts = tap_rows(plan.conv);
   const int64_t row_area = area / parts;
@@ -149,22 +148,19 @@ BlockBackwardStream make_stream(const BlockBackwardPlan& plan, const Pattern& pa
     return static_cast<size_t>((i / area / plan.channel_block * rows + row) * parts + part);
   };
   stream.bounds.resize(static_cast<size_t>(plan.channel_blocks() * stream.per_channel_block) + 1);
-  for_each_block(
-      pattern, [&](int64_t row, int64_t i, uint32_t) { ++stream.bounds[segment_of(row, i) + 1]; });
+  for_each_block(pattern, [&](int64_t row, int64_t i, const auto&) {
+    ++stream.bounds[segment_of(row, i) + 1];
+  });
   for (size_t i = 1; i < stream.bounds.size(); ++i) stream.bounds[i] += stream.bounds[i - 1];
   stream.offsets.resize(static_cast<size_t>(stream.bounds.back()));
-  stream.positions.resize(stream.offsets.size() * kBlockChannels);
+  stream.ranks.resize(stream.offsets.size() * kBlockChannels);
   std::vector<int32_t> next(stream.bounds.begin(), stream.bounds.end() - 1);
-  for_each_block(pattern, [&](int64_t row, int64_t i, uint32_t kept) {
+  for_each_block(pattern, [&](int64_t row, int64_t i, const auto& ranks) {
     const auto at = static_cast<size_t>(next[segment_of(row, i)]++);
     const int64_t channel = i / area % plan.range_channels();
     stream.offsets[at] = static_cast<int32_t>(channel * plan.channel_stride() +
                                               tap_offsets[static_cast<size_t>(i % area)]);
-    for (int64_t b = 0; b < kBlockChannels; ++b) {
-      const int64_t flat = (row * kBlockChannels + b) * filter + i;
-      stream.positions[at * kBlockChannels + static_cast<size_t>(b)] =
-          (kept >> b & 1) != 0 ? static_cast<int32_t>(flat) : -1;
-    }
+    std::ranges::copy(ranks, stream.ranks.data() + at * kBlockChannels);
   });
   return stream;
 }

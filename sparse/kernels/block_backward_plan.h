@@ -95,10 +95,10 @@ struct BlockBackwardPlan {
 /// Blocks in the order of use: block of input channels, row of blocks, row of taps, input channel,
 /// tap.
 struct BlockBackwardStream {
-  std::vector<int32_t> offsets;    ///< in the scratch of a range, from a position's origin
-  std::vector<int32_t> positions;  ///< kBlockChannels flat ones in the weight each; -1: a zero
-  std::vector<int32_t> bounds;     ///< of (block of channels, row, row of taps) among the offsets
-  int64_t per_channel_block = 0;   ///< of bounds
+  std::vector<int32_t> offsets;   ///< in the scratch of a range, from a position's origin
+  std::vector<int32_t> ranks;     ///< kBlockChannels each, among Pattern::kept(); -1: a zero
+  std::vector<int32_t> bounds;    ///< of (block of channels, row, row of taps) among the offsets
+  int64_t per_channel_block = 0;  ///< of bounds
 
   int64_t size() const { return static_cast<int64_t>(offsets.size()); }
   const int32_t* bounds_of(int64_t channel_block) const {

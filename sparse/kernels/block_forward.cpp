@@ -17,7 +17,7 @@ void run_in_blocks(const TapConvolution& conv,
                    int64_t blocks) {
   const ConvPlan plan(conv, blocks);
   const auto stream = block_stream(plan, pattern);
-  const Tensor values = gather_values(*stream, weight);
+  const Tensor values = in_order(stream->ranks, values_of(weight, pattern));
   const BlockFn kernel = block_kernel();
   parallel_for(plan.tasks(), 1, [&](int64_t begin, int64_t end) {
     Tensor scratch = Tensor::empty({plan.scratch_size()});

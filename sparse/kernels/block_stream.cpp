@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include <espalier/core/kernels/conv2d_padded.h>
-#include <espalier/core/parallel.h>
 
 namespace espalier::sparse::detail {
 namespace {
@@ -20,7 +19,7 @@ BlockForm make_form(const Pattern& pattern) {
   BlockForm form;
   int64_t positions = 0;
   const int64_t channels = pattern.shape()[0];
-  for_each_block(pattern, [&](int64_t row, int64_t, uint32_t) {
+  for_each_block(pattern, [&](int64_t row, int64_t, const auto&) {
     ++form.blocks;
     positions += std::min<int64_t>(kBlockChannels, channels - row * kBlockChannels);
   });
@@ -32,7 +31,6 @@ BlockForm make_form(const Pattern& pattern) {
 
 BlockStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
   const int64_t channels = pattern.shape()[0];
-  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
   const auto area = static_cast<int64_t>(plan.conv.taps.size());
   std::vector<int64_t> tap_offsets(static_cast<size_t>(area));
   for (const Tap& tap : plan.conv.taps) {
@@ -45,22 +43,19 @@ BlockStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
     return static_cast<size_t>(row * stream.parts + i % area / row_area);
   };
   stream.bounds.resize(static_cast<size_t>(ceil_div(channels, kBlockChannels) * stream.parts) + 1);
-  for_each_block(
-      pattern, [&](int64_t row, int64_t i, uint32_t) { ++stream.bounds[segment_of(row, i) + 1]; });
+  for_each_block(pattern, [&](int64_t row, int64_t i, const auto&) {
+    ++stream.bounds[segment_of(row, i) + 1];
+  });
   for (size_t i = 1; i < stream.bounds.size(); ++i) stream.bounds[i] += stream.bounds[i - 1];
   stream.offsets.resize(static_cast<size_t>(stream.bounds.back()));
-  stream.weights.resize(stream.offsets.size() * kBlockChannels);
+  stream.ranks.resize(stream.offsets.size() * kBlockChannels);
   std::vector<int32_t> next(stream.bounds.begin(), stream.bounds.end() - 1);
-  for_each_block(pattern, [&](int64_t row, int64_t i, uint32_t kept) {
+  for_each_block(pattern, [&](int64_t row, int64_t i, const auto& ranks) {
     const auto at = static_cast<size_t>(next[segment_of(row, i)]++);
     const int64_t offset =
         i / area * plan.channel_stride() + tap_offsets[static_cast<size_t>(i % area)];
     stream.offsets[at] = static_cast<int32_t>(offset);
-    for (int64_t b = 0; b < kBlockChannels; ++b) {
-      const int64_t flat = (row * kBlockChannels + b) * filter + i;
-      stream.weights[at * kBlockChannels + static_cast<size_t>(b)] =
-          (kept >> b & 1) != 0 ? static_cast<int32_t>(flat) : -1;
-    }
+    std::ranges::copy(ranks, stream.ranks.data() + at * kBlockChannels);
   });
   return stream;
 }
@@ -102,24 +97,6 @@ bool runs_in_blocks(const Pattern& pattern) {
 std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Pattern& pattern) {
   return pattern.derived<BlockStream>({plan.cols, plan.channel_stride()},
                                       [&] { return make_stream(plan, pattern); });
-}
-
-Tensor gather_block_values(const std::vector<int32_t>& positions, const Tensor& weight) {
-  const auto size = static_cast<int64_t>(positions.size());
-  Tensor values = Tensor::empty({size});
-  const float* from = weight.data<float>();
-  float* to = values.data<float>();
-  parallel_for(size, 1 << 15, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int32_t flat = positions[static_cast<size_t>(i)];
-      to[i] = flat < 0 ? 0.0f : from[flat];
-    }
-  });
-  return values;
-}
-
-Tensor gather_values(const BlockStream& stream, const Tensor& weight) {
-  return gather_block_values(stream.weights, weight);
 }
 
 }  // namespace espalier::sparse::detail

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -17,8 +18,9 @@ namespace espalier::sparse::detail {
 /// Output channels of a block.
 inline constexpr int kBlockChannels = 4;
 
-/// Calls body(row of blocks, position within an output channel's weights, bits of the block's
-/// channels that are kept) for every block with a kept weight, in order.
+/// Calls body(row of blocks, position within an output channel's weights, the ranks among
+/// Pattern::kept() of the block's weights, -1 for one that is not kept) for every block with a kept
+/// weight, in order.
 template <class F>
 void for_each_block(const Pattern& pattern, F body) {
   const int64_t channels = pattern.shape()[0];
@@ -27,12 +29,21 @@ void for_each_block(const Pattern& pattern, F body) {
   for (int64_t row = 0; row * kBlockChannels < channels; ++row) {
     const int64_t first = row * kBlockChannels;
     const int64_t count = std::min<int64_t>(kBlockChannels, channels - first);
+    std::array<int32_t, kBlockChannels> next = {};
+    for (int64_t b = 0; b < count; ++b) {
+      const auto start = std::ranges::lower_bound(pattern.kept(), (first + b) * filter);
+      next[static_cast<size_t>(b)] = static_cast<int32_t>(start - pattern.kept().begin());
+    }
     for (int64_t i = 0; i < filter; ++i) {
-      uint32_t kept = 0;
+      std::array<int32_t, kBlockChannels> ranks;
+      ranks.fill(-1);
+      bool any = false;
       for (int64_t b = 0; b < count; ++b) {
-        kept |= static_cast<uint32_t>(mask[(first + b) * filter + i]) << b;
+        if (mask[(first + b) * filter + i] == 0) continue;
+        ranks[static_cast<size_t>(b)] = next[static_cast<size_t>(b)]++;
+        any = true;
       }
-      if (kept != 0) body(row, i, kept);
+      if (any) body(row, i, ranks);
     }
   }
 }
@@ -61,7 +72,7 @@ int64_t tap_rows(const TapConvolution& conv);
 /// channel, tap.
 struct BlockStream {
   std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
-  std::vector<int32_t> weights;  ///< kBlockChannels flat positions each; -1: a zero
+  std::vector<int32_t> ranks;    ///< kBlockChannels each, among Pattern::kept(); -1: a zero
   std::vector<int32_t> bounds;   ///< of (row of blocks, row of taps) among the offsets
   int64_t parts = 1;             ///< rows of taps
 
@@ -69,10 +80,5 @@ struct BlockStream {
 };
 /// The stream of a pattern for a plan of its forward convolution, made once and kept with it.
 std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Pattern& pattern);
-
-/// The values of a stream's blocks, in its order.
-Tensor gather_values(const BlockStream& stream, const Tensor& weight);
-/// The values of these flat positions; 0 for -1.
-Tensor gather_block_values(const std::vector<int32_t>& positions, const Tensor& weight);
 
 }  // namespace espalier::sparse::detail

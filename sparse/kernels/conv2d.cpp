@@ -21,14 +21,14 @@ using espalier::detail::TapConvolution;
 void run(const TapConvolution& conv,
          const Pattern& pattern,
          bool transposed,
-         const Tensor& weight,
+         const Tensor& kept_values,
          const float* in,
          const float* bias,
          float* out,
          int64_t blocks) {
   const detail::ConvPlan plan(conv, blocks, pattern.density());
   const auto stream = detail::entry_stream(plan, pattern, transposed);
-  const Tensor values = detail::gather_values(*stream, weight);
+  const Tensor values = detail::in_order(stream->ranks, kept_values);
   const detail::SparseConvKernels kernels = detail::sparse_conv_kernels();
   const bool stream_output = plan.streams_output();
   parallel_for(plan.tasks(), 1, [&](int64_t begin, int64_t end) {
@@ -101,7 +101,7 @@ void conv2d_forward(const Conv2dShape& shape,
   const Tensor b = bias.defined() ? bias.contiguous() : Tensor();
   const float* start = b.defined() ? b.data<float>() : nullptr;
   const TapConvolution conv = forward_taps(shape);
-  const Tensor w = weight.contiguous();
+  const Tensor w = detail::values_of(weight, pattern);
   const int64_t blocks = lane_blocks(shape.n);
   if (detail::runs_in_blocks(pattern)) {
     detail::run_in_blocks(conv, pattern, w, x.data<float>(), start, y.data<float>(), blocks);
@@ -121,11 +121,11 @@ void conv2d_backward_data(const Conv2dShape& shape,
   detail::check_conv2d(shape, dy, pattern, "conv2d_backward_data");
   if (detail::runs_in_blocks(pattern)) {
     return detail::backward_in_blocks(
-        shape, {}, dy, weight.contiguous(), pattern, &dx, Result::Replaces, nullptr);
+        shape, {}, dy, weight, pattern, &dx, Result::Replaces, nullptr);
   }
   const BackwardDataTaps taps = backward_data_taps(shape);
   if (!taps.all_reached) dx.fill_(0.0);
-  const Tensor w = weight.contiguous();
+  const Tensor w = detail::values_of(weight, pattern);
   for (const TapConvolution& conv : taps.classes) {
     run(conv, pattern, true, w, dy.data<float>(), nullptr, dx.data<float>(), lane_blocks(shape.n));
   }

@@ -9,8 +9,9 @@
 namespace espalier::sparse {
 
 /// As conv2d_forward with a weight that is `weight` at kept positions and 0 elsewhere (other values
-/// are not read). Throws ValueError for operands without a sparse kernel:
-/// these exist for float32 in `Nchw16n`, one group, strides 1 and 2.
+/// are not read); here and below `weight` may also be its `kept_values` (nnz). Throws ValueError
+/// for operands without a sparse kernel: these exist for float32 in `Nchw16n`, one group, strides 1
+/// and 2.
 void conv2d_forward(const Conv2dShape& shape,
                     const Tensor& x,
                     const Tensor& weight,
@@ -23,7 +24,8 @@ void conv2d_backward_data(const Conv2dShape& shape,
                           const Tensor& weight,
                           const Pattern& pattern,
                           Tensor& dx);
-/// As conv2d_backward_weight at kept positions; 0 elsewhere. Bits don't depend on the thread count.
+/// As conv2d_backward_weight at kept positions: `dweight` has their values alone (nnz), in the
+/// order of Pattern::kept(). Bits don't depend on the thread count.
 void conv2d_backward_weight(const Conv2dShape& shape,
                             const Tensor& x,
                             const Tensor& dy,

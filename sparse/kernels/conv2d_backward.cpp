@@ -12,9 +12,19 @@
 #include <espalier/sparse/kernels/block_backward.h>
 #include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
+#include <espalier/sparse/kernels/tap_classes.h>
 
 namespace espalier::sparse {
 namespace {
+
+void check_dweight(const Tensor& dweight, const Pattern& pattern) {
+  ESPALIER_CHECK(dweight.shape() == Shape({pattern.nnz()}),
+                 ShapeError,
+                 "conv2d_backward: expects a dweight of ",
+                 pattern.nnz(),
+                 " kept values, got ",
+                 dweight.shape());
+}
 
 using espalier::detail::backward_data_taps;
 using espalier::detail::BackwardDataTaps;
@@ -38,16 +48,16 @@ class BackwardRun {
         shares_(std::clamp<int64_t>(ceil_div(kTasks, ranges_), 1, plan_.image_groups)),
         kernels_(detail::sparse_conv_kernels()) {}
 
-  /// `dx` may be null, and `weight` undefined with it. Writes dx of the class, or adds to it, and
-  /// writes dw at its weights.
+  /// `dx` may be null, and `kept_values` undefined with it. Writes dx of the class, or adds to it,
+  /// and adds the sums of its weights to dw.
   void run(const float* x,
            const float* dy,
-           const Tensor& weight,
+           const Tensor& kept_values,
            float* dx,
            Result dx_result,
            float* dw) {
     adds_ = dx_result == Result::Adds;
-    if (dx != nullptr) values_ = detail::gather_values(*stream_, weight);
+    if (dx != nullptr) values_ = detail::in_order(stream_->ranks, kept_values);
     partials_ = Tensor::empty({shares_ * stream_->size() * kLanes});
     share_padded(dy);
     parallel_for(ranges_ * shares_, 1, [&](int64_t begin, int64_t end) {
@@ -135,7 +145,7 @@ class BackwardRun {
       std::vector<float> totals(static_cast<size_t>(end - begin));
       lane_sum(sums, end - begin, totals.data());
       for (int64_t i = begin; i < end; ++i) {
-        dw[stream_->weights[static_cast<size_t>(i)]] = totals[static_cast<size_t>(i - begin)];
+        dw[stream_->ranks[static_cast<size_t>(i)]] += totals[static_cast<size_t>(i - begin)];
       }
     });
   }
@@ -159,14 +169,18 @@ void run_classes(const Conv2dShape& shape,
   const BackwardDataTaps taps = backward_data_taps(shape);
   if (dx != nullptr && !taps.all_reached && dx_result == Result::Replaces) dx->fill_(0.0);
   dweight.fill_(0.0);
-  for (const espalier::detail::TapConvolution& conv : taps.classes) {
-    BackwardRun(conv, pattern, lane_blocks(shape.n))
-        .run(x.data<float>(),
-             dy.data<float>(),
-             weight,
-             dx == nullptr ? nullptr : dx->data<float>(),
-             dx_result,
-             dweight.data<float>());
+  const Tensor values = dx == nullptr ? Tensor() : detail::values_of(weight, pattern);
+  const int64_t blocks = lane_blocks(shape.n);
+  for (const espalier::detail::TapConvolution& parity : taps.classes) {
+    for (const espalier::detail::TapConvolution& conv : detail::tap_classes(parity, blocks)) {
+      BackwardRun(conv, pattern, blocks)
+          .run(x.data<float>(),
+               dy.data<float>(),
+               values,
+               dx == nullptr ? nullptr : dx->data<float>(),
+               dx_result,
+               dweight.data<float>());
+    }
   }
 }
 
@@ -178,6 +192,7 @@ void conv2d_backward_weight(const Conv2dShape& shape,
                             const Pattern& pattern,
                             Tensor& dweight) {
   detail::check_conv2d(shape, x, pattern, "conv2d_backward_weight");
+  check_dweight(dweight, pattern);
   if (detail::runs_in_blocks(pattern)) {
     return detail::backward_in_blocks(
         shape, x, dy, {}, pattern, nullptr, Result::Replaces, &dweight);
@@ -194,11 +209,11 @@ void conv2d_backward(const Conv2dShape& shape,
                      Tensor& dweight,
                      Result dx_result) {
   detail::check_conv2d(shape, x, pattern, "conv2d_backward");
+  check_dweight(dweight, pattern);
   if (detail::runs_in_blocks(pattern)) {
-    return detail::backward_in_blocks(
-        shape, x, dy, weight.contiguous(), pattern, &dx, dx_result, &dweight);
+    return detail::backward_in_blocks(shape, x, dy, weight, pattern, &dx, dx_result, &dweight);
   }
-  run_classes(shape, x, dy, weight.contiguous(), pattern, &dx, dx_result, dweight);
+  run_classes(shape, x, dy, weight, pattern, &dx, dx_result, dweight);
 }
 
 }  // namespace espalier::sparse

@@ -7,6 +7,7 @@
 
 #include <espalier/core/kernels/conv2d_padded.h>
 #include <espalier/core/parallel.h>
+#include <espalier/sparse/kept_values.h>
 
 namespace espalier::sparse::detail {
 namespace {
@@ -231,8 +232,8 @@ EntryStream make_stream(const ConvPlan& plan,
                         int64_t max_per_range,
                         int64_t min_ranges) {
   const EntryMap map(plan, pattern, transposed);
-  // Ordered by output channel of the plan's convolution, then input channel.
-  const std::vector<int32_t>& kept = transposed ? pattern.kept_by_input() : pattern.kept();
+  // Of one output channel of the plan's convolution these come ordered by input channel, then tap.
+  const std::vector<int32_t>& kept = pattern.kept();
   EntryStream stream;
   stream.channel_blocks = plan.channel_blocks();
   const int64_t channels = plan.conv.out_channels;
@@ -272,13 +273,13 @@ EntryStream make_stream(const ConvPlan& plan,
   }
   for (size_t i = 1; i < stream.bounds.size(); ++i) stream.bounds[i] += stream.bounds[i - 1];
   stream.offsets.resize(static_cast<size_t>(stream.bounds.back()));
-  stream.weights.resize(stream.offsets.size());
+  stream.ranks.resize(stream.offsets.size());
   std::vector<int32_t> next(stream.bounds.begin(), stream.bounds.end() - 1);
-  for (const int32_t flat : kept) {
-    if (!map.find(flat, place)) continue;
+  for (size_t rank = 0; rank < kept.size(); ++rank) {
+    if (!map.find(kept[rank], place)) continue;
     const auto at = static_cast<size_t>(next[segment_of(place)]++);
     stream.offsets[at] = static_cast<int32_t>(place.offset);
-    stream.weights[at] = flat;
+    stream.ranks[at] = static_cast<int32_t>(rank);
   }
   return stream;
 }
@@ -299,12 +300,22 @@ std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
       key, [&] { return make_stream(plan, pattern, transposed, max_per_range, min_ranges); });
 }
 
-Tensor gather_values(const EntryStream& stream, const Tensor& weight) {
-  Tensor values = Tensor::empty({stream.size()});
-  const float* from = weight.data<float>();
+Tensor values_of(const Tensor& weight, const Pattern& pattern) {
+  if (weight.shape() == Shape({pattern.nnz()})) return weight;
+  // A linear layer's pattern is (K,C) where the kernel's weight may be (K,C,1,1).
+  return kept_values(weight.contiguous().reshape(pattern.shape()), pattern);
+}
+
+Tensor in_order(const std::vector<int32_t>& ranks, const Tensor& kept_values) {
+  const auto size = static_cast<int64_t>(ranks.size());
+  Tensor values = Tensor::empty({size});
+  const float* from = kept_values.data<float>();
   float* to = values.data<float>();
-  parallel_for(stream.size(), 1 << 15, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) to[i] = from[stream.weights[static_cast<size_t>(i)]];
+  parallel_for(size, 1 << 15, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int32_t rank = ranks[static_cast<size_t>(i)];
+      to[i] = rank < 0 ? 0.0f : from[rank];
+    }
   });
   return values;
 }

@@ -131,7 +131,7 @@ struct ConvPlan {
 struct EntryStream {
   std::vector<int64_t> ranges;   ///< first output channel of each range, and the end
   std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
-  std::vector<int32_t> weights;  ///< flat position in the weight
+  std::vector<int32_t> ranks;    ///< of the weight among Pattern::kept()
   std::vector<int32_t> bounds;
   int64_t channel_blocks = 0;
 
@@ -169,7 +169,9 @@ void check_conv2d(const Conv2dShape& shape,
                   const Pattern& pattern,
                   std::string_view op);
 
-/// The values of a stream's weights, in its order.
-Tensor gather_values(const EntryStream& stream, const Tensor& weight);
+/// The kept values of a weight that is given dense, or as these already.
+Tensor values_of(const Tensor& weight, const Pattern& pattern);
+/// The kept values in the order of a stream, `ranks` among them; 0 for -1.
+Tensor in_order(const std::vector<int32_t>& ranks, const Tensor& kept_values);
 
 }  // namespace espalier::sparse::detail

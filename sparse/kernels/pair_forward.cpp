@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/kernels/pair_forward.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <vector>
@@ -30,7 +31,7 @@ struct PairForm {
 /// PairSegment says.
 struct PairStream {
   std::vector<int32_t> offsets;
-  std::vector<int32_t> weights;  ///< flat positions
+  std::vector<int32_t> ranks;  ///< of the weights among Pattern::kept()
   std::vector<PairSegment> segments;
 };
 
@@ -83,17 +84,25 @@ PairStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
     values += 2 * s.both + s.first + s.second;
   }
   stream.offsets.resize(static_cast<size_t>(offsets));
-  stream.weights.resize(static_cast<size_t>(values));
+  // The weights of a channel come in the order of kept().
+  std::vector<int32_t> next_rank;
+  for (int64_t k = 0; k < channels; ++k) {
+    const auto start = std::ranges::lower_bound(pattern.kept(), k * filter);
+    next_rank.push_back(static_cast<int32_t>(start - pattern.kept().begin()));
+  }
+  stream.ranks.resize(static_cast<size_t>(values));
   for_each_column(pattern, [&](int64_t pair, int64_t i, bool first, bool second) {
     const size_t kind = first && second ? 0 : first ? 1 : 2;
     Next& at = next[segment_of(pair, i)];
     const int64_t offset =
         i / area * plan.channel_stride() + tap_offsets[static_cast<size_t>(i % area)];
     stream.offsets[static_cast<size_t>(at.offset[kind]++)] = static_cast<int32_t>(offset);
-    const auto flat = static_cast<int32_t>(2 * pair * filter + i);
-    const auto filter32 = static_cast<int32_t>(filter);
-    if (first) stream.weights[static_cast<size_t>(at.value[kind]++)] = flat;
-    if (second) stream.weights[static_cast<size_t>(at.value[kind]++)] = flat + filter32;
+    if (first)
+      stream.ranks[static_cast<size_t>(at.value[kind]++)] =
+          next_rank[static_cast<size_t>(2 * pair)]++;
+    if (second)
+      stream.ranks[static_cast<size_t>(at.value[kind]++)] =
+          next_rank[static_cast<size_t>(2 * pair + 1)]++;
   });
   return stream;
 }
@@ -123,7 +132,7 @@ void run_in_pairs(const TapConvolution& conv,
                   int64_t blocks) {
   const ConvPlan plan(conv, blocks, pattern.density());
   const auto stream = pair_stream(plan, pattern);
-  const Tensor values = gather_block_values(stream->weights, weight);
+  const Tensor values = in_order(stream->ranks, values_of(weight, pattern));
   const PairFn kernel = pair_kernel();
   const bool stream_output = plan.streams_output();
   const int64_t channel_blocks = plan.channel_blocks();

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
 #include <espalier/core/tests/conv2d_checks.h>
+#include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/block_backward_plan.h>
 #include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d.h>
@@ -28,6 +31,11 @@ const std::vector<Case>& cases() {
       {"odd channels, odd plane", {15, 5, 7, 5}, {17, 5, 3, 3}, {.padding = 1}},
       {"many channels, 8x8", {17, 40, 8, 8}, {19, 40, 3, 3}, {.padding = 1}},
       {"plane 4x4", {33, 16, 4, 4}, {18, 16, 3, 3}, {.padding = 1}},
+      {"plane 4x4, 4x3 kernel", {65, 5, 4, 4}, {6, 5, 4, 3}, {.padding = {2, 1}}},
+      {"plane 4x3, uneven padding", {33, 5, 4, 3}, {6, 5, 3, 3}, {.padding = {1, 0}}},
+      {"plane 2x2, eight blocks", {128, 5, 2, 2}, {7, 5, 3, 3}, {.padding = 1}},
+      {"plane 2x1, six blocks", {90, 4, 2, 1}, {6, 4, 3, 3}, {.padding = 1}},
+      {"to 2x2 by stride 2", {81, 4, 4, 4}, {6, 4, 3, 3}, {.stride = 2, .padding = 1}},
       {"plane 2x2, five blocks", {70, 17, 2, 2}, {16, 17, 3, 3}, {.padding = 1}},
       {"batch 130", {130, 6, 6, 5}, {7, 6, 3, 3}, {.padding = 1}},
       {"plane 1x1", {17, 16, 1, 1}, {5, 16, 3, 3}, {.padding = 1}},
@@ -109,27 +117,34 @@ struct Problem {
   Results run() const {
     const Tensor x_lanes = x.to(Layout::Nchw16n);
     const Tensor dy_lanes = dy.to(Layout::Nchw16n);
-    Results r{
-        Tensor::empty_like(dy_lanes), Tensor::empty_like(x_lanes), Tensor::empty_like(weight)};
+    Results r{Tensor::empty_like(dy_lanes), Tensor::empty_like(x_lanes), {}};
+    Tensor dw = Tensor::full({pattern.nnz()}, std::nan(""));
     sparse::conv2d_forward(shape, x_lanes, weight, pattern, bias, r.y);
     sparse::conv2d_backward_data(shape, dy_lanes, weight, pattern, r.dx);
-    sparse::conv2d_backward_weight(shape, x_lanes, dy_lanes, pattern, r.dw);
+    sparse::conv2d_backward_weight(shape, x_lanes, dy_lanes, pattern, dw);
+    r.dw = dense_from_kept(dw, pattern);
     return r;
   }
 
   // Both gradients in one pass.
   Results run_fused() const {
-    Results r{
-        {}, Tensor::empty(x.shape(), DType::F32, Layout::Nchw16n), Tensor::empty_like(weight)};
-    sparse::conv2d_backward(
-        shape, x.to(Layout::Nchw16n), dy.to(Layout::Nchw16n), weight, pattern, r.dx, r.dw);
+    Results r{{}, Tensor::empty(x.shape(), DType::F32, Layout::Nchw16n), {}};
+    Tensor dw = Tensor::full({pattern.nnz()}, std::nan(""));
+    sparse::conv2d_backward(shape,
+                            x.to(Layout::Nchw16n),
+                            dy.to(Layout::Nchw16n),
+                            kept_values(weight, pattern),
+                            pattern,
+                            r.dx,
+                            dw);
+    r.dw = dense_from_kept(dw, pattern);
     return r;
   }
 
   // The same, where dx holds x already.
   Tensor run_adding() const {
     Tensor dx = x.to(Layout::Nchw16n).clone();
-    Tensor dw = Tensor::empty_like(weight);
+    Tensor dw = Tensor::empty({pattern.nnz()});
     sparse::conv2d_backward(shape,
                             x.to(Layout::Nchw16n),
                             dy.to(Layout::Nchw16n),
@@ -327,13 +342,14 @@ TEST_F(SparseConv2d, RefusesWhatItHasNoKernelFor) {
   const Problem p(cases()[0], 0.1);
   Tensor y = Tensor::empty(p.dy.shape());
   EXPECT_THROW(sparse::conv2d_forward(p.shape, p.x, p.weight, p.pattern, {}, y), ValueError);
+  Tensor lanes = p.dy.to(Layout::Nchw16n);
+  EXPECT_THROW(sparse::conv2d_backward_weight(p.shape, lanes, lanes, p.pattern, y), ShapeError);
 }
 
-TEST(PatternOrder, ListsKeptPositionsByOutputAndByInput) {
+TEST(PatternOrder, ListsKeptPositions) {
   // Two filters, two inputs, a 1x2 kernel.
   const Pattern p(Tensor::from<uint8_t>({2, 2, 1, 2}, {1, 0, 1, 1, 0, 1, 1, 0}));
   EXPECT_EQ(p.kept(), (std::vector<int32_t>{0, 2, 3, 5, 6}));
-  EXPECT_EQ(p.kept_by_input(), (std::vector<int32_t>{0, 5, 2, 3, 6}));
   EXPECT_EQ(p.density(), 5.0 / 8.0);
 }
 

@@ -4,6 +4,7 @@
 #include <espalier/core/kernels/tap_convolution.h>
 #include <espalier/nn/plan/kernels/product.h>
 #include <espalier/nn/plan/weights.h>
+#include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
 
 namespace espalier::nn::plan {
@@ -20,7 +21,7 @@ class SparseProduct : public Product {
     nnz_ = pattern.nnz();
     const ConvPlan largest(espalier::detail::forward_taps(shape_), blocks, pattern.density());
     stream_ = sparse::detail::entry_stream(largest, pattern, false);
-    values_ = sparse::detail::gather_values(*stream_, step.weight);
+    values_ = sparse::detail::in_order(stream_->ranks, sparse::kept_values(step.weight, pattern));
     // Fewer blocks have fewer tasks, cut in the same way: the stream fits all of them.
     for (int64_t b = 1; b <= blocks; ++b) {
       ConvPlan& plan = plans_.emplace_back(largest);
