@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/kept_values.h>
 
+#include <algorithm>
+
 #include <espalier/core/loops.h>
 #include <espalier/core/parallel.h>
 
@@ -51,6 +53,11 @@ Tensor dense_from_kept(const Tensor& values, const Pattern& pattern) {
     });
   });
   return dense;
+}
+
+int32_t kept_before(const Pattern& pattern, int64_t position) {
+  const auto at = std::ranges::lower_bound(pattern.kept(), position);
+  return static_cast<int32_t>(at - pattern.kept().begin());
 }
 
 }  // namespace espalier::sparse

@@ -18,4 +18,7 @@ Tensor kept_values(const Tensor& dense, const Pattern& pattern);
 /// float64.
 Tensor dense_from_kept(const Tensor& values, const Pattern& pattern);
 
+/// Kept positions before `position`: the index of its value, if it is kept.
+int32_t kept_before(const Pattern& pattern, int64_t position);
+
 }  // namespace espalier::sparse

@@ -242,6 +242,29 @@ TEST(Plan, ASampleHasTheSameBitsInEveryBatch) {
   }
 }
 
+TEST(Plan, RunsBlocksAndPairsInBatches) {
+  // Against direct dense convolutions, which half of the weights beat.
+  set_conv2d_algorithm(Conv2dAlgorithm::Direct);
+  const Tensor x = random_tensor({50, 3, 32, 32}, 5);
+  const auto check = [&](const std::string& format, auto mask) {
+    const auto model = make_model("vgg11", {.width = 0.25});
+    disturb_batch_norms(*model);
+    mask(*model);
+    const InferencePlan plan = compile(*model, Variable(x));
+    int found = 0;
+    for (const PlanStep& step : plan.steps()) found += step.format == format ? 1 : 0;
+    EXPECT_GE(found, 7) << format << '\n' << plan.describe();
+    EXPECT_LT(error_of(*model, plan, x), kLogitTol) << format;
+    const std::vector<float> expected = plan.run(x).to_vector<float>();
+    const std::vector<float> five = plan.run(x.slice(0, 45, 50)).to_vector<float>();
+    EXPECT_TRUE(std::equal(five.begin(), five.end(), expected.begin() + 450)) << format;
+  };
+  check("blocks", [](Module& model) { mask_in_blocks(model, 0.9); });
+  check("blocks", [](Module& model) { mask_two_of_four(model, 4); });
+  check("pairs", [](Module& model) { mask_two_of_four(model, 1); });
+  set_conv2d_algorithm(Conv2dAlgorithm::Auto);
+}
+
 TEST(Plan, FewSamplesHaveTheSameBitsTogetherAndAlone) {
   const auto model = make_model("resnet20", {.width = 0.5});
   disturb_batch_norms(*model);

@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/kernels/block_forward.h>
 
-#include <espalier/core/parallel.h>
 #include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d_block_micro.h>
-#include <espalier/sparse/kernels/conv2d_plan.h>
 
 namespace espalier::sparse::detail {
+namespace {
 
-void run_in_blocks(const TapConvolution& conv,
-                   const Pattern& pattern,
-                   const Tensor& weight,
-                   const float* in,
-                   const float* bias,
-                   float* out,
-                   int64_t blocks) {
-  const ConvPlan plan(conv, blocks);
-  const auto stream = block_stream(plan, pattern);
-  const Tensor values = in_order(stream->ranks, values_of(weight, pattern));
-  const BlockFn kernel = block_kernel();
-  parallel_for(plan.tasks(), 1, [&](int64_t begin, int64_t end) {
-    Tensor scratch = Tensor::empty({plan.scratch_size()});
-    BlockJob job;
-    job.offsets = stream->offsets.data();
-    job.values = values.data<float>();
-    job.bounds_step = stream->parts;
-    job.rows = stream->rows();
-    job.channels = conv.out_channels;
-    job.shape = plan.shape;
-    job.in_strides = plan.in_strides();
-    job.out_strides = plan.out_strides();
-    job.out_channel = plan.out_channel_stride();
-    job.start = bias;
-    job.stream = plan.streams_output();
-    const auto run_call = [&](const ConvPlan::Call& call) {
-      job.exist = call.place.exist;
-      job.in = call.in;
-      job.out = out + call.place.out;
-      job.ahead = call.ahead;
-      const TapRows rows = tap_rows_of(conv, call.place.row, call.place.exist.rows);
-      job.bounds = stream->bounds.data() + rows.first;
-      job.parts = rows.count;
-      kernel(job);
-    };
-    for (int64_t task = begin; task < end; ++task) {
-      plan.run_task(in, task, 1, scratch.data<float>(), run_call);
-    }
-  });
+class BlockForward : public PreparedForward {
+ public:
+  BlockForward(ConvPlan plan, const Pattern& pattern, const Tensor& weight)
+      : PreparedForward(std::move(plan)),
+        stream_(block_stream(this->plan(), pattern)),
+        values_(in_order(stream_->ranks, values_of(weight, pattern))) {}
+
+  int64_t nbytes() const override {
+    const size_t indices = stream_->offsets.size() + stream_->bounds.size();
+    return values_.nbytes() + static_cast<int64_t>(indices * sizeof(int32_t));
+  }
+  std::string_view form() const override { return "blocks"; }
+
+ private:
+  void run_call(const TileJob& tile, const ConvPlan::Call& call) const override {
+    const TapRows rows = tap_rows_of(plan().conv, call.place.row, call.place.exist.rows);
+    kernel_.run({tile,
+                 stream_->offsets.data(),
+                 values_.data<float>(),
+                 stream_->bounds_of(call.index) + rows.first,
+                 stream_->parts,
+                 rows.count,
+                 stream_->rows,
+                 plan().conv.out_channels});
+  }
+
+  std::shared_ptr<const BlockStream> stream_;
+  Tensor values_;
+  BlockKernel kernel_ = block_kernel();
+};
+
+}  // namespace
+
+std::unique_ptr<const PreparedForward> prepare_in_blocks(const TapConvolution& conv,
+                                                         int64_t blocks,
+                                                         const Pattern& pattern,
+                                                         const Tensor& weight) {
+  const double density = pattern.density() / block_form(pattern)->fill;
+  return std::make_unique<BlockForward>(
+      ConvPlan::in_blocks(conv, blocks, density, block_kernel().vector), pattern, weight);
 }
 
 }  // namespace espalier::sparse::detail

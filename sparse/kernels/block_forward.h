@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Convolution with weights in blocks of four output channels, forward. Not a public interface:
-/// kernels/conv2d.h takes it where a pattern has such blocks.
+/// prepared_forward.h takes it where a pattern has such blocks.
 #pragma once
 
-#include <espalier/core/kernels/tap_convolution.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/kernels/prepared_forward.h>
 
 namespace espalier::sparse::detail {
 
-/// The output of a forward tap convolution with the kept weights of a pattern; `bias` may be null.
-void run_in_blocks(const espalier::detail::TapConvolution& conv,
-                   const Pattern& pattern,
-                   const Tensor& weight,
-                   const float* in,
-                   const float* bias,
-                   float* out,
-                   int64_t blocks);
+/// A forward tap convolution with the kept weights of a pattern in blocks.
+std::unique_ptr<const PreparedForward> prepare_in_blocks(const TapConvolution& conv,
+                                                         int64_t blocks,
+                                                         const Pattern& pattern,
+                                                         const Tensor& weight);
 
 }  // namespace espalier::sparse::detail

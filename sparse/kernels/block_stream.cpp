@@ -38,11 +38,14 @@ BlockStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
   }
   BlockStream stream;
   stream.parts = tap_rows(plan.conv);
+  stream.rows = ceil_div(channels, kBlockChannels);
   const int64_t row_area = area / stream.parts;
   const auto segment_of = [&](int64_t row, int64_t i) {
-    return static_cast<size_t>(row * stream.parts + i % area / row_area);
+    const int64_t channel_block = i / area / plan.channel_block;
+    return static_cast<size_t>((channel_block * stream.rows + row) * stream.parts +
+                               i % area / row_area);
   };
-  stream.bounds.resize(static_cast<size_t>(ceil_div(channels, kBlockChannels) * stream.parts) + 1);
+  stream.bounds.resize(static_cast<size_t>(plan.channel_blocks() * stream.rows * stream.parts) + 1);
   for_each_block(pattern, [&](int64_t row, int64_t i, const auto&) {
     ++stream.bounds[segment_of(row, i) + 1];
   });
@@ -95,7 +98,7 @@ bool runs_in_blocks(const Pattern& pattern) {
 }
 
 std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Pattern& pattern) {
-  return pattern.derived<BlockStream>({plan.cols, plan.channel_stride()},
+  return pattern.derived<BlockStream>({plan.channel_block, plan.cols, plan.channel_stride()},
                                       [&] { return make_stream(plan, pattern); });
 }
 

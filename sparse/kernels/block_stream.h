@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
 #include <espalier/sparse/pattern.h>
 
@@ -31,8 +32,7 @@ void for_each_block(const Pattern& pattern, F body) {
     const int64_t count = std::min<int64_t>(kBlockChannels, channels - first);
     std::array<int32_t, kBlockChannels> next = {};
     for (int64_t b = 0; b < count; ++b) {
-      const auto start = std::ranges::lower_bound(pattern.kept(), (first + b) * filter);
-      next[static_cast<size_t>(b)] = static_cast<int32_t>(start - pattern.kept().begin());
+      next[static_cast<size_t>(b)] = kept_before(pattern, (first + b) * filter);
     }
     for (int64_t i = 0; i < filter; ++i) {
       std::array<int32_t, kBlockChannels> ranks;
@@ -68,15 +68,19 @@ TapRows tap_rows_of(const TapConvolution& conv, int64_t row, int64_t rows);
 /// All rows of taps.
 int64_t tap_rows(const TapConvolution& conv);
 
-/// The blocks that a tap convolution has, in the order of use: row of blocks, row of taps, input
-/// channel, tap.
+/// The blocks that a tap convolution has, in the order of use: block of input channels, row of
+/// blocks, row of taps, input channel, tap.
 struct BlockStream {
   std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
   std::vector<int32_t> ranks;    ///< kBlockChannels each, among Pattern::kept(); -1: a zero
-  std::vector<int32_t> bounds;   ///< of (row of blocks, row of taps) among the offsets
+  std::vector<int32_t> bounds;   ///< of these three among the offsets
+  int64_t rows = 0;              ///< of blocks
   int64_t parts = 1;             ///< rows of taps
 
-  int64_t rows() const { return (static_cast<int64_t>(bounds.size()) - 1) / parts; }
+  /// Those of a block of input channels.
+  const int32_t* bounds_of(int64_t channel_block) const {
+    return bounds.data() + channel_block * rows * parts;
+  }
 };
 /// The stream of a pattern for a plan of its forward convolution, made once and kept with it.
 std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Pattern& pattern);

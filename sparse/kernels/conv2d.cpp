@@ -2,12 +2,9 @@
 #include <espalier/sparse/kernels/conv2d.h>
 
 #include <espalier/core/mac_counter.h>
-#include <espalier/core/parallel.h>
 #include <espalier/sparse/kernels/block_backward.h>
-#include <espalier/sparse/kernels/block_forward.h>
 #include <espalier/sparse/kernels/block_stream.h>
-#include <espalier/sparse/kernels/conv2d_plan.h>
-#include <espalier/sparse/kernels/pair_forward.h>
+#include <espalier/sparse/kernels/prepared_forward.h>
 
 namespace espalier::sparse {
 namespace {
@@ -16,45 +13,6 @@ using espalier::detail::backward_data_taps;
 using espalier::detail::BackwardDataTaps;
 using espalier::detail::forward_taps;
 using espalier::detail::TapConvolution;
-
-/// The output of a tap convolution with the kept weights of a pattern.
-void run(const TapConvolution& conv,
-         const Pattern& pattern,
-         bool transposed,
-         const Tensor& kept_values,
-         const float* in,
-         const float* bias,
-         float* out,
-         int64_t blocks) {
-  const detail::ConvPlan plan(conv, blocks, pattern.density());
-  const auto stream = detail::entry_stream(plan, pattern, transposed);
-  const Tensor values = detail::in_order(stream->ranks, kept_values);
-  const detail::SparseConvKernels kernels = detail::sparse_conv_kernels();
-  const bool stream_output = plan.streams_output();
-  parallel_for(plan.tasks(), 1, [&](int64_t begin, int64_t end) {
-    Tensor scratch = Tensor::empty({plan.scratch_size()});
-    detail::ForwardJob job;
-    job.entries = {stream->offsets.data(), values.data<float>(), nullptr, conv.out_channels};
-    job.shape = plan.shape;
-    job.in_strides = plan.in_strides();
-    job.out_strides = plan.out_strides();
-    job.out_channel = plan.out_channel_stride();
-    job.start = bias;
-    const auto run_call = [&](const detail::ConvPlan::Call& call) {
-      job.exist = call.place.exist;
-      job.in = call.in;
-      job.out = out + call.place.out;
-      job.entries.bounds = stream->bounds_of(0, call.index);
-      job.accumulate = call.index > 0;
-      job.stream = stream_output && call.index + 1 == stream->channel_blocks;
-      job.ahead = call.ahead;
-      kernels.forward(job);
-    };
-    for (int64_t task = begin; task < end; ++task) {
-      plan.run_task(in, task, stream->channel_blocks, scratch.data<float>(), run_call);
-    }
-  });
-}
 
 }  // namespace
 
@@ -101,15 +59,8 @@ void conv2d_forward(const Conv2dShape& shape,
   const Tensor b = bias.defined() ? bias.contiguous() : Tensor();
   const float* start = b.defined() ? b.data<float>() : nullptr;
   const TapConvolution conv = forward_taps(shape);
-  const Tensor w = detail::values_of(weight, pattern);
-  const int64_t blocks = lane_blocks(shape.n);
-  if (detail::runs_in_blocks(pattern)) {
-    detail::run_in_blocks(conv, pattern, w, x.data<float>(), start, y.data<float>(), blocks);
-  } else if (detail::runs_in_pairs(pattern)) {
-    detail::run_in_pairs(conv, pattern, w, x.data<float>(), start, y.data<float>(), blocks);
-  } else {
-    run(conv, pattern, false, w, x.data<float>(), start, y.data<float>(), blocks);
-  }
+  const auto forward = detail::prepare_forward(conv, lane_blocks(shape.n), pattern, weight);
+  forward->run({x.data<float>(), start, y.data<float>()});
   if (b.defined()) zero_padding_lanes(y);
 }
 
@@ -127,7 +78,8 @@ void conv2d_backward_data(const Conv2dShape& shape,
   if (!taps.all_reached) dx.fill_(0.0);
   const Tensor w = detail::values_of(weight, pattern);
   for (const TapConvolution& conv : taps.classes) {
-    run(conv, pattern, true, w, dy.data<float>(), nullptr, dx.data<float>(), lane_blocks(shape.n));
+    const auto transposed = detail::prepare_forward(conv, lane_blocks(shape.n), pattern, w, true);
+    transposed->run({dy.data<float>(), nullptr, dx.data<float>()});
   }
 }
 

@@ -19,25 +19,39 @@ constexpr int kChannels = 4;
 // of AVX-512, or 16 of the others.
 constexpr int kPass = kVector == 16 ? 4 : 3;
 
-/// Pieces kFirst .. kFirst + kCount - 1 of a tile, for one row of blocks.
-template <bool kStream, TileShape kShape, int kInStep, int kFirst, int kCount>
-HWY_INLINE void block_row(const BlockJob& job, int64_t row) {
+/// Pieces kFirst .. kFirst + kCount - 1 of a tile, for the blocks begin .. end - 1 of one row.
+/// kWhole: all its channels and positions exist.
+template <bool kStream, bool kWhole, TileShape kShape, int kInStep, int kFirst, int kCount>
+HWY_INLINE void block_row(const BlockJob& job, int64_t row, int64_t begin, int64_t end) {
   using T = Tile<kShape>;
   const D d;
   const TileStrides in_strides = with_step<kInStep>(job.in_strides);
   const TileStrides out_strides = with_step<1>(job.out_strides);
-  V acc[kChannels][kCount];
   const int64_t first = row * kChannels;
-  HWY_UNROLL(4)
-  for (int b = 0; b < kChannels; ++b) {
-    const bool has_start = job.start != nullptr && first + b < job.channels;
-    const V start = hn::Set(d, has_start ? job.start[first + b] : 0.0f);
+  float* HWY_RESTRICT out = job.out + first * job.out_channel;
+  const auto exists = [&](int b, int j) {
+    return kWhole || (first + b < job.channels && T::piece_exists(kFirst + j, job.exist));
+  };
+  V acc[kChannels][kCount];
+  if (job.accumulate) {
     HWY_UNROLL(4)
-    for (int j = 0; j < kCount; ++j) acc[b][j] = start;
+    for (int b = 0; b < kChannels; ++b) {
+      HWY_UNROLL(4)
+      for (int j = 0; j < kCount; ++j) {
+        const float* at = out + b * job.out_channel + T::piece_offset(kFirst + j, out_strides);
+        acc[b][j] = exists(b, j) ? hn::Load(d, at) : hn::Zero(d);
+      }
+    }
+  } else {
+    HWY_UNROLL(4)
+    for (int b = 0; b < kChannels; ++b) {
+      const bool has_start = job.start != nullptr && (kWhole || first + b < job.channels);
+      const V start = hn::Set(d, has_start ? job.start[first + b] : 0.0f);
+      HWY_UNROLL(4)
+      for (int j = 0; j < kCount; ++j) acc[b][j] = start;
+    }
   }
-  const int32_t* bounds = job.bounds + row * job.bounds_step;
-  const int64_t end = bounds[job.parts];
-  for (int64_t i = bounds[0]; i < end; ++i) {
+  for (int64_t i = begin; i < end; ++i) {
     const float* HWY_RESTRICT at = job.in + job.offsets[i];
     const float* HWY_RESTRICT values = job.values + i * kChannels;
     V x[kCount];
@@ -54,24 +68,34 @@ HWY_INLINE void block_row(const BlockJob& job, int64_t row) {
   }
   HWY_UNROLL(4)
   for (int b = 0; b < kChannels; ++b) {
-    if (first + b >= job.channels) break;
-    float* HWY_RESTRICT to = job.out + (first + b) * job.out_channel;
     HWY_UNROLL(4)
     for (int j = 0; j < kCount; ++j) {
-      if (T::piece_exists(kFirst + j, job.exist)) {
-        put<kStream>(acc[b][j], to + T::piece_offset(kFirst + j, out_strides));
-      }
+      if (!exists(b, j)) continue;
+      put<kStream>(acc[b][j], out + b * job.out_channel + T::piece_offset(kFirst + j, out_strides));
     }
   }
 }
 
 template <bool kStream, TileShape kShape, int kInStep>
 void block_tile(const BlockJob& job) {
+  const bool full = Tile<kShape>::full(job.exist);
   Fetcher fetcher(job.ahead, job.rows);
   for (int64_t row = 0; row < job.rows; ++row) {
     fetcher.next_channel();
+    const int32_t* bounds = job.bounds + row * job.bounds_step;
+    const int64_t begin = bounds[0];
+    const int64_t end = bounds[job.parts];
+    if (job.accumulate && begin == end) continue;
+    const bool whole = full && (row + 1) * kChannels <= job.channels;
+    if (full && (row + 2) * kChannels <= job.channels) {
+      for (int64_t b = kChannels; b < 2 * kChannels; ++b) {
+        Tile<kShape>::prefetch_to_write(job.out + (row * kChannels + b) * job.out_channel,
+                                        with_step<1>(job.out_strides));
+      }
+    }
     in_passes<Tile<kShape>::kPieces, kPass>([&](auto first, auto count) HWY_ATTR {
-      block_row<kStream, kShape, kInStep, first(), count()>(job, row);
+      whole ? block_row<kStream, true, kShape, kInStep, first(), count()>(job, row, begin, end)
+            : block_row<kStream, false, kShape, kInStep, first(), count()>(job, row, begin, end);
     });
   }
 }
@@ -96,6 +120,10 @@ void block_with_stores(const BlockJob& job) {
   }
 }
 
+int64_t vector_floats() {
+  return kVector;
+}
+
 void block(const BlockJob& job) {
   if (!job.stream) return block_with_stores<false>(job);
   block_with_stores<true>(job);
@@ -109,10 +137,11 @@ HWY_AFTER_NAMESPACE();
 namespace espalier::sparse::detail {
 
 HWY_EXPORT(block);
+HWY_EXPORT(vector_floats);
 
-BlockFn block_kernel() {
+BlockKernel block_kernel() {
   simd_target();  // chooses the target at the first call
-  return HWY_DYNAMIC_DISPATCH(block);
+  return {HWY_DYNAMIC_DISPATCH(block), HWY_DYNAMIC_DISPATCH(vector_floats)()};
 }
 
 }  // namespace espalier::sparse::detail

@@ -8,9 +8,9 @@
 
 namespace espalier::sparse::detail {
 
-/// out[4 r + b] = start[4 r + b] + sum over the blocks i of row r of values[4 i + b] *
-/// in[offsets[i] + position].
-struct BlockJob {
+/// out[4 r + b] (+)= sum over the blocks i of row r of values[4 i + b] * in[offsets[i] +
+/// position]. The shape is Square, Row or Quad; out_strides.col is 16.
+struct BlockJob : TileJob {
   const int32_t* offsets;
   const float* values;  ///< four for each block
   /// Row r has the blocks bounds[r * bounds_step] .. bounds[r * bounds_step + parts] - 1.
@@ -18,20 +18,14 @@ struct BlockJob {
   int64_t bounds_step, parts;
   int64_t rows;      ///< rows of blocks
   int64_t channels;  ///< output channels: the last row may have fewer than four
-  TileShape shape;   ///< Square, Row or Quad
-  TileSize exist;    ///< what lies beyond must be readable in `in`
-  const float* in;
-  TileStrides in_strides;  ///< in_strides.col is 16 or 32
-  float* out;
-  TileStrides out_strides;  ///< out_strides.col is 16
-  int64_t out_channel;
-  const float* start;   ///< one per channel; null means zero
-  bool stream = false;  ///< writes `out` past the caches
-  Ahead ahead;
 };
 using BlockFn = void (*)(const BlockJob& job);
 
-/// The kernel of the SIMD target in use.
-BlockFn block_kernel();
+/// The kernel of the SIMD target in use, and how many floats its vectors have.
+struct BlockKernel {
+  BlockFn run;
+  int64_t vector;
+};
+BlockKernel block_kernel();
 
 }  // namespace espalier::sparse::detail

@@ -17,20 +17,10 @@ struct Entries {
   int64_t channels;
 };
 
-/// out[k] (+)= sum over the entries i of channel k of values[i] * in[offsets[i] + position].
-struct ForwardJob {
+/// out[k] (+)= sum over the entries i of channel k of values[i] * in[offsets[i] + position]. The
+/// shape is Plane, Pair or Point; out_strides.col is 16, or 32 when that of `in` is 16.
+struct ForwardJob : TileJob {
   Entries entries;
-  TileShape shape;
-  TileSize exist;  ///< the part of the tile that exists; what lies beyond must be readable in `in`
-  const float* in;
-  TileStrides in_strides;  ///< in_strides.col is 16 or 32
-  float* out;
-  TileStrides out_strides;  ///< out_strides.col is 16, or 32 when that of `in` is 16
-  int64_t out_channel;      ///< distance of channels in `out`
-  bool accumulate;          ///< start from the content of `out`
-  const float* start;       ///< else from these, one per channel; null means zero
-  bool stream = false;      ///< writes `out` past the caches: it is not read soon
-  Ahead ahead;
 };
 using ForwardFn = void (*)(const ForwardJob& job);
 

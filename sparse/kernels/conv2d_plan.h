@@ -34,11 +34,16 @@ struct ConvPlan {
   int64_t strip, strips;  ///< grid rows of a task
   int64_t rows, cols;     ///< of the scratch, per image
 
+  /// What a tile may read of a block of input channels, in vectors of 16.
+  struct TileVectors {
+    int64_t least, most;
+  };
+
   /// `density` of the weight chooses the block of channels.
   ConvPlan(TapConvolution conv, int64_t blocks, double density);
-  /// For blocks of output channels: tiles of four positions, which all input channels pass at once
-  /// (four products for each vector that comes from L2).
-  ConvPlan(TapConvolution conv, int64_t blocks);
+  /// For weights in blocks of output channels, `density` of which exist, in tiles of four
+  /// positions; the kernel's vectors have `vector` floats.
+  static ConvPlan in_blocks(TapConvolution conv, int64_t blocks, double density, int64_t vector);
 
   /// The offset in the scratch of a tap's input, from a position's origin, in input channel 0.
   int64_t tap_offset(const espalier::detail::Tap& tap) const {
@@ -53,6 +58,9 @@ struct ConvPlan {
   /// Whether the output is so large that it should pass the caches by.
   bool streams_output() const;
   int64_t out_channel_stride() const { return conv.plane_h * conv.plane_w * 16; }
+
+  /// The same plan for fewer blocks of samples: the same strips, streams and scratch.
+  ConvPlan with_blocks(int64_t fewer) const;
 
   /// Copies the input of one task into its scratch; zeros for samples that don't exist.
   void fill_scratch(const float* in,
@@ -123,6 +131,8 @@ struct ConvPlan {
   }
 
  private:
+  ConvPlan(TapConvolution conv, int64_t blocks, TileShape shape);
+  void choose_channel_block(double density, TileVectors range);
   void cut();
 };
 

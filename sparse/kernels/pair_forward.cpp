@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/kernels/pair_forward.h>
 
-#include <algorithm>
 #include <array>
 #include <memory>
 #include <vector>
 
 #include <espalier/core/kernels/conv2d_padded.h>
-#include <espalier/core/parallel.h>
-#include <espalier/sparse/kernels/block_stream.h>
-#include <espalier/sparse/kernels/conv2d_plan.h>
+#include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/pair_micro.h>
 
 namespace espalier::sparse::detail {
@@ -17,7 +14,6 @@ namespace {
 
 using espalier::detail::ceil_div;
 using espalier::detail::Tap;
-using espalier::detail::TapConvolution;
 
 // Vectors of input read for each product by two channels together, at most (Zen 4).
 constexpr double kMostLoads = 0.85;
@@ -86,10 +82,7 @@ PairStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
   stream.offsets.resize(static_cast<size_t>(offsets));
   // The weights of a channel come in the order of kept().
   std::vector<int32_t> next_rank;
-  for (int64_t k = 0; k < channels; ++k) {
-    const auto start = std::ranges::lower_bound(pattern.kept(), k * filter);
-    next_rank.push_back(static_cast<int32_t>(start - pattern.kept().begin()));
-  }
+  for (int64_t k = 0; k < channels; ++k) next_rank.push_back(kept_before(pattern, k * filter));
   stream.ranks.resize(static_cast<size_t>(values));
   for_each_column(pattern, [&](int64_t pair, int64_t i, bool first, bool second) {
     const size_t kind = first && second ? 0 : first ? 1 : 2;
@@ -97,12 +90,12 @@ PairStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
     const int64_t offset =
         i / area * plan.channel_stride() + tap_offsets[static_cast<size_t>(i % area)];
     stream.offsets[static_cast<size_t>(at.offset[kind]++)] = static_cast<int32_t>(offset);
-    if (first)
+    const auto put = [&](int64_t channel) {
       stream.ranks[static_cast<size_t>(at.value[kind]++)] =
-          next_rank[static_cast<size_t>(2 * pair)]++;
-    if (second)
-      stream.ranks[static_cast<size_t>(at.value[kind]++)] =
-          next_rank[static_cast<size_t>(2 * pair + 1)]++;
+          next_rank[static_cast<size_t>(channel)]++;
+    };
+    if (first) put(2 * pair);
+    if (second) put(2 * pair + 1);
   });
   return stream;
 }
@@ -111,6 +104,34 @@ std::shared_ptr<const PairStream> pair_stream(const ConvPlan& plan, const Patter
   return pattern.derived<PairStream>({plan.channel_block, plan.cols, plan.channel_stride()},
                                      [&] { return make_stream(plan, pattern); });
 }
+
+class PairForward : public PreparedForward {
+ public:
+  PairForward(ConvPlan plan, const Pattern& pattern, const Tensor& weight)
+      : PreparedForward(std::move(plan)),
+        stream_(pair_stream(this->plan(), pattern)),
+        values_(in_order(stream_->ranks, values_of(weight, pattern))) {}
+
+  int64_t nbytes() const override {
+    return values_.nbytes() + static_cast<int64_t>(stream_->offsets.size() * sizeof(int32_t) +
+                                                   stream_->segments.size() * sizeof(PairSegment));
+  }
+  std::string_view form() const override { return "pairs"; }
+
+ private:
+  void run_call(const TileJob& tile, const ConvPlan::Call& call) const override {
+    const int64_t channels = plan().conv.out_channels;
+    kernel_({tile,
+             stream_->offsets.data(),
+             values_.data<float>(),
+             stream_->segments.data() + call.index * ceil_div(channels, 2),
+             channels});
+  }
+
+  std::shared_ptr<const PairStream> stream_;
+  Tensor values_;
+  PairFn kernel_ = pair_kernel();
+};
 
 }  // namespace
 
@@ -123,44 +144,11 @@ bool runs_in_pairs(const Pattern& pattern) {
   return static_cast<double>(form->columns) < kMostLoads * static_cast<double>(pattern.nnz());
 }
 
-void run_in_pairs(const TapConvolution& conv,
-                  const Pattern& pattern,
-                  const Tensor& weight,
-                  const float* in,
-                  const float* bias,
-                  float* out,
-                  int64_t blocks) {
-  const ConvPlan plan(conv, blocks, pattern.density());
-  const auto stream = pair_stream(plan, pattern);
-  const Tensor values = in_order(stream->ranks, values_of(weight, pattern));
-  const PairFn kernel = pair_kernel();
-  const bool stream_output = plan.streams_output();
-  const int64_t channel_blocks = plan.channel_blocks();
-  parallel_for(plan.tasks(), 1, [&](int64_t begin, int64_t end) {
-    Tensor scratch = Tensor::empty({plan.scratch_size()});
-    PairJob job;
-    job.offsets = stream->offsets.data();
-    job.values = values.data<float>();
-    job.channels = conv.out_channels;
-    job.shape = plan.shape;
-    job.in_strides = plan.in_strides();
-    job.out_strides = plan.out_strides();
-    job.out_channel = plan.out_channel_stride();
-    job.start = bias;
-    const auto run_call = [&](const ConvPlan::Call& call) {
-      job.exist = call.place.exist;
-      job.in = call.in;
-      job.out = out + call.place.out;
-      job.segments = stream->segments.data() + call.index * ceil_div(conv.out_channels, 2);
-      job.accumulate = call.index > 0;
-      job.stream = stream_output && call.index + 1 == channel_blocks;
-      job.ahead = call.ahead;
-      kernel(job);
-    };
-    for (int64_t task = begin; task < end; ++task) {
-      plan.run_task(in, task, channel_blocks, scratch.data<float>(), run_call);
-    }
-  });
+std::unique_ptr<const PreparedForward> prepare_in_pairs(const TapConvolution& conv,
+                                                        int64_t blocks,
+                                                        const Pattern& pattern,
+                                                        const Tensor& weight) {
+  return std::make_unique<PairForward>(ConvPlan(conv, blocks, pattern.density()), pattern, weight);
 }
 
 }  // namespace espalier::sparse::detail

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Convolution with weights that are half there but not in blocks, two output channels at a time.
-/// Not a public interface: kernels/conv2d.h takes it where it pays.
+/// Not a public interface: prepared_forward.h takes it where it pays.
 #pragma once
 
-#include <espalier/core/kernels/tap_convolution.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/kernels/prepared_forward.h>
 
 namespace espalier::sparse::detail {
 
@@ -15,13 +14,10 @@ namespace espalier::sparse::detail {
 /// the third loop per block of channels costs more than that.
 bool runs_in_pairs(const Pattern& pattern);
 
-/// The output of a forward tap convolution with the kept weights of a pattern.
-void run_in_pairs(const espalier::detail::TapConvolution& conv,
-                  const Pattern& pattern,
-                  const Tensor& weight,
-                  const float* in,
-                  const float* bias,
-                  float* out,
-                  int64_t blocks);
+/// A forward tap convolution with the kept weights of a pattern, in pairs of output channels.
+std::unique_ptr<const PreparedForward> prepare_in_pairs(const TapConvolution& conv,
+                                                        int64_t blocks,
+                                                        const Pattern& pattern,
+                                                        const Tensor& weight);
 
 }  // namespace espalier::sparse::detail

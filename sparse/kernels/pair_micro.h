@@ -16,23 +16,13 @@ struct PairSegment {
   int32_t both, first, second;
 };
 
-/// out[2 r + c] (+)= sum over what channel c of pair r keeps of value * in[offset + position].
-struct PairJob {
+/// out[2 r + c] (+)= sum over what channel c of pair r keeps of value * in[offset + position]. The
+/// shape is Plane, Pair or Point; out_strides.col is 16.
+struct PairJob : TileJob {
   const int32_t* offsets;
   const float* values;
   const PairSegment* segments;  ///< one for each pair
   int64_t channels;             ///< output channels: the last pair may be a single one
-  TileShape shape;              ///< Plane, Pair or Point
-  TileSize exist;               ///< what lies beyond must be readable in `in`
-  const float* in;
-  TileStrides in_strides;  ///< in_strides.col is 16 or 32
-  float* out;
-  TileStrides out_strides;  ///< out_strides.col is 16
-  int64_t out_channel;
-  bool accumulate;      ///< start from the content of `out`
-  const float* start;   ///< else from these, one per channel; null means zero
-  bool stream = false;  ///< writes `out` past the caches
-  Ahead ahead;
 };
 using PairFn = void (*)(const PairJob& job);
 

@@ -116,6 +116,11 @@ struct Tile {
     HWY_UNROLL(8)
     for (int i = 0; i < kVectors; ++i) __builtin_prefetch(at + offset(i, s));
   }
+  /// The same for lines that will be written.
+  static HWY_INLINE void prefetch_to_write(const float* at, const TileStrides& s) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kVectors; ++i) __builtin_prefetch(at + offset(i, s), 1);
+  }
   // Zero where nothing exists.
   void load_part(const float* at, const TileStrides& s, const TileSize& exist) {
     alignas(64) float buffer[kVectors * kVector] = {};

@@ -45,4 +45,20 @@ struct Ahead {
   int64_t run_stride = 0;
 };
 
+/// One call of a forward kernel: a tile of positions of all output channels. `out` becomes `start`,
+/// or what it holds with `accumulate`, plus products of kept weights and `in`.
+struct TileJob {
+  TileShape shape;
+  TileSize exist;  ///< the part of the tile that exists; what lies beyond must be readable in `in`
+  const float* in;
+  TileStrides in_strides;  ///< in_strides.col is 16 or 32
+  float* out;
+  TileStrides out_strides;
+  int64_t out_channel;           ///< distance of channels in `out`
+  bool accumulate = false;       ///< start from the content of `out`
+  const float* start = nullptr;  ///< else from these, one per channel; null means zero
+  bool stream = false;           ///< writes `out` past the caches: it is not read soon
+  Ahead ahead;
+};
+
 }  // namespace espalier::sparse::detail

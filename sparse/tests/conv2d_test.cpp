@@ -30,6 +30,7 @@ const std::vector<Case>& cases() {
       {"one channel, batch 1", {1, 1, 8, 8}, {1, 1, 3, 3}, {.padding = 1}},
       {"odd channels, odd plane", {15, 5, 7, 5}, {17, 5, 3, 3}, {.padding = 1}},
       {"many channels, 8x8", {17, 40, 8, 8}, {19, 40, 3, 3}, {.padding = 1}},
+      {"blocks of input channels", {17, 130, 6, 5}, {9, 130, 3, 3}, {.padding = 1}},
       {"plane 4x4", {33, 16, 4, 4}, {18, 16, 3, 3}, {.padding = 1}},
       {"plane 4x4, 4x3 kernel", {65, 5, 4, 4}, {6, 5, 4, 3}, {.padding = {2, 1}}},
       {"plane 4x3, uneven padding", {33, 5, 4, 3}, {6, 5, 3, 3}, {.padding = {1, 0}}},
