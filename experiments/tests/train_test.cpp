@@ -231,6 +231,35 @@ TEST_F(Runs, ShrinkWritesANetworkThatComputesTheSame) {
   EXPECT_LT(small.at("macs_dense").get<int64_t>(), masked.at("macs_dense").get<int64_t>());
 }
 
+TEST_F(Runs, ShrinkPutsChannelsWithSimilarMasksSideBySide) {
+  const Outcome gathered = espalier_command({"shrink",
+                                             "--weights",
+                                             path("pruned/model.safetensors"),
+                                             "--out",
+                                             path("gathered.safetensors"),
+                                             "--gather-blocks",
+                                             "--json"});
+  ASSERT_EQ(gathered.code, kExitOk) << gathered.err;
+  const auto json = gathered.json();
+  ASSERT_FALSE(json.at("weights").empty());
+  double before = 0.0;
+  double after = 0.0;
+  for (const auto& weight : json.at("weights")) {
+    before += weight.at("fill_before").get<double>();
+    after += weight.at("fill").get<double>();
+  }
+  EXPECT_GT(after, before);
+  const auto eval = [&](const std::string& weights) {
+    return espalier_command(
+               {"eval", "--weights", weights, "--data", "synth", "--test-size", "20", "--json"})
+        .json();
+  };
+  const auto old = eval(path("pruned/model.safetensors"));
+  const auto reordered = eval(path("gathered.safetensors"));
+  EXPECT_EQ(reordered.at("correct"), old.at("correct"));
+  EXPECT_NEAR(reordered.at("loss").get<double>(), old.at("loss").get<double>(), 1e-5);
+}
+
 TEST_F(Runs, ScoresHaveTheNamesAndShapesOfTheWeights) {
   save_safetensors(*folder_ / "batch.safetensors",
                    {{{"images", Tensor::ones({4, 3, 32, 32})},

@@ -9,6 +9,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/verbs/verbs.h>
+#include <espalier/prune/structure/reorder.h>
 #include <espalier/prune/structure/shrink.h>
 
 namespace espalier::experiments {
@@ -17,6 +18,7 @@ namespace {
 struct ShrinkFlags {
   std::string weights;
   std::string out;
+  bool gather_blocks = false;
   bool json = false;
 };
 
@@ -35,6 +37,28 @@ nlohmann::ordered_json report_json(const prune::ShrinkReport& report) {
           {"channels", report.channels},
           {"layers", layers},
           {"notes", report.notes}};
+}
+
+nlohmann::ordered_json fills_json(const std::vector<prune::BlockFill>& fills) {
+  nlohmann::ordered_json weights = nlohmann::ordered_json::array();
+  for (const prune::BlockFill& weight : fills) {
+    weights.push_back({{"name", weight.name},
+                       {"density", weight.density},
+                       {"fill_before", weight.before},
+                       {"fill", weight.after}});
+  }
+  return weights;
+}
+
+std::string fills_text(const std::vector<prune::BlockFill>& fills) {
+  std::vector<std::vector<std::string>> rows = {{"weight", "density", "blocks filled", "were"}};
+  for (const prune::BlockFill& weight : fills) {
+    rows.push_back({weight.name,
+                    fmt::format("{:.4f}", weight.density),
+                    fmt::format("{:.4f}", weight.after),
+                    fmt::format("{:.4f}", weight.before)});
+  }
+  return "\n" + text_table(rows);
 }
 
 std::string report_text(const prune::ShrinkReport& report) {
@@ -63,7 +87,12 @@ void shrink(const ShrinkFlags& flags, Console& console) {
   const Variable input = nn::example_input(network.name, network.options);
   const prune::ShrinkReport report =
       while_running([&] { return prune::shrink(*network.module, input); });
+  std::vector<prune::BlockFill> fills;
+  if (flags.gather_blocks) {
+    fills = while_running([&] { return prune::gather_blocks(*network.module, input); });
+  }
   nlohmann::ordered_json json = report_json(report);
+  if (flags.gather_blocks) json["weights"] = fills_json(fills);
   json["macs_dense_before"] = before.at("macs_dense");
   json["macs_dense"] = nn::count_model(*network.module, network.image()).total.macs_dense;
   while_writing([&] { nn::save_model(flags.out, network.name, network.options, *network.module); });
@@ -71,7 +100,7 @@ void shrink(const ShrinkFlags& flags, Console& console) {
     console.out << json.dump(2) << '\n';
     return;
   }
-  console.out << report_text(report)
+  console.out << report_text(report) << (flags.gather_blocks ? fills_text(fills) : "")
               << fmt::format("MACs        {} (was {}) per image\nwritten to  {}\n",
                              short_count(json.at("macs_dense").get<double>()),
                              short_count(json.at("macs_dense_before").get<double>()),
@@ -90,6 +119,10 @@ void add_shrink(CLI::App& app, Console& console, Action& action) {
   verb->add_option("--out", flags->out, "Where the smaller network goes.")
       ->type_name("FILE")
       ->required();
+  verb->add_flag("--gather-blocks",
+                 flags->gather_blocks,
+                 "Then put channels with similar masks side by side, so that blocks of four output "
+                 "channels are fuller: the same network, for kernels that work in blocks.");
   verb->add_flag("--json", flags->json, "Print what changed as JSON.");
   verb->callback(
       [&action, &console, flags] { action = [&console, flags] { shrink(*flags, console); }; });

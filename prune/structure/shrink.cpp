@@ -4,30 +4,13 @@
 #include <algorithm>
 #include <map>
 
+#include <espalier/prune/structure/cut.h>
+
 namespace espalier::prune {
 namespace {
 
 std::string member_name(const std::string& layer, const std::string& member) {
   return layer.empty() ? member : layer + "." + member;
-}
-
-/// The entries `kept` of dimension `dim`, in a tensor of its own.
-Tensor select(const Tensor& tensor, int dim, const std::vector<int64_t>& kept) {
-  const Tensor source = tensor.contiguous();
-  Tensor result =
-      Tensor::empty(source.shape().with(dim, static_cast<int64_t>(kept.size())), source.dtype());
-  int64_t outer = 1;
-  for (int d = 0; d < dim; ++d) outer *= source.size(d);
-  int64_t inner = item_size(source.dtype());
-  for (int d = dim + 1; d < source.rank(); ++d) inner *= source.size(d);
-  const auto* from = static_cast<const uint8_t*>(source.raw());
-  auto* to = static_cast<uint8_t*>(result.raw());
-  for (int64_t o = 0; o < outer; ++o) {
-    for (const int64_t index : kept) {
-      to = std::copy_n(from + (o * source.size(dim) + index) * inner, inner, to);
-    }
-  }
-  return result;
 }
 
 /// For every index along `dim`, whether all entries are zero.
@@ -112,25 +95,6 @@ std::vector<int64_t> repeated(const std::vector<int64_t>& kept, int64_t repeat) 
   return result;
 }
 
-/// How one member is cut: the kept indices of each dimension that shrinks.
-using Cuts = std::map<int, std::vector<int64_t>>;
-
-Tensor cut(Tensor tensor, const Cuts& cuts) {
-  for (const auto& [dim, kept] : cuts) tensor = select(tensor, dim, kept);
-  return tensor;
-}
-
-/// New tensors of one parameter, made before anything is changed.
-struct NewParameter {
-  nn::Parameter* parameter = nullptr;
-  Tensor value;
-  Tensor mask;  // undefined when dense
-  sparse::GradRequest request = sparse::GradRequest::Masked;
-  bool requires_grad = true;
-  std::string name;                     // of the optimizer that updates it
-  std::map<std::string, Tensor> slots;  // of that optimizer
-};
-
 /// Everything that a layer becomes.
 struct NewLayer {
   nn::Module* module = nullptr;
@@ -151,34 +115,6 @@ NewLayer plan_layer(const LayerChannels& layer, const nn::KeptChannels& kept) {
     }
   }
   return plan;
-}
-
-NewParameter cut_parameter(const nn::NamedParameter& named,
-                           const Cuts& cuts,
-                           nn::Optimizer* optimizer) {
-  nn::Parameter& old = *named.parameter;
-  NewParameter result{named.parameter,
-                      cut(old.value.value(), cuts),
-                      {},
-                      old.grad_request,
-                      old.value.requires_grad(),
-                      {},
-                      {}};
-  if (old.masked()) {
-    const Tensor mask = cut(old.mask(), cuts);
-    const std::vector<uint8_t> entries = mask.to_vector<uint8_t>();
-    if (std::ranges::any_of(entries, [](uint8_t m) { return m == 0; })) result.mask = mask;
-  }
-  if (optimizer == nullptr) return result;
-  for (const nn::ParameterGroup& group : optimizer->groups()) {
-    for (const nn::NamedParameter& own : group.parameters) {
-      if (own.parameter != named.parameter) continue;
-      result.name = own.name;
-      result.slots = optimizer->slots(own.name);
-      for (auto& [kind, slot] : result.slots) slot = cut(slot, cuts);
-    }
-  }
-  return result;
 }
 
 void check_not_empty(const LayerChannels& layer, const nn::KeptChannels& kept) {
@@ -219,12 +155,12 @@ ShrinkReport shrink(nn::Module& model, const Variable& input, nn::Optimizer* opt
     layers.push_back(plan_layer(layer, kept));
     cuts.insert(layers.back().cuts.begin(), layers.back().cuts.end());
   }
-  std::vector<NewParameter> parameters;
+  std::vector<CutParameter> parameters;
   std::vector<std::pair<Tensor*, Tensor>> buffers;
   for (const nn::NamedParameter& named : model.named_parameters()) {
     report.params_before += named.parameter->numel();
     const auto found = cuts.find(named.name);
-    if (found != cuts.end()) parameters.push_back(cut_parameter(named, found->second, optimizer));
+    if (found != cuts.end()) parameters.emplace_back(named, found->second, optimizer);
   }
   for (const nn::NamedBuffer& named : model.named_buffers()) {
     const auto found = cuts.find(named.name);
@@ -233,19 +169,7 @@ ShrinkReport shrink(nn::Module& model, const Variable& input, nn::Optimizer* opt
 
   // .. then the change itself.
   for (const NewLayer& layer : layers) layer.module->set_sizes(layer.sizes);
-  for (NewParameter& change : parameters) {
-    ESPALIER_CHECK(change.parameter->shape() == change.value.shape(),
-                   ShapeError,
-                   "shrink: a layer made ",
-                   change.parameter->shape(),
-                   " of what should be ",
-                   change.value.shape());
-    change.parameter->value.value() = change.value;
-    change.parameter->value.set_requires_grad(change.requires_grad);
-    change.parameter->set_mask(change.mask);
-    change.parameter->grad_request = change.request;
-    if (!change.name.empty()) optimizer->set_slots(change.name, change.slots);
-  }
+  for (CutParameter& change : parameters) change.apply();
   for (auto& [buffer, tensor] : buffers) *buffer = tensor;
   for (const nn::NamedParameter& named : model.named_parameters()) {
     report.params += named.parameter->numel();

@@ -116,7 +116,20 @@ void block_with_stores(const BlockJob& job) {
     case TileShape::Quad:
       return block_with_shape<kStream, TileShape::Quad>(job);
     default:
-      return; /* of single weights */
+      break;
+  }
+  // Tiles of single weights, beside which some rows are blocks.
+  if constexpr (!kStream) {
+    switch (job.shape) {
+      case TileShape::Plane:
+        return block_with_shape<false, TileShape::Plane>(job);
+      case TileShape::Pair:
+        return block_with_shape<false, TileShape::Pair>(job);
+      case TileShape::Point:
+        return block_with_shape<false, TileShape::Point>(job);
+      default:
+        return;
+    }
   }
 }
 

@@ -9,7 +9,7 @@
 namespace espalier::sparse::detail {
 
 /// out[4 r + b] (+)= sum over the blocks i of row r of values[4 i + b] * in[offsets[i] +
-/// position]. The shape is Square, Row or Quad; out_strides.col is 16.
+/// position]. out_strides.col is 16. Tiles of single weights (Plane, Pair, Point) don't stream.
 struct BlockJob : TileJob {
   const int32_t* offsets;
   const float* values;  ///< four for each block

@@ -5,6 +5,7 @@
 #include <espalier/sparse/kernels/block_forward.h>
 #include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d_micro.h>
+#include <espalier/sparse/kernels/mixed_forward.h>
 #include <espalier/sparse/kernels/pair_forward.h>
 
 namespace espalier::sparse::detail {
@@ -79,6 +80,9 @@ std::unique_ptr<const PreparedForward> prepare_forward(const TapConvolution& con
                                                        bool transposed) {
   if (!transposed && runs_in_blocks(pattern)) {
     return prepare_in_blocks(conv, blocks, pattern, weight);
+  }
+  if (!transposed && runs_mixed(pattern)) {
+    return prepare_mixed(conv, blocks, pattern, weight);
   }
   if (!transposed && runs_in_pairs(pattern)) {
     return prepare_in_pairs(conv, blocks, pattern, weight);

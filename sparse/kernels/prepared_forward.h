@@ -22,7 +22,7 @@ struct ForwardOperands {
   bool read_soon = false;  ///< `out` stays in the caches whatever its size
 };
 
-/// One form of the weights (single, in blocks, in pairs) with its kernel.
+/// One form of the weights (single, in blocks, in pairs, mixed) with its kernel.
 class PreparedForward {
  public:
   virtual ~PreparedForward() = default;
@@ -42,7 +42,7 @@ class PreparedForward {
 
   /// Of values and indices.
   virtual int64_t nbytes() const = 0;
-  /// "sparse" for single weights, "blocks" or "pairs".
+  /// "sparse" for single weights, "blocks", "pairs", or "mixed" of the first two.
   virtual std::string_view form() const = 0;
 
  protected:

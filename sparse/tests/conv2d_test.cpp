@@ -11,6 +11,7 @@
 #include <espalier/sparse/kernels/block_backward_plan.h>
 #include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/kernels/mixed_forward.h>
 #include <espalier/sparse/kernels/pair_forward.h>
 
 namespace espalier::sparse {
@@ -234,6 +235,29 @@ TEST_F(SparseConv2d, BlocksOfEveryDensityHaveBothGradients) {
       const std::string what = cat(c.name, ", density ", density);
       expect_close(fused.dx, exact.dx, terms.dx, what + ", data");
       expect_close(fused.dw, exact.dw, terms.dw, what + ", weight");
+    }
+  }
+}
+
+TEST_F(SparseConv2d, FilledRowsRunInBlocksBesideSingleWeights) {
+  for (const Case& c : cases()) {
+    if (c.weight[0] <= 4) continue;
+    // The first four output channels are blocks at a third of the positions, of the others a fifth
+    // is kept at random.
+    Tensor mask = random_mask(c.weight, 0.2);
+    mask.slice(0, 0, 4).fill_(0.0);
+    const int64_t filter = mask.numel() / c.weight[0];
+    for (int64_t i = 0; i < 4 * filter; ++i) mask.data<uint8_t>()[i] = i % filter % 3 == 0;
+    mask.slice(0, c.weight[0] - 1, c.weight[0]).fill_(0.0);
+    const Problem p(c, mask);
+    if (detail::runs_in_blocks(p.pattern)) continue;
+    ASSERT_TRUE(detail::runs_mixed(p.pattern)) << c.name;
+    EXPECT_EQ(detail::mixed_rows(p.pattern)->blocks.nnz() % 4, 0) << c.name;
+    const Results exact = p.exact(false);
+    const Results terms = p.exact(true);
+    for (const std::string& target : simd_targets()) {
+      set_simd_target(target);
+      expect_exact(p, exact, terms, cat(c.name, ", ", target));
     }
   }
 }

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/sparse/kernels/mixed_forward.h>
+
+#include <espalier/sparse/kept_values.h>
+#include <espalier/sparse/kernels/block_stream.h>
+#include <espalier/sparse/kernels/conv2d_block_micro.h>
+#include <espalier/sparse/kernels/conv2d_micro.h>
+
+namespace espalier::sparse::detail {
+namespace {
+
+// Kept weights in filled rows, of all, that pay for a second kernel on every tile.
+constexpr double kLeastPromoted = 0.1;
+
+/// Which rows of four output channels pay as blocks.
+struct FilledRows {
+  std::vector<uint8_t> filled;  ///< by row
+  double share = 0.0;           ///< of all kept weights
+};
+
+FilledRows find_filled(const Pattern& pattern) {
+  const int64_t channels = pattern.shape()[0];
+  FilledRows rows;
+  rows.filled.resize(static_cast<size_t>((channels + kBlockChannels - 1) / kBlockChannels));
+  std::vector<int64_t> kept(rows.filled.size());
+  std::vector<int64_t> positions(rows.filled.size());
+  for_each_block(pattern, [&](int64_t row, int64_t, const auto& ranks) {
+    const auto r = static_cast<size_t>(row);
+    for (const int32_t rank : ranks) kept[r] += rank >= 0;
+    positions[r] += std::min<int64_t>(kBlockChannels, channels - row * kBlockChannels);
+  });
+  int64_t in_blocks = 0;
+  for (size_t r = 0; r < kept.size(); ++r) {
+    rows.filled[r] = static_cast<double>(kept[r]) >= kLeastFill * static_cast<double>(positions[r]);
+    if (rows.filled[r] != 0) in_blocks += kept[r];
+  }
+  if (pattern.nnz() > 0) {
+    rows.share = static_cast<double>(in_blocks) / static_cast<double>(pattern.nnz());
+  }
+  return rows;
+}
+
+std::shared_ptr<const FilledRows> filled_rows(const Pattern& pattern) {
+  return pattern.derived<FilledRows>({}, [&] { return find_filled(pattern); });
+}
+
+MixedRows split(const Pattern& pattern) {
+  const auto rows = filled_rows(pattern);
+  const int64_t channels = pattern.shape()[0];
+  Tensor blocks = pattern.mask().clone();
+  Tensor single = pattern.mask().clone();
+  for (size_t r = 0; r < rows->filled.size(); ++r) {
+    const auto first = static_cast<int64_t>(r) * kBlockChannels;
+    const int64_t last = std::min<int64_t>(channels, first + kBlockChannels);
+    (rows->filled[r] != 0 ? single : blocks).slice(0, first, last).fill_(0.0);
+  }
+  return {Pattern(blocks), Pattern(single)};
+}
+
+class MixedForward : public PreparedForward {
+ public:
+  MixedForward(ConvPlan plan, const MixedRows& rows, const Tensor& weight)
+      : PreparedForward(std::move(plan)),
+        entries_(entry_stream(this->plan(), rows.single, false)),
+        blocks_(block_stream(this->plan(), rows.blocks)),
+        entry_values_(in_order(entries_->ranks, values_of(weight, rows.single))),
+        block_values_(in_order(blocks_->ranks, values_of(weight, rows.blocks))) {}
+
+  int64_t nbytes() const override {
+    const size_t indices = entries_->offsets.size() + entries_->bounds.size() +
+                           blocks_->offsets.size() + blocks_->bounds.size();
+    return entry_values_.nbytes() + block_values_.nbytes() +
+           static_cast<int64_t>(indices * sizeof(int32_t));
+  }
+  std::string_view form() const override { return "mixed"; }
+
+ private:
+  // The first kernel writes all channels, those without single weights too; the second adds.
+  void run_call(const TileJob& tile, const ConvPlan::Call& call) const override {
+    const int64_t channels = plan().conv.out_channels;
+    TileJob own = tile;
+    own.stream = false;
+    kernels_.forward({own,
+                      {entries_->offsets.data(),
+                       entry_values_.data<float>(),
+                       entries_->bounds_of(0, call.index),
+                       channels}});
+    own.accumulate = true;
+    own.ahead = {};
+    const TapRows rows = tap_rows_of(plan().conv, call.place.row, call.place.exist.rows);
+    block_kernel_.run({own,
+                       blocks_->offsets.data(),
+                       block_values_.data<float>(),
+                       blocks_->bounds_of(call.index) + rows.first,
+                       blocks_->parts,
+                       rows.count,
+                       blocks_->rows,
+                       channels});
+  }
+
+  std::shared_ptr<const EntryStream> entries_;
+  std::shared_ptr<const BlockStream> blocks_;
+  Tensor entry_values_, block_values_;
+  SparseConvKernels kernels_ = sparse_conv_kernels();
+  BlockKernel block_kernel_ = block_kernel();
+};
+
+}  // namespace
+
+std::shared_ptr<const MixedRows> mixed_rows(const Pattern& pattern) {
+  return pattern.derived<MixedRows>({}, [&] { return split(pattern); });
+}
+
+bool runs_mixed(const Pattern& pattern) {
+  return filled_rows(pattern)->share >= kLeastPromoted;
+}
+
+std::unique_ptr<const PreparedForward> prepare_mixed(const TapConvolution& conv,
+                                                     int64_t blocks,
+                                                     const Pattern& pattern,
+                                                     const Tensor& weight) {
+  const bool dense = weight.shape() != Shape({pattern.nnz()});
+  return std::make_unique<MixedForward>(ConvPlan(conv, blocks, pattern.density()),
+                                        *mixed_rows(pattern),
+                                        dense ? weight : dense_from_kept(weight, pattern));
+}
+
+}  // namespace espalier::sparse::detail

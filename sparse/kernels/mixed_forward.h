@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Convolution with weights of which some rows of four output channels are filled blocks and others
+/// not, forward. Not a public interface: prepared_forward.h takes it where it pays.
+#pragma once
+
+#include <espalier/sparse/kernels/prepared_forward.h>
+
+namespace espalier::sparse::detail {
+
+/// A pattern in two, each of the whole shape.
+struct MixedRows {
+  Pattern blocks;  ///< rows of four output channels that pay as blocks
+  Pattern single;  ///< all others
+};
+/// Made once and kept with the pattern.
+std::shared_ptr<const MixedRows> mixed_rows(const Pattern& pattern);
+/// Whether enough rows are blocks to run them as such beside the others.
+bool runs_mixed(const Pattern& pattern);
+
+/// A forward tap convolution whose rows run in blocks or weight by weight, tile by tile from one
+/// padded copy of the input.
+std::unique_ptr<const PreparedForward> prepare_mixed(const TapConvolution& conv,
+                                                     int64_t blocks,
+                                                     const Pattern& pattern,
+                                                     const Tensor& weight);
+
+}  // namespace espalier::sparse::detail
