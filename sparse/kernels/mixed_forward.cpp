@@ -44,15 +44,14 @@ std::shared_ptr<const FilledRows> filled_rows(const Pattern& pattern) {
   return pattern.derived<FilledRows>({}, [&] { return find_filled(pattern); });
 }
 
-MixedRows split(const Pattern& pattern) {
-  const auto rows = filled_rows(pattern);
+MixedRows split(const Pattern& pattern, const FilledRows& rows) {
   const int64_t channels = pattern.shape()[0];
   Tensor blocks = pattern.mask().clone();
   Tensor single = pattern.mask().clone();
-  for (size_t r = 0; r < rows->filled.size(); ++r) {
+  for (size_t r = 0; r < rows.filled.size(); ++r) {
     const auto first = static_cast<int64_t>(r) * kBlockChannels;
     const int64_t last = std::min<int64_t>(channels, first + kBlockChannels);
-    (rows->filled[r] != 0 ? single : blocks).slice(0, first, last).fill_(0.0);
+    (rows.filled[r] != 0 ? single : blocks).slice(0, first, last).fill_(0.0);
   }
   return {Pattern(blocks), Pattern(single)};
 }
@@ -108,7 +107,9 @@ class MixedForward : public PreparedForward {
 }  // namespace
 
 std::shared_ptr<const MixedRows> mixed_rows(const Pattern& pattern) {
-  return pattern.derived<MixedRows>({}, [&] { return split(pattern); });
+  // Outside of the call below, in which a pattern is locked.
+  const auto rows = filled_rows(pattern);
+  return pattern.derived<MixedRows>({}, [&] { return split(pattern, *rows); });
 }
 
 bool runs_mixed(const Pattern& pattern) {
