@@ -3,7 +3,7 @@
 //
 //   peer_compare steps          training (or --infer) steps against libtorch
 //   peer_compare convolutions   dense 3x3 convolutions against oneDNN
-//   peer_compare latency       one image, compiled, against libtorch at its best thread count
+//   peer_compare latency       one image or a batch, compiled, against libtorch at its best threads
 //   peer_compare memory         largest resident size of a training step
 #include <sys/resource.h>
 #include <unistd.h>
@@ -280,14 +280,15 @@ int run(int argc, char** argv) {
   steps->add_option("--sparsity", s.sparsities, "Removed fractions.")->delimiter(',');
   steps->add_option("--allocation", s.allocation, "Densities of the layers of a random mask.");
   steps->add_flag("--infer", s.infer, "Forward passes instead.");
-  CLI::App* latency = add("latency", "One image, compiled, against libtorch on 1 and 2 threads.");
+  CLI::App* latency = add(
+      "latency", "Compiled inference (one image by default) against libtorch on 1 and 2 threads.");
   latency->add_option("--sparsity", s.sparsities, "Removed fractions.")->delimiter(',');
   CLI::App* convolutions = add("convolutions", "Dense 3x3 convolutions against oneDNN.");
   CLI::App* memory = add("memory", "Largest resident size of a training step.");
   CLI::App* server = add("serve", "Answer requests as a peer does.");
   CLI11_PARSE(app, argc, argv);
   if (latency->parsed()) {
-    s.batch = 1;
+    if (latency->count("--batch") == 0) s.batch = 1;
     if (latency->count("--threads") == 0) s.threads = 1;
   }
   set_num_threads(s.threads);
@@ -306,7 +307,7 @@ int run(int argc, char** argv) {
     if (steps->parsed()) result["steps"].push_back(compare_steps(model, s));
     if (latency->parsed()) {
       result["latency"].push_back(
-          compare_latency({model, s.sparsities, s.rounds, s.round_seconds}));
+          compare_latency({model, s.batch, s.sparsities, s.rounds, s.round_seconds}));
     }
     if (memory->parsed()) result["memory"].push_back(compare_memory(model, s));
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Latency: one image at a time, ours compiled, against libtorch at the better of its thread
-/// counts.
+/// Inference: one image or a batch at a time, ours compiled, against libtorch at the better of its
+/// layouts and thread counts.
 #pragma once
 
 #include <string>
@@ -13,13 +13,15 @@ namespace espalier::experiments {
 /// What is compared.
 struct LatencySettings {
   std::string model;
+  int64_t batch;
   std::vector<double> sparsities;
   int64_t rounds;
   double round_seconds;
 };
 
-/// Times libtorch (both layouts, 1 and 2 threads) and our plans (dense, unstructured and 4x1 at
-/// each sparsity, on the threads that are set) in turns, prints a table and gives the figures.
+/// Times libtorch (both layouts, 1 and 2 threads) and our plans (dense as chosen and direct,
+/// unstructured and 4x1 at each sparsity, on the threads that are set) in turns, prints a table and
+/// gives the figures.
 nlohmann::ordered_json compare_latency(const LatencySettings& settings);
 
 }  // namespace espalier::experiments

@@ -116,11 +116,15 @@ Side StepBench::infer() {
   });
 }
 
-Side StepBench::infer_compiled() {
-  plan_ = compile_network(network_, batch());
-  plan_output_ =
-      Tensor::empty(plan_->output_shape().inserted(0, batch()), DType::F32, Layout::Nchw16n);
-  return timed([this] { plan_->run(images_, plan_output_); });
+Side StepBench::infer_compiled(std::optional<Conv2dAlgorithm> dense) {
+  const Conv2dAlgorithm before = conv2d_algorithm();
+  if (dense) set_conv2d_algorithm(*dense);
+  nn::InferencePlan plan = compile_network(network_, batch());
+  set_conv2d_algorithm(before);
+  Tensor output =
+      Tensor::empty(plan.output_shape().inserted(0, batch()), DType::F32, Layout::Nchw16n);
+  compiled_.push_back(std::make_unique<Compiled>(Compiled{std::move(plan), std::move(output)}));
+  return timed([this, own = compiled_.back().get()] { own->plan.run(images_, own->output); });
 }
 
 }  // namespace espalier::experiments

@@ -49,8 +49,9 @@ class StepBench {
   Side mask_update();
   /// An unrecorded forward pass in eval mode. The object must outlive it.
   Side infer();
-  /// The same as a compiled plan, into memory that is there already. The object must outlive it.
-  Side infer_compiled();
+  /// The same as a compiled plan, into memory that is there already, with dense convolutions
+  /// compiled for `dense` where given. The object must outlive it.
+  Side infer_compiled(std::optional<Conv2dAlgorithm> dense = {});
 
   /// What each layer runs and why, timed layer by layer.
   std::vector<nn::LayerExplanation> explain();
@@ -68,8 +69,12 @@ class StepBench {
   Tensor images_;
   Tensor labels_;
   std::unique_ptr<nn::Sgd> optimizer_;
-  std::optional<nn::InferencePlan> plan_;
-  Tensor plan_output_;
+  /// A plan and where its results go.
+  struct Compiled {
+    nn::InferencePlan plan;
+    Tensor output;
+  };
+  std::vector<std::unique_ptr<Compiled>> compiled_;
   int64_t train_macs_ = 0;
   int64_t infer_macs_ = 0;
 };

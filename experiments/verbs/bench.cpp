@@ -121,7 +121,9 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
     return job == Job::Train ? bench.train_step() : bench.infer();
   };
   // The direct dense step beside the one in use: sparse kernels save products of the direct form.
-  std::vector<Side> sides = {side(*dense), by_algorithm(Conv2dAlgorithm::Direct, side(*dense))};
+  const Side direct = compiled ? dense->infer_compiled(Conv2dAlgorithm::Direct)
+                               : by_algorithm(Conv2dAlgorithm::Direct, side(*dense));
+  std::vector<Side> sides = {side(*dense), direct};
   if (sparse) sides.push_back(side(*sparse));
   const double peak_before = measure_peak();
   const std::vector<RoundTimes> times =
@@ -134,35 +136,35 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const auto images_per_second = [&](const RoundTimes& t) {
     return static_cast<double>(batch) / t.median();
   };
-  Json out = {
-      {"model", measured.network().name},
-      {"batch", batch},
-      {"threads", num_threads()},
-      {"pattern",
-       !sparse                          ? "dense"
-       : values.text("weights").empty() ? values.text("pattern")
-                                        : "as in " + values.text("weights")},
-      {"sparsity", sparsity},
-      {"compiled", compiled && !gated},
-      {"compiled_dense", compiled},
-      {"layout",
-       gated || (compiled && batch <= nn::InferencePlan::kPlanesSamples) ? "planes" : "nchw16n"},
-      {"images_per_second", images_per_second(own)},
-      {"images_per_second_dense", images_per_second(times.front())},
-      {"speedup", times[0].median() / own.median()},
-      {"speedup_over_direct", times[1].median() / own.median()},
-      {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
-      {"milliseconds", 1e3 * own.median()},
-      {"milliseconds_dense", 1e3 * times[0].median()},
-      {"milliseconds_dense_direct", 1e3 * times[1].median()},
-      {"spread", own.spread()},
-      {"spread_dense", times.front().spread()},
-      {"rounds", values.integer("rounds")},
-      {"peak_gflops", peak / 1e9},
-      {"peak_gflops_before", peak_before / 1e9},
-      {"peak_memory", peak_memory()},
-      {"layers", layers_json(measured.explain(), job)},
-      {"machine", machine_json()}};
+  const bool planes = gated || (compiled && batch <= nn::InferencePlan::kPlanesSamples);
+  Json out = {{"model", measured.network().name},
+              {"batch", batch},
+              {"threads", num_threads()},
+              {"pattern",
+               !sparse                          ? "dense"
+               : values.text("weights").empty() ? values.text("pattern")
+                                                : "as in " + values.text("weights")},
+              {"sparsity", sparsity},
+              {"compiled", compiled && !gated},
+              {"compiled_dense", compiled},
+              {"layout", planes ? "planes" : "nchw16n"},
+              {"images_per_second", images_per_second(own)},
+              {"images_per_second_dense", images_per_second(times.front())},
+              {"speedup", times[0].median() / own.median()},
+              {"speedup_over_direct", times[1].median() / own.median()},
+              {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
+              {"milliseconds", 1e3 * own.median()},
+              {"milliseconds_dense", 1e3 * times[0].median()},
+              {"milliseconds_dense_direct", 1e3 * times[1].median()},
+              {"spread", own.spread()},
+              {"spread_dense", times.front().spread()},
+              {"rounds", values.integer("rounds")},
+              {"peak_gflops", peak / 1e9},
+              {"peak_gflops_before", peak_before / 1e9},
+              {"peak_memory", peak_memory()},
+              // Layers are timed in lanes, of which planes use other kernels.
+              {"layers", planes ? Json::array() : layers_json(measured.explain(), job)},
+              {"machine", machine_json()}};
   if (job == Job::Train && sparse) {
     const double update =
         time_in_turns({sparse->mask_update()}, values.integer("rounds"), 0.0).front().median() -
@@ -198,7 +200,7 @@ std::string mask_update_text(const Json& result) {
 
 std::string text(Job job, const Json& result) {
   const auto number = [&](const char* key) { return result.at(key).get<double>(); };
-  return layers_text(result.at("layers")) +
+  return (result.at("layers").empty() ? "" : layers_text(result.at("layers"))) +
          fmt::format(
              "{} {}, batch {}, {} threads, {} {:.1f} %, layout {}\n"
              "images/s     {:.0f}   (dense {:.0f})\n"
