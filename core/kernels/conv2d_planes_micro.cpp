@@ -86,22 +86,102 @@ void planes_columns(const PlanesJob& job) {
   for (int64_t lane = 0; lane < kPlanesVector; lane += kPlanesLanes) {
     for (int64_t col = 0; col < job.cols; col += kC) {
       int64_t row = job.first_row;
-      if constexpr (kB > kPlanesChannels) {
-        if constexpr (kManyRegisters) row = planes_rows<kB, 2, kC, kLine>(job, row, col, lane);
-      } else if constexpr (kManyRegisters) {
+      if constexpr (kB <= kPlanesChannels) {
         if constexpr (kC == 1) {
           row = planes_rows<kB, 6, kC, kLine>(job, row, col, lane);
           row = planes_rows<kB, 4, kC, kLine>(job, row, col, lane);
         } else {
           row = planes_rows<kB, 3, kC, kLine>(job, row, col, lane);
         }
-        row = planes_rows<kB, 2, kC, kLine>(job, row, col, lane);
-      } else if constexpr (kC == 1) {
-        row = planes_rows<kB, 2, kC, kLine>(job, row, col, lane);
       }
+      row = planes_rows<kB, 2, kC, kLine>(job, row, col, lane);
       planes_rows<kB, 1, kC, kLine>(job, row, col, lane);
     }
   }
+}
+
+/// Where 16 pixels are several vectors, these pieces are taken one after another, however they lie
+/// in rows.
+struct Piece {
+  int64_t in, out;
+  int64_t positions;  ///< that exist
+};
+HWY_INLINE Piece piece_at(const PlanesJob& job, int64_t index) {
+  const int64_t per_row = job.cols * (kPlanesVector / kPlanesLanes);
+  const int64_t row = job.first_row + index / per_row;
+  const int64_t at = index % per_row * kPlanesLanes;
+  const bool part = job.cols == 1 && row + 1 == job.last_row;
+  return {row * job.x_pitch + at,
+          row * job.y_pitch + at,
+          part ? job.last_positions - at : kPlanesLanes};
+}
+
+/// Output channels first .. first + kB - 1 on kV pieces from `index` on.
+template <int kB, int kV>
+void pieces_tile(const PlanesJob& job, int first, int64_t index) {
+  const PlanesD d;
+  Piece pieces[kV];
+  for (int v = 0; v < kV; ++v) pieces[v] = piece_at(job, index + v);
+  const float* HWY_RESTRICT w[kB];
+  PlanesV acc[kB][kV];
+  HWY_UNROLL(8)
+  for (int b = 0; b < kB; ++b) {
+    w[b] = job.weight[first + b];
+    HWY_UNROLL(8)
+    for (int v = 0; v < kV; ++v) acc[b][v] = hn::Set(d, job.start[first + b]);
+  }
+  const int32_t* HWY_RESTRICT x_offsets = job.x_offsets;
+  const int32_t* HWY_RESTRICT weight_offsets = job.weight_offsets;
+  for (int64_t c = 0; c < job.channel_count; ++c) {
+    const int64_t channel = job.channels[c];
+    const float* HWY_RESTRICT x = job.x + channel * job.x_channel;
+    const int64_t filter = channel * job.weight_channel;
+    for (int64_t t = 0; t < job.taps; ++t) {
+      const float* HWY_RESTRICT at = x + x_offsets[t];
+      const int64_t weight = filter + weight_offsets[t];
+      PlanesV xv[kV];
+      HWY_UNROLL(8)
+      for (int v = 0; v < kV; ++v) xv[v] = hn::LoadU(d, at + pieces[v].in);
+      HWY_UNROLL(8)
+      for (int b = 0; b < kB; ++b) {
+        const PlanesV wv = hn::Set(d, w[b][weight]);
+        HWY_UNROLL(8)
+        for (int v = 0; v < kV; ++v) acc[b][v] = hn::MulAdd(wv, xv[v], acc[b][v]);
+      }
+    }
+  }
+  HWY_UNROLL(8)
+  for (int b = 0; b < kB; ++b) {
+    const PlanesStore to{job.y[first + b], job.residual[first + b], job.limits};
+    HWY_UNROLL(8)
+    for (int v = 0; v < kV; ++v) to.put(acc[b][v], pieces[v].out, pieces[v].positions);
+  }
+}
+
+/// All pieces of kB output channels, kV at a time and what is left.
+template <int kB, int kV>
+void pieces_of_channels(const PlanesJob& job, int first, int64_t pieces) {
+  int64_t index = 0;
+  for (; index + kV <= pieces; index += kV) pieces_tile<kB, kV>(job, first, index);
+  if constexpr (kV > 2) {
+    if (index + 2 <= pieces) {
+      pieces_tile<kB, 2>(job, first, index);
+      index += 2;
+    }
+  }
+  for (; index < pieces; ++index) pieces_tile<kB, 1>(job, first, index);
+}
+
+/// With 16 registers: twelve sums, as 4 channels x 3 pieces, or 6 x 2 where a plane has only two.
+void dense_pieces(const PlanesJob& job, int channels) {
+  const int64_t pieces =
+      (job.last_row - job.first_row) * job.cols * (kPlanesVector / kPlanesLanes);
+  int first = 0;
+  if (pieces <= 2) {
+    for (; first + 6 <= channels; first += 6) pieces_of_channels<6, 2>(job, first, pieces);
+  }
+  for (; first + 4 <= channels; first += 4) pieces_of_channels<4, 3>(job, first, pieces);
+  for (; first < channels; ++first) pieces_of_channels<1, 3>(job, first, pieces);
 }
 
 template <int kB>
@@ -112,6 +192,7 @@ void planes_tiles(const PlanesJob& job) {
 }
 
 void dense_planes(const PlanesJob& job, int channels) {
+  if constexpr (!kManyRegisters) return dense_pieces(job, channels);
   switch (channels) {
     case 1:
       return planes_tiles<1>(job);
