@@ -174,8 +174,7 @@ void pieces_of_channels(const PlanesJob& job, int first, int64_t pieces) {
 
 /// With 16 registers: twelve sums, as 4 channels x 3 pieces, or 6 x 2 where a plane has only two.
 void dense_pieces(const PlanesJob& job, int channels) {
-  const int64_t pieces =
-      (job.last_row - job.first_row) * job.cols * (kPlanesVector / kPlanesLanes);
+  const int64_t pieces = (job.last_row - job.first_row) * job.cols * (kPlanesVector / kPlanesLanes);
   int first = 0;
   if (pieces <= 2) {
     for (; first + 6 <= channels; first += 6) pieces_of_channels<6, 2>(job, first, pieces);

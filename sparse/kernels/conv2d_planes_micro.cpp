@@ -22,21 +22,27 @@ using espalier::detail::HWY_NAMESPACE::PlanesStore;
 
 // AVX-512 has 32 registers, the others 16: their tiles are smaller.
 constexpr bool kManyRegisters = kPlanesLanes == 16;
+// Vectors of the 16 pixels that a tile takes together: narrow planes are too small for tiles of
+// half of them.
+constexpr int kParts = kManyRegisters ? 1 : 2;
 // Chains of sums that hide the latency of an FMA.
 constexpr int kChains = 4;
 
-/// One row of kB output channels on kR rows of kC vectors. Small tiles have as many chains as hide
-/// the latency: entries go to them in turns, and they are added at the end.
-template <int kB, int kR, int kC, bool kLine>
+/// One row of kB output channels on kR rows of kW neighbouring vectors. Small tiles have as many
+/// chains as hide the latency: entries go to them in turns, and they are added at the end.
+template <int kB, int kR, int kW>
 HWY_INLINE void row_tile(const SparsePlanesJob& job,
                          int64_t row,
                          const float* HWY_RESTRICT x,
+                         int64_t pitch,
                          int64_t out,
                          int64_t positions) {
-  constexpr int kV = kR * kC;
+  constexpr int kV = kR * kW;
   constexpr int kE = kB * kV >= kChains ? 1 : kChains / (kB * kV);
   const D d;
-  const int64_t pitch = kLine ? kPlanesVector : job.x_pitch;
+  const auto load = [&](const float* HWY_RESTRICT at, int v) HWY_ATTR {
+    return hn::LoadU(d, at + v / kW * pitch + v % kW * kPlanesLanes);
+  };
   V acc[kE][kB][kV];
   HWY_UNROLL(4)
   for (int e = 0; e < kE; ++e) {
@@ -55,16 +61,11 @@ HWY_INLINE void row_tile(const SparsePlanesJob& job,
     if constexpr (kB == 1) {
       const V w = hn::Set(d, values[i]);
       HWY_UNROLL(16)
-      for (int v = 0; v < kV; ++v) {
-        sums[0][v] =
-            hn::MulAdd(w, hn::LoadU(d, at + v / kC * pitch + v % kC * kPlanesVector), sums[0][v]);
-      }
+      for (int v = 0; v < kV; ++v) sums[0][v] = hn::MulAdd(w, load(at, v), sums[0][v]);
     } else {
       V xv[kV];
       HWY_UNROLL(8)
-      for (int v = 0; v < kV; ++v) {
-        xv[v] = hn::LoadU(d, at + v / kC * pitch + v % kC * kPlanesVector);
-      }
+      for (int v = 0; v < kV; ++v) xv[v] = load(at, v);
       HWY_UNROLL(4)
       for (int b = 0; b < kB; ++b) {
         const V w = hn::Set(d, values[i * kB + b]);
@@ -95,23 +96,25 @@ HWY_INLINE void row_tile(const SparsePlanesJob& job,
       HWY_UNROLL(4)
       for (int e = 1; e < kE; ++e) sum = hn::Add(sum, acc[e][b][v]);
       to.put(sum,
-             out + v / kC * job.y_pitch + v % kC * kPlanesVector,
-             v == kV - 1 ? positions : kPlanesVector);
+             out + v / kW * job.y_pitch + v % kW * kPlanesLanes,
+             v / kW == kR - 1 ? positions - v % kW * kPlanesLanes : kPlanesLanes);
     }
   }
 }
 
-/// Rows of vectors from `at` on, as many whole tiles of kR as are left. All output channels pass
-/// over one tile before the next: what they read stays near.
+/// Rows of vectors from `at` on, as many whole tiles of kR as are left, kC runs of 16 pixels wide.
+/// All output channels pass over one tile before the next: what they read stays near.
 template <int kB, int kR, int kC, bool kLine>
 HWY_INLINE int64_t tiles(const SparsePlanesJob& job, int64_t at, int64_t col, int64_t lane) {
   const int64_t pitch = kLine ? kPlanesVector : job.x_pitch;
   for (; at + kR <= job.last_row; at += kR) {
-    const int64_t positions = at + kR == job.last_row ? job.last_positions : kPlanesVector;
+    // Only a single column has rows that end within a run.
+    const int64_t end =
+        at + kR == job.last_row && kC == 1 ? job.last_positions : kC * kPlanesVector;
     const int64_t in = at * pitch + col * kPlanesVector + lane;
     const int64_t out = at * job.y_pitch + col * kPlanesVector + lane;
     for (int64_t row = job.first; row < job.last; ++row) {
-      row_tile<kB, kR, kC, kLine>(job, row, job.x + in, out, positions - lane);
+      row_tile<kB, kR, kC * kParts>(job, row, job.x + in, pitch, out, end - lane);
     }
   }
   return at;
@@ -119,18 +122,17 @@ HWY_INLINE int64_t tiles(const SparsePlanesJob& job, int64_t at, int64_t col, in
 
 template <int kB, int kC, bool kLine>
 void columns(const SparsePlanesJob& job) {
-  for (int64_t lane = 0; lane < kPlanesVector; lane += kPlanesLanes) {
+  constexpr int kW = kC * kParts;
+  for (int64_t lane = 0; lane < kPlanesVector; lane += kPlanesLanes * kParts) {
     for (int64_t col = 0; col < job.cols; col += kC) {
       int64_t at = job.first_row;
       if constexpr (kB == 1) {
-        at = tiles<kB, 8 / kC, kC, kLine>(job, at, col, lane);
-        at = tiles<kB, 4 / kC, kC, kLine>(job, at, col, lane);
-        if constexpr (kC == 1) at = tiles<kB, 2, kC, kLine>(job, at, col, lane);
+        if constexpr (kW <= 4) at = tiles<kB, 8 / kW, kC, kLine>(job, at, col, lane);
+        if constexpr (kW <= 2) at = tiles<kB, 4 / kW, kC, kLine>(job, at, col, lane);
+        if constexpr (kW == 1) at = tiles<kB, 2, kC, kLine>(job, at, col, lane);
       } else if constexpr (kManyRegisters) {
         at = tiles < kB, kC == 1 ? 6 : 3, kC, kLine > (job, at, col, lane);
         if constexpr (kC == 1) at = tiles<kB, 4, kC, kLine>(job, at, col, lane);
-        at = tiles<kB, 2, kC, kLine>(job, at, col, lane);
-      } else if constexpr (kC == 1) {
         at = tiles<kB, 2, kC, kLine>(job, at, col, lane);
       }
       tiles<kB, 1, kC, kLine>(job, at, col, lane);
@@ -141,7 +143,8 @@ void columns(const SparsePlanesJob& job) {
 template <int kB>
 void rows(const SparsePlanesJob& job) {
   if (job.cols == 1 && job.x_pitch == kPlanesVector) return columns<kB, 1, true>(job);
-  if (job.cols % 2 == 0) return columns<kB, 2, false>(job);
+  // Sums of blocks fill 16 registers as it is.
+  if ((kB == 1 || kManyRegisters) && job.cols % 2 == 0) return columns<kB, 2, false>(job);
   columns<kB, 1, false>(job);
 }
 
