@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <ranges>
 #include <set>
-
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <espalier/autograd/kept_gradient.h>
 #include <espalier/core/loops.h>
@@ -19,6 +15,12 @@ namespace {
 constexpr int64_t kGrain = 16384;
 constexpr const char* kStep = "step";
 constexpr const char* kAge = "age";
+
+std::string kinds_of(const std::map<std::string, Tensor>& slots) {
+  std::string text;
+  for (const auto& [kind, slot] : slots) text += (text.empty() ? "" : ", ") + kind;
+  return text;
+}
 
 }  // namespace
 
@@ -182,14 +184,14 @@ void Optimizer::set_slots(const std::string& parameter,
                           const std::map<std::string, Tensor>& slots) {
   const Tensor& value = named(parameter, "Optimizer::set_slots").parameter->value.value();
   const std::map<std::string, Tensor> old = this->slots(parameter);
-  ESPALIER_CHECK(std::ranges::equal(std::views::keys(slots), std::views::keys(old)),
+  ESPALIER_CHECK(kinds_of(slots) == kinds_of(old),
                  ValueError,
                  "Optimizer::set_slots: expects ",
-                 fmt::format("{}", fmt::join(std::views::keys(old), ", ")),
+                 kinds_of(old),
                  " for '",
                  parameter,
                  "', got ",
-                 fmt::format("{}", fmt::join(std::views::keys(slots), ", ")));
+                 kinds_of(slots));
   for (const auto& [kind, slot] : slots) {
     ESPALIER_CHECK(slot.shape() == value.shape() && slot.dtype() == value.dtype(),
                    ShapeError,

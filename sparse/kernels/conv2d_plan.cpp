@@ -57,7 +57,7 @@ ConvPlan::ConvPlan(TapConvolution convolution, int64_t sample_blocks, TileShape 
       image_groups(ceil_div(sample_blocks, tile.images)),
       channel_block(std::max<int64_t>(1, conv.in_channels)) {}
 
-ConvPlan::ConvPlan(TapConvolution convolution, int64_t sample_blocks, double density)
+ConvPlan::ConvPlan(const TapConvolution& convolution, int64_t sample_blocks, double density)
     : ConvPlan(convolution, sample_blocks, tile_shape(convolution)) {
   choose_channel_block(density, kTileVectors);
   cut();

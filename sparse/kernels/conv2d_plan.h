@@ -40,7 +40,7 @@ struct ConvPlan {
   };
 
   /// `density` of the weight chooses the block of channels.
-  ConvPlan(TapConvolution conv, int64_t blocks, double density);
+  ConvPlan(const TapConvolution& conv, int64_t blocks, double density);
   /// For weights in blocks of output channels, `density` of which exist, in tiles of four
   /// positions; the kernel's vectors have `vector` floats.
   static ConvPlan in_blocks(TapConvolution conv, int64_t blocks, double density, int64_t vector);
