@@ -16,9 +16,9 @@ namespace espalier::nn {
 
 /// One gated convolution.
 struct GatedLayer {
-  std::string name;         ///< of the convolution
-  Conv2d* layer = nullptr;  ///< in the model
-  ConvGate* gate = nullptr;
+  std::string name;          ///< of the convolution
+  Conv2d* layer = nullptr;   ///< in the model
+  ConvGate* gate = nullptr;  ///< its gate, held by the layer
 };
 /// All of a model, in the order of its modules.
 std::vector<GatedLayer> gated_layers(Module& model);

@@ -19,8 +19,8 @@ class ChannelGate : public ConvGate {
  public:
   /// Sizes of the convolution.
   struct Options {
-    int64_t in_channels = 0;
-    int64_t out_channels = 0;
+    int64_t in_channels = 0;   ///< C
+    int64_t out_channels = 0;  ///< K
   };
   /// All channels open, phi = 0, rho = 1. Throws ValueError for sizes that are not positive.
   explicit ChannelGate(const Options& options);
@@ -55,6 +55,7 @@ class ChannelGate : public ConvGate {
 
   /// k, at least 1. Throws ValueError when out of range.
   void keep(int64_t channels);
+  /// k, at first all channels.
   int64_t kept() const;
   /// The newest saliencies g (N,K), with their tape; then forgotten. For the penalty on their sum.
   Variable take_saliency();
