@@ -23,7 +23,7 @@ RemoteFile archive_at(std::string url,
           .unpacked = std::move(unpacked)};
 }
 
-RemoteFile file_at(const std::string& base, std::string file_name, std::string md5) {
+RemoteFile file_at(const std::string& base, const std::string& file_name, std::string md5) {
   return {.url = base + file_name,
           .file_name = file_name,
           .checksum = std::move(md5),

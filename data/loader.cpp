@@ -45,8 +45,8 @@ void set_to_zero(const Box& box, const ImageShape& shape, int64_t sample, Tensor
 }
 
 Normalizer make_normalizer(const Dataset& dataset, const LoaderOptions& options) {
-  const Normalizer out(options.mean.empty() ? dataset.mean() : options.mean,
-                       options.stddev.empty() ? dataset.stddev() : options.stddev);
+  Normalizer out(options.mean.empty() ? dataset.mean() : options.mean,
+                 options.stddev.empty() ? dataset.stddev() : options.stddev);
   ESPALIER_CHECK(out.channels() == dataset.image_shape().channels,
                  ValueError,
                  "loader: data set ",
