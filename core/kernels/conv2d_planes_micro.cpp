@@ -158,29 +158,30 @@ void pieces_tile(const PlanesJob& job, int first, int64_t index) {
   }
 }
 
-/// All pieces of kB output channels, kV at a time and what is left.
-template <int kB, int kV>
-void pieces_of_channels(const PlanesJob& job, int first, int64_t pieces) {
+/// All pieces of kB output channels, three at a time and what is left: twelve sums with four
+/// channels.
+template <int kB>
+void pieces_of_channels(const PlanesJob& job, int first) {
+  const int64_t pieces = (job.last_row - job.first_row) * job.cols * (kPlanesVector / kPlanesLanes);
   int64_t index = 0;
-  for (; index + kV <= pieces; index += kV) pieces_tile<kB, kV>(job, first, index);
-  if constexpr (kV > 2) {
-    if (index + 2 <= pieces) {
-      pieces_tile<kB, 2>(job, first, index);
-      index += 2;
-    }
-  }
-  for (; index < pieces; ++index) pieces_tile<kB, 1>(job, first, index);
+  for (; index + 3 <= pieces; index += 3) pieces_tile<kB, 3>(job, first, index);
+  if (pieces - index == 2) pieces_tile<kB, 2>(job, first, index);
+  if (pieces - index == 1) pieces_tile<kB, 1>(job, first, index);
 }
 
-/// With 16 registers: twelve sums, as 4 channels x 3 pieces, or 6 x 2 where a plane has only two.
 void dense_pieces(const PlanesJob& job, int channels) {
-  const int64_t pieces = (job.last_row - job.first_row) * job.cols * (kPlanesVector / kPlanesLanes);
   int first = 0;
-  if (pieces <= 2) {
-    for (; first + 6 <= channels; first += 6) pieces_of_channels<6, 2>(job, first, pieces);
+  for (; first + 4 <= channels; first += 4) pieces_of_channels<4>(job, first);
+  switch (channels - first) {
+    case 1:
+      return pieces_of_channels<1>(job, first);
+    case 2:
+      return pieces_of_channels<2>(job, first);
+    case 3:
+      return pieces_of_channels<3>(job, first);
+    default:
+      return;
   }
-  for (; first + 4 <= channels; first += 4) pieces_of_channels<4, 3>(job, first, pieces);
-  for (; first < channels; ++first) pieces_of_channels<1, 3>(job, first, pieces);
 }
 
 template <int kB>
@@ -190,26 +191,35 @@ void planes_tiles(const PlanesJob& job) {
   planes_columns<kB, 1, false>(job);
 }
 
-void dense_planes(const PlanesJob& job, int channels) {
-  if constexpr (!kManyRegisters) return dense_pieces(job, channels);
-  switch (channels) {
-    case 1:
-      return planes_tiles<1>(job);
-    case 2:
-      return planes_tiles<2>(job);
-    case 3:
-      return planes_tiles<3>(job);
-    case 4:
-      return planes_tiles<4>(job);
-    case 5:
-      return planes_columns<5, 1, true>(job);
-    case 6:
-      return planes_columns<6, 1, true>(job);
-    case 7:
-      return planes_columns<7, 1, true>(job);
-    default:
-      return planes_columns<8, 1, true>(job);
+// A template, so that each target has the tiles for its registers alone.
+template <bool kMany>
+void dense_planes_with(const PlanesJob& job, int channels) {
+  if constexpr (!kMany) {
+    dense_pieces(job, channels);
+  } else {
+    switch (channels) {
+      case 1:
+        return planes_tiles<1>(job);
+      case 2:
+        return planes_tiles<2>(job);
+      case 3:
+        return planes_tiles<3>(job);
+      case 4:
+        return planes_tiles<4>(job);
+      case 5:
+        return planes_columns<5, 1, true>(job);
+      case 6:
+        return planes_columns<6, 1, true>(job);
+      case 7:
+        return planes_columns<7, 1, true>(job);
+      default:
+        return planes_columns<8, 1, true>(job);
+    }
   }
+}
+
+void dense_planes(const PlanesJob& job, int channels) {
+  dense_planes_with<kManyRegisters>(job, channels);
 }
 
 }  // namespace espalier::detail::HWY_NAMESPACE
