@@ -87,7 +87,7 @@ void block_tile(const BlockJob& job) {
     const int64_t end = bounds[job.parts];
     if (job.accumulate && begin == end) continue;
     const bool whole = full && (row + 1) * kChannels <= job.channels;
-    if (full && (row + 2) * kChannels <= job.channels) {
+    if (!kPassesCaches<kStream> && full && (row + 2) * kChannels <= job.channels) {
       for (int64_t b = kChannels; b < 2 * kChannels; ++b) {
         Tile<kShape>::prefetch_to_write(job.out + (row * kChannels + b) * job.out_channel,
                                         with_step<1>(job.out_strides));

@@ -25,10 +25,14 @@ constexpr int64_t kVector = hn::MaxLanes(D());
 // Channels between a prefetch and its use.
 constexpr int64_t kAhead = 1;
 
+/// Whether results that may pass the caches by do so: half a line would cost reading it.
+template <bool kStream>
+constexpr bool kPassesCaches = kStream&& kVector == 16;
+
 /// Stores a vector, or writes it past the caches, without reading its line first.
 template <bool kStream>
 HWY_INLINE void put(V v, float* at) {
-  if constexpr (kStream && kVector == 16) {
+  if constexpr (kPassesCaches<kStream>) {
     hn::Stream(v, D(), at);
   } else {
     hn::Store(v, D(), at);
