@@ -7,11 +7,12 @@
 #include <numeric>
 
 #include <espalier/prune/structure/cut.h>
+#include <espalier/sparse/kernels/block_stream.h>
 
 namespace espalier::prune {
 namespace {
 
-constexpr size_t kBlock = 4;
+constexpr auto kBlock = size_t{sparse::detail::kBlockChannels};
 constexpr int kMostPasses = 4;  // over all pairs of channels
 
 void check_order(const ChannelGroup& group, const std::vector<int32_t>& order) {
@@ -172,22 +173,7 @@ void exchange(const std::vector<Bits>& kept, std::vector<int32_t>& order) {
 }
 
 double fill_of(const nn::Parameter& parameter) {
-  const Tensor mask = parameter.mask();
-  const uint8_t* keep = mask.data<uint8_t>();
-  const int64_t channels = parameter.shape()[0];
-  const int64_t filter = parameter.numel() / channels;
-  int64_t kept = 0;
-  int64_t positions = 0;
-  for (int64_t first = 0; first < channels; first += int64_t{kBlock}) {
-    const int64_t last = std::min(channels, first + int64_t{kBlock});
-    for (int64_t i = 0; i < filter; ++i) {
-      int64_t here = 0;
-      for (int64_t k = first; k < last; ++k) here += keep[k * filter + i];
-      kept += here;
-      positions += here > 0 ? last - first : 0;
-    }
-  }
-  return positions > 0 ? static_cast<double>(kept) / static_cast<double>(positions) : 1.0;
+  return sparse::detail::block_form(*parameter.pattern)->fill;
 }
 
 }  // namespace
