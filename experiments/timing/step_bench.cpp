@@ -14,6 +14,20 @@ namespace {
 constexpr nn::SgdOptions kSgd = {.lr = 1e-3, .momentum = 0.9};
 constexpr double kWeightDecay = 5e-4;
 
+/// How dense convolutions are computed while it lives.
+class AlgorithmScope {
+ public:
+  explicit AlgorithmScope(Conv2dAlgorithm algorithm) : before_(conv2d_algorithm()) {
+    set_conv2d_algorithm(algorithm);
+  }
+  ~AlgorithmScope() { set_conv2d_algorithm(before_); }
+  AlgorithmScope(const AlgorithmScope&) = delete;
+  AlgorithmScope& operator=(const AlgorithmScope&) = delete;
+
+ private:
+  Conv2dAlgorithm before_;
+};
+
 }  // namespace
 
 Network fresh_network(const std::string& model, uint64_t seed) {
@@ -70,11 +84,8 @@ StepBench::StepBench(Network network, int64_t batch) : network_(std::move(networ
 
 Side by_algorithm(Conv2dAlgorithm algorithm, Side side) {
   return [algorithm, side = std::move(side)] {
-    const Conv2dAlgorithm before = conv2d_algorithm();
-    set_conv2d_algorithm(algorithm);
-    const double seconds = side();
-    set_conv2d_algorithm(before);
-    return seconds;
+    const AlgorithmScope scope(algorithm);
+    return side();
   };
 }
 
@@ -117,10 +128,8 @@ Side StepBench::infer() {
 }
 
 Side StepBench::infer_compiled(std::optional<Conv2dAlgorithm> dense) {
-  const Conv2dAlgorithm before = conv2d_algorithm();
-  if (dense) set_conv2d_algorithm(*dense);
+  const AlgorithmScope scope(dense.value_or(conv2d_algorithm()));
   nn::InferencePlan plan = compile_network(network_, batch());
-  set_conv2d_algorithm(before);
   Tensor output =
       Tensor::empty(plan.output_shape().inserted(0, batch()), DType::F32, Layout::Nchw16n);
   compiled_.push_back(std::make_unique<Compiled>(Compiled{std::move(plan), std::move(output)}));
