@@ -167,6 +167,19 @@ void BM_BlockBackward(benchmark::State& state) {
       },
       2.0);
 }
+// Half of the output channels in blocks of four, half weight by weight.
+void BM_MixedForward(benchmark::State& state) {
+  Problem p(state);
+  Tensor mask = p.pattern->mask().clone();
+  const int64_t half = mask.size(0) / 8 * 4;
+  mask.slice(0, 0, half).copy_(Problem(state, 4).pattern->mask().slice(0, 0, half));
+  p.keep(mask);
+  compare(
+      state,
+      p,
+      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
+}
 // 2:4, by output channel or by four of them.
 void BM_TwoOfFourForward(benchmark::State& state) {
   Problem p(state);
@@ -228,6 +241,7 @@ BENCHMARK(BM_SparseBackwardData)->Apply(layers);
 BENCHMARK(BM_SparseBackwardWeight)->Apply(layers);
 BENCHMARK(BM_SparseBackward)->Apply(layers);
 BENCHMARK(BM_BlockForward)->Apply(layers);
+BENCHMARK(BM_MixedForward)->Apply(layers);
 BENCHMARK(BM_BlockBackward)->Apply(layers);
 BENCHMARK(BM_TwoOfFourForward)->Apply(layers_of_groups);
 BENCHMARK(BM_TwoOfFourBackward)->Apply(layers_of_groups);

@@ -11,6 +11,10 @@ namespace {
 using espalier::detail::ceil_div;
 using espalier::detail::Tap;
 
+// Kept weights of a block's positions from which the block kernel wins (Zen 4; the ratio of the
+// two kernels' shares of the FMA peak).
+constexpr double kLeastFill = 0.65;
+
 BlockForm make_form(const Pattern& pattern) {
   BlockForm form;
   int64_t positions = 0;

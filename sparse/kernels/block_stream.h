@@ -18,9 +18,6 @@ namespace espalier::sparse::detail {
 
 /// Output channels of a block.
 inline constexpr int kBlockChannels = 4;
-/// Kept weights of a block's positions from which the block kernel wins (Zen 4; the ratio of the
-/// two kernels' shares of the FMA peak).
-inline constexpr double kLeastFill = 0.65;
 
 /// Calls body(row of blocks, position within an output channel's weights, the ranks among
 /// Pattern::kept() of the block's weights, -1 for one that is not kept) for every block with a kept

@@ -7,10 +7,11 @@
 
 namespace espalier::sparse::detail {
 
-/// A pattern in two, each of the whole shape.
+/// A pattern in two, each of the whole shape, and where their kept weights are among the pattern's.
 struct MixedRows {
   Pattern blocks;  ///< rows of four output channels that pay as blocks
   Pattern single;  ///< all others
+  std::vector<int32_t> block_ranks, single_ranks;
 };
 /// Made once and kept with the pattern.
 std::shared_ptr<const MixedRows> mixed_rows(const Pattern& pattern);
