@@ -97,6 +97,7 @@ void DensePlanes::run(int64_t task,
                              : group * conv_.out_channels + first + b;
     job.weight[b] = operands.weight + k * filter;
     job.start[b] = operands.bias == nullptr ? 0.0f : operands.bias[k];
+    job.factor[b] = operands.factor == nullptr ? 1.0f : operands.factor[k];
     job.residual[b] = operands.residual == nullptr ? nullptr : operands.residual + k * plane;
     job.y[b] = operands.y + k * plane;
   }

@@ -18,6 +18,7 @@ struct PlanesOperands {
   const float* x;               ///< (C,H,W), with kPlanesSlack readable floats before and behind it
   const float* weight;          ///< (K,C/groups,R,S)
   const float* bias = nullptr;  ///< (K), or null
+  const float* factor = nullptr;    ///< (K), or null: of the sums, bias included. Dense planes only
   const float* residual = nullptr;  ///< (K,P,Q), or null: added to the sums
   float* y;                         ///< (K,P,Q)
   PlanesLimits limits = {};         ///< of the results

@@ -57,7 +57,7 @@ HWY_INLINE void planes_tile(
   }
   HWY_UNROLL(8)
   for (int b = 0; b < kB; ++b) {
-    const PlanesStore to{job.y[b], job.residual[b], job.limits};
+    const PlanesStore to{job.y[b], job.residual[b], job.limits, job.factor[b]};
     HWY_UNROLL(8)
     for (int v = 0; v < kV; ++v) {
       const int64_t at = out + v / kC * job.y_pitch + v % kC * kPlanesVector;
@@ -152,17 +152,24 @@ void pieces_tile(const PlanesJob& job, int first, int64_t index) {
   }
   HWY_UNROLL(8)
   for (int b = 0; b < kB; ++b) {
-    const PlanesStore to{job.y[first + b], job.residual[first + b], job.limits};
+    const PlanesStore to{
+        job.y[first + b], job.residual[first + b], job.limits, job.factor[first + b]};
     HWY_UNROLL(8)
     for (int v = 0; v < kV; ++v) to.put(acc[b][v], pieces[v].out, pieces[v].positions);
   }
+}
+
+/// Pieces that hold a position.
+HWY_INLINE int64_t pieces_of(const PlanesJob& job) {
+  const int64_t all = (job.last_row - job.first_row) * job.cols * (kPlanesVector / kPlanesLanes);
+  return all - (kPlanesVector - job.last_positions) / kPlanesLanes;
 }
 
 /// All pieces of kB output channels, three at a time and what is left: twelve sums with four
 /// channels.
 template <int kB>
 void pieces_of_channels(const PlanesJob& job, int first) {
-  const int64_t pieces = (job.last_row - job.first_row) * job.cols * (kPlanesVector / kPlanesLanes);
+  const int64_t pieces = pieces_of(job);
   int64_t index = 0;
   for (; index + 3 <= pieces; index += 3) pieces_tile<kB, 3>(job, first, index);
   if (pieces - index == 2) pieces_tile<kB, 2>(job, first, index);
@@ -171,6 +178,10 @@ void pieces_of_channels(const PlanesJob& job, int first) {
 
 void dense_pieces(const PlanesJob& job, int channels) {
   int first = 0;
+  // With one piece, four sums would wait for each other.
+  if (pieces_of(job) == 1) {
+    for (; first + 8 <= channels; first += 8) pieces_tile<8, 1>(job, first, 0);
+  }
   for (; first + 4 <= channels; first += 4) pieces_of_channels<4>(job, first);
   switch (channels - first) {
     case 1:

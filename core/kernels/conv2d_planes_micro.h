@@ -21,9 +21,9 @@ struct PlanesLimits {
   float high = std::numeric_limits<float>::infinity();
 };
 
-/// y[b] = limited(start[b] + residual[b] + sum over channels c and taps t of
+/// y[b] = limited(residual[b] + factor[b] * (start[b] + sum over channels c and taps t of
 /// weight[b][channels[c] * weight_channel + weight_offsets[t]] *
-/// x[channels[c] * x_channel + x_offsets[t] + position]). Vectors are a grid of `rows` x `cols`,
+/// x[channels[c] * x_channel + x_offsets[t] + position])). Vectors are a grid of `rows` x `cols`,
 /// one column of which is worked on at a time.
 struct PlanesJob {
   const float* x;
@@ -37,6 +37,7 @@ struct PlanesJob {
   const float* weight[kPlanesMaxChannels];
   int64_t weight_channel;
   float start[kPlanesMaxChannels];
+  float factor[kPlanesMaxChannels];
   const float* residual[kPlanesMaxChannels];  ///< null: none. Lies as y does
   float* y[kPlanesMaxChannels];
   int64_t y_pitch;

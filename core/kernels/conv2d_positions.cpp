@@ -137,6 +137,13 @@ ConvAtPositions::ConvAtPositions(const Conv2dShape& shape, const float* weight, 
   }
 }
 
+int64_t ConvAtPositions::nbytes() const {
+  size_t sum = 0;
+  for (const auto& offsets : offsets_) sum += offsets.size() * sizeof(int32_t);
+  for (const auto& weights : weights_) sum += weights.size() * sizeof(float);
+  return static_cast<int64_t>(sum);
+}
+
 void ConvAtPositions::fill(const float* x, int64_t first, int64_t last, float* scratch) const {
   const int64_t pitch = cols_ * shape_.c;
   const auto zero = [](float* p, int64_t n) {

@@ -33,6 +33,8 @@ class ConvAtPositions {
   void add(int64_t k, const float* scratch, std::span<const int32_t> positions, float* y) const;
   /// Multiply-accumulates of one position.
   int64_t macs() const { return (shape_.c - shape_.c / parts_) * shape_.r * shape_.s; }
+  /// Bytes of the packed weights and their places.
+  int64_t nbytes() const;
 
  private:
   /// Sums of one packed weight over the windows of up to eight positions.

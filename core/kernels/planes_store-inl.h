@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// How sums of a planes kernel become results: residual, limits, and the end of a plane. Included
-/// once for every SIMD target. Not a public interface.
+/// How sums of a planes kernel become results: factor, residual, limits, and the end of a plane.
+/// Included once for every SIMD target. Not a public interface.
 #if defined(ESPALIER_CORE_KERNELS_PLANES_STORE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ESPALIER_CORE_KERNELS_PLANES_STORE_INL_H_
 #undef ESPALIER_CORE_KERNELS_PLANES_STORE_INL_H_
@@ -24,6 +24,7 @@ struct PlanesStore {
   float* y;
   const float* residual;
   PlanesLimits limits;
+  float factor = 1.0f;
 
   HWY_INLINE PlanesV finished(PlanesV v) const {
     const PlanesD d;
@@ -36,6 +37,7 @@ struct PlanesStore {
   /// Stores the sums of the first `count` positions at `at`; any count below 1 stores nothing.
   HWY_INLINE void put(PlanesV v, int64_t at, int64_t count) const {
     const PlanesD d;
+    v = hn::Mul(v, hn::Set(d, factor));
     if (HWY_LIKELY(count >= kPlanesLanes)) {
       if (residual != nullptr) v = hn::Add(v, hn::LoadU(d, residual + at));
       hn::StoreU(finished(v), d, y + at);

@@ -33,17 +33,18 @@ Tensor fresh_scratch(const DensePlanes& planes) {
   return scratch;
 }
 
-Tensor run(const PlanesProblem& p, float low, float high) {
+Tensor run(const PlanesProblem& p, float low, float high, const std::vector<float>& factor = {}) {
   const DensePlanes planes(p.shape);
   Guarded x(p.x);
   Guarded y(Tensor::full(p.out_shape(), 77.0));
   Tensor scratch = fresh_scratch(planes);
-  const PlanesOperands operands{x.data(),
-                                p.weight.data<float>(),
-                                p.bias.data<float>(),
-                                p.residual.data<float>(),
-                                y.data(),
-                                {low, high}};
+  const PlanesOperands operands{.x = x.data(),
+                                .weight = p.weight.data<float>(),
+                                .bias = p.bias.data<float>(),
+                                .factor = factor.empty() ? nullptr : factor.data(),
+                                .residual = p.residual.data<float>(),
+                                .y = y.data(),
+                                .limits = {low, high}};
   parallel_for(planes.fill_tasks(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) planes.fill(t, x.data(), {}, scratch.data<float>());
   });
@@ -61,6 +62,22 @@ TEST_F(Conv2dPlanes, EqualsTheReferenceOnEveryTarget) {
       set_simd_target(target);
       p.expect(run(p, -kInfinity, kInfinity), -kInfinity, kInfinity, cat(c.name, ", ", target));
       p.expect(run(p, 0.0f, 0.5f), 0.0f, 0.5f, cat(c.name, ", limits, ", target));
+    }
+  }
+}
+
+TEST_F(Conv2dPlanes, MultipliesSumsByTheirFactorsBeforeTheResidual) {
+  for (const auto& c : planes_cases()) {
+    const PlanesProblem p(c);
+    std::vector<float> factor;
+    for (int64_t k = 0; k < p.shape.k; ++k) factor.push_back(0.5f * static_cast<float>(k % 4 - 1));
+    for (const std::string& target : simd_targets()) {
+      set_simd_target(target);
+      p.expect(run(p, -0.4f, kInfinity, factor),
+               -0.4f,
+               kInfinity,
+               cat(c.name, ", factors, ", target),
+               factor);
     }
   }
 }
@@ -144,11 +161,11 @@ TEST_F(Conv2dPlanes, ComputesOnlyListedChannels) {
       Guarded x(poisoned);
       Guarded y(Tensor::full(p.out_shape(), 77.0));
       Tensor scratch = fresh_scratch(planes);
-      planes.run_all({x.data(),
-                      p.weight.data<float>(),
-                      p.bias.data<float>(),
-                      p.residual.data<float>(),
-                      y.data()},
+      planes.run_all({.x = x.data(),
+                      .weight = p.weight.data<float>(),
+                      .bias = p.bias.data<float>(),
+                      .residual = p.residual.data<float>(),
+                      .y = y.data()},
                      {in, out},
                      scratch.data<float>());
       EXPECT_TRUE(y.whole());
@@ -173,10 +190,13 @@ TEST_F(Conv2dPlanes, AnEmptyListOfInputsLeavesBiasAndResidual) {
   Tensor scratch = fresh_scratch(planes);
   const int32_t nothing = 0;
   Guarded x(p.x);
-  planes.run_all(
-      {x.data(), p.weight.data<float>(), p.bias.data<float>(), p.residual.data<float>(), y.data()},
-      {std::span<const int32_t>(&nothing, 0), {}},
-      scratch.data<float>());
+  planes.run_all({.x = x.data(),
+                  .weight = p.weight.data<float>(),
+                  .bias = p.bias.data<float>(),
+                  .residual = p.residual.data<float>(),
+                  .y = y.data()},
+                 {std::span<const int32_t>(&nothing, 0), {}},
+                 scratch.data<float>());
   for (int64_t i = 0; i < p.residual.numel(); ++i) {
     const float expected = p.bias.data<float>()[i / 64] + p.residual.data<float>()[i];
     EXPECT_EQ(y.data()[i], expected) << i;

@@ -97,7 +97,12 @@ struct PlanesProblem {
   Shape out_shape() const { return {1, shape.k, shape.p, shape.q}; }
 
   /// Expects `y` to be the results, limited to [low, high]; absolute terms bound the rounding.
-  void expect(const Tensor& y, float low, float high, const std::string& what) const {
+  /// `factor` (K), where given, multiplies all but the residual.
+  void expect(const Tensor& y,
+              float low,
+              float high,
+              const std::string& what,
+              const std::vector<float>& factor = {}) const {
     Tensor exact = Tensor::empty(out_shape(), DType::F64);
     Tensor terms = Tensor::empty(out_shape(), DType::F64);
     reference::conv2d_forward(
@@ -105,8 +110,11 @@ struct PlanesProblem {
     reference::conv2d_forward(shape, magnitude(x), magnitude(weight), magnitude(bias), terms);
     for (int64_t i = 0; i < exact.numel(); ++i) {
       const double r = residual.data<float>()[i];
+      const auto k = static_cast<size_t>(i / (shape.p * shape.q));
+      const double f = factor.empty() ? 1.0 : static_cast<double>(factor[k]);
       double& value = exact.data<double>()[i];
-      value = std::clamp(value + r, static_cast<double>(low), static_cast<double>(high));
+      terms.data<double>()[i] *= std::fabs(f);
+      value = std::clamp(f * value + r, static_cast<double>(low), static_cast<double>(high));
       terms.data<double>()[i] += std::fabs(r);
     }
     expect_close(y, exact, terms, what);

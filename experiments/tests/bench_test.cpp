@@ -70,26 +70,30 @@ TEST(Bench, InferenceWithoutSparsityIsDense) {
   EXPECT_EQ(outcome.json().at("speedup"), 1.0);
 }
 
-TEST(Bench, AGatedNetworkIsHeldAgainstItsCompiledDenseSelf) {
+TEST(Bench, AGatedNetworkIsHeldAgainstItsDenseSelfAlsoInPlanes) {
   const TemporaryFolder folder;
   const auto trained = folder / "gated";
   ASSERT_EQ(espalier_command(tiny_training(trained, {"--prune", "fbs", "--sparsity", "0.5"})).code,
             kExitOk);
-  const auto json = espalier_command({"bench",
-                                      "infer",
-                                      "--batch",
-                                      "1",
-                                      "--rounds",
-                                      "1",
-                                      "--round-seconds",
-                                      "0",
-                                      "--weights",
-                                      (trained / "model.safetensors").string(),
-                                      "--json"})
-                        .json();
-  EXPECT_TRUE(json.at("compiled_dense").get<bool>());
-  EXPECT_FALSE(json.at("compiled").get<bool>());
-  EXPECT_GT(json.at("speedup").get<double>(), 0.0);
+  for (const char* batch : {"1", "5"}) {
+    const auto json = espalier_command({"bench",
+                                        "infer",
+                                        "--compiled",
+                                        "--batch",
+                                        batch,
+                                        "--rounds",
+                                        "1",
+                                        "--round-seconds",
+                                        "0",
+                                        "--weights",
+                                        (trained / "model.safetensors").string(),
+                                        "--json"})
+                          .json();
+    EXPECT_TRUE(json.at("gated").get<bool>());
+    EXPECT_EQ(json.at("layout"), "planes");
+    EXPECT_GT(json.at("speedup").get<double>(), 0.0);
+    EXPECT_EQ(json.contains("speedup_over_planes"), batch == std::string("5"));
+  }
 }
 
 TEST(Bench, KernelsListEveryLayerAndSparsity) {

@@ -127,6 +127,20 @@ Side StepBench::infer() {
   });
 }
 
+Side StepBench::infer_one_by_one() {
+  nn::InferencePlan plan = compile_network(network_, 1);
+  Tensor output = Tensor::empty(plan.output_shape().inserted(0, batch()));
+  compiled_.push_back(std::make_unique<Compiled>(Compiled{std::move(plan), std::move(output)}));
+  return timed([own = compiled_.back().get(), images = images_.to(Layout::Nchw).contiguous()] {
+    const nn::InferencePlan& plan = own->plan;
+    for (int64_t n = 0; n < images.size(0); ++n) {
+      plan.run(images.data<float>() + n * plan.input_shape().numel(),
+               1,
+               own->output.data<float>() + n * plan.output_shape().numel());
+    }
+  });
+}
+
 Side StepBench::infer_compiled(std::optional<Conv2dAlgorithm> dense) {
   const AlgorithmScope scope(dense.value_or(conv2d_algorithm()));
   nn::InferencePlan plan = compile_network(network_, batch());

@@ -52,6 +52,9 @@ class StepBench {
   /// The same as a compiled plan, into memory that is there already, with dense convolutions
   /// compiled for `dense` where given. The object must outlive it.
   Side infer_compiled(std::optional<Conv2dAlgorithm> dense = {});
+  /// A compiled plan that gets the images one after another, each in planes. The object must
+  /// outlive it.
+  Side infer_one_by_one();
 
   /// What each layer runs and why, timed layer by layer.
   std::vector<nn::LayerExplanation> explain();

@@ -10,45 +10,48 @@ namespace {
 
 constexpr int64_t kSums = 16;  // in a fixed order, whatever the width of vectors
 
-template <bool kResidual, bool kRelu>
-ESPALIER_INLINE void finish_loop(
-    float* __restrict y, int64_t size, float scale, float shift, const float* __restrict residual) {
-  for (int64_t i = 0; i < size; ++i) {
-    float value = y[i] * scale + shift;
-    if constexpr (kResidual) value += residual[i];
-    if constexpr (kRelu) value = value < 0.0F ? 0.0F : value;
-    y[i] = value;
-  }
+// Comparisons with a NaN are false: it stays.
+ESPALIER_INLINE float limited(float v, float low, float high) {
+  v = v < low ? low : v;
+  return v > high ? high : v;
 }
 
 }  // namespace
 
-ESPALIER_CLONES float copy_and_sum(const float* __restrict x, int64_t size, float* __restrict out) {
+ESPALIER_CLONES float sum_of_magnitudes(const float* x, int64_t size) {
   float sums[kSums] = {};
   int64_t i = 0;
   for (; i + kSums <= size; i += kSums) {
-    for (int64_t j = 0; j < kSums; ++j) {
-      out[i + j] = x[i + j];
-      sums[j] += std::fabs(x[i + j]);
-    }
+    for (int64_t j = 0; j < kSums; ++j) sums[j] += std::fabs(x[i + j]);
   }
   float total = 0.0F;
-  for (; i < size; ++i) {
-    out[i] = x[i];
-    total += std::fabs(x[i]);
-  }
+  for (; i < size; ++i) total += std::fabs(x[i]);
   for (const float sum : sums) total += sum;
   return total;
 }
 
-ESPALIER_CLONES void finish_plane(
-    float* y, int64_t size, float scale, float shift, const float* residual, bool relu) {
-  if (residual != nullptr) {
-    return relu ? finish_loop<true, true>(y, size, scale, shift, residual)
-                : finish_loop<true, false>(y, size, scale, shift, residual);
+ESPALIER_CLONES void add_scaled(const float* __restrict x,
+                                float scale,
+                                int64_t size,
+                                float* __restrict y) {
+  for (int64_t i = 0; i < size; ++i) y[i] += scale * x[i];
+}
+
+ESPALIER_CLONES void finish_plane(float* __restrict y,
+                                  int64_t size,
+                                  float scale,
+                                  float shift,
+                                  const float* __restrict residual,
+                                  const espalier::detail::PlanesLimits& limits) {
+  const float low = limits.low;
+  const float high = limits.high;
+  if (residual == nullptr) {
+    for (int64_t i = 0; i < size; ++i) y[i] = limited(y[i] * scale + shift, low, high);
+    return;
   }
-  return relu ? finish_loop<false, true>(y, size, scale, shift, nullptr)
-              : finish_loop<false, false>(y, size, scale, shift, nullptr);
+  for (int64_t i = 0; i < size; ++i) {
+    y[i] = limited(y[i] * scale + shift + residual[i], low, high);
+  }
 }
 
 int64_t list_above(const float* y, int64_t size, float least, int32_t* positions) {

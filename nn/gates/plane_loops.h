@@ -6,32 +6,73 @@
 #include <algorithm>
 #include <cstdint>
 
+#include <espalier/core/kernels/conv2d_planes_micro.h>
+#include <espalier/core/kernels/planes_input.h>
 #include <espalier/core/parallel.h>
+#include <espalier/core/tensor.h>
 
 namespace espalier::nn::detail {
 
-/// Copies `size` floats and returns the sum of their absolute values.
-float copy_and_sum(const float* x, int64_t size, float* out);
+/// The least multiple of a line of the cache that holds so many floats: where parts of a scratch
+/// begin.
+inline int64_t whole_lines(int64_t floats) {
+  constexpr int64_t kLine = 16;
+  return (floats + kLine - 1) / kLine * kLine;
+}
 
-/// y = y * scale + shift, + residual (null: none), then max(y, 0) if `relu`.
-void finish_plane(
-    float* y, int64_t size, float scale, float shift, const float* residual, bool relu);
+/// The sum of |x|.
+float sum_of_magnitudes(const float* x, int64_t size);
+
+/// y += scale * x.
+void add_scaled(const float* x, float scale, int64_t size, float* y);
+
+/// y = y * scale + shift, + residual (null: none), limited.
+void finish_plane(float* y,
+                  int64_t size,
+                  float scale,
+                  float shift,
+                  const float* residual,
+                  const espalier::detail::PlanesLimits& limits);
 
 /// Writes the indices i with y[i] >= least to `positions` (room for `size` + 1); returns how many.
 int64_t list_above(const float* y, int64_t size, float least, int32_t* positions);
 
-/// Calls body(i) for i in 0..n-1, in parallel if `share` says so and pieces are worth it: `cost` is
-/// the multiply-accumulates or moved floats of one i. With more samples than one, each is a task
-/// already.
+/// How a gated layer of a module runs its tasks: each(tasks, work, body), in parallel if `share`
+/// says so and pieces are worth it. With more samples than one, each is a task already.
+class ModuleTasks {
+ public:
+  explicit ModuleTasks(bool share) : share_(share) {}
+  template <class Body>
+  void operator()(int64_t tasks, int64_t work, Body body) const {
+    constexpr int64_t kWorthSharing = 1 << 18;
+    const int64_t cost = work / std::max<int64_t>(1, tasks);
+    const int64_t grain = std::max<int64_t>(1, kWorthSharing / std::max<int64_t>(1, cost));
+    const auto range = [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) body(i);
+    };
+    if (!share_ || tasks <= grain) return range(0, tasks);
+    parallel_for(tasks, grain, range);
+  }
+
+ private:
+  bool share_;
+};
+
+/// Calls body(n, x, scratch) for every sample n of plain `images` (N,C,H,W), in parallel: x has the
+/// sample with kPlanesSlack floats around it, scratch `scratch_floats`, both its thread's own.
 template <class Body>
-void for_pieces(bool share, int64_t n, int64_t cost, Body body) {
-  constexpr int64_t kWorthSharing = 1 << 18;
-  const int64_t grain = std::max<int64_t>(1, kWorthSharing / std::max<int64_t>(1, cost));
-  const auto range = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) body(i);
-  };
-  if (!share || n <= grain) return range(0, n);
-  parallel_for(n, grain, range);
+void for_samples(const Tensor& images, int64_t scratch_floats, Body body) {
+  using espalier::detail::kPlanesSlack;
+  const int64_t size = images.numel() / images.size(0);
+  parallel_for(images.size(0), 1, [&](int64_t begin, int64_t end) {
+    Tensor copy = Tensor::zeros({size + 2 * kPlanesSlack});
+    Tensor scratch = Tensor::empty({scratch_floats});
+    float* x = copy.data<float>() + kPlanesSlack;
+    for (int64_t n = begin; n < end; ++n) {
+      std::copy_n(images.data<float>() + n * size, size, x);
+      body(n, x, scratch.data<float>());
+    }
+  });
 }
 
 }  // namespace espalier::nn::detail

@@ -15,8 +15,8 @@
 
 #include <espalier/nn/gates/gate.h>
 
-namespace espalier::detail {
-class ConvAtPositions;
+namespace espalier::nn::detail {
+class PositionGatedPlanes;
 }
 
 namespace espalier::nn {
@@ -47,6 +47,8 @@ class PositionGate : public ConvGate {
                   const Parameter& bias,
                   const Conv2dOptions& options) override;
 
+  /// (channels): in evaluation a position is open from this partial sum on.
+  std::vector<float> least_partial_sums() const;
   /// As given.
   const Options& options() const { return options_; }
 
@@ -61,16 +63,15 @@ class PositionGate : public ConvGate {
 
  private:
   Variable skip(const Variable& x, const Tensor& weight, const Tensor& bias, Conv2dShape shape);
-  std::vector<float> least_partial_sums() const;
-  std::shared_ptr<const espalier::detail::ConvAtPositions> packed(const Conv2dShape& shape,
-                                                                  const Tensor& weight);
+  std::shared_ptr<const detail::PositionGatedPlanes> packed(const Conv2dShape& shape,
+                                                            const Tensor& weight);
   Variable partial_sum(const Variable& x, const Variable& weight, const Conv2dOptions& options);
 
   /// The weight made ready for the kernel, and what it was made of.
   struct Packed {
     Tensor source;
     Conv2dShape shape;
-    std::shared_ptr<const espalier::detail::ConvAtPositions> weight;
+    std::shared_ptr<const detail::PositionGatedPlanes> planes;
   };
 
   Options options_;

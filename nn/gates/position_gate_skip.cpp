@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// PositionGate in evaluation: partial sums in planes, a list of positions for each output channel,
-// and the rest of the sum at these positions alone.
+// PositionGate in evaluation, sample by sample in planes.
 #include <cmath>
 #include <cstring>
 #include <numeric>
 
-#include <espalier/core/kernels/conv2d_planes.h>
-#include <espalier/core/kernels/conv2d_positions.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/nn/gates/plane_loops.h>
 #include <espalier/nn/gates/position_gate.h>
+#include <espalier/nn/gates/position_planes.h>
 
 namespace espalier::nn {
 namespace {
 
-using espalier::detail::ConvAtPositions;
-using espalier::detail::DensePlanes;
-using espalier::detail::kPlanesSlack;
+using detail::PositionGatedPlanes;
 
 bool same_values(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() &&
@@ -26,27 +22,6 @@ bool same_values(const Tensor& a, const Tensor& b) {
 bool same_geometry(const Conv2dShape& a, const Conv2dShape& b) {
   return a.h == b.h && a.w == b.w && a.options.stride == b.options.stride &&
          a.options.padding == b.options.padding && a.options.dilation == b.options.dilation;
-}
-
-/// What one sample needs while it is computed.
-struct Workspace {
-  Workspace(const Conv2dShape& shape, const DensePlanes& planes, const ConvAtPositions& rest)
-      : input(Tensor::zeros({shape.c * shape.h * shape.w + 2 * kPlanesSlack})),
-        partial_scratch(Tensor::empty({planes.scratch_size()})),
-        rest_scratch(Tensor::empty({rest.scratch_size()})),
-        positions(Tensor::empty({shape.k, shape.p * shape.q + 1}, DType::I32)) {}
-  float* x() { return input.data<float>() + kPlanesSlack; }
-
-  Tensor input;  // a copy, for kernels read a little before and behind it
-  Tensor partial_scratch;
-  Tensor rest_scratch;
-  Tensor positions;  // a list for each output channel
-};
-
-std::vector<int32_t> part_of(int64_t part, int64_t size) {
-  std::vector<int32_t> out(static_cast<size_t>(size));
-  std::iota(out.begin(), out.end(), static_cast<int32_t>(part * size));
-  return out;
 }
 
 }  // namespace
@@ -61,15 +36,18 @@ std::vector<float> PositionGate::least_partial_sums() const {
   return out;
 }
 
-std::shared_ptr<const ConvAtPositions> PositionGate::packed(const Conv2dShape& shape,
-                                                            const Tensor& weight) {
+std::shared_ptr<const PositionGatedPlanes> PositionGate::packed(const Conv2dShape& shape,
+                                                                const Tensor& weight) {
   // Comparing costs far less than packing, and never misses a change.
   if (!packed_ || !same_geometry(packed_->shape, shape) || !same_values(packed_->source, weight)) {
-    auto rest =
-        std::make_shared<const ConvAtPositions>(shape, weight.data<float>(), options_.parts);
-    packed_ = std::make_shared<const Packed>(Packed{weight.clone(), shape, std::move(rest)});
+    const Tensor source = weight.clone();
+    packed_ = std::make_shared<const Packed>(
+        Packed{source,
+               shape,
+               std::make_shared<const PositionGatedPlanes>(detail::PositionGatedLayer{
+                   .shape = shape, .weight = source, .parts = options_.parts})});
   }
-  return packed_->weight;
+  return packed_->planes;
 }
 
 Variable PositionGate::skip(const Variable& x,
@@ -80,62 +58,20 @@ Variable PositionGate::skip(const Variable& x,
   shape.n = 1;
   const Tensor images = x.value().to(Layout::Nchw).contiguous();
   Tensor y = Tensor::empty({samples, shape.k, shape.p, shape.q});
-  const DensePlanes planes(shape);
-  const auto rest = packed(shape, weight);
+  const std::shared_ptr<const PositionGatedPlanes> planes = packed(shape, weight);
   const std::vector<float> least = least_partial_sums();
-  const int64_t parts = options_.parts;
-  const int64_t in_plane = shape.h * shape.w;
-  const int64_t out_plane = shape.p * shape.q;
-  const int64_t partial_macs = shape.k * out_plane * (shape.c / parts) * shape.r * shape.s;
-  std::vector<std::vector<int32_t>> in;
-  std::vector<std::vector<int32_t>> out;
-  for (int64_t part = 0; part < parts; ++part) {
-    in.push_back(part_of(part, shape.c / parts));
-    out.push_back(part_of(part, shape.k / parts));
-  }
-  const int64_t tasks_of_part = planes.tasks({in[0], out[0]});
-  const int64_t tasks = parts * tasks_of_part;
-  const bool share = samples == 1;
-  std::vector<int64_t> opened(static_cast<size_t>(samples * shape.k));
-
-  const auto run_sample = [&](int64_t n, Workspace& work) {
-    std::memcpy(work.x(),
-                images.data<float>() + n * shape.c * in_plane,
-                static_cast<size_t>(shape.c * in_plane) * sizeof(float));
-    float* result = y.data<float>() + n * shape.k * out_plane;
-    float* partial_scratch = work.partial_scratch.data<float>();
-    float* rest_scratch = work.rest_scratch.data<float>();
-    detail::for_pieces(share, planes.fill_tasks(), in_plane, [&](int64_t task) {
-      planes.fill(task, work.x(), {}, partial_scratch);
-    });
-    detail::for_pieces(share, rest->rows(), shape.w * shape.c, [&](int64_t row) {
-      rest->fill(work.x(), row, row + 1, rest_scratch);
-    });
-    const espalier::detail::PlanesOperands operands{
-        .x = work.x(), .weight = weight.data<float>(), .y = result};
-    detail::for_pieces(share, tasks, partial_macs / tasks, [&](int64_t task) {
-      const auto part = static_cast<size_t>(task / tasks_of_part);
-      planes.run(task % tasks_of_part, operands, {in[part], out[part]}, partial_scratch);
-    });
-    detail::for_pieces(share, shape.k, out_plane * rest->macs() / 4, [&](int64_t k) {
-      float* plane = result + k * out_plane;
-      int32_t* positions = work.positions.data<int32_t>() + k * (out_plane + 1);
-      const int64_t count =
-          detail::list_above(plane, out_plane, least[static_cast<size_t>(k)], positions);
-      rest->add(k, rest_scratch, {positions, static_cast<size_t>(count)}, plane);
-      opened[static_cast<size_t>(n * shape.k + k)] = count;
-      if (bias.defined()) {
-        detail::finish_plane(plane, out_plane, 1.0F, bias.data<float>()[k], nullptr, false);
-      }
-    });
-  };
-
-  parallel_for(samples, 1, [&](int64_t begin, int64_t end) {
-    Workspace work(shape, planes, *rest);
-    for (int64_t n = begin; n < end; ++n) run_sample(n, work);
+  const detail::ModuleTasks tasks(samples == 1);
+  std::vector<int64_t> macs(static_cast<size_t>(samples));
+  detail::for_samples(images, planes->scratch_floats(), [&](int64_t n, float* in, float* scratch) {
+    macs[static_cast<size_t>(n)] =
+        planes->run({.x = in,
+                     .least = least.data(),
+                     .shift = bias.defined() ? bias.data<float>() : nullptr,
+                     .y = y.data<float>() + n * shape.k * shape.p * shape.q,
+                     .scratch = scratch},
+                    tasks);
   });
-  const int64_t positions = std::accumulate(opened.begin(), opened.end(), int64_t{0});
-  count_macs(samples * partial_macs + positions * rest->macs());
+  count_macs(std::accumulate(macs.begin(), macs.end(), int64_t{0}));
   return Variable(y.to(x.layout()));
 }
 

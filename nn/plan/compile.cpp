@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // compile: trace, fuse, choose formats, make the program.
-#include <espalier/nn/gates/attach.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/plan/program.h>
 #include <espalier/nn/plan/weights.h>
@@ -36,10 +35,6 @@ InferencePlan compile(Module& model, const Variable& example, const CompileOptio
   ESPALIER_CHECK(example.defined() && example.rank() >= 2 && example.size(0) >= 1,
                  ShapeError,
                  "compile: expects an example of at least one sample (N,..)");
-  ESPALIER_CHECK(!is_gated(model),
-                 NotImplemented,
-                 "compile: the network has gates, which choose anew for every sample; run it as it "
-                 "is, or take them off (remove_gates)");
   ESPALIER_CHECK(options.batch >= 0,
                  ValueError,
                  "compile: expects a batch of at least 1, or 0 for the example's, got ",
@@ -48,7 +43,7 @@ InferencePlan compile(Module& model, const Variable& example, const CompileOptio
   plan::Graph graph = plan::trace_graph(model, example);
   plan::fuse(graph);
   for (plan::Step& step : graph.steps) {
-    if (step.kind == plan::StepKind::Product) {
+    if (step.kind == plan::StepKind::Product && step.gate.kind == plan::GateKind::None) {
       step.format = choose(graph, step, batch, options.format);
     }
   }

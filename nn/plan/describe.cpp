@@ -44,15 +44,16 @@ std::vector<PlanStep> InferencePlan::steps() const {
   const plan::Graph& graph = program_->graph;
   for (size_t s = 0; s < graph.steps.size(); ++s) {
     const Step& step = graph.steps[s];
-    const plan::Kernel& kernel = *program_->kernels[s];
+    const plan::PlanesKernel& planes = *program_->planes_kernels[s];
+    const plan::Kernel* lanes = program_->gated ? nullptr : program_->kernels[s].get();
     PlanStep line{.name = step.name,
                   .what = what(step),
                   .input = graph.value(step.inputs[0]).shape,
                   .output = graph.value(step.output).shape,
-                  .format = std::string(kernel.format()),
-                  .planes = std::string(program_->planes_kernels[s]->format()),
-                  .macs = kernel.macs(),
-                  .nbytes = kernel.nbytes()};
+                  .format = std::string(lanes ? lanes->format() : planes.format()),
+                  .planes = std::string(planes.format()),
+                  .macs = lanes ? lanes->macs() : planes.macs(),
+                  .nbytes = lanes ? lanes->nbytes() : planes.nbytes()};
     if (step.kind == StepKind::Product) line.density = plan::nonzero_pattern(step.weight).density();
     out.push_back(std::move(line));
   }
@@ -88,14 +89,16 @@ std::string InferencePlan::describe() const {
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   }
-  return out + fmt::format(
-                   "{} MACs a sample, {} bytes of weights, {} bytes of memory for {} "
-                   "samples at once; up to {} samples run one at a time, in planes\n",
-                   grouped(macs()),
-                   grouped(weight_bytes()),
-                   grouped(workspace_bytes()),
-                   program_->blocks * kLanes,
-                   kPlanesSamples);
+  const bool gated = program_->gated;
+  out += fmt::format("{}{} MACs a sample, {} bytes of weights, {} bytes of memory for {} samples",
+                     gated ? "at most " : "",
+                     grouped(macs()),
+                     grouped(weight_bytes()),
+                     grouped(workspace_bytes()),
+                     gated ? program_->group : program_->blocks * kLanes);
+  if (gated) return out + " side by side; each chooses for itself, in planes\n";
+  return out +
+         fmt::format(" at once; up to {} samples run one at a time, in planes\n", kPlanesSamples);
 }
 
 }  // namespace espalier::nn

@@ -16,6 +16,8 @@ namespace {
 
 using nlohmann::json;
 using plan::CopyRun;
+using plan::Gate;
+using plan::GateKind;
 using plan::Graph;
 using plan::Limits;
 using plan::Step;
@@ -53,6 +55,20 @@ json write_limits(const Limits& limits) {
   return out;
 }
 
+void write_gate(const Gate& gate, size_t number, json& out, Tensors& tensors) {
+  if (gate.kind == GateKind::None) return;
+  out["gate"] = {{"kind", plan::name(gate.kind)}};
+  if (gate.kind == GateKind::Channels) {
+    out["gate"]["kept"] = gate.kept;
+    tensors[key(number, "phi")] = gate.phi;
+    tensors[key(number, "rho")] = gate.rho;
+  } else {
+    out["gate"]["parts"] = gate.parts;
+    tensors[key(number, "least")] = gate.least;
+    tensors[key(number, "scale")] = gate.scale;
+  }
+}
+
 json write_step(const Step& step, size_t number, Tensors& tensors) {
   json out = {{"kind", plan::name(step.kind)},
               {"name", step.name},
@@ -73,6 +89,7 @@ json write_step(const Step& step, size_t number, Tensors& tensors) {
       tensors[key(number, "weight")] = step.weight;
     }
     if (step.bias.defined()) tensors[key(number, "bias")] = step.bias;
+    write_gate(step.gate, number, out, tensors);
   } else if (step.kind == StepKind::Affine) {
     tensors[key(number, "scale")] = step.weight;
     tensors[key(number, "shift")] = step.bias;
@@ -175,6 +192,21 @@ class TensorBox {
   int64_t weights_left_ = 0;
 };
 
+Gate read_gate(const json& in, size_t number, TensorBox& tensors) {
+  Gate gate;
+  gate.kind = plan::parse_gate_kind(in.at("kind").get<std::string>());
+  if (gate.kind == GateKind::Channels) {
+    gate.kept = whole(in.at("kept"), 1, kMaxSize);
+    gate.phi = tensors.take(key(number, "phi"), DType::F32);
+    gate.rho = tensors.take(key(number, "rho"), DType::F32);
+  } else if (gate.kind == GateKind::Positions) {
+    gate.parts = whole(in.at("parts"), 2, kMaxSize);
+    gate.least = tensors.take(key(number, "least"), DType::F32);
+    gate.scale = tensors.take(key(number, "scale"), DType::F32);
+  }
+  return gate;
+}
+
 void read_product(const json& in, size_t number, TensorBox& tensors, Step& step) {
   const std::vector<int64_t> c = wholes(in.at("conv"), 7, 0, kMaxOption);
   step.conv = {
@@ -198,6 +230,7 @@ void read_product(const json& in, size_t number, TensorBox& tensors, Step& step)
                    shape);
   }
   if (tensors.has(key(number, "bias"))) step.bias = tensors.take(key(number, "bias"), DType::F32);
+  if (in.contains("gate")) step.gate = read_gate(in.at("gate"), number, tensors);
 }
 
 void read_runs(size_t number, TensorBox& tensors, Step& step) {

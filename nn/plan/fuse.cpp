@@ -75,9 +75,15 @@ class Fuser {
     Step* maker = only_maker(affine.inputs[0]);
     if (maker == nullptr || maker->kind != StepKind::Product || maker->limits.any() ||
         maker->inputs.size() > 1) {
+      ESPALIER_CHECK(affine.gate.kind == GateKind::None,
+                     NotImplemented,
+                     "compile: the gate of ",
+                     affine.name,
+                     " belongs to a convolution that something else reads too");
       return;
     }
     fold(*maker, affine);
+    if (affine.gate.kind != GateKind::None) maker->gate = affine.gate;
     replace(affine, *maker);
   }
 
@@ -135,16 +141,19 @@ class Fuser {
     }
   }
 
-  /// s*(w x + b) + t = (s*w) x + (s*b + t).
+  /// s*(w x + b) + t = (s*w) x + (s*b + t). Where positions are gated, s stays a factor: a decision
+  /// compares sums of w itself.
   static void fold(Step& product, const Step& affine) {
     const int64_t channels = product.weight.size(0);
     const int64_t each = product.weight.numel() / channels;
     if (!product.bias.defined()) product.bias = Tensor::zeros({channels});
+    const bool apart = product.gate.kind == GateKind::Positions;
     float* weight = product.weight.data<float>();
     float* bias = product.bias.data<float>();
     for (int64_t k = 0; k < channels; ++k) {
       const double scale = affine.weight.data<float>()[k];
-      for (int64_t i = k * each; i < (k + 1) * each; ++i) {
+      if (apart) product.gate.scale.data<float>()[k] *= static_cast<float>(scale);
+      for (int64_t i = k * each; !apart && i < (k + 1) * each; ++i) {
         weight[i] = static_cast<float>(scale * weight[i]);
       }
       bias[k] = static_cast<float>(scale * bias[k] + affine.bias.data<float>()[k]);

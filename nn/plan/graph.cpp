@@ -14,6 +14,7 @@ namespace {
 constexpr std::array<std::string_view, 7> kNames = {
     "product", "affine", "add", "clamp", "max_pool", "mean_pool", "copy"};
 constexpr std::array<std::string_view, 4> kFormats = {"-", "dense", "winograd", "sparse"};
+constexpr std::array<std::string_view, 3> kGates = {"-", "channels", "positions"};
 
 // Positions of one sample: far more than any network has, few enough for every product of sizes.
 constexpr int64_t kMaxSampleSize = int64_t{1} << 31;
@@ -52,6 +53,29 @@ void check_vector(const Step& step, const Tensor& vector, int64_t size, std::str
                  size);
 }
 
+void check_gate(const Step& step, const Conv2dShape& shape) {
+  const Gate& gate = step.gate;
+  if (gate.kind == GateKind::None) return;
+  bool fits = shape.options.groups == 1 && step.format == Format::Dense;
+  if (gate.kind == GateKind::Channels) {
+    check_vector(step, gate.rho, shape.k, "rho");
+    fits = fits && gate.phi.defined() && gate.phi.dtype() == DType::F32 &&
+           gate.phi.shape() == Shape{shape.k, shape.c} && gate.kept >= 1 && gate.kept <= shape.k;
+  } else {
+    check_vector(step, gate.least, shape.k, "least partial sum");
+    check_vector(step, gate.scale, shape.k, "scale");
+    fits = fits && gate.parts > 1 && shape.c % gate.parts == 0 && shape.k % gate.parts == 0;
+  }
+  ESPALIER_CHECK(fits,
+                 ValueError,
+                 "plan: step ",
+                 step.name,
+                 " has a gate of ",
+                 name(gate.kind),
+                 " that does not fit its weight ",
+                 step.weight.shape());
+}
+
 void check_product(const Graph& graph, const Step& step, const Shape& out) {
   check_count(step, 1, 2);
   ESPALIER_CHECK(step.weight.defined() && step.weight.dtype() == DType::F32 &&
@@ -76,6 +100,7 @@ void check_product(const Graph& graph, const Step& step, const Shape& out) {
     check_shape(step, {shape.k, shape.p, shape.q}, out);
   }
   if (step.bias.defined()) check_vector(step, step.bias, shape.k, "bias");
+  check_gate(step, shape);
   if (step.inputs.size() == 2) check_shape(step, out, graph.value(step.inputs[1]).shape);
 }
 
@@ -153,6 +178,22 @@ Format parse_format(std::string_view name) {
   const auto found = std::find(kFormats.begin(), kFormats.end(), name);
   ESPALIER_CHECK(found != kFormats.end(), ValueError, "plan: unknown format '", name, "'");
   return static_cast<Format>(found - kFormats.begin());
+}
+
+std::string_view name(GateKind kind) {
+  return kGates[static_cast<size_t>(kind)];
+}
+
+GateKind parse_gate_kind(std::string_view name) {
+  const auto found = std::find(kGates.begin(), kGates.end(), name);
+  ESPALIER_CHECK(found != kGates.end(), ValueError, "plan: unknown gate '", name, "'");
+  return static_cast<GateKind>(found - kGates.begin());
+}
+
+bool is_gated(const Graph& graph) {
+  return std::any_of(graph.steps.begin(), graph.steps.end(), [](const Step& step) {
+    return step.gate.kind != GateKind::None;
+  });
 }
 
 int Graph::add_value(const Shape& shape) {

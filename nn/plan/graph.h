@@ -53,6 +53,29 @@ struct CopyRun {
   int64_t input, from, to, count, step;
 };
 
+/// How a product decides for every sample what of it is computed.
+enum class GateKind : uint8_t {
+  None,       ///< it computes everything
+  Channels,   ///< nn/gates/channel_gate.h
+  Positions,  ///< nn/gates/position_gate.h
+};
+/// `-`, `channels`, `positions`.
+std::string_view name(GateKind kind);
+/// Throws ValueError for an unknown name.
+GateKind parse_gate_kind(std::string_view name);
+
+/// The gate of a product with C input and K output channels. Channels: y = pi (w x + bias) +
+/// residual; positions: y = scale (partial + open rest) + bias + residual; then the limits.
+struct Gate {
+  GateKind kind = GateKind::None;
+  Tensor phi = {};    ///< Channels: (K,C)
+  Tensor rho = {};    ///< Channels: (K)
+  int64_t kept = 0;   ///< Channels: of the K
+  int64_t parts = 0;  ///< Positions
+  Tensor least = {};  ///< Positions: (K), partial sums from here on are open
+  Tensor scale = {};  ///< Positions: (K), not folded into the weight, for decisions come before it
+};
+
 /// One step.
 struct Step {
   StepKind kind = StepKind::Product;
@@ -66,6 +89,7 @@ struct Step {
   Tensor weight = {};
   Tensor bias = {};                  ///< Product, or undefined: (K). Affine: the shift (C).
   Format format = Format::None;      ///< Product
+  Gate gate = {};                    ///< Product; of an affine only until it is folded
   PoolOptions pool = {.kernel = 0};  ///< Pools; kernel 0: windows that cover the plane (mean)
   std::vector<CopyRun> runs = {};    ///< Copy; what no run reaches is 0
 };
@@ -86,6 +110,8 @@ struct Graph {
   int add_value(const Shape& shape);
 };
 
+/// True when any product has a gate: every sample then runs by itself, in planes.
+bool is_gated(const Graph& graph);
 /// The convolution of a product on `samples` samples; a linear layer's planes have one position.
 /// Throws ShapeError when weight and input don't fit.
 Conv2dShape product_shape(const Graph& graph, const Step& step, int64_t samples);

@@ -2,7 +2,8 @@
 /// The inference plan: a network compiled for running. Traced once, batch norm folded, additions
 /// and ReLU fused, weights packed in the chosen format, memory laid out; then it runs without the
 /// tape, without the module and without allocating. Many samples run sixteen together, few of them
-/// one at a time with pixels in the lanes. Not for training.
+/// one at a time with pixels in the lanes; so do all samples of a network with gates, which skip
+/// for each of them what it does without. Not for training.
 #pragma once
 
 #include <filesystem>
@@ -31,14 +32,16 @@ struct CompileOptions {
 
 /// One step of a plan, as printed.
 struct PlanStep {
-  std::string name;      ///< of the layer, or where it stands
-  std::string what;      ///< `product 3x3 + residual, limits`, ..
-  Shape input;           ///< of one sample
-  Shape output;          ///< of one sample
-  std::string format;    ///< `dense`, `winograd`, `sparse`, or `-` without weights
-  std::string planes;    ///< the same for few samples: `dense`, `sparse`, `blocks`, `-`
+  std::string name;    ///< of the layer, or where it stands
+  std::string what;    ///< `product 3x3 + residual, limits`, ..
+  Shape input;         ///< of one sample
+  Shape output;        ///< of one sample
+  std::string format;  ///< `dense`, `winograd`, `sparse`, or `-` without weights
+  /// The same for few samples: `dense`, `sparse`, `blocks`, `-`. With gates for all of them, and
+  /// `format` as well: also `channels`, `positions`, by what the step chooses.
+  std::string planes;
   double density = 1.0;  ///< kept fraction of the weight
-  int64_t macs = 0;      ///< executed for one sample
+  int64_t macs = 0;      ///< executed for one sample; with a gate at most
   int64_t nbytes = 0;    ///< of weights, indices and constants in memory
 };
 
@@ -71,7 +74,7 @@ class InferencePlan {
 
   /// What runs, in its order.
   std::vector<PlanStep> steps() const;
-  /// Executed for one sample.
+  /// Executed for one sample; with gates at most.
   int64_t macs() const;
   /// Of all steps' weights, indices and constants, for many samples and for few.
   int64_t weight_bytes() const;
@@ -101,8 +104,8 @@ class InferencePlan {
 /// Compiles what `model` does in eval mode with `example` (N,..), float32 in either layout; flags
 /// and parameters of the model are as before. The plan does not follow later changes of the model.
 /// Throws NotImplemented naming the op and the layer for what a plan cannot do: it can do
-/// convolution (also grouped), linear, batch norm, ReLU, clamp, pools, addition, concatenation,
-/// reshape, slice, pad, permute. Throws ValueError for a batch below 1.
+/// convolution (also grouped, and with gates), linear, batch norm, ReLU, clamp, pools, addition,
+/// concatenation, reshape, slice, pad, permute. Throws ValueError for a batch below 1.
 InferencePlan compile(Module& model, const Variable& example, const CompileOptions& options = {});
 
 }  // namespace espalier::nn

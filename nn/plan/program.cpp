@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/nn/plan/program.h>
 
+#include <array>
+
 #include <espalier/core/mac_counter.h>
 
 namespace espalier::nn {
@@ -16,6 +18,8 @@ using plan::Workspace;
 // More than any machine that this runs on; a bad file must not ask for it.
 constexpr int64_t kMaxWorkspaceBytes = int64_t{1} << 38;
 constexpr int64_t kMaxBatch = 1 << 16;
+// Gated samples side by side: they share weights, and their values should not leave the caches.
+constexpr int64_t kGroup = 16;
 
 std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_t blocks) {
   switch (step.kind) {
@@ -74,21 +78,22 @@ void from_lanes(const float* x, int64_t samples, int64_t size, float* out) {
   });
 }
 
-/// Sample `n`, below 16, out of memory in either layout.
-void take_sample(const float* x, Layout layout, int64_t n, int64_t size, float* out) {
-  if (layout == Layout::Nchw) {
-    std::copy_n(x + n * size, size, out);
-  } else {
-    for (int64_t i = 0; i < size; ++i) out[i] = x[i * kLanes + n];
-  }
+/// Where sample `n` begins in memory of either layout, and how far its floats are apart.
+struct SamplePlace {
+  SamplePlace(Layout layout, int64_t n, int64_t size)
+      : first(layout == Layout::Nchw ? n * size : n / kLanes * kLanes * size + n % kLanes),
+        step(layout == Layout::Nchw ? 1 : kLanes) {}
+  int64_t first, step;
+};
+
+void take_sample(const float* x, const SamplePlace& place, int64_t size, float* out) {
+  x += place.first;
+  for (int64_t i = 0; i < size; ++i) out[i] = x[i * place.step];
 }
 
-void put_sample(const float* result, Layout layout, int64_t n, int64_t size, float* y) {
-  if (layout == Layout::Nchw) {
-    std::copy_n(result, size, y + n * size);
-  } else {
-    for (int64_t i = 0; i < size; ++i) y[i * kLanes + n] = result[i];
-  }
+void put_sample(const float* result, const SamplePlace& place, int64_t size, float* y) {
+  y += place.first;
+  for (int64_t i = 0; i < size; ++i) y[i * place.step] = result[i];
 }
 
 /// Gives the workspace back when a call ends, in whatever way.
@@ -100,6 +105,7 @@ class Borrowed {
   Borrowed(const Borrowed&) = delete;
   Borrowed& operator=(const Borrowed&) = delete;
   Workspace* operator->() { return workspace_.get(); }
+  Workspace& operator*() { return *workspace_; }
 
  private:
   const InferencePlan::Program& program_;
@@ -113,7 +119,7 @@ bool has_samples_of(const Tensor& tensor, const Shape& sample) {
 }  // namespace
 
 InferencePlan::Program::Program(Graph made, int64_t samples)
-    : graph(std::move(made)), batch(samples), blocks(lane_blocks(samples)) {
+    : graph(std::move(made)), batch(samples), gated(is_gated(graph)), blocks(lane_blocks(samples)) {
   ESPALIER_CHECK(samples >= 1 && samples <= kMaxBatch,
                  ValueError,
                  "plan: expects a batch of 1 to ",
@@ -128,25 +134,44 @@ InferencePlan::Program::Program(Graph made, int64_t samples)
                  samples,
                  " samples than any machine has");
   for (const Step& step : graph.steps) {
+    planes_kernels.push_back(make_planes_kernel(graph, step));
+    planes_scratch = std::max(planes_scratch, planes_kernels.back()->scratch_floats());
+    if (gated) {
+      macs += planes_kernels.back()->macs();
+      continue;
+    }
     kernels.push_back(make_kernel(graph, step, blocks));
     task_floats = std::max(task_floats, kernels.back()->scratch_floats());
     macs += kernels.back()->macs();
-    planes_kernels.push_back(make_planes_kernel(graph, step));
-    planes_scratch = std::max(planes_scratch, planes_kernels.back()->scratch_floats());
   }
+  if (gated) group = std::min(samples, kGroup);
+  planes_scratch = (planes_scratch + kLanes - 1) / kLanes * kLanes;
   planes_memory = plan_memory(graph, plan::kPlanesGranule);
   // Scratches begin at cache lines of their own.
   task_floats = (task_floats + kLanes - 1) / kLanes * kLanes;
   give_back(make_workspace());
 }
 
+plan::PlanesRun InferencePlan::Program::planes_run(Workspace& workspace,
+                                                   int64_t index,
+                                                   int64_t slots) const {
+  return {.memory = &planes_memory,
+          .arena = workspace.arena.data<float>() + espalier::detail::kPlanesSlack +
+                   index * planes_arena(),
+          .scratch = workspace.scratch.data<float>() + index * planes_scratch,
+          .slots = slots};
+}
+
+int64_t InferencePlan::Program::planes_arena() const {
+  return planes_memory.size + 2 * espalier::detail::kPlanesSlack;
+}
+
 int64_t InferencePlan::Program::arena_floats() const {
-  return std::max(memory.size * kLanes * blocks,
-                  planes_memory.size + 2 * espalier::detail::kPlanesSlack);
+  return std::max(gated ? 0 : memory.size * kLanes * blocks, group * planes_arena());
 }
 
 int64_t InferencePlan::Program::scratch_floats(int64_t slots) const {
-  return std::max(task_floats * slots, planes_scratch);
+  return std::max(task_floats * slots, group * planes_scratch);
 }
 
 std::unique_ptr<Workspace> InferencePlan::Program::make_workspace() const {
@@ -245,21 +270,35 @@ void InferencePlan::run_memory(
   const int64_t out_size = output_shape().numel();
   if (samples == 0) return;
   Borrowed workspace(p);
-  count_macs(samples * p.macs);
-  if (samples <= kPlanesSamples) {
-    // One after another: each of them through the whole network while its values are in L2.
-    const plan::PlanesRun run{
-        .memory = &p.planes_memory,
-        .arena = workspace->arena.data<float>() + espalier::detail::kPlanesSlack,
-        .scratch = workspace->scratch.data<float>(),
-        .slots = workspace->slots};
-    for (int64_t n = 0; n < samples; ++n) {
-      take_sample(x, x_layout, n, in_size, run.at(0));
-      for (const auto& kernel : p.planes_kernels) kernel->run(run);
-      put_sample(run.at(p.graph.output), y_layout, n, out_size, y);
+  if (p.gated || samples <= kPlanesSamples) {
+    // Each of them through the whole network while its values are in L2; or a group side by side.
+    std::array<plan::PlanesRun, kGroup> runs;
+    int64_t macs = 0;
+    for (int64_t first = 0; first < samples; first += p.group) {
+      const int64_t count = std::min(p.group, samples - first);
+      for (int64_t i = 0; i < count; ++i) {
+        runs[static_cast<size_t>(i)] =
+            p.planes_run(*workspace, i, count == 1 ? workspace->slots : 1);
+        take_sample(x,
+                    SamplePlace(x_layout, first + i, in_size),
+                    in_size,
+                    runs[static_cast<size_t>(i)].at(0));
+      }
+      for (const auto& kernel : p.planes_kernels) {
+        macs += count == 1 ? kernel->run(runs[0])
+                           : kernel->run_each({runs.data(), static_cast<size_t>(count)});
+      }
+      for (int64_t i = 0; i < count; ++i) {
+        put_sample(runs[static_cast<size_t>(i)].at(p.graph.output),
+                   SamplePlace(y_layout, first + i, out_size),
+                   out_size,
+                   y);
+      }
     }
+    count_macs(macs);
     return;
   }
+  count_macs(samples * p.macs);
   // Whole blocks of 16, so that offsets in both layouts are the same.
   for (int64_t first = 0; first < samples; first += p.blocks * kLanes) {
     const int64_t count = std::min(p.blocks * kLanes, samples - first);

@@ -39,17 +39,24 @@ struct InferencePlan::Program {
 
   plan::Graph graph;
   int64_t batch;
+  bool gated;      ///< samples run in planes only
   int64_t blocks;  ///< of 16 samples, at once
   plan::MemoryPlan memory;
-  std::vector<std::unique_ptr<plan::Kernel>> kernels;
-  int64_t task_floats = 0;  ///< scratch of a task
-  int64_t macs = 0;         ///< of a sample
-  // For few samples, one at a time:
+  std::vector<std::unique_ptr<plan::Kernel>> kernels;  ///< none if gated
+  int64_t task_floats = 0;                             ///< scratch of a task
+  int64_t macs = 0;                                    ///< of a sample; at most, if gated
+  // For few samples, one at a time, and for gated ones, a group of them side by side:
+  int64_t group = 1;  ///< samples
   plan::MemoryPlan planes_memory;
   std::vector<std::unique_ptr<plan::PlanesKernel>> planes_kernels;
-  int64_t planes_scratch = 0;  ///< floats, of all tasks together
+  int64_t planes_scratch = 0;  ///< floats, of all tasks of a sample together
+
+  /// The memory of sample `index` of a group. `slots`: tasks of it at a time.
+  plan::PlanesRun planes_run(plan::Workspace& workspace, int64_t index, int64_t slots) const;
 
  private:
+  int64_t planes_arena() const;  ///< floats of a sample
+
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<plan::Workspace>> free_;
 };

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // trace_graph: one run of a network on an example, op by op, becomes a graph. Layers are recognized
 // by their ops, so that functions and modules are the same; only batch norm is taken as a layer,
-// for its running statistics.
+// for its running statistics, and a gated convolution, for its gate.
 #include <cmath>
 #include <unordered_map>
 #include <utility>
 
 #include <espalier/autograd/variable_state.h>
 #include <espalier/nn/batch_norm.h>
+#include <espalier/nn/conv2d.h>
+#include <espalier/nn/gates/channel_gate.h>
+#include <espalier/nn/gates/position_gate.h>
 #include <espalier/nn/plan/copy_runs.h>
 #include <espalier/nn/plan/graph.h>
 #include <espalier/nn/trace.h>
@@ -75,13 +78,19 @@ class GraphTracer : public TraceListener {
 
   void enter(Module& module, const Variable&) override {
     open_.push_back(&module);
-    if (dynamic_cast<const BatchNorm*>(&module) != nullptr) ++inside_batch_norm_;
+    if (is_whole_layer(module)) ++inside_layer_;
   }
 
   void leave(Module& module, const Variable& input, const Variable& output) override {
-    if (const auto* norm = dynamic_cast<const BatchNorm*>(&module)) {
-      --inside_batch_norm_;
-      if (find(input) != nullptr) add_batch_norm(*norm, input, output);
+    if (is_whole_layer(module)) {
+      --inside_layer_;
+      if (find(input) != nullptr) {
+        if (const auto* norm = dynamic_cast<const BatchNorm*>(&module)) {
+          add_batch_norm(*norm, input, output);
+        } else {
+          add_gated(dynamic_cast<const Conv2d&>(module), input, output);
+        }
+      }
     }
     open_.pop_back();
   }
@@ -90,7 +99,7 @@ class GraphTracer : public TraceListener {
           const Variable& output,
           const std::vector<Variable>& inputs,
           const BackwardFn& backward) override {
-    if (inside_batch_norm_ > 0) return;
+    if (inside_layer_ > 0) return;
     bool tracked = false;
     for (const Variable& input : inputs) tracked = tracked || find(input) != nullptr;
     if (!tracked) return;  // a constant of the network
@@ -125,6 +134,12 @@ class GraphTracer : public TraceListener {
   }
 
  private:
+  /// Layers whose ops are not looked at.
+  static bool is_whole_layer(const Module& module) {
+    const auto* conv = dynamic_cast<const Conv2d*>(&module);
+    return dynamic_cast<const BatchNorm*>(&module) != nullptr || (conv != nullptr && conv->gate);
+  }
+
   const int* find(const Variable& value) const {
     if (!value.defined()) return nullptr;
     const auto found = values_.find(value.state().get());
@@ -210,6 +225,22 @@ class GraphTracer : public TraceListener {
     }
   }
 
+  /// A convolution with its gate. A channel gate's saliencies multiply what batch norm makes of it:
+  /// there they are taken up.
+  void add_gated(const Conv2d& layer, const Variable& input, const Variable& output) {
+    Step& step = add_step(StepKind::Product, "conv2d", output, {input});
+    step.weight = plain(layer.weight.value);
+    if (layer.bias.defined()) step.bias = plain(layer.bias.value);
+    step.conv = layer.conv_options();
+    step.format = Format::Dense;
+    const auto* gate = dynamic_cast<const PositionGate*>(layer.gate.get());
+    if (gate == nullptr || gate->options().parts == 1) return;
+    step.gate.kind = GateKind::Positions;
+    step.gate.parts = gate->options().parts;
+    step.gate.least = Tensor::from({gate->options().channels}, gate->least_partial_sums());
+    step.gate.scale = Tensor::ones({gate->options().channels});
+  }
+
   void add_batch_norm(const BatchNorm& norm, const Variable& input, const Variable& output) {
     Step& step = add_step(StepKind::Affine, "batch_norm", output, {input});
     std::vector<double> scale = norm.weight.value.value().to_vector<double>();
@@ -224,6 +255,11 @@ class GraphTracer : public TraceListener {
     step.weight = Tensor::from(channels, scale).to(DType::F32);
     step.bias = Tensor::from(channels, shift).to(DType::F32);
     if (norm.options().relu) step.limits.low = 0.0f;
+    if (!norm.gate) return;
+    step.gate.kind = GateKind::Channels;
+    step.gate.phi = plain(norm.gate->weight.value);
+    step.gate.rho = plain(norm.gate->bias.value);
+    step.gate.kept = norm.gate->kept();
   }
 
   void add_reshape(const Variable& output, const std::vector<Variable>& inputs) {
@@ -266,7 +302,7 @@ class GraphTracer : public TraceListener {
 
   std::unordered_map<const Module*, std::string> names_;
   std::vector<Module*> open_;
-  int inside_batch_norm_ = 0;
+  int inside_layer_ = 0;
   std::unordered_map<const VariableState*, int> values_;
   std::vector<Variable> alive_;
 };

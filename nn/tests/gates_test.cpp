@@ -2,6 +2,7 @@
 // Gates of one layer: hand-worked values and gradients, and how gates travel with a network.
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -315,13 +316,85 @@ TEST_P(Gates, SavedAndClonedNetworksDecideAlike) {
   EXPECT_NE(logits(*net.module, x).to_vector<double>(), expected);
 }
 
-TEST_P(Gates, WhoCannotFollowThemSaysSo) {
+TEST_P(Gates, APlanSkipsAsTheModuleDoes) {
   const SavedModel net = gated();
-  EXPECT_THROW(compile(*net.module, images(1)), NotImplemented);
+  const InferencePlan plan = compile(*net.module, images(1));
   EXPECT_TRUE(is_gated(*net.module));
+  const Tensor plain = images(37).value().to(Layout::Nchw);
+  int alike = 0;
+  for (int64_t n = 0; n < 37; ++n) {
+    const Tensor x = plain.slice(0, n, n + 1).clone();
+    const MacCounter of_module;
+    const Tensor expected = logits(*net.module, Variable(x));
+    const int64_t macs = of_module.macs();
+    const MacCounter of_plan;
+    const Tensor y = plan.run(x);
+    // Other rounding opens another gate where a sum lies at its threshold: rarely.
+    if (of_plan.macs() != macs) continue;
+    ++alike;
+    expect_near(y, expected.to_vector<double>(), kNetworkTolerance);
+  }
+  EXPECT_GE(alike, 34);
+}
+
+TEST_P(Gates, ASampleOfAPlanHasTheSameBitsInAnyCompany) {
+  const SavedModel net = gated();
+  const Variable x = images(37);  // groups of 16, and a part of one
+  const InferencePlan plan = compile(*net.module, x);
+  const Tensor y = plan.run(x.value()).to(Layout::Nchw);
+  const Tensor plain = x.value().to(Layout::Nchw);
+  EXPECT_EQ(plan.run(plain).to_vector<float>(), y.to_vector<float>());
+  const int threads = num_threads();
+  for (const int n : {0, 15, 16, 36}) {
+    set_num_threads(n % 2 == 0 ? 3 : 1);
+    const Tensor one = compile(*net.module, images(1)).run(plain.slice(0, n, n + 1).clone());
+    EXPECT_EQ(one.to_vector<float>(), y.slice(0, n, n + 1).clone().to_vector<float>()) << n;
+  }
+  set_num_threads(threads);
+}
+
+TEST_P(Gates, APlanCountsTheMacsOfOpenGates) {
+  const SavedModel net = gated();
+  const Variable x = images(18);
+  const InferencePlan plan = compile(*net.module, x);
+  const Tensor plain = x.value().to(Layout::Nchw);
+  int64_t alone = 0;
+  for (int64_t n = 0; n < 18; ++n) {
+    const MacCounter of_one;
+    plan.run(plain.slice(0, n, n + 1).clone());
+    EXPECT_LT(of_one.macs(), plan.macs());
+    alone += of_one.macs();
+  }
+  const MacCounter of_all;
+  plan.run(x.value());
+  EXPECT_EQ(of_all.macs(), alone);
+}
+
+TEST_P(Gates, APlanOfThemIsSavedAndRunsFromFourThreads) {
+  const SavedModel net = gated();
+  const Variable x = images(18);
+  const InferencePlan plan = compile(*net.module, x);
+  const TemporaryFolder folder;
+  const auto file = folder / "plan.safetensors";
+  plan.save(file);
+  const InferencePlan loaded = InferencePlan::load(file);
+  EXPECT_EQ(loaded.describe(), plan.describe());
+  EXPECT_NE(plan.describe().find(kind()), std::string::npos) << plan.describe();
+  const std::vector<float> expected = plan.run(x.value()).to_vector<float>();
+  std::vector<std::vector<float>> results(4);
+  std::vector<std::thread> callers;
+  for (auto& result : results) {
+    callers.emplace_back([&] { result = loaded.run(x.value()).to_vector<float>(); });
+  }
+  for (std::thread& caller : callers) caller.join();
+  for (const auto& result : results) EXPECT_EQ(result, expected);
+}
+
+TEST_P(Gates, TakenOffLeaveThePlainNetwork) {
+  const SavedModel net = gated();
   remove_gates(*net.module);
   EXPECT_FALSE(is_gated(*net.module));
-  EXPECT_NO_THROW(compile(*net.module, images(1)));
+  EXPECT_EQ(compile(*net.module, images(1)).describe().find(kind()), std::string::npos);
   EXPECT_EQ(net.module->state_dict().size(), network(net.name).module->state_dict().size());
 }
 

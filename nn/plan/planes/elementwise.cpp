@@ -40,10 +40,14 @@ class PlanesElementwise : public PlanesKernel {
         limits_(step.limits),
         size_(graph.value(step.output).shape.numel()) {}
 
-  void run(const PlanesRun& run) const override {
+  int64_t run(const PlanesRun& run) const override {
     const float* a = run.at(inputs_[0]);
-    if (inputs_.size() == 1) return limit_run(a, limits_, size_, run.at(output_));
-    sum_run(a, run.at(inputs_[1]), limits_, size_, run.at(output_));
+    if (inputs_.size() == 1) {
+      limit_run(a, limits_, size_, run.at(output_));
+    } else {
+      sum_run(a, run.at(inputs_[1]), limits_, size_, run.at(output_));
+    }
+    return 0;
   }
 
  private:
@@ -64,7 +68,7 @@ class PlanesAffine : public PlanesKernel {
         channels_(scale_.numel()),
         plane_(graph.value(step.output).shape.numel() / channels_) {}
 
-  void run(const PlanesRun& run) const override {
+  int64_t run(const PlanesRun& run) const override {
     const float* x = run.at(input_);
     float* y = run.at(output_);
     for (int64_t c = 0; c < channels_; ++c) {
@@ -75,6 +79,7 @@ class PlanesAffine : public PlanesKernel {
                  plane_,
                  y + c * plane_);
     }
+    return 0;
   }
 
  private:

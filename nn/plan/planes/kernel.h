@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <span>
 
 #include <espalier/core/kernels/planes_input.h>
 #include <espalier/core/parallel.h>
@@ -44,7 +45,13 @@ void for_planes_tasks(const PlanesRun& run, int64_t tasks, int64_t work, Body bo
 class PlanesKernel {
  public:
   virtual ~PlanesKernel() = default;
-  virtual void run(const PlanesRun& run) const = 0;
+  /// Returns the multiply-accumulates that it executed.
+  virtual int64_t run(const PlanesRun& run) const = 0;
+  /// The same for several samples, each with memory of its own and `slots` 1: at once, on all
+  /// threads.
+  virtual int64_t run_each(std::span<const PlanesRun> runs) const;
+  /// What `run` returns; where a gate decides, what it returns at most.
+  virtual int64_t macs() const { return 0; }
   /// Floats of scratch that it needs.
   virtual int64_t scratch_floats() const { return 0; }
   /// Bytes of weights and indices that it reads.
@@ -56,6 +63,8 @@ class PlanesKernel {
 /// Dense products read the step's own weight, sparse ones their stream; a product keeps what it
 /// needs of `step`.
 std::unique_ptr<PlanesKernel> make_planes_product(const Graph& graph, const Step& step);
+/// A product with a gate.
+std::unique_ptr<PlanesKernel> make_planes_gated_product(const Graph& graph, const Step& step);
 /// All other kinds of steps.
 std::unique_ptr<PlanesKernel> make_planes_elementwise(const Graph& graph, const Step& step);
 std::unique_ptr<PlanesKernel> make_planes_pool(const Graph& graph, const Step& step);

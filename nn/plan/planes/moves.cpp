@@ -86,15 +86,16 @@ class PlanesPool : public PlanesKernel {
              in_pairs(windows_.cols);
   }
 
-  void run(const PlanesRun& run) const override {
+  int64_t run(const PlanesRun& run) const override {
     const float* x = run.at(input_);
     float* y = run.at(output_);
     // Planes that follow each other are one plane of more rows.
-    if (pairs_) return max_pairs(x, in_[0] * rows_, cols_, y);
-    for (int64_t c = 0; c < in_[0]; ++c) {
+    if (pairs_) max_pairs(x, in_[0] * rows_, cols_, y);
+    for (int64_t c = 0; !pairs_ && c < in_[0]; ++c) {
       (max_ ? max_plane : mean_plane)(
           x + c * in_[1] * in_[2], in_[2], windows_, y + c * rows_ * cols_);
     }
+    return 0;
   }
 
  private:
@@ -123,7 +124,7 @@ class PlanesCopySteps : public PlanesKernel {
         size_(graph.value(step.output).shape.numel()),
         runs_(step.runs) {}
 
-  void run(const PlanesRun& run) const override {
+  int64_t run(const PlanesRun& run) const override {
     float* y = run.at(output_);
     int64_t next = 0;
     for (const CopyRun& part : runs_) {
@@ -137,6 +138,7 @@ class PlanesCopySteps : public PlanesKernel {
       for (int64_t i = 0; i < part.count; ++i) y[part.to + i] = x[i * part.step];
     }
     std::fill(y + next, y + size_, 0.0f);
+    return 0;
   }
 
  private:

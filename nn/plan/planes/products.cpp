@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers on one sample, by the planes kernels of core and sparse; bias,
 // residual and limits are applied in registers.
+#include <atomic>
+
 #include <espalier/core/kernels/conv2d_planes_few.h>
-#include <espalier/nn/plan/planes/kernel.h>
+#include <espalier/nn/plan/planes/product.h>
 #include <espalier/nn/plan/weights.h>
 #include <espalier/sparse/kernels/conv2d_planes.h>
 
@@ -15,39 +17,12 @@ using espalier::detail::PlanesOperands;
 using sparse::detail::PlanesForm;
 using sparse::detail::SparsePlanes;
 
-class PlanesProduct : public PlanesKernel {
- public:
-  PlanesProduct(const Graph& graph, const Step& step)
-      : x_(step.inputs[0]),
-        residual_(step.inputs.size() > 1 ? step.inputs[1] : -1),
-        y_(step.output),
-        limits_{step.limits.low, step.limits.high},
-        bias_(step.bias),
-        shape_(product_shape(graph, step, 1)) {}
-
- protected:
-  PlanesOperands operands(const PlanesRun& run, const float* weight) const {
-    return {.x = run.at(x_),
-            .weight = weight,
-            .bias = bias_.defined() ? bias_.data<float>() : nullptr,
-            .residual = residual_ < 0 ? nullptr : run.at(residual_),
-            .y = run.at(y_),
-            .limits = limits_};
-  }
-  int64_t input_floats() const { return shape_.c * shape_.h * shape_.w; }
-
-  int x_, residual_, y_;
-  espalier::detail::PlanesLimits limits_;
-  Tensor bias_;
-  Conv2dShape shape_;
-};
-
 class DenseProduct : public PlanesProduct {
  public:
   DenseProduct(const Graph& graph, const Step& step)
       : PlanesProduct(graph, step), weight_(step.weight), planes_(shape_) {}
 
-  void run(const PlanesRun& run) const override {
+  int64_t run(const PlanesRun& run) const override {
     const PlanesOperands o = operands(run, weight_.data<float>());
     for_planes_tasks(run, planes_.fill_tasks(), input_floats(), [&](int64_t task) {
       planes_.fill(task, o.x, {}, run.scratch);
@@ -55,7 +30,9 @@ class DenseProduct : public PlanesProduct {
     for_planes_tasks(run, planes_.tasks(), shape_.macs(), [&](int64_t task) {
       planes_.run(task, o, {}, run.scratch);
     });
+    return macs();
   }
+  int64_t macs() const override { return shape_.macs(); }
   int64_t scratch_floats() const override { return planes_.scratch_size(); }
   int64_t nbytes() const override { return weight_.nbytes(); }
   std::string_view format() const override { return "dense"; }
@@ -70,13 +47,15 @@ class FewProduct : public PlanesProduct {
   FewProduct(const Graph& graph, const Step& step)
       : PlanesProduct(graph, step), planes_(shape_, step.weight.data<float>()) {}
 
-  void run(const PlanesRun& run) const override {
+  int64_t run(const PlanesRun& run) const override {
     const PlanesOperands o = operands(run, nullptr);
     planes_.fill(o.x, run.scratch);
     for_planes_tasks(run, planes_.tasks(), shape_.macs(), [&](int64_t task) {
       planes_.run(task, o, run.scratch);
     });
+    return macs();
   }
+  int64_t macs() const override { return shape_.macs(); }
   int64_t scratch_floats() const override { return planes_.scratch_size(); }
   int64_t nbytes() const override { return planes_.nbytes(); }
   std::string_view format() const override { return "dense"; }
@@ -90,7 +69,7 @@ class SparseProduct : public PlanesProduct {
   SparseProduct(const Graph& graph, const Step& step)
       : PlanesProduct(graph, step), planes_(shape_, nonzero_pattern(step.weight), step.weight) {}
 
-  void run(const PlanesRun& run) const override {
+  int64_t run(const PlanesRun& run) const override {
     const PlanesOperands o = operands(run, nullptr);
     for_planes_tasks(run, planes_.fill_tasks(), input_floats(), [&](int64_t task) {
       planes_.fill(task, o.x, run.scratch);
@@ -98,7 +77,9 @@ class SparseProduct : public PlanesProduct {
     for_planes_tasks(run, planes_.tasks(), planes_.macs(), [&](int64_t task) {
       planes_.run(task, o, run.scratch);
     });
+    return macs();
   }
+  int64_t macs() const override { return planes_.macs(); }
   int64_t scratch_floats() const override { return planes_.scratch_size(); }
   int64_t nbytes() const override { return planes_.nbytes(); }
   std::string_view format() const override {
@@ -111,7 +92,16 @@ class SparseProduct : public PlanesProduct {
 
 }  // namespace
 
+int64_t PlanesKernel::run_each(std::span<const PlanesRun> runs) const {
+  std::atomic<int64_t> macs{0};
+  parallel_for(static_cast<int64_t>(runs.size()), 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) macs += run(runs[static_cast<size_t>(i)]);
+  });
+  return macs;
+}
+
 std::unique_ptr<PlanesKernel> make_planes_product(const Graph& graph, const Step& step) {
+  if (step.gate.kind != GateKind::None) return make_planes_gated_product(graph, step);
   if (step.format == Format::Sparse) return std::make_unique<SparseProduct>(graph, step);
   if (FewPlanes::fits(product_shape(graph, step, 1))) {
     return std::make_unique<FewProduct>(graph, step);
