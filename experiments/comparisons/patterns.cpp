@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Which pattern to choose: the same dense network loses the same share of weights in different
 /// patterns, by magnitude, and trains on for the same time.
+#include <cmath>
+
+#include <fmt/format.h>
+
 #include <espalier/experiments/comparisons/comparisons.h>
 
 namespace espalier::experiments::comparison_list {
 namespace {
+
+/// The share of every layer's channels that takes `sparsity` of the weights with it: a weight stays
+/// where both of its channels stay.
+double channels_for(double sparsity) {
+  return 1.0 - std::sqrt(1.0 - sparsity);
+}
 
 void add_patterns(Plan& plan) {
   for (const int64_t seed : plan.scale().seeds) {
@@ -17,10 +27,12 @@ void add_patterns(Plan& plan) {
           const bool fixed = text.starts_with("2:4");
           if (fixed && sparsity != 0.5) continue;
           std::map<std::string, std::string> options = {{"pattern", text}};
-          // One ranking over all layers; N:M has its number in every layer.
-          if (!fixed) options["allocation"] = "global";
-          if (text == "channel") options["min-per-layer"] = "1";
+          // One ranking over all layers; N:M has its number in every layer. Channels are not ranked
+          // together: those of few weights would go first, and the first layers with them.
+          if (!fixed) options["allocation"] = text == "channel" ? "uniform" : "global";
           PlannedRun run = plan.fine_tuned(where, "magnitude", sparsity, std::move(options));
+          if (text == "channel")
+            run.pruning["sparsity"] = fmt::format("{:.4f}", channels_for(sparsity));
           run.variant = text;
           plan.add(std::move(run));
         }
@@ -47,10 +59,10 @@ Experiment patterns() {
       .what =
           "Magnitude pruning of one trained network in each pattern: single weights, blocks of 4 "
           "and 8 output channels, 2 of 4 input channels for each output channel or shared by 4 of "
-          "them (at 50 % only), and whole channels, which are cut out. Every pattern loses the "
-          "same "
-          "share of all weights and fine-tunes for as many epochs at the same rate. Accuracy is in "
-          "the first table, time in the second.",
+          "them (at 50 % only), and whole channels, the same share of every layer's, which are cut "
+          "out. Every pattern loses about the same share of all weights (single weights and blocks "
+          "by one ranking over all layers) and fine-tunes for as many epochs at the same rate. "
+          "Accuracy is in the first table, time in the second.",
       .plan = add_patterns,
       .claims = {claim("At equal sparsity the finer pattern keeps more accuracy: single weights "
                        "before whole channels.",

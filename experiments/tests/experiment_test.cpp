@@ -119,6 +119,7 @@ TEST(ExperimentVerb, BadUseExitsWithTwoBeforeAnyRun) {
   run({"chainsaw"}, "one-shot-iterative");
   run({"layer-density", "--preset", "huge"}, "smoke, quick or paper");
   run({"layer-density", "--preset", "quick", "--data-root", "/nowhere"}, "/nowhere");
+  run({"layer-density", "--preset", "quick", "--seed", "9"}, "(1, 2, 3), got 9");
 }
 
 std::vector<std::string> smoke(const std::string& name, const std::filesystem::path& out) {
@@ -138,6 +139,16 @@ TEST(ExperimentVerb, SmokeRunEndsGoesOnAndNamesFailures) {
   const auto results = folder / "experiments/unstructured-structured-smoke";
   const Outcome first = espalier_command(smoke("unstructured-structured", folder.path()));
   ASSERT_EQ(first.code, kExitOk) << first.err;
+  // A share of the work is done already, and makes no tables.
+  std::filesystem::remove(results / "README.md");
+  std::vector<std::string> share = smoke("unstructured-structured", folder.path());
+  share.insert(share.end(), {"--seed", "1"});
+  const Outcome shared = espalier_command(share);
+  EXPECT_EQ(shared.code, kExitOk) << shared.err;
+  EXPECT_NE(shared.out.find("runs are there"), std::string::npos) << shared.out;
+  EXPECT_EQ(count(shared.err, "was finished"), count(shared.err, "] "));
+  EXPECT_FALSE(std::filesystem::exists(results / "README.md"));
+  ASSERT_EQ(espalier_command(smoke("unstructured-structured", folder.path())).code, kExitOk);
   const std::string csv = slurp(results / "runs.csv");
   EXPECT_EQ(count(csv, "\n"), 1 + 5) << csv;  // dense, and two methods twice
   EXPECT_EQ(count(first.err, "  trained: "), 5) << first.err;

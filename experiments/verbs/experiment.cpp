@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// `espalier experiment list | run NAME`: the survey's comparisons.
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <ostream>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <espalier/core/io.h>
 #include <espalier/experiments/comparisons/experiment.h>
@@ -28,6 +31,7 @@ struct ExperimentFlags {
   std::string preset = "quick";
   std::string out = "runs";
   std::string page;
+  std::optional<int64_t> seed;
   bool json = false;
 };
 
@@ -65,6 +69,33 @@ RunnerOptions runner_options(const ExperimentFlags& flags,
   return options;
 }
 
+Scale scale_for(const ExperimentFlags& flags, const Experiment& experiment, Preset preset) {
+  Scale scale = scale_of(experiment, preset);
+  if (!flags.seed) return scale;
+  ESPALIER_CHECK(
+      std::find(scale.seeds.begin(), scale.seeds.end(), *flags.seed) != scale.seeds.end(),
+      ValueError,
+      "experiment ",
+      experiment.name,
+      ": expects a seed of the preset ",
+      name(preset),
+      " (",
+      fmt::format("{}", fmt::join(scale.seeds, ", ")),
+      "), got ",
+      *flags.seed);
+  scale.seeds = {*flags.seed};
+  return scale;
+}
+
+/// A part of the runs, made for whoever makes the page. Runs of different seeds share nothing.
+void share(const Plan& plan, const RunnerOptions& options, Console& console) {
+  const std::vector<RunRow> rows = run_plan(plan, options, console);
+  const auto failed =
+      std::count_if(rows.begin(), rows.end(), [](const RunRow& row) { return !row.finished(); });
+  console.out << fmt::format("{} of {} runs are there\n", rows.size() - failed, rows.size());
+  if (failed > 0) throw RunFailure(cat("experiment: ", failed, " runs failed"));
+}
+
 void run(const ExperimentFlags& flags, Console& console) {
   const Experiment& chosen = experiment(flags.name);
   ESPALIER_CHECK(chosen.unavailable.empty(),
@@ -74,8 +105,9 @@ void run(const ExperimentFlags& flags, Console& console) {
                  ": is not available: ",
                  chosen.unavailable);
   const Preset preset = parse_preset(flags.preset);
-  Plan plan(scale_of(chosen, preset));
+  Plan plan(scale_for(flags, chosen, preset));
   chosen.plan(plan);
+  if (flags.seed) return share(plan, runner_options(flags, chosen, preset), console);
   const fs::path runs = flags.out;
   const ExperimentPage page(
       chosen, plan.scale(), run_plan(plan, runner_options(flags, chosen, preset), console));
@@ -149,6 +181,13 @@ void add_experiment(CLI::App& app, Console& console, Action& action) {
                    flags->page,
                    "Also write the page to this file, and the runs to .csv beside it.")
       ->type_name("FILE");
+  running
+      ->add_option(
+          "--seed",
+          flags->seed,
+          "Make the runs of this seed alone, and no tables: a share of the work for one of "
+          "several processes. Default: all seeds.")
+      ->type_name("INT");
   flags->given.declare(*running, place_options(), "Machine");
   running->add_flag("--json", flags->json, "Print findings and failures as JSON.");
   running->callback(
