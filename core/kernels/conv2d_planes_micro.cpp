@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/kernels/conv2d_planes_micro.h>
 
+#include <algorithm>
+
+#include <hwy/cache_control.h>
+
 #include <espalier/core/simd.h>
 
 #undef HWY_TARGET_INCLUDE
@@ -116,6 +120,9 @@ HWY_INLINE Piece piece_at(const PlanesJob& job, int64_t index) {
           part ? job.last_positions - at : kPlanesLanes};
 }
 
+// Input channels until a prefetched weight is used.
+constexpr int64_t kAhead = 8;
+
 /// Output channels first .. first + kB - 1 on kV pieces from `index` on.
 template <int kB, int kV>
 void pieces_tile(const PlanesJob& job, int first, int64_t index) {
@@ -136,6 +143,12 @@ void pieces_tile(const PlanesJob& job, int first, int64_t index) {
     const int64_t channel = job.channels[c];
     const float* HWY_RESTRICT x = job.x + channel * job.x_channel;
     const int64_t filter = channel * job.weight_channel;
+    if constexpr (kV <= 2) {
+      // Small planes belong to large weights, and listed channels lie where no prefetcher looks.
+      const int64_t next = job.channels[std::min(c + kAhead, job.channel_count - 1)];
+      HWY_UNROLL(8)
+      for (int b = 0; b < kB; ++b) hwy::Prefetch(w[b] + next * job.weight_channel);
+    }
     for (int64_t t = 0; t < job.taps; ++t) {
       const float* HWY_RESTRICT at = x + x_offsets[t];
       const int64_t weight = filter + weight_offsets[t];

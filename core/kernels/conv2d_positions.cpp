@@ -60,6 +60,36 @@ void window_dots(const float* weights,
   dots<1>(weights, offsets, vectors, windows, sums);
 }
 
+/// out[w * channels + c] = x[c * plane + w] for w < width: a row of an image, channels innermost.
+void interleave_row(
+    const float* HWY_RESTRICT x, int64_t plane, int64_t width, int64_t channels, float* out) {
+  const hn::CappedTag<float, 4> d;  // on every target: four channels of four pixels
+  int64_t c = 0;
+  for (; hn::MaxLanes(d) == 4 && c + 4 <= channels; c += 4) {
+    const float* row = x + c * plane;
+    int64_t w = 0;
+    for (; w + 4 <= width; w += 4) {
+      HWY_ALIGN float pixels[16];
+      hn::StoreInterleaved4(hn::LoadU(d, row + w),
+                            hn::LoadU(d, row + plane + w),
+                            hn::LoadU(d, row + 2 * plane + w),
+                            hn::LoadU(d, row + 3 * plane + w),
+                            d,
+                            pixels);
+      HWY_UNROLL(4)
+      for (int64_t i = 0; i < 4; ++i) {
+        hn::StoreU(hn::Load(d, pixels + 4 * i), d, out + (w + i) * channels + c);
+      }
+    }
+    for (; w < width; ++w) {
+      for (int64_t i = 0; i < 4; ++i) out[w * channels + c + i] = row[i * plane + w];
+    }
+  }
+  for (; c < channels; ++c) {
+    for (int64_t w = 0; w < width; ++w) out[w * channels + c] = x[c * plane + w];
+  }
+}
+
 }  // namespace espalier::detail::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -68,6 +98,7 @@ namespace espalier::detail {
 namespace {
 
 HWY_EXPORT(window_dots);
+HWY_EXPORT(interleave_row);
 
 constexpr int64_t kWindows = 8;
 
@@ -103,6 +134,7 @@ ConvAtPositions::ConvAtPositions(const Conv2dShape& shape, const float* weight, 
       cols_(shape.w + 2 * shape.options.padding.w) {
   simd_target();  // chooses the target at the first call
   dots_ = HWY_DYNAMIC_DISPATCH(window_dots);
+  interleave_ = HWY_DYNAMIC_DISPATCH(interleave_row);
   const int64_t part_in = shape.c / parts;
   const int64_t part_out = shape.k / parts;
   const int64_t taps = shape.r * shape.s;
@@ -159,11 +191,7 @@ void ConvAtPositions::fill(const float* x, int64_t first, int64_t last, float* s
     const int64_t margin = shape_.options.padding.w * shape_.c;
     zero(out, margin);
     zero(out + pitch - margin, margin);
-    const float* line = x + h * shape_.w;
-    for (int64_t w = 0; w < shape_.w; ++w) {
-      float* pixel = out + margin + w * shape_.c;
-      for (int64_t c = 0; c < shape_.c; ++c) pixel[c] = line[c * shape_.h * shape_.w + w];
-    }
+    interleave_(x + h * shape_.w, shape_.h * shape_.w, shape_.w, shape_.c, out + margin);
   }
   if (last == rows_) zero(scratch + rows_ * pitch, kSlack);
 }

@@ -44,6 +44,9 @@ class ConvAtPositions {
                               const float* const* windows,
                               int64_t count,
                               float* sums);
+  /// A row of the input with channels innermost.
+  using InterleaveRow =
+      void (*)(const float* x, int64_t plane, int64_t width, int64_t channels, float* out);
 
   static constexpr int64_t kSlack = 16;  // a run's last vector reaches over its end
 
@@ -53,6 +56,7 @@ class ConvAtPositions {
   std::vector<std::vector<int32_t>> offsets_;  // by group: of vectors of 16 in a window
   std::vector<std::vector<float>> weights_;    // by group: its channels, the vectors' weights
   WindowDots dots_;                            // of the SIMD target in use
+  InterleaveRow interleave_;                   // too
 };
 
 }  // namespace espalier::detail

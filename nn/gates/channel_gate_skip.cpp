@@ -5,8 +5,8 @@
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/nn/gates/channel_gate.h>
-#include <espalier/nn/gates/channel_planes.h>
-#include <espalier/nn/gates/plane_loops.h>
+#include <espalier/nn/gates/kernels/channel_planes.h>
+#include <espalier/nn/gates/kernels/plane_loops.h>
 
 namespace espalier::nn {
 

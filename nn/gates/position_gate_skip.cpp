@@ -5,9 +5,9 @@
 #include <numeric>
 
 #include <espalier/core/mac_counter.h>
-#include <espalier/nn/gates/plane_loops.h>
+#include <espalier/nn/gates/kernels/plane_loops.h>
+#include <espalier/nn/gates/kernels/position_planes.h>
 #include <espalier/nn/gates/position_gate.h>
-#include <espalier/nn/gates/position_planes.h>
 
 namespace espalier::nn {
 namespace {

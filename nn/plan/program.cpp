@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/nn/plan/program.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 
 #include <espalier/core/mac_counter.h>
 
@@ -162,6 +164,33 @@ plan::PlanesRun InferencePlan::Program::planes_run(Workspace& workspace,
           .slots = slots};
 }
 
+int64_t InferencePlan::Program::run_planes(std::span<const plan::PlanesRun> runs) const {
+  std::atomic<int64_t> macs{0};
+  if (runs.size() == 1) {  // its steps have the threads for themselves
+    for (const auto& kernel : planes_kernels) macs += kernel->run(runs[0]);
+    return macs;
+  }
+  for (auto first = planes_kernels.begin(); first != planes_kernels.end();) {
+    if ((*first)->side_by_side()) {
+      macs += (*first)->run_each(runs);
+      ++first;
+      continue;
+    }
+    // Each sample through as many steps as it may go alone, while its values are in L2.
+    const auto last = std::find_if(
+        first, planes_kernels.end(), [&](const auto& kernel) { return kernel->side_by_side(); });
+    parallel_for(static_cast<int64_t>(runs.size()), 1, [&](int64_t from, int64_t to) {
+      for (int64_t i = from; i < to; ++i) {
+        for (auto kernel = first; kernel != last; ++kernel) {
+          macs += (*kernel)->run(runs[static_cast<size_t>(i)]);
+        }
+      }
+    });
+    first = last;
+  }
+  return macs;
+}
+
 int64_t InferencePlan::Program::planes_arena() const {
   return planes_memory.size + 2 * espalier::detail::kPlanesSlack;
 }
@@ -271,7 +300,6 @@ void InferencePlan::run_memory(
   if (samples == 0) return;
   Borrowed workspace(p);
   if (p.gated || samples <= kPlanesSamples) {
-    // Each of them through the whole network while its values are in L2; or a group side by side.
     std::array<plan::PlanesRun, kGroup> runs;
     int64_t macs = 0;
     for (int64_t first = 0; first < samples; first += p.group) {
@@ -284,10 +312,7 @@ void InferencePlan::run_memory(
                     in_size,
                     runs[static_cast<size_t>(i)].at(0));
       }
-      for (const auto& kernel : p.planes_kernels) {
-        macs += count == 1 ? kernel->run(runs[0])
-                           : kernel->run_each({runs.data(), static_cast<size_t>(count)});
-      }
+      macs += p.run_planes({runs.data(), static_cast<size_t>(count)});
       for (int64_t i = 0; i < count; ++i) {
         put_sample(runs[static_cast<size_t>(i)].at(p.graph.output),
                    SamplePlace(y_layout, first + i, out_size),

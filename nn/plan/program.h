@@ -53,6 +53,8 @@ struct InferencePlan::Program {
 
   /// The memory of sample `index` of a group. `slots`: tasks of it at a time.
   plan::PlanesRun planes_run(plan::Workspace& workspace, int64_t index, int64_t slots) const;
+  /// All steps, of one sample or a group; returns the multiply-accumulates that they executed.
+  int64_t run_planes(std::span<const plan::PlanesRun> runs) const;
 
  private:
   int64_t planes_arena() const;  ///< floats of a sample

@@ -3,8 +3,8 @@
 // use too. Saliencies, batch norm's factor, residual and limits are applied where sums are stored.
 #include <atomic>
 
-#include <espalier/nn/gates/channel_planes.h>
-#include <espalier/nn/gates/position_planes.h>
+#include <espalier/nn/gates/kernels/channel_planes.h>
+#include <espalier/nn/gates/kernels/position_planes.h>
 #include <espalier/nn/plan/planes/product.h>
 
 namespace espalier::nn::plan {
@@ -32,7 +32,7 @@ class ChannelGatedProduct : public PlanesProduct {
                  .kept = step.gate.kept}) {
     // Weights that no cache of a core holds, and inputs of which it holds many.
     constexpr int64_t kLargeWeight = int64_t{1} << 18;
-    constexpr int64_t kSmallInput = int64_t{1} << 14;
+    constexpr int64_t kSmallInput = int64_t{1} << 16;
     shares_weight_ = step.weight.numel() >= kLargeWeight && planes_.scratch_floats() <= kSmallInput;
   }
 
@@ -45,8 +45,8 @@ class ChannelGatedProduct : public PlanesProduct {
 
   /// Where the weight is large, a few output channels at a time for all samples: their weights are
   /// fetched from memory once.
+  bool side_by_side() const override { return shares_weight_; }
   int64_t run_each(std::span<const PlanesRun> runs) const override {
-    if (!shares_weight_) return PlanesProduct::run_each(runs);
     constexpr int64_t kChannels = 16;
     std::atomic<int64_t> macs{0};
     parallel_for(static_cast<int64_t>(runs.size()), 1, [&](int64_t first, int64_t last) {

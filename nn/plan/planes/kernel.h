@@ -47,8 +47,10 @@ class PlanesKernel {
   virtual ~PlanesKernel() = default;
   /// Returns the multiply-accumulates that it executed.
   virtual int64_t run(const PlanesRun& run) const = 0;
-  /// The same for several samples, each with memory of its own and `slots` 1: at once, on all
-  /// threads.
+  /// Whether samples do better side by side in this step, with `run_each`, than one after another.
+  virtual bool side_by_side() const { return false; }
+  /// One run of each, at once, on all threads; each has memory of its own and `slots` 1. Only where
+  /// side_by_side() is true.
   virtual int64_t run_each(std::span<const PlanesRun> runs) const;
   /// What `run` returns; where a gate decides, what it returns at most.
   virtual int64_t macs() const { return 0; }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers on one sample, by the planes kernels of core and sparse; bias,
 // residual and limits are applied in registers.
-#include <atomic>
-
 #include <espalier/core/kernels/conv2d_planes_few.h>
 #include <espalier/nn/plan/planes/product.h>
 #include <espalier/nn/plan/weights.h>
@@ -93,10 +91,8 @@ class SparseProduct : public PlanesProduct {
 }  // namespace
 
 int64_t PlanesKernel::run_each(std::span<const PlanesRun> runs) const {
-  std::atomic<int64_t> macs{0};
-  parallel_for(static_cast<int64_t>(runs.size()), 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) macs += run(runs[static_cast<size_t>(i)]);
-  });
+  int64_t macs = 0;
+  for (const PlanesRun& one : runs) macs += run(one);
   return macs;
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/nn/gates/channel_planes.h>
+#include <espalier/nn/gates/kernels/channel_planes.h>
 
 #include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <span>
 
-#include <espalier/nn/gates/plane_loops.h>
+#include <espalier/nn/gates/kernels/plane_loops.h>
 
 namespace espalier::nn::detail {
 namespace {

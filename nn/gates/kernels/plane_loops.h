@@ -34,7 +34,10 @@ void finish_plane(float* y,
                   const float* residual,
                   const espalier::detail::PlanesLimits& limits);
 
-/// Writes the indices i with y[i] >= least to `positions` (room for `size` + 1); returns how many.
+/// Floats that list_above may write behind its list.
+inline constexpr int64_t kListSlack = 16;
+/// Writes the indices i with y[i] >= least to `positions` (room for `size` + kListSlack); returns
+/// how many.
 int64_t list_above(const float* y, int64_t size, float least, int32_t* positions);
 
 /// How a gated layer of a module runs its tasks: each(tasks, work, body), in parallel if `share`

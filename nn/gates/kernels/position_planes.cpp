@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/nn/gates/position_planes.h>
+#include <espalier/nn/gates/kernels/position_planes.h>
 
 #include <numeric>
 
-#include <espalier/nn/gates/plane_loops.h>
+#include <espalier/nn/gates/kernels/plane_loops.h>
 
 namespace espalier::nn::detail {
 namespace {
@@ -32,13 +32,16 @@ PositionGatedPlanes::PositionGatedPlanes(const PositionGatedLayer& layer)
 }
 
 int64_t PositionGatedPlanes::scratch_floats() const {
-  return positions_at_ + whole_lines(layer_.shape.k * (layer_.shape.p * layer_.shape.q + 2));
+  return positions_at_ + whole_lines(layer_.shape.k * list_floats());
 }
 
-/// How many are open, then these, and room for one more.
+/// How many are open, then these.
 int32_t* PositionGatedPlanes::positions(const PositionGatedSample& sample, int64_t k) const {
-  float* at = sample.scratch + positions_at_ + k * (layer_.shape.p * layer_.shape.q + 2);
-  return reinterpret_cast<int32_t*>(at);
+  return reinterpret_cast<int32_t*>(sample.scratch + positions_at_ + k * list_floats());
+}
+
+int64_t PositionGatedPlanes::list_floats() const {
+  return 1 + layer_.shape.p * layer_.shape.q + kListSlack;
 }
 
 int64_t PositionGatedPlanes::input_floats() const {

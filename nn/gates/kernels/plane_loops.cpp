@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/nn/gates/plane_loops.h>
+#include <espalier/nn/gates/kernels/plane_loops.h>
 
 #include <cmath>
 
@@ -52,15 +52,6 @@ ESPALIER_CLONES void finish_plane(float* __restrict y,
   for (int64_t i = 0; i < size; ++i) {
     y[i] = limited(y[i] * scale + shift + residual[i], low, high);
   }
-}
-
-int64_t list_above(const float* y, int64_t size, float least, int32_t* positions) {
-  int64_t count = 0;
-  for (int64_t i = 0; i < size; ++i) {  // without a branch: decisions can't be foretold
-    positions[count] = static_cast<int32_t>(i);
-    count += y[i] >= least ? 1 : 0;
-  }
-  return count;
 }
 
 }  // namespace espalier::nn::detail

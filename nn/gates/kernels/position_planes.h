@@ -61,6 +61,7 @@ class PositionGatedPlanes {
   void add_rest(const PositionGatedSample& sample, int64_t k) const;
   int64_t open_positions(const PositionGatedSample& sample) const;
   int64_t input_floats() const;
+  int64_t list_floats() const;
   int64_t partial_macs() const { return layer_.shape.macs() / layer_.parts; }
   int64_t rest_macs() const { return layer_.shape.macs() - partial_macs(); }
   int32_t* positions(const PositionGatedSample& sample, int64_t k) const;
