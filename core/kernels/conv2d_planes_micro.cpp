@@ -121,7 +121,7 @@ HWY_INLINE Piece piece_at(const PlanesJob& job, int64_t index) {
 }
 
 // Input channels until a prefetched weight is used.
-constexpr int64_t kAhead = 8;
+constexpr int64_t kAhead = 20;
 
 /// Output channels first .. first + kB - 1 on kV pieces from `index` on.
 template <int kB, int kV>
@@ -147,7 +147,10 @@ void pieces_tile(const PlanesJob& job, int first, int64_t index) {
       // Small planes belong to large weights, and listed channels lie where no prefetcher looks.
       const int64_t next = job.channels[std::min(c + kAhead, job.channel_count - 1)];
       HWY_UNROLL(8)
-      for (int b = 0; b < kB; ++b) hwy::Prefetch(w[b] + next * job.weight_channel);
+      for (int b = 0; b < kB; ++b) {
+        hwy::Prefetch(w[b] + next * job.weight_channel);
+        hwy::Prefetch(w[b] + next * job.weight_channel + job.weight_channel - 1);
+      }
     }
     for (int64_t t = 0; t < job.taps; ++t) {
       const float* HWY_RESTRICT at = x + x_offsets[t];

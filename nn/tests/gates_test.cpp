@@ -353,6 +353,36 @@ TEST_P(Gates, ASampleOfAPlanHasTheSameBitsInAnyCompany) {
   set_num_threads(threads);
 }
 
+// Layers whose weights no cache of a core holds run for all samples side by side.
+TEST(Gates, SideBySideSamplesOfAPlanHaveTheBitsThatTheyHaveAlone) {
+  Sequential model;
+  model.add(Conv2d({.in_channels = 3, .out_channels = 64, .kernel = 1}));
+  model.add(Conv2d({.in_channels = 64, .out_channels = 512, .padding = 1}));
+  model.add(BatchNorm2d({.channels = 512, .relu = true}));
+  model.add(Conv2d({.in_channels = 512, .out_channels = 130, .padding = 1}));
+  model.add(BatchNorm2d({.channels = 130, .relu = true}));
+  const Tensor x = random_tensor({19, 3, 4, 4}, 3);
+  for (const GateSite& site : gate_sites(model, Variable(x))) {
+    const auto gate = add_channel_gate(site);
+    Rng rng(4, site.name);
+    fill_normal_(gate->weight.value.value(), rng, 0.0, 0.3);
+    gate->keep(gate->kept() / 3);
+  }
+  const InferencePlan plan = compile(model, Variable(x));
+  const MacCounter of_all;
+  const Tensor y = plan.run(x);
+  int64_t alone = 0;
+  for (int64_t n = 0; n < 19; ++n) {
+    const MacCounter of_one;
+    EXPECT_EQ(plan.run(x.slice(0, n, n + 1).clone()).to_vector<float>(),
+              y.slice(0, n, n + 1).clone().to_vector<float>())
+        << n;
+    alone += of_one.macs();
+  }
+  EXPECT_EQ(of_all.macs(), 2 * alone);  // of_all has seen both
+  expect_near(y, logits(model, Variable(x)).to_vector<double>(), kNetworkTolerance);
+}
+
 TEST_P(Gates, APlanCountsTheMacsOfOpenGates) {
   const SavedModel net = gated();
   const Variable x = images(18);
