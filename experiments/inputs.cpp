@@ -248,10 +248,10 @@ nlohmann::ordered_json measure(Network& network,
                                 {"total", evaluation.total},
                                 {"loss", evaluation.loss}};
   out.update(count_json(nn::count_model(*network.module, network.image())));
-  if (plan != nullptr) {
-    out["macs_executed"] = plan->macs();
-  } else if (nn::is_gated(*network.module) && evaluation.total > 0) {  // each image has its own
+  if (nn::is_gated(*network.module) && evaluation.total > 0) {  // each image has its own
     out["macs_executed"] = macs / evaluation.total;
+  } else if (plan != nullptr) {
+    out["macs_executed"] = plan->macs();
   }
   out["images_per_second"] = seconds > 0.0 ? static_cast<double>(evaluation.total) / seconds : 0.0;
   return out;

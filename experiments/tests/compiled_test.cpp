@@ -37,6 +37,31 @@ TEST(Compiled, EvalGivesTheSameFiguresAndWritesThePlan) {
   EXPECT_EQ(nn::InferencePlan::load(plan_file).input_shape(), (Shape{3, 32, 32}));
 }
 
+TEST(Compiled, AGatedNetworkExecutesWhatItsGatesOpen) {
+  const TemporaryFolder folder;
+  const auto trained = folder / "gated";
+  ASSERT_EQ(espalier_command(tiny_training(trained, {"--prune", "fbs", "--sparsity", "0.5"})).code,
+            kExitOk);
+  std::vector<std::string> command = {"eval",
+                                      "--weights",
+                                      (trained / "model.safetensors").string(),
+                                      "--data",
+                                      "synth",
+                                      "--test-size",
+                                      "20",
+                                      "--json"};
+  const auto plain = espalier_command(command).json();
+  command.push_back("--compiled");
+  const Outcome outcome = espalier_command(command);
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  const auto compiled = outcome.json();
+  const auto executed = compiled.at("macs_executed").get<double>();
+  EXPECT_LT(executed, 0.9 * compiled.at("macs_dense").get<double>());
+  // Rounding may open another gate.
+  EXPECT_NEAR(executed, plain.at("macs_executed").get<double>(), 0.01 * executed);
+  EXPECT_EQ(compiled.at("correct"), plain.at("correct"));
+}
+
 TEST(Compiled, EvalPrintsThePlan) {
   const TemporaryFolder folder;
   const std::string weights = (folder / "model.safetensors").string();
