@@ -96,6 +96,37 @@ TEST(Bench, AGatedNetworkIsHeldAgainstItsDenseSelfAlsoInPlanes) {
   }
 }
 
+TEST(Bench, RandomGatesLeaveOutWhatIsAsked) {
+  const auto json = [](const char* gates, const char* sparsity) {
+    return espalier_command({"bench",
+                             "infer",
+                             "--compiled",
+                             "--gates",
+                             gates,
+                             "--sparsity",
+                             sparsity,
+                             "--batch",
+                             "16",
+                             "--rounds",
+                             "1",
+                             "--round-seconds",
+                             "0",
+                             "--json"})
+        .json();
+  };
+  const auto share = [&](const char* gates, const char* sparsity) {
+    const auto out = json(gates, sparsity);
+    EXPECT_EQ(out.at("pattern"), gates);
+    return out.at("macs").get<double>() / out.at("macs_dense").get<double>();
+  };
+  // Half of the channels at both sides: a quarter; some layers read a whole input.
+  EXPECT_NEAR(share("fbs", "0.5"), 0.33, 0.1);
+  // A quarter always, and a fifth of the rest.
+  EXPECT_NEAR(share("cgnet", "0.8"), 0.4, 0.06);
+  EXPECT_EQ(espalier_command({"bench", "infer", "--gates", "fbs", "--weights", "x"}).code,
+            kExitBadUse);
+}
+
 TEST(Bench, KernelsListEveryLayerAndSparsity) {
   const Outcome outcome = espalier_command({"bench",
                                             "kernels",

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/timing/step_bench.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include <espalier/autograd/ops.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/nn/gates/attach.h>
@@ -46,6 +49,32 @@ void mask_randomly(Network& network, const RandomMask& mask) {
   const auto pruner =
       prune::make_pruner("random", settings, {.input_shape = network.image(), .seed = mask.seed});
   dynamic_cast<prune::MaskPruner&>(*pruner).prune(*network.module, nullptr, settings.sparsity);
+}
+
+void gate_randomly(Network& network, const std::string& method, double sparsity, uint64_t seed) {
+  ESPALIER_CHECK(prune::method(method).when == prune::When::Runtime,
+                 ValueError,
+                 "bench: ",
+                 method,
+                 " has no gates; methods at run time are fbs and cgnet");
+  prune::PruneSettings settings;
+  settings.sparsity = prune::Sparsity(sparsity);
+  if (method == "cgnet") settings.options = {{"threshold-start", "target"}};
+  prune::prepare_network(
+      method, settings, {.input_shape = network.image(), .seed = seed}, *network.module);
+  for (const nn::GatedLayer& one : nn::gated_layers(*network.module)) {
+    auto* gate = dynamic_cast<nn::ChannelGate*>(one.gate);
+    if (gate == nullptr) continue;
+    const auto kept = std::llround((1.0 - sparsity) * static_cast<double>(gate->kept()));
+    gate->keep(std::max<int64_t>(1, kept));
+  }
+  // Enough passes for the running statistics to forget where they began.
+  constexpr int kPasses = 40;
+  constexpr int64_t kBatch = 16;
+  const Variable images(random_images(network.image(), kBatch));
+  const NoGrad no_grad;
+  network.module->train();
+  for (int pass = 0; pass < kPasses; ++pass) (*network.module)(images);
 }
 
 Tensor random_images(const Shape& image, int64_t batch) {

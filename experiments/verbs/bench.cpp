@@ -56,6 +56,10 @@ std::vector<prune::Option> bench_options(Job job) {
   if (job == Job::Infer) {
     out.push_back(prune::flag_option(
         "compiled", "Run both sides as inference plans: batch norm folded, steps fused."));
+    out.push_back(prune::choice_option(
+        "gates",
+        {"none", "fbs", "cgnet"},
+        "Random gates of this method: each image leaves out `sparsity` of channels or values."));
   }
   for (const prune::Option& option : machine_options()) {
     if (option.name == "threads") out.push_back(option);
@@ -85,22 +89,36 @@ constexpr double kStepsPerUpdate = 100.0;
 struct Sides {
   std::unique_ptr<StepBench> dense;
   std::unique_ptr<StepBench> sparse;
-  double sparsity = 0.0;
-  bool gated = false;  ///< the sparse side chooses for each image, in planes
+  double sparsity = 0.0;  ///< of the weights; of what random gates leave out
+  bool gated = false;     ///< the sparse side chooses for each image, in planes
+  std::string pattern;    ///< of the sparse side
 };
 
-Sides open_sides(const prune::OptionValues& values) {
+Sides open_sides(Job job, const prune::OptionValues& values) {
   const int64_t batch = values.integer("batch");
   Sides out;
   Network masked = open_network(values);
-  if (values.text("weights").empty() && values.real("sparsity") > 0.0) {
+  const std::string gates = job == Job::Infer ? values.text("gates") : "none";
+  ESPALIER_CHECK(gates == "none" || values.text("weights").empty(),
+                 ValueError,
+                 "bench: --gates are for a network with initial weights; those of ",
+                 values.text("weights"),
+                 " are run as they are");
+  if (gates != "none") {
+    gate_randomly(
+        masked, gates, values.real("sparsity"), static_cast<uint64_t>(values.integer("seed")));
+  } else if (values.text("weights").empty() && values.real("sparsity") > 0.0) {
     mask_randomly(masked,
                   {.sparsity = values.real("sparsity"),
                    .pattern = values.text("pattern"),
                    .allocation = values.text("allocation"),
                    .seed = static_cast<uint64_t>(values.integer("seed"))});
   }
-  out.sparsity = nn::count_model(*masked.module, masked.image()).sparsity();
+  out.sparsity = gates == "none" ? nn::count_model(*masked.module, masked.image()).sparsity()
+                                 : values.real("sparsity");
+  out.pattern = gates != "none"                  ? gates
+                : values.text("weights").empty() ? values.text("pattern")
+                                                 : "as in " + values.text("weights");
   out.gated = nn::is_gated(*masked.module);
   Network plain = open_network(values);
   remove_masks(plain);
@@ -113,7 +131,7 @@ Sides open_sides(const prune::OptionValues& values) {
 
 Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const int64_t batch = values.integer("batch");
-  const auto& [dense, sparse, sparsity, gated] = bench;
+  const auto& [dense, sparse, sparsity, gated, pattern] = bench;
   const bool compiled = job == Job::Infer && values.flag("compiled");
   const auto side = [&](StepBench& bench) {
     if (compiled) return bench.infer_compiled();
@@ -142,13 +160,12 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   Json out = {{"model", measured.network().name},
               {"batch", batch},
               {"threads", num_threads()},
-              {"pattern",
-               !sparse                          ? "dense"
-               : values.text("weights").empty() ? values.text("pattern")
-                                                : "as in " + values.text("weights")},
+              {"pattern", sparse ? pattern : "dense"},
               {"sparsity", sparsity},
               {"compiled", compiled},
               {"gated", gated},
+              {"macs", measured.infer_macs() / batch},
+              {"macs_dense", dense->infer_macs() / batch},
               {"layout", planes ? "planes" : "nchw16n"},
               {"images_per_second", images_per_second(own)},
               {"images_per_second_dense", images_per_second(times.front())},
@@ -261,7 +278,7 @@ void add_job(CLI::App& bench,
       const prune::OptionValues values("bench", bench_options(job), flags->given.given());
       set_num_threads(static_cast<int>(values.integer("threads")));
       set_kernel_chooser(values);
-      Sides sides = open_sides(values);
+      Sides sides = open_sides(job, values);
       const Json result = while_running([&] { return run(job, values, sides); });
       console.out << (flags->json ? result.dump(2) + "\n" : text(job, result));
     };
