@@ -67,8 +67,12 @@ Tensor run(const PlanesProblem& p, const SparsePlanes& planes, float low, float 
   Guarded x(p.x);
   Guarded y(Tensor::full(p.out_shape(), 77.0));
   Tensor scratch = Tensor::full({std::max<int64_t>(1, planes.scratch_size())}, std::nan(""));
-  const espalier::detail::PlanesOperands operands{
-      x.data(), nullptr, p.bias.data<float>(), p.residual.data<float>(), y.data(), {low, high}};
+  const espalier::detail::PlanesOperands operands{.x = x.data(),
+                                                  .weight = nullptr,
+                                                  .bias = p.bias.data<float>(),
+                                                  .residual = p.residual.data<float>(),
+                                                  .y = y.data(),
+                                                  .limits = {low, high}};
   parallel_for(planes.fill_tasks(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) planes.fill(t, x.data(), scratch.data<float>());
   });
