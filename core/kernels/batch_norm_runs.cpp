@@ -122,7 +122,8 @@ void scale_shift_with(const T* x, const T* residual, int64_t n, const GateCoeffi
   each_vector<T>(n, [&](int64_t at, int64_t count) HWY_ATTR {
     auto v = hn::MulAdd(scale, load_some(d, x + at, count), shift);
     if constexpr (kResidual) v = hn::Add(v, load_some(d, residual + at, count));
-    if constexpr (kRelu) v = hn::IfThenElseZero(hn::Gt(v, hn::Zero(d)), v);
+    // A comparison with a NaN is false: it stays.
+    if constexpr (kRelu) v = hn::IfThenZeroElse(hn::Le(v, hn::Zero(d)), v);
     store_some(d, v, y + at, count);
   });
 }

@@ -110,6 +110,24 @@ TEST_F(BatchNormKernels, ScaleShiftKeepsPaddingZeroAndCutsNegatives) {
   }
 }
 
+TEST_F(BatchNormKernels, ANaNPassesThroughTheReLU) {
+  for (const std::string& target : simd_targets()) {
+    set_simd_target(target);
+    Tensor x = Tensor::from<float>({1, 1, 1, 19}, std::vector<float>(19, -1.0f));
+    x.data<float>()[3] = std::nanf("");
+    x.data<float>()[18] = std::nanf("");
+    Tensor y = Tensor::empty(x.shape());
+    scale_shift(x, {2.0}, {1.0}, true, y);
+    for (int64_t i = 0; i < 19; ++i) {
+      if (i == 3 || i == 18) {
+        EXPECT_TRUE(std::isnan(y.data<float>()[i])) << target << ", " << i;
+      } else {
+        EXPECT_EQ(y.data<float>()[i], 0.0f) << target << ", " << i;
+      }
+    }
+  }
+}
+
 TEST_F(BatchNormKernels, BackwardPassesFollowTheGate) {
   for (const Shape& shape : shapes()) {
     const Tensor x = random_tensor(shape, 3);
