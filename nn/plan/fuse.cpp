@@ -82,6 +82,8 @@ class Fuser {
                      " belongs to a convolution that something else reads too");
       return;
     }
+    // Saliencies multiply the weights' sums with their bias: what comes behind is not in them.
+    if (maker->gate.kind == GateKind::Channels) return;
     fold(*maker, affine);
     if (affine.gate.kind != GateKind::None) maker->gate = affine.gate;
     replace(affine, *maker);
