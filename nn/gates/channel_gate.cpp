@@ -7,6 +7,7 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/detail/layer.h>
+#include <espalier/nn/gates/kernels/plane_loops.h>
 #include <espalier/nn/init.h>
 
 namespace espalier::nn {
@@ -91,9 +92,7 @@ Tensor largest_in_rows(const Tensor& g, int64_t k) {
     for (int64_t n = 0; n < rows; ++n) {
       const T* values = plain.data<T>() + n * size;
       std::iota(order.begin(), order.end(), int64_t{0});
-      std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](int64_t a, int64_t b) {
-        return values[a] != values[b] ? values[a] > values[b] : a < b;
-      });
+      std::partial_sort(order.begin(), order.begin() + k, order.end(), detail::by_saliency(values));
       for (int64_t i = 0; i < k; ++i) {
         out.data<T>()[n * size + order[static_cast<size_t>(i)]] = T{1};
       }

@@ -2,7 +2,6 @@
 // Gates of one layer: hand-worked values and gradients, and how gates travel with a network.
 #include <cmath>
 #include <limits>
-#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -16,7 +15,7 @@
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/sequential.h>
 #include <espalier/nn/sgd.h>
-#include <espalier/nn/tests/support.h>
+#include <espalier/nn/tests/gates_support.h>
 #include <espalier/nn/trace.h>
 
 namespace espalier::nn {
@@ -25,7 +24,6 @@ namespace {
 using espalier::testing::TemporaryFolder;
 
 constexpr double kTolerance = 1e-5;
-constexpr double kNetworkTolerance = 1e-4;
 
 Tensor pixel(const std::vector<float>& channels) {
   return Tensor::from<float>({1, static_cast<int64_t>(channels.size()), 1, 1}, channels);
@@ -47,12 +45,6 @@ GateSite site_of(Conv2d& layer, BatchNorm* norm = nullptr) {
   site.layer = &layer;
   site.norm = norm;
   return site;
-}
-
-void expect_near(const Tensor& got, const std::vector<double>& expected, double tolerance) {
-  const std::vector<double> values = got.to_vector<double>();
-  ASSERT_EQ(values.size(), expected.size());
-  for (size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(values[i], expected[i], tolerance) << i;
 }
 
 /// One position, 2 channels to 4: means of |x| are (1, 2), normalized outputs (.4, -.2, .3, 1).
@@ -104,6 +96,13 @@ TEST(ChannelGate, WhatIsGatedOffIsNotComputedNorCounted) {
   MacCounter dark;
   expect_near(layer(pixel({0, -2})).value(), {0, 0.2, 0, 0.1}, kTolerance);
   EXPECT_EQ(dark.macs(), 1 * 2 + 2 * 4);  // an input channel of zeros is skipped too
+}
+
+TEST(ChannelGate, ANaNIsAmongTheLargest) {
+  const float nan = std::nanf("");
+  const Tensor g = Tensor::from<float>({2, 5}, {1, nan, 3, nan, 2, 5, 4, nan, 1, 0});
+  EXPECT_EQ(largest_in_rows(g, 3).to_vector<float>(),
+            (std::vector<float>{0, 1, 1, 1, 0, 1, 1, 1, 0, 0}));
 }
 
 TEST(ChannelGate, EqualSaliencesKeepExactlyK) {
@@ -197,62 +196,7 @@ TEST(PositionGate, RefusesWhatItCannotCut) {
   EXPECT_THROW(add_position_gate(site_of(grouped), {.parts = 2}), ValueError);
 }
 
-/// A small residual network with scales and statistics that are not the initial ones.
-SavedModel network(const std::string& name) {
-  SavedModel out;
-  out.name = name;
-  out.options.width = 0.25;
-  out.module = make_model(name, out.options);
-  Rng rng(5, "scales");
-  for (const NamedModule& part : out.module->named_modules()) {
-    if (auto* norm = dynamic_cast<BatchNorm*>(part.module)) {
-      fill_uniform_(norm->weight.value.value(), rng, 0.5, 1.5);
-      fill_uniform_(norm->bias.value.value(), rng, -0.2, 0.2);
-      fill_uniform_(norm->running_var, rng, 0.5, 1.5);
-    }
-  }
-  return out;
-}
-
-Variable images(int64_t count) {
-  Tensor x = Tensor::empty({count, 3, 32, 32});
-  Rng rng(9, "images");
-  fill_normal_(x, rng);
-  return Variable(x.to(Layout::Nchw16n));
-}
-
-Tensor logits(Module& model, const Variable& x) {
-  const EvalScope eval(model);
-  const NoGrad no_grad;
-  return model(x).value();
-}
-
-void add_gates(Module& model, const std::string& kind, int64_t kept_share = 2) {
-  for (const GateSite& site : gate_sites(model, images(1))) {
-    if (kind == "channels") {
-      const auto gate = add_channel_gate(site);
-      Rng rng(3, site.name);
-      fill_normal_(gate->weight.value.value(), rng, 0.0, 0.3);
-      gate->keep(std::max<int64_t>(1, gate->kept() / kept_share));
-    } else {
-      add_position_gate(site, {.parts = 2});
-    }
-  }
-}
-
-class Gates : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
- protected:
-  std::string kind() const { return std::get<0>(GetParam()); }
-  SavedModel gated() const {
-    SavedModel out = network(std::get<1>(GetParam()));
-    add_gates(*out.module, kind());
-    // Statistics that fit, else boosts of boosted channels grow beyond all measure.
-    const NoGrad no_grad;
-    out.module->train();
-    for (int pass = 0; pass < 20; ++pass) (*out.module)(images(2));
-    return out;
-  }
-};
+class Gates : public GatedNetworks {};
 
 TEST_P(Gates, AnImageIsTheSameInAnyCompany) {
   const SavedModel net = gated();
@@ -314,110 +258,6 @@ TEST_P(Gates, SavedAndClonedNetworksDecideAlike) {
   }
   EXPECT_EQ(logits(*copy, x).to_vector<double>(), expected);
   EXPECT_NE(logits(*net.module, x).to_vector<double>(), expected);
-}
-
-TEST_P(Gates, APlanSkipsAsTheModuleDoes) {
-  const SavedModel net = gated();
-  const InferencePlan plan = compile(*net.module, images(1));
-  EXPECT_TRUE(is_gated(*net.module));
-  const Tensor plain = images(37).value().to(Layout::Nchw);
-  int alike = 0;
-  for (int64_t n = 0; n < 37; ++n) {
-    const Tensor x = plain.slice(0, n, n + 1).clone();
-    const MacCounter of_module;
-    const Tensor expected = logits(*net.module, Variable(x));
-    const int64_t macs = of_module.macs();
-    const MacCounter of_plan;
-    const Tensor y = plan.run(x);
-    // Other rounding opens another gate where a sum lies at its threshold: rarely.
-    if (of_plan.macs() != macs) continue;
-    ++alike;
-    expect_near(y, expected.to_vector<double>(), kNetworkTolerance);
-  }
-  EXPECT_GE(alike, 34);
-}
-
-TEST_P(Gates, ASampleOfAPlanHasTheSameBitsInAnyCompany) {
-  const SavedModel net = gated();
-  const Variable x = images(37);  // groups of 16, and a part of one
-  const InferencePlan plan = compile(*net.module, x);
-  const Tensor y = plan.run(x.value()).to(Layout::Nchw);
-  const Tensor plain = x.value().to(Layout::Nchw);
-  EXPECT_EQ(plan.run(plain).to_vector<float>(), y.to_vector<float>());
-  const int threads = num_threads();
-  for (const int n : {0, 15, 16, 36}) {
-    set_num_threads(n % 2 == 0 ? 3 : 1);
-    const Tensor one = compile(*net.module, images(1)).run(plain.slice(0, n, n + 1).clone());
-    EXPECT_EQ(one.to_vector<float>(), y.slice(0, n, n + 1).clone().to_vector<float>()) << n;
-  }
-  set_num_threads(threads);
-}
-
-// Layers whose weights no cache of a core holds run for all samples side by side.
-TEST(Gates, SideBySideSamplesOfAPlanHaveTheBitsThatTheyHaveAlone) {
-  Sequential model;
-  model.add(Conv2d({.in_channels = 3, .out_channels = 64, .kernel = 1}));
-  model.add(Conv2d({.in_channels = 64, .out_channels = 512, .padding = 1}));
-  model.add(BatchNorm2d({.channels = 512, .relu = true}));
-  model.add(Conv2d({.in_channels = 512, .out_channels = 130, .padding = 1}));
-  model.add(BatchNorm2d({.channels = 130, .relu = true}));
-  const Tensor x = random_tensor({19, 3, 4, 4}, 3);
-  for (const GateSite& site : gate_sites(model, Variable(x))) {
-    const auto gate = add_channel_gate(site);
-    Rng rng(4, site.name);
-    fill_normal_(gate->weight.value.value(), rng, 0.0, 0.3);
-    gate->keep(gate->kept() / 3);
-  }
-  const InferencePlan plan = compile(model, Variable(x));
-  const MacCounter of_all;
-  const Tensor y = plan.run(x);
-  int64_t alone = 0;
-  for (int64_t n = 0; n < 19; ++n) {
-    const MacCounter of_one;
-    EXPECT_EQ(plan.run(x.slice(0, n, n + 1).clone()).to_vector<float>(),
-              y.slice(0, n, n + 1).clone().to_vector<float>())
-        << n;
-    alone += of_one.macs();
-  }
-  EXPECT_EQ(of_all.macs(), 2 * alone);  // of_all has seen both
-  expect_near(y, logits(model, Variable(x)).to_vector<double>(), kNetworkTolerance);
-}
-
-TEST_P(Gates, APlanCountsTheMacsOfOpenGates) {
-  const SavedModel net = gated();
-  const Variable x = images(18);
-  const InferencePlan plan = compile(*net.module, x);
-  const Tensor plain = x.value().to(Layout::Nchw);
-  int64_t alone = 0;
-  for (int64_t n = 0; n < 18; ++n) {
-    const MacCounter of_one;
-    plan.run(plain.slice(0, n, n + 1).clone());
-    EXPECT_LT(of_one.macs(), plan.macs());
-    alone += of_one.macs();
-  }
-  const MacCounter of_all;
-  plan.run(x.value());
-  EXPECT_EQ(of_all.macs(), alone);
-}
-
-TEST_P(Gates, APlanOfThemIsSavedAndRunsFromFourThreads) {
-  const SavedModel net = gated();
-  const Variable x = images(18);
-  const InferencePlan plan = compile(*net.module, x);
-  const TemporaryFolder folder;
-  const auto file = folder / "plan.safetensors";
-  plan.save(file);
-  const InferencePlan loaded = InferencePlan::load(file);
-  EXPECT_EQ(loaded.describe(), plan.describe());
-  EXPECT_NE(plan.describe().find(kind()), std::string::npos) << plan.describe();
-  const std::vector<float> expected = plan.run(x.value()).to_vector<float>();
-  std::vector<std::vector<float>> results(4);
-  std::vector<std::thread> callers;
-  for (auto& result : results) {
-    callers.emplace_back([&] { result = loaded.run(x.value()).to_vector<float>(); });
-  }
-  for (std::thread& caller : callers) caller.join();
-  for (const auto& result : results) EXPECT_EQ(result, expected);
 }
 
 TEST_P(Gates, TakenOffLeaveThePlainNetwork) {

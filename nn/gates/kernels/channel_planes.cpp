@@ -74,11 +74,8 @@ void ChannelGatedPlanes::decide(const GatedSample& sample) const {
     add_scaled(phi_.data<float>() + c * k_count, means[c], k_count, pi);
   }
   for (int64_t k = 0; k < k_count; ++k) pi[k] = std::max(pi[k], 0.0F);
-  // The k largest saliencies, of equal ones the first; the rest is closed.
   std::iota(out, out + k_count, 0);
-  std::nth_element(out, out + layer_.kept - 1, out + k_count, [&](int32_t a, int32_t b) {
-    return pi[a] != pi[b] ? pi[a] > pi[b] : a < b;
-  });
+  std::nth_element(out, out + layer_.kept - 1, out + k_count, by_saliency(pi));
   for (const int32_t* lost = out + layer_.kept; lost != out + k_count; ++lost) pi[*lost] = 0.0F;
   counts[1] = 0;
   for (int64_t k = 0; k < k_count; ++k) {

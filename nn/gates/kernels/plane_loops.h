@@ -23,6 +23,18 @@ inline int64_t whole_lines(int64_t floats) {
 /// The sum of |x|.
 float sum_of_magnitudes(const float* x, int64_t size);
 
+/// Orders channels by their saliencies: the largest first, of equal ones the first. A NaN counts as
+/// largest, so that it is computed and seen; an order it has in any case, which sorting needs.
+template <class T>
+auto by_saliency(const T* g) {
+  return [g](auto a, auto b) {
+    const bool first_nan = g[a] != g[a];
+    const bool second_nan = g[b] != g[b];
+    if (first_nan != second_nan) return first_nan;
+    return first_nan || g[a] == g[b] ? a < b : g[a] > g[b];
+  };
+}
+
 /// y += scale * x.
 void add_scaled(const float* x, float scale, int64_t size, float* y);
 
