@@ -19,6 +19,13 @@ constexpr std::array<std::string_view, 3> kGates = {"-", "channels", "positions"
 // Positions of one sample: far more than any network has, few enough for every product of sizes.
 constexpr int64_t kMaxSampleSize = int64_t{1} << 31;
 
+template <class Enum, size_t N>
+Enum parse(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  ESPALIER_CHECK(found != names.end(), ValueError, "plan: unknown ", what, " '", name, "'");
+  return static_cast<Enum>(found - names.begin());
+}
+
 void check_shape(const Step& step, const Shape& expected, const Shape& got) {
   ESPALIER_CHECK(expected == got,
                  ShapeError,
@@ -165,9 +172,7 @@ std::string_view name(StepKind kind) {
 }
 
 StepKind parse_step_kind(std::string_view name) {
-  const auto found = std::find(kNames.begin(), kNames.end(), name);
-  ESPALIER_CHECK(found != kNames.end(), ValueError, "plan: unknown kind of step '", name, "'");
-  return static_cast<StepKind>(found - kNames.begin());
+  return parse<StepKind>(kNames, name, "kind of step");
 }
 
 std::string_view name(Format format) {
@@ -175,9 +180,7 @@ std::string_view name(Format format) {
 }
 
 Format parse_format(std::string_view name) {
-  const auto found = std::find(kFormats.begin(), kFormats.end(), name);
-  ESPALIER_CHECK(found != kFormats.end(), ValueError, "plan: unknown format '", name, "'");
-  return static_cast<Format>(found - kFormats.begin());
+  return parse<Format>(kFormats, name, "format");
 }
 
 std::string_view name(GateKind kind) {
@@ -185,9 +188,7 @@ std::string_view name(GateKind kind) {
 }
 
 GateKind parse_gate_kind(std::string_view name) {
-  const auto found = std::find(kGates.begin(), kGates.end(), name);
-  ESPALIER_CHECK(found != kGates.end(), ValueError, "plan: unknown gate '", name, "'");
-  return static_cast<GateKind>(found - kGates.begin());
+  return parse<GateKind>(kGates, name, "gate");
 }
 
 bool is_gated(const Graph& graph) {

@@ -7,6 +7,7 @@
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
+#include <espalier/core/safetensors.h>
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/sequential.h>
@@ -122,6 +123,26 @@ TEST_P(GatedPlans, AreSavedAndRunFromFourThreads) {
   }
   for (std::thread& caller : callers) caller.join();
   for (const auto& result : results) EXPECT_EQ(result, expected);
+}
+
+TEST_P(GatedPlans, OfAFileMustFitTheirWeights) {
+  const SavedModel net = gated();
+  const TemporaryFolder folder;
+  const auto path = folder / "plan.safetensors";
+  compile(*net.module, images(1)).save(path);
+  SafetensorsFile file = load_safetensors(path);
+  std::string& text = file.metadata.at("espalier_plan");
+  const std::string key = kind() == "channels" ? "\"kept\":" : "\"parts\":";
+  const size_t at = text.find(key) + key.size();
+  text.replace(at, text.find_first_of(",}", at) - at, "4097");
+  save_safetensors(path, file);
+  try {
+    InferencePlan::load(path);
+    FAIL() << "was loaded";
+  } catch (const IoError& error) {
+    EXPECT_NE(std::string(error.what()).find("gate of " + kind()), std::string::npos)
+        << error.what();
+  }
 }
 
 // What is folded into a gated layer's weights is multiplied by its saliencies: a second batch norm
