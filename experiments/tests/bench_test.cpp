@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bench verbs and the kernel options, on networks of a fraction of a second.
+#include <set>
+
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/timing/rounds.h>
 
@@ -141,6 +143,27 @@ TEST(Bench, KernelsListEveryLayerAndSparsity) {
                                             "--json"});
   ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
   EXPECT_EQ(outcome.json().at("kernels").size(), 7u * 2u * 4u);
+}
+
+TEST(Bench, KernelsOfAnNMPatternHaveItsSparsity) {
+  const Outcome outcome = espalier_command({"bench",
+                                            "kernels",
+                                            "--pattern",
+                                            "1:4",
+                                            "--batch",
+                                            "1",
+                                            "--rounds",
+                                            "1",
+                                            "--round-seconds",
+                                            "0",
+                                            "--json"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  const auto json = outcome.json();
+  std::set<double> sparsities;
+  for (const auto& kernel : json.at("kernels")) {
+    sparsities.insert(kernel.at("sparsity").get<double>());
+  }
+  EXPECT_EQ(sparsities, (std::set<double>{0.0, 0.75}));
 }
 
 TEST(Bench, BadUseExitsWithTwoAndSaysWhy) {

@@ -15,6 +15,7 @@
 #include <espalier/experiments/timing/conv_bench.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
+#include <espalier/prune/patterns/pattern.h>
 
 namespace espalier::experiments {
 namespace {
@@ -28,7 +29,10 @@ struct KernelFlags {
 
 std::vector<prune::Option> bench_kernels_options() {
   std::vector<prune::Option> out = {
-      prune::text_option("sparsities", "0.5,0.8,0.9,0.95,0.98", "Removed fractions, 0.5,0.9,.."),
+      prune::text_option("sparsities",
+                         "",
+                         "Removed fractions, 0.5,0.9,..; empty: that of an N:M pattern, else "
+                         "0.5,0.8,0.9,0.95,0.98."),
       prune::text_option(
           "pattern", "unstructured", "What is removed together: 4x1, 2:4, 2:4g4, .."),
       prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
@@ -42,6 +46,11 @@ std::vector<prune::Option> bench_kernels_options() {
 }
 
 std::vector<double> read_sparsities(const prune::OptionValues& values) {
+  const prune::Cell cell = prune::make_pattern(values.text("pattern"))->cell();
+  if (values.text("sparsities").empty()) {
+    if (cell.size == 0) return {0.5, 0.8, 0.9, 0.95, 0.98};
+    return {1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size)};
+  }
   std::vector<double> out = parse_numbers("sparsities", values.text("sparsities"));
   for (const double sparsity : out) {
     ESPALIER_CHECK(sparsity >= 0.0 && sparsity <= 1.0,
