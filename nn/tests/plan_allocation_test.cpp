@@ -9,6 +9,7 @@
 
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/plan/plan.h>
+#include <espalier/nn/tests/gates_support.h>
 #include <espalier/nn/tests/plan_support.h>
 
 namespace {
@@ -70,6 +71,22 @@ TEST(PlanAllocation, ARunningPlanNeverCallsNew) {
     const int64_t before_one = allocations;
     for (int i = 0; i < 3; ++i) plan.run(one, logits);
     EXPECT_EQ(allocations - before_one, 0);
+  }
+}
+
+TEST(PlanAllocation, NorDoesOneWhoseGatesDecide) {
+  for (const std::string kind : {"channels", "positions"}) {
+    const SavedModel net = network("resnet20");
+    add_gates(*net.module, kind);
+    const InferencePlan plan = compile(*net.module, images(20));
+    for (const int64_t samples : {1, 20}) {
+      const Tensor x = random_tensor({samples, 3, 32, 32}, 5);
+      Tensor y = Tensor::empty({samples, 10});
+      plan.run(x, y);  // starts the threads
+      const int64_t before = allocations;
+      for (int i = 0; i < 3; ++i) plan.run(x, y);
+      EXPECT_EQ(allocations - before, 0) << kind << ", " << samples;
+    }
   }
 }
 
