@@ -97,13 +97,13 @@ struct Sides {
 Sides open_sides(Job job, const prune::OptionValues& values) {
   const int64_t batch = values.integer("batch");
   Sides out;
-  Network masked = open_network(values);
   const std::string gates = job == Job::Infer ? values.text("gates") : "none";
   ESPALIER_CHECK(gates == "none" || values.text("weights").empty(),
                  ValueError,
                  "bench: --gates are for a network with initial weights; those of ",
                  values.text("weights"),
                  " are run as they are");
+  Network masked = open_network(values);
   if (gates != "none") {
     gate_randomly(
         masked, gates, values.real("sparsity"), static_cast<uint64_t>(values.integer("seed")));
