@@ -87,7 +87,7 @@ Scale scale_of(Preset preset) {
 
 Scale scale_of(const Experiment& experiment, Preset preset) {
   Scale scale = scale_of(preset);
-  if (preset == Preset::Quick) scale.settings = with(scale.settings, experiment.quick);
+  if (preset == Preset::Quick) scale.of_model = experiment.quick;
   return scale;
 }
 
@@ -134,7 +134,9 @@ size_t Plan::dense(const Where& where) {
 
 PlannedRun Plan::run(const Where& where) const {
   const size_t mark = where.data.find('#');
-  Settings settings = scale_.settings;
+  const auto own = scale_.of_model.find(where.model);
+  Settings settings =
+      own == scale_.of_model.end() ? scale_.settings : with(scale_.settings, own->second);
   settings["model"] = where.model;
   settings["data"] = where.data.substr(0, mark);
   if (mark != std::string::npos) settings["data-seed"] = where.data.substr(mark + 1);

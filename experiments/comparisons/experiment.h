@@ -28,6 +28,8 @@ struct Scale {
   std::string data;        ///< `cifar10`; with `#N` behind it, `data-seed` N: `synth#1`
   std::string other_data;  ///< a second data set with images and classes of the same shape
   std::map<std::string, std::string> settings;  ///< of `train`, for every run
+  /// Of `train`, for the runs of one network, in place of `settings`.
+  std::map<std::string, std::map<std::string, std::string>> of_model = {};
   std::vector<int64_t> seeds;
 };
 /// The scale of a preset.
@@ -126,8 +128,8 @@ struct Experiment {
   bool accuracies = true;  ///< false: networks are not trained after pruning
   bool layers = false;     ///< the page shows the density of every layer
   bool speeds = false;     ///< inference is timed beside the dense network's, removed channels cut
-  /// Of `train` in the preset quick, in place of the scale's.
-  std::map<std::string, std::string> quick = {};
+  /// Of `train` in the preset quick, network by network, in place of the scale's.
+  std::map<std::string, std::map<std::string, std::string>> quick = {};
   /// Further findings as Markdown, of rows that are finished.
   std::function<std::string(const std::vector<RunRow>&)> more = {};
 };

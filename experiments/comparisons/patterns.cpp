@@ -73,7 +73,7 @@ Experiment patterns() {
                        {"channel"}),
                  claim("Smaller blocks keep more accuracy than larger ones.", {"4x1"}, {"8x1"})},
       .speeds = true,
-      .quick = {{"epochs", "10"}},
+      .quick = {{"resnet20", {{"epochs", "10"}}}, {"vgg16", {{"epochs", "10"}}}},
   };
 }
 
