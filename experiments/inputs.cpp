@@ -23,6 +23,16 @@ Network take(nn::SavedModel saved) {
   return {std::move(saved.name), saved.options, std::move(saved.module)};
 }
 
+void put_state(const std::filesystem::path& path,
+               const std::map<std::string, Tensor>& state,
+               Network& network) {
+  try {
+    network.module->load_state_dict(state);
+  } catch (const ValueError& error) {
+    throw ValueError(cat(path.string(), " does not fit ", network.name, ": ", error.what()));
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
@@ -71,8 +81,16 @@ bool tells_its_network(const std::filesystem::path& path) {
   return nn::compress::is_edc(path) || load_safetensors(path).metadata.contains(kArchitecture);
 }
 
-Network load_network(const std::filesystem::path& path, Network fallback) {
-  if (tells_its_network(path)) {
+std::optional<prune::BlockOrder> elastic_order(const prune::OptionValues& values) {
+  const std::string& text = values.text("elastic");
+  if (text == "none") return std::nullopt;
+  return text == "append" ? prune::BlockOrder::Append : prune::BlockOrder::Interpolate;
+}
+
+Network load_network(const std::filesystem::path& path,
+                     Network fallback,
+                     std::optional<prune::BlockOrder> elastic) {
+  if (!elastic && tells_its_network(path)) {
     Network network = load_network(path);
     ESPALIER_CHECK(network.options.image == fallback.options.image &&
                        network.options.num_classes == fallback.options.num_classes,
@@ -92,11 +110,9 @@ Network load_network(const std::filesystem::path& path, Network fallback) {
   }
   const SafetensorsFile file = load_safetensors(path);
   check_finite(file, path);
-  try {
-    fallback.module->load_state_dict(file.tensors);
-  } catch (const ValueError& error) {
-    throw ValueError(cat(path.string(), " does not fit ", fallback.name, ": ", error.what()));
-  }
+  put_state(path,
+            elastic ? prune::elastic_state(file.tensors, *fallback.module, *elastic) : file.tensors,
+            fallback);
   return fallback;
 }
 
@@ -107,14 +123,17 @@ Network load_network(const std::filesystem::path& path) {
   return network;
 }
 
-std::vector<std::string> take_masks(const std::filesystem::path& path, Network& network) {
+std::vector<std::string> take_masks(const std::filesystem::path& path,
+                                    Network& network,
+                                    std::optional<prune::BlockOrder> elastic) {
   constexpr std::string_view kMask = ".mask";
-  const SafetensorsFile file = load_safetensors(path);
+  std::map<std::string, Tensor> tensors = load_safetensors(path).tensors;
+  if (elastic) tensors = prune::elastic_state(tensors, *network.module, *elastic);
   const auto parameters = network.module->named_parameters();
   const std::string classifier = nn::prunable_parameters(*network.module).back().name;
   std::vector<std::pair<nn::Parameter*, Tensor>> masks;
   std::vector<std::string> notes;
-  for (const auto& [name, mask] : file.tensors) {
+  for (const auto& [name, mask] : tensors) {
     if (!name.ends_with(kMask)) continue;
     const std::string owner = name.substr(0, name.size() - kMask.size());
     const auto found = std::find_if(
@@ -126,7 +145,7 @@ std::vector<std::string> take_masks(const std::filesystem::path& path, Network& 
                    owner,
                    "', which ",
                    network.name,
-                   " does not have. Is it of another model?");
+                   " does not have. Is it of another model, or of another depth (--elastic)?");
     const Shape& expected = found->parameter->shape();
     if (owner == classifier && mask.shape() != expected) {
       notes.push_back(

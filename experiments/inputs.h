@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/prune/options.h>
+#include <espalier/prune/structure/elastic.h>
 
 namespace espalier::experiments {
 
@@ -46,18 +48,26 @@ Network make_network(const prune::OptionValues& values,
 /// Throws IoError for a bad one.
 bool tells_its_network(const std::filesystem::path& path);
 
+/// The setting `elastic`; nothing for `none`.
+std::optional<prune::BlockOrder> elastic_order(const prune::OptionValues& values);
+
 /// A network with the weights of a file: rebuilt from its description if it has one (shrunk and
-/// compressed networks too), else `fallback` with its tensors. Throws IoError for a bad file or a
-/// value that is not finite, ValueError for weights that don't fit.
-Network load_network(const std::filesystem::path& path, Network fallback);
+/// compressed networks too), else `fallback` with its tensors. With `elastic` always the latter,
+/// and the file may be of another depth (prune/structure/elastic.h). Throws IoError for a bad file
+/// or a value that is not finite, ValueError for weights that don't fit.
+Network load_network(const std::filesystem::path& path,
+                     Network fallback,
+                     std::optional<prune::BlockOrder> elastic = std::nullopt);
 /// The network that a file of ours describes. Throws IoError for a file without a description.
 Network load_network(const std::filesystem::path& path);
 
 /// Sets the masks of a file of ours, as of a pruned run, on a network, whose values stay what they
-/// are elsewhere. A classifier for another number of classes stays dense, which the returned notes
-/// tell. Throws IoError for a bad file, ValueError for one without masks and for masks that don't
-/// fit.
-std::vector<std::string> take_masks(const std::filesystem::path& path, Network& network);
+/// are elsewhere. With `elastic` the file may be of another depth. A classifier for another number
+/// of classes stays dense, which the returned notes tell. Throws IoError for a bad file, ValueError
+/// for one without masks and for masks that don't fit.
+std::vector<std::string> take_masks(const std::filesystem::path& path,
+                                    Network& network,
+                                    std::optional<prune::BlockOrder> elastic = std::nullopt);
 
 /// Throws IoError naming the file and the first tensor that holds NaN or infinity.
 void check_finite(const SafetensorsFile& file, const std::filesystem::path& path);

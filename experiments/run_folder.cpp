@@ -51,7 +51,8 @@ std::string utc_now() {
 }
 
 // Every setting that decides what a run computes and differs, as `name: here X, asked Y`.
-std::string differences(const Json& here, const Json& asked) {
+// An option that the folder doesn't tell is younger than the run, which went by its default.
+std::string differences(const Json& here, const Json& asked, const Json& defaults) {
   std::string out;
   const auto compare = [&](const std::string& name, const Json& a, const Json& b) {
     if (a == b || is_incidental(name)) return;
@@ -61,7 +62,9 @@ std::string differences(const Json& here, const Json& asked) {
                        a.is_null() ? "nothing" : a.dump(),
                        b.is_null() ? "nothing" : b.dump());
   };
-  for (const auto& [name, value] : asked.items()) compare(name, here.value(name, Json()), value);
+  for (const auto& [name, value] : asked.items()) {
+    compare(name, here.value(name, defaults.value(name, Json())), value);
+  }
   for (const auto& [name, value] : here.items()) {
     if (!asked.contains(name)) compare(name, value, Json());
   }
@@ -153,7 +156,8 @@ EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where)
           .seconds = number("seconds").get<double>()};
 }
 
-RunFolder::RunFolder(fs::path path, const Json& settings) : path_(std::move(path)) {
+RunFolder::RunFolder(fs::path path, const Json& settings, const Json& defaults)
+    : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(path_, error);
   ESPALIER_CHECK(fs::is_directory(path_),
@@ -172,7 +176,8 @@ RunFolder::RunFolder(fs::path path, const Json& settings) : path_(std::move(path
     remove_temporary_files(path_);
     if (fs::exists(path_ / kRunFile)) {
       run_ = parse_json(path_ / kRunFile);
-      const std::string different = differences(run_.value("settings", Json::object()), settings);
+      const std::string different =
+          differences(run_.value("settings", Json::object()), settings, defaults);
       ESPALIER_CHECK(different.empty(),
                      ValueError,
                      "run: ",

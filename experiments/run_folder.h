@@ -47,10 +47,13 @@ class RunFolder {
   enum class State { Fresh, Unfinished, Finished };
 
   /// Creates the folder, or opens it when run.json is there and tells the same `settings`
-  /// (incidental ones may differ). Throws ValueError naming every setting that differs, when
-  /// another process holds the folder, and when there are files of a run but no run.json; IoError
-  /// for a bad run.json.
-  RunFolder(std::filesystem::path path, const nlohmann::ordered_json& settings);
+  /// (incidental ones may differ; a setting that it doesn't tell is that of `defaults`, so that
+  /// runs made before there was such an option go on). Throws ValueError naming every setting that
+  /// differs, when another process holds the folder, and when there are files of a run but no
+  /// run.json; IoError for a bad run.json.
+  RunFolder(std::filesystem::path path,
+            const nlohmann::ordered_json& settings,
+            const nlohmann::ordered_json& defaults);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;

@@ -246,6 +246,12 @@ std::function<Variable(const Variable&, const data::Batch&)> make_distillation(
       values.real("label-smoothing"));
 }
 
+Json default_settings(const prune::OptionValues& pruning) {
+  Json out = to_json(prune::OptionValues("train", train_options()));
+  out.update(to_json(prune::OptionValues("train", pruning.declared())));
+  return out;
+}
+
 fs::path folder_path(const TrainRequest& request, const Json& settings) {
   if (const std::string& out = request.values.text("out"); !out.empty()) return out;
   const prune::OptionValues defaults("train", train_options());
@@ -271,8 +277,12 @@ Json run_training(const TrainRequest& request, Console& console) {
   const auto test_split = open_split(values, data::Split::Test);
   Network network =
       make_network(values, *train_split, static_cast<uint64_t>(values.integer("seed")));
+  const auto elastic = elastic_order(values);
+  ESPALIER_CHECK(!elastic || !values.text("weights").empty() || !values.text("mask-from").empty(),
+                 ValueError,
+                 "train: --elastic says how --weights or --mask-from are read; give one of them");
   if (const std::string& weights = values.text("weights"); !weights.empty()) {
-    network = load_network(weights, std::move(network));
+    network = load_network(weights, std::move(network), elastic);
   }
   std::vector<std::string> notes;
   if (const std::string& masks = values.text("mask-from"); !masks.empty()) {
@@ -280,7 +290,7 @@ Json run_training(const TrainRequest& request, Console& console) {
         values.text("prune").empty(),
         ValueError,
         "train: --mask-from gives the masks that --prune would find; choose one of them");
-    notes = take_masks(masks, network);
+    notes = take_masks(masks, network, elastic);
   }
   for (std::string& note : prepare_for_pruning(request, network, train_split)) {
     notes.push_back(std::move(note));
@@ -298,7 +308,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   progress.extend(repeated);
   for (const std::string& note : notes) progress.line(note);
 
-  RunFolder folder(folder_path(request, settings), settings);
+  RunFolder folder(folder_path(request, settings), settings, default_settings(pruning));
   if (folder.state() == RunFolder::State::Finished) {
     return with_status(folder.results(), "was finished", folder.path());
   }

@@ -52,6 +52,44 @@ TEST(MaskFrom, TrainsFreshWeightsUnderTheMasksOfAnotherRun) {
   }
 }
 
+TEST(MaskFrom, StretchesTheTicketOfAShallowerNetwork) {
+  const TemporaryFolder folder;
+  const auto train = [&](const char* name, const std::vector<std::string>& more) {
+    const Outcome outcome = espalier_command(tiny_training(folder / name, more));
+    EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+    return folder / name / "model.safetensors";
+  };
+  const auto start = train("start", {"--epochs", "0"});
+  const auto pruned = train("pruned", {"--epochs", "0", "--prune", "magnitude"});
+  const auto deep = train("deep",
+                          {"--epochs",
+                           "0",
+                           "--model",
+                           "resnet32",
+                           "--elastic",
+                           "append",
+                           "--weights",
+                           start.string(),
+                           "--mask-from",
+                           pruned.string()});
+  const auto shallow = load_safetensors(pruned).tensors;
+  const auto stretched = load_safetensors(deep).tensors;
+  const std::pair<const char*, const char*> table[] = {
+      {"conv1.weight", "conv1.weight"},
+      {"layer1.0.conv1.weight", "layer1.0.conv1.weight"},
+      {"layer2.3.conv2.weight", "layer2.1.conv2.weight"},
+      {"layer3.4.conv1.weight", "layer3.2.conv1.weight"},
+      {"fc.weight", "fc.weight"}};
+  for (const auto& [target, source] : table) {
+    // Pruned without an epoch, the file has the initial weights where they are kept.
+    EXPECT_EQ(stretched.at(target).to_vector<float>(), shallow.at(source).to_vector<float>())
+        << target;
+    EXPECT_EQ(stretched.at(cat(target, ".mask")).to_vector<uint8_t>(),
+              shallow.at(cat(source, ".mask")).to_vector<uint8_t>())
+        << target;
+  }
+}
+
 TEST(MaskFrom, RefusesWhatDoesNotFit) {
   const TemporaryFolder folder;
   const auto train = [&](const char* name, const std::vector<std::string>& more) {
@@ -65,6 +103,12 @@ TEST(MaskFrom, RefusesWhatDoesNotFit) {
       {{"--mask-from", dense}, "holds no masks"},
       {{"--mask-from", pruned, "--width", "0.5"}, "another width"},
       {{"--mask-from", pruned, "--model", "vgg11"}, "another model"},
+      {{"--mask-from", pruned, "--model", "resnet32", "--width", "0.5", "--elastic", "append"},
+       "another width"},
+      {{"--mask-from", pruned, "--model", "vgg11", "--elastic", "append"}, "layer1, layer2"},
+      {{"--weights", pruned, "--model", "resnet32", "--width", "0.5", "--elastic", "append"},
+       "does not fit"},
+      {{"--elastic", "append"}, "give one of them"},
       {{"--mask-from", pruned, "--prune", "magnitude"}, "choose one"},
       {{"--mask-from", (folder / "nothing").string()}, "nothing"}};
   for (const auto& [more, message] : table) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trainings of a second: what they write, how they continue, and what the other verbs make of them.
+#include <filesystem>
 #include <fstream>
 
 #include <fcntl.h>
@@ -181,6 +182,25 @@ TEST_F(Runs, OtherSettingsAreRefusedByName) {
   const Outcome dense = espalier_command(tiny_training(path("pruned")));
   EXPECT_EQ(dense.code, kExitBadUse);
   EXPECT_NE(dense.err.find("prune"), std::string::npos) << dense.err;
+}
+
+// Options are added with time; what was run before there was one went by its default.
+TEST_F(Runs, AFolderFromBeforeAnOptionTakesItsDefault) {
+  const std::filesystem::path old = path("old");
+  std::filesystem::copy(path("pruned"), old);
+  auto run = nlohmann::json::parse(slurp(old / "run.json"));
+  for (const char* option : {"elastic", "frequency", "clip-norm"}) {
+    ASSERT_EQ(run["settings"].erase(option), 1u) << option;
+  }
+  std::ofstream(old / "run.json", std::ios::trunc) << run.dump();
+  const Outcome same = espalier_command(tiny_training(old, kGradual));
+  EXPECT_EQ(same.code, kExitOk) << same.err;
+  auto clipped = kGradual;
+  clipped.insert(clipped.end(), {"--clip-norm", "1"});
+  const Outcome other = espalier_command(tiny_training(old, clipped));
+  EXPECT_EQ(other.code, kExitBadUse);
+  EXPECT_NE(other.err.find("clip-norm: the folder has 0.0, asked for 1.0"), std::string::npos)
+      << other.err;
 }
 
 TEST_F(Runs, ReportShowsEveryRunInTextPageAndCsv) {
