@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <espalier/experiments/comparisons/comparisons.h>
+#include <espalier/experiments/comparisons/gates.h>
 #include <espalier/prune/pruner.h>
 #include <espalier/prune/recovery/recovery.h>
 #include <espalier/prune/registry.h>
@@ -39,22 +40,33 @@ bool brings_its_training(const prune::Method& method) {
          method.recipe(prune::OptionValues(method.name, method.options)).recovery != nullptr;
 }
 
+/// Fine-tunes the dense network of the same seed. Six epochs are too few for gates and weights to
+/// start together; FBS is defined on a trained network.
+bool starts_trained(const prune::Method& method) {
+  if (method.when == prune::When::Runtime) return true;
+  return method.when == prune::When::After && !brings_its_training(method);
+}
+
 /// 90 % of the weights where single weights go, what the pattern says for N:M, and of channels 30
 /// %, which leave about half of the multiply-accumulates (0.7 * 0.7). Methods that rank channels of
-/// all layers by what their weights cost are asked for half of the weights.
+/// all layers by what their weights cost are asked for half of the weights. Gates are asked for
+/// half of the multiply-accumulates.
 double sparsity_of(const prune::Method& method) {
+  if (method.when == prune::When::Runtime) return sparsity_for_share(method.name, 0.5);
   if (method.speedup == prune::Speedup::Unstructured) return 0.9;
   if (method.speedup == prune::Speedup::SemiStructured) return 0.5;
   return method.global && method.name != "network-slimming" ? 0.5 : 0.3;
 }
 
 Settings options_of(const prune::Method& method, const std::string& model) {
-  Settings options;
+  Settings options = gate_options(method.name);
   for (const Adjusted& one : adjusted()) {
     if (one.method == method.name) options = one.options;
   }
   if (method.name == "smart-ratio" && model == "vgg16") options["ratio-rule"] = "plain";
-  if (method.speedup == prune::Speedup::Structured) options["min-per-layer"] = "1";
+  const bool cuts_channels =
+      method.speedup == prune::Speedup::Structured && method.when != prune::When::Runtime;
+  if (cuts_channels) options["min-per-layer"] = "1";
   return options;
 }
 
@@ -71,9 +83,7 @@ void add_methods(Plan& plan) {
           options["rounds"] = plan.rounds(std::stoll(options["rounds"]));
         }
         const double sparsity = sparsity_of(method);
-        const bool trained_first =
-            method.when == prune::When::After && !brings_its_training(method);
-        PlannedRun run = trained_first
+        PlannedRun run = starts_trained(method)
                              ? plan.fine_tuned(where, method.name, sparsity, std::move(options))
                              : plan.pruned(where, method.name, sparsity, std::move(options));
         run.variant = prune::name(method.when);
@@ -108,8 +118,9 @@ Experiment methods() {
           "the multiply-accumulates (30 % of each layer's, or of all by a global ranking half of "
           "the weights), or what its N:M pattern says. All runs of a network train for the same "
           "number of epochs. "
-          "Methods that start from a trained network get the dense one of the same seed, and "
-          "fine-tune for as many epochs again at a fifth of the rate; lottery tickets and "
+          "Methods that start from a trained network, gates among them, get the dense one of the "
+          "same seed, and fine-tune for as many epochs again at a fifth of the rate; lottery "
+          "tickets and "
           "rewinding "
           "repeat their own training, in three rounds and one. The variant tells when a method "
           "prunes. Budgets are short beside the papers': orderings can differ for that reason "

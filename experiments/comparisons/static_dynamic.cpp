@@ -2,7 +2,6 @@
 /// Static against dynamic pruning at equal cost: the same channels for all images, or channels and
 /// positions chosen anew for each.
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <optional>
 
@@ -10,6 +9,7 @@
 
 #include <espalier/experiments/comparisons/comparisons.h>
 #include <espalier/experiments/comparisons/findings.h>
+#include <espalier/experiments/comparisons/gates.h>
 
 namespace espalier::experiments::comparison_list {
 namespace {
@@ -17,7 +17,6 @@ namespace {
 using Rows = std::vector<RunRow>;
 
 constexpr const char* kStatic = "l1-filters";
-constexpr int64_t kParts = 4;  // of CGNet
 
 bool is_dynamic(const RunRow& row) {
   return row.method == "fbs" || row.method == "cgnet";
@@ -85,13 +84,6 @@ std::string findings(const Rows& all) {
   return out;
 }
 
-/// The method's own sparsity at which about `share` of the MACs are left. Channels leave twice,
-/// as outputs of a layer and as inputs of the next; channel gating saves 1 - 1/parts of a value.
-double own_sparsity(const std::string& method, double share) {
-  if (method == "cgnet") return (1.0 - share) / (1.0 - 1.0 / static_cast<double>(kParts));
-  return 1.0 - std::sqrt(share);
-}
-
 }  // namespace
 
 Experiment static_dynamic() {
@@ -115,12 +107,10 @@ Experiment static_dynamic() {
               plan.dense(where);
               for (const double left_out : plan.sparsities({0.5, 0.7}, {0.3, 0.5, 0.7})) {
                 for (const char* method : {kStatic, "fbs", "cgnet"}) {
-                  std::map<std::string, std::string> options;
-                  if (method == std::string("cgnet")) {
-                    options = {{"parts", std::to_string(kParts)}, {"threshold-start", "target"}};
-                  }
-                  PlannedRun run =
-                      plan.fine_tuned(where, method, own_sparsity(method, 1.0 - left_out), options);
+                  PlannedRun run = plan.fine_tuned(where,
+                                                   method,
+                                                   sparsity_for_share(method, 1.0 - left_out),
+                                                   gate_options(method));
                   run.variant = fmt::format("{:.0f} % of MACs", 100.0 * (1.0 - left_out));
                   plan.add(run);
                 }
