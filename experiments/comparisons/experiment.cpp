@@ -94,7 +94,7 @@ Scale scale_of(const Experiment& experiment, Preset preset) {
 std::string PlannedRun::title() const {
   std::string out = model + " " + data + " " + method;
   if (!variant.empty()) out += " " + variant;
-  if (sparsity > 0.0) out += fmt::format(" {}", sparsity);
+  if (sparsity > 0.0) out += fmt::format(" {:.4g}", sparsity);
   return out + fmt::format(" seed {}", seed);
 }
 

@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include <espalier/experiments/csv.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/machine.h>
 
@@ -69,40 +68,35 @@ std::string points_with_error(const Summary& summary) {
   return summary.standard_error ? mean + " ± " + percent(*summary.standard_error) : mean;
 }
 
-std::string names_of_run(const RunRow& row) {
-  return fmt::format("{},{},{},{},{},{}",
-                     csv_field(row.model),
-                     csv_field(row.data),
-                     csv_field(row.method),
-                     csv_field(row.variant),
-                     row.sparsity_asked,
-                     row.seed);
+// Executed multiply-accumulates of the network as it is used, with removed channels cut out, where
+// the experiment times it.
+int64_t deployed_macs(const RunRow& row) {
+  return row.speed && row.speed->shrunk ? row.speed->macs_executed : row.macs_executed;
 }
 
-std::string figures_of_run(const RunRow& row) {
-  return fmt::format("{},{},{},{},{},{},{},{},{:.1f},{:.3f},{}",
-                     row.sparsity,
-                     row.accuracy,
-                     row.loss,
-                     row.params,
-                     row.params_nonzero,
-                     row.macs_dense,
-                     row.macs_effective,
-                     row.macs_executed,
-                     row.images_per_second,
-                     row.seconds_per_epoch,
-                     row.collapsed());
+// `cifar10 and synth`, in the order of the runs.
+std::string data_sets(const std::vector<RunRow>& rows) {
+  std::vector<std::string> seen;
+  for (const RunRow& row : rows) {
+    if (std::find(seen.begin(), seen.end(), row.data) == seen.end()) seen.push_back(row.data);
+  }
+  return fmt::format("{}", fmt::join(seen, " and "));
 }
 
-// Fields of CSV; empty where nothing was timed.
-std::string speed_of_run(const RunRow& row) {
-  if (!row.speed) return ",,,,";
-  return fmt::format("{:.1f},{:.1f},{:.4f},{:.4f},{}",
-                     row.speed->images_per_second,
-                     row.speed->images_per_second_dense,
-                     row.speed->one_image_ms,
-                     row.speed->one_image_ms_dense,
-                     row.speed->macs_executed);
+// `batch 128, epochs 6, ...`, then what networks have of their own.
+std::string settings_of(const Scale& scale) {
+  const auto listed = [](const std::map<std::string, std::string>& settings) {
+    std::string out;
+    for (const auto& [name, text] : settings) {
+      out += fmt::format("{}{} {}", out.empty() ? "" : ", ", name, text);
+    }
+    return out;
+  };
+  std::string out = listed(scale.settings);
+  for (const auto& [model, settings] : scale.of_model) {
+    out += fmt::format("; {}: {}", model, listed(settings));
+  }
+  return out;
 }
 
 bool from_the_survey(const Experiment& experiment) {
@@ -124,7 +118,7 @@ std::string escaped(const std::string& text) {
 std::string title_of(const RunRow& row) {
   std::string out = row.model + " " + row.data + " " + row.method;
   if (!row.variant.empty()) out += " " + row.variant;
-  return out + fmt::format(" {} seed {}", row.sparsity_asked, row.seed);
+  return out + fmt::format(" {:.4g} seed {}", row.sparsity_asked, row.seed);
 }
 
 }  // namespace
@@ -139,49 +133,24 @@ int64_t ExperimentPage::failed() const {
       rows_.begin(), rows_.end(), [](const RunRow& row) { return !row.finished(); });
 }
 
-std::string ExperimentPage::csv() const {
-  std::string out =
-      "model,data,method,variant,sparsity_asked,seed,sparsity,accuracy,loss,params,params_nonzero,"
-      "macs_dense,macs_effective,macs_executed,images_per_second,seconds_per_epoch,"
-      "collapsed_layers,speed_images_per_second,speed_images_per_second_dense,speed_one_image_ms,"
-      "speed_one_image_ms_dense,speed_macs_executed,run,error\n";
-  for (const RunRow& row : rows_) {
-    out += names_of_run(row) + "," + (row.finished() ? figures_of_run(row) : ",,,,,,,,,,") + "," +
-           speed_of_run(row) + "," + csv_field(row.folder) + "," + csv_field(row.error) + "\n";
-  }
-  return out;
-}
-
-std::string ExperimentPage::layers_csv() const {
-  std::string out = "model,data,method,variant,sparsity_asked,seed,layer,total,kept,density\n";
-  for (const RunRow& row : rows_) {
-    for (const LayerDensity& layer : row.layers) {
-      out += fmt::format("{},{},{},{},{}\n",
-                         names_of_run(row),
-                         layer.name,
-                         layer.total,
-                         layer.kept,
-                         layer.density());
-    }
-  }
-  return out;
-}
-
 std::string ExperimentPage::results_section() const {
   std::string out = fmt::format(
       "## Results\n\nMeans over seeds; accuracy (test, %) with one standard deviation. Sparsity is "
       "the removed share of all prunable weights, first and last layer included. Collapsed: layers "
-      "with nothing left, in all seeds together. MACs are those of one image. Images/s are of the "
+      "with nothing left, in all seeds together. MACs are those of one image{}. Images/s are of "
+      "the "
       "evaluation during the experiment, loading included{}.\n\n"
       "| model | data | method | variant | sparsity asked | reached | accuracy | seeds | "
       "parameters left | MACs dense | effective | executed | images/s | s/epoch | collapsed |\n"
       "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+      experiment_.speeds ? ", executed with removed channels cut out" : "",
       experiment_.speeds ? "" : "; for speed see `espalier bench`");
   for (const Cell& cell : cells_of(rows_)) {
     const RunRow& row = *cell.first;
     const auto mean = [&](auto value) { return over_seeds(cell, value).mean; };
     out += fmt::format(
-        "| {} | {} | {} | {} | {} | {:.4f} | {} | {} | {} | {} | {} | {} | {:.0f} | {} | {:.0f} "
+        "| {} | {} | {} | {} | {:.4g} | {:.4f} | {} | {} | {} | {} | {} | {} | {:.0f} | {} | "
+        "{:.0f} "
         "|\n",
         row.model,
         row.data,
@@ -196,7 +165,7 @@ std::string ExperimentPage::results_section() const {
         short_count(mean([](const RunRow& r) { return r.params_nonzero; })),
         short_count(mean([](const RunRow& r) { return r.macs_dense; })),
         short_count(mean([](const RunRow& r) { return r.macs_effective; })),
-        short_count(mean([](const RunRow& r) { return r.macs_executed; })),
+        short_count(mean([](const RunRow& r) { return deployed_macs(r); })),
         mean([](const RunRow& r) { return r.images_per_second; }),
         row.seconds_per_epoch > 0.0
             ? fmt::format("{:.2f}", mean([](const RunRow& r) { return r.seconds_per_epoch; }))
@@ -304,7 +273,7 @@ std::string ExperimentPage::layers_section() const {
     std::string rule = "|---|";
     for (const Cell& cell : cells) {
       const RunRow& row = *cell.first;
-      head += fmt::format(" {} {} {} |", row.method, row.data, row.sparsity_asked);
+      head += fmt::format(" {} {} {:.4g} |", row.method, row.data, row.sparsity_asked);
       rule += "---|";
     }
     out += head + "\n" + rule + "\n";
@@ -334,22 +303,17 @@ std::string ExperimentPage::failures_section() const {
 }
 
 std::string ExperimentPage::markdown(const std::string& command) const {
-  std::string settings;
-  for (const auto& [name, text] : scale_.settings) {
-    settings += fmt::format("{}{} {}", settings.empty() ? "" : ", ", name, text);
-  }
   const Json machine = machine_json();
   return fmt::format(
              "# {}\n\nThe survey: arXiv 2308.06767, {}. {}\n\n"
-             "- preset `{}`: {} and {}, {}; seeds {}\n- made by `{}`\n- espalier {}, {}, {} "
+             "- preset `{}`: {}, {}; seeds {}\n- made by `{}`\n- espalier {}, {}, {} "
              "threads\n\n",
              experiment_.title,
              experiment_.section,
              experiment_.what,
              name(scale_.preset),
-             scale_.data,
-             scale_.other_data,
-             settings,
+             data_sets(rows_),
+             settings_of(scale_),
              fmt::join(scale_.seeds, ", "),
              command,
              version(),

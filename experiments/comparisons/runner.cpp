@@ -95,6 +95,13 @@ bool removes_channels(const PlannedRun& run) {
   return !method.patterns.empty() && prune::make_pattern(method.patterns.front())->coupled();
 }
 
+Tensor first_test_images(const prune::OptionValues& values) {
+  data::Loader loader(open_split(values, data::Split::Test),
+                      evaluation_loader(values, kSpeedBatch));
+  loader.start_epoch(0);
+  return loader.next()->images;
+}
+
 void run_one(RunRow& row,
              const PlannedRun& run,
              const std::vector<PlannedRun>& plan,
@@ -112,7 +119,10 @@ void run_one(RunRow& row,
   take_figures(row, figures);
   take_layers(row);
   if (options.speed_round_seconds) {
-    row.speed = run_speed(row.folder, removes_channels(run), *options.speed_round_seconds);
+    row.speed = run_speed(row.folder,
+                          {.structured = removes_channels(run),
+                           .round_seconds = *options.speed_round_seconds,
+                           .images = [&] { return first_test_images(request.values); }});
   }
   console.err << fmt::format("  {}: accuracy {:.4f}, sparsity {:.4f}, {}\n",
                              figures.at("status").get<std::string>(),
@@ -133,7 +143,7 @@ std::string RunRow::column(const std::string& name) const {
   if (name == "data") return data;
   if (name == "method") return method;
   if (name == "variant") return variant;
-  if (name == "sparsity") return fmt::format("{}", sparsity_asked);
+  if (name == "sparsity") return fmt::format("{:.4g}", sparsity_asked);
   throw ValueError(cat("experiment: a run has no column '", name, "'"));
 }
 

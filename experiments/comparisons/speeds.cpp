@@ -53,22 +53,25 @@ Pair seconds_of(StepBench& dense, StepBench& own, double round_seconds) {
   return {times[0].median(), times[1].median()};
 }
 
-RunSpeed measure_speed(const fs::path& folder, bool structured, double round_seconds) {
+RunSpeed measure_speed(const fs::path& folder, const SpeedJob& job) {
   RunSpeed out;
+  const Tensor images = job.images().to(Layout::Nchw);
+  const int64_t batch = images.size(0);
   {
-    Network own = deployed(folder, structured, out.shrunk);
-    StepBench dense(dense_twin(own), kSpeedBatch);
-    StepBench bench(std::move(own), kSpeedBatch);
-    const Pair seconds = seconds_of(dense, bench, round_seconds);
-    out.images_per_second = static_cast<double>(kSpeedBatch) / seconds.own;
-    out.images_per_second_dense = static_cast<double>(kSpeedBatch) / seconds.dense;
-    out.macs_executed = bench.infer_macs() / kSpeedBatch;
-    out.macs_dense = dense.infer_macs() / kSpeedBatch;
+    Network own = deployed(folder, job.structured, out.shrunk);
+    StepBench dense(dense_twin(own), images);
+    StepBench bench(std::move(own), images);
+    const Pair seconds = seconds_of(dense, bench, job.round_seconds);
+    out.images_per_second = static_cast<double>(batch) / seconds.own;
+    out.images_per_second_dense = static_cast<double>(batch) / seconds.dense;
+    out.macs_executed = bench.infer_macs() / batch;
+    out.macs_dense = dense.infer_macs() / batch;
   }
-  Network own = deployed(folder, structured, out.shrunk);
-  StepBench dense(dense_twin(own), 1);
-  StepBench bench(std::move(own), 1);
-  const Pair seconds = seconds_of(dense, bench, round_seconds);
+  const Tensor one = images.slice(0, 0, 1);
+  Network own = deployed(folder, job.structured, out.shrunk);
+  StepBench dense(dense_twin(own), one);
+  StepBench bench(std::move(own), one);
+  const Pair seconds = seconds_of(dense, bench, job.round_seconds);
   out.one_image_ms = 1e3 * seconds.own;
   out.one_image_ms_dense = 1e3 * seconds.dense;
   return out;
@@ -97,7 +100,7 @@ RunSpeed from_json(const Json& json) {
 
 }  // namespace
 
-RunSpeed run_speed(const fs::path& folder, bool structured, double round_seconds) {
+RunSpeed run_speed(const fs::path& folder, const SpeedJob& job) {
   const fs::path file = folder / "speed.json";
   if (fs::exists(file)) {
     try {
@@ -107,7 +110,7 @@ RunSpeed run_speed(const fs::path& folder, bool structured, double round_seconds
           cat(file.string(), ": not valid: ", error.what(), ". Remove it to measure again"));
     }
   }
-  const RunSpeed speed = measure_speed(folder, structured, round_seconds);
+  const RunSpeed speed = measure_speed(folder, job);
   write_file(file, to_json(speed).dump(2) + "\n");
   return speed;
 }

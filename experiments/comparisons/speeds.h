@@ -5,10 +5,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+
+#include <espalier/core/tensor.h>
 
 namespace espalier::experiments {
 
-/// Images in the batch that is timed.
+/// Images in the batch that is timed, at most.
 inline constexpr int64_t kSpeedBatch = 128;
 
 /// Inference of a finished network as compiled plan, and of a dense one beside it.
@@ -25,10 +28,16 @@ struct RunSpeed {
   double speedup() const { return images_per_second / images_per_second_dense; }
 };
 
+/// How a network is timed.
+struct SpeedJob {
+  bool structured = false;     ///< removed channels are cut out first, as for use
+  double round_seconds = 0.0;  ///< of each side, about
+  std::function<Tensor()>
+      images;  ///< makes (kSpeedBatch or fewer,C,H,W) images; gates look at them
+};
+
 /// The figures of the run in `folder`: from `speed.json` when it is there, else measured and
-/// written there, in rounds of about `round_seconds` for each side. `structured`: removed channels
-/// are cut out first, as for use. Networks that plans cannot run are timed as modules. Throws
-/// IoError.
-RunSpeed run_speed(const std::filesystem::path& folder, bool structured, double round_seconds);
+/// written there. Networks that plans cannot run are timed as modules. Throws IoError.
+RunSpeed run_speed(const std::filesystem::path& folder, const SpeedJob& job);
 
 }  // namespace espalier::experiments

@@ -124,6 +124,7 @@ Experiment static_dynamic() {
                   .higher = {"fbs", "cgnet"},
                   .lower = {kStatic},
                   .within = {"model", "data", "variant"}}},
+      .speeds = true,
       .more = findings,
   };
 }

@@ -23,7 +23,7 @@ std::string RunGroup::series() const {
 }
 
 std::string RunGroup::label() const {
-  return first().sparsity_asked > 0.0 ? fmt::format("{} {}", series(), first().sparsity_asked)
+  return first().sparsity_asked > 0.0 ? fmt::format("{} {:.4g}", series(), first().sparsity_asked)
                                       : series();
 }
 

@@ -87,7 +87,7 @@ std::string means_table(const Report& report) {
            {first.variant},
            {panel.model},
            {panel.data},
-           {fmt::format("{}", first.sparsity_asked), fmt::format("{}", first.sparsity_asked)},
+           {fmt::format("{:.4g}", first.sparsity_asked), fmt::format("{}", first.sparsity_asked)},
            {std::to_string(group.runs.size()), std::to_string(group.runs.size())},
            {with_deviation(number("sparsity"), 1.0, 4), key(number("sparsity"))},
            {with_deviation(number("accuracy"), 100.0, 2), key(number("accuracy"))},
@@ -124,8 +124,10 @@ std::string runs_section(const Report& report) {
   return download("espalier-runs.csv", report.csv(), "Runs as CSV") +
          download("espalier-means.csv", report.means_csv(), "Means as CSV") + table.html() +
          soft(
-             "Accuracy and images/s on the test split, loading included. Sparsity: the removed "
-             "share of all convolution and linear weights, first and last layer included. MACs: "
+             "Accuracy and images/s on the test split, loading included; of experiments that time "
+             "networks as they are used, images/s and executed MACs of the compiled network, "
+             "removed channels cut out. Sparsity: the removed share of all convolution and linear "
+             "weights, first and last layer included. MACs: "
              "multiply-accumulates of one image; dense counts every weight, effective only those "
              "that are not zero, executed what the kernels did.");
 }

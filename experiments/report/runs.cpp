@@ -164,6 +164,18 @@ fs::path folder_of_row(const fs::path& results, const std::string& named) {
   return {};
 }
 
+// Of experiments that time the network as it is used, with removed channels cut out, that network's
+// figures count.
+void take_deployed(ReportRun& run, const Table& table, size_t row) {
+  if (!table.has("speed_macs_executed")) return;
+  const auto speed = table.number(row, "speed_images_per_second");
+  const auto macs = table.number(row, "speed_macs_executed");
+  if (!speed || !macs) return;
+  run.figures["images_per_second"] = *speed;
+  run.figures["macs_executed"] = *macs;
+  run.deployed = true;
+}
+
 ReportRun read_row(const Table& table, size_t row, const fs::path& results) {
   const fs::path folder = folder_of_row(results, table.text(row, "run"));
   ReportRun out = folder.empty() ? ReportRun{} : read_folder(folder);
@@ -184,9 +196,10 @@ ReportRun read_row(const Table& table, size_t row, const fs::path& results) {
     if (!table.has(name)) continue;
     if (const auto value = table.number(row, name)) out.figures[name] = *value;
   }
+  take_deployed(out, table, row);
   out.name = fmt::format("{} {} {}", out.model, out.data, out.method);
   if (!out.variant.empty()) out.name += " " + out.variant;
-  out.name += fmt::format(" {} seed {}", out.sparsity_asked, out.seed);
+  out.name += fmt::format(" {:.4g} seed {}", out.sparsity_asked, out.seed);
   return out;
 }
 

@@ -37,6 +37,8 @@ struct ReportRun {
   bool finished = false;
   std::string error;                      ///< of a run of an experiment that failed
   std::map<std::string, double> figures;  ///< those of `figure_names` that are known
+  /// Speed and executed MACs are those of a compiled plan in batches, removed channels cut out.
+  bool deployed = false;
   std::vector<EpochMetrics> metrics;
   std::vector<RunLayer> layers;      ///< empty when not known
   std::string timing;                ///< what was timed: `training step, batch 128`; may be empty

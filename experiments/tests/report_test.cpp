@@ -277,6 +277,27 @@ TEST(Report, ReadsTheTablesOfAnExperimentWithoutItsRuns) {
   EXPECT_EQ(report.density_charts().size(), 1U);
 }
 
+// What a masked network does is not what is deployed once its channels are cut out.
+TEST(Report, TakesSpeedAndWorkOfTheDeployedNetworkWhereTheTableHasThem) {
+  const TemporaryFolder folder;
+  const std::string columns =
+      "model,data,method,variant,sparsity_asked,seed,sparsity,accuracy,loss,params,params_nonzero,"
+      "macs_dense,macs_effective,macs_executed,images_per_second,seconds_per_epoch,"
+      "collapsed_layers,speed_images_per_second,speed_macs_executed,run,error\n";
+  write_file(folder / "a/runs.csv",
+             columns + "vgg16,cifar10,l1-filters,,0.3,1,0.5,0.7,1,10,5,100,50,90,20,1,0,40,50,,\n");
+  write_file(folder / "b/runs.csv",
+             columns + "vgg16,cifar10,l1-filters,,0.3,1,0.5,0.7,1,10,5,100,50,90,20,1,0,,,,\n");
+  const Report deployed(read_runs({folder / "a"}));
+  EXPECT_EQ(deployed.runs().at(0).figure("images_per_second"), 40);
+  EXPECT_EQ(deployed.runs().at(0).figure("macs_executed"), 50);
+  EXPECT_NE(html_page(deployed).find("images/s (compiled, in batches)"), std::string::npos);
+  const Report evaluated(read_runs({folder / "b"}));
+  EXPECT_EQ(evaluated.runs().at(0).figure("images_per_second"), 20);
+  EXPECT_EQ(evaluated.runs().at(0).figure("macs_executed"), 90);
+  EXPECT_NE(html_page(evaluated).find("images/s (test split"), std::string::npos);
+}
+
 TEST(Report, RecordedTablesOfMetricsAreReadWhereTheLinesAreMissing) {
   const TemporaryFolder folder;
   write_run(folder / "run", {{"seed", 1}}, 0.5);

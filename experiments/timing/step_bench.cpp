@@ -85,14 +85,22 @@ Tensor random_images(const Shape& image, int64_t batch) {
 }
 
 StepBench::StepBench(Network network, int64_t batch) : network_(std::move(network)) {
+  set_up(random_images(network_.image(), batch));
+}
+
+StepBench::StepBench(Network network, const Tensor& images) : network_(std::move(network)) {
+  set_up(images.to(Layout::Nchw16n));
+}
+
+void StepBench::set_up(Tensor images) {
   ESPALIER_CHECK(nn::model_input(network_.name) == nn::InputKind::Images,
                  ValueError,
                  "bench: ",
                  network_.name,
                  " is not fed images");
-  images_ = random_images(network_.image(), batch);
-  labels_ = Tensor::empty({batch}, DType::I64);
-  for (int64_t i = 0; i < batch; ++i) {
+  images_ = std::move(images);
+  labels_ = Tensor::empty({batch()}, DType::I64);
+  for (int64_t i = 0; i < batch(); ++i) {
     labels_.data<int64_t>()[i] = i % network_.options.num_classes;
   }
   optimizer_ = std::make_unique<nn::Sgd>(*network_.module, kSgd, kWeightDecay);

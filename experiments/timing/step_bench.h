@@ -45,6 +45,8 @@ class StepBench {
   /// The batch is random and the same for every network of one image size; in planes for a gated
   /// network, else in lanes. Throws ValueError for a network that is not fed images.
   StepBench(Network network, int64_t batch);
+  /// On these images, (N,C,H,W), which decide what a gated network computes.
+  StepBench(Network network, const Tensor& images);
 
   /// A training step. The object must outlive it.
   Side train_step();
@@ -73,6 +75,8 @@ class StepBench {
   int64_t batch() const { return images_.size(0); }
 
  private:
+  void set_up(Tensor images);
+
   Network network_;
   Tensor images_;
   Tensor labels_;
