@@ -157,10 +157,12 @@ std::vector<Option> run_options() {
                          "",
                          "Train under the masks of this file, such as model.safetensors of a "
                          "pruned run, perhaps on other data; not with --prune."),
-      prune::choice_option("elastic",
-                           {"none", "interpolate", "append"},
-                           "--weights and --mask-from are of another depth of a residual network: "
-                           "whole blocks are repeated (1 1 2 2, or 1 2 1 2) or left out."),
+      prune::choice_option(
+          "elastic",
+          {"none", "interpolate", "append"},
+          "--weights and --mask-from are of another depth of a residual network: "
+          "whole blocks are repeated (1 1 2 2, or 1 2 1 2) or left out. Weights are "
+          "meant to be initial ones."),
       prune::choice_option("scoring-input",
                            {"data", "noise"},
                            "What methods that score from data see: the training split, or random "

@@ -30,8 +30,7 @@ std::vector<ParameterGroup> parameter_groups(Module& model,
   ParameterGroup decayed{.weight_decay = weight_decay};
   ParameterGroup plain;
   for (const NamedParameter& p : model.named_parameters()) {
-    const bool decay =
-        p.parameter->decays && (decay_norm_and_bias || p.parameter->shape().rank() >= 2);
+    const bool decay = decay_norm_and_bias || p.parameter->shape().rank() >= 2;
     (decay ? decayed : plain).parameters.push_back(p);
   }
   std::vector<ParameterGroup> groups;
@@ -152,7 +151,8 @@ void Optimizer::step() {
                      "' is a strided view; set a contiguous one");
       ParameterState& state = state_of(p);
       ++state.step;
-      update(p, state, lr_ * group.lr_scale, group.weight_decay);
+      const double decay = p.parameter->decays ? group.weight_decay : 0.0;
+      update(p, state, lr_ * group.lr_scale, decay);
     }
   }
 }

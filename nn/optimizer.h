@@ -20,8 +20,9 @@ struct ParameterGroup {
   double weight_decay = 0.0;                    ///< of these parameters
 };
 
-/// One group of all parameters of a model; a second one without weight decay takes those that do
-/// not decay and, with `decay_norm_and_bias` false, all tensors of rank < 2.
+/// One group of all parameters of a model; with `decay_norm_and_bias` false a second one without
+/// weight decay takes all tensors of rank < 2. Parameters that don't decay (`Parameter::decays`)
+/// are left out of the decay at every step.
 std::vector<ParameterGroup> parameter_groups(Module& model,
                                              double weight_decay,
                                              bool decay_norm_and_bias = true);

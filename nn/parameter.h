@@ -23,7 +23,8 @@ struct Parameter {
   std::shared_ptr<const sparse::Pattern> pattern;
   /// Which gradient the backward pass returns for masked entries.
   sparse::GradRequest grad_request = sparse::GradRequest::Masked;
-  /// False: optimizers never apply weight decay to it (thresholds of gates).
+  /// False: optimizers apply no weight decay to it, from the next step on (thresholds of gates,
+  /// weights whose decay is part of a penalty).
   bool decays = true;
 
   /// False for a layer's bias that it does without.

@@ -68,7 +68,8 @@ void EpochFilterPruner::choose(nn::TrainState& state, int64_t number) {
   const bool keep_choice = last && options_.until_next == UntilNextChoice::Rest;
   if (!keep_choice) release(prunable_weights(state.model, settings_.exclude));
   Rng rng = Rng(inputs_.seed, "prune").fork(static_cast<uint64_t>(number));
-  MaskUpdate update(state.model, *make_pattern("channel"), settings_, inputs_, true);
+  const PruneInputs inputs = inputs_of_training(inputs_, state);
+  MaskUpdate update(state.model, *make_pattern("channel"), settings_, inputs, true);
   const auto scores = update.scores(*score_, rng);
   update.choose(scores,
                 *uniform_floor_allocation(),

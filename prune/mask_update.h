@@ -16,6 +16,9 @@
 
 namespace espalier::prune {
 
+/// `inputs` with what is empty in them taken from the training: its batches, its images' shape.
+PruneInputs inputs_of_training(PruneInputs inputs, const nn::TrainState& state);
+
 /// One mask update of one model.
 class MaskUpdate {
  public:

@@ -144,13 +144,18 @@ void MaskPruner::request_gradients(nn::TrainState& state) {
   }
 }
 
-void MaskPruner::run(nn::TrainState& state, std::span<const ScheduledUpdate> rounds, bool last) {
-  PruneInputs inputs = inputs_;
-  if (!inputs.batch && state.loader != nullptr) inputs.batch = batches_like(*state.loader);
-  if (inputs.input_shape.rank() == 0 && state.loader != nullptr) {
+PruneInputs inputs_of_training(PruneInputs inputs, const nn::TrainState& state) {
+  if (state.loader == nullptr) return inputs;
+  if (!inputs.batch) inputs.batch = batches_like(*state.loader);
+  if (inputs.input_shape.rank() == 0) {
     const data::ImageShape image = state.loader->dataset().image_shape();
     inputs.input_shape = {image.channels, image.height, image.width};
   }
+  return inputs;
+}
+
+void MaskPruner::run(nn::TrainState& state, std::span<const ScheduledUpdate> rounds, bool last) {
+  const PruneInputs inputs = inputs_of_training(inputs_, state);
   record(update(state.model, &state.optimizer, inputs, rounds, last));
   next_update_ += static_cast<int64_t>(rounds.size());
 }

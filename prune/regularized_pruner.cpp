@@ -80,7 +80,8 @@ void RegularizedPruner::remove_units(nn::TrainState& state,
                                      bool single_producer_only) {
   const NoGrad no_grad;
   Rng rng = Rng(inputs_.seed, "prune").fork(0);
-  MaskUpdate update(state.model, *pattern_, settings, inputs_, single_producer_only);
+  const PruneInputs inputs = inputs_of_training(inputs_, state);
+  MaskUpdate update(state.model, *pattern_, settings, inputs, single_producer_only);
   const auto scores = update.scores(score, rng);
   update.choose(
       scores, allocation, {.step = state.step, .sparsity = settings.sparsity}, nullptr, rng);
@@ -89,9 +90,10 @@ void RegularizedPruner::remove_units(nn::TrainState& state,
   record(update.report());
 }
 
-std::vector<Site> RegularizedPruner::find_sites(nn::Module& model,
+std::vector<Site> RegularizedPruner::find_sites(const nn::TrainState& state,
                                                 bool single_producer_only) const {
-  return MaskUpdate(model, *pattern_, settings_, inputs_, single_producer_only).sites();
+  const PruneInputs inputs = inputs_of_training(inputs_, state);
+  return MaskUpdate(state.model, *pattern_, settings_, inputs, single_producer_only).sites();
 }
 
 }  // namespace espalier::prune

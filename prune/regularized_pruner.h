@@ -54,7 +54,7 @@ class RegularizedPruner : public Pruner {
                     const Allocation& allocation,
                     bool single_producer_only);
   /// The places at which the pattern prunes.
-  std::vector<Site> find_sites(nn::Module& model, bool single_producer_only) const;
+  std::vector<Site> find_sites(const nn::TrainState& state, bool single_producer_only) const;
 
   /// As given.
   const PruneSettings& settings() const { return settings_; }

@@ -151,7 +151,9 @@ Variable fake_quantize_weight(const Variable& weight) {
   const auto constant = [&](const std::vector<float>& values) {
     return Variable(Tensor::from<float>(shape, values).to(weight.dtype()));
   };
-  return round_ste(clamp(weight * constant(inverse), -127.0, 127.0)) * constant(q.scale);
+  // Within +-127 but for the last bit, as the scale is of the largest weight: a clamp there would
+  // cut that weight's gradient off.
+  return round_ste(weight * constant(inverse)) * constant(q.scale);
 }
 
 std::pair<float, float> value_range(const Tensor& x) {

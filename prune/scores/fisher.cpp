@@ -92,7 +92,7 @@ std::vector<double> flops_saved(const Site& site, const std::map<std::string, do
   std::vector<double> saved(static_cast<size_t>(site.units), 0.0);
   for (const SitePart& part : site.parts) {
     const auto found = positions.find(part.name);
-    if (found == positions.end()) continue;  // norms and biases are not counted
+    if (found == positions.end()) continue;  // norms and biases: below a percent of it
     std::vector<uint8_t> kept(static_cast<size_t>(part.parameter->numel()), 1);
     if (part.parameter->masked()) kept = part.parameter->mask().to_vector<uint8_t>();
     const int64_t inner =

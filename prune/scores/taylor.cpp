@@ -3,7 +3,8 @@
 /// gate z multiplies. Squared (2019): I = (dL/dz)^2 of the mini-batch's mean loss, averaged over
 /// mini-batches. The square is of the batch's gradient, in which samples cancel: scores compare
 /// only at one batch size. Absolute (2016): mean over samples of |dL_n/dz|, then every layer's
-/// scores are divided by their l2 norm (so that the paper's 1/M over positions falls out).
+/// scores are divided by their l2 norm, so that the paper's 1/M over positions falls out (not where
+/// layers of different resolution make one stream: there it is left out).
 ///
 /// Source: Molchanov, Mallya, Tyree, Frosio, Kautz, arXiv 1906.10771, equations 6 to 8; Molchanov,
 /// Tyree, Karras, Aila, Kautz, arXiv 1611.06440, section 2.2.

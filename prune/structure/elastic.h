@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Elastic ticket transformations: weights and masks of a residual network for a deeper or
 /// shallower one of the same family. Whole blocks are repeated or left out; nothing is trained or
-/// searched. Source: Chen et al., arXiv:2103.16547, section 3.
+/// searched. The weights are to be those that the ticket is rewound to, at initialization (a run of
+/// no epochs), not trained ones. Stages of a VGG, whose layers differ in width, are not known here.
+/// Source: Chen et al., arXiv:2103.16547, section 3.
 #pragma once
 
 #include <cstdint>

@@ -57,6 +57,7 @@ void prune_some(nn::Module& model) {
 
 TEST(ElasticState, StretchesATicketBlockByBlock) {
   const auto shallow = network("resnet20", 1);
+  randomize(*shallow, 7);
   prune_some(*shallow);
   const auto deep = network("resnet32", 2);
   deep->load_state_dict(elastic_state(shallow->state_dict(), *deep, BlockOrder::Interpolate));
@@ -77,6 +78,14 @@ TEST(ElasticState, StretchesATicketBlockByBlock) {
       }
     }
   }
+  const auto statistics = shallow->state_dict();
+  const auto stretched = deep->state_dict();
+  for (const char* rest : {".bn1.running_mean", ".bn2.running_var"}) {
+    EXPECT_EQ(stretched.at(cat("layer2.3", rest)).to_vector<float>(),
+              statistics.at(cat("layer2.2", rest)).to_vector<float>());
+    EXPECT_NE(statistics.at(cat("layer2.2", rest)).to_vector<float>(),
+              statistics.at(cat("layer2.1", rest)).to_vector<float>());
+  }
   int64_t total = 0;
   for (const nn::NamedParameter& weight : nn::prunable_parameters(*deep)) {
     EXPECT_TRUE(weight.parameter->masked()) << weight.name;
@@ -87,6 +96,7 @@ TEST(ElasticState, StretchesATicketBlockByBlock) {
 
 TEST(ElasticState, OfTheSameDepthIsTheSameNetwork) {
   const auto source = network("resnet20", 1);
+  randomize(*source, 7);
   prune_some(*source);
   const auto target = network("resnet20", 2);
   for (const BlockOrder order : {BlockOrder::Interpolate, BlockOrder::Append}) {

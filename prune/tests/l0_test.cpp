@@ -84,8 +84,11 @@ std::unique_ptr<Pruner> l0_pruner(const std::map<std::string, std::string>& give
       "l0", parse_settings(method("l0"), given), {.input_shape = {3, 8, 8}, .seed = 6});
 }
 
-void train(nn::Module& net, const std::vector<nn::TrainHook*>& hooks, double lr = 0.0) {
-  nn::Sgd sgd(net, {.lr = std::max(lr, 1e-12), .momentum = 0.9}, 0.0);
+void train(nn::Module& net,
+           const std::vector<nn::TrainHook*>& hooks,
+           double lr = 0.0,
+           double weight_decay = 0.0) {
+  nn::Sgd sgd(net, {.lr = std::max(lr, 1e-12), .momentum = 0.9}, weight_decay);
   auto loader = tiny_loader();
   nn::fit(net, sgd, nn::ConstantLr(lr), *loader, hooks, {.epochs = 2});
 }
@@ -210,7 +213,7 @@ class Probe : public nn::TrainHook {
 TEST(L0, GradientsOfGatesMatchFiniteDifferencesOfTheLossWithTheSameNoise) {
   for (const char* pattern : {"unstructured", "channel"}) {
     const std::map<std::string, std::string> given = {
-        {"lambda", "0"}, {"pattern", pattern}, {"sparsity", "0.5"}};
+        {"lambda", "0"}, {"gate-decay", "0"}, {"pattern", pattern}, {"sparsity", "0.5"}};
     auto net = tiny_conv_net();
     auto pruner = l0_pruner(given);
     Probe probe(*pruner);
@@ -240,6 +243,124 @@ TEST(L0, GradientsOfGatesMatchFiniteDifferencesOfTheLossWithTheSameNoise) {
       EXPECT_NEAR((losses[1] - losses[0]) / (2 * kStep) / slope, 1.0, 0.03) << pattern << site;
     }
   }
+}
+
+/// The gradient of the gates of `site` in the first step, out of Adam's first mean.
+std::vector<double> first_gradient(std::map<std::string, std::string> given,
+                                   const std::string& site,
+                                   std::vector<double>& start) {
+  auto net = tiny_conv_net();
+  given.insert({"sparsity", "0.5"});
+  auto pruner = l0_pruner(given);
+  Probe probe(*pruner);
+  train(*net, {pruner.get(), &probe});
+  start = probe.start.at("log_alpha." + site).to_vector<double>();
+  std::vector<double> out = probe.mean.at("adam." + site + ".exp_avg");
+  for (double& value : out) value /= 0.1;
+  return out;
+}
+
+// d/d log alpha of the penalty = lambda / N * |g| * p (1 - p), N the training set's size.
+TEST(L0, ThePriceOfAGateIsThatOfItsWeights) {
+  constexpr double kSamples = 64.0;
+  ASSERT_EQ(tiny_loader()->dataset().size(), 64);
+  for (const auto& [pattern, site, weights] :
+       std::vector<std::tuple<std::string, std::string, double>>{
+           {"unstructured", "3.weight", 1.0},
+           // Channels of the first convolution: what reads one in the second.
+           {"channel",
+            "0.weight",
+            9.0 * static_cast<double>(tiny_conv_net()->parameter("3.weight").shape()[0])}}) {
+    std::vector<double> start;
+    const std::map<std::string, std::string> base = {{"pattern", pattern}, {"gate-decay", "0"}};
+    auto priced = base;
+    priced["lambda"] = "400";
+    const auto without = [&] {
+      auto free = base;
+      free["lambda"] = "0";
+      return first_gradient(free, site, start);
+    }();
+    const auto with = first_gradient(priced, site, start);
+    ASSERT_EQ(with.size(), start.size());
+    for (size_t i = 0; i < with.size(); ++i) {
+      const double p = hard_concrete::probability_open(start[i]);
+      const double expected = 400.0 / kSamples * weights * p * (1.0 - p);
+      EXPECT_NEAR(with[i] - without[i], expected, 2e-3 * expected) << pattern << i;
+    }
+  }
+}
+
+/// What the first step does to the weights under the gates.
+class FirstMove : public nn::TrainHook {
+ public:
+  explicit FirstMove(const Pruner& pruner) : pruner_(pruner) {}
+  void before_step(nn::TrainState& s) override {
+    if (s.step != 0) return;
+    gates = log_alphas(pruner_, "3.weight");
+    before = pruner_.state().at("weight.3.weight").to_vector<double>();
+    product = s.model.parameter("3.weight").value.value().to_vector<double>();
+  }
+  void after_step(nn::TrainState& s) override {
+    if (s.step == 1) after = pruner_.state().at("weight.3.weight").to_vector<double>();
+  }
+  std::vector<double> gates, before, product, after;
+
+ private:
+  const Pruner& pruner_;
+};
+
+/// The gradient that the backward pass leaves, before the pruner sees it.
+class RawGradient : public nn::TrainHook {
+ public:
+  void after_backward(nn::TrainState& s) override {
+    if (s.step == 0)
+      gradient = s.model.parameter("3.weight").value.grad().value().to_vector<double>();
+  }
+  std::vector<double> gradient;
+};
+
+TEST(L0, WeightsGetTheirGateTimesTheGradientAndTheExpectedDecayAlone) {
+  constexpr double kRate = 0.1;
+  constexpr double kDecay = 0.3;
+  auto net = tiny_mlp();
+  auto pruner = l0_pruner({{"gate-decay", "0.3"}, {"lambda", "1"}});
+  RawGradient raw;
+  FirstMove move(*pruner);
+  train(*net, {&raw, pruner.get(), &move}, kRate, 0.7);  // the optimizer's decay must not act
+  ASSERT_EQ(move.after.size(), move.before.size());
+  int64_t closed = 0;
+  for (size_t i = 0; i < move.after.size(); ++i) {
+    const double w = move.before[i];
+    const double z = move.product[i] / w;
+    closed += z == 0.0 ? 1 : 0;
+    const double p = hard_concrete::probability_open(move.gates[i]);
+    const double expected = w - kRate * (raw.gradient[i] * z + kDecay * p * w);
+    EXPECT_NEAR(move.after[i], expected, 1e-6) << i;
+  }
+  EXPECT_GT(closed, 0);
+  for (const nn::NamedParameter& one : net->named_parameters()) {
+    EXPECT_TRUE(one.parameter->decays) << one.name << ": the second phase decays as always";
+  }
+}
+
+TEST(L0, GatesStopAtTheirBounds) {
+  auto net = tiny_mlp();
+  auto pruner = l0_pruner(
+      {{"lambda", "1e6"}, {"gate-lr", "1.5"}, {"prune-at", "1"}, {"allow-collapse", "true"}});
+  class Last : public nn::TrainHook {
+   public:
+    explicit Last(const Pruner& pruner) : pruner_(pruner) {}
+    void after_step(nn::TrainState& s) override {
+      if (s.step == 7) gates = log_alphas(pruner_, "3.weight");
+    }
+    std::vector<double> gates;
+
+   private:
+    const Pruner& pruner_;
+  } last(*pruner);
+  train(*net, {pruner.get(), &last});
+  ASSERT_FALSE(last.gates.empty());
+  for (const double gate : last.gates) EXPECT_NEAR(gate, -std::log(100.0), 1e-5);
 }
 
 }  // namespace

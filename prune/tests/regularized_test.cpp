@@ -31,6 +31,14 @@ std::vector<float> gradient_of(const nn::Parameter& parameter) {
 
 const Units kOneGroup{.count = 1, .of_weight = {0, 0}};
 
+int64_t pruned_weights(nn::Module& net) {
+  int64_t count = 0;
+  for (const nn::NamedParameter& one : net.named_parameters()) {
+    count += one.parameter->numel() - one.parameter->nnz();
+  }
+  return count;
+}
+
 TEST(Penalty, L1AddsTheSignAndNothingAtZero) {
   nn::Parameter p = vector_of({2, -3, 0, 5}, {1, 1, 1, 1});
   p.set_mask(Tensor::from<uint8_t>({1, 4}, {1, 1, 1, 0}));
@@ -215,6 +223,21 @@ TEST(Ssl, BringsWholeFiltersToZeroAndRemovesExactlyThose) {
           0.0);
     const auto mask = mask_of(net->parameter("1.weight"));
     EXPECT_EQ(mask, (std::vector<int>{1, 1, 0, 1, 1, 0, 1, 1})) << step;
+  }
+}
+
+// Whoever writes a training of their own needn't tell the shape that the loader knows.
+TEST(InputShape, IsThatOfTheTrainingsImagesWhereItIsNotGiven) {
+  for (const char* name : {"l0", "network-slimming", "ssl", "sfp", "fpgm", "gmp"}) {
+    SCOPED_TRACE(name);
+    auto net = tiny_conv_net();
+    const auto settings =
+        parse_settings(method(name), {{"pattern", "channel"}, {"sparsity", "0.3"}});
+    const auto pruner = make_pruner(name, settings, {});
+    nn::Sgd sgd(*net, {.lr = 0.01}, 0.0);
+    const auto loader = tiny_loader();
+    nn::fit(*net, sgd, nn::ConstantLr(0.01), *loader, {pruner.get()}, {.epochs = 2});
+    EXPECT_GT(pruned_weights(*net), 0);
   }
 }
 

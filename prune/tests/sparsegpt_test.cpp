@@ -140,6 +140,25 @@ TEST(SparseGpt, CellsKeepNOfMWithTheValuesTheyHaveByThen) {
   EXPECT_THROW(prune_columns(w, h, {.cell = {.keep = 2, .size = 5}}), ValueError);
 }
 
+// By hand: H is the identity but for H02 = H20 = 0.8. Of columns 0 and 1 the first has the lower
+// score (0.25 * 0.36 = 0.09 against 1), so w2 becomes 1 + 0.8 * 0.5 = 1.4. Then 1.96 stands against
+// 1.21 and column 3 goes; by the weights of the start it would be column 2.
+TEST(SparseGpt, LaterColumnsAreScoredByWhatCompensationMadeOfThem) {
+  const Tensor w = Tensor::from<double>({1, 4}, {0.5, 1.0, 1.0, 1.1});
+  Tensor h = Tensor::zeros({4, 4}, DType::F64);
+  for (int64_t i = 0; i < 4; ++i) h.data<double>()[i * 5] = 1.0;
+  h.data<double>()[2] = h.data<double>()[8] = 0.8;
+  const SurgeryOptions cells = {.cell = {.keep = 1, .size = 2}, .damping = 0.0};
+  const SurgeryOptions blocks = {.sparsity = Sparsity(0.5), .damping = 0.0, .block = 2};
+  for (const SurgeryOptions& options : {cells, blocks}) {
+    const Surgery s = prune_columns(w, h, options);
+    EXPECT_EQ(s.mask.to_vector<int>(), (std::vector<int>{0, 1, 1, 0}));
+    const auto values = s.weight.to_vector<double>();
+    EXPECT_NEAR(values[1], 1.0, 1e-12);
+    EXPECT_NEAR(values[2], 1.4, 1e-12);
+  }
+}
+
 TEST(SparseGpt, AnInputThatIsAlwaysZeroLosesItsWeights) {
   Tensor x = random_matrix(30, 4, 11);
   for (int64_t r = 0; r < 30; ++r) x.data<double>()[r * 4 + 2] = 0.0;

@@ -4,7 +4,8 @@
 /// further loss.
 ///
 /// Source: Han, Mao, Dally, "Deep Compression", arXiv 1510.00149. One threshold over all layers by
-/// default here, not one hand-set per layer.
+/// default, in one update: the paper's, hand-set per layer and round, come from a search that a
+/// default can't do; `rounds` and `allocation` give its shape.
 #include <espalier/nn/compress/weight_sharing.h>
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/patterns/pattern.h>
@@ -105,7 +106,7 @@ Method deep_compression() {
       .speedup = Speedup::Unstructured,
       .when = When::After,
       .how = How::Fusion,
-      .one_shot = false,
+      .one_shot = true,
       .global = true,
       .data_free = true,
       .idea =
@@ -137,7 +138,7 @@ Method deep_compression() {
                           1e-9,
                           1e3,
                           "",
-                          "times the learning rate: a centroid's gradient is the sum of many"),
+                          "factor of a centroid's gradient, which is the sum of many"),
               allocation_option({"global", "uniform", "uniform-dense-first", "er", "erk"}),
           },
       .make = [](const OptionValues& options,

@@ -5,8 +5,9 @@
 /// 1707.06168. As in the published code, channels are chosen once and then reconstructed once, and
 /// a channel's contribution is not normalized. Unlike there, all positions of the calibration data
 /// count (through their Gram matrix) instead of a sample, there is no intercept, and the number of
-/// channels is exact. Channels that a residual sum ties together stay, so the paper's correction of
-/// a shortcut's error and its channel sampler have no place here.
+/// channels is exact. Channels that a residual sum ties together stay, so the paper's channel
+/// sampler has no place here. Its correction of a shortcut's error (the last layer of a branch
+/// makes up for it) is not done: errors of blocks add up along the stream until fine-tuning.
 #include <algorithm>
 
 #include <espalier/core/kernels/gemm.h>

@@ -3,7 +3,8 @@
 ///
 /// Source: Han, Pool, Tran, Dally, "Learning both weights and connections", arXiv 1506.02626.
 /// Thresholds are exact counts here, global or per layer, instead of a hand-set multiple of each
-/// layer's deviation.
+/// layer's deviation. The paper's smaller dropout for retraining is the user's: no network of the
+/// zoo drops out by default.
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {

@@ -175,7 +175,7 @@ Method sparsegpt() {
                "damping", 0.01, 0.0, 1e6, "of the mean of H's diagonal", "added to H's diagonal"),
            integer_option("block", 128, 1, 1'000'000, "columns", "masks chosen at a time"),
            integer_option("norm-batches",
-                          10,
+                          50,
                           0,
                           1'000'000,
                           "",

@@ -4,9 +4,11 @@
 /// Source: Molchanov, Mallya, Tyree, Frosio, Kautz, "Importance estimation for neural network
 /// pruning", arXiv 1906.10771; forms `sum-of-squares` (there, equation 7) and `absolute`
 /// (Molchanov et al., arXiv 1611.06440). 30 mini-batches and a momentum of 0.9 across rounds as in
-/// the published code. Layers that make a residual stream share a gate: their gradients are added
-/// before the square, where the published code adds the squares. Mini-batches are scored at the
-/// update, with the weights of that moment, not collected over the steps before it.
+/// the published code. Layers that make a residual stream share a gate, whose gradient is
+/// the sum of theirs, as with the published code's one gate behind all blocks of a stage; its
+/// division by the number of blocks, the same for all channels of a stream, is left out.
+/// Mini-batches are scored at the update, with the weights of that moment, not collected over the
+/// steps before it.
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/scores/taylor.h>
 

@@ -5,7 +5,9 @@
 /// its published code, chosen filters get no gradient until the next choice; their momentum is
 /// cleared too (there it moves them a little), and those that rested through the last epoch are
 /// removed, without another choice after it. Only channels that can go physically are pruned: in
-/// basic blocks the first convolution.
+/// basic blocks the first convolution, and units of hidden linear layers, which the paper's
+/// networks don't have (`exclude` keeps them). With a share taken by norm the total is still S n
+/// rounded down; the published code rounds both shares, and can take one filter fewer.
 #include <espalier/prune/epoch_filters.h>
 #include <espalier/prune/methods/methods.h>
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Gradual magnitude pruning: sparsity rises along a cubic while the network trains.
 ///
-/// Source: Zhu, Gupta, "To prune, or not to prune", arXiv 1710.01878. Begin and end are those of
-/// the published code (steps 20,000 and 75,000 of 97,656). Unlike there, a pruned weight never
-/// comes back.
+/// Source: Zhu, Gupta, "To prune, or not to prune", arXiv 1710.01878. Begin and end are
+/// rounded from the published code's (steps 20,000 and 75,000 of 97,656: 0.205 and 0.768). Unlike
+/// there, a pruned weight never comes back, and the first layer is pruned like all others, so that
+/// the sparsity is that of the whole network (`uniform-dense-first` keeps it).
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {

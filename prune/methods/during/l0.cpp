@@ -8,7 +8,9 @@
 /// and can be folded into those weights exactly. Gates have an Adam of their own, faster than the
 /// paper's 1e-3 because its trainings are a hundred times longer. Between steps the model holds
 /// test-time gates folded in, so that it can be evaluated and saved at any moment; the weights
-/// under the gates are the pruner's state. No moving average of parameters.
+/// under the gates are the pruner's state. Their L2 penalty is the expected one, in place of the
+/// optimizer's weight decay. Evaluation is of the newest weights: a moving average over them, as
+/// published, needs more epochs than the trainings here have.
 #include <cmath>
 
 #include <espalier/core/parallel.h>
@@ -25,7 +27,7 @@ constexpr int64_t kGrain = 4096;
 struct L0Options {
   double prune_at = 0.5;
   double lambda = 0.1;
-  double weight_decay = 0.0;
+  double weight_decay = 5e-4;
   double drop_rate = 0.5;
   double gate_lr = 0.01;
   bool zeros_only = false;
@@ -114,6 +116,7 @@ class L0Pruner : public RegularizedPruner {
                  options_.zeros_only ? *threshold_allocation(hard_concrete::kClosedLogAlpha)
                                      : *make_allocation(options_.allocation),
                  false);
+    for (auto& [parameter, latent] : latent_) parameter->decays = true;
     latent_.clear();
     optimizer_.reset();
     gates_.clear();
@@ -146,7 +149,7 @@ class L0Pruner : public RegularizedPruner {
   void attach(nn::TrainState& state) {
     if (optimizer_) return;
     nn::ParameterGroup group;
-    for (const Site& site : find_sites(state.model, false)) {
+    for (const Site& site : find_sites(state, false)) {
       auto gates = std::make_unique<Gates>(Gates{site, {}, {}});
       Tensor start = Tensor::empty({site.units});
       Rng rng = Rng(inputs().seed, "l0 start").fork(gates_.size());
@@ -162,6 +165,7 @@ class L0Pruner : public RegularizedPruner {
                        part.name,
                        " is not float32");
         names_[part.parameter] = part.name;
+        part.parameter->decays = false;
         latent_.try_emplace(part.parameter, part.parameter->value.value().clone());
       }
       gates_.push_back(std::move(gates));
@@ -243,10 +247,9 @@ class L0Pruner : public RegularizedPruner {
     const float* a = gates.log_alpha.value.value().data<float>();
     std::vector<double> by_gate(units, 0.0);
     std::vector<double> cost(units, 0.0);
+    const auto log_alpha = [&](size_t u) { return static_cast<double>(a[u]); };
     std::vector<double> open(units, 0.0);
-    for (size_t u = 0; u < units; ++u) {
-      open[u] = hard_concrete::probability_open(static_cast<double>(a[u]));
-    }
+    for (size_t u = 0; u < units; ++u) open[u] = hard_concrete::probability_open(log_alpha(u));
     for (const SitePart& part : gates.site.parts) {
       if (!gates.gated(part)) continue;
       const Variable& gradient = part.parameter->value.grad();
@@ -271,8 +274,9 @@ class L0Pruner : public RegularizedPruner {
     }
     Tensor of_alpha = Tensor::empty({gates.site.units});
     for (size_t u = 0; u < units; ++u) {
-      of_alpha.data<float>()[u] = static_cast<float>(by_gate[u] * gates.samples[u].dz +
-                                                     cost[u] * open[u] * (1.0 - open[u]));
+      of_alpha.data<float>()[u] =
+          static_cast<float>(by_gate[u] * gates.samples[u].dz +
+                             cost[u] * hard_concrete::probability_open_slope(log_alpha(u)));
     }
     gates.log_alpha.value.set_grad(Variable(of_alpha));
   }
@@ -311,7 +315,8 @@ Method l0() {
           "time but has a gradient, and penalize the probability that it is open.",
       .formula =
           "z = clip(1.2 * sigmoid((log u - log(1-u) + log a) * 3/2) - 0.1, 0, 1); "
-          "loss + lambda/N * sum |g| P(z != 0), P(z != 0) = sigmoid(log a + 1.5986), |g| the "
+          "loss + sum P(z != 0) (lambda/N |g| + decay/2 ||w_g||^2), P(z != 0) = sigmoid(log a + "
+          "1.5986), |g| the "
           "weights that the gate multiplies; score log a",
       .schedule =
           "gates until `prune-at`, one update there that folds the open gates into the weights, "
@@ -320,7 +325,12 @@ Method l0() {
       .options =
           {
               real_option("lambda", 0.1, 0.0, 1e9, "", "price of a weight, divided by N"),
-              real_option("gate-decay", 0.0, 0.0, 10.0, "", "expected L2 of weights under gates"),
+              real_option("gate-decay",
+                          5e-4,
+                          0.0,
+                          10.0,
+                          "",
+                          "expected L2 of weights under gates, in place of their weight decay"),
               real_option("drop-rate", 0.5, 0.001, 0.999, "", "share of gates closed at first"),
               real_option("gate-lr", 0.01, 0.0, 10.0, "", "of the gates' Adam"),
               choice_option("select",

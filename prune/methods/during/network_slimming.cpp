@@ -5,7 +5,9 @@
 /// network slimming", arXiv 1708.06519. Scales that are all 1 start at 0.5, as there. The number of
 /// removed channels is exact (the published threshold removes the channel that it stands on too:
 /// `published-threshold`). Channels of residual sums stay, where the paper's pre-activation
-/// networks select the channels that a block reads.
+/// networks select the channels that a block reads. One learning-rate schedule spans the penalty
+/// and the fine-tuning, where the paper starts it again for the latter: that is a run with
+/// `prune-at` 1, and a second `train --weights` of its result.
 #include <algorithm>
 
 #include <espalier/prune/methods/methods.h>
@@ -54,7 +56,7 @@ class SlimmingPruner : public RegularizedPruner {
       with_norms.min_per_layer = std::max<int64_t>(with_norms.min_per_layer, 1);
     }
     const std::vector<ScoredWeight> scales = norm_scales(state.model);
-    for (const Site& site : find_sites(state.model, true)) {
+    for (const Site& site : find_sites(state, true)) {
       if (!has_norm_scale(site, scales)) with_norms.exclude.push_back(site.name);
     }
     const std::unique_ptr<Score> score = norm_scale_score();
@@ -83,10 +85,12 @@ Method network_slimming() {
           "Batch norm scales every channel anyway: train with an l1 penalty on the scales, and "
           "remove the channels whose scale it brought near zero.",
       .formula =
-          "loss + s * sum |gamma| over all batch norms; then the fraction S of all channels (of "
+          "loss + s * sum |gamma| over all batch norms; then the fraction S of the channels that "
+          "can go (of "
           "channels, not of weights) with the lowest |gamma| goes, over all layers together",
       .schedule =
-          "penalty until `prune-at`, one update there, then fine-tuning without it; then shrink",
+          "penalty until `prune-at`, one update there, then fine-tuning without it under the "
+          "same learning-rate schedule; then shrink",
       .patterns = {"channel"},
       .options =
           {

@@ -4,7 +4,8 @@
 /// Source: He, Kang, Dong, Fu, Yang, "Soft filter pruning for accelerating deep convolutional
 /// neural networks", arXiv 1808.06866. Sparsity is the removed fraction (the published code's
 /// `rate` is the kept one). Only channels that can go physically are pruned: in basic blocks the
-/// first convolution, where the paper also zeroes filters that a residual sum keeps alive.
+/// first convolution, where the paper also zeroes filters that a residual sum keeps alive. Units of
+/// hidden linear layers, which its networks don't have, count as filters (`exclude` keeps them).
 #include <espalier/prune/epoch_filters.h>
 #include <espalier/prune/methods/methods.h>
 

@@ -4,7 +4,9 @@
 /// Source: Zhou, Ma, Zhu, Liu, Zhang, Yuan, Sun, Li, "Learning N:M fine-grained structured sparse
 /// neural networks from scratch", arXiv 2102.04010, equation 9. Between steps the model is the
 /// sparse network (so masks, evaluations and checkpoints are those of any method) and the pruner
-/// holds the dense weights; for the optimizer's step they are put in its place.
+/// holds the dense weights; for the optimizer's step they are put in its place. Every layer with
+/// enough inputs gets the pattern, the classifier too, as the asked sparsity counts it everywhere
+/// here; the paper keeps it dense (`exclude fc` does).
 #include <algorithm>
 #include <cmath>
 #include <utility>

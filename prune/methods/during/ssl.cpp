@@ -92,7 +92,7 @@ class SslPruner : public RegularizedPruner {
 
   template <class Action>
   void for_each_group(nn::TrainState& state, const Action& action) {
-    if (sites_.empty()) sites_ = find_sites(state.model, kSingleProducer);
+    if (sites_.empty()) sites_ = find_sites(state, kSingleProducer);
     for (const Site& site : sites_) {
       for (const SitePart& part : site.parts) {
         if (part.scored) action(part, options_.filters);
