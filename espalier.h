@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The whole library in one include.
+/// What most programs need in one include; nn/explain.h, quantization, compression, gates and
+/// distillation have headers of their own.
 #pragma once
 
 #include <espalier/autograd/gradcheck.h>

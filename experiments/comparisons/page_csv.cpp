@@ -51,10 +51,11 @@ std::string ExperimentPage::csv() const {
       "model,data,method,variant,sparsity_asked,seed,sparsity,accuracy,loss,params,params_nonzero,"
       "macs_dense,macs_effective,macs_executed,images_per_second,seconds_per_epoch,"
       "collapsed_layers,speed_images_per_second,speed_images_per_second_dense,speed_one_image_ms,"
-      "speed_one_image_ms_dense,speed_macs_executed,run,error\n";
+      "speed_one_image_ms_dense,speed_macs_executed,compared,run,error\n";
   for (const RunRow& row : rows_) {
     out += names_of_run(row) + "," + (row.finished() ? figures_of_run(row) : ",,,,,,,,,,") + "," +
-           speed_of_run(row) + "," + csv_field(row.folder) + "," + csv_field(row.error) + "\n";
+           speed_of_run(row) + (row.compared ? ",1," : ",0,") + csv_field(row.folder) + "," +
+           csv_field(row.error) + "\n";
   }
   return out;
 }

@@ -45,7 +45,7 @@ std::vector<std::string> Panel::series() const {
 std::vector<Panel> panels_of(const std::vector<ReportRun>& runs) {
   std::vector<Panel> panels;
   for (const ReportRun& run : runs) {
-    if (!run.error.empty()) continue;
+    if (!run.error.empty() || !run.compared) continue;
     auto panel = std::find_if(panels.begin(), panels.end(), [&](const Panel& one) {
       return one.model == run.model && one.data == run.data;
     });

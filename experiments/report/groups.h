@@ -36,7 +36,8 @@ struct Panel {
   std::vector<std::string> series() const;
 };
 
-/// The panels of runs, in the order of the runs. Runs that failed are left out.
+/// The panels of runs, in the order of the runs. Runs that failed, and those that are only there
+/// for others to start from, are left out.
 std::vector<Panel> panels_of(const std::vector<ReportRun>& runs);
 
 /// Names of all series of all panels, each once: a series looks the same in every chart.

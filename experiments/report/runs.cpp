@@ -191,6 +191,7 @@ ReportRun read_row(const Table& table, size_t row, const fs::path& results) {
   out.sparsity_asked = table.number(row, "sparsity_asked").value_or(0.0);
   out.seed = static_cast<int64_t>(table.number(row, "seed").value_or(0.0));
   out.error = table.text(row, "error");
+  out.compared = !table.has("compared") || table.text(row, "compared") != "0";
   out.finished = out.error.empty();
   for (const std::string& name : figure_names()) {
     if (!table.has(name)) continue;

@@ -39,6 +39,7 @@ struct ReportRun {
   std::map<std::string, double> figures;  ///< those of `figure_names` that are known
   /// Speed and executed MACs are those of a compiled plan in batches, removed channels cut out.
   bool deployed = false;
+  bool compared = true;  ///< false: only there for others to start from, so in no chart
   std::vector<EpochMetrics> metrics;
   std::vector<RunLayer> layers;      ///< empty when not known
   std::string timing;                ///< what was timed: `training step, batch 128`; may be empty

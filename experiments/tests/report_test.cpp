@@ -298,6 +298,19 @@ TEST(Report, TakesSpeedAndWorkOfTheDeployedNetworkWhereTheTableHasThem) {
   EXPECT_NE(html_page(evaluated).find("images/s (test split"), std::string::npos);
 }
 
+TEST(Report, DrawsOnlyRunsThatAreCompared) {
+  const TemporaryFolder folder;
+  write_file(folder / "a/runs.csv",
+             "model,data,method,variant,sparsity_asked,seed,accuracy,compared,run,error\n"
+             "vgg16,cifar10,snip,mask,0.9,1,0.1,0,,\n"
+             "vgg16,cifar10,snip,original,0.9,1,0.7,1,,\n");
+  const Report report(read_runs({folder / "a"}));
+  EXPECT_EQ(report.runs().size(), 2U);
+  const auto panels = panels_of(report.runs());
+  ASSERT_EQ(panels.size(), 1U);
+  EXPECT_EQ(panels[0].series(), (std::vector<std::string>{"snip original"}));
+}
+
 TEST(Report, RecordedTablesOfMetricsAreReadWhereTheLinesAreMissing) {
   const TemporaryFolder folder;
   write_run(folder / "run", {{"seed", 1}}, 0.5);

@@ -260,6 +260,58 @@ TEST(GateGradients, OfLayersThatMakeOneStreamAreAddedPerSample) {
   FAIL() << "no residual stream";
 }
 
+// Trap: layers of one stream add before the square, sample by sample; and what a channel costs
+// counts in all of them.
+TEST(Fisher, SquaresTheSumOverLayersOfOneStreamPerSampleAndDividesByTheirFlops) {
+  auto net = nn::make_model("resnet20", {.image = {3, 8, 8}, .width = 0.25});
+  auto loader = tiny_loader();
+  const PruneInputs inputs{.batch = batches_like(*loader), .input_shape = {3, 8, 8}};
+  MaskUpdate update(*net, *make_pattern("channel"), {}, inputs, false);
+  Rng rng(1);
+  const ScoreContext context{*net, update.weights(), inputs, rng};
+  const auto gates = gate_gradients(context, inputs.batch(0), ScoringMode::Eval);
+  const auto ranks =
+      fisher_score({.cost = FisherCost::Ratio, .batches = 1})->score_units(context, update.sites());
+  const auto positions = output_positions(context);
+  int64_t streams = 0;
+  for (size_t s = 0; s < update.sites().size(); ++s) {
+    const Site& site = update.sites()[s];
+    // The gate of each unit in every layer that makes it: (weight, filter).
+    std::vector<std::vector<std::pair<size_t, int64_t>>> makers(static_cast<size_t>(site.units));
+    for (const SitePart& part : site.parts) {
+      for (size_t w = 0; w < update.weights().size(); ++w) {
+        if (!part.scored || update.weights()[w].parameter != part.parameter) continue;
+        const int64_t filters = part.parameter->shape()[0];
+        for (int64_t f = 0; f < filters; ++f) {
+          const int64_t unit = part.units.unit(f * part.parameter->numel() / filters);
+          if (unit >= 0) makers[static_cast<size_t>(unit)].emplace_back(w, f);
+        }
+      }
+    }
+    if (makers.front().size() < 2) continue;
+    ++streams;
+    const std::vector<double> saved = flops_saved(site, positions);
+    for (int64_t u = 0; u < site.units; ++u) {
+      double together = 0.0;
+      double apart = 0.0;
+      for (int64_t n = 0; n < 16; ++n) {
+        double sum = 0.0;
+        for (const auto& [w, filter] : makers[static_cast<size_t>(u)]) {
+          const double gate = gates[w].at({n, filter});
+          sum += gate;
+          apart += gate * gate / 32.0;
+        }
+        together += sum * sum / 32.0;
+      }
+      const double rank = ranks[s][static_cast<size_t>(u)];
+      const double own = saved[static_cast<size_t>(u)];
+      EXPECT_NEAR(rank * own / together, 1.0, 1e-6) << site.name << " " << u;
+      EXPECT_GT(std::abs(apart / together - 1.0), 1e-3) << site.name << " " << u;
+    }
+  }
+  EXPECT_GT(streams, 0);
+}
+
 TEST(GateGradients, LeaveNoTraceInTheModel) {
   auto net = tiny_conv_net();
   auto loader = tiny_loader();

@@ -104,6 +104,26 @@ TEST(Synflow, DoesNotSeeWhatBatchNormHasLearntOfTheData) {
   EXPECT_NE(scores_of(*trained, {3, 8, 8}, running), scores_of(*trained, {3, 8, 8}));
 }
 
+// Trap: the absolute of everything, of batch norm's scales, shifts and statistics too.
+TEST(Synflow, SignsOfBatchNormDoNotMatter) {
+  const auto scores_with = [](double sign, const std::string& statistics) {
+    auto net = chain_without_biases();
+    for (const char* name : {"1.weight", "1.bias", "3.weight", "3.bias"}) {
+      Tensor& value = net->parameter(name).value.value();
+      for (int64_t i = 0; i < value.numel(); ++i) {
+        value.data<float>()[i] = static_cast<float>((i % 2 == 0 ? 1.0 : sign) * (0.5 + 0.1 * i));
+      }
+    }
+    for (const nn::NamedBuffer& one : net->named_buffers()) {
+      if (one.name.ends_with("running_mean")) one.buffer->fill_(sign * 0.25);
+    }
+    return scores_of(*net, {3, 8, 8}, {{"flow-statistics", statistics}});
+  };
+  for (const char* statistics : {"initial", "running"}) {
+    EXPECT_EQ(scores_with(-1.0, statistics), scores_with(1.0, statistics)) << statistics;
+  }
+}
+
 TEST(Synflow, LeavesNoTraceInTheModelAndNeedsNoData) {
   auto net = tiny_conv_net();
   std::map<std::string, std::vector<double>> before;
