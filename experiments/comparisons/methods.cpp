@@ -120,9 +120,8 @@ Experiment methods() {
           "number of epochs. "
           "Methods that start from a trained network, gates among them, get the dense one of the "
           "same seed, and fine-tune for as many epochs again at a fifth of the rate; lottery "
-          "tickets and "
-          "rewinding "
-          "repeat their own training, in three rounds and one. The variant tells when a method "
+          "tickets and rewinding repeat their own training, in three rounds and one. The variant "
+          "tells when a method "
           "prunes. Budgets are short beside the papers': orderings can differ for that reason "
           "alone.",
       .plan = add_methods,

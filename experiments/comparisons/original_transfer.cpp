@@ -83,12 +83,11 @@ Experiment original_transfer() {
       .section = "section 7.6",
       .what =
           "Masks are found by magnitude in a trained network, or by SNIP at initialization. "
-          "Between "
-          "data sets: VGG-16 with that mask is then trained from its initial weights on the same "
+          "Between data sets: VGG-16 with that mask is then trained from its initial weights on "
+          "the same "
           "data set (original) or on the other one (transfer). Between architectures: the masks of "
           "ResNet-20 and ResNet-32 are trained on the network that they were found on (original) "
-          "or "
-          "on the other, whose blocks then repeat or leave out blocks of the source, masks and "
+          "or on the other, whose blocks then repeat or leave out blocks of the source, masks and "
           "initial weights alike (other depth: elastic ticket transformations, interpolating). The "
           "survey's own figures are of ImageNet's size.",
       .plan =

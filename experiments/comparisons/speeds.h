@@ -32,8 +32,8 @@ struct RunSpeed {
 struct SpeedJob {
   bool structured = false;     ///< removed channels are cut out first, as for use
   double round_seconds = 0.0;  ///< of each side, about
-  std::function<Tensor()>
-      images;  ///< makes (kSpeedBatch or fewer,C,H,W) images; gates look at them
+  /// Makes (kSpeedBatch or fewer,C,H,W) images, of the data that gates are to see.
+  std::function<Tensor()> images;
 };
 
 /// The figures of the run in `folder`: from `speed.json` when it is there, else measured and

@@ -251,66 +251,6 @@ TEST(Report, GroupsSeedsAndTellsVariantsApart) {
   EXPECT_NE(html_page(report).find("65.00 ± 7.07"), std::string::npos);
 }
 
-TEST(Report, ReadsTheTablesOfAnExperimentWithoutItsRuns) {
-  const TemporaryFolder folder;
-  const fs::path results = folder / "experiments/layer-density-quick";
-  write_file(results / "runs.csv",
-             "model,data,method,variant,sparsity_asked,seed,sparsity,accuracy,loss,params,"
-             "params_nonzero,macs_dense,macs_effective,macs_executed,images_per_second,"
-             "seconds_per_epoch,collapsed_layers,run,error\n"
-             "vgg16,cifar10,snip,,0.9,1,0.9,0.7,1,10,1,100,10,12,50.5,1,0,runs/a,\n"
-             "vgg16,cifar10,snip,,0.9,2,,,,,,,,,,,,,\"diverged, alas\"\n");
-  write_file(results / "layers.csv",
-             "model,data,method,variant,sparsity_asked,seed,layer,total,kept,density\n"
-             "vgg16,cifar10,snip,,0.9,1,features.0.weight,4,1,0.25\n");
-  const Report report(read_runs({results}));
-  ASSERT_EQ(report.runs().size(), 2U);
-  EXPECT_EQ(report.runs()[0].name, "vgg16 cifar10 snip 0.9 seed 1");
-  EXPECT_EQ(report.runs()[0].figure("images_per_second"), 50.5);
-  ASSERT_EQ(report.runs()[0].layers.size(), 1U);
-  EXPECT_EQ(report.runs()[0].layers[0].name, "features.0");
-  EXPECT_EQ(report.runs()[0].layers[0].density, 0.25);
-  EXPECT_FALSE(report.runs()[1].finished);
-  const std::string page = html_page(report);
-  EXPECT_NE(page.find("diverged, alas"), std::string::npos);
-  EXPECT_NE(page.find("experiment run layer-density --preset quick"), std::string::npos);
-  EXPECT_EQ(report.density_charts().size(), 1U);
-}
-
-// What a masked network does is not what is deployed once its channels are cut out.
-TEST(Report, TakesSpeedAndWorkOfTheDeployedNetworkWhereTheTableHasThem) {
-  const TemporaryFolder folder;
-  const std::string columns =
-      "model,data,method,variant,sparsity_asked,seed,sparsity,accuracy,loss,params,params_nonzero,"
-      "macs_dense,macs_effective,macs_executed,images_per_second,seconds_per_epoch,"
-      "collapsed_layers,speed_images_per_second,speed_macs_executed,run,error\n";
-  write_file(folder / "a/runs.csv",
-             columns + "vgg16,cifar10,l1-filters,,0.3,1,0.5,0.7,1,10,5,100,50,90,20,1,0,40,50,,\n");
-  write_file(folder / "b/runs.csv",
-             columns + "vgg16,cifar10,l1-filters,,0.3,1,0.5,0.7,1,10,5,100,50,90,20,1,0,,,,\n");
-  const Report deployed(read_runs({folder / "a"}));
-  EXPECT_EQ(deployed.runs().at(0).figure("images_per_second"), 40);
-  EXPECT_EQ(deployed.runs().at(0).figure("macs_executed"), 50);
-  EXPECT_NE(html_page(deployed).find("images/s (compiled, in batches)"), std::string::npos);
-  const Report evaluated(read_runs({folder / "b"}));
-  EXPECT_EQ(evaluated.runs().at(0).figure("images_per_second"), 20);
-  EXPECT_EQ(evaluated.runs().at(0).figure("macs_executed"), 90);
-  EXPECT_NE(html_page(evaluated).find("images/s (test split"), std::string::npos);
-}
-
-TEST(Report, DrawsOnlyRunsThatAreCompared) {
-  const TemporaryFolder folder;
-  write_file(folder / "a/runs.csv",
-             "model,data,method,variant,sparsity_asked,seed,accuracy,compared,run,error\n"
-             "vgg16,cifar10,snip,mask,0.9,1,0.1,0,,\n"
-             "vgg16,cifar10,snip,original,0.9,1,0.7,1,,\n");
-  const Report report(read_runs({folder / "a"}));
-  EXPECT_EQ(report.runs().size(), 2U);
-  const auto panels = panels_of(report.runs());
-  ASSERT_EQ(panels.size(), 1U);
-  EXPECT_EQ(panels[0].series(), (std::vector<std::string>{"snip original"}));
-}
-
 TEST(Report, RecordedTablesOfMetricsAreReadWhereTheLinesAreMissing) {
   const TemporaryFolder folder;
   write_run(folder / "run", {{"seed", 1}}, 0.5);
