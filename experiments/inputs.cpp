@@ -128,6 +128,18 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                                     std::optional<prune::BlockOrder> elastic) {
   constexpr std::string_view kMask = ".mask";
   std::map<std::string, Tensor> tensors = load_safetensors(path).tensors;
+  // The names of a shallower network are all in a deeper one, which would be pruned in part.
+  if (!elastic && tells_its_network(path)) {
+    const std::string found_on = load_network(path).name;
+    ESPALIER_CHECK(found_on == network.name,
+                   ValueError,
+                   path.string(),
+                   " holds the masks of another model, ",
+                   found_on,
+                   ", not of ",
+                   network.name,
+                   "; for another depth see --elastic");
+  }
   if (elastic) tensors = prune::elastic_state(tensors, *network.module, *elastic);
   const auto parameters = network.module->named_parameters();
   const std::string classifier = nn::prunable_parameters(*network.module).back().name;

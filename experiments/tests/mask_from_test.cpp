@@ -103,6 +103,7 @@ TEST(MaskFrom, RefusesWhatDoesNotFit) {
       {{"--mask-from", dense}, "holds no masks"},
       {{"--mask-from", pruned, "--width", "0.5"}, "another width"},
       {{"--mask-from", pruned, "--model", "vgg11"}, "another model"},
+      {{"--mask-from", pruned, "--model", "resnet32"}, "--elastic"},
       {{"--mask-from", pruned, "--model", "resnet32", "--width", "0.5", "--elastic", "append"},
        "another width"},
       {{"--mask-from", pruned, "--model", "vgg11", "--elastic", "append"}, "layer1, layer2"},
