@@ -127,6 +127,7 @@ TEST(SoftFilter, ZeroFiltersTrainOnAndOnlyTheLastChoiceIsFinal) {
   // One step after a choice a filter is there again: hard pruning would fail here.
   for (size_t epoch = 0; epoch < 4; ++epoch) EXPECT_TRUE(filters.stepped[4 * epoch].empty());
   EXPECT_FALSE(filters.masked);
+  EXPECT_EQ(net->parameter("4.weight").nnz(), 12);  // 16 - floor(16 * 0.3)
   const std::set<int64_t> last = filters.chosen.back();
   for (int64_t f = 0; f < 8; ++f) {
     const int kept = last.contains(f) ? 0 : 1;

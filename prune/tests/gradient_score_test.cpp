@@ -44,6 +44,19 @@ TEST(Snip, MatchesTheHandWorkedExample) {
   EXPECT_EQ(mask_of(net->parameter("0.weight")), (std::vector<int>{0, 1}));
 }
 
+TEST(Snip, TakesTheAbsoluteValueAfterTheSumOverTheBatch) {
+  // w = (2,-1); x = (1,3): y = -1, y x = (-1,-3); x = (2,1): y = 3, y x = (6,3). Their sum is
+  // (5,0); absolutes of each sample would give (14, 6) / 20.
+  auto net = linear_chain({{{1, 2}, {2, -1}}});
+  PruneInputs inputs = half_square_of({1, 3});
+  inputs.batch = [](int64_t) {
+    return data::Batch{Tensor::from<float>({2, 2}, {1, 3, 2, 1}), Tensor::zeros({2}, DType::I64)};
+  };
+  const auto scores = raw_scores("snip", *net, parse_settings(method("snip"), {}), inputs);
+  EXPECT_NEAR(scores.at("0.weight").at({0, 0}), 1.0, kScoreTolerance);
+  EXPECT_NEAR(scores.at("0.weight").at({0, 1}), 0.0, kScoreTolerance);
+}
+
 TEST(Snip, BothWeightsOfAChainHaveOneScore) {
   auto net = linear_chain({{{1, 1}, {3}}, {{1, 1}, {-0.25F}}});
   const auto scores =

@@ -172,7 +172,26 @@ TEST(L1Filters, SumsMagnitudesAndRemovesTheWeakest) {
   EXPECT_FALSE(net.parameter("3.bias").masked());
 }
 
-TEST(RandomPruning, CountsAreErkAndPositionsUniform) {
+TEST(RandomPruning, LayersKeepWhatErdosRenyiKernelGivesThem) {
+  // Shares (O+I+R+S): 17, 30 and 3+1024. With each layer's four fifths rounded down (172, 921,
+  // 2457) 890 of 4440 weights stay, 0.8287 a share.
+  auto net = testing::tiny_conv_net();
+  pruner_of("random", {{"allocation", "erk"}}, {.seed = 5})->prune(*net, nullptr, Sparsity(0.8));
+  EXPECT_EQ(net->parameter("0.weight").nnz(), 14);   // 14.09
+  EXPECT_EQ(net->parameter("3.weight").nnz(), 25);   // 24.86
+  EXPECT_EQ(net->parameter("7.weight").nnz(), 851);  // 851.05
+}
+
+TEST(RandomPruning, ALayerThatErdosRenyiWouldOverfillStaysDense) {
+  // Shares 216, 36 and 15 of 988 weights: the last layer of 36 would get 55. The others share 952.
+  auto net = tiny_mlp();
+  pruner_of("random", {{"allocation", "er"}}, {.seed = 5})->prune(*net, nullptr, Sparsity(0.8));
+  EXPECT_EQ(net->parameter("1.weight").nnz(), 816);
+  EXPECT_EQ(net->parameter("3.weight").nnz(), 136);
+  EXPECT_EQ(net->parameter("5.weight").nnz(), 36);
+}
+
+TEST(RandomPruning, PositionsAreUniformOverTheInputs) {
   auto net = tiny_mlp();
   pruner_of("random", {{"allocation", "uniform"}}, {.seed = 5})
       ->prune(*net, nullptr, Sparsity(0.5));

@@ -252,6 +252,24 @@ TEST(Rewinding, TakesTheLearningRatesOfTheRepeatedEpochs) {
   }
 }
 
+TEST(Rewinding, RepeatsTheWarmUpThatItRewindsInto) {
+  // Ten epochs of one step, a warm-up of four: eight again begin in its middle, at index 2.
+  const nn::WarmupLr schedule(std::make_shared<nn::ConstantLr>(0.1), 4);
+  Session run;
+  run.loader = std::make_unique<data::Loader>(std::make_shared<TinyDataset>(),
+                                              data::LoaderOptions{.batch_size = 64, .workers = 0});
+  const auto pruner = pruner_of(
+      "rewinding",
+      {{"rounds", "1"}, {"sparsity", "0.5"}, {"retrain", "lr-rewinding"}, {"retrain-part", "0.8"}});
+  Witness witness;
+  run.train({pruner.get(), &witness}, 10, schedule);
+  ASSERT_EQ(witness.moments.size(), 18U);
+  const std::vector<double> again = {0.05, 0.075, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1};
+  for (size_t i = 0; i < again.size(); ++i) {
+    EXPECT_DOUBLE_EQ(witness.moments[10 + i].lr, again[i]) << i;
+  }
+}
+
 TEST(Rewinding, FineTuningTakesTheRateThatIsAskedFor) {
   Session run;
   const auto pruner = pruner_of("rewinding",

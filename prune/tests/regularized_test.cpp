@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Network Slimming and SSL: the cards' exact examples, and what their trainings do.
 #include <cmath>
+#include <map>
 
 #include <gtest/gtest.h>
 
@@ -223,6 +224,60 @@ TEST(Ssl, BringsWholeFiltersToZeroAndRemovesExactlyThose) {
           0.0);
     const auto mask = mask_of(net->parameter("1.weight"));
     EXPECT_EQ(mask, (std::vector<int>{1, 1, 0, 1, 1, 0, 1, 1})) << step;
+  }
+}
+
+/// The norms of the groups that a layer's weights fall into by their flat index.
+std::vector<double> norms_of(const nn::Parameter& parameter, int64_t (*group)(int64_t)) {
+  std::map<int64_t, double> norms;
+  const auto values = parameter.value.value().to_vector<double>();
+  for (size_t i = 0; i < values.size(); ++i) {
+    double& norm = norms[group(static_cast<int64_t>(i))];
+    norm = std::hypot(norm, values[i]);
+  }
+  std::vector<double> out;
+  for (const auto& [index, norm] : norms) out.push_back(norm);
+  return out;
+}
+
+TEST(Ssl, FiltersAndInputChannelsHaveAStrengthOfTheirOwn) {
+  struct Side {
+    const char* strength;
+    const char* other;
+    std::map<std::string, int64_t (*)(int64_t)> groups;  // by weight; others have none
+  };
+  // The images' channels and the classes are no groups: they cannot go.
+  const Side filters = {"filter-strength",
+                        "channel-strength",
+                        {{"0.weight", [](int64_t i) { return i / 27; }},
+                         {"3.weight", [](int64_t i) { return i / 72; }}}};
+  const Side channels = {"channel-strength",
+                         "filter-strength",
+                         {{"3.weight", [](int64_t i) { return i / 9 % 8; }},
+                          {"7.weight", [](int64_t i) { return i % 1024 / 64; }}}};
+  for (const Side& side : {filters, channels}) {
+    auto net = tiny_conv_net();
+    const auto before = net->clone();
+    const auto pruner =
+        make_pruner("ssl",
+                    parse_settings(method("ssl"), {{side.strength, "0.3"}, {side.other, "0"}}),
+                    {.input_shape = {3, 8, 8}});
+    nn::Sgd sgd(*net, {.lr = 0.1});
+    nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
+    pruner->before_training(state);
+    pruner->after_step(state);
+    for (const char* name : {"0.weight", "3.weight", "7.weight"}) {
+      SCOPED_TRACE(cat(side.strength, " of ", name));
+      const auto group = side.groups.find(name);
+      if (group == side.groups.end()) {
+        EXPECT_EQ(net->parameter(name).value.value().to_vector<float>(),
+                  before->parameter(name).value.value().to_vector<float>());
+        continue;
+      }
+      const auto norms = norms_of(net->parameter(name), group->second);
+      const auto then = norms_of(before->parameter(name), group->second);
+      for (size_t g = 0; g < norms.size(); ++g) EXPECT_NEAR(norms[g], then[g] - 0.03, 1e-5) << g;
+    }
   }
 }
 
