@@ -229,13 +229,6 @@ void set_kernel_chooser(const prune::OptionValues& values,
                                               : Conv2dAlgorithm::Auto);
 }
 
-data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch) {
-  data::LoaderOptions options;
-  options.batch_size = batch;
-  options.workers = static_cast<int>(values.integer("workers"));
-  return options;
-}
-
 void set_normalization(const prune::OptionValues& values, data::LoaderOptions& options) {
   ESPALIER_CHECK(values.text("mean").empty() == values.text("std").empty(),
                  ValueError,
@@ -246,6 +239,14 @@ void set_normalization(const prune::OptionValues& values, data::LoaderOptions& o
   };
   options.mean = channels("mean");
   options.stddev = channels("std");
+}
+
+data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch) {
+  data::LoaderOptions options;
+  options.batch_size = batch;
+  options.workers = static_cast<int>(values.integer("workers"));
+  set_normalization(values, options);
+  return options;
 }
 
 nlohmann::ordered_json count_json(const nn::ModelCount& count) {

@@ -81,12 +81,13 @@ std::string file_fingerprint(const std::filesystem::path& path);
 void set_kernel_chooser(const prune::OptionValues& values,
                         const std::filesystem::path& default_file = {});
 
-/// Test-time batches of a data set.
-data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch);
-
 /// Takes over `mean` and `std` where they are given. Throws ValueError for one without the other
 /// and for texts that are no lists of numbers.
 void set_normalization(const prune::OptionValues& values, data::LoaderOptions& options);
+
+/// Test-time batches of a data set, with the `workers`, `mean` and `std` of the settings. Throws
+/// like `set_normalization`.
+data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch);
 
 /// The network as an inference plan for `batch` images at once. Throws NotImplemented naming what a
 /// plan cannot do.

@@ -178,6 +178,7 @@ std::vector<Option> train_options() {
                  data_options(),
                  training_options(),
                  run_options(),
+                 normalization_options(),
                  machine_options(),
                  kernel_options()});
 }

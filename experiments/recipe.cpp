@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
 #include <espalier/nn/adam.h>
 #include <espalier/nn/sgd.h>
@@ -31,6 +32,7 @@ data::LoaderOptions training_loader(const prune::OptionValues& values,
     options.augmentation.horizontal_flip = may_mirror(values.text("data"));
     if (augment == "standard+cutout") options.augmentation.cutout = height / 2;
   }
+  set_normalization(values, options);
   return options;
 }
 

@@ -175,6 +175,7 @@ class ScoringBatches {
     out.shuffle = true;
     out.workers = 0;
     out.seed = Rng(static_cast<uint64_t>(values.integer("seed")), "scoring").fork(0).state().seed;
+    set_normalization(values, out);
     return out;
   }
 

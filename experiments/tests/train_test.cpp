@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trainings of a second: what they write, how they continue, and what the other verbs make of them.
+// Trainings of a second: what they write and how they continue.
 #include <filesystem>
 #include <fstream>
 
@@ -10,7 +10,7 @@
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/failure.h>
 
-#include "command_line.h"
+#include "runs.h"
 
 namespace espalier::experiments {
 namespace {
@@ -18,38 +18,9 @@ namespace {
 using espalier::testing::slurp;
 using espalier::testing::TemporaryFolder;
 
-const std::vector<std::string> kGradual = {"--prune", "gmp", "--sparsity", "0.8"};
+using Training = Runs;
 
-// One dense and one pruned run, shared by the tests that only read them.
-class Runs : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    folder_ = new TemporaryFolder;
-    auto json = kGradual;
-    json.push_back("--json");
-    dense_ = new Outcome(espalier_command(tiny_training(*folder_ / "dense")));
-    pruned_ = new Outcome(espalier_command(tiny_training(*folder_ / "pruned", json)));
-  }
-  static void TearDownTestSuite() {
-    delete folder_;
-    delete dense_;
-    delete pruned_;
-  }
-  void SetUp() override {
-    ASSERT_EQ(dense_->code, kExitOk) << dense_->err;
-    ASSERT_EQ(pruned_->code, kExitOk) << pruned_->err;
-  }
-  static std::string path(const char* name) { return (*folder_ / name).string(); }
-
-  static TemporaryFolder* folder_;
-  static Outcome* dense_;
-  static Outcome* pruned_;
-};
-TemporaryFolder* Runs::folder_ = nullptr;
-Outcome* Runs::dense_ = nullptr;
-Outcome* Runs::pruned_ = nullptr;
-
-TEST_F(Runs, FolderHoldsSettingsMetricsModelAndState) {
+TEST_F(Training, FolderHoldsSettingsMetricsModelAndState) {
   const auto run = nlohmann::json::parse(slurp(path("pruned/run.json")));
   EXPECT_EQ(run.at("status"), "finished");
   EXPECT_EQ(run.at("settings").at("batch"), 16);
@@ -78,7 +49,7 @@ TEST_F(Runs, FolderHoldsSettingsMetricsModelAndState) {
   EXPECT_TRUE(std::filesystem::exists(path("pruned/state.safetensors")));
 }
 
-TEST_F(Runs, ATeacherGoesWithAnyMethodAndChangesTheResult) {
+TEST_F(Training, ATeacherGoesWithAnyMethodAndChangesTheResult) {
   const std::string teacher = path("dense/model.safetensors");
   const auto weights = [&](const char* name, std::vector<std::string> more) {
     more.insert(more.end(), kGradual.begin(), kGradual.end());
@@ -98,7 +69,7 @@ TEST_F(Runs, ATeacherGoesWithAnyMethodAndChangesTheResult) {
   EXPECT_TRUE(run.at("settings").contains("distill-from-fingerprint"));
 }
 
-TEST_F(Runs, PrunedModelHasMasksOfTheAskedSparsity) {
+TEST_F(Training, PrunedModelHasMasksOfTheAskedSparsity) {
   const SafetensorsFile file = load_safetensors(path("pruned/model.safetensors"));
   int64_t kept = 0;
   int64_t total = 0;
@@ -123,7 +94,7 @@ TEST_F(Runs, PrunedModelHasMasksOfTheAskedSparsity) {
   EXPECT_NEAR(pruned_->json().at("sparsity").get<double>(), 0.8, 0.001);
 }
 
-TEST_F(Runs, ResultsHaveThePromisedKeys) {
+TEST_F(Training, ResultsHaveThePromisedKeys) {
   const auto json = pruned_->json();
   for (const char* key : {"accuracy",
                           "correct",
@@ -142,7 +113,7 @@ TEST_F(Runs, ResultsHaveThePromisedKeys) {
   EXPECT_LT(json.at("macs_effective").get<int64_t>(), json.at("macs_dense").get<int64_t>());
 }
 
-TEST_F(Runs, EvalOfTheModelAgreesWithTheRunWithoutBeingToldWhatItIs) {
+TEST_F(Training, EvalOfTheModelAgreesWithTheRunWithoutBeingToldWhatItIs) {
   const Outcome eval = espalier_command({"eval",
                                          "--weights",
                                          path("pruned/model.safetensors"),
@@ -160,7 +131,7 @@ TEST_F(Runs, EvalOfTheModelAgreesWithTheRunWithoutBeingToldWhatItIs) {
   }
 }
 
-TEST_F(Runs, AFinishedRunReturnsAtOnceAndChangesNothing) {
+TEST_F(Training, AFinishedRunReturnsAtOnceAndChangesNothing) {
   const std::string before = slurp(path("pruned/run.json"));
   const auto time = std::filesystem::last_write_time(path("pruned/model.safetensors"));
   const Outcome again = espalier_command(tiny_training(path("pruned"), kGradual));
@@ -170,7 +141,7 @@ TEST_F(Runs, AFinishedRunReturnsAtOnceAndChangesNothing) {
   EXPECT_EQ(std::filesystem::last_write_time(path("pruned/model.safetensors")), time);
 }
 
-TEST_F(Runs, OtherSettingsAreRefusedByName) {
+TEST_F(Training, OtherSettingsAreRefusedByName) {
   auto flags = kGradual;
   flags.insert(flags.end(), {"--lr", "0.05", "--momentum", "0.8"});
   const Outcome other = espalier_command(tiny_training(path("pruned"), flags));
@@ -185,7 +156,7 @@ TEST_F(Runs, OtherSettingsAreRefusedByName) {
 }
 
 // Options are added with time; what was run before there was one went by its default.
-TEST_F(Runs, AFolderFromBeforeAnOptionTakesItsDefault) {
+TEST_F(Training, AFolderFromBeforeAnOptionTakesItsDefault) {
   const std::filesystem::path old = path("old");
   std::filesystem::copy(path("pruned"), old);
   auto run = nlohmann::json::parse(slurp(old / "run.json"));
@@ -203,133 +174,7 @@ TEST_F(Runs, AFolderFromBeforeAnOptionTakesItsDefault) {
       << other.err;
 }
 
-TEST_F(Runs, ReportShowsEveryRunInTextPageAndCsv) {
-  const Outcome report =
-      espalier_command({"report", path("dense"), path("pruned"), "--out", path("report.html")});
-  ASSERT_EQ(report.code, kExitOk) << report.err;
-  EXPECT_NE(report.out.find("pruned"), std::string::npos);
-  const std::string page = slurp(path("report.html"));
-  EXPECT_NE(page.find("<svg"), std::string::npos);
-  for (const char* loading : {"src=\"http", "href=\"http", "src=\"/", "url(", "@import"}) {
-    EXPECT_EQ(page.find(loading), std::string::npos) << "the page must need nothing but itself";
-  }
-  const std::string folder = path("pruned");
-  EXPECT_NE(page.find("--prune gmp"), std::string::npos) << "the command that makes the run";
-  EXPECT_NE(page.find("--out " + folder), std::string::npos);
-  EXPECT_NE(page.find("Time of each layer"), std::string::npos);
-  EXPECT_NE(page.find("Mask of fc"), std::string::npos);
-  EXPECT_NE(page.find("Filters of conv1"), std::string::npos);
-  std::istringstream csv(slurp(path("report.csv")));
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(csv, line);) lines.push_back(line);
-  ASSERT_EQ(lines.size(), 3u);
-  EXPECT_EQ(lines[0].substr(0, 22), "run,finished,accuracy,");
-  EXPECT_EQ(lines[2].substr(0, 12), "pruned,true,");
-}
-
-TEST_F(Runs, ShrinkWritesANetworkThatComputesTheSame) {
-  const Outcome run = espalier_command(
-      tiny_training(path("filters"), {"--prune", "l1-filters", "--sparsity", "0.3"}));
-  ASSERT_EQ(run.code, kExitOk) << run.err;
-  const Outcome shrunk = espalier_command({"shrink",
-                                           "--weights",
-                                           path("filters/model.safetensors"),
-                                           "--out",
-                                           path("small.safetensors"),
-                                           "--json"});
-  ASSERT_EQ(shrunk.code, kExitOk) << shrunk.err;
-  EXPECT_LT(shrunk.json().at("params").get<int>(), shrunk.json().at("params_before").get<int>());
-  const auto eval = [&](const std::string& weights) {
-    return espalier_command(
-               {"eval", "--weights", weights, "--data", "synth", "--test-size", "20", "--json"})
-        .json();
-  };
-  const auto masked = eval(path("filters/model.safetensors"));
-  const auto small = eval(path("small.safetensors"));
-  EXPECT_EQ(small.at("correct"), masked.at("correct"));
-  EXPECT_NEAR(small.at("loss").get<double>(), masked.at("loss").get<double>(), 1e-5);
-  EXPECT_LT(small.at("macs_dense").get<int64_t>(), masked.at("macs_dense").get<int64_t>());
-}
-
-TEST_F(Runs, ShrinkPutsChannelsWithSimilarMasksSideBySide) {
-  const Outcome gathered = espalier_command({"shrink",
-                                             "--weights",
-                                             path("pruned/model.safetensors"),
-                                             "--out",
-                                             path("gathered.safetensors"),
-                                             "--gather-blocks",
-                                             "--json"});
-  ASSERT_EQ(gathered.code, kExitOk) << gathered.err;
-  const auto json = gathered.json();
-  ASSERT_FALSE(json.at("weights").empty());
-  double before = 0.0;
-  double after = 0.0;
-  for (const auto& weight : json.at("weights")) {
-    before += weight.at("fill_before").get<double>();
-    after += weight.at("fill").get<double>();
-  }
-  EXPECT_GT(after, before);
-  const auto eval = [&](const std::string& weights) {
-    return espalier_command(
-               {"eval", "--weights", weights, "--data", "synth", "--test-size", "20", "--json"})
-        .json();
-  };
-  const auto old = eval(path("pruned/model.safetensors"));
-  const auto reordered = eval(path("gathered.safetensors"));
-  EXPECT_EQ(reordered.at("correct"), old.at("correct"));
-  EXPECT_NEAR(reordered.at("loss").get<double>(), old.at("loss").get<double>(), 1e-5);
-}
-
-TEST_F(Runs, ScoresHaveTheNamesAndShapesOfTheWeights) {
-  save_safetensors(*folder_ / "batch.safetensors",
-                   {{{"images", Tensor::ones({4, 3, 32, 32})},
-                     {"labels", Tensor::from<int64_t>({4}, {0, 1, 2, 9})}},
-                    {}});
-  const Outcome score = espalier_command({"score",
-                                          "magnitude",
-                                          "--weights",
-                                          path("dense/model.safetensors"),
-                                          "--batch",
-                                          path("batch.safetensors"),
-                                          "--out",
-                                          path("scores.safetensors")});
-  ASSERT_EQ(score.code, kExitOk) << score.err;
-  const auto scores = load_safetensors(path("scores.safetensors")).tensors;
-  const auto model = load_safetensors(path("dense/model.safetensors")).tensors;
-  ASSERT_TRUE(scores.contains("conv1.weight"));
-  for (const auto& [name, tensor] : scores)
-    EXPECT_EQ(tensor.shape(), model.at(name).shape()) << name;
-  const auto weights = model.at("conv1.weight").to_vector<double>();
-  const auto magnitude = scores.at("conv1.weight").to_vector<double>();
-  for (size_t i = 0; i < weights.size(); ++i) EXPECT_EQ(magnitude[i], std::abs(weights[i]));
-}
-
-TEST_F(Runs, ScoreRefusesBatchesThatDoNotFit) {
-  const auto score = [&](const Tensor& images, const Tensor& labels) {
-    save_safetensors(*folder_ / "bad.safetensors", {{{"images", images}, {"labels", labels}}, {}});
-    const Outcome outcome = espalier_command({"score",
-                                              "magnitude",
-                                              "--weights",
-                                              path("dense/model.safetensors"),
-                                              "--batch",
-                                              path("bad.safetensors"),
-                                              "--out",
-                                              path("no.safetensors")});
-    EXPECT_FALSE(std::filesystem::exists(path("no.safetensors")));
-    return outcome;
-  };
-  const Tensor images = Tensor::ones({2, 3, 32, 32});
-  const Tensor labels = Tensor::from<int64_t>({2}, {0, 1});
-  EXPECT_EQ(score(images, Tensor::from<int64_t>({2}, {0, 10})).code, kExitBadUse);
-  EXPECT_EQ(score(images, Tensor::from<int64_t>({2}, {0, -1})).code, kExitBadUse);
-  EXPECT_EQ(score(images, Tensor::from<int64_t>({3}, {0, 1, 2})).code, kExitBadUse);
-  EXPECT_EQ(score(images, Tensor::from<int32_t>({2}, {0, 1})).code, kExitBadUse);
-  EXPECT_EQ(score(Tensor::ones({2, 3, 28, 28}), labels).code, kExitBadUse);
-  EXPECT_EQ(score(Tensor::ones({2, 3}), labels).code, kExitBadUse);
-  EXPECT_EQ(score(Tensor::full({2, 3, 32, 32}, std::nan("")), labels).code, kExitBadUse);
-}
-
-TEST_F(Runs, WeightsOfOneRunStartTheNext) {
+TEST_F(Training, WeightsOfOneRunStartTheNext) {
   const Outcome zero = espalier_command(
       tiny_training(path("copy"), {"--epochs", "0", "--weights", path("dense/model.safetensors")}));
   ASSERT_EQ(zero.code, kExitOk) << zero.err;
@@ -338,7 +183,28 @@ TEST_F(Runs, WeightsOfOneRunStartTheNext) {
       load_safetensors(path("dense/model.safetensors")).tensors.at("fc.weight").to_vector<float>());
 }
 
-TEST_F(Runs, ConfigurationFilesGiveTheSameRunAsFlags) {
+TEST_F(Training, NormalizationIsTheDataSetsUnlessTold) {
+  const auto last_line = [](const std::filesystem::path& folder) {
+    std::istringstream lines(slurp(folder / "metrics.jsonl"));
+    nlohmann::json line;
+    for (std::string text; std::getline(lines, text);) line = nlohmann::json::parse(text);
+    return line;
+  };
+  const auto trained = [&](const char* name, const char* mean, const char* std) {
+    const Outcome run = espalier_command(tiny_training(path(name), {"--mean", mean, "--std", std}));
+    EXPECT_EQ(run.code, kExitOk) << run.err;
+    return last_line(path(name));
+  };
+  const auto plain = last_line(path("dense"));
+  const auto same = trained("same", "0.493,0.493,0.493", "0.226,0.226,0.226");
+  const auto other = trained("other", "0.485,0.456,0.406", "0.229,0.224,0.225");
+  EXPECT_EQ(same.at("train_loss"), plain.at("train_loss"));
+  EXPECT_EQ(same.at("test_loss"), plain.at("test_loss"));
+  EXPECT_NE(other.at("train_loss"), plain.at("train_loss"));
+  EXPECT_NE(other.at("test_loss"), plain.at("test_loss"));
+}
+
+TEST_F(Training, ConfigurationFilesGiveTheSameRunAsFlags) {
   const auto config = folder_->write("run.toml",
                                      "model = \"resnet20\"\nwidth = 0.25\ndata = \"synth\"\n"
                                      "batch = 16\nepochs = 5\nseed = 3\nthreads = 1\n"
@@ -350,7 +216,7 @@ TEST_F(Runs, ConfigurationFilesGiveTheSameRunAsFlags) {
   EXPECT_EQ(slurp(path("configured/model.safetensors")), slurp(path("pruned/model.safetensors")));
 }
 
-TEST_F(Runs, ThreadsAndWorkersDoNotChangeABit) {
+TEST_F(Training, ThreadsAndWorkersDoNotChangeABit) {
   auto flags = kGradual;
   flags.insert(flags.end(), {"--threads", "3", "--workers", "2", "--checkpoint-every", "1"});
   const Outcome run = espalier_command(tiny_training(path("threads"), flags));

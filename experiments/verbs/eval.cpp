@@ -52,8 +52,7 @@ void eval(const EvalFlags& flags, Console& console) {
   set_num_threads(static_cast<int>(values.integer("threads")));
   set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));
-  data::LoaderOptions options = evaluation_loader(values, values.integer("batch"));
-  set_normalization(values, options);
+  const data::LoaderOptions options = evaluation_loader(values, values.integer("batch"));
   Network network = load_network(values.text("weights"), make_network(values, *dataset));
   data::Loader loader(dataset, options);
   std::optional<nn::InferencePlan> plan;

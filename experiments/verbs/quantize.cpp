@@ -95,8 +95,7 @@ void quantize(const QuantizeFlags& flags, Console& console) {
     ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "quantize: needs --", needed, " FILE");
   }
   set_num_threads(static_cast<int>(values.integer("threads")));
-  data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
-  set_normalization(values, batches);
+  const data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
   auto dataset = open_split(values, data::Split::Train);
   Network network = load_network(values.text("weights"), make_network(values, *dataset));
   const int64_t images = std::min(values.integer("images"), dataset->size());

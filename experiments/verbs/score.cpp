@@ -145,8 +145,8 @@ void add_score(CLI::App& app, Console& console, Action& action) {
   CLI::App* verb = app.add_subcommand(
       "score", "A method's raw scores for given weights and a given batch, as safetensors.");
   const auto flags = std::make_shared<ScoreFlags>();
-  verb->add_option("method", flags->method, "The pruning method.")->required();
-  verb->add_option("--batch",
+  verb->add_option("--method,method", flags->method, "The pruning method.")->required();
+  verb->add_option("--inputs,--batch",
                    flags->batch,
                    "Safetensors with 'images' (N,C,H,W) float32, normalized, and 'labels' int64.")
       ->type_name("FILE")

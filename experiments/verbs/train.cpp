@@ -44,6 +44,7 @@ void add_train(CLI::App& app, Console& console, Action& action) {
   flags->given.declare(*verb, data_options(), "Data");
   flags->given.declare(*verb, training_options(), "Training");
   flags->given.declare(*verb, run_options(), "Run");
+  flags->given.declare(*verb, normalization_options(), "Weights from elsewhere");
   flags->given.declare(*verb, machine_options(), "Machine");
   flags->given.declare(*verb, kernel_options(), "Kernels");
   flags->given.declare(*verb, pruning_options(), "Pruning methods (with --prune)");
