@@ -166,7 +166,18 @@ PruneSettings parse_settings(const Method& method,
   PruneSettings settings;
   settings.pattern = values.text("pattern");
   settings.sparsity = Sparsity(values.real("sparsity"));
-  const Cell cell = chosen_pattern(method, settings.pattern)->cell();
+  const auto pattern = chosen_pattern(method, settings.pattern);
+  const Cell cell = pattern->cell();
+  ESPALIER_CHECK(cell.size == 0 || !own.contains("allocation"),
+                 ValueError,
+                 owner,
+                 ": option allocation divides a sparsity among layers, but pattern ",
+                 pattern->name(),
+                 " keeps ",
+                 cell.keep,
+                 " of ",
+                 cell.size,
+                 " weights in every one");
   if (cell.size > 0 && !common.contains("sparsity")) {
     settings.sparsity =
         Density(static_cast<double>(cell.keep) / static_cast<double>(cell.size)).sparsity();

@@ -58,7 +58,8 @@ const Method& method(const std::string& name);
 /// `allow-collapse`, `ablation`.
 const std::vector<Option>& common_options();
 /// Settings from texts by option name, common options and the method's own together; missing ones
-/// keep their defaults. Throws ValueError for unknown names and bad values.
+/// keep their defaults. Throws ValueError for unknown names, bad values and an allocation for an
+/// N:M pattern, which leaves nothing to divide.
 PruneSettings parse_settings(const Method& method, const std::map<std::string, std::string>& given);
 
 /// The pruner of a method, ready to be a hook of `nn::fit`. Throws ValueError for an unknown

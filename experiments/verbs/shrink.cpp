@@ -51,6 +51,7 @@ nlohmann::ordered_json fills_json(const std::vector<prune::BlockFill>& fills) {
 }
 
 std::string fills_text(const std::vector<prune::BlockFill>& fills) {
+  if (fills.empty()) return "\nnote: no weight has a mask, so there are no blocks to fill\n";
   std::vector<std::vector<std::string>> rows = {{"weight", "density", "blocks filled", "were"}};
   for (const prune::BlockFill& weight : fills) {
     rows.push_back({weight.name,

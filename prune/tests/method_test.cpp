@@ -140,6 +140,12 @@ TEST(Prune, RefusesASparsityThatThePatternDoesNotHave) {
   EXPECT_THROW(parse_settings(method("l1-filters"), {{"pattern", "2:4"}}), ValueError);
 }
 
+TEST(Prune, RefusesToDivideWhatThePatternFixes) {
+  const std::map<std::string, std::string> given = {{"pattern", "2:4"}, {"allocation", "global"}};
+  const std::string text = error_of([&] { parse_settings(method("magnitude"), given); });
+  EXPECT_NE(text.find("pattern 2:4 keeps 2 of 4"), std::string::npos) << text;
+}
+
 TEST(Prune, LayersThatCannotHaveThePatternAreNamed) {
   auto net =
       linear_chain({{{4, 6}, std::vector<float>(24, 1)}, {{2, 4}, std::vector<float>(8, 1)}});

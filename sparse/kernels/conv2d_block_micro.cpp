@@ -17,7 +17,7 @@ namespace espalier::sparse::detail::HWY_NAMESPACE {
 constexpr int kChannels = 4;
 // Vectors at a time: their sums for all channels, the input and a weight stay in the 32 registers
 // of AVX-512, or 16 of the others.
-constexpr int kPass = kVector == 16 ? 4 : 3;
+constexpr int kPass = pass_width(4, 3);
 
 /// Pieces kFirst .. kFirst + kCount - 1 of a tile, for the blocks begin .. end - 1 of one row.
 /// kWhole: all its channels and positions exist.

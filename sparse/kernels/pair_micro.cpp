@@ -16,7 +16,7 @@ namespace espalier::sparse::detail::HWY_NAMESPACE {
 
 // Vectors at a time: their sums for both channels, two weights and the input stay in the 32
 // registers of AVX-512, or 16 of the others.
-constexpr int kPass = kVector == 16 ? 8 : 6;
+constexpr int kPass = pass_width(8, 6);
 
 /// Pieces kFirst .. kFirst + kCount - 1 of a tile of one channel.
 template <TileShape kShape, int kFirst, int kCount>

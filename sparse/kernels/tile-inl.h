@@ -22,6 +22,12 @@ using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 constexpr int64_t kVector = hn::MaxLanes(D());
 
+/// How many of a tile's vectors pass through the registers at once. Without vectors all of them,
+/// for nothing would stay there anyway, and each pass is compiled for itself.
+constexpr int pass_width(int with_avx512, int with_others) {
+  return kVector == 16 ? with_avx512 : kVector > 1 ? with_others : 16 * 16;
+}
+
 // Channels between a prefetch and its use.
 constexpr int64_t kAhead = 1;
 
