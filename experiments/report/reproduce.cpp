@@ -16,8 +16,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Defaults of `train`, and of the method if there is one of that name.
-Json defaults_of(const Json& settings) {
+bool is_told(const std::string& name) {
+  static const std::set<std::string> kPlaces = {"weights", "mask-from", "distill-from", "out"};
+  return kPlaces.contains(name) || (!is_incidental(name) && !name.ends_with("-fingerprint"));
+}
+
+}  // namespace
+
+Json default_settings(const Json& settings) {
   Json out = to_json(prune::OptionValues("train", train_options()));
   const Json method = settings.value("prune", Json());
   if (!method.is_string()) return out;
@@ -29,13 +35,6 @@ Json defaults_of(const Json& settings) {
   return out;
 }
 
-bool is_told(const std::string& name) {
-  static const std::set<std::string> kPlaces = {"weights", "mask-from", "distill-from", "out"};
-  return kPlaces.contains(name) || (!is_incidental(name) && !name.ends_with("-fingerprint"));
-}
-
-}  // namespace
-
 std::string shell_word(const std::string& text) {
   constexpr std::string_view kPlain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
@@ -46,7 +45,7 @@ std::string shell_word(const std::string& text) {
 }
 
 std::string train_command(const Json& settings) {
-  const Json defaults = defaults_of(settings);
+  const Json defaults = default_settings(settings);
   std::string out = "espalier train";
   for (const auto& [name, value] : settings.items()) {
     const bool named = name == "model" || name == "data" || name == "sparsity";

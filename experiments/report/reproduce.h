@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The command that makes a run again.
+/// The command that makes a run again, and the defaults that it leaves out.
 #pragma once
 
 #include <filesystem>
@@ -8,6 +8,10 @@
 #include <nlohmann/json.hpp>
 
 namespace espalier::experiments {
+
+/// The defaults of `train` and of the method, if there is one, that the settings of a run.json
+/// name.
+nlohmann::ordered_json default_settings(const nlohmann::ordered_json& settings);
 
 /// `espalier train ..` with every setting of a run.json that is not its default, and where it
 /// starts from and writes to. The number of threads and other things that change no result are left

@@ -13,6 +13,7 @@
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/report/reproduce.h>
+#include <espalier/experiments/report/variants.h>
 
 namespace espalier::experiments {
 namespace {
@@ -226,43 +227,6 @@ std::vector<ReportRun> read_experiment(const fs::path& results) {
     out.push_back(std::move(run));
   }
   return out;
-}
-
-// Runs of one method that differ in more than sparsity and seed get what differs as their variant.
-void name_variants(std::vector<ReportRun>& runs) {
-  static const std::set<std::string> kOther = {"model", "data", "prune", "sparsity", "seed"};
-  const auto tells = [](const std::string& name) {
-    return !kOther.contains(name) && !is_incidental(name) && !name.ends_with("-fingerprint");
-  };
-  // Files differ from seed to seed; that there is one does not.
-  const auto value = [](const ReportRun& run, const std::string& name) {
-    const Json found = run.settings.value(name, Json());
-    if (name == "weights") return std::string(found.is_null() || found == "" ? "fresh" : "trained");
-    return found.is_string() ? found.get<std::string>() : found.dump();
-  };
-  const auto same_method = [](const ReportRun& a, const ReportRun& b) {
-    return a.model == b.model && a.data == b.data && a.method == b.method;
-  };
-  std::vector<std::string> variants(runs.size());
-  for (size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].settings.empty()) continue;
-    std::vector<std::string> names = {"weights"};
-    for (const auto& [name, unused] : runs[i].settings.items()) {
-      if (tells(name)) names.push_back(name);
-    }
-    for (const std::string& name : names) {
-      const bool differs = std::any_of(runs.begin(), runs.end(), [&](const ReportRun& other) {
-        return same_method(runs[i], other) && !other.settings.empty() && other.variant.empty() &&
-               value(runs[i], name) != value(other, name);
-      });
-      if (!differs) continue;
-      variants[i] +=
-          fmt::format("{}{} {}", variants[i].empty() ? "" : ", ", name, value(runs[i], name));
-    }
-  }
-  for (size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].variant.empty()) runs[i].variant = variants[i];
-  }
 }
 
 }  // namespace

@@ -5,11 +5,13 @@
 #include <espalier/core/io.h>
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/experiments/report/report.h>
+#include <espalier/experiments/report/variants.h>
 
 namespace espalier::experiments {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 using espalier::testing::TemporaryFolder;
 
 TEST(ReportTables, ReadsTheTablesOfAnExperimentWithoutItsRuns) {
@@ -70,6 +72,38 @@ TEST(ReportTables, DrawsOnlyRunsThatAreCompared) {
   const auto panels = panels_of(report.runs());
   ASSERT_EQ(panels.size(), 1U);
   EXPECT_EQ(panels[0].series(), (std::vector<std::string>{"snip original"}));
+}
+
+TEST(Variants, AreWhatDiffersAndIsNotTheDefault) {
+  std::vector<ReportRun> runs;
+  const auto add = [&](const char* method, const Json& settings, const char* variant = "") {
+    ReportRun run;
+    run.model = "resnet20";
+    run.data = "synth";
+    run.method = method;
+    run.variant = variant;
+    run.settings = settings;
+    run.settings["prune"] = method;
+    runs.push_back(run);
+  };
+  add("magnitude", {{"pattern", ""}, {"seed", 1}});
+  add("magnitude", {{"pattern", "unstructured"}, {"elastic", "none"}, {"seed", 2}});
+  add("magnitude", {{"pattern", "2:4"}, {"weights", "a.safetensors"}, {"threads", 2}});
+  add("magnitude", {{"pattern", "2:4"}, {"weights", "b.safetensors"}, {"epochs", 5}});
+  add("gmp", {{"epochs", 5}});
+  add("snip", {{"epochs", 5}}, "of a table");
+  add("snip", {{"epochs", 6}});
+  name_variants(runs);
+  std::vector<std::string> variants;
+  for (const ReportRun& run : runs) variants.push_back(run.variant);
+  EXPECT_EQ(variants,
+            (std::vector<std::string>{"",
+                                      "",
+                                      "pattern 2:4, weights trained",
+                                      "epochs 5, pattern 2:4, weights trained",
+                                      "",
+                                      "of a table",
+                                      ""}));
 }
 
 }  // namespace

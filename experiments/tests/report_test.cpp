@@ -245,7 +245,7 @@ TEST(Report, GroupsSeedsAndTellsVariantsApart) {
   EXPECT_NEAR(accuracy->mean, 0.65, 1e-12);
   EXPECT_NEAR(*accuracy->deviation, std::sqrt(0.005), 1e-12);  // of 0.6 and 0.7, with n - 1
   EXPECT_EQ(groups[1].label(), "snip pattern 2:4 0.5");
-  EXPECT_EQ(groups[2].label(), "snip pattern unstructured 0.5");
+  EXPECT_EQ(groups[2].label(), "snip 0.5");
   const auto means = parse_csv(report.means_csv(), "means");
   EXPECT_EQ(means.size(), 4U);
   EXPECT_NE(html_page(report).find("65.00 ± 7.07"), std::string::npos);

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/report/variants.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+#include <espalier/experiments/options.h>
+#include <espalier/experiments/report/reproduce.h>
+#include <espalier/prune/registry.h>
+
+namespace espalier::experiments {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Settings = std::map<std::string, std::string>;
+
+bool tells(const std::string& name) {
+  static const std::set<std::string> kOther = {"model", "data", "prune", "sparsity", "seed"};
+  return name == "weights" ||
+         (!kOther.contains(name) && !is_incidental(name) && !name.ends_with("-fingerprint"));
+}
+
+std::string text_of(const std::string& name, const Json& value) {
+  // Files differ from seed to seed; that there is one does not.
+  if (name == "weights") return value == "" ? "fresh" : "trained";
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+Settings texts_of(const Json& settings) {
+  Settings out;
+  for (const auto& [name, value] : settings.items()) {
+    if (tells(name)) out[name] = text_of(name, value);
+  }
+  return out;
+}
+
+/// One run's settings, and what they would be by default.
+struct Told {
+  Settings defaults;
+  Settings all;
+};
+
+Told told_by(const ReportRun& run) {
+  Told out;
+  if (run.settings.empty()) return out;
+  out.defaults = texts_of(default_settings(run.settings));
+  for (const prune::Method& method : prune::methods()) {
+    if (method.name == run.method) out.defaults["pattern"] = method.patterns.front();
+  }
+  out.all = out.defaults;
+  for (const auto& [name, text] : texts_of(run.settings)) {
+    if (name != "pattern" || !text.empty()) out.all[name] = text;
+  }
+  return out;
+}
+
+std::string text_in(const Settings& settings, const std::string& name) {
+  const auto found = settings.find(name);
+  return found == settings.end() ? std::string() : found->second;
+}
+
+}  // namespace
+
+void name_variants(std::vector<ReportRun>& runs) {
+  std::vector<Told> told;
+  for (const ReportRun& run : runs) told.push_back(told_by(run));
+  std::vector<std::string> variants(runs.size());
+  for (size_t i = 0; i < runs.size(); ++i) {
+    for (const auto& [name, text] : told[i].all) {
+      if (text == text_in(told[i].defaults, name)) continue;
+      for (size_t j = 0; j < runs.size(); ++j) {
+        const bool compared = runs[i].model == runs[j].model && runs[i].data == runs[j].data &&
+                              runs[i].method == runs[j].method && !told[j].all.empty() &&
+                              runs[j].variant.empty();
+        if (!compared || text_in(told[j].all, name) == text) continue;
+        variants[i] += fmt::format("{}{} {}", variants[i].empty() ? "" : ", ", name, text);
+        break;
+      }
+    }
+  }
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].variant.empty()) runs[i].variant = variants[i];
+  }
+}
+
+}  // namespace espalier::experiments
