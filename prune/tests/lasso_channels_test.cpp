@@ -10,6 +10,7 @@
 #include <espalier/prune/linalg/lasso.h>
 #include <espalier/prune/structure/shrink.h>
 #include <espalier/prune/tests/calibration.h>
+#include <espalier/prune/tests/zoo.h>
 
 namespace espalier::prune {
 namespace {
@@ -224,6 +225,37 @@ TEST(LassoChannels, TheShrunkNetworkComputesTheSame) {
   const Tensor masked = outputs_of(*net, inputs);
   shrink(*net, Variable(Tensor::zeros({1, 3, 8, 8})));
   EXPECT_EQ(net->parameter("3.weight").shape(), Shape({3, 3, 3, 3}));
+  EXPECT_LT(distance(outputs_of(*net, inputs), masked), kFloat);
+}
+
+TEST(LassoChannels, OfAResidualBlockOnlyTheInnerChannelsGo) {
+  nn::ModelOptions options;
+  options.width = 0.25;
+  auto net = nn::make_model("resnet20", options);
+  randomize(*net, 7);
+  const auto dense = net->clone();
+  Tensor x = Tensor::empty({16, 3, 32, 32});
+  Rng rng(4, "test images");
+  fill_normal_(x, rng);
+  PruneInputs inputs = inputs_of(x.to(Layout::Nchw16n));
+  inputs.input_shape = {3, 32, 32};
+  UpdateReport report;
+  prune_now("lasso-channels", {{"sparsity", "0.5"}, {"batches", "1"}}, *net, inputs, &report);
+  for (const nn::NamedParameter& one : net->named_parameters()) {
+    const std::string& name = one.name;
+    const bool inner = name.find(".conv1.") != std::string::npos ||
+                       name.find(".conv2.") != std::string::npos ||
+                       name.find(".bn1.") != std::string::npos;
+    EXPECT_EQ(one.parameter->nnz(), one.parameter->numel() / (inner ? 2 : 1)) << name;
+  }
+  // What the sums tie together stays, and is told.
+  EXPECT_FALSE(report.notes.empty());
+  const Tensor wanted = outputs_of(*dense, inputs);
+  EXPECT_LT(distance(outputs_of(*net, inputs), wanted),
+            distance(outputs_of(*only_masked(*dense, *net), inputs), wanted));
+  const Tensor masked = outputs_of(*net, inputs);
+  shrink(*net, Variable(Tensor::zeros({1, 3, 32, 32})));
+  EXPECT_EQ(net->parameter("layer1.0.conv1.weight").shape(), Shape({2, 4, 3, 3}));
   EXPECT_LT(distance(outputs_of(*net, inputs), masked), kFloat);
 }
 
