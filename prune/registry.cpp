@@ -155,9 +155,10 @@ PruneSettings parse_settings(const Method& method,
   std::map<std::string, std::string> own;
   std::map<std::string, std::string> common;
   for (const auto& [name, text] : given) {
-    const bool shared = std::any_of(common_options().begin(),
-                                    common_options().end(),
-                                    [&](const Option& option) { return option.name == name; });
+    const bool shared = std::any_of(
+        common_options().begin(), common_options().end(), [&name = name](const Option& option) {
+          return option.name == name;
+        });
     (shared ? common : own)[name] = text;
   }
   const std::string owner = "prune " + method.name;
