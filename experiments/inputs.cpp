@@ -185,8 +185,7 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
 }
 
 void check_finite(const SafetensorsFile& file, const std::filesystem::path& path) {
-  for (const auto& [name, tensor] : file.tensors) {
-    if (!is_floating(tensor.dtype())) continue;
+  const auto check = [&path](const std::string& name, const Tensor& tensor) {
     dispatch_floating(tensor.dtype(), "check_finite", [&](auto zero) {
       const auto* values = tensor.data<decltype(zero)>();
       for (int64_t i = 0; i < tensor.numel(); ++i) {
@@ -201,6 +200,9 @@ void check_finite(const SafetensorsFile& file, const std::filesystem::path& path
                        i);
       }
     });
+  };
+  for (const auto& [name, tensor] : file.tensors) {
+    if (is_floating(tensor.dtype())) check(name, tensor);
   }
 }
 
