@@ -15,6 +15,9 @@ namespace {
 
 constexpr int64_t kFileHeader = 128;
 constexpr uint32_t kInt8 = 1, kInt32 = 5, kUint32 = 6, kMatrix = 14, kCompressed = 15;
+// Classes of arrays of numbers: double, single, signed and unsigned integers of 8 to 64 bits. For
+// cells and structures matio makes room as soon as it reads their dimensions, whatever these say.
+constexpr uint32_t kFirstNumeric = 6, kLastNumeric = 15;
 constexpr uint32_t kMostDimensions = 8;
 constexpr uint32_t kLongestName = 63;
 // Room for a matrix's tag, flags, dimensions and name, also when packed behind zlib's code tables.
@@ -48,6 +51,8 @@ Start inflated(const Start& packed) {
 bool is_plain_array(const Start& matrix) {
   if (matrix.number(0) != kMatrix) return false;
   if (matrix.number(8) != kUint32 || matrix.number(12) != 8) return false;
+  const uint32_t array_class = matrix.number(16) & 0xff;
+  if (array_class < kFirstNumeric || array_class > kLastNumeric) return false;
   if (matrix.number(24) != kInt32) return false;
   const uint32_t dimension_bytes = matrix.number(28);
   if (dimension_bytes % 4 != 0 || dimension_bytes < 8 || dimension_bytes > 4 * kMostDimensions) {

@@ -11,8 +11,8 @@ namespace espalier::data::detail {
 
 /// Throws IoError naming `what` and the path unless the file of `size` bytes is one of
 /// little-endian order whose elements lie within it and begin with the header of a plain array:
-/// flags, at most 8 dimensions, a name of at most 63 bytes. Source: MathWorks, "MAT-File Format",
-/// Level 5.
+/// flags of a class of numbers, at most 8 dimensions, a name of at most 63 bytes. Source:
+/// MathWorks, "MAT-File Format", Level 5.
 void check_mat_structure(const std::filesystem::path& path, int64_t size, std::string_view what);
 
 }  // namespace espalier::data::detail

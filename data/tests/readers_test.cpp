@@ -303,7 +303,10 @@ TEST(Svhn, RejectsHostileSizes) {
 
 TEST(Svhn, RejectsHostileHeadersBeforeTheyAreBelieved) {
   // Lengths of flags, sizes and name of X, at 128 (header) + 8 (tag) and on.
+  // And its class: for a cell (1) or a structure (2) of these sizes matio would take their memory.
   for (const auto& [at, value] : {std::pair<size_t, uint32_t>{140, 0x7FFFFFFF},
+                                  {144, 1},
+                                  {144, 2},
                                   {156, 0x78756E69},
                                   {156, 0},
                                   {156, 7},
