@@ -12,23 +12,13 @@
 #include <espalier/core/random.h>
 #include <espalier/data/dataset.h>
 
-#include "fixtures.h"
 #include "http_server.h"
+#include "reading.h"
 
 namespace espalier::data::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <class F>
-void expect_io_error(F call, const std::string& part) {
-  try {
-    call();
-    ADD_FAILURE() << "no error; expected one with '" << part << "'";
-  } catch (const IoError& error) {
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-  }
-}
 
 Bytes noise(size_t size) {
   Bytes out(size);

@@ -8,22 +8,12 @@
 #include <espalier/core/error.h>
 #include <espalier/data/detail/image_file.h>
 
-#include "fixtures.h"
+#include "reading.h"
 
 namespace espalier::data::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <class F>
-void expect_io_error(F open, const std::string& part) {
-  try {
-    open();
-    ADD_FAILURE() << "no error; expected one with '" << part << "'";
-  } catch (const IoError& error) {
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-  }
-}
 
 TEST(ImageFolder, ReadsPngPixelsExactly) {
   const TempFolder folder;

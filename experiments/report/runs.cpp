@@ -11,7 +11,6 @@
 #include <espalier/core/io.h>
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/inputs.h>
-#include <espalier/experiments/options.h>
 #include <espalier/experiments/report/reproduce.h>
 #include <espalier/experiments/report/variants.h>
 

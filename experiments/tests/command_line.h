@@ -42,4 +42,11 @@ inline std::vector<std::string> tiny_training(const std::filesystem::path& out,
   return arguments;
 }
 
+/// `eval --json` of a file of ours on the test images of `tiny_training`.
+inline nlohmann::json tiny_evaluation(const std::string& weights) {
+  return espalier_command(
+             {"eval", "--weights", weights, "--data", "synth", "--test-size", "20", "--json"})
+      .json();
+}
+
 }  // namespace espalier::experiments

@@ -114,16 +114,7 @@ TEST_F(Training, ResultsHaveThePromisedKeys) {
 }
 
 TEST_F(Training, EvalOfTheModelAgreesWithTheRunWithoutBeingToldWhatItIs) {
-  const Outcome eval = espalier_command({"eval",
-                                         "--weights",
-                                         path("pruned/model.safetensors"),
-                                         "--data",
-                                         "synth",
-                                         "--test-size",
-                                         "20",
-                                         "--json"});
-  ASSERT_EQ(eval.code, kExitOk) << eval.err;
-  const auto mine = eval.json();
+  const auto mine = tiny_evaluation(path("pruned/model.safetensors"));
   const auto run = pruned_->json();
   for (const char* key :
        {"correct", "loss", "sparsity", "params", "params_nonzero", "macs_dense"}) {

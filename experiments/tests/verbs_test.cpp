@@ -50,13 +50,8 @@ TEST_F(Verbs, ShrinkWritesANetworkThatComputesTheSame) {
                                            "--json"});
   ASSERT_EQ(shrunk.code, kExitOk) << shrunk.err;
   EXPECT_LT(shrunk.json().at("params").get<int>(), shrunk.json().at("params_before").get<int>());
-  const auto eval = [&](const std::string& weights) {
-    return espalier_command(
-               {"eval", "--weights", weights, "--data", "synth", "--test-size", "20", "--json"})
-        .json();
-  };
-  const auto masked = eval(path("filters/model.safetensors"));
-  const auto small = eval(path("small.safetensors"));
+  const auto masked = tiny_evaluation(path("filters/model.safetensors"));
+  const auto small = tiny_evaluation(path("small.safetensors"));
   EXPECT_EQ(small.at("correct"), masked.at("correct"));
   EXPECT_NEAR(small.at("loss").get<double>(), masked.at("loss").get<double>(), 1e-5);
   EXPECT_LT(small.at("macs_dense").get<int64_t>(), masked.at("macs_dense").get<int64_t>());
@@ -80,13 +75,8 @@ TEST_F(Verbs, ShrinkPutsChannelsWithSimilarMasksSideBySide) {
     after += weight.at("fill").get<double>();
   }
   EXPECT_GT(after, before);
-  const auto eval = [&](const std::string& weights) {
-    return espalier_command(
-               {"eval", "--weights", weights, "--data", "synth", "--test-size", "20", "--json"})
-        .json();
-  };
-  const auto old = eval(path("pruned/model.safetensors"));
-  const auto reordered = eval(path("gathered.safetensors"));
+  const auto old = tiny_evaluation(path("pruned/model.safetensors"));
+  const auto reordered = tiny_evaluation(path("gathered.safetensors"));
   EXPECT_EQ(reordered.at("correct"), old.at("correct"));
   EXPECT_NEAR(reordered.at("loss").get<double>(), old.at("loss").get<double>(), 1e-5);
 }

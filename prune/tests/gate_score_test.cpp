@@ -219,16 +219,21 @@ TEST(GateGradients, StandBehindBatchNormAndMatchFiniteDifferences) {
   }
 }
 
+/// A small residual network and the channels that its sums tie together.
+struct ResidualNetwork {
+  std::unique_ptr<nn::Module> net = nn::make_model("resnet20", {.image = {3, 8, 8}, .width = 0.25});
+  std::unique_ptr<data::Loader> loader = tiny_loader();
+  PruneInputs inputs{.batch = batches_like(*loader), .input_shape = {3, 8, 8}};
+  MaskUpdate update{*net, *make_pattern("channel"), {}, inputs, false};
+  Rng rng{1};
+  ScoreContext context{*net, update.weights(), inputs, rng};
+};
+
 TEST(GateGradients, OfLayersThatMakeOneStreamAreAddedPerSample) {
-  nn::ModelOptions options;
-  options.width = 0.25;
-  options.image = {3, 8, 8};
-  auto net = nn::make_model("resnet20", options);
-  auto loader = tiny_loader();
-  const PruneInputs inputs{.batch = batches_like(*loader), .input_shape = {3, 8, 8}};
-  MaskUpdate update(*net, *make_pattern("channel"), {}, inputs, false);
-  Rng rng(1);
-  const ScoreContext context{*net, update.weights(), inputs, rng};
+  ResidualNetwork residual;
+  const PruneInputs& inputs = residual.inputs;
+  MaskUpdate& update = residual.update;
+  const ScoreContext& context = residual.context;
   const auto gates = gate_gradients(context, inputs.batch(0), ScoringMode::Eval);
   for (const Site& site : update.sites()) {
     int producers = 0;
@@ -263,12 +268,10 @@ TEST(GateGradients, OfLayersThatMakeOneStreamAreAddedPerSample) {
 // Trap: layers of one stream add before the square, sample by sample; and what a channel costs
 // counts in all of them.
 TEST(Fisher, SquaresTheSumOverLayersOfOneStreamPerSampleAndDividesByTheirFlops) {
-  auto net = nn::make_model("resnet20", {.image = {3, 8, 8}, .width = 0.25});
-  auto loader = tiny_loader();
-  const PruneInputs inputs{.batch = batches_like(*loader), .input_shape = {3, 8, 8}};
-  MaskUpdate update(*net, *make_pattern("channel"), {}, inputs, false);
-  Rng rng(1);
-  const ScoreContext context{*net, update.weights(), inputs, rng};
+  ResidualNetwork residual;
+  const PruneInputs& inputs = residual.inputs;
+  MaskUpdate& update = residual.update;
+  const ScoreContext& context = residual.context;
   const auto gates = gate_gradients(context, inputs.batch(0), ScoringMode::Eval);
   const auto ranks =
       fisher_score({.cost = FisherCost::Ratio, .batches = 1})->score_units(context, update.sites());
