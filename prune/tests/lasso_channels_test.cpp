@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <espalier/prune/calibration/layer_inputs.h>
+#include <espalier/prune/calibration/response.h>
 #include <espalier/prune/linalg/lasso.h>
 #include <espalier/prune/structure/shrink.h>
 #include <espalier/prune/tests/calibration.h>
@@ -126,6 +127,28 @@ std::unique_ptr<nn::Module> only_masked(nn::Module& dense, nn::Module& pruned) {
   return masked;
 }
 
+/// The largest entry of Xᵀ (Y - Y') over positions: X the inputs of the layer that owns `reader`, Y
+/// and Y' the outputs of both networks, 4 channels.
+double largest_correlation(nn::Module& pruned,
+                           nn::Module& dense,
+                           const std::string& reader,
+                           const PruneInputs& inputs) {
+  Tensor error = outputs_of(dense, inputs).to(DType::F64);
+  const Tensor got = outputs_of(pruned, inputs).to(DType::F64);
+  for (int64_t i = 0; i < error.numel(); ++i) error.data<double>()[i] -= got.data<double>()[i];
+  error = error.permute({0, 2, 3, 1}).contiguous().reshape({error.numel() / 4, 4});
+  const std::vector<ScoredWeight> weight = {{reader, &pruned.parameter(reader)}};
+  double largest = 0.0;
+  visit_layer_inputs(pruned, weight, inputs.batch, 1, [&](size_t, int64_t, const Tensor& x) {
+    Tensor product = Tensor::empty({x.size(1), 4}, DType::F64);
+    gemm(x.transpose(0, 1), error, product);
+    for (double value : product.to_vector<double>()) {
+      largest = std::max(largest, std::abs(value) / static_cast<double>(x.size(0)));
+    }
+  });
+  return largest;
+}
+
 TEST(LassoChannels, WhatIsLeftOfTheErrorHasNothingToDoWithTheInputs) {
   // The normal equations of least squares: Xᵀ (Y - X W) = 0 for every column that stays.
   auto net = two_convolutions();
@@ -134,24 +157,8 @@ TEST(LassoChannels, WhatIsLeftOfTheErrorHasNothingToDoWithTheInputs) {
   UpdateReport report;
   prune_now("lasso-channels", {{"sparsity", "0.5"}, {"batches", "1"}}, *net, inputs, &report);
   EXPECT_EQ(report.kept(), 3 * 27 + 4 * 3 * 9);
-  const auto largest_correlation = [&](nn::Module& pruned) {
-    Tensor error = outputs_of(*dense, inputs).to(DType::F64);
-    const Tensor got = outputs_of(pruned, inputs).to(DType::F64);
-    for (int64_t i = 0; i < error.numel(); ++i) error.data<double>()[i] -= got.data<double>()[i];
-    error = error.permute({0, 2, 3, 1}).contiguous().reshape({error.numel() / 4, 4});
-    const std::vector<ScoredWeight> reader = {{"3.weight", &pruned.parameter("3.weight")}};
-    double largest = 0.0;
-    visit_layer_inputs(pruned, reader, inputs.batch, 1, [&](size_t, int64_t, const Tensor& x) {
-      Tensor product = Tensor::empty({x.size(1), 4}, DType::F64);
-      gemm(x.transpose(0, 1), error, product);
-      for (double value : product.to_vector<double>()) {
-        largest = std::max(largest, std::abs(value) / static_cast<double>(x.size(0)));
-      }
-    });
-    return largest;
-  };
-  EXPECT_LT(largest_correlation(*net), kFloat);
-  EXPECT_GT(largest_correlation(*only_masked(*dense, *net)), 0.01);
+  EXPECT_LT(largest_correlation(*net, *dense, "3.weight", inputs), kFloat);
+  EXPECT_GT(largest_correlation(*only_masked(*dense, *net), *dense, "3.weight", inputs), 0.01);
 }
 
 TEST(LassoChannels, LeastSquaresHelpOnOtherDataToo) {
@@ -257,6 +264,29 @@ TEST(LassoChannels, OfAResidualBlockOnlyTheInnerChannelsGo) {
   shrink(*net, Variable(Tensor::zeros({1, 3, 32, 32})));
   EXPECT_EQ(net->parameter("layer1.0.conv1.weight").shape(), Shape({2, 4, 3, 3}));
   EXPECT_LT(distance(outputs_of(*net, inputs), masked), kFloat);
+}
+
+TEST(LassoChannels, TheLastLayerOfABranchMakesUpForItsShortcut) {
+  // The first least squares leaves an error in the shortcut; of the sum with the branch, nothing is
+  // left that the branch's last layer could explain from its inputs.
+  auto net = two_convolutions();
+  auto main = std::make_shared<nn::Sequential>();
+  main->add(nn::Conv2d({.in_channels = 4, .out_channels = 6, .padding = 1, .bias = false}));
+  main->add(nn::BatchNorm2d({.channels = 6, .relu = true}));
+  main->add(nn::Conv2d({.in_channels = 6, .out_channels = 4, .padding = 1, .bias = false}));
+  main->add(nn::BatchNorm2d({.channels = 4}));
+  net->add(nn::Residual({.main = main, .activation = nullptr}));
+  testing::randomize(*net, 8);
+  const auto dense = net->clone();
+  const PruneInputs inputs = images();
+  prune_now("lasso-channels", {{"sparsity", "0.5"}, {"batches", "1"}}, *net, inputs);
+  const std::string last = "4.main.2.weight";
+  EXPECT_EQ(net->parameter(last).nnz(), 4 * 3 * 9);
+  EXPECT_LT(largest_correlation(*net, *dense, last, inputs), kFloat);
+  const auto shortcut = [&](nn::Module& model) {
+    return response_behind(model, {last, &model.parameter(last)}, inputs.batch(0).images).shortcut;
+  };
+  EXPECT_GT(distance(shortcut(*dense), shortcut(*net)), 0.01);
 }
 
 TEST(LassoChannels, RefusesToLeaveALayerWithoutChannels) {

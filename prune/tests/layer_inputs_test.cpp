@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <espalier/nn/attention.h>
+#include <espalier/nn/residual.h>
 #include <espalier/prune/calibration/layer_inputs.h>
+#include <espalier/prune/calibration/response.h>
 #include <espalier/prune/site.h>
 #include <espalier/prune/tests/calibration.h>
 
@@ -97,6 +99,54 @@ TEST(LayerInputs, AWeightWhoseInputsCannotBeToldIsNamed) {
   } catch (const NotImplemented& error) {
     EXPECT_NE(std::string(error.what()).find("attention.in_proj_weight"), std::string::npos);
   }
+}
+
+/// conv 1x1 from 2 channels to 2 and a batch norm of scales 3 / 2 and 5 / 4 (eps 0).
+std::shared_ptr<nn::Sequential> scaled_branch(bool relu) {
+  auto branch = std::make_shared<nn::Sequential>();
+  branch->add(nn::Conv2d({.in_channels = 2, .out_channels = 2, .kernel = 1, .bias = false}));
+  branch->add(nn::BatchNorm2d({.channels = 2, .eps = 0.0, .relu = relu}));
+  branch->parameter("1.weight").value.value().copy_(Tensor::from<float>({2}, {3, 5}));
+  branch->state_dict().at("1.running_var").copy_(Tensor::from<float>({2}, {4, 16}));
+  return branch;
+}
+
+TEST(Response, IsTheScaleOfTheNormAndTheOtherSideOfTheSum) {
+  nn::Sequential net;
+  net.add(nn::Residual({.main = scaled_branch(false)}));
+  const ScoredWeight weight = {"0.main.0.weight", &net.parameter("0.main.0.weight")};
+  const Tensor x = Tensor::from<float>({1, 2, 1, 2}, {1, 2, 3, 4});
+  const Response behind = response_behind(net, weight, x);
+  EXPECT_EQ(behind.scale, (std::vector<double>{1.5, 1.25}));
+  // Rows of positions: channels side by side.
+  EXPECT_EQ(behind.shortcut.to_vector<double>(), (std::vector<double>{1, 3, 2, 4}));
+}
+
+TEST(Response, HasNoShortcutBehindAReluAndNoScaleWithoutANorm) {
+  const Tensor x = Tensor::from<float>({1, 2, 1, 1}, {1, -2});
+  nn::Sequential net;
+  net.add(nn::Residual({.main = scaled_branch(true)}));
+  const Response bent =
+      response_behind(net, {"0.main.0.weight", &net.parameter("0.main.0.weight")}, x);
+  EXPECT_EQ(bent.scale, (std::vector<double>{1.5, 1.25}));
+  EXPECT_FALSE(bent.shortcut.defined());
+
+  nn::Sequential plain;
+  plain.add(nn::Linear({.in = 2, .out = 3}));
+  const Response bare =
+      response_behind(plain, {"0.weight", &plain.parameter("0.weight")}, Tensor::ones({4, 2}));
+  EXPECT_EQ(bare.scale, (std::vector<double>{1, 1, 1}));
+  EXPECT_FALSE(bare.shortcut.defined());
+}
+
+TEST(Response, FollowsNoLayerThatIsCalledTwice) {
+  auto branch = scaled_branch(false);
+  nn::Sequential net;
+  net.add_shared("a", branch);
+  net.add_shared("b", branch);
+  const Response twice = response_behind(
+      net, {"a.0.weight", &net.parameter("a.0.weight")}, Tensor::ones({1, 2, 1, 1}));
+  EXPECT_EQ(twice.scale, (std::vector<double>{1, 1}));
 }
 
 }  // namespace

@@ -3,15 +3,16 @@
 ///
 /// Source: He, Zhang, Sun, "Channel pruning for accelerating very deep neural networks", arXiv
 /// 1707.06168. As in the published code, channels are chosen once and then reconstructed once, and
-/// a channel's contribution is not normalized. Unlike there, all positions of the calibration data
-/// count (through their Gram matrix) instead of a sample, there is no intercept, and the number of
-/// channels is exact. Channels that a residual sum ties together stay, so the paper's channel
-/// sampler has no place here. Its correction of a shortcut's error (the last layer of a branch
-/// makes up for it) is not done: errors of blocks add up along the stream until fine-tuning.
+/// a channel's contribution is not normalized, and a batch norm behind the layer counts as a part
+/// of it. Unlike there, all positions of the calibration data count (through their Gram matrix)
+/// instead of a sample, there is no intercept, and the number of channels is exact. The last layer
+/// of a residual branch makes up for the shortcut's error (section 3.3). Channels that a residual
+/// sum ties together stay, so the paper's channel sampler has no place here.
 #include <algorithm>
 
 #include <espalier/core/kernels/gemm.h>
 #include <espalier/prune/calibration/layer_inputs.h>
+#include <espalier/prune/calibration/response.h>
 #include <espalier/prune/linalg/cholesky.h>
 #include <espalier/prune/linalg/lasso.h>
 #include <espalier/prune/methods/methods.h>
@@ -37,12 +38,44 @@ void add(Tensor& sum, const Tensor& more) {
   for (int64_t i = 0; i < sum.numel(); ++i) s[i] += m[i];
 }
 
-/// A layer's inputs X in the network pruned so far against its outputs Y in the original one.
+/// sum += a - b, for the elements of a and b from `first` on.
+void add_difference(Tensor& sum, const Tensor& a, const Tensor& b, int64_t first) {
+  double* s = sum.data<double>();
+  const double* plus = a.data<double>() + first;
+  const double* minus = b.data<double>() + first;
+  for (int64_t i = 0; i < sum.numel(); ++i) s[i] += plus[i] - minus[i];
+}
+
+/// A layer's inputs X in the network pruned so far against its outputs Y in the original one,
+/// behind their batch norm. At the end of a residual branch Y is what makes the sum right: with the
+/// shortcut's difference between the two networks.
 struct Regression {
-  Tensor gram;            ///< Xᵀ X (columns, columns)
-  Tensor cross;           ///< Xᵀ Y (columns, outputs)
-  int64_t positions = 0;  ///< rows of X
+  Tensor gram;                ///< Xᵀ X (columns, columns)
+  Tensor cross;               ///< Xᵀ Y (columns, outputs)
+  int64_t positions = 0;      ///< rows of X
+  std::vector<double> scale;  ///< of the batch norm, per output
 };
+
+/// A weight as its batch norm makes it: rows times their scales; and back, where rows without any
+/// effect (scale 0) are taken from `before`.
+Tensor with_norm(const Tensor& weight, const std::vector<double>& scale) {
+  Tensor out = weight.clone();
+  const int64_t columns = weight.size(1);
+  double* w = out.data<double>();
+  for (int64_t i = 0; i < out.numel(); ++i) w[i] *= scale[static_cast<size_t>(i / columns)];
+  return out;
+}
+Tensor without_norm(const Tensor& weight, const std::vector<double>& scale, const Tensor& before) {
+  std::vector<double> inverse;
+  for (double s : scale) inverse.push_back(s == 0.0 ? 0.0 : 1.0 / s);
+  Tensor out = with_norm(weight, inverse);
+  const int64_t columns = weight.size(1);
+  for (int64_t i = 0; i < out.numel(); ++i) {
+    if (scale[static_cast<size_t>(i / columns)] != 0.0) continue;
+    out.data<double>()[i] = before.data<double>()[i];
+  }
+  return out;
+}
 
 /// Rows and columns of a matrix that are wanted.
 Tensor submatrix(const Tensor& a,
@@ -157,14 +190,24 @@ class LassoPruner : public Pruner {
     for (int64_t index = 0; index < batches_; ++index) {
       const data::Batch batch = inputs.batch(index);
       const auto same = [&](int64_t) { return batch; };
+      const Response wanted = response_behind(original, there, batch.images);
+      const Response is = response_behind(model, here, batch.images);
+      sums.scale = wanted.scale;
+      const Tensor scaled = with_norm(whole, wanted.scale).transpose(0, 1);
       std::vector<Tensor> outputs;
+      int64_t first = 0;
       visit_layer_inputs(
           original, {&there, 1}, same, 1, [&](size_t, int64_t group, const Tensor& x) {
             ESPALIER_CHECK(group == 0,
                            NotImplemented,
                            "prune lasso-channels: a grouped convolution reads ",
                            part.name);
-            outputs.push_back(product(x, whole.transpose(0, 1)));
+            Tensor y = product(x, scaled);
+            if (wanted.shortcut.defined() && is.shortcut.defined()) {
+              add_difference(y, wanted.shortcut, is.shortcut, first);
+            }
+            first += y.numel();
+            outputs.push_back(std::move(y));
           });
       size_t next = 0;
       visit_layer_inputs(model, {&here, 1}, same, 1, [&](size_t, int64_t, const Tensor& x) {
@@ -184,7 +227,8 @@ class LassoPruner : public Pruner {
                                       const PruneInputs& inputs) const {
     const SitePart& part = *reader(site);
     const Regression sums = measure(model, original, part, inputs);
-    Tensor weight = as_matrix(part.parameter->value.value());
+    const Tensor before = as_matrix(part.parameter->value.value());
+    Tensor weight = with_norm(before, sums.scale);
     const std::vector<int64_t> channel = channel_of_column(part);
     const std::vector<uint8_t> keep = choose(sums, weight, channel, site.units, kept);
     std::vector<int64_t> stay;
@@ -194,6 +238,7 @@ class LassoPruner : public Pruner {
       }
     }
     reconstruct(sums, stay, weight);
+    weight = without_norm(weight, sums.scale, before);
     part.parameter->value.value().copy_(from_matrix(weight, part.parameter->shape()));
     part.parameter->apply_mask();
     return keep;
@@ -302,13 +347,13 @@ Method lasso_channels() {
       .data_free = false,
       .idea =
           "Of the channels that a layer reads, keep those from which its outputs can be rebuilt, "
-          "and "
-          "let least squares make the rest up.",
+          "and let least squares make the rest up.",
       .formula =
           "beta = argmin ||Y - sum_c beta_c X_c W_c^T||^2 / (2n) + lambda |beta|_1, lambda so "
-          "large "
-          "that the fraction 1-S of the channels has beta_c != 0; then W = argmin ||Y - X W^T||^2 "
-          "over these; X of the network pruned so far, Y of the original",
+          "large that the fraction 1-S of the channels has beta_c != 0; then "
+          "W = argmin ||Y - X W^T||^2 over these; X of the network pruned so far, Y of the "
+          "original behind its batch norm, at the end of a residual branch with the difference of "
+          "the two networks' shortcuts",
       .schedule =
           "start from trained weights; one update before fine-tuning, layer by layer; then shrink",
       .patterns = {"channel"},
