@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/data/cifar.h>
 
+#include <algorithm>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,23 @@ struct RecordLayout {
   int64_t bytes() const { return static_cast<int64_t>(label_limits.size()) + kImageBytes; }
 };
 
+/// Files of which the pixels are read one after the other.
+using FileNames = std::vector<std::string>;
+
+/// At once for all files: growing with each would copy what is there again and again.
+void reserve_for(const std::filesystem::path& folder,
+                 const FileNames& names,
+                 MemoryContent& content) {
+  uintmax_t bytes = 0;
+  for (const std::string& name : names) {
+    std::error_code missing;  // reading the file says it better
+    const uintmax_t size = std::filesystem::file_size(folder / name, missing);
+    if (!missing) bytes += std::min(size, static_cast<uintmax_t>(kMaxFileBytes));
+  }
+  content.pixels.reserve(static_cast<size_t>(bytes));
+  content.labels.reserve(static_cast<size_t>(bytes) / kImageBytes);
+}
+
 void append_file(const std::filesystem::path& folder,
                  const std::string& name,
                  const char* what,
@@ -44,8 +63,6 @@ void append_file(const std::filesystem::path& folder,
                  ". Is it truncated, or not the binary version?");
   const int64_t records = size / layout.bytes();
   detail::check_records(what, folder, name, records, layout.bytes(), layout.files);
-  content.pixels.reserve(content.pixels.size() + static_cast<size_t>(records * kImageBytes));
-  content.labels.reserve(content.labels.size() + static_cast<size_t>(records));
   for (int64_t i = 0; i < records; ++i) {
     const uint8_t* record = bytes.data() + i * layout.bytes();
     for (int limit : layout.label_limits) {
@@ -65,6 +82,15 @@ void append_file(const std::filesystem::path& folder,
     content.labels.push_back(record[-1]);
     content.pixels.insert(content.pixels.end(), record, record + kImageBytes);
   }
+}
+
+void append_files(const std::filesystem::path& folder,
+                  const FileNames& names,
+                  const char* what,
+                  const RecordLayout& layout,
+                  MemoryContent& content) {
+  reserve_for(folder, names, content);
+  for (const std::string& name : names) append_file(folder, name, what, layout, content);
 }
 
 void append_record(std::vector<uint8_t>& bytes, const Dataset& dataset, int64_t index) {
@@ -154,12 +180,12 @@ std::shared_ptr<const Dataset> open_cifar10(const std::filesystem::path& folder,
                         .class_names = cifar10_classes(),
                         .mean = {0.4914f, 0.4822f, 0.4465f},
                         .stddev = {0.2470f, 0.2435f, 0.2616f}};
+  FileNames names;
   for (const detail::OfficialFile& file : cifar10_layout().files) {
     const bool is_test = file.name == "test_batch.bin";
-    if (is_test == (split == Split::Test)) {
-      append_file(folder, file.name, "cifar10", cifar10_layout(), content);
-    }
+    if (is_test == (split == Split::Test)) names.push_back(file.name);
   }
+  append_files(folder, names, "cifar10", cifar10_layout(), content);
   return std::make_shared<MemoryDataset>(std::move(content));
 }
 
@@ -171,11 +197,11 @@ std::shared_ptr<const Dataset> open_cifar100(const std::filesystem::path& folder
                         .class_names = cifar100_classes(),
                         .mean = {0.5071f, 0.4865f, 0.4409f},
                         .stddev = {0.2673f, 0.2564f, 0.2762f}};
-  append_file(folder,
-              split == Split::Test ? "test.bin" : "train.bin",
-              "cifar100",
-              cifar100_layout(),
-              content);
+  append_files(folder,
+               {split == Split::Test ? "test.bin" : "train.bin"},
+               "cifar100",
+               cifar100_layout(),
+               content);
   return std::make_shared<MemoryDataset>(std::move(content));
 }
 
