@@ -236,8 +236,7 @@ std::string pictures_section(const Report& report, PictureCache* cache) {
   return soft(
              "Of the first seed. Filters: those of the first layer, mid grey is zero, removed "
              "weights are transparent. Masks: the more opaque, the more is kept.") +
-         out +
-         (left_out > 0 ? soft(fmt::format("{} more networks are not pictured.", left_out)) : "");
+         out + (left_out > 0 ? soft(fmt::format("Not pictured: {} more.", left_out)) : "");
 }
 
 std::string style_sheet() {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include <fmt/format.h>
 
@@ -18,6 +19,16 @@ using Json = nlohmann::ordered_json;
 
 std::string text_of(const Json& value) {
   return value.is_null() ? "-" : value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+/// A command whose lines break between its words only, not behind the hyphens of its options.
+std::string command_words(const std::string& command) {
+  std::istringstream words(command);
+  std::string out;
+  for (std::string word; words >> word;) {
+    out += (out.empty() ? "<span>" : " <span>") + html_escape(word) + "</span>";
+  }
+  return out;
 }
 
 }  // namespace
@@ -48,7 +59,7 @@ std::string commands_section(const Report& report) {
     if (one_for_all && !seen.insert(run.command).second) continue;
     out += fmt::format("<dt>{}</dt><dd><code>{}</code></dd>\n",
                        one_for_all ? "all runs of the experiment" : html_escape(run.name),
-                       html_escape(run.command));
+                       command_words(run.command));
   }
   return out.empty() ? out
                      : soft(

@@ -36,7 +36,8 @@ TEST(ReportTables, ReadsTheTablesOfAnExperimentWithoutItsRuns) {
   EXPECT_FALSE(report.runs()[1].finished);
   const std::string page = html_page(report);
   EXPECT_NE(page.find("diverged, alas"), std::string::npos);
-  EXPECT_NE(page.find("experiment run layer-density --preset quick"), std::string::npos);
+  EXPECT_NE(page.find("<span>layer-density</span> <span>--preset</span> <span>quick</span>"),
+            std::string::npos);
   EXPECT_EQ(report.density_charts().size(), 1U);
 }
 

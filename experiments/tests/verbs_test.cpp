@@ -25,8 +25,9 @@ TEST_F(Verbs, ReportShowsEveryRunInTextPageAndCsv) {
     EXPECT_EQ(page.find(loading), std::string::npos) << "the page must need nothing but itself";
   }
   const std::string folder = path("pruned");
-  EXPECT_NE(page.find("--prune gmp"), std::string::npos) << "the command that makes the run";
-  EXPECT_NE(page.find("--out " + folder), std::string::npos);
+  EXPECT_NE(page.find("<span>--prune</span> <span>gmp</span>"), std::string::npos)
+      << "the command that makes the run";
+  EXPECT_NE(page.find("<span>--out</span> <span>" + folder), std::string::npos);
   EXPECT_NE(page.find("Time of each layer"), std::string::npos);
   EXPECT_NE(page.find("Mask of fc"), std::string::npos);
   EXPECT_NE(page.find("Filters of conv1"), std::string::npos);
