@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/kernels/conv2d_block_micro.h>
 
+#include <algorithm>
+
 #include <espalier/core/simd.h>
 
 #undef HWY_TARGET_INCLUDE
@@ -19,9 +21,9 @@ constexpr int kChannels = 4;
 // of AVX-512, or 16 of the others.
 constexpr int kPass = pass_width(4, 3);
 
-/// Pieces kFirst .. kFirst + kCount - 1 of a tile, for the blocks begin .. end - 1 of one row.
-/// kWhole: all its channels and positions exist.
-template <bool kStream, bool kWhole, TileShape kShape, int kInStep, int kFirst, int kCount>
+/// Pieces kFirst .. kFirst + kCount - 1 of a tile, for the blocks begin .. end - 1 of one row, of
+/// which all channels and positions exist.
+template <bool kStream, TileShape kShape, int kInStep, int kFirst, int kCount>
 HWY_INLINE void block_row(const BlockJob& job, int64_t row, int64_t begin, int64_t end) {
   using T = Tile<kShape>;
   const D d;
@@ -29,24 +31,20 @@ HWY_INLINE void block_row(const BlockJob& job, int64_t row, int64_t begin, int64
   const TileStrides out_strides = with_step<1>(job.out_strides);
   const int64_t first = row * kChannels;
   float* HWY_RESTRICT out = job.out + first * job.out_channel;
-  const auto exists = [&](int b, int j) {
-    return kWhole || (first + b < job.channels && T::piece_exists(kFirst + j, job.exist));
-  };
   V acc[kChannels][kCount];
   if (job.accumulate) {
     HWY_UNROLL(4)
     for (int b = 0; b < kChannels; ++b) {
       HWY_UNROLL(4)
       for (int j = 0; j < kCount; ++j) {
-        const float* at = out + b * job.out_channel + T::piece_offset(kFirst + j, out_strides);
-        acc[b][j] = exists(b, j) ? hn::Load(d, at) : hn::Zero(d);
+        acc[b][j] =
+            hn::Load(d, out + b * job.out_channel + T::piece_offset(kFirst + j, out_strides));
       }
     }
   } else {
     HWY_UNROLL(4)
     for (int b = 0; b < kChannels; ++b) {
-      const bool has_start = job.start != nullptr && (kWhole || first + b < job.channels);
-      const V start = hn::Set(d, has_start ? job.start[first + b] : 0.0f);
+      const V start = hn::Set(d, job.start != nullptr ? job.start[first + b] : 0.0f);
       HWY_UNROLL(4)
       for (int j = 0; j < kCount; ++j) acc[b][j] = start;
     }
@@ -70,9 +68,41 @@ HWY_INLINE void block_row(const BlockJob& job, int64_t row, int64_t begin, int64
   for (int b = 0; b < kChannels; ++b) {
     HWY_UNROLL(4)
     for (int j = 0; j < kCount; ++j) {
-      if (!exists(b, j)) continue;
       put<kStream>(acc[b][j], out + b * job.out_channel + T::piece_offset(kFirst + j, out_strides));
     }
+  }
+}
+
+/// The same, one vector after the other, for the channels and positions that exist. Rare, so small
+/// rather than fast: compiling every pass a second time took as long as all the rest.
+template <bool kStream, TileShape kShape, int kInStep>
+HWY_NOINLINE void part_of_block_row(const BlockJob& job, int64_t row, int64_t begin, int64_t end) {
+  using T = Tile<kShape>;
+  const D d;
+  const int64_t first = row * kChannels;
+  const int64_t channels = std::min<int64_t>(kChannels, job.channels - first);
+  for (int piece = 0; piece < T::kPieces; ++piece) {
+    if (!T::piece_exists(piece, job.exist)) continue;
+    float* HWY_RESTRICT out =
+        job.out + first * job.out_channel + T::piece_offset(piece, with_step<1>(job.out_strides));
+    const float* HWY_RESTRICT in =
+        job.in + T::piece_offset(piece, with_step<kInStep>(job.in_strides));
+    V acc[kChannels];
+    for (int b = 0; b < kChannels; ++b) {
+      acc[b] = hn::Zero(d);
+      if (b >= channels) continue;
+      if (job.accumulate) acc[b] = hn::Load(d, out + b * job.out_channel);
+      if (!job.accumulate && job.start != nullptr) acc[b] = hn::Set(d, job.start[first + b]);
+    }
+    for (int64_t i = begin; i < end; ++i) {
+      const V x = hn::Load(d, in + job.offsets[i]);
+      const float* HWY_RESTRICT values = job.values + i * kChannels;
+      HWY_UNROLL(4)
+      for (int b = 0; b < kChannels; ++b) {
+        acc[b] = hn::MulAdd(hn::Set(d, values[b]), x, acc[b]);
+      }
+    }
+    for (int b = 0; b < channels; ++b) put<kStream>(acc[b], out + b * job.out_channel);
   }
 }
 
@@ -93,9 +123,12 @@ void block_tile(const BlockJob& job) {
                                         with_step<1>(job.out_strides));
       }
     }
+    if (!whole) {
+      part_of_block_row<kStream, kShape, kInStep>(job, row, begin, end);
+      continue;
+    }
     in_passes<Tile<kShape>::kPieces, kPass>([&](auto first, auto count) HWY_ATTR {
-      whole ? block_row<kStream, true, kShape, kInStep, first(), count()>(job, row, begin, end)
-            : block_row<kStream, false, kShape, kInStep, first(), count()>(job, row, begin, end);
+      block_row<kStream, kShape, kInStep, first(), count()>(job, row, begin, end);
     });
   }
 }
@@ -138,9 +171,13 @@ int64_t vector_floats() {
 }
 
 void block(const BlockJob& job) {
-  if (!job.stream) return block_with_stores<false>(job);
-  block_with_stores<true>(job);
-  finish_streaming();
+  if constexpr (kPassesCaches<true>) {
+    if (job.stream) {
+      block_with_stores<true>(job);
+      return finish_streaming();
+    }
+  }
+  block_with_stores<false>(job);
 }
 
 }  // namespace espalier::sparse::detail::HWY_NAMESPACE

@@ -132,9 +132,13 @@ void pair_with_stores(const PairJob& job) {
 }
 
 void pairs(const PairJob& job) {
-  if (!job.stream) return pair_with_stores<false>(job);
-  pair_with_stores<true>(job);
-  finish_streaming();
+  if constexpr (kPassesCaches<true>) {
+    if (job.stream) {
+      pair_with_stores<true>(job);
+      return finish_streaming();
+    }
+  }
+  pair_with_stores<false>(job);
 }
 
 }  // namespace espalier::sparse::detail::HWY_NAMESPACE
