@@ -49,7 +49,8 @@ class BranchListener : public nn::TraceListener {
     if (std::string_view(name) != "add") return;
     for (size_t i = 0; i < inputs.size(); ++i) {
       const Variable& other = inputs[1 - i];
-      if (!is_followed(inputs[i]) || other.shape() != output.shape()) continue;
+      if (!is_followed(inputs[i]) || is_followed(other)) continue;
+      if (other.shape() != output.shape()) continue;
       shortcut = rows_of(other.value());
       followed_ = Variable();
       return;
@@ -82,7 +83,8 @@ Response response_behind(nn::Module& model, const ScoredWeight& weight, const Te
   ESPALIER_CHECK(listener.calls > 0,
                  NotImplemented,
                  "calibration: no layer multiplies its input with the whole of ",
-                 weight.name);
+                 weight.name,
+                 ", so its inputs can't be told. Leave it out with exclude");
   if (listener.calls == 1) return {std::move(listener.scale), std::move(listener.shortcut)};
   return {std::vector<double>(listener.scale.size(), 1.0), {}};
 }
