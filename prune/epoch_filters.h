@@ -22,7 +22,8 @@ enum class UntilNextChoice : uint8_t {
 struct EpochFilterOptions {
   /// What happens to unchosen filters in between.
   UntilNextChoice until_next = UntilNextChoice::Train;
-  int64_t every_epochs = 1;  ///< epochs between choices; the last epoch always has one
+  /// Epochs between choices; the first epoch and the last always end with one.
+  int64_t every_epochs = 1;
 };
 
 /// Every layer loses the same fraction of its filters, rounded down; layers tied by a residual sum

@@ -230,6 +230,8 @@ void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
                       Rng& rng) {
   const auto growth = unit_scores(
       sites_, weights_, regrowth.compute({model_, weights_, inputs_, rng}), Reduce::Sum);
+  // As many move, but others: only the densities of layers are left of the method's choice.
+  const bool at_random = settings_.ablation == Ablation::Shuffle;
   for (size_t s = 0; s < sites_.size(); ++s) {
     ESPALIER_CHECK(sites_[s].cell.size == 0,
                    NotImplemented,
@@ -239,13 +241,16 @@ void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
     auto grown = guarded_floor(moved * static_cast<double>(kept));
     // What is dropped must find another place.
     if (!regrowth.may_regrow_dropped()) grown = std::min(grown, sites_[s].units - kept);
-    const std::vector<uint8_t> stays = top_k(scores[s], keep_[s], kept - grown);
+    Rng own = rng.fork(stream_id("move " + sites_[s].name));
+    std::vector<uint8_t> stays = top_k(scores[s], keep_[s], kept - grown);
+    if (at_random) shuffle_range(stays, keep_[s], 0, stays.size(), own);
     std::vector<uint8_t> places(stays.size());
     for (size_t u = 0; u < stays.size(); ++u) {
       const bool dropped = keep_[s][u] != 0 && stays[u] == 0;
       places[u] = stays[u] == 0 && (!dropped || regrowth.may_regrow_dropped());
     }
-    const auto grows = top_k(growth[s], places, grown);
+    auto grows = top_k(growth[s], places, grown);
+    if (at_random) shuffle_range(grows, places, 0, grows.size(), own);
     keep_[s] = stays;
     for (size_t u = 0; u < stays.size(); ++u) keep_[s][u] |= grows[u];
   }

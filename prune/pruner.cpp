@@ -184,7 +184,10 @@ UpdateReport MaskPruner::update(nn::Module& model,
   const NoGrad no_grad;
   UpdateReport report = recipe_.stages ? update_in_stages(model, inputs, rounds)
                                        : update_at_once(model, inputs, rounds);
-  if (last && settings_.ablation == Ablation::Reinit) set_fresh_values(model, inputs, 1);
+  if (last && settings_.ablation == Ablation::Reinit) {
+    set_fresh_values(model, inputs, 1);
+    if (optimizer != nullptr) optimizer->load_state_dict({});  // moments of the old weights
+  }
   if (optimizer != nullptr) optimizer->clear_masked_state();
   return report;
 }

@@ -31,9 +31,11 @@ enum class Stage : uint8_t;
 /// Sanity checks of a method (arXiv 2009.08576, 2009.11094), applied after every mask update.
 enum class Ablation : uint8_t {
   None,
-  Shuffle,  ///< the mask's units are permuted inside each layer: only the layer densities remain
-  Invert,   ///< the highest scores are removed instead of the lowest
-  Reinit,   ///< after the last update the model starts again from fresh initial weights, masks kept
+  /// The mask's units are permuted inside each layer, and those that a dynamic method moves are
+  /// drawn at random: only the layer densities remain.
+  Shuffle,
+  Invert,  ///< the highest scores are removed instead of the lowest
+  Reinit,  ///< after the last update the model starts again from fresh initial weights, masks kept
 };
 
 /// What the user asks of any pruner. Field names are those of `common_options()`.

@@ -202,6 +202,51 @@ TEST(RigL, MasksStartAtRandomWithErdosRenyiDensities) {
   }
 }
 
+TEST(RigL, ShuffledItMovesAsManyWeightsButOthers) {
+  // The sanity check of arXiv 2009.08576; trap: a flag that does nothing after the first mask.
+  const auto moved = [](const char* ablation) {
+    std::vector<float> values(64);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = 1.0F + static_cast<float>(i);
+    auto net = linear_chain({{{1, 64}, values}});
+    nn::Parameter& weight = net->parameter("0.weight");
+    Tensor mask = Tensor::ones({1, 64}, DType::U8);
+    for (int64_t i = 32; i < 64; ++i) mask.data<uint8_t>()[i] = 0;
+    weight.set_mask(mask);
+    nn::Sgd sgd(*net, {.lr = 0.1});
+    nn::TrainState state{.model = *net, .optimizer = sgd, .step = 4, .total_steps = 100};
+    auto rigl = make_pruner("rigl",
+                            parse_settings(method("rigl"),
+                                           {{"sparsity", "0.5"},
+                                            {"frequency", "4"},
+                                            {"moved-fraction", "0.5"},
+                                            {"just-dropped", "stays-out"},
+                                            {"ablation", ablation}}),
+                            {.seed = 5});
+    rigl->load_state({{"updates", Tensor::scalar(2.0, DType::I64)}});
+    rigl->before_step(state);
+    weight.value.set_grad(Variable(Tensor::from<float>({1, 64}, values)));
+    rigl->after_backward(state);
+    EXPECT_EQ(rigl->updates().size(), 1U);
+    return mask_of(weight);
+  };
+  // 32 kept, floor(0.5 * 0.4966 * 32) = 15 of them ..: the smallest go, the largest gradients grow.
+  const std::vector<int> chosen = moved("none");
+  const std::vector<int> shuffled = moved("shuffle");
+  const auto dropped = [](const std::vector<int>& mask) {
+    return std::count(mask.begin(), mask.begin() + 32, 0);
+  };
+  const auto grown = [](const std::vector<int>& mask) {
+    return std::count(mask.begin() + 32, mask.end(), 1);
+  };
+  EXPECT_EQ(dropped(chosen), 15);
+  EXPECT_EQ(std::count(chosen.begin(), chosen.begin() + 15, 0), 15);
+  EXPECT_EQ(std::count(chosen.end() - 15, chosen.end(), 1), 15);
+  EXPECT_EQ(dropped(shuffled), 15);
+  EXPECT_EQ(grown(shuffled), 15);
+  EXPECT_LT(std::count(shuffled.begin(), shuffled.begin() + 15, 0), 15);
+  EXPECT_LT(std::count(shuffled.end() - 15, shuffled.end(), 1), 15);
+}
+
 TEST(Set, DropsFromBothSignsWhatIsNearestToZero) {
   // zeta = 1/3: the smallest of three positive and of three negative weights.
   auto net = linear_chain({{{1, 8}, {-3, -1, -0.1F, 0.2F, 0.5F, 2, 0, 0}}});

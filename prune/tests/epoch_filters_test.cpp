@@ -156,6 +156,20 @@ TEST(Fpgm, ChosenFiltersRestUntilTheNextChoice) {
   EXPECT_GT(different.size(), 1U);
 }
 
+TEST(SoftFilter, ChoosesAfterTheFirstEpochAndThenEveryNth) {
+  // As published: epochs count from 0, and those that `every` divides end with a choice.
+  auto net = tiny_conv_net();
+  auto hook = make_pruner("sfp",
+                          parse_settings(method("sfp"), {{"sparsity", "0.3"}, {"every", "2"}}),
+                          {.input_shape = {3, 8, 8}});
+  nn::Sgd sgd(*net, {.lr = 0.05});
+  auto loader = tiny_loader();
+  nn::fit(*net, sgd, nn::ConstantLr(0.05), *loader, {hook.get()}, {.epochs = 6});
+  std::vector<int64_t> steps;
+  for (const UpdateReport& update : hook->updates()) steps.push_back(update.step);
+  EXPECT_EQ(steps, (std::vector<int64_t>{0, 4, 12, 20, 24}));  // four steps an epoch
+}
+
 TEST(SoftFilter, StartsFromADenseNetwork) {
   auto net = tiny_conv_net();
   Tensor mask = Tensor::ones({8, 3, 3, 3}, DType::U8);

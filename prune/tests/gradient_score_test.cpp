@@ -70,6 +70,43 @@ TEST(Snip, NeedsData) {
   EXPECT_THROW(raw_scores("snip", *net, parse_settings(method("snip"), {}), {}), ValueError);
 }
 
+TEST(Snip, UsesRunningStatisticsUnlessAskedForThoseOfTheBatch) {
+  // Trap: the same network scored in another mode of batch norm has another mask.
+  auto loader = tiny_loader();
+  const PruneInputs inputs{.batch = batches_like(*loader)};
+  const auto scores_of = [&](const std::string& mode) {
+    auto net = tiny_conv_net();
+    std::map<std::string, std::string> given;
+    if (!mode.empty()) given["scoring-mode"] = mode;
+    return raw_scores("snip", *net, parse_settings(method("snip"), given), inputs)
+        .at("3.weight")
+        .to_vector<double>();
+  };
+  auto net = tiny_conv_net();
+  const std::vector<ScoredWeight> weights = prunable_weights(*net);
+  Rng rng(1);
+  for (const ScoringMode mode : {ScoringMode::Eval, ScoringMode::Train}) {
+    const auto gradients = dense_gradients({*net, weights, inputs, rng}, inputs.batch(0), mode);
+    std::vector<double> expected;
+    double sum = 0.0;
+    for (size_t w = 0; w < weights.size(); ++w) {
+      const auto value = weights[w].parameter->value.value().to_vector<double>();
+      const auto gradient = gradients[w].to_vector<double>();
+      for (size_t i = 0; i < value.size(); ++i) {
+        const double s = std::abs(value[i] * gradient[i]);
+        sum += s;
+        if (weights[w].name == "3.weight") expected.push_back(s);
+      }
+    }
+    const auto scores = scores_of(mode == ScoringMode::Train ? "train" : "");
+    ASSERT_EQ(scores.size(), expected.size());
+    for (size_t i = 0; i < scores.size(); ++i) {
+      ASSERT_NEAR(scores[i], expected[i] / sum, 1e-6 * expected[i] / sum + 1e-12) << i;
+    }
+  }
+  EXPECT_NE(scores_of("eval"), scores_of("train"));
+}
+
 TEST(DenseGradients, SignedSumOfWeightTimesGradientIsTheSameForEveryLayer) {
   // ReLU networks without bias are homogeneous in every layer's weights.
   nn::Sequential net;

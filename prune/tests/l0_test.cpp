@@ -211,7 +211,7 @@ class Probe : public nn::TrainHook {
 };
 
 TEST(L0, GradientsOfGatesMatchFiniteDifferencesOfTheLossWithTheSameNoise) {
-  for (const char* pattern : {"unstructured", "channel"}) {
+  for (const char* pattern : {"unstructured", "channel", "filter"}) {
     const std::map<std::string, std::string> given = {
         {"lambda", "0"}, {"gate-decay", "0"}, {"pattern", pattern}, {"sparsity", "0.5"}};
     auto net = tiny_conv_net();
@@ -343,7 +343,65 @@ TEST(L0, WeightsGetTheirGateTimesTheGradientAndTheExpectedDecayAlone) {
   }
 }
 
-TEST(L0, GatesStopAtTheirBounds) {
+// Trap: the published code leaves the bias out of training, or takes its penalty with the wrong
+// sign.
+TEST(L0, BiasesTrainAsAlwaysAndHaveNoGate) {
+  constexpr double kRate = 0.1;
+  constexpr double kDecay = 0.7;
+  auto net = tiny_mlp();
+  net->parameter("3.bias").value.value().fill_(0.25);
+  class Bias : public nn::TrainHook {
+   public:
+    void after_backward(nn::TrainState& s) override {
+      if (s.step != 0) return;
+      const nn::Parameter& bias = s.model.parameter("3.bias");
+      gradient = bias.value.grad().value().to_vector<double>();
+      decays = bias.decays;
+    }
+    void after_step(nn::TrainState& s) override {
+      if (s.step == 1) after = s.model.parameter("3.bias").value.value().to_vector<double>();
+    }
+    std::vector<double> gradient, after;
+    bool decays = false;
+  } bias;
+  auto pruner = l0_pruner({{"lambda", "1e4"}});
+  train(*net, {pruner.get(), &bias}, kRate, kDecay);
+  double size = 0.0;
+  for (size_t i = 0; i < bias.after.size(); ++i) {
+    const double decay = bias.decays ? kDecay * 0.25 : 0.0;
+    EXPECT_NEAR(bias.after[i], 0.25 - kRate * (bias.gradient[i] + decay), 1e-6) << i;
+    size += std::abs(bias.gradient[i]);
+  }
+  EXPECT_GT(size, 0.0);
+  EXPECT_FALSE(pruner->state().contains("log_alpha.3.bias"));
+}
+
+// Trap: weight decay would draw log alpha to 0, a gate half open.
+TEST(L0, GatesDoNotDecayAndStopAtTheirUpperBound) {
+  for (const auto& [rate, start, end] : std::vector<std::tuple<std::string, float, double>>{
+           {"0", 3.0F, 3.0}, {"0.5", 4.6F, std::log(100.0)}}) {
+    const std::map<std::string, std::string> given = {
+        {"lambda", "0"}, {"gate-decay", "0"}, {"gate-lr", rate}};
+    auto net = tiny_mlp();
+    auto first = l0_pruner(given);
+    Probe probe(*first);
+    train(*net, {first.get(), &probe});
+    std::map<std::string, Tensor> state;
+    for (const auto& [name, tensor] : probe.start) state[name] = tensor.clone();
+    state.at("log_alpha.3.weight").fill_(start);
+    auto again = tiny_mlp();
+    auto moved = l0_pruner(given);
+    moved->load_state(state);
+    FirstStep step(*moved);
+    train(*again, {moved.get(), &step}, 0.0, 0.5);
+    ASSERT_FALSE(step.gates.empty());
+    double most = 0.0;
+    for (const double gate : step.gates) most = std::max(most, gate);
+    EXPECT_NEAR(most, end, 1e-5) << rate;
+  }
+}
+
+TEST(L0, GatesStopAtTheirLowerBound) {
   auto net = tiny_mlp();
   auto pruner = l0_pruner(
       {{"lambda", "1e6"}, {"gate-lr", "1.5"}, {"prune-at", "1"}, {"allow-collapse", "true"}});

@@ -278,6 +278,21 @@ TEST(Ablation, ReinitKeepsTheMaskAndDrawsNewWeights) {
   EXPECT_THROW(pruner_of("magnitude", {{"ablation", "reinit"}}), ValueError);
 }
 
+TEST(Ablation, ReinitInTheMiddleOfATrainingForgetsTheOldWeightsMomentum) {
+  const PruneInputs inputs{
+      .fresh_model = [](uint64_t seed) -> std::unique_ptr<nn::Module> { return tiny_mlp(seed); }};
+  auto net = tiny_mlp(3);
+  nn::Sgd sgd(*net, {.lr = 0.1, .momentum = 0.9});
+  const Tensor ones = Tensor::ones(net->parameter("1.weight").shape());
+  sgd.set_slots("1.weight", {{"momentum_buffer", ones}});
+  pruner_of("magnitude", {{"ablation", "reinit"}}, inputs)->prune(*net, &sgd, Sparsity(0.5));
+  const auto slots = sgd.slots("1.weight");
+  const auto left = slots.find("momentum_buffer");
+  if (left != slots.end() && left->second.defined()) {
+    for (const float value : left->second.to_vector<float>()) ASSERT_EQ(value, 0.0F);
+  }
+}
+
 TEST(MaskPruner, ClearsTheMomentumOfWhatWentAtOnce) {
   auto net = tiny_mlp();
   nn::Sgd sgd(*net, {.lr = 0.1, .momentum = 0.9});

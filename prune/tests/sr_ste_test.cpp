@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// SR-STE: the hand-worked example, what the model looks like between steps, and the traps.
+/// SR-STE: the hand-worked example, what the model looks like between steps, and the traps. That N
+/// = M is dense training can't be asked for: a pattern that removes nothing is refused
+/// (pattern_test.cpp).
 #include <gtest/gtest.h>
 
 #include <espalier/autograd/ops.h>

@@ -158,6 +158,17 @@ TEST(Synflow, EmptiesNoLayerWhereMagnitudeDoes) {
     kept += net->parameter(name).nnz();
   }
   EXPECT_EQ(kept, 12);
+  // The theorem is of any sparsity that leaves a weight to each of the three layers.
+  for (const int64_t left : {3, 4, 6, 50, 500}) {
+    auto few = tiny_mlp();
+    prune_before_training(*few, {{"sparsity", cat(1.0 - static_cast<double>(left) / 4932.0)}});
+    int64_t total = 0;
+    for (const char* name : {"1.weight", "3.weight", "5.weight"}) {
+      EXPECT_GT(few->parameter(name).nnz(), 0) << name << " of " << left;
+      total += few->parameter(name).nnz();
+    }
+    EXPECT_EQ(total, left);
+  }
   auto other = tiny_mlp();
   auto magnitude = make_pruner("magnitude", parse_settings(method("magnitude"), options));
   EXPECT_THROW(dynamic_cast<MaskPruner&>(*magnitude).prune(*other, nullptr, Sparsity(0.99757)),

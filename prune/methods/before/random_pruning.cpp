@@ -2,6 +2,9 @@
 /// Random pruning with chosen layer densities: the baseline.
 ///
 /// Source: Liu et al., "The unreasonable effectiveness of random pruning", arXiv 2202.02643.
+/// Of its rules for layer densities, ERK+ is `erk` with the classifier in `exclude`, those of SNIP
+/// and GraSP are these methods with `ablation` shuffle; uniform+ (a classifier of at least 0.2) is
+/// not here.
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {

@@ -3,8 +3,8 @@
 ///
 /// Source: Lee, Ajanthan, Torr, "SNIP: single-shot network pruning based on connection
 /// sensitivity", arXiv 1810.02340. Scores weights only (the published code scores biases too, which
-/// loses all that start at zero), and trains from the weights it scored (the published code draws
-/// new ones: ablation reinit).
+/// loses all that start at zero: with that a mask of biases has no use, so it is no option), and
+/// trains from the weights it scored (the published code draws new ones: ablation reinit).
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/scores/gradients.h>
 

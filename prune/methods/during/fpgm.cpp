@@ -34,8 +34,9 @@ Method fpgm() {
           "down) with the lowest g go. With `norm-sparsity` R the R n weakest by norm go first, "
           "and g is over the others",
       .schedule =
-          "a choice before training and after every `every` epochs, chosen filters rest at zero "
-          "in between; those that rest in the last epoch are removed; then shrink",
+          "a choice before training, after the first epoch and then every `every`-th, chosen "
+          "filters "
+          "rest at zero in between; those that rest in the last epoch are removed; then shrink",
       .patterns = {"channel"},
       .options =
           {

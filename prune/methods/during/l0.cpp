@@ -5,12 +5,14 @@
 /// Source: Louizos, Welling, Kingma, "Learning sparse neural networks through L0 regularization",
 /// arXiv 1712.01312. A channel's gate multiplies the weights that read it (as the published code
 /// does for linear layers): it then stands behind batch norm, which would undo a gate on filters,
-/// and can be folded into those weights exactly. Gates have an Adam of their own, faster than the
-/// paper's 1e-3 because its trainings are a hundred times longer. Between steps the model holds
-/// test-time gates folded in, so that it can be evaluated and saved at any moment; the weights
-/// under the gates are the pruner's state. Their L2 penalty is the expected one, in place of the
-/// optimizer's weight decay. Evaluation is of the newest weights: a moving average over them, as
-/// published, needs more epochs than the trainings here have.
+/// and can be folded into those weights exactly. Pattern `filter` is the published code's gate on
+/// the filters of convolutions; with batch norm behind, only its price is left to tell filters
+/// apart, so it is for networks without. Gates have an Adam of their own, faster than the paper's
+/// 1e-3 because its trainings are a hundred times longer. Between steps the model holds test-time
+/// gates folded in, so that it can be evaluated and saved at any moment; the weights under the
+/// gates are the pruner's state. Their L2 penalty is the expected one, in place of the optimizer's
+/// weight decay. Evaluation is of the newest weights: a moving average over them, as published,
+/// needs more epochs than the trainings here have.
 #include <cmath>
 
 #include <espalier/core/parallel.h>

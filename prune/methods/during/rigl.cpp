@@ -4,7 +4,8 @@
 /// Source: Evci, Gale, Menick, Castro, Elsen, "Rigging the lottery: making all tickets winners",
 /// arXiv 1911.11134. As in the published code a connection that is dropped competes for regrowth
 /// with its value (the paper's text can be read otherwise: option just-dropped), and an update
-/// takes the place of the optimizer's step.
+/// takes the place of the optimizer's step. Its CIFAR networks keep the first layer dense; here it
+/// is pruned like all others (uniform-dense-first, or `exclude`).
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {

@@ -4,7 +4,8 @@
 /// Source: Mocanu, Mocanu, Stone, Nguyen, Gibescu, Liotta, "Scalable training of artificial neural
 /// networks with adaptive sparse connectivity inspired by network science", arXiv 1707.04780. The
 /// sparsity sets the densities (the paper: a constant epsilon), new weights start at zero. ERK is
-/// its rule with the kernel's size in it, the same for linear layers; `er` is the paper's own.
+/// its rule with the kernel's size in it, the same for linear layers; `er` is the paper's own. The
+/// published code keeps the output layer dense (here: `exclude`).
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {

@@ -31,8 +31,8 @@ Method soft_filter() {
           "s = ||F||_2 of a filter; every layer's S n filters (rounded down) with the lowest s "
           "become zero",
       .schedule =
-          "a choice before training and after every `every` epochs, momentum and gradients "
-          "untouched; the choice after the last epoch removes the channels; then shrink",
+          "a choice before training, after the first epoch and then every `every`-th, momentum and "
+          "gradients untouched; the choice after the last epoch removes the channels; then shrink",
       .patterns = {"channel"},
       .options = {integer_option("every", 1, 1, 10'000, "epochs", "distance of choices")},
       .make =

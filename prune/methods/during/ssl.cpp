@@ -3,9 +3,10 @@
 ///
 /// Source: Wen, Wu, Wang, Chen, Li, "Learning structured sparsity in deep neural networks", arXiv
 /// 1608.03665. Of its groups, filters and channels are here, which shrinking can remove; filter
-/// shapes and whole layers are not. No factor for the size of a group, as in the published code.
-/// Its subgradient never reaches zero, so that small weights are cut after every step; the proximal
-/// step, our default, needs no cut. Only groups that can go physically are penalized.
+/// shapes and whole layers are not; input channels have the strength that is published for shapes.
+/// No factor for the size of a group, as in the published code. Its subgradient never reaches zero,
+/// so that small weights are cut after every step; the proximal step, our default, needs no cut.
+/// Only groups that can go physically are penalized.
 #include <cmath>
 
 #include <espalier/prune/methods/methods.h>
