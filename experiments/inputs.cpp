@@ -72,6 +72,13 @@ Network make_network(const prune::OptionValues& values,
   network.options.image = dataset.image_shape();
   network.options.seed = seed;
   network.options.width = values.real("width");
+  ESPALIER_CHECK(network.options.width == 1.0 || nn::model_has_widths(network.name),
+                 ValueError,
+                 "--width ",
+                 network.options.width,
+                 ": ",
+                 network.name,
+                 " has one width; VGG, ResNet, WRN and MobileNetV2 have others");
   network.options.shortcut = values.text("shortcut") == "A" ? nn::Shortcut::A : nn::Shortcut::B;
   network.module = nn::make_model(network.name, network.options);
   return network;

@@ -253,6 +253,36 @@ Json default_settings(const prune::OptionValues& pruning) {
   return out;
 }
 
+/// Files of ours describe their network: the record tells it, not what was left at its default.
+/// Throws ValueError where something else was asked for.
+void record_network(const Network& network, const std::string& file, Json& settings) {
+  const prune::OptionValues defaults("train", train_options());
+  const Json usual = to_json(defaults);
+  const std::vector<std::pair<std::string, Json>> facts = {
+      {"model", network.name},
+      {"width", network.options.width},
+      {"shortcut", network.options.shortcut == nn::Shortcut::A ? "A" : "B"}};
+  for (const auto& [name, value] : facts) {
+    const Json asked =
+        name == "model" ? Json(nn::canonical_model_name(settings.at(name))) : settings.at(name);
+    if (asked == value) continue;
+    ESPALIER_CHECK(settings.at(name) == usual.at(name),
+                   ValueError,
+                   "train: --",
+                   name,
+                   " ",
+                   asked.dump(),
+                   " was asked for, but ",
+                   file,
+                   " holds a network with ",
+                   name,
+                   " ",
+                   value.dump(),
+                   "; leave the option out");
+    settings[name] = value;
+  }
+}
+
 fs::path folder_path(const TrainRequest& request, const Json& settings) {
   if (const std::string& out = request.values.text("out"); !out.empty()) return out;
   const prune::OptionValues defaults("train", train_options());
@@ -271,7 +301,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   const prune::OptionValues& values = request.values;
   set_num_threads(static_cast<int>(values.integer("threads")));
   const prune::OptionValues pruning = pruning_values(request);
-  const Json settings = settings_json(values, pruning);
+  Json settings = settings_json(values, pruning);
 
   // All that can be wrong with the request is found before the folder is made.
   const auto train_split = open_training_split(values);
@@ -284,6 +314,7 @@ Json run_training(const TrainRequest& request, Console& console) {
                  "train: --elastic says how --weights or --mask-from are read; give one of them");
   if (const std::string& weights = values.text("weights"); !weights.empty()) {
     network = load_network(weights, std::move(network), elastic);
+    record_network(network, weights, settings);
   }
   std::vector<std::string> notes;
   if (const std::string& masks = values.text("mask-from"); !masks.empty()) {

@@ -105,6 +105,7 @@ struct Claim {
   enum class Kind : uint8_t {
     Higher,           ///< the accuracy of one side is higher than that of the other
     NotAlwaysHigher,  ///< it is not everywhere higher
+    CanBeHigher,      ///< it is higher somewhere
   };
   std::string sentence;  ///< what the survey, or the source, says, in our words
   Kind kind = Kind::Higher;

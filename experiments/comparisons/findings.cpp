@@ -85,16 +85,26 @@ Summary over_all(const std::vector<std::map<int64_t, double>>& groups) {
   return values.empty() ? Summary{} : summarize(values);
 }
 
-// The lowest group decides whether one side is everywhere higher: lowest by its ratio, or by its
-// mean where there is none.
-Summary lowest(const std::vector<Difference>& groups) {
+// By its ratio, or by its mean where there is none.
+bool clearer(const Difference& a, const Difference& b) {
   const auto key = [](const Difference& one) {
     return one.accuracy.ratio().value_or(one.accuracy.mean);
   };
-  return std::min_element(groups.begin(),
-                          groups.end(),
-                          [&](const Difference& a, const Difference& b) { return key(a) < key(b); })
-      ->accuracy;
+  return key(a) < key(b);
+}
+
+// What decides: the mean over all groups; of whether one side is everywhere higher, the lowest
+// group; of whether it can be, the highest.
+Summary decisive(const Claim& claim, const Finding& finding) {
+  switch (claim.kind) {
+    case Claim::Kind::Higher:
+      return finding.overall;
+    case Claim::Kind::NotAlwaysHigher:
+      return std::ranges::min_element(finding.groups, clearer)->accuracy;
+    case Claim::Kind::CanBeHigher:
+      return std::ranges::max_element(finding.groups, clearer)->accuracy;
+  }
+  throw ValueError("judge: unknown kind of claim");
 }
 
 }  // namespace
@@ -138,10 +148,10 @@ Finding judge(const Claim& claim, const std::vector<RunRow>& rows) {
   }
   if (finding.groups.empty()) return finding;
   finding.overall = over_all(by_seed);
-  const bool everywhere = claim.kind == Claim::Kind::NotAlwaysHigher;
-  finding.decisive = everywhere ? lowest(finding.groups) : finding.overall;
+  finding.decisive = decisive(claim, finding);
   if (finding.decisive.count == 0) return finding;
-  const bool speaks_for = everywhere ? finding.decisive.mean <= 0.0 : finding.decisive.mean > 0.0;
+  const bool higher = finding.decisive.mean > 0.0;
+  const bool speaks_for = claim.kind == Claim::Kind::NotAlwaysHigher ? !higher : higher;
   finding.verdict = speaks_for ? Verdict::Agrees : Verdict::Disagrees;
   return finding;
 }

@@ -32,7 +32,7 @@ struct Finding {
   /// over seeds. No count: there is no such seed.
   Summary overall;
   Verdict verdict = Verdict::NoData;
-  Summary decisive;  ///< what decided: `overall`, or of NotAlwaysHigher the clearest group
+  Summary decisive;  ///< what decided: `overall`, or the group that decides of all
   /// `agrees (5.3 standard errors, 3 seeds)`; below two standard errors with `not sure`.
   std::string text() const;
 };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Which layers each method thins out. Masks only: nothing is trained after pruning.
 #include <algorithm>
+#include <cmath>
 #include <iterator>
+#include <numeric>
 #include <set>
 
 #include <fmt/format.h>
@@ -63,35 +65,61 @@ std::string across_data(const Rows& rows) {
   return out;
 }
 
+// A layer's densities as multiples of one weight of the smallest layer: finer differences are
+// rounding, as under a uniform sparsity.
+std::vector<double> comparable_densities(const RunRow& row) {
+  int64_t smallest = row.layers.front().total;
+  for (const LayerDensity& layer : row.layers) smallest = std::min(smallest, layer.total);
+  std::vector<double> out;
+  for (const LayerDensity& layer : row.layers) {
+    out.push_back(std::round(layer.density() * static_cast<double>(smallest)));
+  }
+  return out;
+}
+
 std::string with_depth(const Rows& rows) {
-  std::string out =
-      "**The survey (7.8):** some methods keep a larger share of the earlier layers than of the "
-      "later ones. Rank correlation of a layer's depth and its density, over all runs of a "
-      "method; negative: earlier layers keep more.\n\n"
+  std::string table =
+      "Rank correlation of a layer's depth and its density, over all runs of a method (densities "
+      "closer than one weight of the smallest layer count as equal); negative: earlier layers keep "
+      "more.\n\n"
       "| method | rank correlation | standard error | earlier layers keep more "
       "|\n|---|---|---|---|\n";
+  int64_t methods = 0;
+  int64_t earlier = 0;
+  int64_t surely = 0;
   for (const std::string& method : methods_of(rows)) {
     std::vector<double> correlations;
     for (const RunRow& row : rows) {
       if (row.method != method || row.layers.size() < 2) continue;
-      std::vector<double> depth;
-      std::vector<double> density;
-      for (const LayerDensity& layer : row.layers) {
-        depth.push_back(static_cast<double>(depth.size()));
-        density.push_back(layer.density());
-      }
+      const std::vector<double> density = comparable_densities(row);
+      std::vector<double> depth(density.size());
+      std::iota(depth.begin(), depth.end(), 0.0);
       correlations.push_back(rank_correlation(depth, density));
     }
     if (correlations.empty()) continue;
     const Summary summary = summarize(correlations);
-    out +=
+    ++methods;
+    earlier += summary.mean < 0.0 ? 1 : 0;
+    surely += summary.mean < 0.0 && summary.ratio().value_or(0.0) <= -kSureRatio ? 1 : 0;
+    table +=
         fmt::format("| {} | {:+.2f} | {} | {} |\n",
                     method,
                     summary.mean,
                     summary.standard_error ? fmt::format("{:.2f}", *summary.standard_error) : "-",
                     summary.mean < 0.0 ? "yes" : "no");
   }
-  return out;
+  const std::string verdict = methods == 0
+                                  ? name(Verdict::NoData)
+                                  : fmt::format(
+                                        "{}: {} of {} methods, {} of them by two "
+                                        "standard errors or more",
+                                        name(earlier > 0 ? Verdict::Agrees : Verdict::Disagrees),
+                                        earlier,
+                                        methods,
+                                        surely);
+  return "**The survey (7.8):** some methods keep a larger share of the earlier layers than of the "
+         "later ones.\n\n**Here: " +
+         verdict + ".**\n\n" + table;
 }
 
 std::string findings(const Rows& all) {

@@ -103,6 +103,7 @@ Experiment original_transfer() {
           },
       .claims = {{.sentence =
                       "Transferred masks can do better than masks obtained on the original task.",
+                  .kind = Claim::Kind::CanBeHigher,
                   .column = "variant",
                   .higher = {"transfer"},
                   .lower = {"original"},

@@ -55,6 +55,7 @@ Experiment scratch_fine_tuning() {
                   .lower = {"from-scratch"},
                   .within = {"model", "data", "method", "sparsity"}},
                  {.sentence = "Weight rewinding can reach a higher accuracy than fine-tuning.",
+                  .kind = Claim::Kind::CanBeHigher,
                   .column = "variant",
                   .higher = {"weight-rewinding"},
                   .lower = {"fine-tuning"},

@@ -110,5 +110,17 @@ TEST(Findings, NotAlwaysHigherIsDecidedByTheLowestGroup) {
   EXPECT_EQ(judge(claim, rows).verdict, Verdict::Disagrees);
 }
 
+TEST(Findings, CanBeHigherIsDecidedByTheHighestGroup) {
+  Claim claim = kClaim;
+  claim.kind = Claim::Kind::CanBeHigher;
+  std::vector<RunRow> rows = {
+      row("m", "a", 1, 0.1), row("m", "b", 1, 0.9), row("n", "a", 1, 0.5), row("n", "b", 1, 0.4)};
+  const Finding agrees = judge(claim, rows);  // though the mean of both is far below
+  EXPECT_EQ(agrees.verdict, Verdict::Agrees);
+  EXPECT_NEAR(agrees.decisive.mean, 0.1, kExact);
+  rows[2].accuracy = 0.4;
+  EXPECT_EQ(judge(claim, rows).verdict, Verdict::Disagrees);
+}
+
 }  // namespace
 }  // namespace espalier::experiments

@@ -17,6 +17,7 @@
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/gates/attach.h>
+#include <espalier/prune/patterns/pattern.h>
 
 namespace espalier::experiments {
 namespace {
@@ -69,6 +70,23 @@ std::vector<prune::Option> bench_options(Job job) {
   return out;
 }
 
+/// The sparsity of a random mask: of N:M that of the pattern where none is given. Throws ValueError
+/// for an unknown pattern, and for options that a file of weights would leave without effect.
+double asked_sparsity(const prune::OptionValues& values, const GivenOptions& given) {
+  for (const char* name : {"model", "sparsity", "pattern", "allocation"}) {
+    ESPALIER_CHECK(values.text("weights").empty() || given.find(name) == nullptr,
+                   ValueError,
+                   "bench: --",
+                   name,
+                   " is for a network with initial weights and a random mask; ",
+                   values.text("weights"),
+                   " has its own");
+  }
+  const prune::Cell cell = prune::make_pattern(values.text("pattern"))->cell();
+  if (cell.size == 0 || given.find("sparsity") != nullptr) return values.real("sparsity");
+  return 1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size);
+}
+
 Network open_network(const prune::OptionValues& values) {
   const std::string& weights = values.text("weights");
   return weights.empty()
@@ -94,8 +112,9 @@ struct Sides {
   std::string pattern;    ///< of the sparse side
 };
 
-Sides open_sides(Job job, const prune::OptionValues& values) {
+Sides open_sides(Job job, const prune::OptionValues& values, const GivenOptions& given) {
   const int64_t batch = values.integer("batch");
+  const double sparsity = asked_sparsity(values, given);
   Sides out;
   const std::string gates = job == Job::Infer ? values.text("gates") : "none";
   ESPALIER_CHECK(gates == "none" || values.text("weights").empty(),
@@ -105,17 +124,16 @@ Sides open_sides(Job job, const prune::OptionValues& values) {
                  " are run as they are");
   Network masked = open_network(values);
   if (gates != "none") {
-    gate_randomly(
-        masked, gates, values.real("sparsity"), static_cast<uint64_t>(values.integer("seed")));
-  } else if (values.text("weights").empty() && values.real("sparsity") > 0.0) {
+    gate_randomly(masked, gates, sparsity, static_cast<uint64_t>(values.integer("seed")));
+  } else if (values.text("weights").empty() && sparsity > 0.0) {
     mask_randomly(masked,
-                  {.sparsity = values.real("sparsity"),
+                  {.sparsity = sparsity,
                    .pattern = values.text("pattern"),
                    .allocation = values.text("allocation"),
                    .seed = static_cast<uint64_t>(values.integer("seed"))});
   }
-  out.sparsity = gates == "none" ? nn::count_model(*masked.module, masked.image()).sparsity()
-                                 : values.real("sparsity");
+  out.sparsity =
+      gates == "none" ? nn::count_model(*masked.module, masked.image()).sparsity() : sparsity;
   out.pattern = gates != "none"                  ? gates
                 : values.text("weights").empty() ? values.text("pattern")
                                                  : "as in " + values.text("weights");
@@ -278,7 +296,7 @@ void add_job(CLI::App& bench,
       const prune::OptionValues values("bench", bench_options(job), flags->given.given());
       set_num_threads(static_cast<int>(values.integer("threads")));
       set_kernel_chooser(values);
-      Sides sides = open_sides(job, values);
+      Sides sides = open_sides(job, values, flags->given);
       const Json result = while_running([&] { return run(job, values, sides); });
       console.out << (flags->json ? result.dump(2) + "\n" : text(job, result));
     };

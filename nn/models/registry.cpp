@@ -36,14 +36,18 @@ Entry conv_stack(int depth) {
 }
 
 Entry vgg(int depth) {
-  return {{cat("vgg", depth), cat("VGG-", depth, " with batch norm, CIFAR form, arXiv:1409.1556")},
+  return {{.name = cat("vgg", depth),
+           .title = cat("VGG-", depth, " with batch norm, CIFAR form, arXiv:1409.1556"),
+           .widths = true},
           [depth](const ModelOptions& o) -> Made {
             return std::make_unique<models::Vgg>(depth, o.image, o.num_classes, o.width);
           }};
 }
 
 Entry cifar_resnet(int depth) {
-  return {{cat("resnet", depth), cat("ResNet-", depth, " for 32x32 images, arXiv:1512.03385")},
+  return {{.name = cat("resnet", depth),
+           .title = cat("ResNet-", depth, " for 32x32 images, arXiv:1512.03385"),
+           .widths = true},
           [depth](const ModelOptions& o) -> Made {
             return std::make_unique<models::ResNet>(
                 cat("ResNet-", depth),
@@ -54,7 +58,9 @@ Entry cifar_resnet(int depth) {
 }
 
 Entry deep_resnet(int depth) {
-  return {{cat("resnet", depth), cat("ResNet-", depth, " with a 3x3 stem, arXiv:1512.03385")},
+  return {{.name = cat("resnet", depth),
+           .title = cat("ResNet-", depth, " with a 3x3 stem, arXiv:1512.03385"),
+           .widths = true},
           [depth](const ModelOptions& o) -> Made {
             return std::make_unique<models::ResNet>(cat("ResNet-", depth),
                                                     models::deep_resnet_plan(depth, o.width),
@@ -64,7 +70,9 @@ Entry deep_resnet(int depth) {
 }
 
 Entry wide_resnet(int depth, int k) {
-  return {{cat("wrn-", depth, "-", k), cat("wide ResNet, ", k, " times as wide, arXiv:1605.07146")},
+  return {{.name = cat("wrn-", depth, "-", k),
+           .title = cat("wide ResNet, ", k, " times as wide, arXiv:1605.07146"),
+           .widths = true},
           [depth, k](const ModelOptions& o) -> Made {
             return std::make_unique<models::WideResNet>(
                 depth, k, o.image.channels, o.num_classes, o.width);
@@ -110,7 +118,9 @@ const std::vector<Entry>& entries() {
       wide_resnet(16, 8),
       wide_resnet(28, 10),
       wide_resnet(40, 2),
-      {{"mobilenetv2", "MobileNetV2 with the strides of 32x32 images, arXiv:1801.04381"},
+      {{.name = "mobilenetv2",
+        .title = "MobileNetV2 with the strides of 32x32 images, arXiv:1801.04381",
+        .widths = true},
        [](const ModelOptions& o) -> Made {
          return std::make_unique<models::MobileNetV2>(o.image.channels, o.num_classes, o.width);
        }},
@@ -240,6 +250,10 @@ std::string canonical_model_name(std::string_view name) {
 
 InputKind model_input(std::string_view name) {
   return find(name).info.input;
+}
+
+bool model_has_widths(std::string_view name) {
+  return find(name).info.widths;
 }
 
 Variable example_input(std::string_view name, const ModelOptions& options, int64_t batch) {
