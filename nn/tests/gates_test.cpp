@@ -77,6 +77,17 @@ TEST(ChannelGate, BoostsTheTwoMostSalientChannelsAndComputesNoOther) {
   expect_near(linear(linear.x).value(), {0, -0.25, 0, 2.2}, kTolerance);
 }
 
+TEST(ChannelGate, SaliencyIsTheMeanOverSpace) {
+  // Means of |x| are (1, 2) again; sums would give the saliencies (0, 4, 0, 3).
+  BoostedLayer layer(/*relu=*/false);
+  const Tensor x = Tensor::from<float>({1, 2, 2, 1}, {0.5F, 1.5F, -3, 1});
+  expect_near(layer.gate->forward(Variable(x)).value(), {0, 2.5, 0, 2}, kTolerance);
+  const std::vector<double> expected = {0, 0, 0, -0.5, 0, 0, 1.2, 3.2};
+  expect_near(layer(x).value(), expected, kTolerance);
+  const NoGrad no_grad;
+  expect_near(layer(x).value(), expected, kTolerance);
+}
+
 TEST(ChannelGate, GradientReachesTheChosenSaliencies) {
   BoostedLayer layer(/*relu=*/false);
   sum(layer(layer.x)).backward();
@@ -161,6 +172,47 @@ TEST(PositionGate, OnePartIsTheDenseLayerWhateverTheThreshold) {
   GatedSums layer({.parts = 1});
   set(layer.gate->threshold, {100, 100});
   expect_near(layer().value(), {2, 3}, kTolerance);
+}
+
+/// Two channels of values from N(3, 2²), each being the partial sum of one output.
+Tensor drawn_sums(uint64_t seed) {
+  Tensor x = Tensor::empty({32, 2, 32, 32});
+  Rng rng(seed, "partial sums");
+  fill_normal_(x, rng, 3.0, 2.0);
+  return x;
+}
+
+/// The fraction of values to which something was added.
+double changed_share(const Tensor& after, const Tensor& before) {
+  const std::vector<double> a = after.to_vector<double>();
+  const std::vector<double> b = before.to_vector<double>();
+  int64_t changed = 0;
+  for (size_t i = 0; i < a.size(); ++i) changed += a[i] != b[i];
+  return static_cast<double>(changed) / static_cast<double>(a.size());
+}
+
+TEST(PositionGate, ThresholdsCountInDeviationsAboveTheMean) {
+  // P(normal > 1); without normalization 0.84, without its mean 0.69, without its spread 0.31. The
+  // tolerance is four deviations of the mean of 65,536 decisions.
+  constexpr double kAbove = 0.158655;
+  constexpr double kSampling = 4.0 * 0.00143;
+  GatedSums layer;
+  set(layer.conv.weight, {1, 1, 1, 1});
+  set(layer.gate->threshold, {1, 1});
+  layer.gate->running_mean.fill_(0.0);
+  layer.gate->running_var.fill_(1.0);
+  const auto opened = [&](const Tensor& x) {
+    return changed_share(layer.conv(Variable(x)).value(), x);
+  };
+  layer.conv.train();
+  EXPECT_NEAR(opened(drawn_sums(0)), kAbove, kSampling) << "training";
+  for (uint64_t pass = 1; pass < 100; ++pass) opened(drawn_sums(pass));  // statistics settle
+  layer.conv.eval();
+  EXPECT_NEAR(opened(drawn_sums(1000)), kAbove, kSampling) << "masked";
+  const NoGrad no_grad;
+  MacCounter counter;
+  EXPECT_NEAR(opened(drawn_sums(1001)), kAbove, kSampling) << "skipping";
+  EXPECT_LT(counter.macs(), 2 * 65'536 * 6 / 10);  // one product always, another where it is open
 }
 
 TEST(PositionGate, DecisionHasTheSlopeOfASigmoid) {

@@ -21,6 +21,8 @@ class NMPattern : public Pattern {
   Units units(const Shape& weight) const override;
   std::string refusal(const Shape& weight) const override;
   Cell cell() const override { return {n_, m_}; }
+  /// Output channels that share a mask.
+  int64_t group() const { return group_; }
 
  private:
   int64_t n_;

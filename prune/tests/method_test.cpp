@@ -69,6 +69,28 @@ TEST(Magnitude, UniformKeepsTheSameFractionOfEveryLayer) {
   EXPECT_EQ(mask_of(net->parameter("1.weight")), (std::vector<int>{0, 0, 1, 1}));
 }
 
+void prune_at_quality(nn::Module& net, const std::string& quality) {
+  pruner_of("magnitude", {{"allocation", "std"}, {"quality", quality}})
+      ->prune(net, nullptr, Sparsity(0.9));
+}
+
+TEST(Magnitude, StdKeepsWhatIsAboveItsLayersDeviationTimesTheQuality) {
+  // Of the population 1.5811: 0.6 of it is 0.949. Of a sample it would be 1.8257, and 1.095.
+  auto net = linear_chain({{{1, 4}, {-2, -1, 1, 2}}});
+  prune_at_quality(*net, "0.6");
+  EXPECT_EQ(mask_of(net->parameter("0.weight")), (std::vector<int>{1, 1, 1, 1}));
+  prune_at_quality(*net, "0.7");
+  EXPECT_EQ(mask_of(net->parameter("0.weight")), (std::vector<int>{1, 0, 0, 1}));
+  // Around each layer's mean, 1.118 in both; around zero it would be 7.58 and 2.74.
+  auto two = two_layers();
+  prune_at_quality(*two, "2");
+  EXPECT_EQ(mask_of(two->parameter("0.weight")), (std::vector<int>{1, 1, 1, 1}));
+  EXPECT_EQ(mask_of(two->parameter("1.weight")), (std::vector<int>{0, 0, 1, 1}));
+  // What is gone does not count: 3 and 4 alone have 0.5, with two zeros 1.785.
+  prune_at_quality(*two, "7");
+  EXPECT_EQ(mask_of(two->parameter("1.weight")), (std::vector<int>{0, 0, 0, 1}));
+}
+
 TEST(Magnitude, DoesNotRankWhatIsAlreadyGone) {
   // Trap: "prune half" of a half pruned layer must remove half of the rest, not the same zeros.
   auto net = linear_chain({{{1, 8}, {1, -2, 3, -4, 5, -6, 7, -8}}});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// SparseGPT on hand-worked and on random matrices, and on small networks.
+#include <map>
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -21,6 +22,7 @@ using testing::kExact;
 using testing::kHand;
 using testing::linear_chain;
 using testing::mask_of;
+using testing::Options;
 using testing::prune_now;
 using testing::quadratic_error;
 using testing::random_matrix;
@@ -238,6 +240,91 @@ TEST(SparseGpt, PrunesEveryGroupOfAConvolution) {
   }
   ASSERT_EQ(report.layers.size(), 1U);
   EXPECT_EQ(report.layers[0].changed, 72);
+}
+
+/// A depthwise 3x3 convolution of 16 channels after SparseGPT: what it keeps.
+int64_t kept_of_depthwise(nn::Sequential& net, const Options& given) {
+  Tensor x = Tensor::empty({6, 16, 5, 5});
+  Rng rng(22, "test inputs");
+  fill_normal_(x, rng);
+  Options options = given;
+  options["batches"] = "1";
+  UpdateReport report;
+  prune_now("sparsegpt", options, net, inputs_of(x), &report);
+  EXPECT_EQ(report.kept(), net.parameter("0.weight").nnz());
+  return net.parameter("0.weight").nnz();
+}
+
+std::unique_ptr<nn::Sequential> depthwise() {
+  auto net = std::make_unique<nn::Sequential>();
+  net->add(nn::Conv2d({.in_channels = 16, .out_channels = 16, .padding = 1, .groups = 16}));
+  testing::randomize(*net, 21);
+  return net;
+}
+
+TEST(SparseGpt, GroupsShareTheLayersExactNumber) {
+  // Rounded in every group of 9, a half would remove 80 of the 144, and 0.95 all of them.
+  for (const auto& [sparsity, kept] :
+       std::map<std::string, int64_t>{{"0.5", 72}, {"0.3", 101}, {"0.95", 7}, {"0.99", 1}}) {
+    auto net = depthwise();
+    EXPECT_EQ(kept_of_depthwise(*net, {{"sparsity", sparsity}}), kept) << sparsity;
+    const auto mask = mask_of(net->parameter("0.weight"));
+    for (auto begin = mask.begin(); begin != mask.end(); begin += 9) {
+      const int count = std::accumulate(begin, begin + 9, 0);
+      EXPECT_GE(count, kept / 16) << sparsity;
+      EXPECT_LE(count, kept / 16 + 1) << sparsity;
+    }
+  }
+}
+
+TEST(SparseGpt, TheLeastNumberIsTheLayersNotEveryGroups) {
+  auto net = depthwise();
+  EXPECT_EQ(kept_of_depthwise(*net, {{"sparsity", "0.95"}, {"min-per-layer", "10"}}), 10);
+}
+
+TEST(SparseGpt, WhatIsGoneOfAGroupSparesTheOthers) {
+  auto net = depthwise();
+  Tensor mask = Tensor::ones({16, 1, 3, 3}, DType::U8);
+  mask.slice(0, 0, 4).fill_(0.0);
+  net->parameter("0.weight").set_mask(mask);
+  EXPECT_EQ(kept_of_depthwise(*net, {{"sparsity", "0.5"}}), 72);  // 6 in each of the 12 others
+  const auto after = mask_of(net->parameter("0.weight"));
+  EXPECT_EQ(std::accumulate(after.begin(), after.begin() + 36, 0), 0);
+  EXPECT_EQ(std::accumulate(after.begin() + 36, after.begin() + 45, 0), 6);
+}
+
+TEST(SparseGpt, AnEmptyLayerIsRefusedAndTheOthersArePutBack) {
+  auto net = linear_chain({{{4, 4}, std::vector<float>(16, 1.0F)}});
+  net->add(nn::Linear({.in = 4, .out = 2, .bias = false}));
+  testing::randomize(*net, 23);
+  net->parameter("1.weight").set_mask(Tensor::zeros({2, 4}, DType::U8));
+  const auto before = net->parameter("0.weight").value.value().to_vector<float>();
+  const Options half = {{"sparsity", "0.5"}, {"batches", "1"}};
+  const Tensor x = Tensor::ones({2, 4});
+  EXPECT_THROW(prune_now("sparsegpt", half, *net, inputs_of(x)), ValueError);
+  EXPECT_FALSE(net->parameter("0.weight").masked());
+  EXPECT_EQ(net->parameter("0.weight").value.value().to_vector<float>(), before);
+  Options allowed = half;
+  allowed["allow-collapse"] = "true";
+  prune_now("sparsegpt", allowed, *net, inputs_of(x));
+  EXPECT_EQ(net->parameter("0.weight").nnz(), 8);
+}
+
+TEST(SparseGpt, RefusesMasksThatOutputsShare) {
+  for (const char* pattern : {"2:4g4", "1:4g2"}) {
+    const PruneSettings settings = parse_settings(method("sparsegpt"), {{"pattern", pattern}});
+    try {
+      make_pruner("sparsegpt", settings);
+      FAIL() << pattern;
+    } catch (const ValueError& error) {
+      EXPECT_NE(std::string(error.what()).find(pattern), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_NO_THROW(
+      make_pruner("sparsegpt", parse_settings(method("sparsegpt"), {{"pattern", "1:4"}})));
+  for (const char* other : {"wanda", "magnitude"}) {
+    EXPECT_NO_THROW(make_pruner(other, parse_settings(method(other), {{"pattern", "2:4g4"}})));
+  }
 }
 
 TEST(SparseGpt, LayersWithoutThePatternStayDenseAndAreNamed) {

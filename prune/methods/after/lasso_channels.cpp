@@ -5,7 +5,9 @@
 /// 1707.06168. As in the published code, channels are chosen once and then reconstructed once, and
 /// a channel's contribution is not normalized, and a batch norm behind the layer counts as a part
 /// of it. Unlike there, all positions of the calibration data count (through their Gram matrix)
-/// instead of a sample, there is no intercept, and the number of channels is exact. The last layer
+/// instead of a sample, the number of channels is exact, and there is no intercept: a convolution
+/// before a batch norm has no bias that could take it, so it would have to go into statistics that
+/// fine-tuning measures again anyway. The last layer
 /// of a residual branch makes up for the shortcut's error (section 3.3). Channels that a residual
 /// sum ties together stay, so the paper's channel sampler has no place here.
 #include <algorithm>

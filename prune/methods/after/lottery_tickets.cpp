@@ -5,8 +5,9 @@
 /// Source: Frankle, Carbin, "The lottery ticket hypothesis", arXiv 1803.03635 (back to
 /// initialization); Frankle, Dziugaite, Roy, Carbin, arXiv 1912.05671 (back to an early step, which
 /// larger networks need). Weights that are gone are not ranked again. A round's
-/// momentum starts at zero, also when it starts at a later step. Scales of batch norm start at 1;
-/// the published code draws them from (0, 1).
+/// momentum starts at zero, also when it starts at a later step. Scales of batch norm start at 1,
+/// as initialization is the network's here and all methods share it; the published code draws them
+/// from (0, 1).
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {

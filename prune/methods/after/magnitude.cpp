@@ -2,12 +2,46 @@
 /// Magnitude pruning, one-shot or iterative.
 ///
 /// Source: Han, Pool, Tran, Dally, "Learning both weights and connections", arXiv 1506.02626.
-/// Thresholds are exact counts here, global or per layer, instead of a hand-set multiple of each
-/// layer's deviation. The paper's smaller dropout for retraining is the user's: no network of the
-/// zoo drops out by default.
+/// Thresholds are exact counts by default, global or per layer; the paper's, a hand-set multiple of
+/// each layer's deviation, are allocation `std`. The paper's smaller dropout for retraining is the
+/// user's: no network of the zoo drops out by default.
+#include <cmath>
+
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {
+namespace {
+
+/// |w| in standard deviations of the weights that its layer still has; of units the mean.
+class DeviationScore : public Score {
+ public:
+  Reduce reduce() const override { return Reduce::Mean; }
+  std::vector<Tensor> compute(const ScoreContext& context) override {
+    std::vector<Tensor> scores = magnitude_score()->compute(context);
+    for (size_t w = 0; w < scores.size(); ++w) {
+      const nn::Parameter& parameter = *context.weights[w].parameter;
+      const double deviation = deviation_of(parameter);
+      double* s = scores[w].data<double>();
+      for (int64_t i = 0; i < scores[w].numel(); ++i) s[i] /= deviation > 0.0 ? deviation : 1.0;
+    }
+    return scores;
+  }
+
+ private:
+  /// Of the population. Removed weights are zeros: they add to no sum but the count.
+  static double deviation_of(const nn::Parameter& parameter) {
+    const std::vector<double> values = parameter.value.value().to_vector<double>();
+    const auto count = static_cast<double>(parameter.nnz());
+    double mean = 0.0;
+    double squares = 0.0;
+    for (const double value : values) mean += value / count;
+    for (const double value : values) squares += (value - mean) * (value - mean);
+    squares -= (static_cast<double>(values.size()) - count) * mean * mean;
+    return std::sqrt(std::max(0.0, squares) / count);
+  }
+};
+
+}  // namespace
 
 Method magnitude() {
   return {
@@ -27,7 +61,7 @@ Method magnitude() {
           "left.",
       .formula =
           "s = |w|; round r of R keeps the fraction (1 - S)^(r/R) with the highest scores among "
-          "the weights still there",
+          "the weights still there; with allocation std those with |w| > quality * std(layer)",
       .schedule =
           "start from trained weights; one update before fine-tuning, or `rounds` updates spread "
           "evenly over it",
@@ -42,13 +76,25 @@ Method magnitude() {
                           1.0,
                           "fraction of training",
                           "the part of the training over which rounds are spread"),
-              allocation_option({"global", "uniform", "uniform-dense-first", "er", "erk"}),
+              allocation_option({"global", "uniform", "uniform-dense-first", "er", "erk", "std"}),
+              real_option("quality",
+                          1.0,
+                          0.0,
+                          1e3,
+                          "deviations",
+                          "of allocation std: weights up to this many standard deviations of their "
+                          "layer go, whatever `sparsity` says"),
           },
       .recipe =
           [](const OptionValues& options) {
             Recipe recipe;
-            recipe.score = magnitude_score();
-            recipe.allocation = make_allocation(options.text("allocation"));
+            if (options.text("allocation") == "std") {
+              recipe.score = std::make_unique<DeviationScore>();
+              recipe.allocation = threshold_allocation(options.real("quality"));
+            } else {
+              recipe.score = magnitude_score();
+              recipe.allocation = make_allocation(options.text("allocation"));
+            }
             recipe.schedule = iterative_schedule(options.integer("rounds"), options.real("until"));
             return recipe;
           },

@@ -6,12 +6,16 @@
 /// layer (the published code goes block by block); arithmetic is float64. Columns of a convolution
 /// are its unfolded inputs, tap by tap. The paper prunes networks without batch norm; where there
 /// is one, its statistics are measured again at the end.
+#include <algorithm>
+
 #include <espalier/core/kernels/gemm.h>
 #include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/calibration/norm_statistics.h>
 #include <espalier/prune/calibration/surgery.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/methods/methods.h>
+#include <espalier/prune/patterns/n_m.h>
+#include <espalier/prune/select.h>
 
 namespace espalier::prune::method_list {
 namespace {
@@ -54,6 +58,15 @@ class SparseGptPruner : public Pruner {
         inputs_(std::move(inputs)),
         pattern_(make_pattern(settings_.pattern.empty() ? "unstructured" : settings_.pattern)) {
     check_sparsity(*pattern_, settings_.sparsity);
+    const auto* cells = dynamic_cast<const NMPattern*>(pattern_.get());
+    ESPALIER_CHECK(cells == nullptr || cells->group() == 1,
+                   ValueError,
+                   "prune sparsegpt: expects a pattern N:M of single output channels, got ",
+                   pattern_->name(),
+                   ": each output is compensated by itself, so outputs can't share a mask. Use ",
+                   pattern_->cell().keep,
+                   ":",
+                   pattern_->cell().size);
     ESPALIER_CHECK(settings_.ablation == Ablation::None,
                    NotImplemented,
                    "prune sparsegpt: has no ablation; its weights are made for its mask");
@@ -75,6 +88,7 @@ class SparseGptPruner : public Pruner {
       for (const auto& stage :
            calibration_stages(state.model, weights, inputs.batch(0), Stage::Layer)) {
         report.layers.push_back(prune_layer(state.model, stage.front(), inputs));
+        check_left(stage.front().name, report.layers.back().kept > 0);
       }
     } catch (...) {
       keeper.restore();
@@ -94,13 +108,49 @@ class SparseGptPruner : public Pruner {
     for (const ScoredWeight& weight : chosen) {
       const bool emptied = surgery_.cell.size == 0 && surgery_.at_least == 0 &&
                            kept_count(weight.parameter->numel(), settings_.sparsity) == 0;
-      ESPALIER_CHECK(!emptied || settings_.allow_collapse,
-                     ValueError,
-                     "prune sparsegpt: nothing would be left of ",
-                     weight.name,
-                     " (layer collapse). Prune less, or set allow-collapse.");
+      check_left(weight.name, !emptied);
     }
     return chosen;
+  }
+
+  void check_left(const std::string& layer, bool something) const {
+    ESPALIER_CHECK(something || settings_.allow_collapse,
+                   ValueError,
+                   "prune sparsegpt: nothing would be left of ",
+                   layer,
+                   " (layer collapse). Prune less, or set allow-collapse.");
+  }
+
+  /// How many weights each group of a layer loses, so that the layer loses the number it should:
+  /// equal shares, but what is gone of a group already (`alive` is 0) stays gone, and then the
+  /// others lose less.
+  std::vector<int64_t> removed_by_group(const Tensor& alive, int64_t groups) const {
+    const int64_t size = alive.numel() / groups;
+    const uint8_t* there = alive.data<uint8_t>();
+    std::vector<int64_t> gone;
+    for (int64_t g = 0; g < groups; ++g) {
+      gone.push_back(std::count(there + g * size, there + (g + 1) * size, uint8_t{0}));
+    }
+    const int64_t removed = std::min(removed_count(alive.numel(), settings_.sparsity),
+                                     std::max<int64_t>(0, alive.numel() - surgery_.at_least));
+    std::vector<bool> settled(gone.size(), false);
+    for (;;) {
+      int64_t left = removed;
+      for (size_t g = 0; g < gone.size(); ++g) left -= settled[g] ? gone[g] : 0;
+      const auto open = std::count(settled.begin(), settled.end(), false);
+      const double share = open == 0 ? 0.0 : static_cast<double>(left) / static_cast<double>(open);
+      std::vector<double> wanted;
+      for (const bool done : settled) wanted.push_back(done ? 0.0 : share);
+      std::vector<int64_t> lost = apportion(wanted);
+      bool fits = true;
+      for (size_t g = 0; g < gone.size(); ++g) {
+        if (gone[g] <= lost[g]) continue;
+        fits = fits && settled[g];
+        settled[g] = true;
+        lost[g] = gone[g];
+      }
+      if (fits) return lost;
+    }
   }
 
   LayerReport prune_layer(nn::Module& model,
@@ -114,15 +164,21 @@ class SparseGptPruner : public Pruner {
     nn::Parameter& parameter = *weight.parameter;
     const Shape shape = parameter.shape();
     const Tensor matrix = as_matrix(parameter.value.value());
-    const Tensor alive = parameter.masked() ? as_matrix(parameter.mask()).to(DType::U8)
+    const Tensor alive = parameter.masked() ? as_matrix(parameter.mask()).to(DType::U8).contiguous()
                                             : Tensor::ones(matrix.shape(), DType::U8);
     Tensor pruned = Tensor::empty(matrix.shape(), DType::F64);
     Tensor mask = Tensor::empty(matrix.shape(), DType::U8);
     SurgeryOptions options = surgery_;
-    options.at_least = (options.at_least + hessians.groups() - 1) / hessians.groups();
     const int64_t rows = shape[0] / hessians.groups();
+    const std::vector<int64_t> removed = removed_by_group(alive, hessians.groups());
     for (int64_t group = 0; group < hessians.groups(); ++group) {
       const int64_t first = group * rows;
+      if (hessians.groups() > 1) {
+        // Rounding in every group by itself would miss the layer's number: 5 of 9 for a half.
+        options.sparsity = Sparsity(static_cast<double>(removed[static_cast<size_t>(group)]) /
+                                    static_cast<double>(rows * matrix.size(1)));
+        options.at_least = 0;
+      }
       const Surgery part = prune_columns(matrix.slice(0, first, first + rows).contiguous(),
                                          hessians.of_group(group),
                                          options,

@@ -4,8 +4,8 @@
 /// Source: Sun, Liu, Bair, Kolter, "A simple and effective pruning approach for large language
 /// models", arXiv 2306.11695. A block's layers are scored on the inputs that they have while the
 /// block is whole; then it runs pruned to feed the next. The number removed in a row is rounded to
-/// the nearest (the published code rounds down). Statistics of batch norm, which its language
-/// models don't have, stay those of the dense network.
+/// the nearest, as all counts are here (the published code rounds down). Statistics of batch norm,
+/// which its language models don't have, stay those of the dense network.
 #include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/methods/methods.h>
 

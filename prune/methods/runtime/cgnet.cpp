@@ -5,7 +5,8 @@
 /// Source: Hua, Zhou, De Sa, Zhang, Suh, "Channel gating neural networks", arXiv 1805.12549. Gates
 /// and their arithmetic are nn/gates/position_gate.h. The paper's target threshold T is told by the
 /// share S of values that normal partial sums would leave as they are, S = Phi(T): T = 1 is S =
-/// 0.8413. Thresholds never decay; the paper keeps decay off all vectors, which the option
+/// 0.8413. The paper's setting for CIFAR-10 is T = 1; the default S = 0.9, which all methods share,
+/// is T = 1.28. Thresholds never decay; the paper keeps decay off all vectors, which the option
 /// `no-decay-1d` of training does.
 #include <cmath>
 
