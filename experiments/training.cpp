@@ -263,8 +263,8 @@ void record_network(const Network& network, const std::string& file, Json& setti
       {"width", network.options.width},
       {"shortcut", network.options.shortcut == nn::Shortcut::A ? "A" : "B"}};
   for (const auto& [name, value] : facts) {
-    const Json asked =
-        name == "model" ? Json(nn::canonical_model_name(settings.at(name))) : settings.at(name);
+    Json asked = settings.at(name);
+    if (name == "model") asked = nn::canonical_model_name(asked.get<std::string>());
     if (asked == value) continue;
     ESPALIER_CHECK(settings.at(name) == usual.at(name),
                    ValueError,
