@@ -164,6 +164,25 @@ TEST(Bench, KernelsOfAnNMPatternHaveItsSparsity) {
   EXPECT_EQ(sparsities, (std::set<double>{0.0, 0.75}));
 }
 
+TEST(Bench, AnNMPatternBringsItsSparsity) {
+  const Outcome outcome = espalier_command({"bench",
+                                            "infer",
+                                            "--model",
+                                            "lenet-300-100",
+                                            "--pattern",
+                                            "1:4",
+                                            "--batch",
+                                            "1",
+                                            "--rounds",
+                                            "1",
+                                            "--round-seconds",
+                                            "0",
+                                            "--json"});
+  ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_EQ(outcome.json().at("pattern"), "1:4");
+  EXPECT_NEAR(outcome.json().at("sparsity").get<double>(), 0.75, 1e-3);
+}
+
 TEST(Bench, BadUseExitsWithTwoAndSaysWhy) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> calls = {
       {{"bench", "train", "--model", "gpt"}, "gpt"},
@@ -172,6 +191,9 @@ TEST(Bench, BadUseExitsWithTwoAndSaysWhy) {
       {{"bench", "infer", "--model", "lenet5", "--sparsity", "0.5", "--pattern", "no"}, "no"},
       {{"bench", "infer", "--gates", "fbs", "--weights", "x"}, "--gates"},
       {{"bench", "infer", "--gates", "chainsaw"}, "chainsaw"},
+      {{"bench", "infer", "--weights", "x", "--sparsity", "0.5"}, "--sparsity"},
+      {{"bench", "train", "--weights", "x", "--model", "vgg16"}, "--model"},
+      {{"bench", "train", "--pattern", "5:4"}, "5:4"},
       {{"bench", "infer", "--model", "lenet5", "--gates", "fbs"}, "no layer can have a gate"},
       {{"bench", "kernels", "--sparsities", "0.5,x"}, "0.5,x"},
       {{"bench", "kernels", "--sparsities", "1.5"}, "1.5"},

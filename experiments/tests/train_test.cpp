@@ -174,6 +174,35 @@ TEST_F(Training, WeightsOfOneRunStartTheNext) {
       load_safetensors(path("dense/model.safetensors")).tensors.at("fc.weight").to_vector<float>());
 }
 
+TEST_F(Training, TheRecordNamesTheNetworkThatTheWeightsBrought) {
+  const std::string weights = path("dense/model.safetensors");
+  const std::vector<std::string> plain = {
+      "train", "--weights", weights, "--data", "synth", "--epochs", "0", "--test-size", "20"};
+  auto call = plain;
+  call.insert(call.end(), {"--out", path("brought")});
+  const Outcome run = espalier_command(call);  // model and width are left at their defaults
+  ASSERT_EQ(run.code, kExitOk) << run.err;
+  const auto settings = nlohmann::json::parse(slurp(path("brought/run.json"))).at("settings");
+  EXPECT_EQ(settings.at("model"), "resnet20");
+  EXPECT_EQ(settings.at("width"), 0.25);
+  for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{
+           {"--model", "vgg16"}, {"--width", "0.5"}, {"--shortcut", "B"}}) {
+    auto other = plain;
+    other.insert(other.end(), {option, value, "--out", path("refused")});
+    const Outcome refused = espalier_command(other);
+    EXPECT_EQ(refused.code, kExitBadUse) << option;
+    EXPECT_NE(refused.err.find(option), std::string::npos) << refused.err;
+    EXPECT_FALSE(std::filesystem::exists(path("refused")));
+  }
+}
+
+TEST(Train, AModelOfOneWidthRefusesAnother) {
+  const Outcome outcome =
+      espalier_command({"train", "--model", "lenet5", "--width", "0.5", "--data", "synth"});
+  EXPECT_EQ(outcome.code, kExitBadUse);
+  EXPECT_NE(outcome.err.find("lenet5 has one width"), std::string::npos) << outcome.err;
+}
+
 TEST_F(Training, NormalizationIsTheDataSetsUnlessTold) {
   const auto last_line = [](const std::filesystem::path& folder) {
     std::istringstream lines(slurp(folder / "metrics.jsonl"));
