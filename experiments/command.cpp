@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/command.h>
 
+#include <algorithm>
 #include <new>
 #include <ostream>
 
 #include <CLI/CLI.hpp>
 
+#include <espalier/core/detail/nearest_name.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/verbs/verbs.h>
@@ -13,11 +15,111 @@
 namespace espalier::experiments {
 namespace {
 
+// Names without how CLI11 marks that a flag turns something off: `--nesterov,--no-nesterov{false}`.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
+    std::string out = CLI::Formatter::make_option_name(option, is_positional);
+    constexpr std::string_view kMark = "{false}";
+    for (size_t at = out.find(kMark); at != std::string::npos; at = out.find(kMark)) {
+      out.erase(at, kMark.size());
+    }
+    return out;
+  }
+};
+
+// As typed: `espalier`, `espalier data fetch`.
+std::string full_name(const CLI::App& verb) {
+  const CLI::App* above = verb.get_parent();
+  return above == nullptr ? verb.get_name() : full_name(*above) + " " + verb.get_name();
+}
+
+std::string see_help(const CLI::App& verb) {
+  return cat("`", full_name(verb), " --help` lists them");
+}
+
+std::string nearest_verb(const CLI::App& above, const std::string& wanted) {
+  std::vector<std::string> names;
+  for (const CLI::App* verb : above.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(verb->get_name());
+  }
+  const auto nearest = espalier::detail::nearest_name(wanted, names);
+  return nearest ? cat("the nearest is '", names[*nearest], "'; ") : "";
+}
+
+std::string nearest_option(const CLI::App& verb, const std::string& wanted) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : verb.get_options()) {
+    const auto& known = option->get_lnames();
+    names.insert(names.end(), known.begin(), known.end());
+  }
+  const size_t dashes = std::min(wanted.find_first_not_of('-'), wanted.size());
+  const auto nearest = espalier::detail::nearest_name(wanted.substr(dashes), names);
+  return nearest ? cat("the nearest is '--", names[*nearest], "'; ") : "";
+}
+
+// Throws for the first of the arguments that `verb` left over, an option before a value: those that
+// follow an unknown option may be meant for it.
+void refuse_left_over(const CLI::App& verb, const std::vector<std::string>& arguments) {
+  const std::vector<std::string> left = verb.remaining();
+  const auto first = [&](bool option) {
+    return std::find_if(arguments.begin(), arguments.end(), [&](const std::string& argument) {
+      return argument.starts_with('-') == option &&
+             std::find(left.begin(), left.end(), argument) != left.end();
+    });
+  };
+  if (const auto option = first(true); option != arguments.end()) {
+    const std::string name = option->substr(0, option->find('='));
+    throw ValueError(cat("'",
+                         full_name(verb),
+                         "' has no option '",
+                         name,
+                         "'; ",
+                         nearest_option(verb, name),
+                         see_help(verb)));
+  }
+  if (const auto value = first(false); value != arguments.end()) {
+    ESPALIER_CHECK(!verb.get_subcommands([](const CLI::App*) { return true; }).empty(),
+                   ValueError,
+                   "'",
+                   full_name(verb),
+                   "' expects no further argument, got '",
+                   *value,
+                   "'; see `",
+                   full_name(verb),
+                   " --help`");
+    throw ValueError(cat("'",
+                         full_name(verb),
+                         "' has no verb '",
+                         *value,
+                         "'; ",
+                         nearest_verb(verb, *value),
+                         see_help(verb)));
+  }
+}
+
+// Throws ValueError saying what is wrong with the arguments. What is unknown comes first: CLI11
+// misses a required option before it tells that its name was misspelt.
+[[noreturn]] void refuse(const CLI::App& app,
+                         const std::vector<std::string>& arguments,
+                         const CLI::ParseError& error) {
+  const CLI::App* verb = &app;
+  for (;;) {
+    refuse_left_over(*verb, arguments);
+    const std::vector<CLI::App*> below = verb->get_subcommands();
+    if (below.empty()) break;
+    verb = below.front();
+  }
+  throw ValueError(
+      cat("'", full_name(*verb), "': ", error.what(), "; see `", full_name(*verb), " --help`"));
+}
+
 int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
   CLI::App app("Espalier: train neural networks, prune them, and measure what it gains.",
                "espalier");
   app.set_version_flag("--version", "espalier " + version());
   app.require_subcommand(1);
+  app.formatter(std::make_shared<HelpFormatter>());
   app.get_formatter()->column_width(34);
   Action action;
   for (const auto& add : {add_doctor,
@@ -38,16 +140,23 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
   if (!arguments.empty() && !arguments[0].starts_with("-")) {
     const auto named =
         app.get_subcommands([&](const CLI::App* verb) { return verb->get_name() == arguments[0]; });
-    ESPALIER_CHECK(
-        !named.empty(), ValueError, "no verb '", arguments[0], "'; `espalier --help` lists them");
+    ESPALIER_CHECK(!named.empty(),
+                   ValueError,
+                   "no verb '",
+                   arguments[0],
+                   "'; ",
+                   nearest_verb(app, arguments[0]),
+                   see_help(app));
   }
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {
-    const bool wanted = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success)) {
+      refuse(app, arguments, error);
+    }
     app.exit(error, console.out, console.err);
-    return wanted ? kExitOk : kExitBadUse;
+    return kExitOk;
   }
   action();
   return kExitOk;

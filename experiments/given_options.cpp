@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/given_options.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <utility>
 
 #include <toml++/toml.h>
 
+#include <espalier/core/detail/nearest_name.h>
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
 
@@ -26,6 +25,7 @@ std::string number_text(double value) {
 
 std::string help_text(const Option& option) {
   std::string out = option.help;
+  if (!out.empty() && !out.ends_with('.')) out += '.';
   if (option.kind == OptionKind::Choice) {
     std::string choices;
     for (const std::string& choice : option.choices) {
@@ -34,10 +34,20 @@ std::string help_text(const Option& option) {
     out += " One of: " + choices + ".";
   }
   if (!option.unit.empty()) out += " Unit: " + option.unit + ".";
-  if (option.kind != OptionKind::Flag && !option.default_value.empty()) {
+  if (option.kind == OptionKind::Flag) {
+    out += option.default_value == "true" ? " Default: on." : " Default: off.";
+  } else if (!option.default_value.empty()) {
     out += " Default: " + option.default_value + ".";
   }
   return out;
+}
+
+// `--name` with what turns it off; of a name that denies something, what it denies.
+std::string flag_names(const std::string& name) {
+  constexpr std::string_view kNo = "no-";
+  const std::string opposite =
+      name.starts_with(kNo) ? name.substr(kNo.size()) : std::string(kNo) + name;
+  return "--" + name + ",!--" + opposite;
 }
 
 const char* type_text(OptionKind kind) {
@@ -49,22 +59,6 @@ const char* type_text(OptionKind kind) {
     default:
       return "TEXT";
   }
-}
-
-// Levenshtein's: changes, insertions and deletions of single characters.
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      row[j] = std::min({above + 1, row[j - 1] + 1, change});
-      diagonal = above;
-    }
-  }
-  return row.back();
 }
 
 // The text form of a TOML value; a list becomes its items joined by commas.
@@ -104,6 +98,10 @@ toml::table parse_toml(const std::filesystem::path& path) {
 
 }  // namespace
 
+void show_required(CLI::App& app, const std::string& name) {
+  app.get_option("--" + name)->option_text("FILE REQUIRED");
+}
+
 void GivenOptions::declare(CLI::App& app,
                            const std::vector<Option>& options,
                            const std::string& group) {
@@ -113,7 +111,7 @@ void GivenOptions::declare(CLI::App& app,
     CLI::Option* flag = nullptr;
     if (option.kind == OptionKind::Flag) {
       flag = app.add_flag_function(
-          "--" + name + ",!--no-" + name,
+          flag_names(name),
           [this, name](int64_t count) { given_[name] = count > 0 ? "true" : "false"; },
           help_text(option));
     } else {
@@ -134,11 +132,13 @@ void GivenOptions::read_config(const std::filesystem::path& path) {
     const std::string key(toml_key.str());
     const std::string where = cat("config: ", path.string(), ": '", key, "'");
     if (!declared_.contains(key)) {
-      const auto nearest =
-          std::min_element(declared_.begin(), declared_.end(), [&](const auto& a, const auto& b) {
-            return edit_distance(a.first, key) < edit_distance(b.first, key);
-          });
-      throw ValueError(cat(where, " is no known option; the nearest is '", nearest->first, "'"));
+      std::vector<std::string> names;
+      for (const auto& [name, option] : declared_) names.push_back(name);
+      const auto nearest = espalier::detail::nearest_name(key, names);
+      throw ValueError(cat(where,
+                           " is no known option",
+                           nearest ? cat("; the nearest is '", names[*nearest], "'")
+                                   : std::string("; they are named like the verb's flags")));
     }
     given_.emplace(key, toml_text(node, where));
   }

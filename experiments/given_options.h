@@ -14,16 +14,20 @@
 
 namespace espalier::experiments {
 
+/// Shows in the help that the declared option `name`, a file, must be given; the verb checks it.
+void show_required(CLI::App& app, const std::string& name);
+
 /// What was given of the declared options, by flag or by file. Must outlive the parsing.
 class GivenOptions {
  public:
-  /// Makes a flag `--name` of each option, listed under `group` in the help. A name that is
-  /// declared already is left alone (several methods share an option).
+  /// Makes a flag `--name` of each option, listed under `group` in the help; of an option that is
+  /// on or off also `--no-name`, and of one named `no-name` `--name`. A name that is declared
+  /// already is left alone.
   void declare(CLI::App& app, const std::vector<prune::Option>& options, const std::string& group);
 
   /// Takes every key of a TOML file that no flag gave. Throws IoError for a bad file, ValueError
-  /// for an unknown key (with the nearest known one) and for a value that is no text, number, flag
-  /// or list.
+  /// for an unknown key (with the nearest known one, if one is near) and for a value that is no
+  /// text, number, flag or list.
   void read_config(const std::filesystem::path& path);
 
   /// What was given, as texts by name.

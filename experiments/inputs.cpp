@@ -7,6 +7,7 @@
 
 #include <espalier/core/io.h>
 #include <espalier/core/mac_counter.h>
+#include <espalier/data/fetch.h>
 #include <espalier/experiments/options.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/fit.h>
@@ -33,15 +34,46 @@ void put_state(const std::filesystem::path& path,
   }
 }
 
+// What can be done about files that are not in `root`.
+std::string how_to_get(const std::string& name, const std::string& root) {
+  const std::string elsewhere = root == default_data_root() ? "" : " --data-root " + root;
+  return cat(is_fetchable(name)
+                 ? cat("Get it with `espalier data fetch ", name, elsewhere, "`, or tell")
+                 : "Tell",
+             " where it is with --data-root or the environment variable ESPALIER_DATA");
+}
+
 }  // namespace
 
 std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
                                                 data::Split split) {
   const auto seed = static_cast<uint64_t>(values.integer("data-seed"));
-  auto dataset = data::open_dataset(values.text("data"), split, values.text("data-root"), seed);
+  auto dataset = open_data(values.text("data"), split, values.text("data-root"), seed);
   const int64_t size = values.integer("test-size");
   if (split != data::Split::Test || size == 0) return dataset;
   return data::subset(std::move(dataset), size, seed);
+}
+
+std::shared_ptr<const data::Dataset> open_data(const std::string& name,
+                                               data::Split split,
+                                               const std::string& root,
+                                               uint64_t seed) {
+  try {
+    return data::open_dataset(name, split, root, seed);
+  } catch (const IoError& error) {
+    for (const data::DatasetInfo& info : data::known_datasets()) {
+      if (info.name != name || is_found(info, root)) continue;
+      throw IoError(cat(error.what(), ". ", how_to_get(name, root)));
+    }
+    throw;
+  }
+}
+
+bool is_fetchable(const std::string& name) {
+  const auto& published = data::remote_datasets();
+  return std::any_of(published.begin(), published.end(), [&](const data::RemoteDataset& remote) {
+    return remote.name == name;
+  });
 }
 
 bool is_found(const data::DatasetInfo& info, const std::filesystem::path& root) {

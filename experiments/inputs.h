@@ -24,6 +24,13 @@ namespace espalier::experiments {
 /// for. Throws ValueError, IoError.
 std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
                                                 data::Split split);
+/// data::open_dataset; the error for files that are not there tells how to get them.
+std::shared_ptr<const data::Dataset> open_data(const std::string& name,
+                                               data::Split split,
+                                               const std::string& root,
+                                               uint64_t seed);
+/// True when `espalier data fetch` knows where a data set is published.
+bool is_fetchable(const std::string& name);
 /// True when the files of a data set are there, packed or not.
 bool is_found(const data::DatasetInfo& info, const std::filesystem::path& root);
 /// `train` or `test`. Throws ValueError.

@@ -8,7 +8,6 @@
 #include <set>
 
 #include <espalier/core/error.h>
-#include <espalier/prune/registry.h>
 
 namespace espalier::experiments {
 namespace {
@@ -40,7 +39,7 @@ std::vector<Option> data_options() {
       prune::text_option(
           "data",
           "synth",
-          "The data set: synth, cifar10, cifar100, svhn, mnist, fashion, folder:PATH."),
+          "The data set: synth, cifar10, cifar100, svhn, svhn+extra, mnist, fashion, folder:PATH."),
       prune::text_option("data-root",
                          default_data_root(),
                          "Folder of the data sets; also the environment variable ESPALIER_DATA."),
@@ -147,7 +146,8 @@ std::vector<Option> training_options() {
 
 std::vector<Option> run_options() {
   return {
-      prune::text_option("weights", "", "Start from this file instead of random weights."),
+      prune::text_option(
+          "weights", "", "Start from this file, safetensors or .edc, instead of random weights."),
       prune::text_option("distill-from",
                          "",
                          "A trained network whose answers are learned too (distillation); one of "
@@ -181,18 +181,6 @@ std::vector<Option> train_options() {
                  normalization_options(),
                  machine_options(),
                  kernel_options()});
-}
-
-std::vector<Option> pruning_options() {
-  std::vector<Option> out = prune::common_options();
-  std::set<std::string> names;
-  for (const Option& option : out) names.insert(option.name);
-  for (const prune::Method& method : prune::methods()) {
-    for (const Option& option : method.options) {
-      if (names.insert(option.name).second) out.push_back(option);
-    }
-  }
-  return out;
 }
 
 bool is_incidental(const std::string& option) {

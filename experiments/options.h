@@ -31,7 +31,9 @@ std::vector<prune::Option> training_options();
 std::vector<prune::Option> run_options();
 /// All of the above: what `train` has besides the options of pruning methods.
 std::vector<prune::Option> train_options();
-/// The options of all registered methods and those they have in common, each once.
+/// The options of all registered methods and those they have in common, each once, for help. Texts
+/// begin with the methods that have it. Where their declarations differ: the choices of all, and as
+/// default a text for people.
 std::vector<prune::Option> pruning_options();
 
 /// True for settings that can't change what a run computes: threads, places, checkpoints. They may

@@ -51,6 +51,12 @@ MultiStepLr::MultiStepLr(double base, std::vector<int64_t> milestones, double ga
 }
 
 MultiStepLr MultiStepLr::at_fractions(double base, std::vector<double> fractions, double gamma) {
+  for (const double fraction : fractions) {
+    ESPALIER_CHECK(fraction > 0.0 && fraction < 1.0,
+                   ValueError,
+                   "MultiStepLr: expects milestones as fractions of training (0..1), got ",
+                   fraction);
+  }
   check_increasing(fractions);
   MultiStepLr result(base, {}, gamma);
   result.fractions_ = std::move(fractions);

@@ -47,7 +47,8 @@ class MultiStepLr : public LrSchedule {
  public:
   /// Milestones in steps. Throws ValueError when they don't increase.
   MultiStepLr(double base, std::vector<int64_t> milestones, double gamma = 0.1);
-  /// Milestones as fractions of all steps, for example {0.5, 0.75}.
+  /// Milestones as fractions of all steps, for example {0.5, 0.75}. Throws ValueError when they
+  /// don't increase or are not between 0 and 1.
   static MultiStepLr at_fractions(double base, std::vector<double> fractions, double gamma = 0.1);
   double lr(int64_t step, int64_t total_steps) const override;
 

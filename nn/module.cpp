@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include <espalier/core/detail/nearest_name.h>
 #include <espalier/nn/detail/walker.h>
 #include <espalier/nn/module.h>
 
@@ -34,24 +35,10 @@ class ModuleList : public detail::Walker {
   std::vector<NamedModule> found;
 };
 
-// Letters that must change to make one name of the other (Levenshtein).
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 std::string nearest_names(std::string_view wanted, std::vector<NamedParameter> all) {
-  std::ranges::stable_sort(
-      all, {}, [&](const NamedParameter& p) { return edit_distance(wanted, p.name); });
+  std::ranges::stable_sort(all, {}, [&](const NamedParameter& p) {
+    return espalier::detail::edit_distance(wanted, p.name);
+  });
   std::string text;
   for (size_t i = 0; i < std::min<size_t>(all.size(), 3); ++i) {
     text += cat(i == 0 ? "" : ", ", "'", all[i].name, "'");

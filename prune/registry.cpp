@@ -1,27 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include <espalier/core/detail/nearest_name.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune {
 namespace {
-
-/// Single-character insertions, deletions and substitutions between two words.
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({substituted, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
 
 /// The method's pattern for what the user asked. Throws ValueError for one it can't produce.
 std::shared_ptr<const Pattern> chosen_pattern(const Method& method, const std::string& asked) {
@@ -116,17 +101,20 @@ const std::vector<Method>& methods() {
 }
 
 const Method& method(const std::string& name) {
-  const Method* nearest = nullptr;
+  std::vector<std::string> names;
   std::string known;
   for (const Method& one : methods()) {
     if (one.name == name) return one;
+    names.push_back(one.name);
     known += (known.empty() ? "" : ", ") + one.name;
-    if (nearest == nullptr || edit_distance(one.name, name) < edit_distance(nearest->name, name)) {
-      nearest = &one;
-    }
   }
-  throw ValueError(
-      cat("prune: unknown method '", name, "'. Did you mean ", nearest->name, "? Known: ", known));
+  const auto nearest = espalier::detail::nearest_name(name, names);
+  throw ValueError(cat("prune: unknown method '",
+                       name,
+                       "'.",
+                       nearest ? cat(" Did you mean ", names[*nearest], "?") : "",
+                       " Known: ",
+                       known));
 }
 
 const std::vector<Option>& common_options() {

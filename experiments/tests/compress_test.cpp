@@ -77,6 +77,31 @@ TEST(Compress, ASharedRunIsWrittenWithoutLossAndRuns) {
   }
 }
 
+TEST(Compress, TheFileIsScoredLikeTheNetworkThatItHolds) {
+  const TemporaryFolder folder;
+  const std::string run = (folder / "run").string();
+  ASSERT_EQ(espalier_command(tiny_training(run, {"--epochs", "0"})).code, kExitOk);
+  const std::string edc = (folder / "net.edc").string();
+  ASSERT_EQ(
+      espalier_command({"compress", "--weights", run + "/model.safetensors", "--out", edc}).code,
+      kExitOk);
+  const std::string back = (folder / "back.safetensors").string();
+  ASSERT_EQ(espalier_command({"decompress", "--weights", edc, "--out", back}).code, kExitOk);
+  const std::string batch = (folder / "batch.safetensors").string();
+  save_safetensors(
+      batch,
+      {{{"images", Tensor::ones({2, 3, 32, 32})}, {"labels", Tensor::from<int64_t>({2}, {0, 1})}},
+       {}});
+  const auto conv1 = [&](const std::string& weights) {
+    const std::string out = (folder / "scores.safetensors").string();
+    const Outcome score = espalier_command(
+        {"score", "magnitude", "--weights", weights, "--batch", batch, "--out", out});
+    EXPECT_EQ(score.code, kExitOk) << score.err;
+    return load_safetensors(out).tensors.at("conv1.weight").to_vector<double>();
+  };
+  EXPECT_EQ(conv1(edc), conv1(back));
+}
+
 TEST(Compress, WeightsFromElsewhereNeedTheModelsName) {
   const TemporaryFolder folder;
   const std::string run = (folder / "run").string();

@@ -42,9 +42,13 @@ std::vector<prune::Option> bench_options(Job job) {
     if (option.name == "model") out.push_back(option);
   }
   const std::vector<prune::Option> own = {
-      prune::text_option("weights", "", "Take a network with its masks from this file of ours."),
+      prune::text_option(
+          "weights",
+          "",
+          "Take a network with its masks from this file of ours, safetensors or .edc."),
       prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
-      prune::real_option("sparsity", 0.0, 0.0, 1.0, "", "Removed fraction; 0: dense only."),
+      prune::real_option(
+          "sparsity", 0.0, 0.0, 1.0, "fraction removed", "Of a random mask; 0: dense only."),
       prune::text_option("pattern", "unstructured", "What is removed together."),
       prune::choice_option("allocation",
                            {"uniform", "erk", "er", "uniform-dense-first"},

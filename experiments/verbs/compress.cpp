@@ -28,7 +28,8 @@ struct CompressFlags {
 
 std::vector<prune::Option> compress_only_options() {
   return {
-      prune::text_option("weights", "", "The weights: safetensors, ours or in PyTorch's names."),
+      prune::text_option(
+          "weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
       prune::text_option("out", "", "Where the .edc file goes."),
       prune::integer_option("conv-bits", 8, 1, 16, "bits", "Of a convolution's shared values."),
       prune::integer_option("fc-bits", 5, 1, 16, "bits", "Of a linear layer's shared values."),
@@ -136,6 +137,8 @@ void add_compress(CLI::App& app, Console& console, Action& action) {
   flags->given.declare(*verb, compress_only_options(), "Compression");
   flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
   flags->given.declare(*verb, data_options(), "Data (its classes and images, for other files)");
+  show_required(*verb, "weights");
+  show_required(*verb, "out");
   verb->add_flag("--json", flags->json, "Print the sizes as JSON.");
   verb->callback(
       [&action, &console, flags] { action = [&console, flags] { compress(*flags, console); }; });

@@ -32,13 +32,6 @@ struct DataFlags {
   bool json = false;
 };
 
-bool is_fetchable(const std::string& name) {
-  for (const data::RemoteDataset& remote : data::remote_datasets()) {
-    if (remote.name == name) return true;
-  }
-  return false;
-}
-
 void list(const DataFlags& flags, Console& console) {
   Json json = Json::array();
   std::vector<std::vector<std::string>> rows = {{"name", "what", "found", "fetch"}};
@@ -60,7 +53,7 @@ Json split_json(const data::Dataset& dataset) {
 
 void info(const DataFlags& flags, Console& console) {
   const auto open = [&](data::Split split) {
-    return data::open_dataset(flags.name, split, flags.root, flags.seed);
+    return open_data(flags.name, split, flags.root, flags.seed);
   };
   const auto train = open(data::Split::Train);
   const auto test = open(data::Split::Test);
@@ -160,7 +153,8 @@ void add_data(CLI::App& app, Console& console, Action& action) {
   CLI::App* info_verb = add("info", "Sizes, classes and normalization of one.", info);
   info_verb->add_option("name", flags->name, "The data set.")->required();
   root(info_verb);
-  info_verb->add_option("--data-seed", flags->seed, "Which pictures synth draws.");
+  info_verb->add_option("--data-seed", flags->seed, "Which pictures synth draws.")
+      ->capture_default_str();
   info_verb->add_flag("--json", flags->json, "Print as JSON.");
 
   CLI::App* fetch_verb = add("fetch", "Download one from its authors, checked, resumable.", fetch);
@@ -170,7 +164,7 @@ void add_data(CLI::App& app, Console& console, Action& action) {
   CLI::App* synth_verb =
       add("synth", "Write the embedded set to disk, in CIFAR-10's binary layout.", synth);
   synth_verb->add_option("--out", flags->out, "The folder.")->type_name("DIR")->required();
-  synth_verb->add_option("--seed", flags->seed, "Which pictures are drawn.");
+  synth_verb->add_option("--seed", flags->seed, "Which pictures are drawn.")->capture_default_str();
   synth_verb->add_option("--train-size", flags->train_size, "Training images.")
       ->capture_default_str();
   synth_verb->add_option("--test-size", flags->test_size, "Test images.")->capture_default_str();

@@ -22,7 +22,8 @@ struct EvalFlags {
 
 std::vector<prune::Option> eval_only_options() {
   return {
-      prune::text_option("weights", "", "The weights: safetensors, ours or in PyTorch's names."),
+      prune::text_option(
+          "weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
       prune::choice_option("split", {"test", "train"}, "The part of the data set."),
       prune::integer_option("batch", 256, 1, 65536, "samples", "Samples at once."),
       prune::flag_option("compiled", "Run as an inference plan: batch norm folded, steps fused."),
@@ -78,6 +79,7 @@ void add_eval(CLI::App& app, Console& console, Action& action) {
   flags->given.declare(*verb, data_options(), "Data");
   flags->given.declare(*verb, machine_options(), "Machine");
   flags->given.declare(*verb, kernel_options(), "Kernels");
+  show_required(*verb, "weights");
   verb->add_flag("--json", flags->json, "Print the figures as JSON.");
   verb->callback(
       [&action, &console, flags] { action = [&console, flags] { eval(*flags, console); }; });

@@ -12,6 +12,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/inputs.h>
+#include <espalier/experiments/needs.h>
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/quantize/quantize.h>
@@ -94,6 +95,8 @@ void quantize(const QuantizeFlags& flags, Console& console) {
   for (const char* needed : {"weights", "out"}) {
     ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "quantize: needs --", needed, " FILE");
   }
+  check_needs(
+      "quantize", {{"percentile", "calibration", {"percentile"}}}, flags.given.given(), values);
   set_num_threads(static_cast<int>(values.integer("threads")));
   const data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
   auto dataset = open_split(values, data::Split::Train);
@@ -126,6 +129,8 @@ void add_quantize(CLI::App& app, Console& console, Action& action) {
   flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
   flags->given.declare(*verb, data_options(), "Data");
   flags->given.declare(*verb, machine_options(), "Machine");
+  show_required(*verb, "weights");
+  show_required(*verb, "out");
   verb->add_flag("--json", flags->json, "Print the layers as JSON.");
   verb->callback(
       [&action, &console, flags] { action = [&console, flags] { quantize(*flags, console); }; });

@@ -96,7 +96,7 @@ Network open_network(const ScoreFlags& flags,
   network.options.width = values.real("width");
   network.options.shortcut = values.text("shortcut") == "A" ? nn::Shortcut::A : nn::Shortcut::B;
   network.options.seed = static_cast<uint64_t>(values.integer("seed"));
-  if (!flags.weights.empty() && load_safetensors(flags.weights).metadata.contains("architecture")) {
+  if (!flags.weights.empty() && tells_its_network(flags.weights)) {
     network = load_network(flags.weights);
     ESPALIER_CHECK(network.image() ==
                        (Shape{batch.images.size(1), batch.images.size(2), batch.images.size(3)}),
@@ -145,13 +145,19 @@ void add_score(CLI::App& app, Console& console, Action& action) {
   CLI::App* verb = app.add_subcommand(
       "score", "A method's raw scores for given weights and a given batch, as safetensors.");
   const auto flags = std::make_shared<ScoreFlags>();
-  verb->add_option("--method,method", flags->method, "The pruning method.")->required();
+  verb->add_option("--method,method",
+                   flags->method,
+                   "The pruning method; required, in this place or as --method.")
+      ->option_text("NAME")
+      ->required();
   verb->add_option("--inputs,--batch",
                    flags->batch,
                    "Safetensors with 'images' (N,C,H,W) float32, normalized, and 'labels' int64.")
       ->type_name("FILE")
       ->required();
-  verb->add_option("--weights", flags->weights, "Weights; without: the initial ones of --seed.")
+  verb->add_option("--weights",
+                   flags->weights,
+                   "Weights, safetensors or .edc; without: the initial ones of --seed.")
       ->type_name("FILE");
   verb->add_option("--out", flags->out, "Where the scores go.")->type_name("FILE")->required();
   flags->given.declare(*verb, score_options(), "Network");

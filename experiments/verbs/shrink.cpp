@@ -114,7 +114,7 @@ void add_shrink(CLI::App& app, Console& console, Action& action) {
   CLI::App* verb = app.add_subcommand(
       "shrink", "Remove channels that are all zero: a smaller network that computes the same.");
   const auto flags = std::make_shared<ShrinkFlags>();
-  verb->add_option("--weights", flags->weights, "A model.safetensors of ours.")
+  verb->add_option("--weights", flags->weights, "A network of ours: safetensors or .edc.")
       ->type_name("FILE")
       ->required();
   verb->add_option("--out", flags->out, "Where the smaller network goes.")

@@ -5,6 +5,7 @@
 
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/given_options.h>
+#include <espalier/experiments/needs.h>
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/training.h>
 #include <espalier/experiments/verbs/verbs.h>
@@ -18,11 +19,28 @@ struct TrainFlags {
   bool json = false;
 };
 
+const std::vector<Need>& needs() {
+  static const std::vector<Need> list = {
+      {"momentum", "optimizer", {"sgd"}},
+      {"nesterov", "optimizer", {"sgd"}},
+      {"milestones", "schedule", {"multistep"}},
+      {"step-every", "schedule", {"step"}},
+      {"gamma", "schedule", {"step", "multistep"}},
+      {"quantize-freeze", "quantize", {"int8"}},
+      {"distill-temperature", "distill-from", {}},
+      {"distill-weight", "distill-from", {}},
+      {"scoring-input", "prune", {}},
+  };
+  return list;
+}
+
 void train(TrainFlags& flags, Console& console) {
+  const std::map<std::string, std::string> by_flag = flags.given.given();
   if (!flags.config.empty()) flags.given.read_config(flags.config);
   const std::vector<prune::Option> own = train_options();
   const TrainRequest request{.values = {"train", own, flags.given.given_of(own)},
                              .pruning = flags.given.given_of(pruning_options())};
+  check_needs("train", needs(), by_flag, request.values);
   const nlohmann::ordered_json results = run_training(request, console);
   if (flags.json) {
     console.out << results.dump(2) << '\n';

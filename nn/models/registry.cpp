@@ -5,9 +5,9 @@
 #include <cctype>
 #include <charconv>
 #include <functional>
-#include <numeric>
 #include <optional>
 
+#include <espalier/core/detail/nearest_name.h>
 #include <espalier/nn/init.h>
 #include <espalier/nn/models/densenet.h>
 #include <espalier/nn/models/lenet.h>
@@ -167,37 +167,19 @@ std::optional<std::pair<int, int>> two_numbers(std::string name, std::string_vie
   return std::pair(a, b);
 }
 
-int64_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<int64_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), int64_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    int64_t diagonal = std::exchange(row[0], static_cast<int64_t>(i));
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const int64_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row.back();
-}
-
 [[noreturn]] void unknown(std::string_view name) {
   std::string known;
-  const Entry* nearest = nullptr;
-  int64_t best = 0;
+  std::vector<std::string> names;
   for (const Entry& entry : entries()) {
     known += (known.empty() ? "" : ", ") + entry.info.name;
-    const int64_t distance = edit_distance(squeezed(name), squeezed(entry.info.name));
-    if (nearest == nullptr || distance < best) {
-      nearest = &entry;
-      best = distance;
-    }
+    names.push_back(squeezed(entry.info.name));
   }
+  const auto nearest = espalier::detail::nearest_name(squeezed(name), names);
   throw ValueError(cat("make_model: unknown model '",
                        name,
-                       "'. Did you mean ",
-                       nearest->info.name,
-                       "? Known: ",
+                       "'.",
+                       nearest ? cat(" Did you mean ", entries()[*nearest].info.name, "?") : "",
+                       " Known: ",
                        known,
                        ", wrn-D-K, densenet-bc-L-K"));
 }

@@ -41,6 +41,18 @@ TEST(LrSchedule, MilestonesMayBeFractionsOfTheTraining) {
   EXPECT_THROW(MultiStepLr::at_fractions(1.0, {0.75, 0.5}), ValueError);
 }
 
+TEST(LrSchedule, MilestonesInEpochsAreNotTakenForFractions) {
+  try {
+    MultiStepLr::at_fractions(1.0, {15, 25});
+    FAIL() << "took epochs for fractions";
+  } catch (const ValueError& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("fractions of training (0..1), got 15"), std::string::npos) << text;
+  }
+  EXPECT_THROW(MultiStepLr::at_fractions(1.0, {0.0, 0.5}), ValueError);
+  EXPECT_THROW(MultiStepLr::at_fractions(1.0, {0.5, 1.0}), ValueError);
+}
+
 TEST(LrSchedule, CosineGoesFromBaseToFloor) {
   const CosineLr schedule(1.0, 0.2);
   EXPECT_EQ(schedule.lr(0, 100), 1.0);

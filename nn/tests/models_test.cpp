@@ -323,6 +323,17 @@ TEST(Registry, UnknownNameIsAnErrorWithTheNearest) {
   EXPECT_THROW(make_model(""), ValueError);
 }
 
+TEST(Registry, AnUnknownNameFarFromAllIsNotTakenForAnother) {
+  try {
+    make_model("foo");
+    FAIL() << "made a model that does not exist";
+  } catch (const ValueError& e) {
+    const std::string text = e.what();
+    EXPECT_EQ(text.find("Did you mean"), std::string::npos) << text;
+    EXPECT_NE(text.find("Known: "), std::string::npos) << text;
+  }
+}
+
 TEST(Registry, BadOptionsAreErrors) {
   EXPECT_THROW(make_model("vgg16", {.width = 0.0}), ValueError);
   EXPECT_THROW(make_model("resnet20", {.num_classes = 0}), ValueError);

@@ -53,6 +53,17 @@ TEST(Registry, AnUnknownMethodSuggestsTheNearest) {
   }
 }
 
+TEST(Registry, AnUnknownMethodFarFromAllIsNotTakenForAnother) {
+  try {
+    method("foo");
+    FAIL();
+  } catch (const ValueError& error) {
+    const std::string text = error.what();
+    EXPECT_EQ(text.find("Did you mean"), std::string::npos) << text;
+    EXPECT_NE(text.find("Known: "), std::string::npos) << text;
+  }
+}
+
 TEST(Registry, UnknownOptionsAndPatternsAreErrors) {
   EXPECT_THROW(parse_settings(method("gmp"), {{"begn", "0.1"}}), ValueError);
   EXPECT_THROW(parse_settings(method("gmp"), {{"pattern", "5:4"}}), ValueError);

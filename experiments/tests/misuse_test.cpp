@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the command says of names that it does not know, of data that is not there, and of options
+// that would do nothing.
+#include <espalier/data/fetch.h>
+#include <espalier/experiments/failure.h>
+
+#include "command_line.h"
+
+namespace espalier::experiments {
+namespace {
+
+using espalier::testing::TemporaryFolder;
+
+// The error of a call that must be refused.
+std::string refusal(const std::vector<std::string>& arguments) {
+  const Outcome outcome = espalier_command(arguments);
+  EXPECT_EQ(outcome.code, kExitBadUse) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_TRUE(outcome.err.starts_with("espalier: ")) << outcome.err;
+  return outcome.err;
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Misuse, AnUnknownOptionIsNamedWithTheNearestOfItsVerb) {
+  EXPECT_EQ(refusal({"train", "--sparsty", "0.9"}),
+            "espalier: 'espalier train' has no option '--sparsty'; the nearest is '--sparsity'; "
+            "`espalier train --help` lists them\n");
+  EXPECT_EQ(refusal({"data", "fetch", "mnist", "--dataroot=x"}),
+            "espalier: 'espalier data fetch' has no option '--dataroot'; the nearest is "
+            "'--data-root'; `espalier data fetch --help` lists them\n");
+  EXPECT_TRUE(has(refusal({"eval", "-wieghts", "x"}), "the nearest is '--weights'"));
+}
+
+TEST(Misuse, TheFirstUnknownOptionIsNamed) {
+  const std::string text = refusal({"train", "--epochs", "1", "--wings", "2", "--sparsty", "0.9"});
+  EXPECT_EQ(text,
+            "espalier: 'espalier train' has no option '--wings'; `espalier train --help` lists "
+            "them\n");
+}
+
+TEST(Misuse, AnUnknownOptionComesBeforeOneThatIsMissingForIt) {
+  EXPECT_TRUE(has(refusal({"shrink", "--wieghts", "x", "--out", "y"}), "'--wieghts'"));
+  EXPECT_EQ(refusal({"--foo"}),
+            "espalier: 'espalier' has no option '--foo'; `espalier --help` lists them\n");
+}
+
+TEST(Misuse, OtherErrorsOfFlagsNameTheVerbToo) {
+  EXPECT_TRUE(has(refusal({"shrink", "--out", "y"}), "'espalier shrink': --weights is required"));
+  EXPECT_TRUE(has(refusal({"data"}), "`espalier data --help`"));
+}
+
+TEST(Misuse, AnUnknownVerbIsNamedWithTheNearest) {
+  EXPECT_TRUE(has(refusal({"tran"}), "no verb 'tran'; the nearest is 'train'"));
+  EXPECT_TRUE(has(refusal({"data", "ftch", "mnist"}), "no verb 'ftch'; the nearest is 'fetch'"));
+}
+
+TEST(Misuse, AnArgumentTooManyIsNamed) {
+  EXPECT_TRUE(has(refusal({"methods", "gmp", "snip"}), "no further argument, got 'snip'"));
+}
+
+TEST(Misuse, NamesFarFromAllAreNotTakenForOthers) {
+  const TemporaryFolder folder;
+  const std::string out = (folder / "run").string();
+  for (const std::string& text :
+       {refusal({"methods", "foo"}), refusal({"train", "--model", "foo", "--out", out})}) {
+    EXPECT_TRUE(has(text, "'foo'")) << text;
+    EXPECT_FALSE(has(text, "Did you mean")) << text;
+  }
+  const std::string config = folder.write("far.toml", "zzzzzzzz = 1\n").string();
+  EXPECT_FALSE(has(refusal({"train", "--config", config}), "nearest"));
+}
+
+TEST(Misuse, DataThatIsNotThereComesWithHowToGetIt) {
+  const TemporaryFolder folder;
+  const std::string root = (folder / "none").string();
+  for (const data::RemoteDataset& remote : data::remote_datasets()) {
+    for (const std::string& text : {refusal({"train", "--data", remote.name, "--data-root", root}),
+                                    refusal({"data", "info", remote.name, "--data-root", root})}) {
+      EXPECT_TRUE(has(text, "`espalier data fetch " + remote.name + " --data-root " + root + "`"))
+          << text;
+      EXPECT_TRUE(has(text, "ESPALIER_DATA")) << text;
+    }
+  }
+  EXPECT_FALSE(has(refusal({"train", "--data", "folder:" + root}), "data fetch"));
+}
+
+TEST(Misuse, DataThatIsThereButBadComesWithoutHowToGetIt) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "cifar10");
+  folder.write("cifar10/data_batch_1.bin", "too short");
+  const std::string text =
+      refusal({"train", "--data", "cifar10", "--data-root", folder.path().string()});
+  EXPECT_FALSE(has(text, "data fetch")) << text;
+}
+
+TEST(Misuse, MilestonesInEpochsAreRefused) {
+  const TemporaryFolder folder;
+  const std::string text =
+      refusal(tiny_training(folder / "run", {"--schedule", "multistep", "--milestones", "15,25"}));
+  EXPECT_TRUE(has(text, "milestones as fractions of training (0..1), got 15")) << text;
+}
+
+TEST(Misuse, AnOptionThatWouldDoNothingIsRefused) {
+  const TemporaryFolder folder;
+  const auto train = [&](const std::vector<std::string>& more) {
+    return refusal(tiny_training(folder / "run", more));
+  };
+  EXPECT_TRUE(has(train({"--milestones", "0.5"}),
+                  "train: --milestones needs --schedule multistep, got onecycle"));
+  EXPECT_TRUE(has(train({"--schedule", "cosine", "--step-every", "3"}),
+                  "train: --step-every needs --schedule step, got cosine"));
+  EXPECT_TRUE(
+      has(train({"--gamma", "0.5"}), "--gamma needs --schedule step or multistep, got onecycle"));
+  EXPECT_TRUE(has(train({"--distill-weight", "0.5"}),
+                  "--distill-weight needs --distill-from, which is not given"));
+  EXPECT_TRUE(has(train({"--distill-temperature", "2"}), "needs --distill-from"));
+  EXPECT_TRUE(has(train({"--quantize-freeze", "0.2"}), "needs --quantize int8, got none"));
+  EXPECT_TRUE(has(train({"--optimizer", "adam", "--nesterov"}), "needs --optimizer sgd, got adam"));
+  EXPECT_TRUE(has(train({"--scoring-input", "noise"}), "needs --prune"));
+  EXPECT_TRUE(has(refusal({"quantize", "--weights", "a", "--out", "b", "--percentile", "0.99"}),
+                  "quantize: --percentile needs --calibration percentile, got mse"));
+}
+
+TEST(Misuse, AConfigurationMaySetWhatAFlagMakesIdle) {
+  const TemporaryFolder folder;
+  const std::string config =
+      folder
+          .write("steps.toml",
+                 "schedule = \"multistep\"\nmilestones = [0.5]\ndistill-weight = 0.5\n")
+          .string();
+  const Outcome outcome = espalier_command(tiny_training(folder / "run",
+                                                         {"--config",
+                                                          config,
+                                                          "--epochs",
+                                                          "0",
+                                                          "--schedule",
+                                                          "cosine",
+                                                          "--optimizer",
+                                                          "adam",
+                                                          "--no-nesterov"}));
+  EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+  const Outcome of_file = espalier_command(tiny_training(
+      folder / "of_file", {"--config", config, "--epochs", "0", "--milestones", "0.25"}));
+  EXPECT_EQ(of_file.code, kExitOk) << of_file.err;
+}
+
+}  // namespace
+}  // namespace espalier::experiments
