@@ -30,7 +30,13 @@ std::vector<Option> model_options() {
       prune::text_option("model", "resnet20", "The network, by its name in the model zoo."),
       prune::choice_option(
           "shortcut", {"A", "B"}, "How CIFAR ResNets pass on where channels change."),
-      prune::real_option("width", 1.0, 0.01, 64, "", "Multiplies the hidden channels."),
+      prune::real_option("width",
+                         1.0,
+                         0.01,
+                         64,
+                         "",
+                         "Multiplies the hidden channels of VGG, ResNet, WRN and MobileNetV2; "
+                         "others have one width."),
   };
 }
 

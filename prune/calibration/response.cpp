@@ -14,7 +14,7 @@ namespace {
 Tensor rows_of(const Tensor& activation) {
   const Tensor x = activation.to(Layout::Nchw).contiguous().to(DType::F64);
   const Shape& s = x.shape();
-  if (s.rank() != 4) return x.reshape({x.numel() / s[-1], s[-1]});
+  if (s.rank() != 4) return x.reshape({x.numel() / x.size(-1), x.size(-1)});
   return x.permute({0, 2, 3, 1}).contiguous().reshape({x.numel() / s[1], s[1]});
 }
 

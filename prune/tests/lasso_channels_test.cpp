@@ -302,6 +302,24 @@ TEST(LassoChannels, TheLastLayerOfABranchMakesUpForItsShortcut) {
   EXPECT_GT(distance(shortcut(*dense), shortcut(*net)), 0.01);
 }
 
+TEST(Response, TheShortcutOfLinearLayersHasARowForEverySample) {
+  nn::Sequential net;
+  auto main = std::make_shared<nn::Sequential>();
+  main->add(nn::Linear({.in = 4, .out = 6}));
+  main->add(nn::ReLU());
+  main->add(nn::Linear({.in = 6, .out = 4}));
+  net.add(nn::Residual({.main = main, .activation = nullptr}));
+  testing::randomize(net, 8);
+  Tensor x = Tensor::empty({5, 4});
+  Rng rng(4, "test samples");
+  fill_normal_(x, rng);
+  const std::string last = "0.main.2.weight";
+  const Tensor shortcut = response_behind(net, {last, &net.parameter(last)}, x).shortcut;
+  ASSERT_TRUE(shortcut.defined());
+  EXPECT_EQ(shortcut.shape(), Shape({5, 4}));
+  EXPECT_EQ(shortcut.to_vector<double>(), x.to_vector<double>());
+}
+
 TEST(LassoChannels, RefusesToLeaveALayerWithoutChannels) {
   auto net = two_convolutions();
   EXPECT_THROW(
