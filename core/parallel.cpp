@@ -10,6 +10,9 @@
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #include <espalier/core/error.h>
 
@@ -41,25 +44,30 @@ std::shared_ptr<Pool> pool() {
 }
 
 // Debian's oneTBB is not compiled for ThreadSanitizer, which so misses that the body of a loop runs
-// after what came before the loop and before what comes after. Two atomics tell it; tools/tsan.supp
-// has what else it misses.
+// after what came before the loop and before what comes after. These tell it: what happened before
+// `publish` is seen after `receive` of the same address. tools/tsan.supp has what else it misses.
 #if defined(__SANITIZE_THREAD__)
-struct LoopOrder {
-  std::atomic<int> begun{0};
-  std::atomic<int> done{0};
-  void before_loop() { begun.store(1, std::memory_order_release); }
-  void before_part() { begun.load(std::memory_order_acquire); }
-  void after_part() { done.fetch_add(1, std::memory_order_release); }
-  void after_loop() { done.load(std::memory_order_acquire); }
-};
+void publish(const void* address) {
+  __tsan_release(const_cast<void*>(address));
+}
+void receive(const void* address) {
+  __tsan_acquire(const_cast<void*>(address));
+}
 #else
-struct LoopOrder {
-  void before_loop() {}
-  void before_part() {}
-  void after_part() {}
-  void after_loop() {}
-};
+void publish(const void*) {}
+void receive(const void*) {}
 #endif
+
+/// What an arena runs, perhaps on another thread when all of its places are taken: it then reads
+/// nothing of this object before it has received it.
+template <class Loop>
+struct Delegated {
+  const Loop& loop;
+  void operator()() const {
+    receive(this);
+    loop();
+  }
+};
 
 }  // namespace
 
@@ -84,16 +92,20 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
     for (int64_t range = 0; range < ranges; ++range) run(range);
     return;
   }
-  LoopOrder order;
-  order.before_loop();
-  threads->arena.execute([&] {
+  const char begun = 0;  // addresses to publish
+  const char done = 0;
+  const auto loop = [&] {
     tbb::parallel_for(tbb::blocked_range<int64_t>(0, ranges, 1), [&](const auto& part) {
-      order.before_part();
+      receive(&begun);
       for (int64_t range = part.begin(); range != part.end(); ++range) run(range);
-      order.after_part();
+      publish(&done);
     });
-  });
-  order.after_loop();
+  };
+  const Delegated<decltype(loop)> delegated{loop};
+  publish(&begun);
+  publish(&delegated);
+  threads->arena.execute(delegated);
+  receive(&done);
 }
 
 double parallel_sum(int64_t n, int64_t grain, FunctionRef<double(int64_t, int64_t)> body) {
