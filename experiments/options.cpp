@@ -122,6 +122,8 @@ std::vector<Option> training_options() {
                            {"none", "int8"},
                            "Train with weights and activations rounded to 8 bits; the network then "
                            "computes in integers."),
+      // Half: most of the usual schedule's fall comes after it, so weights settle on ranges that
+      // stay.
       prune::real_option("quantize-freeze",
                          0.5,
                          0,
