@@ -42,7 +42,8 @@ StepLr::StepLr(double base, int64_t every, double gamma)
 }
 
 double StepLr::lr(int64_t step, int64_t) const {
-  return base_ * std::pow(gamma_, static_cast<double>(step / every_));
+  const int64_t falls = step / every_;
+  return base_ * std::pow(gamma_, static_cast<double>(falls));
 }
 
 MultiStepLr::MultiStepLr(double base, std::vector<int64_t> milestones, double gamma)

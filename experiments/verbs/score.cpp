@@ -121,7 +121,7 @@ void score(const ScoreFlags& flags, Console& console) {
   const prune::Method& method = prune::method(flags.method);
   const prune::PruneSettings settings =
       prune::parse_settings(method, flags.given.given_of(pruning_options()));
-  const data::Batch batch = load_batch(flags.batch);
+  data::Batch batch = load_batch(flags.batch);
   Network network = open_network(flags, values, batch);
   check_labels(batch, network.options.num_classes, flags.batch);
   prune::PruneInputs inputs;

@@ -190,7 +190,7 @@ class LassoPruner : public Pruner {
     const Tensor whole = as_matrix(there.parameter->value.value());
     Regression sums;
     for (int64_t index = 0; index < batches_; ++index) {
-      const data::Batch batch = inputs.batch(index);
+      data::Batch batch = inputs.batch(index);
       const auto same = [&](int64_t) { return batch; };
       const Response wanted = response_behind(original, there, batch.images);
       const Response is = response_behind(model, here, batch.images);
@@ -232,7 +232,7 @@ class LassoPruner : public Pruner {
     const Tensor before = as_matrix(part.parameter->value.value());
     Tensor weight = with_norm(before, sums.scale);
     const std::vector<int64_t> channel = channel_of_column(part);
-    const std::vector<uint8_t> keep = choose(sums, weight, channel, site.units, kept);
+    std::vector<uint8_t> keep = choose(sums, weight, channel, site.units, kept);
     std::vector<int64_t> stay;
     for (size_t j = 0; j < channel.size(); ++j) {
       if (channel[j] < 0 || keep[static_cast<size_t>(channel[j])] != 0) {

@@ -103,7 +103,7 @@ class SparseGptPruner : public Pruner {
   /// Those that can have the pattern; the others are noted and reported as they are.
   std::vector<ScoredWeight> weights_to_prune(nn::Module& model, UpdateReport& report) const {
     const auto all = prunable_weights(model, settings_.exclude);
-    const auto chosen = fitting_weights(all, *pattern_, report.notes);
+    auto chosen = fitting_weights(all, *pattern_, report.notes);
     report.layers = unchanged_layers(all, chosen);
     for (const ScoredWeight& weight : chosen) {
       const bool emptied = surgery_.cell.size == 0 && surgery_.at_least == 0 &&
