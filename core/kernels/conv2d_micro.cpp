@@ -99,6 +99,69 @@ void row(const TileJob& job, int b_count, int64_t positions) {
   }
 }
 
+template <int B, int P>
+HWY_INLINE void picked_tile(const PickedJob& job,
+                            const float* HWY_RESTRICT x,
+                            float* HWY_RESTRICT y) {
+  const D d;
+  V acc[B][P];
+  HWY_UNROLL(4)
+  for (int b = 0; b < B; ++b) {
+    HWY_UNROLL(4)
+    for (int p = 0; p < P; ++p) acc[b][p] = hn::Zero(d);
+  }
+  const float* HWY_RESTRICT w[B];
+  HWY_UNROLL(4)
+  for (int b = 0; b < B; ++b) w[b] = job.weights[b];
+  const int32_t* HWY_RESTRICT picked = job.picked;
+  const int64_t count = job.count;
+  const int64_t x_stride = job.x_stride;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto column = static_cast<int64_t>(picked[i]);
+    V xv[P];
+    HWY_UNROLL(4)
+    for (int p = 0; p < P; ++p) xv[p] = hn::Load(d, x + p * 16);
+    HWY_UNROLL(4)
+    for (int b = 0; b < B; ++b) {
+      const V wv = hn::Set(d, w[b][column]);
+      HWY_UNROLL(4)
+      for (int p = 0; p < P; ++p) acc[b][p] = hn::MulAdd(wv, xv[p], acc[b][p]);
+    }
+    x += x_stride;
+  }
+  HWY_UNROLL(4)
+  for (int b = 0; b < B; ++b) {
+    HWY_UNROLL(4)
+    for (int p = 0; p < P; ++p) hn::Store(acc[b][p], d, y + b * job.y_stride + p * 16);
+  }
+}
+
+template <int B>
+void picked_tiles(const PickedJob& job, int64_t positions) {
+  for (int64_t lane = 0; lane < 16; lane += kVector) {
+    const float* x = job.x + lane;
+    float* y = job.y + lane;
+    int64_t p = 0;
+    for (; p + kPositions <= positions; p += kPositions) {
+      picked_tile<B, kPositions>(job, x + p * 16, y + p * 16);
+    }
+    for (; p < positions; ++p) picked_tile<B, 1>(job, x + p * 16, y + p * 16);
+  }
+}
+
+void picked(const PickedJob& job, int b_count, int64_t positions) {
+  switch (b_count) {
+    case 1:
+      return picked_tiles<1>(job, positions);
+    case 2:
+      return picked_tiles<2>(job, positions);
+    case 3:
+      return picked_tiles<3>(job, positions);
+    default:
+      return picked_tiles<4>(job, positions);
+  }
+}
+
 template <int B, int T>
 void columns_tile(const ColumnJob& job, int first, int columns) {
   const D d;
@@ -233,12 +296,16 @@ namespace espalier::detail {
 
 HWY_EXPORT(row);
 HWY_EXPORT(column);
+HWY_EXPORT(picked);
 HWY_EXPORT(lane_sum);
 HWY_EXPORT(fma_peak);
 
 ConvMicroKernels conv_micro_kernels() {
   simd_target();  // chooses the target at the first call
-  return {HWY_DYNAMIC_DISPATCH(row), HWY_DYNAMIC_DISPATCH(column), HWY_DYNAMIC_DISPATCH(lane_sum)};
+  return {HWY_DYNAMIC_DISPATCH(row),
+          HWY_DYNAMIC_DISPATCH(column),
+          HWY_DYNAMIC_DISPATCH(picked),
+          HWY_DYNAMIC_DISPATCH(lane_sum)};
 }
 
 double fma_peak_loop(int64_t iterations) {

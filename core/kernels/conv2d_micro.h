@@ -34,6 +34,21 @@ struct TileJob {
 /// Runs a job for a row of `positions` positions and `b_count` <= kTileChannels output channels.
 using RowFn = void (*)(const TileJob& job, int b_count, int64_t positions);
 
+/// y[b][p] = sum over i of weights[b][picked[i]] * x[i][p]: a product with some of a matrix's
+/// columns, whose vectors of 16 floats stand side by side. Strides are in floats.
+struct PickedJob {
+  const float* x;
+  int64_t x_stride;  ///< between picked columns
+  const int32_t* picked;
+  int64_t count;  ///< of picked
+  const float* weights[kTileChannels];
+  float* y;
+  int64_t y_stride;  ///< between b
+};
+
+/// Runs a job for neighbouring `positions` and `b_count` <= kTileChannels rows.
+using PickedFn = void (*)(const PickedJob& job, int b_count, int64_t positions);
+
 /// sums[b*columns + t] = sum over images, rows and positions of dy[b] * x[column_offsets[t]], for
 /// each of the 16 lanes by itself.
 struct ColumnJob {
@@ -62,6 +77,7 @@ using LaneSumFn = void (*)(const float* vectors, int64_t count, float* out);
 struct ConvMicroKernels {
   RowFn row;
   ColumnFn column;
+  PickedFn picked;
   LaneSumFn lane_sum;
 };
 ConvMicroKernels conv_micro_kernels();

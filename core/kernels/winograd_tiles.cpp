@@ -77,6 +77,25 @@ TiledPlanes::Runs TiledPlanes::runs(int64_t first,
   return room.first(count);
 }
 
+void TiledPlanes::transform_input(const WinogradMicroKernels& kernels,
+                                  const float* x,
+                                  Runs runs,
+                                  int64_t c,
+                                  int64_t point_stride,
+                                  float* points) const {
+  WinogradInput job;
+  job.row_stride = in.w * kLanes;
+  job.point_stride = point_stride;
+  for (const Tiling::Run& run : runs) {
+    job.x = x + (run.block * in.channels + c) * in.plane() +
+            ((run.row + top) * in.w + run.col + left) * kLanes;
+    job.inside = run.inside;
+    job.tiles = run.tiles;
+    job.points = points + run.first * kLanes;
+    kernels.input(job);
+  }
+}
+
 void TiledPlanes::transform_inputs(const WinogradMicroKernels& kernels,
                                    const float* x,
                                    Runs runs,
@@ -84,18 +103,8 @@ void TiledPlanes::transform_inputs(const WinogradMicroKernels& kernels,
                                    int64_t to,
                                    const PointStrides& strides,
                                    float* points) const {
-  WinogradInput job;
-  job.row_stride = in.w * kLanes;
-  job.point_stride = strides.point;
   for (int64_t c = from; c < to; ++c) {
-    for (const Tiling::Run& run : runs) {
-      job.x = x + (run.block * in.channels + c) * in.plane() +
-              ((run.row + top) * in.w + run.col + left) * kLanes;
-      job.inside = run.inside;
-      job.tiles = run.tiles;
-      job.points = points + c * strides.channel + run.first * kLanes;
-      kernels.input(job);
-    }
+    transform_input(kernels, x, runs, c, strides.point, points + c * strides.channel);
   }
 }
 
@@ -122,26 +131,41 @@ void TiledPlanes::transform_gradients(const WinogradMicroKernels& kernels,
   }
 }
 
+void TiledPlanes::transform_output(const WinogradMicroKernels& kernels,
+                                   const float* points,
+                                   Runs runs,
+                                   int64_t c,
+                                   int64_t point_stride,
+                                   float bias,
+                                   float* y) const {
+  WinogradOutput job;
+  job.row_stride = out.w * kLanes;
+  job.point_stride = point_stride;
+  job.bias = bias;
+  for (const Tiling::Run& run : runs) {
+    job.points = points + run.first * kLanes;
+    job.tiles = run.tiles;
+    job.y = y + (run.block * out.channels + c) * out.plane() + (run.row * out.w + run.col) * kLanes;
+    job.rows = run.height;
+    job.cols = run.width;
+    kernels.output(job);
+  }
+}
+
 void TiledPlanes::transform_outputs(const WinogradMicroKernels& kernels,
                                     const float* points,
                                     Runs runs,
                                     const PointStrides& strides,
                                     const float* bias,
                                     float* y) const {
-  WinogradOutput job;
-  job.row_stride = out.w * kLanes;
-  job.point_stride = strides.point;
   for (int64_t c = 0; c < out.channels; ++c) {
-    job.bias = bias == nullptr ? 0.0f : bias[c];
-    for (const Tiling::Run& run : runs) {
-      job.points = points + c * strides.channel + run.first * kLanes;
-      job.tiles = run.tiles;
-      job.y =
-          y + (run.block * out.channels + c) * out.plane() + (run.row * out.w + run.col) * kLanes;
-      job.rows = run.height;
-      job.cols = run.width;
-      kernels.output(job);
-    }
+    transform_output(kernels,
+                     points + c * strides.channel,
+                     runs,
+                     c,
+                     strides.point,
+                     bias == nullptr ? 0.0f : bias[c],
+                     y);
   }
 }
 
@@ -231,6 +255,68 @@ void WinogradCorrelation::run(int64_t task,
   planes_.transform_inputs(transforms_, x, tiles, 0, planes_.in.channels, inputs_, scratch);
   multiply(filters, tiles.back().first + tiles.back().tiles, scratch, products);
   planes_.transform_outputs(transforms_, products, tiles, products_, bias, y);
+}
+
+Tensor WinogradCorrelation::transform_filters_plainly(const float* weight,
+                                                      const WeightStrides& strides) const {
+  const int64_t in = planes_.in.channels;
+  const int64_t out = planes_.out.channels;
+  const Tensor packed = transform_filters(weight, strides, false);
+  Tensor plain = Tensor::empty({planes_.tiling.tile.points(), out, in});
+  for (int64_t j = 0; j < planes_.tiling.tile.points(); ++j) {
+    const float* from = packed.data<float>() + j * out * in;
+    float* to = plain.data<float>() + j * out * in;
+    for (int64_t k = 0; k < out; ++k) {
+      const int64_t first = k / kTileChannels * kTileChannels;
+      const int64_t count = std::min<int64_t>(kTileChannels, out - first);
+      for (int64_t c = 0; c < in; ++c) to[k * in + c] = from[first * in + c * count + k - first];
+    }
+  }
+  return plain;
+}
+
+void WinogradCorrelation::run_some(int64_t task,
+                                   int64_t blocks,
+                                   const WinogradChannels& channels,
+                                   const float* x,
+                                   const float* filters,
+                                   const float* bias,
+                                   float* y,
+                                   float* scratch) const {
+  Room room;
+  const TiledPlanes::Runs tiles = runs(task, blocks, room);
+  const int64_t count = tiles.back().first + tiles.back().tiles;
+  float* at = scratch;
+  for (const int32_t c : channels.in) {
+    planes_.transform_input(transforms_, x, tiles, c, inputs_.point, at);
+    at += inputs_.channel;
+  }
+  float* products = scratch + inputs_.size();
+  const int64_t in = planes_.in.channels;
+  const int64_t out = planes_.out.channels;
+  PickedJob job;
+  job.x_stride = inputs_.channel;
+  job.picked = channels.in.data();
+  job.count = static_cast<int64_t>(channels.in.size());
+  job.y_stride = products_.channel;
+  for (int64_t j = 0; j < inputs_.points; ++j) {
+    job.x = scratch + j * inputs_.point;
+    job.y = products + j * products_.point;
+    for (size_t k = 0; k < channels.out.size(); k += kTileChannels) {
+      const size_t rows = std::min<size_t>(kTileChannels, channels.out.size() - k);
+      for (size_t b = 0; b < rows; ++b) {
+        job.weights[b] = filters + (j * out + channels.out[k + b]) * in;
+      }
+      kernels_.picked(job, static_cast<int>(rows), count);
+      job.y += kTileChannels * products_.channel;
+    }
+  }
+  const float* from = products;
+  for (const int32_t k : channels.out) {
+    planes_.transform_output(
+        transforms_, from, tiles, k, products_.point, bias == nullptr ? 0.0f : bias[k], y);
+    from += products_.channel;
+  }
 }
 
 // products[point][k][tile] = sum over c of filters[point][k][c] * inputs[point][c][tile].

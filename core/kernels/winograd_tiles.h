@@ -87,6 +87,27 @@ struct TiledPlanes {
                          const PointStrides& strides,
                          const float* bias,
                          float* y) const;
+
+  // The same for channel `c` alone; `points`: of that channel.
+  void transform_input(const WinogradMicroKernels& kernels,
+                       const float* x,
+                       Runs runs,
+                       int64_t c,
+                       int64_t point_stride,
+                       float* points) const;
+  void transform_output(const WinogradMicroKernels& kernels,
+                        const float* points,
+                        Runs runs,
+                        int64_t c,
+                        int64_t point_stride,
+                        float bias,
+                        float* y) const;
+};
+
+/// Channels that take part in a correlation, ascending: others' inputs are taken for zero, others'
+/// outputs are not written.
+struct WinogradChannels {
+  std::span<const int32_t> in, out;
 };
 
 /// The correlation of planes with 3x3 filters.
@@ -125,6 +146,18 @@ class WinogradCorrelation {
            const float* bias,
            float* y,
            float* scratch) const;
+
+  /// Filters as `run_some` reads them: [point][out-channel][in-channel].
+  Tensor transform_filters_plainly(const float* weight, const WeightStrides& strides) const;
+  /// The part of a task that `channels` are; the rest of `y` stays.
+  void run_some(int64_t task,
+                int64_t blocks,
+                const WinogradChannels& channels,
+                const float* x,
+                const float* filters,
+                const float* bias,
+                float* y,
+                float* scratch) const;
 
  private:
   void multiply(const float* filters, int64_t tiles, const float* inputs, float* products) const;

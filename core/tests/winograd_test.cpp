@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Winograd's algorithm beyond what conv2d_test.cpp asks of every algorithm: which tiles a shape
 // takes, and how large rounding errors are beside those of direct sums.
+#include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include <espalier/core/kernels/winograd_tiles.h>
 #include <espalier/core/tests/conv2d_checks.h>
 
 namespace espalier {
@@ -90,6 +93,58 @@ TEST_F(Winograd, ErrorsStayNearThoseOfDirectSums) {
     EXPECT_LT(y4, 2.0 * y) << channels;
     EXPECT_LT(dx4, 3.5 * dx) << channels;
     EXPECT_LT(dw4, 3.0 * dw) << channels;
+  }
+}
+
+// Some channels of odd sizes, two blocks of samples, both tiles; others are as if they were not.
+TEST_F(Winograd, SomeChannelsGiveTheSumsOverThem) {
+  const Shape in{19, 9, 7, 6};
+  const Shape out{19, 11, 7, 6};
+  const std::vector<int32_t> from = {0, 3, 4, 8};
+  const std::vector<int32_t> to = {1, 2, 5, 7, 8, 10};
+  const Tensor x = random_tensor(in, 1);
+  const Tensor w = random_tensor({11, 9, 3, 3}, 2);
+  const Tensor b = random_tensor({11}, 3);
+  const Conv2dShape shape = conv2d_shape(in, w.shape(), {.padding = 1}, "t");
+  Tensor kept = x.clone();
+  for (int64_t i = 0; i < kept.numel(); ++i) {
+    const auto c = static_cast<int32_t>(i / (7 * 6) % 9);
+    if (std::find(from.begin(), from.end(), c) == from.end()) kept.data<float>()[i] = 0.0F;
+  }
+  const Tensor exact = run_reference(shape, kept, w, b, Tensor::zeros(out)).y;
+  const Tensor terms =
+      run_reference(shape, magnitude(kept), magnitude(w), magnitude(b), Tensor::zeros(out)).y;
+  for (const int size : {2, 4}) {
+    const auto conv = detail::WinogradCorrelation::forward(shape, {size}, 2);
+    const Tensor filters =
+        conv.transform_filters_plainly(w.data<float>(), detail::forward_strides(shape));
+    const Tensor lanes = x.to(Layout::Nchw16n);
+    Tensor y = Tensor::empty(out, DType::F32, Layout::Nchw16n);
+    y.fill_(-7.0);
+    Tensor scratch = Tensor::empty({conv.scratch_size()});
+    for (int64_t task = 0; task < conv.tasks(2); ++task) {
+      conv.run_some(task,
+                    2,
+                    {from, to},
+                    lanes.data<float>(),
+                    filters.data<float>(),
+                    b.data<float>(),
+                    y.data<float>(),
+                    scratch.data<float>());
+    }
+    const Tensor got = y.to(Layout::Nchw);
+    const Tensor bound = testing::largest_of_plane(terms);
+    for (int64_t i = 0; i < got.numel(); ++i) {
+      const auto k = static_cast<int32_t>(i / (7 * 6) % 11);
+      if (std::find(to.begin(), to.end(), k) == to.end()) {
+        ASSERT_EQ(got.data<float>()[i], -7.0F) << k;
+      } else {
+        ASSERT_NEAR(got.data<float>()[i],
+                    exact.data<double>()[i],
+                    testing::kFloatSumTol * bound.data<double>()[i])
+            << k;
+      }
+    }
   }
 }
 

@@ -59,6 +59,8 @@ class StepBench {
   /// The same as a compiled plan, into memory that is there already, with dense convolutions
   /// compiled for `dense` where given. The object must outlive it.
   Side infer_compiled(std::optional<Conv2dAlgorithm> dense = {});
+  /// Whether the plan of the newest `infer_compiled` runs its images one by one in planes.
+  bool compiled_in_planes() const { return compiled_.back()->plan.runs_in_planes(batch()); }
   /// A compiled plan that gets the images one after another, each in planes. The object must
   /// outlive it.
   Side infer_one_by_one();

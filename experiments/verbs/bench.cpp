@@ -112,7 +112,7 @@ struct Sides {
   std::unique_ptr<StepBench> dense;
   std::unique_ptr<StepBench> sparse;
   double sparsity = 0.0;  ///< of the weights; of what random gates leave out
-  bool gated = false;     ///< the sparse side chooses for each image, in planes
+  bool gated = false;     ///< the sparse side chooses for each image
   std::string pattern;    ///< of the sparse side
 };
 
@@ -178,7 +178,7 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const auto images_per_second = [&](const RoundTimes& t) {
     return static_cast<double>(batch) / t.median();
   };
-  const bool planes = gated || (compiled && batch <= nn::InferencePlan::kPlanesSamples);
+  const bool planes = compiled ? measured.compiled_in_planes() : gated;
   Json out = {{"model", measured.network().name},
               {"batch", batch},
               {"threads", num_threads()},
@@ -204,7 +204,7 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
               {"peak_gflops_before", peak_before / 1e9},
               {"peak_memory", peak_memory()},
               // Layers are timed in lanes, of which planes use other kernels.
-              {"layers", planes ? Json::array() : layers_json(measured.explain(), job)},
+              {"layers", planes || gated ? Json::array() : layers_json(measured.explain(), job)},
               {"machine", machine_json()}};
   if (against_planes) {
     out["speedup_over_planes"] = times[3].median() / own.median();

@@ -43,8 +43,11 @@ InferencePlan compile(Module& model, const Variable& example, const CompileOptio
   plan::Graph graph = plan::trace_graph(model, example);
   plan::fuse(graph);
   for (plan::Step& step : graph.steps) {
-    if (step.kind == plan::StepKind::Product && step.gate.kind == plan::GateKind::None) {
+    if (step.kind != plan::StepKind::Product) continue;
+    if (step.gate.kind == plan::GateKind::None) {
       step.format = choose(graph, step, batch, options.format);
+    } else if (step.gate.kind == plan::GateKind::Channels) {
+      step.format = dense_format(product_shape(graph, step, batch));
     }
   }
   return InferencePlan(std::make_shared<InferencePlan::Program>(std::move(graph), batch));

@@ -45,7 +45,7 @@ std::vector<PlanStep> InferencePlan::steps() const {
   for (size_t s = 0; s < graph.steps.size(); ++s) {
     const Step& step = graph.steps[s];
     const plan::PlanesKernel& planes = *program_->planes_kernels[s];
-    const plan::Kernel* lanes = program_->gated ? nullptr : program_->kernels[s].get();
+    const plan::Kernel* lanes = program_->in_planes ? nullptr : program_->kernels[s].get();
     PlanStep line{.name = step.name,
                   .what = what(step),
                   .input = graph.value(step.inputs[0]).shape,
@@ -89,16 +89,18 @@ std::string InferencePlan::describe() const {
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   }
-  const bool gated = program_->gated;
+  const bool gated = is_gated(program_->graph);
+  const bool in_planes = program_->in_planes;
   out += fmt::format("{}{} MACs a sample, {} bytes of weights, {} bytes of memory for {} samples",
                      gated ? "at most " : "",
                      grouped(macs()),
                      grouped(weight_bytes()),
                      grouped(workspace_bytes()),
-                     gated ? program_->group : program_->blocks * kLanes);
-  if (gated) return out + " side by side; each chooses for itself, in planes\n";
-  return out +
-         fmt::format(" at once; up to {} samples run one at a time, in planes\n", kPlanesSamples);
+                     in_planes ? program_->group : program_->blocks * kLanes);
+  if (in_planes) return out + " side by side; each chooses for itself, in planes\n";
+  return out + fmt::format(" at once{}; up to {} samples run one at a time, in planes\n",
+                           gated ? ", sixteen of which compute what any of them chose" : "",
+                           kPlanesSamples);
 }
 
 }  // namespace espalier::nn

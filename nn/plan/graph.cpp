@@ -63,7 +63,7 @@ void check_vector(const Step& step, const Tensor& vector, int64_t size, std::str
 void check_gate(const Step& step, const Conv2dShape& shape) {
   const Gate& gate = step.gate;
   if (gate.kind == GateKind::None) return;
-  bool fits = shape.options.groups == 1 && step.format == Format::Dense;
+  bool fits = shape.options.groups == 1 && step.format != Format::Sparse;
   if (gate.kind == GateKind::Channels) {
     check_vector(step, gate.rho, shape.k, "rho");
     fits = fits && gate.phi.defined() && gate.phi.dtype() == DType::F32 &&
@@ -71,7 +71,8 @@ void check_gate(const Step& step, const Conv2dShape& shape) {
   } else {
     check_vector(step, gate.least, shape.k, "least partial sum");
     check_vector(step, gate.scale, shape.k, "scale");
-    fits = fits && gate.parts > 1 && shape.c % gate.parts == 0 && shape.k % gate.parts == 0;
+    fits = fits && step.format == Format::Dense && gate.parts > 1 && shape.c % gate.parts == 0 &&
+           shape.k % gate.parts == 0;
   }
   ESPALIER_CHECK(fits,
                  ValueError,
@@ -195,6 +196,34 @@ bool is_gated(const Graph& graph) {
   return std::any_of(graph.steps.begin(), graph.steps.end(), [](const Step& step) {
     return step.gate.kind != GateKind::None;
   });
+}
+
+bool fits_lanes(const Graph& graph) {
+  // Times of a product, in those of one in planes: direct sums, and Winograd's.
+  constexpr double kDirect = 0.6;
+  constexpr double kWinograd = 0.18;
+  std::vector<double> open(graph.values.size(), 1.0);  // share of a value's channels, by storage
+  const auto share = [&](int id) -> double& {
+    return open[static_cast<size_t>(graph.value(id).storage)];
+  };
+  double lanes = 0.0;
+  double planes = 0.0;
+  for (const Step& step : graph.steps) {
+    const bool passes = step.kind == StepKind::Clamp || step.kind == StepKind::MaxPool ||
+                        step.kind == StepKind::MeanPool;
+    double out = passes ? share(step.inputs[0]) : 1.0;
+    if (step.gate.kind == GateKind::Positions) return false;
+    if (step.gate.kind == GateKind::Channels) {
+      const auto macs = static_cast<double>(product_shape(graph, step, 1).macs());
+      const double kept =
+          static_cast<double>(step.gate.kept) / static_cast<double>(step.weight.size(0));
+      lanes += macs * (step.format == Format::Winograd ? kWinograd : kDirect);
+      planes += macs * kept * share(step.inputs[0]);
+      if (step.inputs.size() == 1) out = kept;
+    }
+    share(step.output) = out;
+  }
+  return lanes <= planes;
 }
 
 int Graph::add_value(const Shape& shape) {

@@ -110,8 +110,12 @@ struct Graph {
   int add_value(const Shape& shape);
 };
 
-/// True when any product has a gate: every sample then runs by itself, in planes.
+/// True when any product has a gate.
 bool is_gated(const Graph& graph);
+/// False when many samples do better one by one in planes, each with gates of its own, than sixteen
+/// in the lanes, which compute what any of them chose: when positions are gated, or few channels
+/// stay. By the graph alone.
+bool fits_lanes(const Graph& graph);
 /// The convolution of a product on `samples` samples; a linear layer's planes have one position.
 /// Throws ShapeError when weight and input don't fit.
 Conv2dShape product_shape(const Graph& graph, const Step& step, int64_t samples);

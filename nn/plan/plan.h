@@ -37,8 +37,9 @@ struct PlanStep {
   Shape input;         ///< of one sample
   Shape output;        ///< of one sample
   std::string format;  ///< `dense`, `winograd`, `sparse`, or `-` without weights
-  /// The same for few samples: `dense`, `sparse`, `blocks`, `-`. With gates for all of them, and
-  /// `format` as well: also `channels`, `positions`, by what the step chooses.
+  /// The same for few samples: `dense`, `sparse`, `blocks`, `-`; by what a gated step chooses
+  /// `channels`, `positions`. `format` as well where gates keep many samples in planes, else `gated
+  /// winograd` and `gated dense`.
   std::string planes;
   double density = 1.0;  ///< kept fraction of the weight
   int64_t macs = 0;      ///< executed for one sample; with a gate at most
@@ -48,7 +49,8 @@ struct PlanStep {
 /// A compiled network. A handle: copies share everything. Thread-safe: concurrent calls of `run`
 /// work side by side, each in a workspace of its own, which is kept for the next call. The bits of
 /// a sample's result do not depend on the number of threads, or on its place in the batch; on the
-/// batch only in so far as few samples and many run in different layouts.
+/// batch only in so far as few samples and many run in different layouts. With gates of channels a
+/// sample may make another choice there where two saliencies are equal but for rounding.
 class InferencePlan {
  public:
   /// Calls of up to so many samples run in planes, larger ones in `Nchw16n`.
@@ -60,6 +62,8 @@ class InferencePlan {
   const Shape& output_shape() const;
   /// Samples at once.
   int64_t batch() const;
+  /// Whether so many samples run one by one in planes, not sixteen in the lanes of `Nchw16n`.
+  bool runs_in_planes(int64_t samples) const;
 
   /// Runs x (N,..) float32, any N, either layout, into y (N,..) float32, either layout, contiguous.
   /// Allocates nothing once as many workspaces exist as callers run at a time (a plain x must be

@@ -26,6 +26,9 @@ constexpr int64_t kGroup = 16;
 std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_t blocks) {
   switch (step.kind) {
     case StepKind::Product: {
+      if (step.gate.kind == plan::GateKind::Channels) {
+        return make_gated_convolution(graph, step, blocks);
+      }
       if (step.format == plan::Format::Sparse) return make_sparse_product(graph, step, blocks);
       if (step.format == plan::Format::Winograd) {
         return make_winograd_convolution(graph, step, blocks);
@@ -121,7 +124,7 @@ bool has_samples_of(const Tensor& tensor, const Shape& sample) {
 }  // namespace
 
 InferencePlan::Program::Program(Graph made, int64_t samples)
-    : graph(std::move(made)), batch(samples), gated(is_gated(graph)), blocks(lane_blocks(samples)) {
+    : graph(std::move(made)), batch(samples), blocks(lane_blocks(samples)) {
   ESPALIER_CHECK(samples >= 1 && samples <= kMaxBatch,
                  ValueError,
                  "plan: expects a batch of 1 to ",
@@ -129,6 +132,7 @@ InferencePlan::Program::Program(Graph made, int64_t samples)
                  " samples, got ",
                  samples);
   check_graph(graph);
+  in_planes = !fits_lanes(graph);
   memory = plan_memory(graph);
   ESPALIER_CHECK(memory.size <= kMaxWorkspaceBytes / (kLanes * blocks * int64_t{sizeof(float)}),
                  ValueError,
@@ -138,15 +142,16 @@ InferencePlan::Program::Program(Graph made, int64_t samples)
   for (const Step& step : graph.steps) {
     planes_kernels.push_back(make_planes_kernel(graph, step));
     planes_scratch = std::max(planes_scratch, planes_kernels.back()->scratch_floats());
-    if (gated) {
+    if (in_planes) {
       macs += planes_kernels.back()->macs();
       continue;
     }
     kernels.push_back(make_kernel(graph, step, blocks));
     task_floats = std::max(task_floats, kernels.back()->scratch_floats());
+    shared_floats = std::max(shared_floats, kernels.back()->shared_floats(blocks));
     macs += kernels.back()->macs();
   }
-  if (gated) group = std::min(samples, kGroup);
+  if (in_planes) group = std::min(samples, kGroup);
   planes_scratch = (planes_scratch + kLanes - 1) / kLanes * kLanes;
   planes_memory = plan_memory(graph, plan::kPlanesGranule);
   // Scratches begin at cache lines of their own.
@@ -196,11 +201,11 @@ int64_t InferencePlan::Program::planes_arena() const {
 }
 
 int64_t InferencePlan::Program::arena_floats() const {
-  return std::max(gated ? 0 : memory.size * kLanes * blocks, group * planes_arena());
+  return std::max(in_planes ? 0 : memory.size * kLanes * blocks, group * planes_arena());
 }
 
 int64_t InferencePlan::Program::scratch_floats(int64_t slots) const {
-  return std::max(task_floats * slots, group * planes_scratch);
+  return std::max(task_floats * slots + shared_floats, group * planes_scratch);
 }
 
 std::unique_ptr<Workspace> InferencePlan::Program::make_workspace() const {
@@ -236,6 +241,9 @@ const Shape& InferencePlan::output_shape() const {
 }
 int64_t InferencePlan::batch() const {
   return program_->batch;
+}
+bool InferencePlan::runs_in_planes(int64_t samples) const {
+  return program_->in_planes || samples <= kPlanesSamples;
 }
 int64_t InferencePlan::macs() const {
   return program_->macs;
@@ -299,7 +307,7 @@ void InferencePlan::run_memory(
   const int64_t out_size = output_shape().numel();
   if (samples == 0) return;
   Borrowed workspace(p);
-  if (p.gated || samples <= kPlanesSamples) {
+  if (runs_in_planes(samples)) {
     std::array<plan::PlanesRun, kGroup> runs;
     int64_t macs = 0;
     for (int64_t first = 0; first < samples; first += p.group) {
@@ -323,7 +331,7 @@ void InferencePlan::run_memory(
     count_macs(macs);
     return;
   }
-  count_macs(samples * p.macs);
+  int64_t macs = 0;
   // Whole blocks of 16, so that offsets in both layouts are the same.
   for (int64_t first = 0; first < samples; first += p.blocks * kLanes) {
     const int64_t count = std::min(p.blocks * kLanes, samples - first);
@@ -331,16 +339,21 @@ void InferencePlan::run_memory(
             .memory = &p.memory,
             .input = x + first * in_size,
             .arena = workspace->arena.data<float>(),
+            .samples = count,
             .blocks = lane_blocks(count),
             .scratch = workspace->scratch.data<float>(),
             .scratch_stride = p.task_floats,
-            .slots = workspace->slots};
+            .slots = workspace->slots,
+            .shared = workspace->scratch.data<float>() + workspace->slots * p.task_floats};
     if (x_layout == Layout::Nchw) {
       float* lanes = run.write(0);
       to_lanes(run.input, count, in_size, lanes);
       run.input = lanes;
     }
-    for (const auto& kernel : p.kernels) kernel->run(run);
+    for (const auto& kernel : p.kernels) {
+      kernel->run(run);
+      macs += kernel->executed(run);
+    }
     const float* result = run.read(p.graph.output);
     if (y_layout == Layout::Nchw) {
       from_lanes(result, count, out_size, y + first * out_size);
@@ -348,6 +361,7 @@ void InferencePlan::run_memory(
       std::copy_n(result, run.blocks * out_size * kLanes, y + first * out_size);
     }
   }
+  count_macs(macs);
 }
 
 Tensor InferencePlan::run(const Tensor& x) const {

@@ -39,13 +39,14 @@ struct InferencePlan::Program {
 
   plan::Graph graph;
   int64_t batch;
-  bool gated;      ///< samples run in planes only
-  int64_t blocks;  ///< of 16 samples, at once
+  bool in_planes = false;  ///< samples run in planes only
+  int64_t blocks;          ///< of 16 samples, at once
   plan::MemoryPlan memory;
-  std::vector<std::unique_ptr<plan::Kernel>> kernels;  ///< none if gated
+  std::vector<std::unique_ptr<plan::Kernel>> kernels;  ///< none if in planes
   int64_t task_floats = 0;                             ///< scratch of a task
-  int64_t macs = 0;                                    ///< of a sample; at most, if gated
-  // For few samples, one at a time, and for gated ones, a group of them side by side:
+  int64_t shared_floats = 0;                           ///< of all tasks of a step together
+  int64_t macs = 0;                                    ///< of a sample; at most, with gates
+  // For few samples, one at a time, and in planes only, a group of them side by side:
   int64_t group = 1;  ///< samples
   plan::MemoryPlan planes_memory;
   std::vector<std::unique_ptr<plan::PlanesKernel>> planes_kernels;

@@ -42,8 +42,10 @@ TEST_P(GatedPlans, SkipAsTheModuleDoes) {
   EXPECT_GE(alike, 34);
 }
 
-TEST_P(GatedPlans, GiveASampleTheSameBitsInAnyCompany) {
-  const SavedModel net = gated();
+// Channels of many samples: gates_lanes_test.cpp.
+TEST(GatedPlan, PositionsHaveTheSameBitsInAnyCompany) {
+  const SavedModel net = network("resnet20");
+  add_gates(*net.module, "positions");
   const Variable x = images(37);  // groups of 16, and a part of one
   const InferencePlan plan = compile(*net.module, x);
   const Tensor y = plan.run(x.value()).to(Layout::Nchw);
@@ -71,7 +73,7 @@ TEST(GatedPlan, SamplesSideBySideHaveTheBitsThatTheyHaveAlone) {
     const auto gate = add_channel_gate(site);
     Rng rng(4, site.name);
     fill_normal_(gate->weight.value.value(), rng, 0.0, 0.3);
-    gate->keep(gate->kept() / 3);
+    gate->keep(gate->kept() / 8);  // so few that samples run in planes
   }
   const InferencePlan plan = compile(model, Variable(x));
   const MacCounter of_all;
@@ -102,7 +104,12 @@ TEST_P(GatedPlans, CountTheMacsOfOpenGates) {
   }
   const MacCounter of_all;
   plan.run(x.value());
-  EXPECT_EQ(of_all.macs(), alone);
+  if (kind() == "positions") {
+    EXPECT_EQ(of_all.macs(), alone);
+  } else {  // in the lanes, what any of sixteen needs; the narrow ResNet stays in planes
+    EXPECT_GE(of_all.macs(), alone);
+    EXPECT_LT(of_all.macs(), 18 * plan.macs());
+  }
 }
 
 TEST_P(GatedPlans, AreSavedAndRunFromFourThreads) {

@@ -23,11 +23,14 @@ inline void expect_near(const Tensor& got, const std::vector<double>& expected, 
   for (size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(values[i], expected[i], tolerance) << i;
 }
 
-/// A small residual network with scales and statistics that are not the initial ones.
-inline SavedModel network(const std::string& name) {
+/// A network, a quarter as wide unless `name` ends in "of full width", with scales and statistics
+/// that are not the initial ones.
+inline SavedModel network(std::string name) {
   SavedModel out;
+  const size_t wide = name.find(" of full width");
+  out.options.width = wide == std::string::npos ? 0.25 : 1.0;
+  name = name.substr(0, wide);
   out.name = name;
-  out.options.width = 0.25;
   out.module = make_model(name, out.options);
   Rng rng(5, "scales");
   for (const NamedModule& part : out.module->named_modules()) {

@@ -43,6 +43,28 @@ ESPALIER_CLONES void sum_run(
   }
 }
 
+/// y = limited(y * factor + b), `factor` of 16 lanes; a null b is none. `count` in vectors of 16.
+ESPALIER_CLONES void scaled_run(
+    const float* factor, const float* b, const Limits& limits, int64_t count, float* y) {
+  const V* vf = reinterpret_cast<const V*>(factor);
+  const V* vb = reinterpret_cast<const V*>(b);
+  V* vy = reinterpret_cast<V*>(y);
+  const V low = V{} + limits.low;
+  const V high = V{} + limits.high;
+  for (int64_t half = 0; half < kHalves; ++half) {
+    const V f = vf[half];
+    if (b == nullptr) {
+      for (int64_t i = half; i < count * kHalves; i += kHalves) {
+        store_limited(vy[i] * f, low, high, vy[i]);
+      }
+    } else {
+      for (int64_t i = half; i < count * kHalves; i += kHalves) {
+        store_limited(vy[i] * f + vb[i], low, high, vy[i]);
+      }
+    }
+  }
+}
+
 // Floats of one task.
 constexpr int64_t kTaskFloats = 1 << 14;
 
@@ -117,6 +139,19 @@ void finish(const Epilogue& epilogue,
   for (int64_t p = 0; p < planes; ++p, y += plane_stride) {
     sum_run(y, residual, epilogue.limits, positions * kHalves, y);
     if (residual != nullptr) residual += plane_stride;
+  }
+}
+
+void finish_scaled(
+    const Limits& limits, const float* factor, const float* residual, int64_t positions, float* y) {
+  scaled_run(factor, residual, limits, positions, y);
+}
+
+void finish_empty(const Limits& limits, const float* residual, int64_t positions, float* y) {
+  if (residual == nullptr) {
+    std::fill_n(y, positions * kLanes, std::clamp(0.0F, limits.low, limits.high));
+  } else {
+    sum_run(residual, nullptr, limits, positions * kHalves, y);
   }
 }
 

@@ -21,5 +21,10 @@ void finish(const Epilogue& epilogue,
             int64_t plane_stride,
             int64_t positions,
             float* y);
+/// y = limited(y * factor + residual) on one such run; `factor`: a vector of 16.
+void finish_scaled(
+    const Limits& limits, const float* factor, const float* residual, int64_t positions, float* y);
+/// y = limited(residual), a null residual being zeros.
+void finish_empty(const Limits& limits, const float* residual, int64_t positions, float* y);
 
 }  // namespace espalier::nn::plan

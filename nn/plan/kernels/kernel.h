@@ -20,10 +20,12 @@ struct Run {
   const MemoryPlan* memory;
   const float* input;  ///< value 0, which is not written
   float* arena;
-  int64_t blocks;  ///< of 16 samples
-  float* scratch;  ///< of `slots` tasks, `scratch_stride` floats each
+  int64_t samples;  ///< the last lanes of the last block may have none
+  int64_t blocks;   ///< of 16 samples
+  float* scratch;   ///< of `slots` tasks, `scratch_stride` floats each
   int64_t scratch_stride;
   int64_t slots;
+  float* shared;  ///< `shared_floats` of the step, 64-byte aligned
 
   const float* read(int value) const {
     return graph->value(value).storage == 0 ? input : write(value);
@@ -55,11 +57,15 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual void run(const Run& run) const = 0;
+  /// Multiply-accumulates that the run did which just ended.
+  virtual int64_t executed(const Run& run) const { return run.samples * macs(); }
+  /// Floats that the tasks of a run on so many blocks share.
+  virtual int64_t shared_floats(int64_t /*blocks*/) const { return 0; }
   /// Floats of scratch that a task needs.
   virtual int64_t scratch_floats() const { return 0; }
   /// Bytes of weights, indices and constants that it reads.
   virtual int64_t nbytes() const { return 0; }
-  /// Multiply-accumulates that it performs for a sample.
+  /// Multiply-accumulates that it performs for a sample; where a gate decides, at most.
   virtual int64_t macs() const { return 0; }
   /// One word for the printed plan.
   virtual std::string_view format() const { return "-"; }
@@ -78,6 +84,11 @@ std::unique_ptr<Kernel> make_winograd_convolution(const Graph& graph,
 std::unique_ptr<Kernel> make_dense_linear(const Graph& graph, const Step& step);
 /// Unstructured sparse product by the kernels of sparse/kernels/conv2d_micro.h.
 std::unique_ptr<Kernel> make_sparse_product(const Graph& graph, const Step& step, int64_t blocks);
+/// Dense product of channels that a gate chooses (nn/gates/channel_gate.h): sixteen samples, or a
+/// few times as many, compute what any of them chose; each keeps its own choice.
+std::unique_ptr<Kernel> make_gated_convolution(const Graph& graph,
+                                               const Step& step,
+                                               int64_t blocks);
 /// All other kinds of steps.
 std::unique_ptr<Kernel> make_elementwise(const Graph& graph, const Step& step);
 std::unique_ptr<Kernel> make_pool(const Graph& graph, const Step& step);
