@@ -26,6 +26,10 @@ struct Shared {
   bool same_choices = true;
 };
 
+char capital(char letter) {
+  return letter >= 'a' && letter <= 'z' ? static_cast<char>(letter - 'a' + 'A') : letter;
+}
+
 std::string named(const std::vector<std::string>& owners) {
   if (owners.size() > kMostNamed) return std::to_string(owners.size()) + " methods";
   std::string out;
@@ -92,6 +96,8 @@ std::vector<Option> pruning_options() {
     }
   }
   std::vector<Option> out = prune::common_options();
+  // Sentences here, in a row with others; parts of one in the page of a method.
+  for (Option& option : out) option.help.front() = capital(option.help.front());
   for (Shared& one : all) {
     one.option.help = help_of(one.wordings);
     if (!one.same_choices) one.option.help += " Not every method has each choice.";

@@ -83,7 +83,7 @@ TEST(SharedOptions, HaveNoDefaultOfOneMethodWhereTheyDiffer) {
 
 TEST(Help, SentencesEndBeforeUnitAndDefault) {
   const std::string text = help_of({"train"}, "--min-per-layer");
-  EXPECT_TRUE(has(text, "kept in every layer at least. Unit: units. Default: 0.")) << text;
+  EXPECT_TRUE(has(text, "Kept in every layer at least. Unit: units. Default: 0.")) << text;
   for (const char* doubled : {".. Unit", ".. Default", ".. One of"}) {
     EXPECT_FALSE(has(help({"train"}), doubled)) << doubled;
   }

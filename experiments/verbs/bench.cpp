@@ -12,6 +12,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/machine.h>
+#include <espalier/experiments/needs.h>
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/experiments/timing/step_bench.h>
@@ -74,6 +75,15 @@ std::vector<prune::Option> bench_options(Job job) {
   return out;
 }
 
+std::vector<Need> needs(Job job) {
+  std::vector<Need> out = {{"kernel-times", "kernels", {"measured"}}};
+  if (job == Job::Infer) {
+    out.push_back({"pattern", "gates", {"none"}});
+    out.push_back({"allocation", "gates", {"none"}});
+  }
+  return out;
+}
+
 /// The sparsity of a random mask: of N:M that of the pattern where none is given. Throws ValueError
 /// for an unknown pattern, and for options that a file of weights would leave without effect.
 double asked_sparsity(const prune::OptionValues& values, const GivenOptions& given) {
@@ -87,8 +97,18 @@ double asked_sparsity(const prune::OptionValues& values, const GivenOptions& giv
                    " has its own");
   }
   const prune::Cell cell = prune::make_pattern(values.text("pattern"))->cell();
-  if (cell.size == 0 || given.find("sparsity") != nullptr) return values.real("sparsity");
-  return 1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size);
+  const bool of_pattern = cell.size != 0 && given.find("sparsity") == nullptr;
+  const double sparsity =
+      of_pattern ? 1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size)
+                 : values.real("sparsity");
+  for (const char* name : {"pattern", "allocation"}) {
+    ESPALIER_CHECK(sparsity > 0.0 || given.find(name) == nullptr,
+                   ValueError,
+                   "bench: --",
+                   name,
+                   " needs --sparsity above 0: nothing is removed");
+  }
+  return sparsity;
 }
 
 Network open_network(const prune::OptionValues& values) {
@@ -298,6 +318,7 @@ void add_job(CLI::App& bench,
   verb->callback([&action, &console, flags, job] {
     action = [&console, flags, job] {
       const prune::OptionValues values("bench", bench_options(job), flags->given.given());
+      check_needs("bench", needs(job), flags->given.given(), values);
       set_num_threads(static_cast<int>(values.integer("threads")));
       set_kernel_chooser(values);
       Sides sides = open_sides(job, values, flags->given);

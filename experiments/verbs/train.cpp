@@ -30,6 +30,7 @@ const std::vector<Need>& needs() {
       {"distill-temperature", "distill-from", {}},
       {"distill-weight", "distill-from", {}},
       {"scoring-input", "prune", {}},
+      {"kernel-times", "kernels", {"measured"}},
   };
   return list;
 }
