@@ -62,6 +62,8 @@ TEST(Compress, ASharedRunIsWrittenWithoutLossAndRuns) {
   };
   auto from_edc = eval(edc).json();
   auto from_run = eval(weights).json();
+  EXPECT_EQ(from_run.at("data"), "synth");
+  EXPECT_EQ(from_run.at("split"), "test");
   from_edc.erase("images_per_second");
   from_run.erase("images_per_second");
   EXPECT_EQ(from_edc, from_run);

@@ -4,6 +4,8 @@
 #include <optional>
 #include <ostream>
 
+#include <fmt/format.h>
+
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
@@ -62,9 +64,14 @@ void eval(const EvalFlags& flags, Console& console) {
     if (!values.text("plan").empty()) while_running([&] { plan->save(values.text("plan")); });
     if (!flags.json) console.out << plan->describe() << '\n';
   }
-  const nlohmann::ordered_json figures =
-      while_running([&] { return measure(network, loader, plan ? &*plan : nullptr); });
-  console.out << (flags.json ? figures.dump(2) + "\n" : figures_text(figures));
+  // With the figures, for a file of weights doesn't say which data they are for.
+  const std::string& data = values.text("data");
+  const std::string& split = values.text("split");
+  nlohmann::ordered_json figures = {{"data", data}, {"split", split}};
+  figures.update(while_running([&] { return measure(network, loader, plan ? &*plan : nullptr); }));
+  console.out << (flags.json ? figures.dump(2) + "\n"
+                             : fmt::format("data        {}, {} split\n", data, split) +
+                                   figures_text(figures));
 }
 
 }  // namespace
