@@ -321,7 +321,7 @@ nlohmann::ordered_json measure(Network& network,
                                 {"total", evaluation.total},
                                 {"loss", evaluation.loss}};
   out.update(count_json(nn::count_model(*network.module, network.image())));
-  if (nn::is_gated(*network.module) && evaluation.total > 0) {  // each image has its own
+  if (nn::is_gated(*network.module) && evaluation.total > 0) {  // the images decide
     out["macs_executed"] = macs / evaluation.total;
   } else if (plan != nullptr) {
     out["macs_executed"] = plan->macs();

@@ -183,7 +183,11 @@ Side StepBench::infer_compiled(std::optional<Conv2dAlgorithm> dense) {
   nn::InferencePlan plan = compile_network(network_, batch());
   Tensor output =
       Tensor::empty(plan.output_shape().inserted(0, batch()), DType::F32, Layout::Nchw16n);
-  const Tensor images = images_.to(plan.runs_in_planes(batch()) ? Layout::Nchw : Layout::Nchw16n);
+  compiled_in_planes_ = plan.runs_in_planes(batch());
+  const Tensor images = images_.to(compiled_in_planes_ ? Layout::Nchw : Layout::Nchw16n);
+  const MacCounter executed;
+  plan.run(images, output);
+  compiled_macs_ = executed.macs();
   compiled_.push_back(std::make_unique<Compiled>(Compiled{std::move(plan), std::move(output)}));
   return timed([images, own = compiled_.back().get()] { own->plan.run(images, own->output); });
 }

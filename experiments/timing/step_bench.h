@@ -60,7 +60,9 @@ class StepBench {
   /// compiled for `dense` where given. The object must outlive it.
   Side infer_compiled(std::optional<Conv2dAlgorithm> dense = {});
   /// Whether the plan of the newest `infer_compiled` runs its images one by one in planes.
-  bool compiled_in_planes() const { return compiled_.back()->plan.runs_in_planes(batch()); }
+  bool compiled_in_planes() const { return compiled_in_planes_; }
+  /// Multiply-accumulates that it executes.
+  int64_t compiled_macs() const { return compiled_macs_; }
   /// A compiled plan that gets the images one after another, each in planes. The object must
   /// outlive it.
   Side infer_one_by_one();
@@ -91,6 +93,8 @@ class StepBench {
   std::vector<std::unique_ptr<Compiled>> compiled_;
   int64_t train_macs_ = 0;
   int64_t infer_macs_ = 0;
+  bool compiled_in_planes_ = false;
+  int64_t compiled_macs_ = 0;
 };
 
 }  // namespace espalier::experiments

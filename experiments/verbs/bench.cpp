@@ -193,7 +193,9 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const double peak = std::max(peak_before, measure_peak());
 
   StepBench& measured = sparse ? *sparse : *dense;
-  const int64_t macs = job == Job::Train ? measured.train_macs() : measured.infer_macs();
+  const int64_t macs = compiled            ? measured.compiled_macs()
+                       : job == Job::Train ? measured.train_macs()
+                                           : measured.infer_macs();
   const RoundTimes& own = sparse ? times[2] : times[0];
   const auto images_per_second = [&](const RoundTimes& t) {
     return static_cast<double>(batch) / t.median();
@@ -206,7 +208,7 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
               {"sparsity", sparsity},
               {"compiled", compiled},
               {"gated", gated},
-              {"macs", measured.infer_macs() / batch},
+              {"macs", (compiled ? macs : measured.infer_macs()) / batch},
               {"macs_dense", dense->infer_macs() / batch},
               {"layout", planes ? "planes" : "nchw16n"},
               {"images_per_second", images_per_second(own)},
@@ -223,7 +225,7 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
               {"peak_gflops", peak / 1e9},
               {"peak_gflops_before", peak_before / 1e9},
               {"peak_memory", peak_memory()},
-              // Layers are timed in lanes, of which planes use other kernels.
+              // Layers are timed in lanes and without gates.
               {"layers", planes || gated ? Json::array() : layers_json(measured.explain(), job)},
               {"machine", machine_json()}};
   if (against_planes) {

@@ -99,7 +99,7 @@ std::string InferencePlan::describe() const {
                      in_planes ? program_->group : program_->blocks * kLanes);
   if (in_planes) return out + " side by side; each chooses for itself, in planes\n";
   return out + fmt::format(" at once{}; up to {} samples run one at a time, in planes\n",
-                           gated ? ", sixteen of which compute what any of them chose" : "",
+                           gated ? ", each with what others beside it chose" : "",
                            kPlanesSamples);
 }
 

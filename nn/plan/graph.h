@@ -114,7 +114,7 @@ struct Graph {
 bool is_gated(const Graph& graph);
 /// False when many samples do better one by one in planes, each with gates of its own, than sixteen
 /// in the lanes, which compute what any of them chose: when positions are gated, or few channels
-/// stay. By the graph alone.
+/// stay. By shapes, formats and kept channels alone.
 bool fits_lanes(const Graph& graph);
 /// The convolution of a product on `samples` samples; a linear layer's planes have one position.
 /// Throws ShapeError when weight and input don't fit.

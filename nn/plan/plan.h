@@ -38,8 +38,8 @@ struct PlanStep {
   Shape output;        ///< of one sample
   std::string format;  ///< `dense`, `winograd`, `sparse`, or `-` without weights
   /// The same for few samples: `dense`, `sparse`, `blocks`, `-`; by what a gated step chooses
-  /// `channels`, `positions`. `format` as well where gates keep many samples in planes, else `gated
-  /// winograd` and `gated dense`.
+  /// `channels`, `positions`. `format` as well where gates keep many samples in planes, else
+  /// `gated-winograd` and `gated-dense`.
   std::string planes;
   double density = 1.0;  ///< kept fraction of the weight
   int64_t macs = 0;      ///< executed for one sample; with a gate at most

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Channel gates of many samples, sixteen in the lanes: each keeps its own choice, and what one of
 // them chose is computed for all.
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -102,6 +106,15 @@ TEST(ChannelLanes, ListWhatAnySampleNeeds) {
   EXPECT_EQ(detail::list_channels(values.data(), 19, 4, list.data()), 3);
 }
 
+/// Of every element: zeros have signs.
+std::vector<uint32_t> bits(const Tensor& plain) {
+  std::vector<uint32_t> out;
+  for (const float value : plain.clone().to_vector<float>()) {
+    out.push_back(std::bit_cast<uint32_t>(value));
+  }
+  return out;
+}
+
 class GatedLanes : public GatedNetworks {
  protected:
   /// With statistics of the images that are tested: boosts stay near 1.
@@ -118,6 +131,7 @@ TEST_P(GatedLanes, GiveEverySampleItsOwnResult) {
   const SavedModel net = settled();
   const Tensor x = images(37).value().to(Layout::Nchw);
   const InferencePlan plan = compile(*net.module, images(37));
+  EXPECT_FALSE(plan.runs_in_planes(37));
   const Tensor y = plan.run(x);
   const Tensor expected = logits(*net.module, Variable(x)).to(Layout::Nchw);
   int alike = 0;
@@ -148,12 +162,29 @@ TEST_P(GatedLanes, GiveTheSameBitsInAnyCompanyAndOnAnyThreads) {
     const int64_t last = std::min(37, first + 17);
     for (const int64_t batch : {16, 37}) {
       const InferencePlan other = compile(*net.module, images(1), {.batch = batch});
-      EXPECT_EQ(other.run(x.slice(0, first, last).clone()).to_vector<float>(),
-                y.slice(0, first, last).clone().to_vector<float>())
+      EXPECT_EQ(bits(other.run(x.slice(0, first, last).clone())), bits(y.slice(0, first, last)))
           << first << " in batches of " << batch;
     }
   }
   set_num_threads(threads);
+}
+
+TEST_P(GatedLanes, KeepTheNaNsOfAnImageToItself) {
+  const SavedModel net = settled();
+  Tensor x = images(20).value().to(Layout::Nchw).clone();
+  const InferencePlan plan = compile(*net.module, images(20));
+  const std::vector<uint32_t> expected = bits(plan.run(x));
+  const int64_t size = x.numel() / 20;
+  std::fill_n(x.data<float>() + 3 * size, size, std::nanf(""));
+  const Tensor y = plan.run(x);
+  const std::vector<uint32_t> got = bits(y);
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    if (i / y.size(1) == 3) {
+      EXPECT_TRUE(std::isnan(y.data<float>()[i])) << i;
+    } else {
+      EXPECT_EQ(got[static_cast<size_t>(i)], expected[static_cast<size_t>(i)]) << i;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks,
@@ -164,20 +195,16 @@ INSTANTIATE_TEST_SUITE_P(Networks,
 /// 1x1 to 16 channels that are copies of the one input, a gated 3x3 to 32 that keeps 16: the first
 /// ones of bright samples (1.6 s + 0.1 is more than 0.5), the last ones of dark ones; a gated 3x3
 /// to 16.
-class BrightAndDark : public ::testing::Test {
- protected:
-  static constexpr int64_t kPlane = 8;
-
-  BrightAndDark() {
-    model_.add(Conv2d({.in_channels = 1, .out_channels = 16, .kernel = 1, .bias = false}));
-    model_.add(Conv2d({.in_channels = 16, .out_channels = 32, .padding = 1}));
-    model_.add(BatchNorm2d({.channels = 32}));
-    model_.add(Conv2d({.in_channels = 32, .out_channels = 16, .padding = 1}));
-    model_.add(BatchNorm2d({.channels = 16}));
-    model_.named_parameters()[0].parameter->value.value().fill_(1.0);
+struct BrightAndDarkNetwork {
+  explicit BrightAndDarkNetwork(int64_t side) : plane(side) {
+    model.add(Conv2d({.in_channels = 1, .out_channels = 16, .kernel = 1, .bias = false}));
+    model.add(Conv2d({.in_channels = 16, .out_channels = 32, .padding = 1}));
+    model.add(BatchNorm2d({.channels = 32}));
+    model.add(Conv2d({.in_channels = 32, .out_channels = 16, .padding = 1}));
+    model.add(BatchNorm2d({.channels = 16}));
+    model.named_parameters()[0].parameter->value.value().fill_(1.0);
     bool first = true;
-    for (const GateSite& site :
-         gate_sites(model_, Variable(Tensor::ones({1, 1, kPlane, kPlane})))) {
+    for (const GateSite& site : gate_sites(model, Variable(samples({1.0F})))) {
       const auto gate = add_channel_gate(site);
       if (!first) continue;
       first = false;
@@ -192,29 +219,41 @@ class BrightAndDark : public ::testing::Test {
   }
 
   /// Samples of one value each.
-  static Tensor samples(const std::vector<float>& values) {
-    Tensor x = Tensor::empty({static_cast<int64_t>(values.size()), 1, kPlane, kPlane});
+  Tensor samples(const std::vector<float>& values) const {
+    Tensor x = Tensor::empty({static_cast<int64_t>(values.size()), 1, plane, plane});
     for (size_t n = 0; n < values.size(); ++n) {
-      std::fill_n(x.data<float>() + n * kPlane * kPlane, kPlane * kPlane, values[n]);
+      std::fill_n(
+          x.data<float>() + static_cast<int64_t>(n) * plane * plane, plane * plane, values[n]);
     }
     return x;
   }
 
   /// Executed for all of `values`.
   int64_t macs(const std::vector<float>& values) {
-    const InferencePlan plan = compile(model_, Variable(samples(values)));
+    const InferencePlan plan = compile(model, Variable(samples(values)));
     const MacCounter counter;
     plan.run(samples(values));
     return counter.macs();
   }
 
   /// Of a sample whose block needs `middle` channels between the gated layers.
-  static int64_t macs_of(int64_t middle) {
-    const int64_t plane = kPlane * kPlane;
-    return 16 * plane + 9 * plane * 16 * middle + 32 * 16 + 9 * plane * middle * 16 + 16 * 32;
+  int64_t macs_of(int64_t middle) const {
+    const int64_t positions = plane * plane;
+    return 16 * positions + 9 * positions * 16 * middle + 32 * 16 + 9 * positions * middle * 16 +
+           16 * 32;
   }
 
-  Sequential model_;
+  int64_t plane;
+  Sequential model;
+};
+
+class BrightAndDark : public ::testing::Test {
+ protected:
+  Tensor samples(const std::vector<float>& values) const { return net_.samples(values); }
+  int64_t macs(const std::vector<float>& values) { return net_.macs(values); }
+  int64_t macs_of(int64_t middle) const { return net_.macs_of(middle); }
+
+  BrightAndDarkNetwork net_{8};
 };
 
 TEST_F(BrightAndDark, SamplesThatAgreeComputeOnlyWhatTheyChose) {
@@ -232,17 +271,47 @@ TEST_F(BrightAndDark, ResultsAreTheModules) {
   std::vector<float> values(23, kDark);
   values[4] = values[5] = values[22] = kBright;
   const Tensor x = samples(values);
-  expect_near(compile(model_, Variable(x)).run(x),
-              logits(model_, Variable(x)).to_vector<double>(),
+  expect_near(compile(net_.model, Variable(x)).run(x),
+              logits(net_.model, Variable(x)).to_vector<double>(),
               1e-4);  // 288 terms below 1, rounded: 16 2^-24 of their sum
+}
+
+// Planes of four by four: four blocks share their lists, the fifth has its own.
+TEST(GatedLanesOfSmallPlanes, TakeTheChoicesOfFourBlocksTogether) {
+  BrightAndDarkNetwork net(4);
+  std::vector<float> values(80, kDark);
+  values[17] = kBright;
+  EXPECT_EQ(net.macs(values), 16 * net.macs_of(16) + 64 * net.macs_of(32));
+  const Tensor x = net.samples(values);
+  expect_near(compile(net.model, Variable(x)).run(x),
+              logits(net.model, Variable(x)).to_vector<double>(),
+              1e-4);
+}
+
+TEST_F(BrightAndDark, NothingToReadAndNothingToCompute) {
+  const Tensor zeros =
+      samples(std::vector<float>(20, 0.0F));  // the first gated layer reads nothing
+  const InferencePlan plan = compile(net_.model, Variable(zeros));
+  expect_near(plan.run(zeros), logits(net_.model, Variable(zeros)).to_vector<double>(), 1e-5);
+  for (const GatedLayer& one : gated_layers(net_.model)) {  // all saliencies are 0
+    auto* gate = dynamic_cast<ChannelGate*>(one.gate);
+    gate->weight.value.value().fill_(0.0);
+    gate->bias.value.value().fill_(-1.0);
+  }
+  const InferencePlan closed = compile(net_.model, Variable(zeros));
+  const MacCounter counter;
+  const Tensor y = closed.run(samples({1, 2, 3, 4, 5}));
+  EXPECT_EQ(y.to_vector<float>(), std::vector<float>(static_cast<size_t>(y.numel()), 0.0F));
+  EXPECT_EQ(counter.macs(), 5 * (16 * 64 + 32 * 16 + 16 * 32));
 }
 
 TEST_F(BrightAndDark, WhatKeepsFewChannelsRunsOneByOne) {
   const auto plan = [&] {
-    return compile(model_, Variable(Tensor::ones({32, 1, kPlane, kPlane})));
+    return compile(net_.model, Variable(samples(std::vector<float>(32, 1.0F))));
   };
-  EXPECT_NE(plan().describe().find("any of them chose"), std::string::npos);
-  for (const GatedLayer& one : gated_layers(model_)) dynamic_cast<ChannelGate*>(one.gate)->keep(1);
+  EXPECT_NE(plan().describe().find("others beside it chose"), std::string::npos);
+  for (const GatedLayer& one : gated_layers(net_.model))
+    dynamic_cast<ChannelGate*>(one.gate)->keep(1);
   EXPECT_NE(plan().describe().find("each chooses for itself"), std::string::npos);
 }
 

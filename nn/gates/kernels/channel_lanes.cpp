@@ -2,6 +2,7 @@
 #include <espalier/nn/gates/kernels/channel_lanes.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include <espalier/core/kernels/clones.h>
 #include <espalier/core/kernels/vector8.h>
@@ -48,27 +49,40 @@ ESPALIER_CLONES void saliencies(
   for (; k < out; ++k) some_saliencies<1>(phi, rho, s, k, in, vg);
 }
 
+using I = Vector8<int32_t>;
+
+/// The bits of |g|. Numbers that are not negative are ordered as their bits are, NaNs behind all
+/// others.
+ESPALIER_INLINE void take_order(const V& g, I& order) {
+  std::memcpy(&order, &g, sizeof(order));
+  order &= 0x7fffffff;
+}
+
 /// Of each lane of g, `out` vectors kHalves apart, the `kept` largest stay, of equal ones the
-/// first; the others become zeros. Numbers that are not negative are ordered as their bits are,
-/// NaNs behind all others: so the last one that stays is found bit by bit, in all lanes at once.
+/// first; the others become zeros. The last one that stays is found bit by bit, in all lanes at
+/// once.
 ESPALIER_CLONES void keep_largest(int64_t out, int64_t kept, V* g) {
-  using I = Vector8<int32_t>;
-  constexpr int32_t kMagnitude = 0x7fffffff;
-  const I* bits = reinterpret_cast<const I*>(g);
   const I wanted = I{} + static_cast<int32_t>(kept);
+  I order;
   I last = {};
   for (int bit = 30; bit >= 0; --bit) {
     const I tried = last | (1 << bit);
     I count = {};
-    for (int64_t k = 0; k < out; ++k) count -= (bits[k * kHalves] & kMagnitude) >= tried;
+    for (int64_t k = 0; k < out; ++k) {
+      take_order(g[k * kHalves], order);
+      count -= order >= tried;
+    }
     last = count >= wanted ? tried : last;
   }
   I left = wanted;  // of those that equal the last
-  for (int64_t k = 0; k < out; ++k) left += (bits[k * kHalves] & kMagnitude) > last;
   for (int64_t k = 0; k < out; ++k) {
-    const I v = bits[k * kHalves] & kMagnitude;
-    const I equal = v == last;
-    const I stays = (v > last) | (equal & (left > 0));
+    take_order(g[k * kHalves], order);
+    left += order > last;
+  }
+  for (int64_t k = 0; k < out; ++k) {
+    take_order(g[k * kHalves], order);
+    const I equal = order == last;
+    const I stays = (order > last) | (equal & (left > 0));
     left += equal;
     g[k * kHalves] = stays ? g[k * kHalves] : V{};
   }

@@ -43,25 +43,36 @@ ESPALIER_CLONES void sum_run(
   }
 }
 
-/// y = limited(y * factor + b), `factor` of 16 lanes; a null b is none. `count` in vectors of 16.
+/// y = limited(sum + b), of which `sum` is y * factor, `factor` of 16 lanes, and +0 where the
+/// factor is 0 or y is null; a null b is none. `count` in vectors of 16.
+template <bool kSums, bool kAdds>
+ESPALIER_INLINE void scaled_loop(
+    const V* factor, const V* b, const Limits& limits, int64_t count, V* y) {
+  const V low = V{} + limits.low;
+  const V high = V{} + limits.high;
+  for (int64_t half = 0; half < kHalves; ++half) {
+    const V f = kSums ? factor[half] : V{};
+    for (int64_t i = half; i < count * kHalves; i += kHalves) {
+      V sum = V{};
+      if constexpr (kSums) sum = f == V{} ? V{} : y[i] * f;
+      if constexpr (kAdds) sum += b[i];
+      store_limited(sum, low, high, y[i]);
+    }
+  }
+}
 ESPALIER_CLONES void scaled_run(
     const float* factor, const float* b, const Limits& limits, int64_t count, float* y) {
   const V* vf = reinterpret_cast<const V*>(factor);
   const V* vb = reinterpret_cast<const V*>(b);
   V* vy = reinterpret_cast<V*>(y);
-  const V low = V{} + limits.low;
-  const V high = V{} + limits.high;
-  for (int64_t half = 0; half < kHalves; ++half) {
-    const V f = vf[half];
-    if (b == nullptr) {
-      for (int64_t i = half; i < count * kHalves; i += kHalves) {
-        store_limited(vy[i] * f, low, high, vy[i]);
-      }
-    } else {
-      for (int64_t i = half; i < count * kHalves; i += kHalves) {
-        store_limited(vy[i] * f + vb[i], low, high, vy[i]);
-      }
-    }
+  if (factor != nullptr && b != nullptr) {
+    scaled_loop<true, true>(vf, vb, limits, count, vy);
+  } else if (factor != nullptr) {
+    scaled_loop<true, false>(vf, vb, limits, count, vy);
+  } else if (b != nullptr) {
+    scaled_loop<false, true>(vf, vb, limits, count, vy);
+  } else {
+    scaled_loop<false, false>(vf, vb, limits, count, vy);
   }
 }
 
@@ -145,14 +156,6 @@ void finish(const Epilogue& epilogue,
 void finish_scaled(
     const Limits& limits, const float* factor, const float* residual, int64_t positions, float* y) {
   scaled_run(factor, residual, limits, positions, y);
-}
-
-void finish_empty(const Limits& limits, const float* residual, int64_t positions, float* y) {
-  if (residual == nullptr) {
-    std::fill_n(y, positions * kLanes, std::clamp(0.0F, limits.low, limits.high));
-  } else {
-    sum_run(residual, nullptr, limits, positions * kHalves, y);
-  }
 }
 
 std::unique_ptr<Kernel> make_elementwise(const Graph& graph, const Step& step) {

@@ -21,10 +21,9 @@ void finish(const Epilogue& epilogue,
             int64_t plane_stride,
             int64_t positions,
             float* y);
-/// y = limited(y * factor + residual) on one such run; `factor`: a vector of 16.
+/// y = limited(y * factor + residual) on one such run; `factor`: a vector of 16, or null for zeros.
+/// Where it is 0 so is the product, whatever y holds: a lane has the bits that it has alone.
 void finish_scaled(
     const Limits& limits, const float* factor, const float* residual, int64_t positions, float* y);
-/// y = limited(residual), a null residual being zeros.
-void finish_empty(const Limits& limits, const float* residual, int64_t positions, float* y);
 
 }  // namespace espalier::nn::plan

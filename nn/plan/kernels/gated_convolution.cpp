@@ -48,7 +48,7 @@ class GatedConvolution : public Product {
     compute(run);
   }
 
-  int64_t macs() const final { return shape_.macs() + gate_.phi.numel(); }
+  int64_t macs() const final { return shape_.macs() + gate_macs(); }
   int64_t shared_floats(int64_t blocks) const final {
     return blocks * ((shape_.c + shape_.k) * kLanes + list_size());
   }
@@ -83,13 +83,10 @@ class GatedConvolution : public Product {
       const int64_t offset =
           ((at.block * shape_.k + k) * shape_.p * shape_.q + at.row * shape_.q + at.col) * kLanes;
       const float* from = added == nullptr ? nullptr : added + offset;
-      float* y = run.write(y_) + offset;
-      if (next != computed.end() && *next == k) {
-        finish_scaled(epilogue_.limits, pi(run, at.block) + k * kLanes, from, at.positions, y);
-        ++next;
-      } else {
-        finish_empty(epilogue_.limits, from, at.positions, y);
-      }
+      const bool has_sums = next != computed.end() && *next == k;
+      if (has_sums) ++next;
+      const float* factor = has_sums ? pi(run, at.block) + k * kLanes : nullptr;
+      finish_scaled(epilogue_.limits, factor, from, at.positions, run.write(y_) + offset);
     }
   }
   int64_t gate_macs() const { return gate_.phi.numel(); }
@@ -130,10 +127,12 @@ class GatedConvolution : public Product {
 /// 3x3 of stride 1: computes what is in the lists.
 class GatedWinograd : public GatedConvolution {
  public:
-  GatedWinograd(const Graph& graph, const Step& step, int64_t group)
+  GatedWinograd(const Graph& graph,
+                const Step& step,
+                int64_t group,
+                espalier::detail::WinogradTile tile)
       : GatedConvolution(graph, step, group),
-        conv_(WinogradCorrelation::forward(
-            shape_, {std::max(2, winograd_tile(shape_, Conv2dPass::Forward))}, group)),
+        conv_(WinogradCorrelation::forward(shape_, tile, group)),
         filters_(conv_.transform_filters_plainly(step.weight.data<float>(),
                                                  espalier::detail::forward_strides(shape_))) {}
 
@@ -148,7 +147,7 @@ class GatedWinograd : public GatedConvolution {
   }
   int64_t scratch_floats() const override { return conv_.scratch_size(); }
   int64_t nbytes() const override { return filters_.nbytes() + gate_bytes(); }
-  std::string_view format() const override { return "gated winograd"; }
+  std::string_view format() const override { return "gated-winograd"; }
 
  private:
   void compute(const Run& run) const override {
@@ -188,7 +187,7 @@ class GatedStrips : public GatedConvolution {
 
   int64_t scratch_floats() const override { return strips_.scratch_size(); }
   int64_t nbytes() const override { return packed_.nbytes() + gate_bytes(); }
-  std::string_view format() const override { return "gated dense"; }
+  std::string_view format() const override { return "gated-dense"; }
 
  private:
   void compute(const Run& run) const override {
@@ -213,11 +212,13 @@ std::unique_ptr<Kernel> make_gated_convolution(const Graph& graph,
   if (step.format != Format::Winograd) return std::make_unique<GatedStrips>(graph, step, blocks);
   // Weights serve four tiles that stand side by side: small planes have them in several blocks.
   const Conv2dShape shape = product_shape(graph, step, 1);
-  const int64_t size = std::max(2, winograd_tile(shape, Conv2dPass::Forward));
+  const int size = std::max(2, winograd_tile(shape, Conv2dPass::Forward));
   const int64_t tiles = ((shape.p + size - 1) / size) * ((shape.q + size - 1) / size);
   constexpr int64_t kSideBySide = 4;
-  return std::make_unique<GatedWinograd>(
-      graph, step, std::min(blocks, (kSideBySide + tiles - 1) / tiles));
+  return std::make_unique<GatedWinograd>(graph,
+                                         step,
+                                         std::min(blocks, (kSideBySide + tiles - 1) / tiles),
+                                         espalier::detail::WinogradTile{size});
 }
 
 }  // namespace espalier::nn::plan
