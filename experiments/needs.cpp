@@ -7,6 +7,27 @@
 
 namespace espalier::experiments {
 
+bool is_met(const Need& need, const std::string& text) {
+  if (need.values.empty()) return !text.empty();
+  return std::find(need.values.begin(), need.values.end(), text) != need.values.end();
+}
+
+const std::vector<Need>& train_needs() {
+  static const std::vector<Need> list = {
+      {"momentum", "optimizer", {"sgd"}},
+      {"nesterov", "optimizer", {"sgd"}},
+      {"milestones", "schedule", {"multistep"}},
+      {"step-every", "schedule", {"step"}},
+      {"gamma", "schedule", {"step", "multistep"}},
+      {"quantize-freeze", "quantize", {"int8"}},
+      {"distill-temperature", "distill-from", {}},
+      {"distill-weight", "distill-from", {}},
+      {"scoring-input", "prune", {}},
+      {"kernel-times", "kernels", {"measured"}},
+  };
+  return list;
+}
+
 void check_needs(const std::string& verb,
                  const std::vector<Need>& needs,
                  const std::map<std::string, std::string>& given,
@@ -19,10 +40,7 @@ void check_needs(const std::string& verb,
     for (const std::string& value : need.values) {
       wanted += (wanted.empty() ? " " : " or ") + value;
     }
-    const bool met = need.values.empty() ? !has.empty()
-                                         : std::find(need.values.begin(), need.values.end(), has) !=
-                                               need.values.end();
-    ESPALIER_CHECK(met,
+    ESPALIER_CHECK(is_met(need, has),
                    ValueError,
                    verb,
                    ": --",

@@ -17,6 +17,12 @@ struct Need {
   std::vector<std::string> values;  ///< those of `other` that do; empty: any text
 };
 
+/// True if `text`, the value of `need.other`, lets the option have an effect.
+bool is_met(const Need& need, const std::string& text);
+
+/// Those of `train`, for its flags and for the command that a report prints.
+const std::vector<Need>& train_needs();
+
 /// Throws ValueError for the first option of `given` whose need `values` doesn't meet, naming both.
 /// A flag that is turned off needs nothing. `given` should hold flags alone: a configuration file
 /// may set what a flag then makes idle.

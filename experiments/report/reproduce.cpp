@@ -8,6 +8,7 @@
 
 #include <espalier/core/error.h>
 #include <espalier/experiments/comparisons/experiment.h>
+#include <espalier/experiments/needs.h>
 #include <espalier/experiments/options.h>
 #include <espalier/prune/registry.h>
 
@@ -19,6 +20,16 @@ using Json = nlohmann::ordered_json;
 bool is_told(const std::string& name) {
   static const std::set<std::string> kPlaces = {"weights", "mask-from", "distill-from", "out"};
   return kPlaces.contains(name) || (!is_incidental(name) && !name.ends_with("-fingerprint"));
+}
+
+/// False for what a configuration file set beside a setting that makes it idle: as a flag `train`
+/// would refuse it.
+bool has_effect(const std::string& name, const Json& settings) {
+  const std::vector<Need>& needs = train_needs();
+  return std::all_of(needs.begin(), needs.end(), [&](const Need& need) {
+    if (need.option != name || !settings.contains(need.other)) return true;
+    return is_met(need, settings.at(need.other).get<std::string>());
+  });
 }
 
 }  // namespace
@@ -50,6 +61,7 @@ std::string train_command(const Json& settings) {
   for (const auto& [name, value] : settings.items()) {
     const bool named = name == "model" || name == "data" || name == "sparsity";
     if (!is_told(name) || (!named && value == defaults.value(name, Json()))) continue;
+    if (!has_effect(name, settings)) continue;
     if (value.is_boolean()) {
       if (value.get<bool>()) out += " --" + name;
     } else {

@@ -15,7 +15,7 @@ nlohmann::ordered_json default_settings(const nlohmann::ordered_json& settings);
 
 /// `espalier train ..` with every setting of a run.json that is not its default, and where it
 /// starts from and writes to. The number of threads and other things that change no result are left
-/// out.
+/// out, and what a file set in vain: momentum beside `--optimizer adam`.
 std::string train_command(const nlohmann::ordered_json& settings);
 
 /// `espalier experiment run NAME --preset P` for a results folder of that name; empty for others.

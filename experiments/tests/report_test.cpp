@@ -218,6 +218,25 @@ TEST(Reproduce, NamesWhatIsNotDefaultAndQuotesIt) {
   EXPECT_EQ(experiment_command("a/some-folder"), "");
 }
 
+TEST(Reproduce, LeavesOutWhatTrainWouldRefuse) {
+  Json settings = {{"model", "lenet5"},
+                   {"data", "synth"},
+                   {"optimizer", "adam"},
+                   {"momentum", 0.8},
+                   {"schedule", "cosine"},
+                   {"gamma", 0.5},
+                   {"distill-from", ""},
+                   {"distill-weight", 0.3}};
+  EXPECT_EQ(train_command(settings),
+            "espalier train --model lenet5 --data synth --optimizer adam --schedule cosine");
+  settings["optimizer"] = "sgd";
+  settings["schedule"] = "step";
+  settings["distill-from"] = "teacher.safetensors";
+  EXPECT_EQ(train_command(settings),
+            "espalier train --model lenet5 --data synth --momentum 0.8 --schedule step --gamma 0.5 "
+            "--distill-from teacher.safetensors --distill-weight 0.3");
+}
+
 TEST(Report, GroupsSeedsAndTellsVariantsApart) {
   const TemporaryFolder folder;
   for (const int seed : {1, 2}) {

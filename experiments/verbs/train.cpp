@@ -19,29 +19,13 @@ struct TrainFlags {
   bool json = false;
 };
 
-const std::vector<Need>& needs() {
-  static const std::vector<Need> list = {
-      {"momentum", "optimizer", {"sgd"}},
-      {"nesterov", "optimizer", {"sgd"}},
-      {"milestones", "schedule", {"multistep"}},
-      {"step-every", "schedule", {"step"}},
-      {"gamma", "schedule", {"step", "multistep"}},
-      {"quantize-freeze", "quantize", {"int8"}},
-      {"distill-temperature", "distill-from", {}},
-      {"distill-weight", "distill-from", {}},
-      {"scoring-input", "prune", {}},
-      {"kernel-times", "kernels", {"measured"}},
-  };
-  return list;
-}
-
 void train(TrainFlags& flags, Console& console) {
   const std::map<std::string, std::string> by_flag = flags.given.given();
   if (!flags.config.empty()) flags.given.read_config(flags.config);
   const std::vector<prune::Option> own = train_options();
   const TrainRequest request{.values = {"train", own, flags.given.given_of(own)},
                              .pruning = flags.given.given_of(pruning_options())};
-  check_needs("train", needs(), by_flag, request.values);
+  check_needs("train", train_needs(), by_flag, request.values);
   const nlohmann::ordered_json results = run_training(request, console);
   if (flags.json) {
     console.out << results.dump(2) << '\n';
