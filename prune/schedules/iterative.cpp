@@ -45,4 +45,13 @@ std::unique_ptr<Schedule> iterative_schedule(int64_t rounds, double until, Pace 
   return std::make_unique<IterativeSchedule>(rounds, until, pace);
 }
 
+Option until_option(double default_value) {
+  return real_option("until",
+                     default_value,
+                     0.0,
+                     1.0,
+                     "fraction of training",
+                     "the part of the training over which rounds are spread");
+}
+
 }  // namespace espalier::prune

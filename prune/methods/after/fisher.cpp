@@ -46,12 +46,7 @@ Method fisher() {
       .options =
           {
               integer_option("rounds", 20, 1, 100'000, "", "updates"),
-              real_option("until",
-                          0.5,
-                          0.0,
-                          1.0,
-                          "fraction of training",
-                          "the part of the training over which rounds are spread"),
+              until_option(0.5),
               choice_option("cost", {"ratio", "beta", "none"}, "how FLOPs enter the ranking"),
               real_option("beta", 0.0, 0.0, 1.0, "loss per FLOP", "weight of the cost (cost beta)"),
               batches_option(10),

@@ -70,12 +70,7 @@ Method magnitude() {
       .options =
           {
               integer_option("rounds", 1, 1, 1000, "", "updates; 1 is one-shot, more is iterative"),
-              real_option("until",
-                          1.0,
-                          0.0,
-                          1.0,
-                          "fraction of training",
-                          "the part of the training over which rounds are spread"),
+              until_option(1.0),
               allocation_option({"global", "uniform", "uniform-dense-first", "er", "erk", "std"}),
               real_option("quality",
                           1.0,

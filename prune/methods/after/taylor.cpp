@@ -48,12 +48,7 @@ Method taylor() {
       .options =
           {
               integer_option("rounds", 10, 1, 100'000, "", "updates"),
-              real_option("until",
-                          0.5,
-                          0.0,
-                          1.0,
-                          "fraction of training",
-                          "the part of the training over which rounds are spread"),
+              until_option(0.5),
               choice_option("form",
                             {"gate", "sum-of-squares", "absolute"},
                             "square of the sum, sum of squares, or the absolute form of 2016"),
