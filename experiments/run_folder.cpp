@@ -2,6 +2,7 @@
 #include <espalier/experiments/run_folder.h>
 
 #include <ctime>
+#include <limits>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -145,18 +146,26 @@ EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where)
                    "'");
     return json.at(key);
   };
+  // JSON has no NaN: a loss that overflowed is written as null.
+  const auto real = [&](const char* key) {
+    const bool none = json.is_object() && json.contains(key) && json.at(key).is_null();
+    return none ? std::numeric_limits<double>::quiet_NaN() : number(key).get<double>();
+  };
   return {.epoch = number("epoch").get<int64_t>(),
           .step = number("step").get<int64_t>(),
-          .lr = number("lr").get<double>(),
-          .train_loss = number("train_loss").get<double>(),
-          .train_accuracy = number("train_accuracy").get<double>(),
-          .test_loss = number("test_loss").get<double>(),
-          .test_accuracy = number("test_accuracy").get<double>(),
-          .sparsity = number("sparsity").get<double>(),
-          .seconds = number("seconds").get<double>()};
+          .lr = real("lr"),
+          .train_loss = real("train_loss"),
+          .train_accuracy = real("train_accuracy"),
+          .test_loss = real("test_loss"),
+          .test_accuracy = real("test_accuracy"),
+          .sparsity = real("sparsity"),
+          .seconds = real("seconds")};
 }
 
-RunFolder::RunFolder(fs::path path, const Json& settings, const Json& defaults)
+RunFolder::RunFolder(fs::path path,
+                     const Json& settings,
+                     const Json& defaults,
+                     const std::function<void()>& busy)
     : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(path_, error);
@@ -167,7 +176,11 @@ RunFolder::RunFolder(fs::path path, const Json& settings, const Json& defaults)
                  error ? ": " + error.message() : ": there is a file of that name");
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   // The system lets go of the lock when the process ends, however it ends.
-  const bool held = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0;
+  bool held = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0;
+  if (!held && lock_ >= 0 && busy) {
+    busy();
+    held = ::flock(lock_, LOCK_EX) == 0;
+  }
   if (!held) {
     if (lock_ >= 0) ::close(lock_);
     throw ValueError(cat("run: another process is at work in ", path_.string()));

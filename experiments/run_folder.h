@@ -13,6 +13,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -37,7 +38,8 @@ struct EpochMetrics {
   double seconds = 0.0;  ///< of training and evaluation since the start, without interruptions
 
   nlohmann::ordered_json to_json() const;
-  /// Throws IoError naming `where` when a key is missing or no number.
+  /// NaN for null, as JSON writes it. Throws IoError naming `where` when a key is missing or no
+  /// number.
   static EpochMetrics from_json(const nlohmann::ordered_json& json, const std::string& where);
 };
 
@@ -50,10 +52,12 @@ class RunFolder {
   /// (incidental ones may differ; a setting that it doesn't tell is that of `defaults`, so that
   /// runs made before there was such an option go on). Throws ValueError naming every setting that
   /// differs, when another process holds the folder, and when there are files of a run but no
-  /// run.json; IoError for a bad run.json.
+  /// run.json; IoError for a bad run.json. With `busy` another process is waited for, and `busy` is
+  /// called before the wait.
   RunFolder(std::filesystem::path path,
             const nlohmann::ordered_json& settings,
-            const nlohmann::ordered_json& defaults);
+            const nlohmann::ordered_json& defaults,
+            const std::function<void()>& busy = {});
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;

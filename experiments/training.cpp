@@ -340,7 +340,15 @@ Json run_training(const TrainRequest& request, Console& console) {
   progress.extend(repeated);
   for (const std::string& note : notes) progress.line(note);
 
-  RunFolder folder(folder_path(request, settings), settings, default_settings(pruning));
+  const std::filesystem::path path = folder_path(request, settings);
+  const auto busy = [&] {
+    console.err << "  waiting for another process, which is at work in " << path.string() << '\n'
+                << std::flush;
+  };
+  RunFolder folder(path,
+                   settings,
+                   default_settings(pruning),
+                   request.wait ? std::function<void()>(busy) : std::function<void()>());
   if (folder.state() == RunFolder::State::Finished) {
     return with_status(folder.results(), "was finished", folder.path());
   }

@@ -22,6 +22,8 @@ struct TrainRequest {
   std::map<std::string, std::string> pruning = {};
   /// Where the run's folder is made when `out` names none; its name then tells the settings.
   std::filesystem::path root = "runs";
+  /// For another process that is at work in the run's folder; else that is an error.
+  bool wait = false;
 };
 
 /// Trains, or continues, or returns at once when the folder holds the finished run. Returns the

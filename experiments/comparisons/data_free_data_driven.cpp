@@ -50,6 +50,7 @@ Experiment data_free_data_driven() {
                   .higher = {"snip"},
                   .lower = {"snip-noise"},
                   .within = {"model", "data", "sparsity"}}},
+      .second_data = {"svhn", "cifar100"},
   };
 }
 

@@ -7,6 +7,7 @@
 
 #include <espalier/core/error.h>
 #include <espalier/experiments/comparisons/comparisons.h>
+#include <espalier/experiments/inputs.h>
 
 namespace espalier::experiments {
 namespace {
@@ -78,16 +79,26 @@ Scale scale_of(Preset preset) {
     case Preset::Paper:
       return {.preset = preset,
               .data = "cifar10",
-              .other_data = "svhn",
+              .other_data = "synth",
               .settings = with(kCommon, {{"epochs", "160"}, {"schedule", "multistep"}}),
               .seeds = {1, 2, 3}};
   }
   throw ValueError("scale_of: unknown preset");
 }
 
-Scale scale_of(const Experiment& experiment, Preset preset) {
+Scale scale_of(const Experiment& experiment,
+               Preset preset,
+               const std::filesystem::path& data_root) {
   Scale scale = scale_of(preset);
   if (preset == Preset::Quick) scale.of_model = experiment.quick;
+  if (preset == Preset::Smoke) return scale;
+  for (const std::string& name : experiment.second_data) {
+    for (const data::DatasetInfo& info : data::known_datasets()) {
+      if (info.name != name || !is_found(info, data_root)) continue;
+      scale.other_data = name;
+      return scale;
+    }
+  }
   return scale;
 }
 
@@ -158,6 +169,14 @@ PlannedRun Plan::pruned(const Where& where,
   out.pruning = std::move(options);
   out.pruning["sparsity"] = fmt::format("{}", sparsity);
   out.pruning["allow-collapse"] = "true";
+  return out;
+}
+
+PlannedRun Plan::trained_on(const Where& where) {
+  PlannedRun out = run(where);
+  out.weights_of = dense(where);
+  out.variant = "trained on";
+  out.settings["lr"] = fmt::format("{}", kFineTuningRate);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
@@ -26,13 +27,13 @@ Preset parse_preset(const std::string& text);
 struct Scale {
   Preset preset = Preset::Smoke;
   std::string data;        ///< `cifar10`; with `#N` behind it, `data-seed` N: `synth#1`
-  std::string other_data;  ///< a second data set with images and classes of the same shape
+  std::string other_data;  ///< a second data set with images of the same shape
   std::map<std::string, std::string> settings;  ///< of `train`, for every run
   /// Of `train`, for the runs of one network, in place of `settings`.
   std::map<std::string, std::map<std::string, std::string>> of_model = {};
   std::vector<int64_t> seeds;
 };
-/// The scale of a preset.
+/// The scale of a preset, with the second data set that needs no file.
 Scale scale_of(Preset preset);
 
 /// One run of the grid: what `train` is asked for, and under which names its result is compared.
@@ -94,6 +95,8 @@ class Plan {
                         const std::string& method,
                         double sparsity,
                         std::map<std::string, std::string> options = {});
+  /// The dense training at `where`, trained on as `fine_tuned` does, with nothing pruned.
+  PlannedRun trained_on(const Where& where);
 
  private:
   Scale scale_;
@@ -126,17 +129,21 @@ struct Experiment {
   std::string unavailable = {};  ///< why it can't run yet; empty when it can
   std::function<void(Plan&)> plan = {};  ///< adds the runs
   std::vector<Claim> claims = {};
+  /// Second data sets of quick and paper: the first one whose files are there, else SynthDigits.
+  std::vector<std::string> second_data = {"svhn"};
   bool accuracies = true;  ///< false: networks are not trained after pruning
   bool layers = false;     ///< the page shows the density of every layer
   bool speeds = false;     ///< inference is timed beside the dense network's, removed channels cut
   /// Of `train` in the preset quick, network by network, in place of the scale's.
   std::map<std::string, std::map<std::string, std::string>> quick = {};
+  /// The rows that claims are held against, where these are not the runs as they are.
+  std::function<std::vector<RunRow>(const std::vector<RunRow>&)> judged = {};
   /// Further findings as Markdown, of rows that are finished.
   std::function<std::string(const std::vector<RunRow>&)> more = {};
 };
 
-/// The scale of a preset as the experiment has it.
-Scale scale_of(const Experiment& experiment, Preset preset);
+/// The scale of a preset as the experiment has it on a machine with these data.
+Scale scale_of(const Experiment& experiment, Preset preset, const std::filesystem::path& data_root);
 
 /// All experiments, in the order of the survey.
 const std::vector<Experiment>& experiments();

@@ -14,6 +14,7 @@ namespace {
 struct Pair {
   std::vector<double> higher;
   std::vector<double> lower;
+  bool failed = false;  ///< a row of it did: without that a side would mean something else
 };
 
 struct Group {
@@ -37,7 +38,7 @@ std::string group_name(const Claim& claim, const RunRow& row) {
 std::vector<Group> group_rows(const Claim& claim, const std::vector<RunRow>& rows) {
   std::vector<Group> groups;
   for (const RunRow& row : rows) {
-    if (!row.finished() || !row.compared) continue;
+    if (!row.compared) continue;
     const std::string side = row.column(claim.column);
     const bool higher = contains(claim.higher, side);
     if (!higher && !contains(claim.lower, side)) continue;
@@ -49,7 +50,8 @@ std::vector<Group> group_rows(const Claim& claim, const std::vector<RunRow>& row
       group = groups.end() - 1;
     }
     Pair& pair = group->seeds[row.seed];
-    (higher ? pair.higher : pair.lower).push_back(row.accuracy);
+    if (row.finished()) (higher ? pair.higher : pair.lower).push_back(row.accuracy);
+    pair.failed |= !row.finished();
   }
   return groups;
 }
@@ -57,7 +59,7 @@ std::vector<Group> group_rows(const Claim& claim, const std::vector<RunRow>& row
 std::map<int64_t, double> differences(const Group& group) {
   std::map<int64_t, double> out;
   for (const auto& [seed, pair] : group.seeds) {
-    if (pair.higher.empty() || pair.lower.empty()) continue;
+    if (pair.failed || pair.higher.empty() || pair.lower.empty()) continue;
     out[seed] = summarize(pair.higher).mean - summarize(pair.lower).mean;
   }
   return out;
@@ -85,26 +87,25 @@ Summary over_all(const std::vector<std::map<int64_t, double>>& groups) {
   return values.empty() ? Summary{} : summarize(values);
 }
 
-// By its ratio, or by its mean where there is none.
-bool clearer(const Difference& a, const Difference& b) {
-  const auto key = [](const Difference& one) {
-    return one.accuracy.ratio().value_or(one.accuracy.mean);
-  };
-  return key(a) < key(b);
-}
-
 // What decides: the mean over all groups; of whether one side is everywhere higher, the lowest
-// group; of whether it can be, the highest.
-Summary decisive(const Claim& claim, const Finding& finding) {
-  switch (claim.kind) {
-    case Claim::Kind::Higher:
-      return finding.overall;
-    case Claim::Kind::NotAlwaysHigher:
-      return std::ranges::min_element(finding.groups, clearer)->accuracy;
-    case Claim::Kind::CanBeHigher:
-      return std::ranges::max_element(finding.groups, clearer)->accuracy;
+// group; of whether it can be, the highest. Groups are ranked by their ratios, or by their means
+// where one has no ratio.
+void decide(Finding& finding) {
+  if (finding.claim.kind == Claim::Kind::Higher) {
+    finding.decisive = finding.overall;
+    return;
   }
-  throw ValueError("judge: unknown kind of claim");
+  const std::vector<Difference>& groups = finding.groups;
+  const bool ratios = std::ranges::all_of(
+      groups, [](const Difference& one) { return one.accuracy.ratio().has_value(); });
+  const auto rank = [&](const Difference& one) {
+    return ratios ? *one.accuracy.ratio() : one.accuracy.mean;
+  };
+  const auto decisive = finding.claim.kind == Claim::Kind::CanBeHigher
+                            ? std::ranges::max_element(groups, {}, rank)
+                            : std::ranges::min_element(groups, {}, rank);
+  finding.decisive = decisive->accuracy;
+  finding.decisive_group = decisive->group;
 }
 
 }  // namespace
@@ -133,12 +134,19 @@ std::string sureness(const Summary& summary) {
 
 std::string Finding::text() const {
   const std::string word = name(verdict);
-  return verdict == Verdict::NoData ? word : word + " (" + sureness(decisive) + ")";
+  if (verdict == Verdict::NoData) return word;
+  if (decisive_group.empty()) return word + " (" + sureness(decisive) + ")";
+  return fmt::format("{} ({}, the {} of {}: {})",
+                     word,
+                     decisive_group,
+                     claim.kind == Claim::Kind::CanBeHigher ? "highest" : "lowest",
+                     groups.size(),
+                     sureness(decisive));
 }
 
 Finding judge(const Claim& claim, const std::vector<RunRow>& rows) {
-  Finding finding{
-      .claim = claim, .groups = {}, .overall = {}, .verdict = Verdict::NoData, .decisive = {}};
+  Finding finding;
+  finding.claim = claim;
   std::vector<std::map<int64_t, double>> by_seed;
   for (const Group& group : group_rows(claim, rows)) {
     auto values = differences(group);
@@ -148,7 +156,7 @@ Finding judge(const Claim& claim, const std::vector<RunRow>& rows) {
   }
   if (finding.groups.empty()) return finding;
   finding.overall = over_all(by_seed);
-  finding.decisive = decisive(claim, finding);
+  decide(finding);
   if (finding.decisive.count == 0) return finding;
   const bool higher = finding.decisive.mean > 0.0;
   const bool speaks_for = claim.kind == Claim::Kind::NotAlwaysHigher ? !higher : higher;

@@ -32,13 +32,15 @@ struct Finding {
   /// over seeds. No count: there is no such seed.
   Summary overall;
   Verdict verdict = Verdict::NoData;
-  Summary decisive;  ///< what decided: `overall`, or the group that decides of all
-  /// `agrees (5.3 standard errors, 3 seeds)`; below two standard errors with `not sure`.
+  Summary decisive;            ///< what decided: `overall`, or the group that decides of all
+  std::string decisive_group;  ///< its name; empty: `overall`
+  /// `agrees (5.3 standard errors, 3 seeds)`; below two standard errors with `not sure`. Where one
+  /// group decides: which, and of how many.
   std::string text() const;
 };
 
 /// Holds the finished, compared rows against a claim. The sides of a group are means over the rows
-/// of one seed; a seed counts when both sides have rows of it.
+/// of one seed; a seed counts when both sides have rows of it, and none of them failed.
 Finding judge(const Claim& claim, const std::vector<RunRow>& rows);
 
 /// Differences below so many standard errors are called not sure.

@@ -170,6 +170,7 @@ Experiment layer_density() {
               }
             }
           },
+      .second_data = {"svhn", "cifar100"},
       .accuracies = false,
       .layers = true,
       .more = findings,

@@ -58,10 +58,10 @@ double sparsity_of(const prune::Method& method) {
   return method.global && method.name != "network-slimming" ? 0.5 : 0.3;
 }
 
-Settings options_of(const prune::Method& method, const std::string& model) {
+Settings options_of(const prune::Method& method, const std::string& model, Preset preset) {
   Settings options = gate_options(method.name);
   for (const Adjusted& one : adjusted()) {
-    if (one.method == method.name) options = one.options;
+    if (one.method == method.name && preset != Preset::Paper) options = one.options;
   }
   if (method.name == "smart-ratio" && model == "vgg16") options["ratio-rule"] = "plain";
   const bool cuts_channels =
@@ -78,7 +78,7 @@ void add_methods(Plan& plan) {
       const Where where = {model, plan.scale().data, seed};
       plan.dense(where);
       for (const prune::Method& method : prune::methods()) {
-        Settings options = options_of(method, model);
+        Settings options = options_of(method, model, plan.scale().preset);
         if (options.contains("rounds")) {
           options["rounds"] = plan.rounds(std::stoll(options["rounds"]));
         }

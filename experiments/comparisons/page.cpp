@@ -2,6 +2,7 @@
 #include <espalier/experiments/comparisons/page.h>
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -83,6 +84,15 @@ std::string data_sets(const std::vector<RunRow>& rows) {
   return fmt::format("{}", fmt::join(seen, " and "));
 }
 
+// `Intel(R) Xeon(R) Processor, 1 threads`: those of the runs, not the one that makes the page.
+std::string machines_of(const std::vector<RunRow>& rows) {
+  std::set<std::string> seen;
+  for (const RunRow& row : rows) {
+    if (row.finished()) seen.insert(row.machine);
+  }
+  return seen.empty() ? "no machine" : fmt::format("{}", fmt::join(seen, "; "));
+}
+
 // `batch 128, epochs 6, ...`, then what networks have of their own.
 std::string settings_of(const Scale& scale) {
   const auto listed = [](const std::map<std::string, std::string>& settings) {
@@ -125,7 +135,8 @@ std::string title_of(const RunRow& row) {
 
 ExperimentPage::ExperimentPage(const Experiment& experiment, Scale scale, std::vector<RunRow> rows)
     : experiment_(experiment), scale_(std::move(scale)), rows_(std::move(rows)) {
-  for (const Claim& claim : experiment_.claims) findings_.push_back(judge(claim, rows_));
+  const std::vector<RunRow> judged = experiment_.judged ? experiment_.judged(rows_) : rows_;
+  for (const Claim& claim : experiment_.claims) findings_.push_back(judge(claim, judged));
 }
 
 int64_t ExperimentPage::failed() const {
@@ -228,7 +239,8 @@ std::string ExperimentPage::findings_section() const {
         "How sure: the mean difference over its standard error; below {:.0f} it is called not "
         "sure. "
         "Seeds are few: as a rule of thumb, with three of them, 4.3 is what chance exceeds once in "
-        "twenty times.\n\n",
+        "twenty times. Where the highest or the lowest of several cases decides, chance favours "
+        "it.\n\n",
         kSureRatio);
   }
   for (const Finding& finding : findings_) {
@@ -303,11 +315,10 @@ std::string ExperimentPage::failures_section() const {
 }
 
 std::string ExperimentPage::markdown(const std::string& command) const {
-  const Json machine = machine_json();
   return fmt::format(
              "# {}\n\nThe survey: arXiv 2308.06767, {}. {}\n\n"
-             "- preset `{}`: {}, {}; seeds {}\n- made by `{}`\n- espalier {}, {}, {} "
-             "threads\n\n",
+             "- preset `{}`: {}, {}; seeds {}\n- made by `{}`\n- espalier {}; runs "
+             "made on {}\n\n",
              experiment_.title,
              experiment_.section,
              experiment_.what,
@@ -317,8 +328,7 @@ std::string ExperimentPage::markdown(const std::string& command) const {
              fmt::join(scale_.seeds, ", "),
              command,
              version(),
-             machine.value("processor", std::string("unknown processor")),
-             machine.value("threads", 0)) +
+             machines_of(rows_)) +
          findings_section() + results_section() + speeds_section() + layers_section() +
          failures_section();
 }

@@ -2,6 +2,7 @@
 #include <espalier/experiments/comparisons/runner.h>
 
 #include <algorithm>
+#include <limits>
 #include <new>
 #include <ostream>
 #include <set>
@@ -64,7 +65,9 @@ RunRow row_of(const PlannedRun& run) {
 
 void take_figures(RunRow& row, const Json& figures) {
   row.accuracy = figures.at("accuracy").get<double>();
-  row.loss = figures.at("loss").get<double>();
+  // Of a network whose outputs overflow, which JSON writes as null.
+  const Json loss = figures.at("loss");
+  row.loss = loss.is_null() ? std::numeric_limits<double>::quiet_NaN() : loss.get<double>();
   row.sparsity = figures.at("sparsity").get<double>();
   row.params = figures.at("params").get<int64_t>();
   row.params_nonzero = figures.at("params_nonzero").get<int64_t>();
@@ -72,7 +75,14 @@ void take_figures(RunRow& row, const Json& figures) {
   row.macs_effective = figures.at("macs_effective").get<int64_t>();
   row.macs_executed = figures.at("macs_executed").get<int64_t>();
   row.images_per_second = figures.at("images_per_second").get<double>();
-  const auto epochs = read_run(row.folder).metrics.size();
+  const RunRecord record = read_run(row.folder);
+  const Json machine = record.run.value("machine", Json::object());
+  const int64_t threads = machine.value("threads", int64_t{0});
+  row.machine = fmt::format("{}, {} thread{}",
+                            machine.value("processor", std::string("an unknown processor")),
+                            threads,
+                            threads == 1 ? "" : "s");
+  const auto epochs = record.metrics.size();
   if (epochs > 0) {
     row.seconds_per_epoch = figures.at("seconds").get<double>() / static_cast<double>(epochs);
   }
@@ -112,8 +122,10 @@ void run_one(RunRow& row,
     if (!needed || rows[*needed].finished()) continue;
     throw ValueError(cat("needs the run '", plan[*needed].title(), "', which failed"));
   }
-  const TrainRequest request{
-      .values = train_values(run, options, rows), .pruning = run.pruning, .root = options.folder};
+  const TrainRequest request{.values = train_values(run, options, rows),
+                             .pruning = run.pruning,
+                             .root = options.folder,
+                             .wait = true};
   const Json figures = run_training(request, console);
   row.folder = figures.at("out").get<std::string>();
   take_figures(row, figures);

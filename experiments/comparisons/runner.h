@@ -34,8 +34,9 @@ struct RunRow {
   double sparsity_asked = 0.0;
   int64_t seed = 0;
   bool compared = true;
-  std::string folder;  ///< of the run
-  std::string error;   ///< empty: the run is finished, and what follows is set
+  std::string folder;   ///< of the run
+  std::string error;    ///< empty: the run is finished, and what follows is set
+  std::string machine;  ///< that made it: processor and threads
 
   double accuracy = 0.0;  ///< on the test split, a fraction
   double loss = 0.0;
@@ -69,8 +70,8 @@ struct RunnerOptions {
 
 /// Makes all runs of the plan, those that are finished already excepted, and returns a row for each
 /// in its order. A run that fails is told to the console and in its row, as are runs that need it;
-/// the others go on. Throws ValueError or IoError before the first run when a data set is missing
-/// or a setting is wrong.
+/// the others go on. A run that another process is making is waited for. Throws ValueError or
+/// IoError before the first run when a data set is missing or a setting is wrong.
 std::vector<RunRow> run_plan(const Plan& plan, const RunnerOptions& options, Console& console);
 
 }  // namespace espalier::experiments

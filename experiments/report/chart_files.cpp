@@ -55,12 +55,14 @@ std::vector<fs::path> write_charts(const Report& report,
                              report.density_charts(),
                              report.timing_charts()}) {
     for (const NamedChart& chart : charts) {
-      const fs::path svg = folder / (chart.name + ".svg");
-      write_file(svg, standalone_svg(chart.svg));
       if (format == ChartFormat::Svg) {
-        out.push_back(svg);
+        out.push_back(folder / (chart.name + ".svg"));
+        write_file(out.back(), standalone_svg(chart.svg));
         continue;
       }
+      // Not the name of a chart that was asked for as SVG in the same folder.
+      const fs::path svg = folder / (chart.name + ".png.svg");
+      write_file(svg, standalone_svg(chart.svg));
       out.push_back(folder / (chart.name + ".png"));
       convert(svg, out.back());
       fs::remove(svg);

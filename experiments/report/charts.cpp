@@ -17,12 +17,15 @@ namespace {
 constexpr size_t kMostCurves = 7;        // in one chart; more are parted by sparsity
 constexpr double kWidelyRemoved = 85.0;  // percent from where removed shares need their own scale
 
-// Small letters, digits and points, everything else a hyphen.
+// Small letters, digits and points, everything else a hyphen; letters beyond ASCII by their bytes,
+// so that two names stay two.
 std::string file_name(const std::string& kind, const std::string& rest) {
   std::string out;
   for (const char c : kind + " " + rest) {
     const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) != 0 || c == '.') {
+    if (byte >= 0x80) {
+      out += fmt::format("{:02x}", byte);
+    } else if (std::isalnum(byte) != 0 || c == '.') {
       out += static_cast<char>(std::tolower(byte));
     } else if (!out.empty() && out.back() != '-') {
       out += '-';
@@ -34,11 +37,12 @@ std::string file_name(const std::string& kind, const std::string& rest) {
 
 // One standard deviation is drawn where there are two seeds at least.
 std::string spread_note(const std::vector<RunGroup>& groups, const std::string& shape) {
-  size_t least = groups.empty() ? 0 : groups.front().runs.size();
+  size_t least = SIZE_MAX;
   size_t most = 0;
   for (const RunGroup& group : groups) {
-    least = std::min(least, group.runs.size());
-    most = std::max(most, group.runs.size());
+    if (group.finished() == 0) continue;
+    least = std::min(least, group.finished());
+    most = std::max(most, group.finished());
   }
   if (most < 2) return "One seed each: no spread is known.";
   return fmt::format("{}: one standard deviation over {} seeds.",
@@ -135,12 +139,44 @@ std::vector<std::pair<std::string, std::vector<RunGroup>>> parted(const Panel& p
       by_sparsity[group.first().sparsity_asked].push_back(group);
   }
   std::vector<std::pair<std::string, std::vector<RunGroup>>> out;
+  if (by_sparsity.empty()) {
+    for (size_t begin = 0; begin < panel.groups.size(); begin += kMostCurves) {
+      const size_t end = std::min(begin + kMostCurves, panel.groups.size());
+      out.emplace_back(fmt::format("{} to {} of {}", begin + 1, end, panel.groups.size()),
+                       std::vector<RunGroup>(panel.groups.begin() + static_cast<ptrdiff_t>(begin),
+                                             panel.groups.begin() + static_cast<ptrdiff_t>(end)));
+    }
+    return out;
+  }
   for (auto& [sparsity, groups] : by_sparsity) {
     // Dense runs stand in every chart, as what pruned ones are compared with.
     for (const RunGroup& group : panel.groups) {
       if (group.first().sparsity_asked == 0.0) groups.push_back(group);
     }
     out.emplace_back(fmt::format("{:g} % removed", 100.0 * sparsity), std::move(groups));
+  }
+  return out;
+}
+
+// A time of each layer of the first run, mean and deviation over the runs that have it.
+Series layer_times(const char* name,
+                   size_t style,
+                   const RunGroup& group,
+                   std::optional<double> RunLayer::*time) {
+  Series out{.name = name, .points = {}, .style = style};
+  const std::vector<RunLayer>& rows = group.first().layers;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    std::vector<double> values;
+    for (const ReportRun* run : group.runs) {
+      for (const RunLayer& layer : run->layers) {
+        if (layer.name == rows[row].name && layer.*time) values.push_back(*(layer.*time));
+      }
+    }
+    if (values.empty()) continue;
+    const Summary summary = summarize(values);
+    out.points.push_back({.x = summary.mean,
+                          .y = static_cast<double>(row),
+                          .x_deviation = summary.deviation.value_or(0.0)});
   }
   return out;
 }
@@ -279,18 +315,11 @@ std::vector<NamedChart> Report::timing_charts() const {
                      .rows = {},
                      .series = {},
                      .bars = true,
-                     .note = "Timed once, after training of the first seed."};
-      Series dense{.name = "dense kernel", .points = {}, .style = 6};
-      Series chosen{.name = "kernel that runs", .points = {}, .style = 0};
-      for (size_t row = 0; row < run.layers.size(); ++row) {
-        const RunLayer& layer = run.layers[row];
-        chart.rows.push_back(layer.name);
-        const auto y = static_cast<double>(row);
-        if (layer.milliseconds_dense)
-          dense.points.push_back({.x = *layer.milliseconds_dense, .y = y});
-        if (layer.milliseconds) chosen.points.push_back({.x = *layer.milliseconds, .y = y});
-      }
-      chart.series = {std::move(dense), std::move(chosen)};
+                     .note = "Each network timed once, after its training. "};
+      for (const RunLayer& layer : run.layers) chart.rows.push_back(layer.name);
+      chart.series = {layer_times("dense kernel", 6, group, &RunLayer::milliseconds_dense),
+                      layer_times("kernel that runs", 0, group, &RunLayer::milliseconds)};
+      chart.note += spread_note({group}, "Bars");
       out.push_back({file_name("milliseconds", panel.title() + "-" + group.label()), draw(chart)});
     }
   }

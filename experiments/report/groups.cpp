@@ -9,7 +9,8 @@ namespace espalier::experiments {
 namespace {
 
 bool same_group(const ReportRun& a, const ReportRun& b) {
-  return a.method == b.method && a.variant == b.variant && a.sparsity_asked == b.sparsity_asked;
+  return a.method == b.method && a.variant == b.variant && a.sparsity_asked == b.sparsity_asked &&
+         a.deployed == b.deployed;
 }
 
 void add_once(std::vector<std::string>& names, const std::string& name) {
@@ -30,10 +31,17 @@ std::string RunGroup::label() const {
 std::optional<Summary> RunGroup::summary(const std::string& figure) const {
   std::vector<double> values;
   for (const ReportRun* run : runs) {
+    // Halfway through its training a network says nothing about its end.
+    if (!run->finished) continue;
     if (const auto value = run->figure(figure)) values.push_back(*value);
   }
   if (values.empty()) return std::nullopt;
   return summarize(values);
+}
+
+size_t RunGroup::finished() const {
+  return static_cast<size_t>(
+      std::count_if(runs.begin(), runs.end(), [](const ReportRun* run) { return run->finished; }));
 }
 
 std::vector<std::string> Panel::series() const {

@@ -21,8 +21,10 @@ struct RunGroup {
   std::string series() const;
   /// The same with the sparsity asked for: `snip 0.9`.
   std::string label() const;
-  /// Mean and deviation of a figure over the runs that have it; none if none has.
+  /// Mean and deviation of a figure over the finished runs that have it; none if none has.
   std::optional<Summary> summary(const std::string& figure) const;
+  /// How many of the runs are finished.
+  size_t finished() const;
 };
 
 /// All groups of one network on one data set.

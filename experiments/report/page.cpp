@@ -88,7 +88,7 @@ std::string means_table(const Report& report) {
            {panel.model},
            {panel.data},
            {fmt::format("{:.4g}", first.sparsity_asked), fmt::format("{}", first.sparsity_asked)},
-           {std::to_string(group.runs.size()), std::to_string(group.runs.size())},
+           {std::to_string(group.finished()), std::to_string(group.finished())},
            {with_deviation(number("sparsity"), 1.0, 4), key(number("sparsity"))},
            {with_deviation(number("accuracy"), 100.0, 2), key(number("accuracy"))},
            {with_deviation(number("images_per_second"), 1.0, 0), key(number("images_per_second"))},
@@ -103,8 +103,8 @@ std::string runs_section(const Report& report) {
   HtmlTable table;
   table.id = "runs-table";
   table.caption = fmt::format(
-      "All {} runs; differences and speed-up are against the first of the same network, data and "
-      "seed.",
+      "All {} runs; difference (points of accuracy) and speed-up are against the dense run of the "
+      "same network, data and seed, or the first where there is none.",
       report.runs().size());
   const auto rows = report.rows();
   const auto keys = report.sort_keys();
@@ -203,7 +203,9 @@ std::string image(const Picture& picture, const std::string& what) {
 
 NetworkPictures pictures_of(const ReportRun& run, PictureCache* cache) {
   if (cache == nullptr) return network_pictures(run.model_file);
-  const std::string key = run.model_file.string();
+  // A run that was made again in the same folder has another time.
+  const auto written = std::filesystem::last_write_time(run.model_file).time_since_epoch().count();
+  const std::string key = fmt::format("{} {}", run.model_file.string(), written);
   if (!cache->contains(key)) (*cache)[key] = network_pictures(run.model_file);
   return cache->at(key);
 }
@@ -220,8 +222,13 @@ std::string pictures_section(const Report& report, PictureCache* cache) {
         ++left_out;
         continue;
       }
-      const NetworkPictures pictures = pictures_of(run, cache);
+      NetworkPictures pictures;
       std::string content;
+      try {
+        pictures = pictures_of(run, cache);
+      } catch (const std::exception& error) {  // a file that went away, weights that are no numbers
+        content = soft(html_escape(fmt::format("No pictures: {}", error.what())));
+      }
       for (const Picture& picture : pictures.filters) content += image(picture, "Filters");
       for (const Picture& picture : pictures.masks) content += image(picture, "Mask");
       if (content.empty()) continue;
@@ -305,7 +312,10 @@ std::string html_page(const Report& report, const PageOptions& options) {
       count == 1 ? "" : "s",
       style_sheet(),
       options.live ? fmt::format(" data-live=\"{}\"", html_escape(options.state)) : "",
-      options.live ? "<p id=\"live\" class=\"soft\" role=\"status\">Live</p>" : "",
+      options.live
+          ? "<p><span id=\"live\" class=\"soft\" role=\"status\">Live</span> "
+            "<button id=\"pause\" type=\"button\" aria-pressed=\"false\">Pause</button></p>"
+          : "",
       version(),
       links,
       sections,

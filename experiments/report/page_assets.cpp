@@ -34,7 +34,7 @@ code { font: .85rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; user-
 code span { display: inline-block; max-width: 100%; }
 @media print {
   :root { color-scheme: light; }
-  body { max-width: none; padding: 0; font-size: 10pt; } nav, .save, .skip, #live { display: none; }
+  body { max-width: none; padding: 0; font-size: 10pt; } nav, .save, .skip, #live, #pause { display: none; }
   .charts { grid-template-columns: 1fr 1fr; } figure, tr, dt, dd { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; } table { font-size: 6.5pt; } th, td { padding: .1rem .25rem; white-space: normal; } thead button::after { content: ""; }
   thead button { white-space: normal; } td.wide { min-width: 0; }
@@ -81,23 +81,55 @@ addEventListener('afterprint', () => unfolded.forEach(one => { one.open = false;
 
 if (document.body.dataset.live !== undefined) {
   const told = document.getElementById('live');
+  const pause = document.getElementById('pause');
   let state = document.body.dataset.live;
+  const ask = async path => {
+    const answer = await fetch(path);
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer.text();
+  };
+  // Where the focus is, as a selector that finds the same place in the next page; outside of what is
+  // replaced it stays by itself.
+  const pathTo = element => {
+    if (!element?.closest('main')) return null;
+    const steps = [];
+    for (let one = element; one && one.tagName !== 'MAIN'; one = one.parentElement) {
+      if (one.id) { steps.unshift('#' + CSS.escape(one.id)); return steps.join(' > '); }
+      steps.unshift(`${one.tagName}:nth-child(${[...one.parentElement.children].indexOf(one) + 1})`);
+    }
+    return 'main > ' + steps.join(' > ');
+  };
+  pause.addEventListener('click', () => {
+    const paused = pause.getAttribute('aria-pressed') !== 'true';
+    pause.setAttribute('aria-pressed', paused);
+    told.textContent = paused ? 'Paused' : 'Live';
+  });
   const look = async () => {
     try {
-      const now = await (await fetch('state')).text();
-      if (now !== state) {
-        const fresh = new DOMParser().parseFromString(await (await fetch('.')).text(), 'text/html');
+      const now = await ask('state');
+      if (now !== state && pause.getAttribute('aria-pressed') === 'true') {
+        told.textContent = 'Paused; there is something new.';
+      } else if (now !== state) {
+        const fresh = new DOMParser().parseFromString(await ask('.'), 'text/html');
+        const main = fresh.querySelector('main');
+        if (!main) throw new Error('no report');
         const open = new Set([...document.querySelectorAll('details[open]')].map(one => one.id));
         const shut = new Set([...document.querySelectorAll('details:not([open])')].map(one => one.id));
         fresh.querySelectorAll('details').forEach(one => {
           if (open.has(one.id)) one.open = true;
           if (shut.has(one.id)) one.open = false;
         });
-        document.querySelector('main').replaceWith(fresh.querySelector('main'));
+        const focused = pathTo(document.activeElement);
+        const scrolled = [...document.querySelectorAll('main .scroll')].map(one => one.scrollLeft);
+        document.querySelector('main').replaceWith(main);
         sorted.forEach(([column, direction], id) => {
           const table = document.getElementById(id);
           if (table) sortTable(table, column, direction);
         });
+        document.querySelectorAll('main .scroll').forEach((one, i) => {
+          one.scrollLeft = scrolled[i] ?? 0;
+        });
+        if (focused) document.querySelector(focused)?.focus({ preventScroll: true });
         state = fresh.body.dataset.live;
         told.textContent = 'Live: changed ' + new Date().toLocaleTimeString();
       } else if (told.dataset.lost) {

@@ -49,12 +49,19 @@ const std::vector<Column>& columns() {
   static const std::vector<Column> kColumns = {
       {"sparsity", figure("sparsity"), [](double x) { return decimals(x, 4); }},
       {"accuracy", figure("accuracy"), [](double x) { return decimals(100 * x, 2) + " %"; }},
-      {"against first",
+      {"difference",
        pair("accuracy", [](double a, double b) { return 100 * (a - b); }),
        [](double x) { return fmt::format("{:+.2f}", x); }},
       {"images/s", figure("images_per_second"), count},
       {"speed-up",
-       pair("images_per_second", [](double a, double b) { return b > 0.0 ? a / b : NAN; }),
+       [pair](const ReportRun& run, const ReportRun& first) -> std::optional<double> {
+         const auto ratio = [](double a, double b) { return b > 0.0 ? a / b : NAN; };
+         // Timed in turn, where it was; else two rates of different moments.
+         const auto in_turn = run.figure("images_per_second_dense");
+         if (in_turn) return ratio(run.figure("images_per_second").value_or(NAN), *in_turn);
+         if (run.deployed != first.deployed) return std::nullopt;
+         return pair("images_per_second", ratio)(run, first);
+       },
        [](double x) { return decimals(x, 2); }},
       {"parameters", figure("params"), count},
       {"not zero", figure("params_nonzero"), count},
@@ -70,9 +77,10 @@ std::string shown_name(const ReportRun& run) {
   return run.name + (run.finished ? "" : " (not finished)");
 }
 
+// Those that have no column of their own.
 std::vector<std::string> setting_names(const std::vector<ReportRun>& runs) {
   std::vector<std::string> out;
-  std::set<std::string> seen;
+  std::set<std::string> seen = {"model", "data", "seed", "sparsity"};
   for (const ReportRun& run : runs) {
     for (const auto& [name, value] : run.settings.items()) {
       if (seen.insert(name).second) out.push_back(name);
@@ -91,10 +99,10 @@ size_t Report::style(const std::string& series) const {
 }
 
 const ReportRun& Report::compared_with(const ReportRun& run) const {
-  const auto first = [&](bool same_seed) {
+  const auto first = [&](bool dense) {
     return std::find_if(runs_.begin(), runs_.end(), [&](const ReportRun& other) {
-      return other.model == run.model && other.data == run.data &&
-             (!same_seed || other.seed == run.seed);
+      return other.model == run.model && other.data == run.data && other.seed == run.seed &&
+             (!dense || other.method == "dense");
     });
   };
   const auto found = first(true);
@@ -142,19 +150,24 @@ std::string Report::text() const {
 
 std::string Report::csv() const {
   const std::vector<std::string> settings = setting_names(runs_);
-  std::string out = "run,finished";
+  std::string out = "run,finished,model,data,method,variant,sparsity_asked,seed";
   for (const std::string& name : figure_names()) out += "," + name;
-  out += ",method,variant,sparsity_asked";
   for (const std::string& name : settings) out += "," + csv_field(name);
   out += ",command,error\n";
   for (const ReportRun& run : runs_) {
-    out += csv_field(run.name) + (run.finished ? ",true" : ",false");
+    out += fmt::format("{},{},{},{},{},{},{},{}",
+                       csv_field(run.name),
+                       run.finished,
+                       csv_field(run.model),
+                       csv_field(run.data),
+                       csv_field(run.method),
+                       csv_field(run.variant),
+                       run.sparsity_asked,
+                       run.seed);
     for (const std::string& name : figure_names()) {
       const auto value = run.figure(name);
       out += "," + (value ? fmt::format("{}", *value) : std::string());
     }
-    out +=
-        fmt::format(",{},{},{}", csv_field(run.method), csv_field(run.variant), run.sparsity_asked);
     for (const std::string& name : settings) out += "," + csv_field(setting(run, name));
     out += "," + csv_field(run.command) + "," + csv_field(run.error) + '\n';
   }
@@ -173,7 +186,7 @@ std::string Report::means_csv() const {
                          csv_field(group.first().method),
                          csv_field(group.first().variant),
                          group.first().sparsity_asked,
-                         group.runs.size());
+                         group.finished());
       for (const std::string& name : figure_names()) {
         const auto summary = group.summary(name);
         out += summary ? fmt::format(",{}", summary->mean) : ",";

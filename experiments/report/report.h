@@ -20,7 +20,8 @@ struct NamedChart {
   bool secondary = false;  ///< the page shows it on demand
 };
 
-/// The runs side by side. A run is compared with the first of the same network, data and seed.
+/// The runs side by side. A run is compared with the dense one of the same network, data and seed,
+/// or the first where there is no dense one.
 class Report {
  public:
   explicit Report(std::vector<ReportRun> runs);

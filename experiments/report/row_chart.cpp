@@ -119,22 +119,27 @@ std::string draw(const RowChart& chart) {
     }
     for (const ChartPoint& point : series.points) {
       const double at = x.at(point.x);
+      const double bar_top =
+          middle(point.y) - row_height / 2 + 3 + thickness * static_cast<double>(i);
+      const std::string error =
+          point.x_deviation > 0.0
+              ? fmt::format(R"svg(<path class="error" d="M{:.1f} {:.1f}H{:.1f}"/>)svg",
+                            x.at(point.x - point.x_deviation),
+                            chart.bars ? bar_top + thickness / 2 : middle(point.y),
+                            x.at(point.x + point.x_deviation))
+              : std::string();
       if (chart.bars) {
         svg += fmt::format(
             R"svg(<rect class="mark" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>)svg",
             x.at(0.0),
-            middle(point.y) - row_height / 2 + 3 + thickness * static_cast<double>(i),
+            bar_top,
             std::max(at - x.at(0.0), 0.5),
             thickness,
             html_escape(tip(chart, series, point)));
+        svg += error;
         continue;
       }
-      if (point.x_deviation > 0.0) {
-        svg += fmt::format(R"svg(<path class="error" d="M{:.1f} {:.1f}H{:.1f}"/>)svg",
-                           x.at(point.x - point.x_deviation),
-                           middle(point.y),
-                           x.at(point.x + point.x_deviation));
-      }
+      svg += error;
       svg += detail::marker(series.style, at, middle(point.y), tip(chart, series, point));
     }
     svg += "</g>";

@@ -12,6 +12,7 @@
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/report/reproduce.h>
+#include <espalier/experiments/report/sources.h>
 #include <espalier/experiments/report/variants.h>
 
 namespace espalier::experiments {
@@ -62,6 +63,7 @@ std::vector<RunLayer> counted_layers(const fs::path& model_file) {
 ReportRun read_folder(const fs::path& path) {
   const RunRecord record = read_run(path);
   ReportRun out;
+  out.folder = path;
   out.settings = record.run.at("settings");
   out.machine = record.run.value("machine", Json::object());
   out.finished = record.run.value("status", Json()) == "finished";
@@ -72,6 +74,9 @@ ReportRun read_folder(const fs::path& path) {
   if (out.method.empty()) {
     out.method = text_setting(out.settings, "mask-from").empty() ? "dense" : "mask-from";
   }
+  const RunSources sources = sources_of(path, out.settings);
+  out.sources = sources.words;
+  out.sparsity_asked = sources.sparsity_of_masks;
   if (const Json asked = out.settings.value("sparsity", Json()); asked.is_number()) {
     out.sparsity_asked = asked.get<double>();
   }
@@ -172,6 +177,11 @@ void take_deployed(ReportRun& run, const Table& table, size_t row) {
   const auto macs = table.number(row, "speed_macs_executed");
   if (!speed || !macs) return;
   run.figures["images_per_second"] = *speed;
+  if (table.has("speed_images_per_second_dense")) {
+    if (const auto dense = table.number(row, "speed_images_per_second_dense")) {
+      run.figures["images_per_second_dense"] = *dense;
+    }
+  }
   run.figures["macs_executed"] = *macs;
   run.deployed = true;
 }
@@ -228,6 +238,39 @@ std::vector<ReportRun> read_experiment(const fs::path& results) {
   return out;
 }
 
+std::vector<ReportRun> read_found(const fs::path& folder) {
+  if (fs::exists(folder / kRunsTable)) return read_experiment(folder);
+  std::vector<ReportRun> out;
+  out.push_back(read_folder(folder));
+  return out;
+}
+
+// Of many runs one that is broken, or goes away just now, doesn't hide the others.
+std::vector<ReportRun> try_to_read(const fs::path& folder) {
+  try {
+    return read_found(folder);
+  } catch (const std::exception& error) {
+    ReportRun bad;
+    bad.name = folder.filename().string();
+    bad.error = error.what();
+    bad.settings = Json::object();
+    bad.machine = Json::object();
+    std::vector<ReportRun> out;
+    out.push_back(std::move(bad));
+    return out;
+  }
+}
+
+fs::path place_of(const ReportRun& run) {
+  std::error_code error;
+  return run.folder.empty() ? fs::path() : fs::weakly_canonical(run.folder, error);
+}
+
+bool is_taken(const std::vector<ReportRun>& runs, const std::string& name) {
+  return std::any_of(
+      runs.begin(), runs.end(), [&](const ReportRun& other) { return other.name == name; });
+}
+
 }  // namespace
 
 const std::vector<std::string>& figure_names() {
@@ -271,21 +314,21 @@ std::vector<fs::path> find_runs(const fs::path& path) {
 
 std::vector<ReportRun> read_runs(const std::vector<fs::path>& paths) {
   std::vector<ReportRun> runs;
+  std::set<fs::path> known;
   for (const fs::path& path : paths) {
     const std::vector<fs::path> found = find_runs(path);
     // A path without runs is told as read_run tells it: what is missing, and where.
     if (found.empty()) read_run(path);
     for (const fs::path& folder : found) {
-      if (fs::exists(folder / kRunsTable)) {
-        for (ReportRun& run : read_experiment(folder)) runs.push_back(std::move(run));
-      } else {
-        runs.push_back(read_folder(folder));
-        if (found.size() == 1 && runs.size() > 1) {
-          const bool taken = std::any_of(runs.begin(), runs.end() - 1, [&](const ReportRun& other) {
-            return other.name == runs.back().name;
-          });
-          if (taken) runs.back().name = path.string();
-        }
+      std::vector<ReportRun> more = folder == path ? read_found(folder) : try_to_read(folder);
+      if (more.size() == 1 && found.size() == 1 && is_taken(runs, more.front().name)) {
+        more.front().name = path.string();
+      }
+      // Within one table a run may have two names, and stand on two sides.
+      std::erase_if(more, [&](const ReportRun& run) { return known.contains(place_of(run)); });
+      for (ReportRun& run : more) {
+        if (!run.folder.empty()) known.insert(place_of(run));
+        runs.push_back(std::move(run));
       }
     }
   }

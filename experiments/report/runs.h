@@ -35,16 +35,21 @@ struct ReportRun {
   double sparsity_asked = 0.0;
   int64_t seed = 0;
   bool finished = false;
-  std::string error;                      ///< of a run of an experiment that failed
-  std::map<std::string, double> figures;  ///< those of `figure_names` that are known
+  std::string error;  ///< of a run that failed, or that can't be read
+  /// Those of `figure_names` that are known; `images_per_second_dense` too, where the dense network
+  /// was timed in turn with this one.
+  std::map<std::string, double> figures;
   /// Speed and executed MACs are those of a compiled plan in batches, removed channels cut out.
   bool deployed = false;
   bool compared = true;  ///< false: only there for others to start from, so in no chart
   std::vector<EpochMetrics> metrics;
-  std::vector<RunLayer> layers;      ///< empty when not known
-  std::string timing;                ///< what was timed: `training step, batch 128`; may be empty
-  nlohmann::ordered_json settings;   ///< of run.json; an empty object when not known
+  std::vector<RunLayer> layers;     ///< empty when not known
+  std::string timing;               ///< what was timed: `training step, batch 128`; may be empty
+  nlohmann::ordered_json settings;  ///< of run.json; an empty object when not known
+  /// Where `weights` and `mask-from` come from, in words: `trained`, `snip 0.9`.
+  std::map<std::string, std::string> sources;
   nlohmann::ordered_json machine;    ///< of run.json
+  std::filesystem::path folder;      ///< of the run; empty when it is not there any more
   std::filesystem::path model_file;  ///< weights and masks; empty when there are none
   std::string command;               ///< that makes the run; may be empty
 
@@ -58,7 +63,9 @@ const std::vector<std::string>& figure_names();
 /// Runs of a command line's paths, in their order. A path is a run folder; a folder of an
 /// experiment's results (runs.csv, perhaps layers.csv), whose run folders are read too where they
 /// still are; or a folder in which such folders lie. Layers that run.json does not have are counted
-/// in the masks of model.safetensors. Throws IoError for a path without any run and for bad files.
+/// in the masks of model.safetensors. A run that came with an earlier path already is left out.
+/// Throws IoError for a path without any run and for bad files; among the runs of a folder one that
+/// can't be read is a run with an `error`.
 std::vector<ReportRun> read_runs(const std::vector<std::filesystem::path>& paths);
 
 /// The run folders and experiment results at `path`, none if there are none: what read_runs reads.

@@ -19,13 +19,12 @@ using Settings = std::map<std::string, std::string>;
 
 bool tells(const std::string& name) {
   static const std::set<std::string> kOther = {"model", "data", "prune", "sparsity", "seed"};
-  return name == "weights" ||
+  return name == "weights" || name == "mask-from" ||
          (!kOther.contains(name) && !is_incidental(name) && !name.ends_with("-fingerprint"));
 }
 
 std::string text_of(const std::string& name, const Json& value) {
-  // Files differ from seed to seed; that there is one does not.
-  if (name == "weights") return value == "" ? "fresh" : "trained";
+  if (name == "weights" && value == "") return "fresh";
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
@@ -53,6 +52,10 @@ Told told_by(const ReportRun& run) {
   out.all = out.defaults;
   for (const auto& [name, text] : texts_of(run.settings)) {
     if (name != "pattern" || !text.empty()) out.all[name] = text;
+    // Files differ from seed to seed; what they hold does not.
+    if (const auto source = run.sources.find(name); source != run.sources.end()) {
+      out.all[name] = source->second;
+    }
   }
   return out;
 }
@@ -76,13 +79,28 @@ void name_variants(std::vector<ReportRun>& runs) {
                               runs[i].method == runs[j].method && !told[j].all.empty() &&
                               runs[j].variant.empty();
         if (!compared || text_in(told[j].all, name) == text) continue;
-        variants[i] += fmt::format("{}{} {}", variants[i].empty() ? "" : ", ", name, text);
+        variants[i] += variants[i].empty() ? "" : ", ";
+        variants[i] += name == "mask-from" ? text : name + " " + text;
         break;
       }
     }
   }
   for (size_t i = 0; i < runs.size(); ++i) {
     if (runs[i].variant.empty()) runs[i].variant = variants[i];
+  }
+  // What is told of two runs is the same, seed and all, and yet they are two: one after the other.
+  std::map<std::string, int> seen;
+  for (ReportRun& run : runs) {
+    if (!run.error.empty() || !run.compared) continue;
+    const int count = ++seen[fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}",
+                                         run.model,
+                                         run.data,
+                                         run.method,
+                                         run.variant,
+                                         run.sparsity_asked,
+                                         run.seed,
+                                         run.deployed)];
+    if (count > 1) run.variant += fmt::format("{}({})", run.variant.empty() ? "" : " ", count);
   }
 }
 

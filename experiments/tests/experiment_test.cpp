@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The comparisons: plans, the runner with runs that fail, and the smallest smoke run.
+#include <atomic>
 #include <cmath>
 #include <fstream>
+#include <future>
+#include <memory>
 #include <set>
+#include <thread>
 
+#include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/comparisons/findings.h>
 #include <espalier/experiments/comparisons/page.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/run_folder.h>
 #include <espalier/prune/registry.h>
 
 #include "command_line.h"
@@ -16,6 +22,8 @@
 
 namespace espalier::experiments {
 namespace {
+
+namespace fs = std::filesystem;
 
 using espalier::testing::expect_error;
 using espalier::testing::row;
@@ -46,7 +54,7 @@ TEST(Plans, OfEveryPresetAskForWhatExistsAndFeedTheirClaims) {
     if (!one.unavailable.empty()) continue;
     for (const Preset preset : {Preset::Smoke, Preset::Quick, Preset::Paper}) {
       SCOPED_TRACE(one.name + " " + name(preset));
-      Plan plan(scale_of(preset));
+      Plan plan(scale_of(one, preset, "/nowhere"));
       one.plan(plan);
       std::vector<RunRow> rows;
       for (const PlannedRun& run : plan.runs()) {
@@ -83,7 +91,7 @@ TEST(Plans, OfEveryPresetAskForWhatExistsAndFeedTheirClaims) {
 // A method that is registered is in the table, without a line being written for it.
 TEST(Plans, OfMethodsHaveEveryRegisteredMethodForEveryNetworkAndSeed) {
   const Experiment& table = experiment("methods");
-  Plan plan(scale_of(table, Preset::Quick));
+  Plan plan(scale_of(table, Preset::Quick, "/nowhere"));
   table.plan(plan);
   std::map<std::string, int64_t> runs;
   for (const PlannedRun& run : plan.runs()) {
@@ -94,6 +102,27 @@ TEST(Plans, OfMethodsHaveEveryRegisteredMethodForEveryNetworkAndSeed) {
   }
   EXPECT_EQ(runs.size(), prune::methods().size() + 1);
   for (const auto& [method, count] : runs) EXPECT_EQ(count, 2 * 3) << method;
+}
+
+TEST(Plans, TakeTheSecondDataSetThatIsThere) {
+  const TemporaryFolder folder;
+  const auto put = [&](const std::string& name) {
+    for (const data::DatasetInfo& info : data::known_datasets()) {
+      if (info.name == name) write_file(folder / info.folder / info.first_file, "");
+    }
+  };
+  const auto second = [&](const char* name, Preset preset) {
+    return scale_of(experiment(name), preset, folder.path()).other_data;
+  };
+  EXPECT_EQ(second("data-free-data-driven", Preset::Quick), "synth");
+  put("cifar100");
+  EXPECT_EQ(second("data-free-data-driven", Preset::Quick), "cifar100");
+  // Masks of a network with a hundred classes don't fit one with ten.
+  EXPECT_EQ(second("original-transfer", Preset::Paper), "synth");
+  put("svhn");
+  EXPECT_EQ(second("data-free-data-driven", Preset::Paper), "svhn");
+  EXPECT_EQ(second("original-transfer", Preset::Paper), "svhn");
+  EXPECT_EQ(second("layer-density", Preset::Smoke), "synth#1");
 }
 
 TEST(ExperimentVerb, ListHasAllTenAndSaysWhatIsMissing) {
@@ -125,6 +154,8 @@ TEST(ExperimentVerb, BadUseExitsWithTwoBeforeAnyRun) {
   run({"layer-density", "--preset", "huge"}, "smoke, quick or paper");
   run({"layer-density", "--preset", "quick", "--data-root", "/nowhere"}, "/nowhere");
   run({"layer-density", "--preset", "quick", "--seed", "9"}, "(1, 2, 3), got 9");
+  run({"layer-density", "--preset", "smoke", "--seed", "1", "--page", "a.md"}, "--page");
+  run({"layer-density", "--preset", "smoke", "--page", "a.csv"}, "expects a Markdown file");
 }
 
 std::vector<std::string> smoke(const std::string& name, const std::filesystem::path& out) {
@@ -216,6 +247,32 @@ std::vector<std::map<std::string, std::string>> rows_of(const std::string& csv) 
   return rows;
 }
 
+// The others have tests of their own here and in static_dynamic_test.cpp.
+TEST(ExperimentVerb, EveryOtherSmokeRunEndsWithoutFailures) {
+  const TemporaryFolder folder;
+  const std::set<std::string> elsewhere = {
+      "unstructured-structured", "static-dynamic", "methods", "patterns"};
+  for (const Experiment& one : experiments()) {
+    if (elsewhere.contains(one.name)) continue;
+    SCOPED_TRACE(one.name);
+    const Outcome outcome = espalier_command(smoke(one.name, folder.path()));
+    ASSERT_EQ(outcome.code, kExitOk) << outcome.err;
+    const fs::path results = folder / "experiments" / (one.name + "-smoke");
+    Plan plan(scale_of(one, Preset::Smoke, folder.path()));
+    one.plan(plan);
+    const auto rows = rows_of(slurp(results / "runs.csv"));
+    ASSERT_EQ(rows.size(), plan.runs().size());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(rows[i].at("method"), plan.runs()[i].method);
+      const double asked = plan.runs()[i].sparsity;
+      EXPECT_NEAR(std::stod(rows[i].at("sparsity")), asked, 0.02) << plan.runs()[i].title();
+    }
+    const std::string page = slurp(results / "README.md");
+    EXPECT_EQ(count(page, "**Here: no data"), 0) << page;
+    EXPECT_GE(count(page, "**Here: "), std::max<int64_t>(1, std::ssize(one.claims))) << page;
+  }
+}
+
 TEST(ExperimentVerb, TheTableOfPatternsHasEqualSparsityAndTimes) {
   const TemporaryFolder folder;
   std::vector<std::string> command = smoke("patterns", folder / "runs");
@@ -262,6 +319,24 @@ TEST(ExperimentVerb, TheTableOfMethodsRunsThemAll) {
   ASSERT_EQ(espalier_command(smoke("methods", folder.path())).code, kExitOk);
   const auto after = rows_of(slurp(folder / "experiments/methods-smoke/runs.csv"));
   EXPECT_EQ(before, after);
+}
+
+TEST(Runner, AnotherProcessAtWorkIsWaitedForWhereThatIsAsked) {
+  const TemporaryFolder folder;
+  const nlohmann::ordered_json settings = {{"model", "lenet5"}};
+  auto first = std::make_unique<RunFolder>(folder / "run", settings, settings);
+  expect_error<ValueError>([&] { RunFolder(folder / "run", settings, settings); },
+                           {"another process"});
+  std::promise<void> told;
+  std::atomic<bool> released = false;
+  std::thread second([&] {
+    RunFolder(folder / "run", settings, settings, [&] { told.set_value(); });
+    EXPECT_TRUE(released) << "did not wait";
+  });
+  told.get_future().wait();
+  released = true;
+  first.reset();
+  second.join();
 }
 
 TEST(Runner, ARunThatFailsStopsOnlyThoseThatNeedIt) {

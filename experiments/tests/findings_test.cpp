@@ -76,6 +76,42 @@ TEST(Findings, SmallDifferencesAndSingleSeedsAreNotSure) {
   EXPECT_NE(single.text().find("not sure"), std::string::npos) << single.text();
 }
 
+// Without one of its methods a side would mean something else.
+TEST(Findings, ASeedWithAFailedRunDoesNotCount) {
+  Claim claim = kClaim;
+  claim.column = "method";
+  claim.higher = {"x", "y"};
+  claim.lower = {"z"};
+  claim.within = {"sparsity"};
+  std::vector<RunRow> rows = {row("x", "", 1, 0.9),
+                              row("y", "", 1, 0.7),
+                              row("z", "", 1, 0.5),
+                              row("x", "", 2, 0.9),
+                              row("y", "", 2, 0.0),
+                              row("z", "", 2, 0.5)};
+  rows[4].error = "loss diverged";
+  const Finding finding = judge(claim, rows);
+  EXPECT_EQ(finding.overall.count, 1);
+  EXPECT_NEAR(finding.overall.mean, 0.3, kExact);
+}
+
+TEST(Findings, WhatOneGroupOfSeveralDecidesIsNamed) {
+  Claim claim = kClaim;
+  claim.kind = Claim::Kind::CanBeHigher;
+  // n: 0.10 and 0.12, eleven standard errors; m: 0.5 and -0.1, two thirds of one.
+  const Finding finding = judge(claim,
+                                {row("m", "a", 1, 0.9),
+                                 row("m", "b", 1, 0.4),
+                                 row("m", "a", 2, 0.4),
+                                 row("m", "b", 2, 0.5),
+                                 row("n", "a", 1, 0.60),
+                                 row("n", "b", 1, 0.50),
+                                 row("n", "a", 2, 0.62),
+                                 row("n", "b", 2, 0.50)});
+  EXPECT_EQ(finding.decisive_group, "n 0.9");
+  EXPECT_EQ(finding.text(), "agrees (n 0.9, the highest of 2: 11.0 standard errors, 2 seeds)");
+}
+
 TEST(Findings, OverallTakesOnlySeedsThatEveryGroupHas) {
   const Finding finding = judge(kClaim,
                                 {row("m", "a", 1, 0.6),

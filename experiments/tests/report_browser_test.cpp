@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page of a report in a real browser: it draws, sorts, saves, fits, and follows live runs.
 #include <fcntl.h>
+#include <fstream>
 
 #include <algorithm>
 #include <memory>
@@ -220,6 +221,28 @@ TEST_F(ReportPage, ALivePageShowsARunThatCameLater) {
   }
   EXPECT_EQ(shown, 2U);
   EXPECT_EQ(state_of(kAccuracyColumn), "ascending") << "the order survives";
+  EXPECT_EQ(browser_->run("return document.activeElement.closest('th')?.ariaSort ?? '';"),
+            Json("ascending"))
+      << "the focus survives";
+  // A run that is broken is named; paused, the page stays as it is.
+  const auto failures = [&] {
+    return browser_->run("return document.querySelectorAll('#failed dt').length;").get<int>();
+  };
+  fs::create_directory(runs / "broken");
+  std::ofstream(runs / "broken" / "run.json") << "{";
+  for (int i = 0; i < 200 && failures() != 1; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_EQ(failures(), 1);
+  browser_->run("document.getElementById('pause').click(); return 0;");
+  fs::remove_all(runs / "broken");
+  std::string told;
+  for (int i = 0; i < 200 && told != "Paused; there is something new."; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    told = browser_->run("return document.getElementById('live').textContent;").get<std::string>();
+  }
+  EXPECT_EQ(told, "Paused; there is something new.");
+  EXPECT_EQ(failures(), 1);
   const Json console = browser_->console();
   EXPECT_TRUE(console.empty()) << console.dump(2);
   browser_->open("about:blank");  // asks no more

@@ -85,6 +85,8 @@ TEST(Variants, AreWhatDiffersAndIsNotTheDefault) {
     run.variant = variant;
     run.settings = settings;
     run.settings["prune"] = method;
+    run.seed = settings.value("seed", 0);
+    if (settings.contains("weights")) run.sources["weights"] = "trained";
     runs.push_back(run);
   };
   add("magnitude", {{"pattern", ""}, {"seed", 1}});

@@ -25,8 +25,10 @@
 #include <espalier/experiments/report/server.h>
 
 #include "command_line.h"
+#include "made_up_runs.h"
 
 using espalier::testing::TemporaryFolder;
+using espalier::testing::write_run;
 
 namespace espalier::experiments {
 namespace {
@@ -43,20 +45,6 @@ size_t count_of(const std::string& text, const std::string& what) {
   size_t count = 0;
   for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++count;
   return count;
-}
-
-/// A finished run folder with made-up figures.
-void write_run(const fs::path& folder, Json settings, double accuracy, double sparsity = 0.0) {
-  settings["model"] = "resnet20";
-  settings["data"] = "synth";
-  const Json run = {{"status", "finished"},
-                    {"settings", settings},
-                    {"results",
-                     {{"accuracy", accuracy},
-                      {"sparsity", sparsity},
-                      {"images_per_second", 100.0},
-                      {"macs_executed", 5e6}}}};
-  write_file(folder / "run.json", run.dump());
 }
 
 TEST(Csv, FieldsSurviveQuotesCommasAndLines) {
@@ -334,10 +322,13 @@ TEST(ReportServer, FollowsTheRunsOfAFolder) {
   EXPECT_EQ(served.client().Get("/elsewhere")->status, 404);
   EXPECT_EQ(served.client().Post("/", "x", "text/plain")->status, 404);
 
+  // One that is broken is named, and hides nothing.
+  write_run(folder / "two", {{"seed", 2}}, 0.25);
   write_file(folder / "one/run.json", "{");
   const auto bad = served.client().Get("/");
-  EXPECT_EQ(bad->status, 500);
-  EXPECT_NE(bad->body.find("run.json"), std::string::npos);
+  EXPECT_EQ(bad->status, 200);
+  EXPECT_NE(bad->body.find("run.json is not valid JSON"), std::string::npos);
+  EXPECT_NE(bad->body.find("25.00 %"), std::string::npos);
 }
 
 TEST(ReportServer, AnswersOnLoopbackToItsOwnNamesOnly) {

@@ -70,7 +70,8 @@ RunnerOptions runner_options(const ExperimentFlags& flags,
 }
 
 Scale scale_for(const ExperimentFlags& flags, const Experiment& experiment, Preset preset) {
-  Scale scale = scale_of(experiment, preset);
+  const std::string* root = flags.given.find("data-root");
+  Scale scale = scale_of(experiment, preset, root == nullptr ? default_data_root() : *root);
   if (!flags.seed) return scale;
   ESPALIER_CHECK(
       std::find(scale.seeds.begin(), scale.seeds.end(), *flags.seed) != scale.seeds.end(),
@@ -107,6 +108,15 @@ void run(const ExperimentFlags& flags, Console& console) {
   const Preset preset = parse_preset(flags.preset);
   Plan plan(scale_for(flags, chosen, preset));
   chosen.plan(plan);
+  ESPALIER_CHECK(!flags.seed || (flags.page.empty() && !flags.json),
+                 ValueError,
+                 "experiment run: --seed makes runs and no tables; --page and --json are for the "
+                 "command that makes them, without --seed");
+  ESPALIER_CHECK(fs::path(flags.page).extension() != ".csv",
+                 ValueError,
+                 "experiment run: --page expects a Markdown file, got ",
+                 flags.page,
+                 ", where the table of runs goes");
   if (flags.seed) return share(plan, runner_options(flags, chosen, preset), console);
   const fs::path runs = flags.out;
   const ExperimentPage page(

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which runs a report takes for the same, and what it makes of runs that are broken or not done.
+#include <cmath>
+#include <limits>
+
+#include <espalier/experiments/csv.h>
+#include <espalier/experiments/report/report.h>
+#include <espalier/experiments/run_folder.h>
+
+#include "command_line.h"
+#include "made_up_runs.h"
+
+namespace espalier::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using espalier::testing::expect_error;
+using espalier::testing::TemporaryFolder;
+using espalier::testing::write_run;
+
+std::vector<std::string> labels(const Report& report) {
+  std::vector<std::string> out;
+  for (const Panel& panel : report.panels()) {
+    for (const RunGroup& group : panel.groups) {
+      out.push_back(group.label() + " x " + std::to_string(group.runs.size()));
+    }
+  }
+  return out;
+}
+
+// Masks of two methods, two seeds each: not four seeds of one thing.
+TEST(ReportRuns, MasksAreToldApartByTheRunThatFoundThem) {
+  const TemporaryFolder folder;
+  for (const int seed : {1, 2}) {
+    const std::string end = std::to_string(seed);
+    for (const char* method : {"snip", "magnitude"}) {
+      const std::string finder = std::string("find-") + method + end;
+      write_run(folder / finder, {{"seed", seed}, {"prune", method}, {"sparsity", 0.5}}, 0.1, 0.5);
+      // Where the files were when the run was made; they were moved since.
+      write_run(folder / (std::string("under-") + method + end),
+                {{"seed", seed}, {"mask-from", "elsewhere/" + finder + "/model.safetensors"}},
+                0.8,
+                0.5);
+    }
+  }
+  const Report report(read_runs({folder.path()}));
+  EXPECT_EQ(labels(report),
+            (std::vector<std::string>{"magnitude 0.5 x 2",
+                                      "snip 0.5 x 2",
+                                      "mask-from magnitude 0.5 0.5 x 2",
+                                      "mask-from snip 0.5 0.5 x 2"}));
+}
+
+TEST(ReportRuns, TwoRunsOfOneSeedAreNoTwoSeeds) {
+  const TemporaryFolder folder;
+  write_run(folder / "a", {{"seed", 1}}, 0.5);
+  write_run(folder / "b", {{"seed", 1}}, 0.9);
+  EXPECT_EQ(labels(Report(read_runs({folder.path()}))),
+            (std::vector<std::string>{"dense x 1", "dense (2) x 1"}));
+  // And one that is named twice is one.
+  EXPECT_EQ(read_runs({folder / "a", folder / "b/../a", folder.path()}).size(), 2U);
+}
+
+TEST(ReportRuns, MeansAreOfFinishedRuns) {
+  const TemporaryFolder folder;
+  write_run(folder / "a", {{"seed", 1}}, 0.5);
+  write_run(folder / "b", {{"seed", 2}}, 0.7);
+  write_run(folder / "c", {{"seed", 3}}, 0.1, 0.0, "running");
+  const Report report(read_runs({folder.path()}));
+  const RunGroup& group = report.panels().at(0).groups.at(0);
+  EXPECT_EQ(group.runs.size(), 3U);
+  EXPECT_EQ(group.finished(), 2U);
+  EXPECT_NEAR(group.summary("accuracy").value().mean, 0.6, 1e-12);
+  EXPECT_EQ(parse_csv(report.means_csv(), "means").at(1).at(5), "2");
+  EXPECT_NE(report.cost_charts().at(0).svg.find("over 2 seeds"), std::string::npos);
+}
+
+TEST(ReportRuns, SpeedIsComparedWithTheDenseRunWhereverItStands) {
+  const TemporaryFolder folder;
+  write_run(folder / "a", {{"seed", 1}, {"prune", "snip"}, {"sparsity", 0.5}}, 0.5, 0.5);
+  write_run(folder / "b", {{"seed", 1}}, 0.7);
+  const Report report(read_runs({folder.path()}));
+  const auto rows = report.rows();
+  const auto column =
+      static_cast<size_t>(std::find(rows[0].begin(), rows[0].end(), "speed-up") - rows[0].begin());
+  ASSERT_LT(column, rows[0].size());
+  EXPECT_EQ(rows[1].at(column), "1.50");  // 150 images a second against 100
+  EXPECT_EQ(rows[2].at(column), "-");
+  EXPECT_EQ(rows[1].at(column - 2), "-20.00");
+}
+
+TEST(ReportRuns, TimesTakenInTurnAreUsedWhereThereAreAny) {
+  const TemporaryFolder folder;
+  write_file(folder / "a/runs.csv",
+             "model,data,method,variant,sparsity_asked,seed,accuracy,speed_images_per_second,"
+             "speed_images_per_second_dense,speed_macs_executed,run,error\n"
+             "vgg16,cifar10,dense,,0,1,0.7,50,40,100,,\n"
+             "vgg16,cifar10,snip,,0.9,1,0.6,60,20,30,,\n");
+  const auto rows = Report(read_runs({folder / "a"})).rows();
+  const auto column =
+      static_cast<size_t>(std::find(rows[0].begin(), rows[0].end(), "speed-up") - rows[0].begin());
+  EXPECT_EQ(rows.at(1).at(column), "1.25");
+  EXPECT_EQ(rows.at(2).at(column), "3.00");
+}
+
+TEST(ReportRuns, OneThatIsBrokenIsNamedAmongOthersAndAnErrorAlone) {
+  const TemporaryFolder folder;
+  write_run(folder / "good", {{"seed", 1}}, 0.5);
+  write_file(folder / "broken/run.json", "{");
+  const std::vector<ReportRun> runs = read_runs({folder.path()});
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_EQ(runs[0].name, "broken");
+  EXPECT_NE(runs[0].error.find("not valid JSON"), std::string::npos) << runs[0].error;
+  EXPECT_TRUE(runs[1].error.empty());
+  EXPECT_NE(html_page(Report(runs)).find("Runs that failed"), std::string::npos);
+  expect_error<IoError>([&] { read_runs({folder / "broken"}); }, {"not valid JSON"});
+}
+
+// A network whose outputs overflow has a loss that JSON can't write.
+TEST(ReportRuns, ALossThatIsNoNumberIsReadBack) {
+  EpochMetrics line{.epoch = 1, .step = 10, .lr = 0.1};
+  line.test_loss = std::numeric_limits<double>::quiet_NaN();
+  line.test_accuracy = 0.25;
+  const TemporaryFolder folder;
+  write_run(folder / "run", {{"seed", 1}}, 0.1);
+  write_file(folder / "run/metrics.jsonl", line.to_json().dump() + "\n");
+  const RunRecord record = read_run(folder / "run");
+  ASSERT_EQ(record.metrics.size(), 1U);
+  EXPECT_TRUE(std::isnan(record.metrics[0].test_loss));
+  EXPECT_EQ(record.metrics[0].test_accuracy, 0.25);
+  const std::string page = html_page(Report(read_runs({folder / "run"})));
+  EXPECT_EQ(page.find(">nan<"), std::string::npos);
+  Json bad = line.to_json();
+  bad["epoch"] = nullptr;
+  expect_error<IoError>([&] { EpochMetrics::from_json(bad, "here"); }, {"here", "epoch"});
+}
+
+TEST(ReportRuns, ManyDenseRunsHaveTheirCurves) {
+  const TemporaryFolder folder;
+  EpochMetrics line{.epoch = 1, .step = 10, .lr = 0.1};
+  line.test_accuracy = 0.25;
+  for (int i = 0; i < 9; ++i) {
+    const fs::path run = folder / ("run" + std::to_string(i));
+    write_run(run, {{"seed", 1}, {"lr", 0.01 * (i + 1)}}, 0.1);
+    write_file(run / "metrics.jsonl", line.to_json().dump() + "\n");
+  }
+  const Report report(read_runs({folder.path()}));
+  std::string all;
+  for (const NamedChart& chart : report.training_charts()) all += chart.svg;
+  for (int i = 0; i < 9; ++i) {
+    const std::string label = Json(0.01 * (i + 1)).dump();
+    EXPECT_NE(all.find("lr " + label), std::string::npos) << label;
+  }
+}
+
+}  // namespace
+}  // namespace espalier::experiments
