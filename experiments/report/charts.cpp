@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <espalier/experiments/report/chart.h>
+#include <espalier/experiments/report/chart_table.h>
 #include <espalier/experiments/report/report.h>
 
 namespace espalier::experiments {
@@ -87,6 +88,14 @@ std::vector<Series> series_of_points(const Report& report,
     if (!line.points.empty()) out.push_back(std::move(line));
   }
   return out;
+}
+
+template <class AnyChart>
+NamedChart named(const std::string& name, const AnyChart& chart, bool secondary = false) {
+  return {.name = name,
+          .svg = draw(chart),
+          .table = table_of("numbers-" + name, chart).html(),
+          .secondary = secondary};
 }
 
 constexpr Measure kAccuracy = {"accuracy", 100.0};
@@ -191,28 +200,28 @@ std::vector<NamedChart> Report::cost_charts() const {
   std::vector<NamedChart> out;
   for (const Panel& panel : panels_) {
     out.push_back(
-        {file_name("accuracy-sparsity", panel.title()), draw(sparsity_chart(*this, panel))});
+        named(file_name("accuracy-sparsity", panel.title()), sparsity_chart(*this, panel)));
     const std::string note = spread_note(panel.groups, "Bars");
     out.push_back(
-        {file_name("accuracy-speed", panel.title()),
-         draw(Chart{.title = "Accuracy against speed",
+        named(file_name("accuracy-speed", panel.title()),
+              Chart{.title = "Accuracy against speed",
                     .subtitle = panel.title(),
                     .x = {.title = speed_title(panel)},
                     .y = {.title = "test accuracy, %"},
                     .series = series_of_points(*this, panel, {"images_per_second", 1.0}, kAccuracy),
                     .bands = false,
                     .front = Better::Right,
-                    .note = note})});
+                    .note = note}));
     out.push_back(
-        {file_name("accuracy-macs", panel.title()),
-         draw(Chart{.title = "Accuracy against executed work",
+        named(file_name("accuracy-macs", panel.title()),
+              Chart{.title = "Accuracy against executed work",
                     .subtitle = panel.title(),
                     .x = {.title = "executed MACs per image", .scale = Scale::Log},
                     .y = {.title = "test accuracy, %"},
                     .series = series_of_points(*this, panel, {"macs_executed", 1.0}, kAccuracy),
                     .bands = false,
                     .front = Better::Left,
-                    .note = note})});
+                    .note = note}));
   }
   return out;
 }
@@ -259,7 +268,7 @@ std::vector<NamedChart> Report::density_charts() const {
         chart.subtitle += fmt::format("; {} emptied, not shown", emptied);
         chart.note += " Layers with nothing left have no marker.";
       }
-      out.push_back({file_name("density", chart.subtitle), draw(chart)});
+      out.push_back(named(file_name("density", chart.subtitle), chart));
     }
   }
   return out;
@@ -296,7 +305,7 @@ std::vector<NamedChart> Report::training_charts() const {
           if (!line.points.empty()) chart.series.push_back(std::move(line));
         }
         if (chart.series.empty()) continue;
-        out.push_back({file_name(field.title, chart.subtitle), draw(chart), field.secondary});
+        out.push_back(named(file_name(field.title, chart.subtitle), chart, field.secondary));
       }
     }
   }
@@ -320,7 +329,7 @@ std::vector<NamedChart> Report::timing_charts() const {
       chart.series = {layer_times("dense kernel", 6, group, &RunLayer::milliseconds_dense),
                       layer_times("kernel that runs", 0, group, &RunLayer::milliseconds)};
       chart.note += spread_note({group}, "Bars");
-      out.push_back({file_name("milliseconds", panel.title() + "-" + group.label()), draw(chart)});
+      out.push_back(named(file_name("milliseconds", panel.title() + "-" + group.label()), chart));
     }
   }
   return out;

@@ -36,7 +36,9 @@ std::string section(const char* id, const char* heading, const std::string& cont
 std::string grid(const std::vector<NamedChart>& charts, bool secondary = false) {
   std::string out;
   for (const NamedChart& chart : charts) {
-    if (chart.secondary == secondary) out += "<figure>" + chart.svg + "</figure>\n";
+    if (chart.secondary != secondary) continue;
+    out += "<figure>" + chart.svg +
+           details("table-" + chart.name, "As a table", chart.table) + "</figure>\n";
   }
   return out.empty() ? out : "<div class=\"charts\">\n" + out + "</div>\n";
 }

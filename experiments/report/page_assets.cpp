@@ -14,7 +14,7 @@ a { color: var(--c0); } nav ul { list-style: none; display: flex; flex-wrap: wra
 :focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
 .skip { position: absolute; left: -99rem; } .skip:focus { left: .5rem; top: .5rem; background: var(--paper); padding: .3rem .6rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 23rem), 1fr)); gap: 1.2rem 1rem; align-items: start; margin: .8rem 0; }
-.charts svg { width: 100%; height: auto; max-width: 36rem; display: block; } figure { margin: 0; min-width: 0; }
+.charts svg { width: 100%; height: auto; max-width: 36rem; display: block; } figure { margin: 0; min-width: 0; } figure summary { color: var(--soft); font-size: .85rem; }
 .scroll { overflow-x: auto; margin: .5rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 caption { text-align: left; color: var(--soft); padding: .2rem 0; position: sticky; left: 0; max-width: min(75ch, calc(100vw - 1.5rem)); }
@@ -34,7 +34,7 @@ code { font: .85rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; user-
 code span { display: inline-block; max-width: 100%; }
 @media print {
   :root { color-scheme: light; }
-  body { max-width: none; padding: 0; font-size: 10pt; } nav, .save, .skip, #live, #pause { display: none; }
+  body { max-width: none; padding: 0; font-size: 10pt; } nav, .save, .skip, #live, #pause, figure details { display: none; }
   .charts { grid-template-columns: 1fr 1fr; } figure, tr, dt, dd { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; } table { font-size: 6.5pt; } th, td { padding: .1rem .25rem; white-space: normal; } thead button::after { content: ""; }
   thead button { white-space: normal; } td.wide { min-width: 0; }
@@ -74,7 +74,7 @@ document.addEventListener('click', event => {
 
 let unfolded = [];
 addEventListener('beforeprint', () => {
-  unfolded = [...document.querySelectorAll('details:not([open])')];
+  unfolded = [...document.querySelectorAll('details:not([open]):not(figure *)')];
   unfolded.forEach(one => { one.open = true; });
 });
 addEventListener('afterprint', () => unfolded.forEach(one => { one.open = false; }));

@@ -17,6 +17,7 @@ namespace espalier::experiments {
 struct NamedChart {
   std::string name;
   std::string svg;
+  std::string table;       ///< its numbers, as the page shows them on demand
   bool secondary = false;  ///< the page shows it on demand
 };
 

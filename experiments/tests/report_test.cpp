@@ -20,6 +20,7 @@
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/report/chart.h>
+#include <espalier/experiments/report/chart_table.h>
 #include <espalier/experiments/report/report.h>
 #include <espalier/experiments/report/reproduce.h>
 #include <espalier/experiments/report/server.h>
@@ -89,6 +90,29 @@ TEST(Chart, SurvivesEmptySinglePointAndNotFinite) {
     EXPECT_EQ(svg.find("inf"), std::string::npos);
     EXPECT_EQ(count_of(svg, "r=\"3.6\"><title>"), 2U) << "markers of points, without the legend's";
   }
+}
+
+TEST(Chart, HasItsNumbersAsATable) {
+  Chart chart{.title = "t", .x = {.title = "epoch"}, .y = {.title = "loss"}};
+  Series line{.name = "snip", .points = {}};
+  for (int i = 1; i <= 100; ++i) {
+    line.points.push_back({.x = 1.0 * i, .y = 0.5 * i, .y_deviation = 0.25});
+  }
+  chart.series = {line, {.name = "dense", .points = {{.x = 7, .y = NAN}}}};
+  const HtmlTable table = table_of("id", chart);
+  ASSERT_EQ(table.rows.size(), 12U + 1U);
+  EXPECT_EQ(table.rows[0][1].text, "1");
+  EXPECT_EQ(table.rows[0][2].text, "0.5 ± 0.25");
+  EXPECT_EQ(table.rows[11][1].text, "100");
+  EXPECT_EQ(table.rows[12][2].text, "-");
+  EXPECT_NE(table.caption.find("12 points"), std::string::npos);
+  const HtmlTable rows =
+      table_of("id",
+               RowChart{.title = "t",
+                        .rows = {"conv1", "conv2"},
+                        .series = {{.name = "a", .points = {{.x = 3, .y = 1}}}}});
+  ASSERT_EQ(rows.rows.size(), 1U);
+  EXPECT_EQ(rows.rows[0][0].text, "conv2");
 }
 
 TEST(Chart, LogarithmicAxesLeaveOutWhatIsNotPositive) {
