@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Counting the multiply-accumulates that kernels really perform, so that a sparse network's cost
-/// is measured where it arises and not computed from its masks.
+/// Counting multiply-accumulates (MACs) as kernels report them, so that a sparse network's cost is
+/// taken where it arises and not computed from its masks. A sparse kernel reports its products with
+/// kept weights, a dense one all of the definition, even where Winograd's algorithm gets by with
+/// fewer multiplications.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// How the channels of a layer are tied to dimensions of its parameters and buffers (design 2.6),
-/// the one thing that structured pruning, shrinking and MAC counting read; no other file
-/// switches on layer types.
+/// How the channels of a layer are tied to dimensions of its parameters and buffers, the one thing
+/// that structured pruning, shrinking and MAC counting read; no other file switches on layer types.
 #pragma once
 
 #include <cstdint>

@@ -62,7 +62,7 @@ class Pattern {
 /// than the pattern's.
 Tensor masked(const Tensor& dense, const Pattern& pattern);
 
-/// Which gradient of a masked weight is asked for (design 2.3). With G = dL/d(m*w):
+/// Which gradient of a masked weight is asked for. With G = dL/d(m*w):
 enum class GradRequest : uint8_t {
   Masked,  ///< G at kept positions only, 0 elsewhere: ordinary training of a sparse network
   Dense,   ///< G everywhere: SNIP, RigL growth, straight-through training, Fisher scores

@@ -2,8 +2,10 @@
 /// The inference plan: a network compiled for running. Traced once, batch norm folded, additions
 /// and ReLU fused, weights packed in the chosen format, memory laid out; then it runs without the
 /// tape, without the module and without allocating. Many samples run sixteen together, few of them
-/// one at a time with pixels in the lanes; so do all samples of a network with gates, which skip
-/// for each of them what it does without. Not for training.
+/// one at a time with pixels in the lanes; so do all samples of a network whose gates choose
+/// positions or leave few channels, each skipping what it does without. With other gates of
+/// channels many samples stay sixteen together and compute what any of these opened. Not for
+/// training.
 #pragma once
 
 #include <filesystem>

@@ -45,8 +45,8 @@ ScoringMode scoring_mode(const OptionValues& options);
 /// Batch `index` of the context's data. Throws ValueError when there is none.
 data::Batch scoring_batch(const ScoreContext& context, int64_t index);
 
-/// G = dL/d(m*w) of the mean loss over a batch (design: the dense gradient), float64, one tensor
-/// per weight of the context in its shape: also at removed positions.
+/// G = dL/d(m*w) of the mean loss over a batch (the dense gradient), float64, one tensor per weight
+/// of the context in its shape: also at removed positions.
 std::vector<Tensor> dense_gradients(const ScoreContext& context,
                                     const data::Batch& batch,
                                     ScoringMode mode);
