@@ -6,15 +6,22 @@
 
 #include <fmt/format.h>
 
+#include <espalier/experiments/figures.h>
+
 namespace espalier::experiments {
 namespace {
 
 constexpr size_t kMostPoints = 12;  // of a series: a training has hundreds of epochs
 
+// `12.345`, `11.00 M`.
+std::string shown(double value, int digits) {
+  return std::abs(value) < 1e5 ? fmt::format("{:.{}g}", value, digits) : short_count(value);
+}
+
 HtmlCell number(double value, double deviation) {
   if (!std::isfinite(value)) return {"-", ""};
-  std::string text = fmt::format("{:.5g}", value);
-  if (deviation > 0.0) text += fmt::format(" ± {:.3g}", deviation);
+  std::string text = shown(value, 5);
+  if (deviation > 0.0) text += " ± " + shown(deviation, 3);
   return {text, fmt::format("{}", value)};
 }
 

@@ -15,6 +15,7 @@ a { color: var(--c0); } nav ul { list-style: none; display: flex; flex-wrap: wra
 .skip { position: absolute; left: -99rem; } .skip:focus { left: .5rem; top: .5rem; background: var(--paper); padding: .3rem .6rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 23rem), 1fr)); gap: 1.2rem 1rem; align-items: start; margin: .8rem 0; }
 .charts svg { width: 100%; height: auto; max-width: 36rem; display: block; } figure { margin: 0; min-width: 0; } figure summary { color: var(--soft); font-size: .85rem; }
+figure table { font-size: .8rem; } figure th, figure td, figure thead button { white-space: normal; padding: .15rem .3rem; }
 .scroll { overflow-x: auto; margin: .5rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 caption { text-align: left; color: var(--soft); padding: .2rem 0; position: sticky; left: 0; max-width: min(75ch, calc(100vw - 1.5rem)); }
