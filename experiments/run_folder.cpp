@@ -227,6 +227,14 @@ RunFolder::~RunFolder() {
   ::close(lock_);
 }
 
+Json RunFolder::results() const {
+  Json out = run_.value("results", Json());
+  if (out.is_object() && out.contains("loss") && out.at("loss").is_null()) {
+    out["loss"] = std::numeric_limits<double>::quiet_NaN();
+  }
+  return out;
+}
+
 void RunFolder::write_run_json() const {
   write_file(path_ / kRunFile, run_.dump(2) + "\n");
 }

@@ -65,8 +65,8 @@ class RunFolder {
   State state() const { return state_; }
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path model_path() const { return path_ / "model.safetensors"; }
-  /// The results that run.json of a finished run holds.
-  nlohmann::ordered_json results() const { return run_.value("results", nlohmann::ordered_json()); }
+  /// The results that run.json of a finished run holds; a loss that is null there is NaN.
+  nlohmann::ordered_json results() const;
 
   /// The newest checkpoint; none for a run that did not get so far. Throws IoError for a bad file.
   std::optional<SafetensorsFile> load_checkpoint() const;

@@ -2,7 +2,6 @@
 #include <espalier/experiments/comparisons/runner.h>
 
 #include <algorithm>
-#include <limits>
 #include <new>
 #include <ostream>
 #include <set>
@@ -65,9 +64,7 @@ RunRow row_of(const PlannedRun& run) {
 
 void take_figures(RunRow& row, const Json& figures) {
   row.accuracy = figures.at("accuracy").get<double>();
-  // Of a network whose outputs overflow, which JSON writes as null.
-  const Json loss = figures.at("loss");
-  row.loss = loss.is_null() ? std::numeric_limits<double>::quiet_NaN() : loss.get<double>();
+  row.loss = figures.at("loss").get<double>();
   row.sparsity = figures.at("sparsity").get<double>();
   row.params = figures.at("params").get<int64_t>();
   row.params_nonzero = figures.at("params_nonzero").get<int64_t>();

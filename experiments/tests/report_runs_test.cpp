@@ -131,6 +131,17 @@ TEST(ReportRuns, ALossThatIsNoNumberIsReadBack) {
   EXPECT_EQ(record.metrics[0].test_accuracy, 0.25);
   const std::string page = html_page(Report(read_runs({folder / "run"})));
   EXPECT_EQ(page.find(">nan<"), std::string::npos);
+  // Asked for again, the finished run has its results.
+  const Json settings = {{"model", "lenet5"}};
+  {
+    RunFolder made(folder / "made", settings, settings);
+    made.finish({{"loss", line.test_loss}, {"accuracy", 0.25}});
+    write_file(made.model_path(), "");
+  }
+  const RunFolder again(folder / "made", settings, settings);
+  ASSERT_EQ(again.state(), RunFolder::State::Finished);
+  EXPECT_TRUE(std::isnan(again.results().at("loss").get<double>()));
+  EXPECT_EQ(again.results().at("accuracy"), 0.25);
   Json bad = line.to_json();
   bad["epoch"] = nullptr;
   expect_error<IoError>([&] { EpochMetrics::from_json(bad, "here"); }, {"here", "epoch"});
