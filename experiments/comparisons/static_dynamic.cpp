@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Static against dynamic pruning at equal cost: the same channels for all images, or channels and
 /// positions chosen anew for each.
-#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -50,12 +49,6 @@ std::optional<double> static_accuracy(const Rows& rows, const RunRow& like, doub
   return below->second + along * (above->second - below->second);
 }
 
-std::string points(const std::vector<double>& differences) {
-  if (differences.empty()) return "outside of the static runs | -";
-  const Summary summary = summarize(differences);
-  return fmt::format("{:+.2f} | {}", 100.0 * summary.mean, sureness(summary));
-}
-
 /// Each dynamic run, and beside it the static method at the MACs that it really executed.
 Rows at_equal_cost(const Rows& rows) {
   Rows out;
@@ -74,34 +67,19 @@ Rows at_equal_cost(const Rows& rows) {
   return out;
 }
 
-std::string findings(const Rows& all) {
-  Rows rows;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(rows), [](const RunRow& row) {
-    return row.finished() && row.compared;
-  });
+std::string findings(const Rows& rows) {
   std::string out =
       "These are differences at the MACs that were really executed, gates and predictors included: "
       "the static method's accuracy is that on the straight line between its runs with the next "
-      "smaller and the next larger share of MACs.\n\n"
-      "| method | asked | executed share | above the static method | how sure |\n"
-      "|---|---|---|---|---|\n";
-  std::map<std::pair<std::string, std::string>, std::vector<RunRow>> groups;
+      "smaller and the next larger share of MACs. A share outside of these is not compared.\n\n"
+      "| method | asked | executed share |\n|---|---|---|\n";
+  std::map<std::pair<std::string, std::string>, std::vector<double>> shares;
   for (const RunRow& row : rows) {
-    if (is_dynamic(row)) groups[{row.method, row.variant}].push_back(row);
+    if (!row.finished() || !row.compared || !is_dynamic(row)) continue;
+    shares[{row.method, row.variant}].push_back(share_of_macs(row));
   }
-  for (const auto& [key, group] : groups) {
-    std::vector<double> shares;
-    std::vector<double> differences;
-    for (const RunRow& row : group) {
-      shares.push_back(share_of_macs(row));
-      const auto equal = static_accuracy(all, row, shares.back());
-      if (equal) differences.push_back(row.accuracy - *equal);
-    }
-    out += fmt::format("| {} | {} | {:.3f} | {} |\n",
-                       key.first,
-                       key.second,
-                       summarize(shares).mean,
-                       points(differences));
+  for (const auto& [key, values] : shares) {
+    out += fmt::format("| {} | {} | {:.3f} |\n", key.first, key.second, summarize(values).mean);
   }
   return out;
 }
