@@ -114,9 +114,9 @@ Experiment methods() {
       .title = "Every method at one budget",
       .section = "figure 2, the taxonomy",
       .what =
-          "Each registered method removes 90 % of the weights, or channels that make about half of "
-          "the multiply-accumulates (30 % of each layer's, or of all by a global ranking half of "
-          "the weights), or what its N:M pattern says. All runs of a network train for the same "
+          "Each registered method removes 90 % of the weights, or channels (30 % of each layer's, "
+          "or half of all weights by a global ranking; multiply-accumulates differ), or what its "
+          "N:M pattern says. All runs of a network train for the same "
           "number of epochs. "
           "Methods that start from a trained network, gates among them, get the dense one of the "
           "same seed, and fine-tune for as many epochs again at a fifth of the rate; lottery "
@@ -156,8 +156,8 @@ Experiment methods() {
                  {"fpgm"},
                  {"sfp"}),
            claim("Molchanov et al., arXiv 1906.10771",
-                 "Ranking channels by first-order Taylor terms is better than by L1 norm, at about "
-                 "equal multiply-accumulates.",
+                 "Ranking channels by first-order Taylor terms is better than by L1 norm (here not "
+                 "at equal multiply-accumulates).",
                  {"taylor"},
                  {"l1-filters"},
                  {"model", "data"})},

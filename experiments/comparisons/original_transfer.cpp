@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Masks found on the task itself against masks found on another data set, and on another depth of
 /// the network.
+#include <map>
+
 #include <espalier/experiments/comparisons/comparisons.h>
 
 namespace espalier::experiments::comparison_list {
@@ -9,10 +11,14 @@ namespace {
 const char* const kMethods[] = {"magnitude", "snip"};
 
 /// Index of the run that only finds a mask: magnitudes of the trained network, or SNIP's scores at
-/// initialization.
-size_t find_mask(Plan& plan, const Where& where, const std::string& method, double sparsity) {
-  PlannedRun mask = method == "magnitude" ? plan.fine_tuned(where, method, sparsity)
-                                          : plan.pruned(where, method, sparsity);
+/// initialization; with the method's `options`.
+size_t find_mask(Plan& plan,
+                 const Where& where,
+                 const std::string& method,
+                 double sparsity,
+                 const std::map<std::string, std::string>& options = {}) {
+  PlannedRun mask = method == "magnitude" ? plan.fine_tuned(where, method, sparsity, options)
+                                          : plan.pruned(where, method, sparsity, options);
   mask.settings["epochs"] = "0";
   mask.variant = "mask";
   mask.compared = false;
@@ -29,18 +35,23 @@ PlannedRun under_mask(
   return run;
 }
 
+/// A mask that was shuffled within its layers says how dense each layer is and no more: the control
+/// of what a transferred one brings along.
 void add_data_sets(Plan& plan, int64_t seed, const std::string& method, double sparsity) {
   const std::vector<std::string> sets = {plan.scale().data, plan.scale().other_data};
-  std::vector<size_t> masks;
   for (const std::string& source : sets) {
-    masks.push_back(find_mask(plan, {"vgg16", source, seed}, method, sparsity));
-  }
-  for (size_t source = 0; source < sets.size(); ++source) {
-    for (size_t target = 0; target < sets.size(); ++target) {
-      PlannedRun run =
-          under_mask(plan, {"vgg16", sets[target], seed}, method, sparsity, masks[source]);
+    const Where there = {"vgg16", source, seed};
+    const size_t mask = find_mask(plan, there, method, sparsity);
+    const size_t shuffled = find_mask(plan, there, method, sparsity, {{"ablation", "shuffle"}});
+    for (const std::string& target : sets) {
+      const Where here = {"vgg16", target, seed};
+      PlannedRun run = under_mask(plan, here, method, sparsity, mask);
       run.variant = source == target ? "original" : "transfer";
       plan.add(run);
+      if (source == target) continue;
+      PlannedRun control = under_mask(plan, here, method, sparsity, shuffled);
+      control.variant = "transfer shuffled";
+      plan.add(control);
     }
   }
 }
@@ -84,9 +95,10 @@ Experiment original_transfer() {
       .what =
           "Masks are found by magnitude in a trained network, or by SNIP at initialization. "
           "Between data sets: VGG-16 with that mask is then trained from its initial weights on "
-          "the same "
-          "data set (original) or on the other one (transfer). Between architectures: the masks of "
-          "ResNet-20 and ResNet-32 are trained on the network that they were found on (original) "
+          "the same data set (original) or on the other one (transfer), there also with the mask's "
+          "places shuffled within each layer, so that only the layers' densities are transferred. "
+          "Between architectures: the masks of ResNet-20 and ResNet-32 are trained on the network "
+          "that they were found on (original) "
           "or on the other, whose blocks then repeat or leave out blocks of the source, masks and "
           "initial weights alike (other depth: elastic ticket transformations, interpolating). The "
           "survey's own figures are of ImageNet's size.",
@@ -115,7 +127,16 @@ Experiment original_transfer() {
                   .higher = {"original"},
                   .lower = {"other depth"},
                   .within = {"model", "data", "method", "sparsity"},
-                  .source = "Chen et al., arXiv 2103.16547"}},
+                  .source = "Chen et al., arXiv 2103.16547"},
+                 {.sentence =
+                      "A mask need not do better than the same one shuffled within its layers: "
+                      "those found at initialization do not.",
+                  .kind = Claim::Kind::NotAlwaysHigher,
+                  .column = "variant",
+                  .higher = {"transfer"},
+                  .lower = {"transfer shuffled"},
+                  .within = {"model", "data", "method", "sparsity"},
+                  .source = "Frankle et al., arXiv 2009.08576 (there on the original task)"}},
   };
 }
 

@@ -2,6 +2,7 @@
 #include <espalier/experiments/report/groups.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -73,7 +74,8 @@ std::vector<Panel> panels_of(const std::vector<ReportRun>& runs) {
   for (Panel& panel : panels) {
     const std::vector<std::string> order = panel.series();
     const auto place = [&](const RunGroup& group) {
-      return std::find(order.begin(), order.end(), group.series()) - order.begin();
+      const auto found = std::find(order.begin(), order.end(), group.series()) - order.begin();
+      return std::pair(group.first().method != "dense", found);
     };
     std::stable_sort(
         panel.groups.begin(), panel.groups.end(), [&](const RunGroup& a, const RunGroup& b) {
@@ -86,8 +88,12 @@ std::vector<Panel> panels_of(const std::vector<ReportRun>& runs) {
 
 std::vector<std::string> series_of(const std::vector<Panel>& panels) {
   std::vector<std::string> out;
-  for (const Panel& panel : panels) {
-    for (const std::string& name : panel.series()) add_once(out, name);
+  for (const bool dense : {true, false}) {
+    for (const Panel& panel : panels) {
+      for (const RunGroup& group : panel.groups) {
+        if ((group.first().method == "dense") == dense) add_once(out, group.series());
+      }
+    }
   }
   return out;
 }

@@ -31,7 +31,7 @@ struct RunGroup {
 struct Panel {
   std::string model;
   std::string data;
-  std::vector<RunGroup> groups;  ///< by series, in it by sparsity
+  std::vector<RunGroup> groups;  ///< by series, dense first; in it by sparsity
 
   std::string title() const { return model + " on " + data; }
   /// Names of the series, each once.
@@ -42,7 +42,8 @@ struct Panel {
 /// for others to start from, are left out.
 std::vector<Panel> panels_of(const std::vector<ReportRun>& runs);
 
-/// Names of all series of all panels, each once: a series looks the same in every chart.
+/// Names of all series of all panels, each once, dense first: a series looks the same in every
+/// chart, and what all others are compared with in every report.
 std::vector<std::string> series_of(const std::vector<Panel>& panels);
 
 }  // namespace espalier::experiments

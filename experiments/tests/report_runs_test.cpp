@@ -29,6 +29,19 @@ std::vector<std::string> labels(const Report& report) {
   return out;
 }
 
+TEST(ReportRuns, DenseComesFirstWhateverTheOrderOfTheFolders) {
+  const TemporaryFolder folder;
+  write_run(folder / "a", {{"seed", 1}, {"prune", "snip"}, {"sparsity", 0.9}}, 0.5, 0.9);
+  write_run(folder / "b", {{"seed", 1}, {"prune", "snip"}, {"sparsity", 0.5}}, 0.6, 0.5);
+  write_run(folder / "c", {{"seed", 1}}, 0.7);
+  const Report report(read_runs({folder.path()}));
+  EXPECT_EQ(labels(report),
+            (std::vector<std::string>{"dense x 1", "snip 0.5 x 1", "snip 0.9 x 1"}));
+  EXPECT_EQ(report.panels().at(0).series(), (std::vector<std::string>{"dense", "snip"}));
+  EXPECT_EQ(report.style("dense"), 0U);
+  EXPECT_EQ(report.style("snip"), 1U);
+}
+
 // Masks of two methods, two seeds each: not four seeds of one thing.
 TEST(ReportRuns, MasksAreToldApartByTheRunThatFoundThem) {
   const TemporaryFolder folder;
