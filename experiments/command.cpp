@@ -162,6 +162,12 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
   return kExitOk;
 }
 
+// A full disk behind `> file` shows when the stream is emptied, if at all.
+void check_written(Console& console) {
+  console.out.flush();
+  if (!console.out) throw RunFailure("can't write to the standard output; is its disk full?");
+}
+
 }  // namespace
 
 int run_command(const std::vector<std::string>& arguments, Console& console) {
@@ -170,7 +176,9 @@ int run_command(const std::vector<std::string>& arguments, Console& console) {
     return code;
   };
   try {
-    return parse_and_run(arguments, console);
+    const int code = parse_and_run(arguments, console);
+    check_written(console);
+    return code;
   } catch (const RunFailure& error) {
     return fail(error.what(), kExitFailed);
   } catch (const Error& error) {

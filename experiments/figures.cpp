@@ -73,7 +73,7 @@ std::string figures_text(const nlohmann::ordered_json& figures) {
       "sparsity    {:.4f} of the prunable weights\n"
       "parameters  {}  ({} not zero)\n"
       "MACs        {} dense, {} effective, {} executed, per image\n"
-      "speed       {:.0f} images/s\n",
+      "speed       {:.0f} images/s, loading included\n",
       100.0 * number("accuracy"),
       count("correct"),
       count("total"),

@@ -3,36 +3,16 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
-#include <espalier/core/io.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/data/fetch.h>
 #include <espalier/experiments/options.h>
-#include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/fit.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/sparse/chooser.h>
 
 namespace espalier::experiments {
 namespace {
-
-// The metadata key under which nn::save_model keeps what is needed to rebuild a network.
-constexpr const char* kArchitecture = "architecture";
-
-Network take(nn::SavedModel saved) {
-  return {std::move(saved.name), saved.options, std::move(saved.module)};
-}
-
-void put_state(const std::filesystem::path& path,
-               const std::map<std::string, Tensor>& state,
-               Network& network) {
-  try {
-    network.module->load_state_dict(state);
-  } catch (const ValueError& error) {
-    throw ValueError(cat(path.string(), " does not fit ", network.name, ": ", error.what()));
-  }
-}
 
 // What can be done about files that are not in `root`.
 std::string how_to_get(const std::string& name, const std::string& root) {
@@ -49,8 +29,9 @@ std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& value
                                                 data::Split split) {
   const auto seed = static_cast<uint64_t>(values.integer("data-seed"));
   auto dataset = open_data(values.text("data"), split, values.text("data-root"), seed);
+  if (split != data::Split::Test) return dataset;
   const int64_t size = values.integer("test-size");
-  if (split != data::Split::Test || size == 0) return dataset;
+  if (size == 0) return dataset;
   return data::subset(std::move(dataset), size, seed);
 }
 
@@ -86,171 +67,6 @@ data::Split parse_split(const std::string& text) {
   if (text == "train") return data::Split::Train;
   if (text == "test") return data::Split::Test;
   throw ValueError(cat("split: expects train or test, got '", text, "'"));
-}
-
-Network make_network(const prune::OptionValues& values,
-                     const data::Dataset& dataset,
-                     uint64_t seed) {
-  Network network;
-  network.name = nn::canonical_model_name(values.text("model"));
-  ESPALIER_CHECK(nn::model_input(network.name) == nn::InputKind::Images,
-                 ValueError,
-                 "model ",
-                 network.name,
-                 " reads text, but data set ",
-                 dataset.name(),
-                 " holds images");
-  network.options.num_classes = static_cast<int64_t>(dataset.class_names().size());
-  network.options.image = dataset.image_shape();
-  network.options.seed = seed;
-  network.options.width = values.real("width");
-  ESPALIER_CHECK(network.options.width == 1.0 || nn::model_has_widths(network.name),
-                 ValueError,
-                 "--width ",
-                 network.options.width,
-                 ": ",
-                 network.name,
-                 " has one width; VGG, ResNet, WRN and MobileNetV2 have others");
-  network.options.shortcut = values.text("shortcut") == "A" ? nn::Shortcut::A : nn::Shortcut::B;
-  network.module = nn::make_model(network.name, network.options);
-  return network;
-}
-
-bool tells_its_network(const std::filesystem::path& path) {
-  return nn::compress::is_edc(path) || load_safetensors(path).metadata.contains(kArchitecture);
-}
-
-std::optional<prune::BlockOrder> elastic_order(const prune::OptionValues& values) {
-  const std::string& text = values.text("elastic");
-  if (text == "none") return std::nullopt;
-  return text == "append" ? prune::BlockOrder::Append : prune::BlockOrder::Interpolate;
-}
-
-Network load_network(const std::filesystem::path& path,
-                     Network fallback,
-                     std::optional<prune::BlockOrder> elastic) {
-  if (!elastic && tells_its_network(path)) {
-    Network network = load_network(path);
-    ESPALIER_CHECK(network.options.image == fallback.options.image &&
-                       network.options.num_classes == fallback.options.num_classes,
-                   ValueError,
-                   path.string(),
-                   " holds a ",
-                   network.name,
-                   " for ",
-                   network.options.num_classes,
-                   " classes and images ",
-                   network.image(),
-                   ", but the data has ",
-                   fallback.options.num_classes,
-                   " and ",
-                   fallback.image());
-    return network;
-  }
-  const SafetensorsFile file = load_safetensors(path);
-  check_finite(file, path);
-  put_state(path,
-            elastic ? prune::elastic_state(file.tensors, *fallback.module, *elastic) : file.tensors,
-            fallback);
-  return fallback;
-}
-
-Network load_network(const std::filesystem::path& path) {
-  const bool edc = nn::compress::is_edc(path);
-  Network network = take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
-  check_finite({network.module->state_dict(), {}}, path);
-  return network;
-}
-
-std::vector<std::string> take_masks(const std::filesystem::path& path,
-                                    Network& network,
-                                    std::optional<prune::BlockOrder> elastic) {
-  constexpr std::string_view kMask = ".mask";
-  std::map<std::string, Tensor> tensors = load_safetensors(path).tensors;
-  // The names of a shallower network are all in a deeper one, which would be pruned in part.
-  if (!elastic && tells_its_network(path)) {
-    const std::string found_on = load_network(path).name;
-    ESPALIER_CHECK(found_on == network.name,
-                   ValueError,
-                   path.string(),
-                   " holds the masks of another model, ",
-                   found_on,
-                   ", not of ",
-                   network.name,
-                   "; for another depth see --elastic");
-  }
-  if (elastic) tensors = prune::elastic_state(tensors, *network.module, *elastic);
-  const auto parameters = network.module->named_parameters();
-  const std::string classifier = nn::prunable_parameters(*network.module).back().name;
-  std::vector<std::pair<nn::Parameter*, Tensor>> masks;
-  std::vector<std::string> notes;
-  for (const auto& [name, mask] : tensors) {
-    if (!name.ends_with(kMask)) continue;
-    const std::string owner = name.substr(0, name.size() - kMask.size());
-    const auto found = std::find_if(
-        parameters.begin(), parameters.end(), [&](const auto& one) { return one.name == owner; });
-    ESPALIER_CHECK(found != parameters.end(),
-                   ValueError,
-                   path.string(),
-                   " has a mask of '",
-                   owner,
-                   "', which ",
-                   network.name,
-                   " does not have. Is it of another model, or of another depth (--elastic)?");
-    const Shape& expected = found->parameter->shape();
-    if (owner == classifier && mask.shape() != expected) {
-      notes.push_back(
-          cat("mask-from: ", owner, " stays dense: its mask is for another number of classes"));
-      continue;
-    }
-    ESPALIER_CHECK(mask.shape() == expected && mask.dtype() == DType::U8,
-                   ValueError,
-                   path.string(),
-                   ": the mask of ",
-                   owner,
-                   " does not fit: expected bytes ",
-                   expected,
-                   ", got ",
-                   mask.shape(),
-                   ". Was it found at another width?");
-    masks.emplace_back(found->parameter, mask);
-  }
-  ESPALIER_CHECK(!masks.empty(),
-                 ValueError,
-                 path.string(),
-                 " holds no masks; give the model.safetensors of a pruned run");
-  for (const auto& [parameter, mask] : masks) parameter->set_mask(mask);
-  return notes;
-}
-
-void check_finite(const SafetensorsFile& file, const std::filesystem::path& path) {
-  const auto check = [&path](const std::string& name, const Tensor& tensor) {
-    dispatch_floating(tensor.dtype(), "check_finite", [&](auto zero) {
-      const auto* values = tensor.data<decltype(zero)>();
-      for (int64_t i = 0; i < tensor.numel(); ++i) {
-        ESPALIER_CHECK(std::isfinite(values[i]),
-                       IoError,
-                       path.string(),
-                       ": tensor '",
-                       name,
-                       "' holds ",
-                       static_cast<double>(values[i]),
-                       " at flat index ",
-                       i);
-      }
-    });
-  };
-  for (const auto& [name, tensor] : file.tensors) {
-    if (is_floating(tensor.dtype())) check(name, tensor);
-  }
-}
-
-std::string file_fingerprint(const std::filesystem::path& path) {
-  uint64_t hash = 14695981039346656037ull;
-  for (const uint8_t byte : read_file(path, "weights")) hash = (hash ^ byte) * 1099511628211ull;
-  std::string out;
-  for (int shift = 60; shift >= 0; shift -= 4) out += "0123456789abcdef"[(hash >> shift) & 15];
-  return out;
 }
 
 void set_kernel_chooser(const prune::OptionValues& values,

@@ -40,7 +40,7 @@ std::vector<Option> model_options() {
   };
 }
 
-std::vector<Option> data_options() {
+std::vector<Option> data_set_options() {
   return {
       prune::text_option(
           "data",
@@ -49,10 +49,25 @@ std::vector<Option> data_options() {
       prune::text_option("data-root",
                          default_data_root(),
                          "Folder of the data sets; also the environment variable ESPALIER_DATA."),
-      prune::integer_option("data-seed", 0, 0, kMost, "", "Which pictures synth draws."),
-      prune::integer_option(
-          "test-size", 0, 0, kMost, "samples", "Test on a fixed subset; 0 = the whole split."),
+      prune::integer_option("data-seed",
+                            0,
+                            0,
+                            kMost,
+                            "",
+                            "Which pictures synth draws; of every data set, which subset "
+                            "--test-size takes."),
   };
+}
+
+std::vector<Option> data_options() {
+  return joined({data_set_options(),
+                 {prune::integer_option("test-size",
+                                        0,
+                                        0,
+                                        kMost,
+                                        "samples",
+                                        "Test on a fixed subset, of --data-seed; 0 = the whole "
+                                        "split.")}});
 }
 
 std::vector<Option> normalization_options() {
@@ -97,8 +112,12 @@ std::vector<Option> kernel_options() {
 
 std::vector<Option> training_options() {
   return {
-      prune::integer_option(
-          "train-size", 0, 0, kMost, "samples", "Train on a fixed subset; 0 = the whole split."),
+      prune::integer_option("train-size",
+                            0,
+                            0,
+                            kMost,
+                            "samples",
+                            "Train on a fixed subset, of --seed; 0 = the whole split."),
       prune::integer_option("epochs", 30, 0, 100000, "", "Passes over the training split."),
       prune::integer_option("batch", 128, 1, 65536, "samples", "Samples a step."),
       prune::choice_option("optimizer", {"sgd", "adam", "adamw"}, "How weights are updated."),
@@ -148,7 +167,13 @@ std::vector<Option> training_options() {
                            {"standard", "none", "standard+cutout"},
                            "Changes of training images: crop by 4 with padding; mirror where that "
                            "keeps the class; cutout of 8 (tiny images) or 16 pixels."),
-      prune::integer_option("seed", 0, 0, kMost, "", "Of initial weights, order, augmentation."),
+      prune::integer_option(
+          "seed",
+          0,
+          0,
+          kMost,
+          "",
+          "Of initial weights, order, augmentation, and the subset of --train-size."),
   };
 }
 

@@ -16,7 +16,9 @@ namespace espalier::experiments {
 
 /// `model`, `shortcut`, `width`.
 std::vector<prune::Option> model_options();
-/// `data`, `data-root`, `data-seed`, `test-size`.
+/// `data`, `data-root`, `data-seed`.
+std::vector<prune::Option> data_set_options();
+/// Those and `test-size`.
 std::vector<prune::Option> data_options();
 /// `mean`, `std`: of weights trained elsewhere.
 std::vector<prune::Option> normalization_options();

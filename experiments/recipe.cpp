@@ -73,6 +73,14 @@ std::shared_ptr<const nn::LrSchedule> make_schedule(const prune::OptionValues& v
   }
   const auto warmup = std::llround(values.real("warmup") * static_cast<double>(steps_per_epoch));
   if (warmup == 0) return schedule;
+  const int64_t epochs = values.integer("epochs");
+  ESPALIER_CHECK(epochs == 0 || values.real("warmup") < static_cast<double>(epochs),
+                 ValueError,
+                 "--warmup ",
+                 values.real("warmup"),
+                 ": the rate would still rise at the end of ",
+                 epochs,
+                 epochs == 1 ? " epoch" : " epochs");
   return std::make_shared<nn::WarmupLr>(schedule, warmup);
 }
 

@@ -191,7 +191,8 @@ RunFolder::RunFolder(fs::path path,
       run_ = parse_json(path_ / kRunFile);
       const std::string different =
           differences(run_.value("settings", Json::object()), settings, defaults);
-      ESPALIER_CHECK(different.empty(),
+      const bool empty = !fs::exists(path_ / kStateFile) && !fs::exists(model_path());
+      ESPALIER_CHECK(different.empty() || empty,
                      ValueError,
                      "run: ",
                      path_.string(),
@@ -200,6 +201,13 @@ RunFolder::RunFolder(fs::path path,
                      ". Choose another --out, or remove the folder");
       const bool finished = run_.value("status", Json()) == "finished" && fs::exists(model_path());
       state_ = finished ? State::Finished : State::Unfinished;
+      if (!different.empty()) {
+        begin(settings);
+      } else if (run_.value("status", Json()) == "failed") {
+        run_["status"] = "running";
+        run_.erase("error");
+        while_writing([&] { write_run_json(); });
+      }
     } else {
       for (const char* name : {"model.safetensors", kStateFile, kMetricsFile}) {
         ESPALIER_CHECK(!fs::exists(path_ / name),
@@ -210,12 +218,7 @@ RunFolder::RunFolder(fs::path path,
                        name,
                        " but no run.json; it is not overwritten. Choose another --out");
       }
-      run_ = {{"version", version()},
-              {"status", "running"},
-              {"started", utc_now()},
-              {"machine", machine_json()},
-              {"settings", settings}};
-      while_writing([&] { write_run_json(); });
+      begin(settings);
     }
   } catch (...) {
     ::close(lock_);
@@ -233,6 +236,16 @@ Json RunFolder::results() const {
     out["loss"] = std::numeric_limits<double>::quiet_NaN();
   }
   return out;
+}
+
+void RunFolder::begin(const Json& settings) {
+  run_ = {{"version", version()},
+          {"status", "running"},
+          {"started", utc_now()},
+          {"machine", machine_json()},
+          {"settings", settings}};
+  state_ = State::Fresh;
+  while_writing([&] { write_run_json(); });
 }
 
 void RunFolder::write_run_json() const {
@@ -265,8 +278,21 @@ void RunFolder::write_metrics(const std::vector<EpochMetrics>& metrics) const {
   });
 }
 
+void RunFolder::fail(const std::string& error) {
+  run_["status"] = "failed";
+  run_["error"] = error;
+  while_writing([&] { write_run_json(); });
+}
+
+void RunFolder::discard() {
+  std::error_code ignored;
+  fs::remove(path_ / kRunFile, ignored);
+  fs::remove(path_, ignored);  // only if nothing else is in it
+}
+
 void RunFolder::finish(const Json& results, const Json& timing) {
   run_["status"] = "finished";
+  run_.erase("error");
   run_["finished"] = utc_now();
   run_["results"] = results;
   if (!timing.is_null()) run_["timing"] = timing;

@@ -9,7 +9,8 @@
 ///   report.html        made by `report`
 ///
 /// A checkpoint holds the metrics lines too, so that after a kill at any instant the files are
-/// written anew from it and agree.
+/// written anew from it and agree. `status` in run.json is `running`, `finished`, or `failed` with
+/// the `error`; the same command tries again from the newest checkpoint.
 #pragma once
 
 #include <filesystem>
@@ -50,7 +51,8 @@ class RunFolder {
 
   /// Creates the folder, or opens it when run.json is there and tells the same `settings`
   /// (incidental ones may differ; a setting that it doesn't tell is that of `defaults`, so that
-  /// runs made before there was such an option go on). Throws ValueError naming every setting that
+  /// runs made before there was such an option go on). A run that never came to a checkpoint has
+  /// nothing to lose: other settings replace it. Throws ValueError naming every setting that
   /// differs, when another process holds the folder, and when there are files of a run but no
   /// run.json; IoError for a bad run.json. With `busy` another process is waited for, and `busy` is
   /// called before the wait.
@@ -76,10 +78,15 @@ class RunFolder {
   static std::vector<EpochMetrics> checkpoint_metrics(const SafetensorsFile& checkpoint);
   /// Writes metrics.jsonl and metrics.csv anew.
   void write_metrics(const std::vector<EpochMetrics>& metrics) const;
+  /// Marks the run as failed; what it has saved stays.
+  void fail(const std::string& error);
+  /// Takes run.json away again, and the folder if it is empty then: of a run that could not begin.
+  void discard();
   /// Marks the run as finished, with its results and what `time_layers` measured.
   void finish(const nlohmann::ordered_json& results, const nlohmann::ordered_json& timing = {});
 
  private:
+  void begin(const nlohmann::ordered_json& settings);
   void write_run_json() const;
 
   std::filesystem::path path_;

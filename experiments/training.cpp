@@ -13,6 +13,7 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/recipe.h>
 #include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/scoring_batches.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/nn/distillation.h>
 #include <espalier/nn/quantize/quantize.h>
@@ -84,8 +85,11 @@ class Recorder : public nn::TrainHook {
   }
 
   double seconds() const { return seconds_before_ + seconds_since(start_); }
+  /// True once a step was made in this process.
+  bool has_stepped() const { return has_stepped_; }
 
   void after_step(nn::TrainState& state) override {
+    has_stepped_ = true;
     progress_.update(state.step + state.progress.repeated,
                      fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.4f}",
                                  metrics_.size() + 1,
@@ -137,50 +141,8 @@ class Recorder : public nn::TrainHook {
   Progress& progress_;
   std::vector<EpochMetrics> metrics_;
   double seconds_before_ = 0.0;
+  bool has_stepped_ = false;
   Clock::time_point start_ = Clock::now();
-};
-
-// Batches for scores from data: unaugmented, in an order of their own, a pure function of the
-// index. As noise they keep the shape only: normal pixels (the data are normalized), random labels.
-class ScoringBatches {
- public:
-  ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset,
-                 const prune::OptionValues& values)
-      : loader_(std::make_shared<data::Loader>(dataset, options(values))),
-        noise_(values.text("scoring-input") == "noise") {}
-
-  data::Batch operator()(int64_t index) const {
-    const int64_t batches = loader_->batches();
-    loader_->start_epoch(index / batches, index % batches);
-    data::Batch batch = *loader_->next();
-    return noise_ ? noise_like(batch, index) : batch;
-  }
-
- private:
-  data::Batch noise_like(const data::Batch& batch, int64_t index) const {
-    Rng rng = Rng(loader_->options().seed, "scoring noise").fork(static_cast<uint64_t>(index));
-    Tensor images = Tensor::zeros(batch.images.shape());
-    fill_normal_(images, rng);
-    Tensor labels = Tensor::zeros(batch.labels.shape(), DType::I64);
-    const auto classes = static_cast<uint64_t>(loader_->dataset().class_names().size());
-    for (int64_t i = 0; i < labels.numel(); ++i) {
-      labels.data<int64_t>()[i] = static_cast<int64_t>(rng.below(classes));
-    }
-    return {images.to(batch.images.layout()), labels};
-  }
-
-  static data::LoaderOptions options(const prune::OptionValues& values) {
-    data::LoaderOptions out;
-    out.batch_size = values.integer("batch");
-    out.shuffle = true;
-    out.workers = 0;
-    out.seed = Rng(static_cast<uint64_t>(values.integer("seed")), "scoring").fork(0).state().seed;
-    set_normalization(values, out);
-    return out;
-  }
-
-  std::shared_ptr<data::Loader> loader_;
-  bool noise_;
 };
 
 prune::PruneInputs pruning_inputs(const TrainRequest& request,
@@ -219,11 +181,12 @@ std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
                                    prune::parse_settings(method, request.pruning),
                                    pruning_inputs(request, network, train));
   pruner->on_update = [&progress](const prune::UpdateReport& report) {
-    progress.line(fmt::format("pruned at step {}: {} of {} prunable weights kept, sparsity {:.4f}",
-                              report.step,
-                              report.kept(),
-                              report.total(),
-                              report.sparsity().value()));
+    progress.line(
+        fmt::format("pruned at step {}: kept {} of {} weights that may go, sparsity {:.4f}",
+                    report.step,
+                    report.kept(),
+                    report.total(),
+                    report.sparsity().value()));
     for (const std::string& note : report.notes) progress.line("  " + note);
   };
   return pruner;
@@ -253,33 +216,31 @@ Json default_settings(const prune::OptionValues& pruning) {
   return out;
 }
 
-/// Files of ours describe their network: the record tells it, not what was left at its default.
-/// Throws ValueError where something else was asked for.
+// Files of ours describe their network: the record tells it, not what was left at its default.
+// Throws ValueError where something else was asked for.
 void record_network(const Network& network, const std::string& file, Json& settings) {
-  const prune::OptionValues defaults("train", train_options());
-  const Json usual = to_json(defaults);
-  const std::vector<std::pair<std::string, Json>> facts = {
-      {"model", network.name},
-      {"width", network.options.width},
-      {"shortcut", network.options.shortcut == nn::Shortcut::A ? "A" : "B"}};
-  for (const auto& [name, value] : facts) {
-    Json asked = settings.at(name);
-    if (name == "model") asked = nn::canonical_model_name(asked.get<std::string>());
-    if (asked == value) continue;
-    ESPALIER_CHECK(settings.at(name) == usual.at(name),
-                   ValueError,
-                   "train: --",
-                   name,
-                   " ",
-                   asked.dump(),
-                   " was asked for, but ",
-                   file,
-                   " holds a network with ",
-                   name,
-                   " ",
-                   value.dump(),
-                   "; leave the option out");
-    settings[name] = value;
+  const Json usual = to_json(prune::OptionValues("train", train_options()));
+  std::map<std::string, Json> asked;
+  for (const char* name : {"model", "width", "shortcut"}) {
+    if (settings.at(name) != usual.at(name)) asked[name] = settings.at(name);
+  }
+  check_asked_network("train", asked, network, file);
+  settings.update(network_settings(network));
+}
+
+// What goes wrong before the first step is wrong with the request, and leaves no run behind.
+template <class Work>
+nn::TrainProgress fit_in(RunFolder& folder, const Recorder& recorder, bool fresh, Work&& work) {
+  try {
+    return std::forward<Work>(work)();
+  } catch (const std::exception& error) {
+    if (fresh && !recorder.has_stepped()) {
+      folder.discard();
+      throw;
+    }
+    folder.fail(error.what());
+    while_running([]() -> void { throw; });
+    throw;
   }
 }
 
@@ -380,8 +341,9 @@ Json run_training(const TrainRequest& request, Console& console) {
     progress.line(fmt::format("continuing {} after step {}", folder.path().string(), done));
   }
 
-  const nn::TrainProgress end = while_running(
-      [&] { return nn::fit(*network.module, *optimizer, *schedule, train, hooks, options); });
+  const nn::TrainProgress end = fit_in(folder, recorder, !checkpoint, [&] {
+    return nn::fit(*network.module, *optimizer, *schedule, train, hooks, options);
+  });
   const double seconds = recorder.seconds();
   Json results = while_running([&] { return measure(network, test); });
   results["epochs"] = epochs;
@@ -389,6 +351,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   results["seconds"] = seconds;
   while_writing(
       [&] { nn::save_model(folder.model_path(), network.name, network.options, *network.module); });
+  progress.line("timing each layer");
   folder.finish(results,
                 while_running([&] { return time_layers(network, values.integer("batch")); }));
   return with_status(results, checkpoint ? "continued" : "trained", folder.path());

@@ -116,10 +116,17 @@ std::string name(Verdict verdict) {
       return "agrees";
     case Verdict::Disagrees:
       return "disagrees";
+    case Verdict::Equal:
+      return "no difference";
     case Verdict::NoData:
       return "no data";
   }
   throw ValueError("name: unknown verdict");
+}
+
+bool is_sure(const Summary& summary) {
+  const std::optional<double> ratio = summary.ratio();
+  return ratio && std::abs(*ratio) >= kSureRatio;
 }
 
 std::string sureness(const Summary& summary) {
@@ -129,7 +136,7 @@ std::string sureness(const Summary& summary) {
       std::isinf(*ratio)
           ? fmt::format("the same in all {} seeds", summary.count)
           : fmt::format("{:.1f} standard errors, {} seeds", std::abs(*ratio), summary.count);
-  return std::abs(*ratio) < kSureRatio ? "not sure: " + figures : figures;
+  return is_sure(summary) ? figures : "not sure: " + figures;
 }
 
 std::string Finding::text() const {
@@ -158,7 +165,12 @@ Finding judge(const Claim& claim, const std::vector<RunRow>& rows) {
   finding.overall = over_all(by_seed);
   decide(finding);
   if (finding.decisive.count == 0) return finding;
-  const bool higher = finding.decisive.mean > 0.0;
+  constexpr double kRounding = 1e-12;
+  if (std::abs(finding.decisive.mean) < kRounding && claim.kind != Claim::Kind::NotAlwaysHigher) {
+    finding.verdict = Verdict::Equal;
+    return finding;
+  }
+  const bool higher = finding.decisive.mean > kRounding;
   const bool speaks_for = claim.kind == Claim::Kind::NotAlwaysHigher ? !higher : higher;
   finding.verdict = speaks_for ? Verdict::Agrees : Verdict::Disagrees;
   return finding;

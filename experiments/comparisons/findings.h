@@ -13,9 +13,9 @@
 
 namespace espalier::experiments {
 
-/// Whether the figures speak for a sentence.
-enum class Verdict : uint8_t { Agrees, Disagrees, NoData };
-/// `agrees`, `disagrees`, `no data`.
+/// Whether the figures speak for a sentence. Equal: both sides are the same to rounding.
+enum class Verdict : uint8_t { Agrees, Disagrees, Equal, NoData };
+/// `agrees`, `disagrees`, `no difference`, `no data`.
 std::string name(Verdict verdict);
 
 /// One side's accuracy minus the other's, in one group of equal settings.
@@ -45,6 +45,8 @@ Finding judge(const Claim& claim, const std::vector<RunRow>& rows);
 
 /// Differences below so many standard errors are called not sure.
 inline constexpr double kSureRatio = 2.0;
+/// True where the difference is at least so large.
+bool is_sure(const Summary& summary);
 /// `2.3 standard errors, 3 seeds`, with `not sure` where that is due.
 std::string sureness(const Summary& summary);
 

@@ -65,7 +65,8 @@ std::string percent_with_deviation(const Summary& summary) {
 }
 
 std::string points_with_error(const Summary& summary) {
-  const std::string mean = fmt::format("{:+.2f}", 100.0 * summary.mean);
+  const double points = 100.0 * summary.mean;
+  const std::string mean = fmt::format("{:+.2f}", std::abs(points) < 0.005 ? 0.0 : points);
   return summary.standard_error ? mean + " ± " + percent(*summary.standard_error) : mean;
 }
 
@@ -349,6 +350,7 @@ Json ExperimentPage::json() const {
     };
     out["findings"].push_back({{"survey", finding.claim.sentence},
                                {"verdict", name(finding.verdict)},
+                               {"sure", is_sure(decisive)},
                                {"seeds", decisive.count},
                                {"difference", decisive.mean},
                                {"standard_error", number(decisive.standard_error)},

@@ -236,11 +236,12 @@ std::vector<NamedChart> Report::density_charts() const {
       }
     }
     for (const auto& [sparsity, groups] : by_sparsity) {
-      RowChart chart{.title = "Density of each layer",
-                     .subtitle = with(panel.title(), fmt::format("{:g} % removed", 100 * sparsity)),
-                     .x = {.title = "kept weights, %", .scale = Scale::Log},
-                     .rows = {},
-                     .series = {}};
+      RowChart chart{
+          .title = "Density of each layer",
+          .subtitle = with(panel.title(), fmt::format("{:g} % asked for", 100 * sparsity)),
+          .x = {.title = "kept weights, %", .scale = Scale::Log},
+          .rows = {},
+          .series = {}};
       for (const RunLayer& layer : groups.front()->first().layers) chart.rows.push_back(layer.name);
       std::vector<RunGroup> shown;
       size_t emptied = 0;

@@ -37,8 +37,8 @@ std::string grid(const std::vector<NamedChart>& charts, bool secondary = false) 
   std::string out;
   for (const NamedChart& chart : charts) {
     if (chart.secondary != secondary) continue;
-    out += "<figure>" + chart.svg +
-           details("table-" + chart.name, "As a table", chart.table) + "</figure>\n";
+    out += "<figure>" + chart.svg + details("table-" + chart.name, "As a table", chart.table) +
+           "</figure>\n";
   }
   return out.empty() ? out : "<div class=\"charts\">\n" + out + "</div>\n";
 }

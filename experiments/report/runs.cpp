@@ -67,6 +67,7 @@ ReportRun read_folder(const fs::path& path) {
   out.settings = record.run.at("settings");
   out.machine = record.run.value("machine", Json::object());
   out.finished = record.run.value("status", Json()) == "finished";
+  out.error = record.run.value("error", std::string());
   out.metrics = record.metrics;
   out.model = text_setting(out.settings, "model");
   out.data = text_setting(out.settings, "data");
@@ -317,8 +318,14 @@ std::vector<ReportRun> read_runs(const std::vector<fs::path>& paths) {
   std::set<fs::path> known;
   for (const fs::path& path : paths) {
     const std::vector<fs::path> found = find_runs(path);
-    // A path without runs is told as read_run tells it: what is missing, and where.
-    if (found.empty()) read_run(path);
+    ESPALIER_CHECK(!found.empty() || !fs::is_directory(path),
+                   IoError,
+                   "report: there are no runs in ",
+                   path.string(),
+                   " (folders with run.json or ",
+                   kRunsTable,
+                   ", there or one below)");
+    if (found.empty()) read_run(path);  // tells what is wrong
     for (const fs::path& folder : found) {
       std::vector<ReportRun> more = folder == path ? read_found(folder) : try_to_read(folder);
       if (more.size() == 1 && found.size() == 1 && is_taken(runs, more.front().name)) {

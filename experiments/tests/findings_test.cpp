@@ -154,8 +154,23 @@ TEST(Findings, CanBeHigherIsDecidedByTheHighestGroup) {
   const Finding agrees = judge(claim, rows);  // though the mean of both is far below
   EXPECT_EQ(agrees.verdict, Verdict::Agrees);
   EXPECT_NEAR(agrees.decisive.mean, 0.1, kExact);
-  rows[2].accuracy = 0.4;
+  rows[2].accuracy = 0.3;
   EXPECT_EQ(judge(claim, rows).verdict, Verdict::Disagrees);
+}
+
+TEST(Findings, EqualSidesSpeakNeitherForNorAgainst) {
+  Claim claim = kClaim;
+  const std::vector<RunRow> rows = {row("m", "a", 1, 0.4), row("m", "b", 1, 0.4)};
+  EXPECT_EQ(judge(claim, rows).verdict, Verdict::Equal);
+  EXPECT_TRUE(judge(claim, rows).text().starts_with("no difference"));
+  claim.kind = Claim::Kind::CanBeHigher;
+  EXPECT_EQ(judge(claim, rows).verdict, Verdict::Equal);
+  claim.kind = Claim::Kind::NotAlwaysHigher;  // an equal one is not higher
+  EXPECT_EQ(judge(claim, rows).verdict, Verdict::Agrees);
+  // 0.1 + 0.2 is not 0.3 to the last bit.
+  claim.kind = Claim::Kind::Higher;
+  EXPECT_EQ(judge(claim, {row("m", "a", 1, 0.1 + 0.2), row("m", "b", 1, 0.3)}).verdict,
+            Verdict::Equal);
 }
 
 }  // namespace

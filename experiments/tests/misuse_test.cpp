@@ -125,6 +125,62 @@ TEST(Misuse, AnOptionThatWouldDoNothingIsRefused) {
                   "quantize: --percentile needs --calibration percentile, got mse"));
 }
 
+TEST(Misuse, OptionsThatAFileOfOursDecidesMustAgreeWithIt) {
+  const TemporaryFolder folder;
+  const auto trained = espalier_command(tiny_training(folder / "run", {"--epochs", "1"}));
+  ASSERT_EQ(trained.code, kExitOk) << trained.err;
+  const std::string weights = (folder / "run/model.safetensors").string();
+  const auto eval = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"eval", "--weights", weights};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return refusal(arguments);
+  };
+  EXPECT_TRUE(has(eval({"--model", "vgg16"}), "holds a network with model \"resnet20\""));
+  EXPECT_TRUE(has(eval({"--width", "0.5"}), "eval: --width 0.5 was asked for"));
+  EXPECT_TRUE(has(eval({"--shortcut", "B"}), "with shortcut \"A\""));
+  EXPECT_TRUE(has(eval({"--split", "train", "--test-size", "5"}),
+                  "eval: --test-size needs --split test, got train"));
+  EXPECT_TRUE(has(refusal({"quantize",
+                           "--weights",
+                           weights,
+                           "--out",
+                           (folder / "q").string(),
+                           "--data",
+                           "synth",
+                           "--images",
+                           "60000"}),
+                  "60000"));
+  EXPECT_TRUE(has(refusal({"eval", "--weights", (folder / "run/state.safetensors").string()}),
+                  "is the checkpoint of a run"));
+}
+
+TEST(Misuse, WhatANetworkDoesNotHaveIsRefused) {
+  const TemporaryFolder folder;
+  const auto train = [&](const std::vector<std::string>& more) {
+    return refusal(tiny_training(folder / "run", more));
+  };
+  EXPECT_TRUE(has(train({"--model", "lenet5", "--width", "1", "--shortcut", "B"}),
+                  "lenet5 has no choice of shortcuts"));
+  EXPECT_TRUE(has(train({"--warmup", "2"}), "would still rise at the end of 2 epochs"));
+  EXPECT_TRUE(has(refusal({"report", "--port", "99", "runs"}), "--port needs --watch"));
+}
+
+TEST(Misuse, SynthDoesNotReplaceFilesOfOthers) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "cifar10");
+  const std::filesystem::path precious = folder.write("cifar10/test_batch.bin", "precious");
+  const auto synth = [&](const std::string& out) {
+    return std::vector<std::string>{
+        "data", "synth", "--out", out, "--train-size", "5", "--test-size", "1"};
+  };
+  EXPECT_TRUE(has(refusal(synth((folder / "cifar10").string())), "did not write"));
+  EXPECT_EQ(std::filesystem::file_size(precious), 8U);
+  EXPECT_TRUE(has(refusal(synth("")), "--out is empty"));
+  for (int round = 0; round < 2; ++round) {  // its own files it does replace
+    EXPECT_EQ(espalier_command(synth((folder / "digits").string())).code, kExitOk);
+  }
+}
+
 TEST(Misuse, AConfigurationMaySetWhatAFlagMakesIdle) {
   const TemporaryFolder folder;
   const std::string config =

@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include <espalier/core/parallel.h>
-#include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/machine.h>
@@ -326,7 +325,7 @@ void add_job(CLI::App& bench,
       set_num_threads(static_cast<int>(values.integer("threads")));
       set_kernel_chooser(values);
       Sides sides = open_sides(job, values, flags->given);
-      const Json result = while_running([&] { return run(job, values, sides); });
+      const Json result = run(job, values, sides);
       console.out << (flags->json ? result.dump(2) + "\n" : text(job, result));
     };
   });

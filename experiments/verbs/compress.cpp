@@ -42,7 +42,7 @@ std::vector<prune::Option> compress_only_options() {
 
 std::vector<prune::Option> compress_options() {
   std::vector<prune::Option> out;
-  for (const auto& list : {model_options(), data_options(), compress_only_options()}) {
+  for (const auto& list : {model_options(), data_set_options(), compress_only_options()}) {
     out.insert(out.end(), list.begin(), list.end());
   }
   return out;
@@ -95,7 +95,10 @@ std::string report_text(const EdcReport& report, const std::string& out) {
 Network open_network(const prune::OptionValues& values) {
   const std::string& weights = values.text("weights");
   if (tells_its_network(weights)) return load_network(weights);
-  const auto dataset = open_split(values, data::Split::Test);
+  const auto dataset = open_data(values.text("data"),
+                                 data::Split::Test,
+                                 values.text("data-root"),
+                                 static_cast<uint64_t>(values.integer("data-seed")));
   return load_network(weights, make_network(values, *dataset));
 }
 
@@ -109,6 +112,8 @@ void compress(const CompressFlags& flags, Console& console) {
       .values = {.conv = bits("conv-bits"), .fc = bits("fc-bits")},
       .gaps = {.conv = bits("conv-gap-bits"), .fc = bits("fc-gap-bits")}};
   const Network network = open_network(values);
+  check_asked_network(
+      "compress", asked_of_network(values, flags.given.given()), network, values.text("weights"));
   const std::string& out = values.text("out");
   const EdcReport report = while_writing([&] {
     return nn::compress::save_edc(out, network.name, network.options, *network.module, options);
@@ -122,6 +127,11 @@ struct DecompressFlags {
 };
 
 void decompress(const DecompressFlags& flags, Console& console) {
+  ESPALIER_CHECK(nn::compress::is_edc(flags.weights),
+                 ValueError,
+                 "decompress: expects an .edc file, which ",
+                 flags.weights,
+                 " is not");
   const Network network = load_network(flags.weights);
   while_writing([&] { nn::save_model(flags.out, network.name, network.options, *network.module); });
   console.out << "written to " << flags.out << '\n';
@@ -136,7 +146,7 @@ void add_compress(CLI::App& app, Console& console, Action& action) {
   const auto flags = std::make_shared<CompressFlags>();
   flags->given.declare(*verb, compress_only_options(), "Compression");
   flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
-  flags->given.declare(*verb, data_options(), "Data (its classes and images, for other files)");
+  flags->given.declare(*verb, data_set_options(), "Data (its classes and images, for other files)");
   show_required(*verb, "weights");
   show_required(*verb, "out");
   verb->add_flag("--json", flags->json, "Print the sizes as JSON.");

@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <espalier/data/cifar.h>
@@ -83,7 +84,11 @@ void info(const DataFlags& flags, Console& console) {
                              shape.channels,
                              shape.height,
                              shape.width)
-              << text_table(rows);
+              << text_table(rows)
+              << fmt::format(
+                     "\nnormalization of pixels / 255, by channel: mean {:.4f}, std {:.4f}\n",
+                     fmt::join(train->mean(), " "),
+                     fmt::join(train->stddev(), " "));
 }
 
 void fetch(const DataFlags& flags, Console& console) {
@@ -114,7 +119,25 @@ void fetch(const DataFlags& flags, Console& console) {
   console.out << flags.name << " is in " << flags.root << '\n';
 }
 
+// Replaces what it made, which has records.txt beside it, and nothing else.
+void check_replaceable(const fs::path& folder) {
+  ESPALIER_CHECK(!folder.empty(), ValueError, "data synth: --out is empty; name a folder");
+  ESPALIER_CHECK(!fs::exists(folder) || fs::is_directory(folder),
+                 ValueError,
+                 "data synth: ",
+                 folder.string(),
+                 " is a file; name a folder");
+  ESPALIER_CHECK(
+      !fs::exists(folder) || fs::is_empty(folder) || fs::exists(folder / "records.txt"),
+      ValueError,
+      "data synth: ",
+      folder.string(),
+      " holds files that this command did not write; they are not replaced. Name another "
+      "folder");
+}
+
 void synth(const DataFlags& flags, Console& console) {
+  check_replaceable(flags.out);
   const auto train = data::make_synth(data::Split::Train, flags.seed, flags.train_size);
   const auto test = data::make_synth(data::Split::Test, flags.seed, flags.test_size);
   ESPALIER_CHECK(flags.train_size >= 5 && flags.test_size >= 1,
@@ -153,7 +176,10 @@ void add_data(CLI::App& app, Console& console, Action& action) {
   CLI::App* info_verb = add("info", "Sizes, classes and normalization of one.", info);
   info_verb->add_option("name", flags->name, "The data set.")->required();
   root(info_verb);
+  CLI::Validator seeds = CLI::Range(uint64_t{0}, uint64_t{1000000000});
+  seeds.description("");  // the help stays `UINT=0`
   info_verb->add_option("--data-seed", flags->seed, "Which pictures synth draws.")
+      ->check(seeds)
       ->capture_default_str();
   info_verb->add_flag("--json", flags->json, "Print as JSON.");
 
@@ -164,7 +190,9 @@ void add_data(CLI::App& app, Console& console, Action& action) {
   CLI::App* synth_verb =
       add("synth", "Write the embedded set to disk, in CIFAR-10's binary layout.", synth);
   synth_verb->add_option("--out", flags->out, "The folder.")->type_name("DIR")->required();
-  synth_verb->add_option("--seed", flags->seed, "Which pictures are drawn.")->capture_default_str();
+  synth_verb->add_option("--seed", flags->seed, "Which pictures are drawn.")
+      ->check(seeds)
+      ->capture_default_str();
   synth_verb->add_option("--train-size", flags->train_size, "Training images.")
       ->capture_default_str();
   synth_verb->add_option("--test-size", flags->test_size, "Test images.")->capture_default_str();

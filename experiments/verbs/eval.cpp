@@ -11,6 +11,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/inputs.h>
+#include <espalier/experiments/needs.h>
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 
@@ -52,11 +53,14 @@ void eval(const EvalFlags& flags, Console& console) {
   ESPALIER_CHECK(values.text("plan").empty() || values.flag("compiled"),
                  ValueError,
                  "eval: --plan writes a compiled network; give --compiled too");
+  check_needs("eval", {{"test-size", "split", {"test"}}}, flags.given.given(), values);
   set_num_threads(static_cast<int>(values.integer("threads")));
   set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));
   const data::LoaderOptions options = evaluation_loader(values, values.integer("batch"));
-  Network network = load_network(values.text("weights"), make_network(values, *dataset));
+  const std::string& weights = values.text("weights");
+  Network network = load_network(weights, make_network(values, *dataset));
+  check_asked_network("eval", asked_of_network(values, flags.given.given()), network, weights);
   data::Loader loader(dataset, options);
   std::optional<nn::InferencePlan> plan;
   if (values.flag("compiled")) {

@@ -117,6 +117,10 @@ void run(const ExperimentFlags& flags, Console& console) {
                  "experiment run: --page expects a Markdown file, got ",
                  flags.page,
                  ", where the table of runs goes");
+  ESPALIER_CHECK(!fs::is_directory(flags.page),
+                 ValueError,
+                 "experiment run: --page expects a file, got the folder ",
+                 flags.page);
   if (flags.seed) return share(plan, runner_options(flags, chosen, preset), console);
   const fs::path runs = flags.out;
   const ExperimentPage page(

@@ -45,7 +45,7 @@ std::vector<prune::Option> quantize_only_options() {
 std::vector<prune::Option> quantize_options() {
   std::vector<prune::Option> out;
   for (const auto& list : {model_options(),
-                           data_options(),
+                           data_set_options(),
                            quantize_only_options(),
                            normalization_options(),
                            machine_options()}) {
@@ -100,8 +100,13 @@ void quantize(const QuantizeFlags& flags, Console& console) {
   set_num_threads(static_cast<int>(values.integer("threads")));
   const data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
   auto dataset = open_split(values, data::Split::Train);
-  Network network = load_network(values.text("weights"), make_network(values, *dataset));
-  const int64_t images = std::min(values.integer("images"), dataset->size());
+  const std::string& weights = values.text("weights");
+  Network network = load_network(weights, make_network(values, *dataset));
+  check_asked_network("quantize", asked_of_network(values, flags.given.given()), network, weights);
+  // Fewer than by default are all; fewer than asked for are an error.
+  const int64_t images = flags.given.find("images") != nullptr
+                             ? values.integer("images")
+                             : std::min(values.integer("images"), dataset->size());
   dataset = data::subset(dataset, images, static_cast<uint64_t>(values.integer("seed")));
   data::Loader loader(dataset, batches);
   const std::string& method = values.text("calibration");
@@ -114,8 +119,11 @@ void quantize(const QuantizeFlags& flags, Console& console) {
   const std::string& out = values.text("out");
   while_writing([&] { nn::save_model(out, network.name, network.options, *network.module); });
   const auto layers = nn::quantized_layers(*network.module);
-  console.out << (flags.json ? report_json(layers, left).dump(2) + "\n"
-                             : report_text(layers, left) + "written to " + out + "\n");
+  console.out << (flags.json
+                      ? report_json(layers, left).dump(2) + "\n"
+                      : report_text(layers, left) + "written to " + out +
+                            " (float32 values with the scales of their 8-bit grids: as large "
+                            "as before, computed in integers)\n");
 }
 
 }  // namespace
@@ -127,7 +135,7 @@ void add_quantize(CLI::App& app, Console& console, Action& action) {
   flags->given.declare(*verb, quantize_only_options(), "Quantization");
   flags->given.declare(*verb, normalization_options(), "Weights from elsewhere");
   flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
-  flags->given.declare(*verb, data_options(), "Data");
+  flags->given.declare(*verb, data_set_options(), "Data");
   flags->given.declare(*verb, machine_options(), "Machine");
   show_required(*verb, "weights");
   show_required(*verb, "out");

@@ -3,6 +3,7 @@
 /// live page.
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <ostream>
 
 #include <espalier/core/io.h>
@@ -17,13 +18,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kPort = 8470;
+
 struct ReportFlags {
   std::vector<std::string> runs;
   std::string out;
   std::string svg;
   std::string png;
   std::string watch;
-  int port = 8470;
+  std::optional<int> port;
 };
 
 // Where the page goes: the one folder that was named, else here.
@@ -32,6 +35,7 @@ fs::path default_page(const ReportFlags& flags) {
 }
 
 void write_report(const ReportFlags& flags, Console& console) {
+  ESPALIER_CHECK(!flags.port, ValueError, "report: --port needs --watch, which is not given");
   ESPALIER_CHECK(!flags.runs.empty(),
                  ValueError,
                  "report: expects run folders, or --watch DIR. Example: espalier report runs/dense "
@@ -62,7 +66,7 @@ void watch(const ReportFlags& flags, Console& console) {
                  ValueError,
                  "report: --watch shows one folder and writes nothing; leave the other arguments "
                  "out");
-  ReportServer server(flags.watch, flags.port);
+  ReportServer server(flags.watch, flags.port.value_or(kPort));
   console.out << "http://127.0.0.1:" << server.port() << "/  (Ctrl-C ends it)" << std::endl;
   server.run();
 }
@@ -73,10 +77,11 @@ void add_report(CLI::App& app, Console& console, Action& action) {
   CLI::App* verb =
       app.add_subcommand("report", "Runs side by side: a table, one HTML page, and CSV beside it.");
   const auto flags = std::make_shared<ReportFlags>();
-  verb->add_option("runs",
-                   flags->runs,
-                   "Run folders, results of experiments, or folders in which such lie. A run is "
-                   "compared with the first of the same network, data and seed.");
+  verb->add_option(
+      "runs",
+      flags->runs,
+      "Run folders, results of experiments, or folders in which such lie. A run is "
+      "compared with the dense one of the same network, data and seed, else the first.");
   verb->add_option("--out",
                    flags->out,
                    "The page. Without: report.html in the folder that is named, if it is one.")

@@ -131,8 +131,7 @@ void score(const ScoreFlags& flags, Console& console) {
   inputs.seed = static_cast<uint64_t>(values.integer("seed"));
 
   SafetensorsFile file;
-  file.tensors = while_running(
-      [&] { return prune::raw_scores(method.name, *network.module, settings, inputs); });
+  file.tensors = prune::raw_scores(method.name, *network.module, settings, inputs);
   file.metadata = {{"method", method.name}, {"model", network.name}};
   while_writing([&] { save_safetensors(flags.out, file); });
   console.out << fmt::format(
@@ -142,8 +141,10 @@ void score(const ScoreFlags& flags, Console& console) {
 }  // namespace
 
 void add_score(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand(
-      "score", "A method's raw scores for given weights and a given batch, as safetensors.");
+  CLI::App* verb = app.add_subcommand("score",
+                                      "A method's raw scores for given weights and a given batch, "
+                                      "as safetensors. Gates and methods "
+                                      "that rebuild layers have none.");
   const auto flags = std::make_shared<ScoreFlags>();
   verb->add_option("--method,method",
                    flags->method,

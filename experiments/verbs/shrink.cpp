@@ -86,11 +86,10 @@ void shrink(const ShrinkFlags& flags, Console& console) {
   const nlohmann::ordered_json before =
       count_json(nn::count_model(*network.module, network.image()));
   const Variable input = nn::example_input(network.name, network.options);
-  const prune::ShrinkReport report =
-      while_running([&] { return prune::shrink(*network.module, input); });
+  const prune::ShrinkReport report = prune::shrink(*network.module, input);
   std::vector<prune::BlockFill> fills;
   if (flags.gather_blocks) {
-    fills = while_running([&] { return prune::gather_blocks(*network.module, input); });
+    fills = prune::gather_blocks(*network.module, input);
   }
   nlohmann::ordered_json json = report_json(report);
   if (flags.gather_blocks) json["weights"] = fills_json(fills);

@@ -47,7 +47,8 @@ Entry vgg(int depth) {
 Entry cifar_resnet(int depth) {
   return {{.name = cat("resnet", depth),
            .title = cat("ResNet-", depth, " for 32x32 images, arXiv:1512.03385"),
-           .widths = true},
+           .widths = true,
+           .shortcuts = true},
           [depth](const ModelOptions& o) -> Made {
             return std::make_unique<models::ResNet>(
                 cat("ResNet-", depth),
@@ -236,6 +237,10 @@ InputKind model_input(std::string_view name) {
 
 bool model_has_widths(std::string_view name) {
   return find(name).info.widths;
+}
+
+bool model_has_shortcuts(std::string_view name) {
+  return find(name).info.shortcuts;
 }
 
 Variable example_input(std::string_view name, const ModelOptions& options, int64_t batch) {

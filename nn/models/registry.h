@@ -27,6 +27,7 @@ struct ModelInfo {
   std::string title;                    ///< one line: what it is, with its source
   InputKind input = InputKind::Images;  ///< what it is fed
   bool widths = false;                  ///< whether ModelOptions::width changes it
+  bool shortcuts = false;               ///< whether ModelOptions::shortcut changes it
 };
 
 /// All named models, in the order of the zoo. Besides these, `wrn-D-K` and `densenet-bc-L-K` are
@@ -45,6 +46,8 @@ InputKind model_input(std::string_view name);
 
 /// Whether `ModelOptions::width` changes a named model. Throws ValueError for an unknown name.
 bool model_has_widths(std::string_view name);
+/// Whether `ModelOptions::shortcut` does. Throws ValueError for an unknown name.
+bool model_has_shortcuts(std::string_view name);
 
 /// A zero input of `batch` samples for a model: images or tokens, plain layout.
 Variable example_input(std::string_view name, const ModelOptions& options, int64_t batch = 1);

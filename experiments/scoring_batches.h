@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What methods that score from data see.
+#pragma once
+
+#include <memory>
+
+#include <espalier/data/loader.h>
+#include <espalier/prune/options.h>
+
+namespace espalier::experiments {
+
+/// Batches of a training split without augmentation, in an order of their own: a pure function of
+/// `seed` and the index. With `scoring-input` noise they keep the shapes only: normal pixels (the
+/// data are normalized), random labels.
+class ScoringBatches {
+ public:
+  /// `values` are settings of `train`.
+  ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset,
+                 const prune::OptionValues& values);
+
+  /// The batch of an index from 0; after the last batch of the split the next epoch begins.
+  data::Batch operator()(int64_t index) const;
+
+ private:
+  data::Batch noise_like(const data::Batch& batch, int64_t index) const;
+
+  std::shared_ptr<data::Loader> loader_;
+  bool noise_;
+};
+
+}  // namespace espalier::experiments
