@@ -106,7 +106,8 @@ std::string runs_section(const Report& report) {
   table.id = "runs-table";
   table.caption = fmt::format(
       "All {} runs; difference (points of accuracy) and speed-up are against the dense run of the "
-      "same network, data and seed, or the first where there is none.",
+      "same network, data and seed, or the first where there is none. No speed-up is told where an "
+      "evaluation took less than a quarter of a second.",
       report.runs().size());
   const auto rows = report.rows();
   const auto keys = report.sort_keys();

@@ -16,6 +16,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr double kLeastTestSeconds = 0.25;  // a rate of shorter evaluations is chance
+
 std::string setting(const ReportRun& run, const std::string& name) {
   const Json value = run.settings.value(name, Json());
   if (value.is_null()) return "";
@@ -31,6 +33,11 @@ struct Column {
 
 std::string decimals(double value, int count) {
   return fmt::format("{:.{}f}", value, count);
+}
+
+bool is_short(const ReportRun& run) {
+  const auto seconds = run.figure("test_seconds");
+  return seconds && *seconds < kLeastTestSeconds;
 }
 
 const std::vector<Column>& columns() {
@@ -60,6 +67,7 @@ const std::vector<Column>& columns() {
          const auto in_turn = run.figure("images_per_second_dense");
          if (in_turn) return ratio(run.figure("images_per_second").value_or(NAN), *in_turn);
          if (run.deployed != first.deployed) return std::nullopt;
+         if (is_short(run) || is_short(first)) return std::nullopt;
          return pair("images_per_second", ratio)(run, first);
        },
        [](double x) { return decimals(x, 2); }},

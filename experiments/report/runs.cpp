@@ -67,7 +67,7 @@ ReportRun read_folder(const fs::path& path) {
   out.settings = record.run.at("settings");
   out.machine = record.run.value("machine", Json::object());
   out.finished = record.run.value("status", Json()) == "finished";
-  out.error = record.run.value("error", std::string());
+  out.error = text_setting(record.run, "error");
   out.metrics = record.metrics;
   out.model = text_setting(out.settings, "model");
   out.data = text_setting(out.settings, "data");
@@ -88,6 +88,11 @@ ReportRun read_folder(const fs::path& path) {
   for (const std::string& name : figure_names()) {
     const Json value = results.value(name, Json());
     if (value.is_number()) out.figures[name] = value.get<double>();
+  }
+  const Json total = results.value("total", Json());
+  const double rate = out.figure("images_per_second").value_or(0.0);
+  if (rate > 0.0 && total.is_number()) {
+    out.figures["test_seconds"] = total.get<double>() / rate;
   }
   if (fs::exists(path / "model.safetensors")) out.model_file = path / "model.safetensors";
   try {

@@ -37,7 +37,7 @@ struct ReportRun {
   bool finished = false;
   std::string error;  ///< of a run that failed, or that can't be read
   /// Those of `figure_names` that are known; `images_per_second_dense` too, where the dense network
-  /// was timed in turn with this one.
+  /// was timed in turn with this one; `test_seconds`, how long the evaluation took.
   std::map<std::string, double> figures;
   /// Speed and executed MACs are those of a compiled plan in batches, removed channels cut out.
   bool deployed = false;

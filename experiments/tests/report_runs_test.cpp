@@ -103,6 +103,27 @@ TEST(ReportRuns, SpeedIsComparedWithTheDenseRunWhereverItStands) {
   EXPECT_EQ(rows[1].at(column - 2), "-20.00");
 }
 
+TEST(ReportRuns, NoSpeedUpIsToldOfAnEvaluationOfAnInstant) {
+  const TemporaryFolder folder;
+  const auto run = [&](const char* name, const char* method, int total) {
+    const Json json = {{"status", "finished"},
+                       {"settings", {{"model", "m"}, {"data", "d"}, {"prune", method}}},
+                       {"results", {{"images_per_second", 400.0}, {"total", total}}}};
+    write_file(folder / name / "run.json", json.dump());
+  };
+  const auto speed_up = [&] {
+    const auto rows = Report(read_runs({folder.path()})).rows();
+    const auto column = static_cast<size_t>(std::find(rows[0].begin(), rows[0].end(), "speed-up") -
+                                            rows[0].begin());
+    return rows.at(2).at(column);
+  };
+  run("a", "", 400);
+  run("b", "snip", 99);  // 0.2475 s
+  EXPECT_EQ(speed_up(), "-");
+  run("b", "snip", 100);
+  EXPECT_EQ(speed_up(), "1.00");
+}
+
 TEST(ReportRuns, TimesTakenInTurnAreUsedWhereThereAreAny) {
   const TemporaryFolder folder;
   write_file(folder / "a/runs.csv",
