@@ -140,7 +140,7 @@ std::string sureness(const Summary& summary) {
 }
 
 std::string Finding::text() const {
-  const std::string word = name(verdict);
+  std::string word = name(verdict);
   if (verdict == Verdict::NoData) return word;
   if (decisive_group.empty()) return word + " (" + sureness(decisive) + ")";
   return fmt::format("{} ({}, the {} of {}: {})",

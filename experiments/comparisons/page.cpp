@@ -289,7 +289,7 @@ std::string ExperimentPage::layers_section() const {
       head += fmt::format(" {} {} {:.4g} |", row.method, row.data, row.sparsity_asked);
       rule += "---|";
     }
-    out += head + "\n" + rule + "\n";
+    out += fmt::format("{}\n{}\n", head, rule);
     for (size_t layer = 0; layer < cells.front().first->layers.size(); ++layer) {
       out += "| " + cells.front().first->layers[layer].name + " |";
       for (const Cell& cell : cells) {

@@ -22,7 +22,7 @@ constexpr double kWidelyRemoved = 85.0;  // percent from where removed shares ne
 // so that two names stay two.
 std::string file_name(const std::string& kind, const std::string& rest) {
   std::string out;
-  for (const char c : kind + " " + rest) {
+  for (const char c : fmt::format("{} {}", kind, rest)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x80) {
       out += fmt::format("{:02x}", byte);
