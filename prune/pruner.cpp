@@ -103,10 +103,19 @@ std::optional<int64_t> MaskPruner::rewind(nn::TrainState& state) {
   return step;
 }
 
+int64_t MaskPruner::rounds(int64_t total_steps) const {
+  return static_cast<int64_t>(recipe_.schedule->updates(total_steps, settings_.sparsity).size());
+}
+
 int64_t MaskPruner::repeated_steps(int64_t total_steps) const {
   if (!recipe_.recovery) return 0;
-  const auto rounds = recipe_.schedule->updates(total_steps, settings_.sparsity).size();
-  return static_cast<int64_t>(rounds) * (total_steps - recipe_.recovery->first_step(total_steps));
+  return rounds(total_steps) * (total_steps - recipe_.recovery->first_step(total_steps));
+}
+
+int64_t MaskPruner::repeated_epochs(int64_t total_steps, int64_t steps_per_epoch) const {
+  if (!recipe_.recovery || steps_per_epoch == 0) return 0;
+  const int64_t steps = total_steps - recipe_.recovery->first_step(total_steps);
+  return rounds(total_steps) * ((steps + steps_per_epoch - 1) / steps_per_epoch);
 }
 
 std::vector<ScheduledUpdate> MaskPruner::plan(const nn::TrainState& state) const {

@@ -102,6 +102,11 @@ class Pruner : public nn::TrainHook {
   std::function<void(const UpdateReport&)> on_update = {};
   /// Steps that the method trains beyond `total_steps`, by going back and training again.
   virtual int64_t repeated_steps(int64_t /*total_steps*/) const { return 0; }
+  /// Epochs that end in them: one that is gone back into counts whole. `total_steps` are whole
+  /// epochs of `steps_per_epoch`.
+  virtual int64_t repeated_epochs(int64_t /*total_steps*/, int64_t /*steps_per_epoch*/) const {
+    return 0;
+  }
 
  protected:
   /// Appends to `updates()` and calls `on_update`.
@@ -160,6 +165,7 @@ class MaskPruner : public Pruner {
   std::map<std::string, Tensor> state() const override;
   void load_state(const std::map<std::string, Tensor>& state) override;
   int64_t repeated_steps(int64_t total_steps) const override;
+  int64_t repeated_epochs(int64_t total_steps, int64_t steps_per_epoch) const override;
 
   /// One mask update to `target` now, outside of the schedule. `optimizer` may be null. Throws
   /// ValueError for a collapsed layer unless allowed; no mask is changed then.
@@ -188,6 +194,8 @@ class MaskPruner : public Pruner {
                                 const PruneInputs& inputs,
                                 std::span<const ScheduledUpdate> rounds);
   void run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number);
+  /// Trainings after the first.
+  int64_t rounds(int64_t total_steps) const;
 
   Recipe recipe_;
   std::shared_ptr<const Pattern> pattern_;
