@@ -55,6 +55,9 @@ struct PruneInputs {
   /// Batch `index` of the training data for scoring: a pure function of the index. Empty: inside of
   /// `fit()` the training's own batches, elsewhere none.
   std::function<data::Batch(int64_t index)> batch = {};
+  /// Batches of `batch` in which every sample comes once; later ones are the same samples again. 0:
+  /// nobody knows.
+  int64_t batches = 0;
   /// `batch` is the same for every index, as when somebody hands over the samples to score with:
   /// all of them are used, once.
   bool single_batch = false;
@@ -83,8 +86,12 @@ struct UpdateReport {
   int64_t step = 0;                      ///< at which it was made
   Sparsity target = Sparsity(0.0);       ///< what the schedule asked for
   std::vector<LayerReport> layers = {};  ///< in the order of the weights
-  /// What a user must know: layers left dense and why, collapsed layers.
+  /// What a user must know: layers left dense and why, collapsed layers, and of the last update a
+  /// target that was missed.
   std::vector<std::string> notes = {};
+  /// What `target` is a fraction of.
+  SparsityOf target_of = SparsityOf::Nothing;
+  Sparsity reached = Sparsity(0.0);  ///< of the same; 0 of nothing
   /// Prunable weights.
   int64_t total() const;
   /// Of these, kept.
@@ -109,8 +116,9 @@ class Pruner : public nn::TrainHook {
   }
 
  protected:
-  /// Appends to `updates()` and calls `on_update`.
-  void record(UpdateReport report);
+  /// Appends to `updates()` and calls `on_update`. When the method makes no update after it
+  /// (`last`) and it missed its target, a note says so.
+  void record(UpdateReport report, bool last);
 
  private:
   std::vector<UpdateReport> updates_;

@@ -15,6 +15,11 @@ class HandSetAllocation : public Allocation {
     for (const std::string& entry : split_names(text)) entries_.push_back(parse(entry));
   }
 
+  SparsityOf sparsity_of(bool channels) const override {
+    if (!entries_.empty()) return SparsityOf::Nothing;
+    return channels ? SparsityOf::Channels : SparsityOf::Weights;
+  }
+
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
     std::vector<int64_t> kept;
     std::vector<bool> used(entries_.size(), false);
