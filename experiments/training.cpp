@@ -325,7 +325,7 @@ Json run_training(const TrainRequest& request, Console& console) {
       test,
       parts,
       values.integer("checkpoint-every"),
-      epochs + (repeated + train.batches() - 1) / std::max<int64_t>(train.batches(), 1),
+      epochs + (pruner ? pruner->repeated_epochs(epochs * train.batches(), train.batches()) : 0),
       progress);
   hooks.push_back(&recorder);
   nn::FitOptions options{.epochs = epochs,

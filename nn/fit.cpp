@@ -89,8 +89,9 @@ void train_step(TrainState& state,
                  state.progress.epoch,
                  ") is ",
                  state.step_loss,
-                 "; expected a finite number. A lower learning rate, warm-up or clip_grad_norm may "
-                 "help; check that the inputs are finite");
+                 "; expected a finite number. A lower learning rate, warm-up or a limit of the "
+                 "gradient's norm (clip_grad_norm; train: --clip-norm) may help; check that the "
+                 "inputs are finite");
   Variable objective = loss;
   for (TrainHook* hook : hooks) {
     if (const Variable penalty = hook->penalty(state); penalty.defined()) {

@@ -8,6 +8,7 @@
 
 #include <espalier/autograd/observer.h>
 #include <espalier/nn/module.h>
+#include <espalier/sparse/chooser.h>
 
 namespace espalier::nn {
 
@@ -22,7 +23,8 @@ class TraceListener : public OpObserver {
   void op(const char*, const Variable&, const std::vector<Variable>&, const BackwardFn&) override {}
 };
 
-/// While it lives, `listener` sees this thread's module calls and ops.
+/// While it lives, `listener` sees this thread's module calls and ops. A trace is no work: a layer
+/// that runs densely in it is no error of `require_sparse`.
 class TraceScope {
  public:
   /// Listens from here on, to this thread.
@@ -34,6 +36,7 @@ class TraceScope {
  private:
   TraceListener* previous_;
   OpObserverScope ops_;
+  sparse::DryRunScope dry_run_;
 };
 
 /// One call of a module that has channels of its own (`channel_coupling()` names some).

@@ -87,7 +87,7 @@ void EpochFilterPruner::choose(nn::TrainState& state, int64_t number) {
       release(update.weights());
     }
   }
-  record(update.report());
+  record(update.report(), last);
 }
 
 }  // namespace espalier::prune

@@ -113,7 +113,7 @@ void MaskUpdate::compete_in_rows() {
 }
 
 std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {
-  auto result = score.score_units({model_, weights_, inputs_, rng}, sites_);
+  auto result = score.score_units({model_, weights_, inputs_, rng, &report_.notes}, sites_);
   const bool invert = settings_.ablation == Ablation::Invert;
   if ((score.keep() == Keep::Smallest) != invert) {
     for (auto& site : result) {
@@ -203,7 +203,24 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
   if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
   if (regrowth != nullptr && planned.moved > 0.0) move(scores, planned.moved, *regrowth, rng);
   make_masks();
+  tell_reached(allocation.sparsity_of(coupled_));
   check_collapse();
+}
+
+void MaskUpdate::tell_reached(SparsityOf of) {
+  const bool in_cells = std::any_of(
+      sites_.begin(), sites_.end(), [](const Site& site) { return site.cell.size > 0; });
+  report_.target_of = in_cells ? SparsityOf::Nothing : of;
+  if (report_.target_of == SparsityOf::Weights) report_.reached = report_.sparsity();
+  if (report_.target_of != SparsityOf::Channels) return;
+  int64_t total = 0;
+  int64_t kept = 0;
+  for (const std::vector<uint8_t>& site : keep_) {
+    total += static_cast<int64_t>(site.size());
+    kept += count(site);
+  }
+  report_.reached =
+      Sparsity(total == 0 ? 0.0 : static_cast<double>(total - kept) / static_cast<double>(total));
 }
 
 void MaskUpdate::adopt(const MaskUpdate& chosen, Rng& rng) {

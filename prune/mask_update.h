@@ -59,6 +59,7 @@ class MaskUpdate {
 
  private:
   Sparsity target_of(const ScheduledUpdate& planned) const;
+  void tell_reached(SparsityOf of);
   std::pair<int64_t, int64_t> count_weights() const;
   std::vector<int64_t> budgets(const std::vector<std::vector<double>>& scores,
                                const Allocation& allocation,

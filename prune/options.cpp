@@ -165,6 +165,25 @@ Option text_option(std::string name, std::string default_value, std::string help
           .help = std::move(help)};
 }
 
+Option needing(Option option, OptionNeed need) {
+  option.needs = std::move(need);
+  return option;
+}
+
+std::vector<std::string> split_names(const std::string& text) {
+  constexpr const char* kBlanks = " \t\r\n";
+  std::vector<std::string> names;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const size_t first = text.find_first_not_of(kBlanks, begin);
+    if (first < end) {
+      names.push_back(text.substr(first, text.find_last_not_of(kBlanks, end - 1) + 1 - first));
+    }
+    begin = end + 1;
+  }
+  return names;
+}
+
 OptionValues::OptionValues(std::string owner,
                            std::vector<Option> declared,
                            const std::map<std::string, std::string>& given)
@@ -185,6 +204,35 @@ OptionValues::OptionValues(std::string owner,
     values_[name] = text;
   }
   for (const Option& option : declared_) check_value(owner_, option, values_[option.name]);
+  for (const Option& option : declared_) {
+    if (given.contains(option.name)) check_need(option);
+  }
+}
+
+void OptionValues::check_need(const Option& option) const {
+  const OptionNeed& need = option.needs;
+  if (need.option.empty() || values_.at(option.name) == "false") return;
+  const auto other = values_.find(need.option);
+  ESPALIER_CHECK(other != values_.end(),
+                 ValueError,
+                 owner_,
+                 ": option ",
+                 option.name,
+                 " needs an option that is not declared, ",
+                 need.option);
+  const bool listed =
+      std::find(need.values.begin(), need.values.end(), other->second) != need.values.end();
+  ESPALIER_CHECK(listed != need.other_than,
+                 ValueError,
+                 owner_,
+                 ": option ",
+                 option.name,
+                 " has no effect here: it needs ",
+                 need.option,
+                 need.other_than ? " other than " : " ",
+                 joined(need.values),
+                 ", got ",
+                 other->second);
 }
 
 const std::string& OptionValues::value(const std::string& name, OptionKind kind) const {

@@ -15,6 +15,13 @@ enum class OptionKind : uint8_t { Real, Integer, Flag, Choice, Text };
 /// `real`, `integer`, `flag`, `choice`, `text`.
 std::string name(OptionKind kind);
 
+/// What another option must be for an option to have an effect.
+struct OptionNeed {
+  std::string option = {};               ///< the other one's name; empty: it always has
+  std::vector<std::string> values = {};  ///< of the other one, as texts
+  bool other_than = false;               ///< any but `values`
+};
+
 /// One declared hyper-parameter. Values travel as text and are checked when `OptionValues` is
 /// built.
 struct Option {
@@ -26,6 +33,7 @@ struct Option {
   double min = 0.0;                       ///< of Real and Integer: allowed range, ends included
   double max = 0.0;                       ///< of Real and Integer: end of the range, included
   std::vector<std::string> choices = {};  ///< of Choice
+  OptionNeed needs = {};                  ///< to give it in vain is an error
 };
 
 /// Short forms for the option lists of methods.
@@ -48,12 +56,18 @@ Option flag_option(std::string name, std::string help);
 Option choice_option(std::string name, std::vector<std::string> choices, std::string help);
 /// Any text.
 Option text_option(std::string name, std::string default_value, std::string help);
+/// The option with what it needs.
+Option needing(Option option, OptionNeed need);
+
+/// The names of a list `A, B,C`, without blanks around them; empty ones are left out.
+std::vector<std::string> split_names(const std::string& text);
 
 /// The values of a list of declared options: what was given, else the default.
 class OptionValues {
  public:
-  /// Throws ValueError for a name that is not declared (listing the declared ones) and for a value
-  /// that does not parse or is out of range. `owner` stands in errors.
+  /// Throws ValueError for a name that is not declared (listing the declared ones), for a value
+  /// that does not parse or is out of range, and for one that another option makes idle (a flag
+  /// that is turned off needs nothing). `owner` stands in errors.
   OptionValues(std::string owner,
                std::vector<Option> declared,
                const std::map<std::string, std::string>& given = {});
@@ -71,6 +85,7 @@ class OptionValues {
 
  private:
   const std::string& value(const std::string& name, OptionKind kind) const;
+  void check_need(const Option& option) const;
 
   std::string owner_;
   std::vector<Option> declared_;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
 
 #include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/mask_update.h>
@@ -12,6 +15,11 @@ namespace {
 Sparsity fraction_removed(int64_t total, int64_t kept) {
   return total == 0 ? Sparsity(0.0)
                     : Sparsity(static_cast<double>(total - kept) / static_cast<double>(total));
+}
+
+/// Unless it is there: stages say the same of what they share.
+void add_note(std::vector<std::string>& notes, const std::string& note) {
+  if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
 }
 
 }  // namespace
@@ -36,7 +44,16 @@ Sparsity UpdateReport::sparsity() const {
   return fraction_removed(total(), kept());
 }
 
-void Pruner::record(UpdateReport report) {
+void Pruner::record(UpdateReport report, bool last) {
+  constexpr double kWorthTelling = 0.01;
+  const double missing = std::abs(report.reached.value() - report.target.value());
+  if (last && report.target_of != SparsityOf::Nothing && missing > kWorthTelling) {
+    report.notes.push_back(
+        fmt::format("asked for sparsity {:.4f}{}, reached {:.4f}",
+                    report.target.value(),
+                    report.target_of == SparsityOf::Channels ? " of the channels" : "",
+                    report.reached.value()));
+  }
   updates_.push_back(std::move(report));
   if (on_update) on_update(updates_.back());
 }
@@ -103,10 +120,19 @@ std::optional<int64_t> MaskPruner::rewind(nn::TrainState& state) {
   return step;
 }
 
+int64_t MaskPruner::rounds(int64_t total_steps) const {
+  return static_cast<int64_t>(recipe_.schedule->updates(total_steps, settings_.sparsity).size());
+}
+
 int64_t MaskPruner::repeated_steps(int64_t total_steps) const {
   if (!recipe_.recovery) return 0;
-  const auto rounds = recipe_.schedule->updates(total_steps, settings_.sparsity).size();
-  return static_cast<int64_t>(rounds) * (total_steps - recipe_.recovery->first_step(total_steps));
+  return rounds(total_steps) * (total_steps - recipe_.recovery->first_step(total_steps));
+}
+
+int64_t MaskPruner::repeated_epochs(int64_t total_steps, int64_t steps_per_epoch) const {
+  if (!recipe_.recovery || steps_per_epoch == 0) return 0;
+  const int64_t steps = total_steps - recipe_.recovery->first_step(total_steps);
+  return rounds(total_steps) * ((steps + steps_per_epoch - 1) / steps_per_epoch);
 }
 
 std::vector<ScheduledUpdate> MaskPruner::plan(const nn::TrainState& state) const {
@@ -146,7 +172,10 @@ void MaskPruner::request_gradients(nn::TrainState& state) {
 
 PruneInputs inputs_of_training(PruneInputs inputs, const nn::TrainState& state) {
   if (state.loader == nullptr) return inputs;
-  if (!inputs.batch) inputs.batch = batches_like(*state.loader);
+  if (!inputs.batch) {
+    inputs.batch = batches_like(*state.loader);
+    inputs.batches = state.loader->batches();
+  }
   if (inputs.input_shape.rank() == 0) {
     const data::ImageShape image = state.loader->dataset().image_shape();
     inputs.input_shape = {image.channels, image.height, image.width};
@@ -156,8 +185,9 @@ PruneInputs inputs_of_training(PruneInputs inputs, const nn::TrainState& state) 
 
 void MaskPruner::run(nn::TrainState& state, std::span<const ScheduledUpdate> rounds, bool last) {
   const PruneInputs inputs = inputs_of_training(inputs_, state);
-  record(update(state.model, &state.optimizer, inputs, rounds, last));
+  UpdateReport report = update(state.model, &state.optimizer, inputs, rounds, last);
   next_update_ += static_cast<int64_t>(rounds.size());
+  record(std::move(report), next_update_ == static_cast<int64_t>(plan(state).size()));
 }
 
 UpdateReport MaskPruner::prune(nn::Module& model,
@@ -226,7 +256,7 @@ UpdateReport MaskPruner::update_in_stages(nn::Module& model,
   UpdateReport report{.step = rounds.front().step, .target = rounds.front().sparsity};
   const std::vector<ScoredWeight> weights = fitting_weights(all, *pattern_, report.notes);
   report.layers = unchanged_layers(all, weights);
-  const auto batches = calibration_batches(inputs, nullptr);
+  const auto batches = calibration_batches(inputs);
   const WeightKeeper keeper(weights);
   try {
     for (const auto& stage : calibration_stages(model, weights, batches(0), *recipe_.stages)) {
@@ -235,12 +265,14 @@ UpdateReport MaskPruner::update_in_stages(nn::Module& model,
       update.commit();
       const UpdateReport part = update.report();
       report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());
-      report.notes.insert(report.notes.end(), part.notes.begin(), part.notes.end());
+      for (const std::string& note : part.notes) add_note(report.notes, note);
     }
   } catch (...) {
     keeper.restore();
     throw;
   }
+  if (pattern_->cell().size == 0) report.target_of = SparsityOf::Weights;
+  report.reached = report.sparsity();
   return report;
 }
 

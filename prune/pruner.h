@@ -55,6 +55,9 @@ struct PruneInputs {
   /// Batch `index` of the training data for scoring: a pure function of the index. Empty: inside of
   /// `fit()` the training's own batches, elsewhere none.
   std::function<data::Batch(int64_t index)> batch = {};
+  /// Batches of `batch` in which every sample comes once; later ones are the same samples again. 0:
+  /// nobody knows.
+  int64_t batches = 0;
   /// `batch` is the same for every index, as when somebody hands over the samples to score with:
   /// all of them are used, once.
   bool single_batch = false;
@@ -83,8 +86,12 @@ struct UpdateReport {
   int64_t step = 0;                      ///< at which it was made
   Sparsity target = Sparsity(0.0);       ///< what the schedule asked for
   std::vector<LayerReport> layers = {};  ///< in the order of the weights
-  /// What a user must know: layers left dense and why, collapsed layers.
+  /// What a user must know: layers left dense and why, collapsed layers, and of the last update a
+  /// target that was missed.
   std::vector<std::string> notes = {};
+  /// What `target` is a fraction of.
+  SparsityOf target_of = SparsityOf::Nothing;
+  Sparsity reached = Sparsity(0.0);  ///< of the same; 0 of nothing
   /// Prunable weights.
   int64_t total() const;
   /// Of these, kept.
@@ -102,10 +109,16 @@ class Pruner : public nn::TrainHook {
   std::function<void(const UpdateReport&)> on_update = {};
   /// Steps that the method trains beyond `total_steps`, by going back and training again.
   virtual int64_t repeated_steps(int64_t /*total_steps*/) const { return 0; }
+  /// Epochs that end in them: one that is gone back into counts whole. `total_steps` are whole
+  /// epochs of `steps_per_epoch`.
+  virtual int64_t repeated_epochs(int64_t /*total_steps*/, int64_t /*steps_per_epoch*/) const {
+    return 0;
+  }
 
  protected:
-  /// Appends to `updates()` and calls `on_update`.
-  void record(UpdateReport report);
+  /// Appends to `updates()` and calls `on_update`. When the method makes no update after it
+  /// (`last`) and it missed its target, a note says so.
+  void record(UpdateReport report, bool last);
 
  private:
   std::vector<UpdateReport> updates_;
@@ -160,6 +173,7 @@ class MaskPruner : public Pruner {
   std::map<std::string, Tensor> state() const override;
   void load_state(const std::map<std::string, Tensor>& state) override;
   int64_t repeated_steps(int64_t total_steps) const override;
+  int64_t repeated_epochs(int64_t total_steps, int64_t steps_per_epoch) const override;
 
   /// One mask update to `target` now, outside of the schedule. `optimizer` may be null. Throws
   /// ValueError for a collapsed layer unless allowed; no mask is changed then.
@@ -188,6 +202,8 @@ class MaskPruner : public Pruner {
                                 const PruneInputs& inputs,
                                 std::span<const ScheduledUpdate> rounds);
   void run_round(MaskUpdate& update, const ScheduledUpdate& planned, int64_t number);
+  /// Trainings after the first.
+  int64_t rounds(int64_t total_steps) const;
 
   Recipe recipe_;
   std::shared_ptr<const Pattern> pattern_;

@@ -33,17 +33,6 @@ std::shared_ptr<const Pattern> chosen_pattern(const Method& method, const std::s
   return pattern;
 }
 
-std::vector<std::string> split_names(const std::string& text) {
-  std::vector<std::string> names;
-  size_t begin = 0;
-  while (begin < text.size()) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    if (end > begin) names.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return names;
-}
-
 Ablation parse_ablation(const std::string& text) {
   if (text == "shuffle") return Ablation::Shuffle;
   if (text == "invert") return Ablation::Invert;

@@ -87,7 +87,7 @@ void RegularizedPruner::remove_units(nn::TrainState& state,
       scores, allocation, {.step = state.step, .sparsity = settings.sparsity}, nullptr, rng);
   update.commit();
   state.optimizer.clear_masked_state();
-  record(update.report());
+  record(update.report(), true);
 }
 
 std::vector<Site> RegularizedPruner::find_sites(const nn::TrainState& state,

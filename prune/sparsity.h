@@ -5,12 +5,20 @@
 #pragma once
 
 #include <compare>
+#include <cstdint>
 
 #include <espalier/core/error.h>
 
 namespace espalier::prune {
 
 class Density;
+
+/// What the sparsity that a method is asked for is a fraction of.
+enum class SparsityOf : uint8_t {
+  Weights,   ///< the prunable weights
+  Channels,  ///< the channels that may go
+  Nothing,   ///< no common number: layers have sparsities of their own, or N:M fixes them
+};
 
 /// The removed fraction, 0 (dense) .. 1 (nothing left).
 class Sparsity {

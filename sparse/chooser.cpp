@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -97,6 +98,8 @@ ChooserOptions& options_in_use() {
   static ChooserOptions options;
   return options;
 }
+
+thread_local bool dry_run = false;
 
 std::string describe(const Conv2dShape& s) {
   const Conv2dOptions& o = s.options;
@@ -259,6 +262,22 @@ KernelChoice choose_conv2d(
           times};
 }
 
+void check_fallback(const KernelChoice& choice, const Pattern& pattern, std::string_view what) {
+  const bool nothing_removed = pattern.nnz() == pattern.numel();
+  ESPALIER_CHECK(choice.sparse || nothing_removed || !options_in_use().require_sparse || dry_run,
+                 ValueError,
+                 what,
+                 " at density ",
+                 rounded(pattern.density()),
+                 " would run densely although a sparse kernel is required: ",
+                 choice.reason);
+}
+
+DryRunScope::DryRunScope() : outer_(std::exchange(dry_run, true)) {}
+DryRunScope::~DryRunScope() {
+  dry_run = outer_;
+}
+
 bool takes_sparse_conv2d(const Conv2dShape& shape,
                          DType dtype,
                          Layout layout,
@@ -271,14 +290,7 @@ bool takes_sparse_conv2d(const Conv2dShape& shape,
     return true;
   }
   const KernelChoice choice = choose_conv2d(shape, dtype, layout, pattern, pass);
-  const bool nothing_removed = pattern.nnz() == pattern.numel();
-  ESPALIER_CHECK(choice.sparse || nothing_removed || !options_in_use().require_sparse,
-                 ValueError,
-                 op,
-                 ": would run densely although a sparse kernel is required; ",
-                 describe(shape),
-                 ": ",
-                 choice.reason);
+  if (!choice.sparse) check_fallback(choice, pattern, cat(op, ": ", describe(shape)));
   return choice.sparse;
 }
 

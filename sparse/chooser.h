@@ -49,8 +49,27 @@ const ChooserOptions& chooser_options();
 KernelChoice choose_conv2d(
     const Conv2dShape& shape, DType dtype, Layout layout, const Pattern& pattern, Pass pass);
 
-/// The same as a yes or no, for ops. Throws ValueError naming `op`, the shape and the reason when
-/// the answer is no and `require_sparse` is set.
+/// What `require_sparse` asks, and the only place that asks it: throws ValueError that begins with
+/// `what` and ends with the choice's reason when the option is set, `pattern` removes weights and
+/// they would be multiplied densely. Never in a DryRunScope.
+void check_fallback(const KernelChoice& choice, const Pattern& pattern, std::string_view what);
+
+/// While it lives, what this thread computes is looked at and not used (traces): layers may run
+/// densely there, whatever `require_sparse` says.
+class DryRunScope {
+ public:
+  /// From here on.
+  DryRunScope();
+  ~DryRunScope();
+  DryRunScope(const DryRunScope&) = delete;
+  DryRunScope& operator=(const DryRunScope&) = delete;
+
+ private:
+  bool outer_;
+};
+
+/// The same choice as a yes or no, for ops. Throws ValueError naming `op`, the shape and the reason
+/// as `check_fallback` does.
 bool takes_sparse_conv2d(const Conv2dShape& shape,
                          DType dtype,
                          Layout layout,

@@ -29,11 +29,9 @@ Experiment one_shot_iterative() {
                                     {{"rounds", iterative ? plan.rounds(100) : "1"}});
                     synflow.variant = variant;
                     plan.add(synflow);
-                    PlannedRun magnitude = plan.fine_tuned(
-                        where,
-                        "magnitude",
-                        sparsity,
-                        {{"rounds", iterative ? plan.rounds(5) : "1"}, {"until", "0.5"}});
+                    std::map<std::string, std::string> rounds = {{"rounds", "1"}};
+                    if (iterative) rounds = {{"rounds", plan.rounds(5)}, {"until", "0.5"}};
+                    PlannedRun magnitude = plan.fine_tuned(where, "magnitude", sparsity, rounds);
                     magnitude.variant = variant;
                     plan.add(magnitude);
                   }

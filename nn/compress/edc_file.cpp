@@ -21,7 +21,7 @@ constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderBytes = 24;
 constexpr int64_t kMostElements = int64_t{1} << 31;
 
-enum class Coding : uint8_t { Plain = 0, Masked = 1, Coded = 2 };
+enum class Coding : uint8_t { Plain = 0, Masked = 1, Coded = 2, Whole = 3 };
 
 uint32_t crc32(std::span<const uint8_t> bytes) {
   uint32_t crc = 0xffffffffU;
@@ -59,6 +59,10 @@ class Encoder {
   }
 
   void as_it_is(const std::string& name, const Tensor& tensor, const Tensor& mask) {
+    if (tensor.dtype() == DType::I64 && !mask.defined()) {
+      whole_numbers(name, tensor);
+      return;
+    }
     const Tensor& value = start(name, tensor, mask.defined() ? Coding::Masked : Coding::Plain);
     const size_t before = out_.bytes().size();
     const std::vector<float> values = value.to_vector<float>();
@@ -79,10 +83,17 @@ class Encoder {
   ByteWriter& out() { return out_; }
 
  private:
+  void whole_numbers(const std::string& name, const Tensor& tensor) {
+    start(name, tensor, Coding::Whole);
+    for (const int64_t number : tensor.to_vector<int64_t>()) out_.number(number);
+    report_.plain_bytes += tensor.nbytes();
+  }
+
   const Tensor& start(const std::string& name, const Tensor& value, Coding coding) {
-    ESPALIER_CHECK(value.dtype() == DType::F32 && value.is_contiguous(),
+    const DType expected = coding == Coding::Whole ? DType::I64 : DType::F32;
+    ESPALIER_CHECK(value.dtype() == expected && value.is_contiguous(),
                    TypeError,
-                   "encode_edc: expects contiguous float32 tensors, got ",
+                   "encode_edc: expects contiguous float32 tensors, and int64 without masks; got ",
                    value,
                    " as ",
                    name);
@@ -109,29 +120,42 @@ std::vector<float> read_masked(ByteReader& in, std::vector<uint8_t>& mask) {
   return values;
 }
 
-// The next tensor, and its mask if it has one, into `state`. `shapes` are the network's: a file can
-// not make us allocate more than the network that it describes.
+// The next tensor, and its mask if it has one, into `state`. `network` holds the network's own: a
+// file can not make us allocate more than the network that it describes.
 void read_tensor(ByteReader& file,
-                 const std::map<std::string, Shape>& shapes,
+                 const std::map<std::string, Tensor>& network,
                  std::map<std::string, Tensor>& state) {
   const std::string name = file.text();
   const std::string where = cat(file.where(), ": tensor '", name, "'");
-  const auto known = shapes.find(name);
-  ESPALIER_CHECK(known != shapes.end(), IoError, where, " is not the described network's");
+  const auto known = network.find(name);
+  ESPALIER_CHECK(known != network.end(), IoError, where, " is not the described network's");
   ESPALIER_CHECK(!state.contains(name), IoError, where, " is there twice");
   const auto rank = file.number<uint8_t>();
   Shape shape;
   ESPALIER_CHECK(rank <= kMaxRank, IoError, where, " has ", static_cast<int>(rank), " dimensions");
   for (int d = 0; d < rank; ++d) shape.push_back(file.size("a tensor's size", kMostElements));
-  ESPALIER_CHECK(shape == known->second,
+  ESPALIER_CHECK(shape == known->second.shape(),
                  IoError,
                  where,
                  " has shape ",
                  shape,
                  ", the described network's is ",
-                 known->second);
+                 known->second.shape());
   const auto numel = static_cast<size_t>(shape.numel());
   const auto coding = static_cast<Coding>(file.number<uint8_t>());
+  ESPALIER_CHECK((coding == Coding::Whole) == (known->second.dtype() == DType::I64),
+                 IoError,
+                 where,
+                 " has the coding ",
+                 static_cast<int>(coding),
+                 ", the described network's is ",
+                 espalier::name(known->second.dtype()));
+  if (coding == Coding::Whole) {
+    std::vector<int64_t> numbers(numel);
+    for (int64_t& number : numbers) number = file.number<int64_t>();
+    state.emplace(name, Tensor::from<int64_t>(shape, numbers));
+    return;
+  }
   std::vector<float> values(numel, 0.0F);
   std::vector<uint8_t> mask;
   if (coding == Coding::Plain) {
@@ -240,16 +264,14 @@ SavedModel decode_edc(const std::vector<uint8_t>& bytes, const std::string& wher
   ByteReader file(std::span<const uint8_t>(bytes).subspan(kHeaderBytes), where);
   SavedModel saved =
       nn::detail::described_network(file.text(), where, static_cast<int64_t>(bytes.size()));
-  std::map<std::string, Shape> shapes;
+  std::map<std::string, Tensor> network;
   for (const NamedParameter& p : saved.module->named_parameters()) {
-    shapes.emplace(p.name, p.parameter->shape());
+    network.emplace(p.name, p.parameter->value.value());
   }
-  for (const NamedBuffer& b : saved.module->named_buffers()) {
-    shapes.emplace(b.name, b.buffer->shape());
-  }
+  for (const NamedBuffer& b : saved.module->named_buffers()) network.emplace(b.name, *b.buffer);
   std::map<std::string, Tensor> state;
-  const int64_t tensors = file.size("the number of tensors", static_cast<int64_t>(shapes.size()));
-  for (int64_t i = 0; i < tensors; ++i) read_tensor(file, shapes, state);
+  const int64_t tensors = file.size("the number of tensors", static_cast<int64_t>(network.size()));
+  for (int64_t i = 0; i < tensors; ++i) read_tensor(file, network, state);
   ESPALIER_CHECK(file.left() == 0, IoError, where, ": goes on after its last tensor");
   try {
     saved.module->load_state_dict(state);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The `.edc` file: a whole network after Deep Compression, which rebuilds itself. Weights of
-/// convolution and linear layers are coded (coded_weight.h), everything else is float32 as it is.
+/// convolution and linear layers are coded (coded_weight.h), everything else is there as it is.
 ///
 /// Bytes, little endian:
 ///   0   8  magic: 0x89 E D C \r \n 0x1a \n (text transfers damage it visibly)
@@ -14,6 +14,8 @@
 ///           1 masked   the mask, a bit each, filled up to a byte; float32 of the kept elements
 ///           2 coded    u8: 1 if the weight has a mask (then of the kept positions), else 0;
 ///                      then coded_weight.h
+///           3 whole    int64, row-major: what a network counts (open channels of a gate); readers
+///                      from before gates refuse it
 #pragma once
 
 #include <filesystem>
@@ -46,8 +48,8 @@ struct EdcLayer {
 /// What became of a network.
 struct EdcReport {
   std::vector<EdcLayer> layers;  ///< coded weights, in the order of the parameters
-  int64_t dense_bytes = 0;       ///< all parameters and buffers in float32
-  int64_t plain_bytes = 0;       ///< of what is not coded: biases, norms
+  int64_t dense_bytes = 0;       ///< all parameters and buffers in memory
+  int64_t plain_bytes = 0;       ///< of what is not coded: biases, norms, gates
   int64_t file_bytes = 0;        ///< the whole file
   /// Dense bytes for each byte of the file.
   double ratio() const {
@@ -59,7 +61,8 @@ struct EdcReport {
 /// A network's file. `module` was built by `make_model(name, options)` and possibly shrunk; it is
 /// not changed. A weight with at most 2^bits different values (after sharing in training) is stored
 /// exactly. `report` may be null. Throws ValueError for bits out of 1..16 and values that are not
-/// finite, TypeError for parameters that are not float32.
+/// finite, TypeError for parameters that are not float32 and buffers that are neither that nor
+/// int64.
 std::vector<uint8_t> encode_edc(std::string_view name,
                                 const ModelOptions& options,
                                 Module& module,

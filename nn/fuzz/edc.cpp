@@ -8,6 +8,7 @@
 #include <espalier/core/fuzz/target.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/counting.h>
+#include <espalier/nn/gates/attach.h>
 
 namespace espalier::fuzz {
 
@@ -38,6 +39,9 @@ std::vector<Bytes> seeds() {
     out.push_back(nn::compress::encode_edc("lenet5", {.image = {1, 28, 28}}, *module, {}, nullptr));
   }
   const auto tiny = nn::make_model("resnet20", options);
+  out.push_back(nn::compress::encode_edc("resnet20", options, *tiny, {}, nullptr));
+  const Variable image(Tensor::zeros({1, 1, 8, 8}));
+  for (const nn::GateSite& site : nn::gate_sites(*tiny, image)) nn::add_channel_gate(site);
   out.push_back(nn::compress::encode_edc("resnet20", options, *tiny, {}, nullptr));
   return out;
 }

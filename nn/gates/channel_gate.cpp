@@ -41,7 +41,15 @@ void ChannelGate::keep(int64_t channels) {
 }
 
 int64_t ChannelGate::kept() const {
-  return static_cast<int64_t>(kept_.item());
+  const int64_t channels = kept_.data<int64_t>()[0];
+  ESPALIER_CHECK(channels >= 1 && channels <= options_.out_channels,
+                 ValueError,
+                 "ChannelGate: keeps 1..",
+                 options_.out_channels,
+                 " channels, but its buffer 'kept' holds ",
+                 channels,
+                 "; is that of another network?");
+  return channels;
 }
 
 Variable ChannelGate::forward(const Variable& x) {

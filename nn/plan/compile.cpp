@@ -13,20 +13,31 @@ plan::Format dense_format(const Conv2dShape& shape) {
                                                         : plan::Format::Dense;
 }
 
-/// For a product whose weight is final.
-plan::Format choose(const plan::Graph& graph,
-                    const plan::Step& step,
-                    int64_t batch,
-                    PlanFormat wanted) {
+/// How a weight that is final is multiplied, and why.
+sparse::KernelChoice choose(const Conv2dShape& shape,
+                            const plan::Step& step,
+                            const sparse::Pattern& nonzero,
+                            PlanFormat wanted) {
+  if (step.gate.kind != plan::GateKind::None) {
+    return {.reason = "the kernels of a gated layer skip what its gate closes, not single weights"};
+  }
+  if (nonzero.nnz() == nonzero.numel()) return {.reason = "no weight is zero"};
+  if (wanted == PlanFormat::Sparse && sparse::has_sparse_conv2d(shape)) return {.sparse = true};
+  return sparse::choose_conv2d(shape, DType::F32, Layout::Nchw16n, nonzero, sparse::Pass::Forward);
+}
+
+plan::Format format_of(const plan::Graph& graph,
+                       const plan::Step& step,
+                       int64_t batch,
+                       PlanFormat wanted) {
   const Conv2dShape shape = product_shape(graph, step, batch);
-  const sparse::Pattern pattern = plan::nonzero_pattern(step.weight);
-  if (wanted == PlanFormat::Dense || pattern.nnz() == pattern.numel()) return dense_format(shape);
-  const bool sparse =
-      wanted == PlanFormat::Sparse
-          ? sparse::has_sparse_conv2d(shape)
-          : sparse::takes_sparse_conv2d(
-                shape, DType::F32, Layout::Nchw16n, pattern, sparse::Pass::Forward, "compile");
-  return sparse ? plan::Format::Sparse : dense_format(shape);
+  const bool positions = step.gate.kind == plan::GateKind::Positions;
+  const plan::Format dense = positions ? step.format : dense_format(shape);
+  if (wanted == PlanFormat::Dense) return dense;
+  const sparse::Pattern nonzero = plan::nonzero_pattern(step.weight);
+  const sparse::KernelChoice choice = choose(shape, step, nonzero, wanted);
+  if (step.masked) check_fallback(choice, nonzero, cat("compile: layer '", step.name, "'"));
+  return choice.sparse ? plan::Format::Sparse : dense;
 }
 
 }  // namespace
@@ -44,11 +55,7 @@ InferencePlan compile(Module& model, const Variable& example, const CompileOptio
   plan::fuse(graph);
   for (plan::Step& step : graph.steps) {
     if (step.kind != plan::StepKind::Product) continue;
-    if (step.gate.kind == plan::GateKind::None) {
-      step.format = choose(graph, step, batch, options.format);
-    } else if (step.gate.kind == plan::GateKind::Channels) {
-      step.format = dense_format(product_shape(graph, step, batch));
-    }
+    step.format = format_of(graph, step, batch, options.format);
   }
   return InferencePlan(std::make_shared<InferencePlan::Program>(std::move(graph), batch));
 }

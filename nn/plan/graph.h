@@ -88,6 +88,7 @@ struct Step {
   /// Product: (K,C/groups,R,S), a linear layer (O,I,1,1). Affine: the scale (C).
   Tensor weight = {};
   Tensor bias = {};                  ///< Product, or undefined: (K). Affine: the shift (C).
+  bool masked = false;               ///< Product: its weight has a mask. Of traces, not of files
   Format format = Format::None;      ///< Product
   Gate gate = {};                    ///< Product; of an affine only until it is folded
   PoolOptions pool = {.kernel = 0};  ///< Pools; kernel 0: windows that cover the plane (mean)

@@ -111,7 +111,10 @@ class InferencePlan {
 /// and parameters of the model are as before. The plan does not follow later changes of the model.
 /// Throws NotImplemented naming the op and the layer for what a plan cannot do: it can do
 /// convolution (also grouped, and with gates), linear, batch norm, ReLU, clamp, pools, addition,
-/// concatenation, reshape, slice, pad, permute. Throws ValueError for a batch below 1.
+/// concatenation, reshape, slice, pad, permute. Throws NotImplemented for int8 quantizers. Throws
+/// ValueError for a batch below 1, and where `require_sparse` of sparse/chooser.h is set, unless
+/// all is asked to be dense, for a masked layer that the plan would multiply densely, naming it,
+/// its density and the reason.
 InferencePlan compile(Module& model, const Variable& example, const CompileOptions& options = {});
 
 }  // namespace espalier::nn

@@ -4,6 +4,7 @@
 // for its running statistics, and a gated convolution, for its gate.
 #include <cmath>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include <espalier/autograd/variable_state.h>
@@ -13,6 +14,7 @@
 #include <espalier/nn/gates/position_gate.h>
 #include <espalier/nn/plan/copy_runs.h>
 #include <espalier/nn/plan/graph.h>
+#include <espalier/nn/quantize/quantize.h>
 #include <espalier/nn/trace.h>
 
 namespace espalier::nn::plan {
@@ -63,6 +65,9 @@ class GraphTracer : public TraceListener {
  public:
   explicit GraphTracer(Module& model) {
     for (const NamedModule& part : model.named_modules()) names_.emplace(part.module, part.name);
+    for (const NamedParameter& one : model.named_parameters()) {
+      if (one.parameter->masked()) masked_.insert(one.parameter->value.state().get());
+    }
   }
 
   Graph graph;
@@ -213,6 +218,7 @@ class GraphTracer : public TraceListener {
             "has a weight that depends on the input");
     Step& step = add_step(StepKind::Product, op, output, {inputs[0]});
     step.weight = plain(inputs[1]);
+    step.masked = masked_.contains(inputs[1].state().get());
     step.format = Format::Dense;
     if (op == "linear") step.weight = step.weight.reshape({step.weight.size(0), -1, 1, 1});
     if (inputs.size() > 2 && inputs[2].defined()) step.bias = plain(inputs[2]);
@@ -230,6 +236,7 @@ class GraphTracer : public TraceListener {
   void add_gated(const Conv2d& layer, const Variable& input, const Variable& output) {
     Step& step = add_step(StepKind::Product, "conv2d", output, {input});
     step.weight = plain(layer.weight.value);
+    step.masked = layer.weight.masked();
     if (layer.bias.defined()) step.bias = plain(layer.bias.value);
     step.conv = layer.conv_options();
     step.format = Format::Dense;
@@ -301,6 +308,7 @@ class GraphTracer : public TraceListener {
   }
 
   std::unordered_map<const Module*, std::string> names_;
+  std::unordered_set<const VariableState*> masked_;  // weights
   std::vector<Module*> open_;
   int inside_layer_ = 0;
   std::unordered_map<const VariableState*, int> values_;
@@ -310,6 +318,10 @@ class GraphTracer : public TraceListener {
 }  // namespace
 
 Graph trace_graph(Module& model, const Variable& input) {
+  ESPALIER_CHECK(!is_quantized(model),
+                 NotImplemented,
+                 "compile: a network with int8 quantizers can't be compiled: a plan multiplies in "
+                 "float32. Run it as it is, which uses the integer kernels");
   const EvalScope eval(model);
   const NoGrad no_grad;
   GraphTracer tracer(model);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/explain.h>
 #include <espalier/nn/layers.h>
+#include <espalier/nn/plan/plan.h>
 
 #include "support.h"
 
@@ -52,6 +54,38 @@ TEST(Explain, NamesEveryProductWithItsKernelTimesAndReason) {
 
   EXPECT_EQ(layers[3].name, "5");
   EXPECT_TRUE(layers[3].backward.choice.sparse);
+}
+
+TEST(Explain, APlanUnderRequireSparseCountsWhatItRunsAndNotItsTrace) {
+  const Conv2d::Options options{.in_channels = 4, .out_channels = 4, .kernel = 3, .padding = 1};
+  Conv2d excluded(options);
+  excluded.weight.value.value().data<float>()[0] = 0.0f;  // a zero, and no mask
+  Conv2d masked(options);
+  masked.weight.set_mask(one_in_ten(masked.weight.shape()));
+  Conv2d nearly_full(options);
+  Tensor mask = Tensor::ones(nearly_full.weight.shape(), DType::U8);
+  mask.data<uint8_t>()[5] = 0;
+  nearly_full.weight.set_mask(mask);
+  Sequential good(excluded, masked);
+  Sequential bad(excluded, masked, nearly_full);
+  Sequential grouped(masked,
+                     Conv2d({.in_channels = 4, .out_channels = 4, .kernel = 3, .groups = 2}));
+  Parameter& weight = grouped.parameter("1.weight");
+  weight.set_mask(one_in_ten(weight.shape()));
+
+  const Variable plain(random_tensor({1, 4, 6, 6}, 1));  // a layout without sparse kernels
+  sparse::set_chooser_options({.require_sparse = true});
+  EXPECT_EQ(compile(good, plain).steps()[1].format, "sparse");
+  EXPECT_NO_THROW(explain(bad, plain));
+  // 143 of 144 weights are left.
+  testing::expect_error<ValueError>([&] { compile(bad, plain); },
+                                    {"compile: layer '2' at density 0.99", "is above 0."});
+  EXPECT_NO_THROW(compile(bad, plain, {.format = PlanFormat::Dense}));
+  EXPECT_NO_THROW(compile(bad, plain, {.format = PlanFormat::Sparse}));
+  testing::expect_error<ValueError>(
+      [&] { compile(grouped, plain, {.format = PlanFormat::Sparse}); }, {"layer '1'", "group"});
+  sparse::set_chooser_options({});
+  EXPECT_NO_THROW(compile(bad, plain));
 }
 
 TEST(Layers, BatchNormAddsAndCutsInOnePassOrInThreeWhileTraced) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
 #include <espalier/autograd/ops.h>
 #include <espalier/core/parallel.h>
+#include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/adam.h>
 #include <espalier/nn/fit.h>
 #include <espalier/nn/metrics.h>
@@ -243,6 +246,16 @@ TEST(Fit, ANonFiniteLossNamesItsStepAndLeavesTheParameters) {
   EXPECT_NE(text.find("loss of step 4 (epoch 1)"), std::string::npos) << text;
   EXPECT_EQ(values(training.model->parameter("conv.weight").value.value()),
             poison.before.at("conv.weight"));
+}
+
+TEST(Fit, ALossThatIsNoNumberIsAnErrorWithAdvice) {
+  Training training;
+  const FitOptions options = {.epochs = 1, .loss = [](const Variable& logits, const Tensor&) {
+                                return mul(sum(logits), std::nan(""));
+                              }};
+  // In words of both, who writes a training and who types one.
+  testing::expect_error<ValueError>([&] { training.run({}, options); },
+                                    {"step 0", "is nan", "clip_grad_norm", "--clip-norm"});
 }
 
 TEST(Fit, HasTheSameBitsOnAnyNumberOfThreads) {

@@ -10,6 +10,7 @@
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/tests/temporary_folder.h>
+#include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/counting.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/models/registry.h>
@@ -311,6 +312,39 @@ TEST_P(Gates, SavedAndClonedNetworksDecideAlike) {
   }
   EXPECT_EQ(logits(*copy, x).to_vector<double>(), expected);
   EXPECT_NE(logits(*net.module, x).to_vector<double>(), expected);
+}
+
+TEST_P(Gates, CompressedNetworksDecideAlike) {
+  const SavedModel net = gated();
+  const auto compressed = [](const SavedModel& one) {
+    return compress::decode_edc(
+        compress::encode_edc(one.name, one.options, *one.module, {}, nullptr), "test");
+  };
+  // Weights are clustered on the first way, and then have few values, which are stored exactly.
+  const SavedModel once = compressed(net);
+  const SavedModel twice = compressed(once);
+  const Variable x = images(3);
+  EXPECT_EQ(logits(*twice.module, x).to_vector<double>(),
+            logits(*once.module, x).to_vector<double>());
+  const std::vector<NamedBuffer> before = net.module->named_buffers();
+  const std::vector<NamedBuffer> after = twice.module->named_buffers();
+  ASSERT_EQ(after.size(), before.size());
+  for (size_t i = 0; i < before.size(); ++i) {
+    EXPECT_EQ(after[i].buffer->dtype(), before[i].buffer->dtype()) << before[i].name;
+    EXPECT_EQ(after[i].buffer->to_vector<double>(), before[i].buffer->to_vector<double>());
+  }
+}
+
+TEST(ChannelGate, ANumberOfChannelsThatAFileMadeUpIsAnError) {
+  ChannelGate gate({.in_channels = 2, .out_channels = 4});
+  for (const int64_t number : {int64_t{0}, int64_t{5}, int64_t{1} << 40}) {
+    gate.named_buffers().front().buffer->data<int64_t>()[0] = number;
+    testing::expect_error<ValueError>(
+        [&] {
+          gate(Variable(Tensor::ones({1, 2, 3, 3})));
+        },
+        {"keeps 1..4", std::to_string(number)});
+  }
 }
 
 TEST_P(Gates, TakenOffLeaveThePlainNetwork) {

@@ -33,6 +33,10 @@ struct LayerView {
 class Allocation {
  public:
   virtual ~Allocation() = default;
+  /// What the target is a fraction of, where channels are pruned or (else) weights of one layer.
+  virtual SparsityOf sparsity_of(bool channels) const {
+    return channels ? SparsityOf::Nothing : SparsityOf::Weights;
+  }
   /// Units to keep in each layer, in order. The caller raises them to `at_least` and cuts them to
   /// what is alive.
   virtual std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const = 0;

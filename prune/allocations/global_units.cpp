@@ -14,6 +14,7 @@ class GlobalUnitsAllocation : public Allocation {
  public:
   explicit GlobalUnitsAllocation(GlobalCount count) : count_(count) {}
 
+  SparsityOf sparsity_of(bool /*channels*/) const override { return SparsityOf::Channels; }
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
     std::vector<double> scores;
     std::vector<uint8_t> alive;

@@ -12,12 +12,12 @@ namespace {
 class HandSetAllocation : public Allocation {
  public:
   explicit HandSetAllocation(const std::string& text) {
-    size_t begin = 0;
-    while (begin < text.size()) {
-      const size_t end = std::min(text.find(',', begin), text.size());
-      entries_.push_back(parse(text.substr(begin, end - begin)));
-      begin = end + 1;
-    }
+    for (const std::string& entry : split_names(text)) entries_.push_back(parse(entry));
+  }
+
+  SparsityOf sparsity_of(bool channels) const override {
+    if (!entries_.empty()) return SparsityOf::Nothing;
+    return channels ? SparsityOf::Channels : SparsityOf::Weights;
   }
 
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {

@@ -9,6 +9,9 @@ namespace {
 class ThresholdAllocation : public Allocation {
  public:
   explicit ThresholdAllocation(double threshold) : threshold_(threshold) {}
+  SparsityOf sparsity_of(bool channels) const override {
+    return channels ? SparsityOf::Channels : SparsityOf::Weights;
+  }
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity) const override {
     std::vector<int64_t> kept;
     for (const LayerView& layer : layers) {

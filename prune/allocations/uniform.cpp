@@ -8,6 +8,9 @@ namespace {
 class UniformAllocation : public Allocation {
  public:
   explicit UniformAllocation(FirstLayer first) : first_(first) {}
+  SparsityOf sparsity_of(bool channels) const override {
+    return channels ? SparsityOf::Channels : SparsityOf::Weights;
+  }
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
     std::vector<int64_t> kept;
     for (const LayerView& layer : layers) kept.push_back(kept_count(layer.units, target));
@@ -21,6 +24,9 @@ class UniformAllocation : public Allocation {
 
 class UniformFloorAllocation : public Allocation {
  public:
+  SparsityOf sparsity_of(bool channels) const override {
+    return channels ? SparsityOf::Channels : SparsityOf::Weights;
+  }
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
     std::vector<int64_t> kept;
     for (const LayerView& layer : layers) {

@@ -189,13 +189,26 @@ Option calibration_option() {
       "batches", 4, 1, 1'000'000, "", "batches of data from which the layers' inputs are known");
 }
 
-std::function<data::Batch(int64_t)> calibration_batches(const PruneInputs& inputs,
-                                                        const data::Loader* loader) {
-  if (inputs.batch) return inputs.batch;
-  ESPALIER_CHECK(loader != nullptr,
+std::function<data::Batch(int64_t)> calibration_batches(const PruneInputs& inputs) {
+  ESPALIER_CHECK(inputs.batch,
                  ValueError,
                  "calibration: needs data; set PruneInputs::batch, or prune inside of fit()");
-  return batches_like(*loader);
+  return inputs.batch;
+}
+
+int64_t calibration_count(const PruneInputs& inputs,
+                          int64_t asked,
+                          std::vector<std::string>* notes) {
+  if (inputs.single_batch) return 1;
+  if (inputs.batches == 0 || asked <= inputs.batches) return asked;
+  if (notes != nullptr) {
+    notes->push_back(cat("asked for ",
+                         asked,
+                         " batches to calibrate with; the training data has ",
+                         inputs.batches,
+                         ", which were used once each"));
+  }
+  return inputs.batches;
 }
 
 }  // namespace espalier::prune

@@ -66,11 +66,14 @@ class WeightKeeper {
   std::vector<Kept> kept_;
 };
 
-/// The integer option `batches`, and the batches of the inputs or else of the training. Throws
-/// ValueError when there are none.
+/// The integer option `batches`.
 Option calibration_option();
-/// The batches to calibrate with. Throws ValueError when there are none.
-std::function<data::Batch(int64_t)> calibration_batches(const PruneInputs& inputs,
-                                                        const data::Loader* loader);
+/// The batches to calibrate with, those of the inputs. Throws ValueError when there are none.
+std::function<data::Batch(int64_t)> calibration_batches(const PruneInputs& inputs);
+/// How many of them: as many as asked for, or all that are different, which a note then tells
+/// (null: nobody reads it).
+int64_t calibration_count(const PruneInputs& inputs,
+                          int64_t asked,
+                          std::vector<std::string>* notes);
 
 }  // namespace espalier::prune

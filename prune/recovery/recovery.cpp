@@ -129,12 +129,13 @@ std::vector<Option> round_options() {
                      "",
                      "rounds of pruning, in which the kept part shrinks by the same factor; 0: as "
                      "many as `fraction` needs"),
-      real_option("fraction",
-                  0.2,
-                  0.001,
-                  1.0,
-                  "of the weights still there",
-                  "removed in a round, when `rounds` is 0"),
+      needing(real_option("fraction",
+                          0.2,
+                          0.001,
+                          1.0,
+                          "of the weights still there",
+                          "removed in a round, when `rounds` is 0"),
+              {.option = "rounds", .values = {"0"}}),
   };
 }
 

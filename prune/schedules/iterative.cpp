@@ -46,12 +46,13 @@ std::unique_ptr<Schedule> iterative_schedule(int64_t rounds, double until, Pace 
 }
 
 Option until_option(double default_value) {
-  return real_option("until",
-                     default_value,
-                     0.0,
-                     1.0,
-                     "fraction of training",
-                     "the part of the training over which rounds are spread");
+  return needing(real_option("until",
+                             default_value,
+                             0.0,
+                             1.0,
+                             "fraction of training",
+                             "the part of the training over which rounds are spread"),
+                 {.option = "rounds", .values = {"1"}, .other_than = true});
 }
 
 }  // namespace espalier::prune

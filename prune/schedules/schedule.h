@@ -59,7 +59,8 @@ enum class Pace : uint8_t {
 std::unique_ptr<Schedule> iterative_schedule(int64_t rounds,
                                              double until,
                                              Pace pace = Pace::Exponential);
-/// The option `until` of methods that spread their rounds over a part of training.
+/// The option `until` of methods that spread their `rounds` over a part of training; one round has
+/// nothing to spread.
 Option until_option(double default_value);
 
 /// Rounds of train-and-prune, every one after the last step of training (for methods with a

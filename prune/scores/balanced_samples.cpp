@@ -2,6 +2,7 @@
 #include <espalier/prune/scores/balanced_samples.h>
 
 #include <algorithm>
+#include <limits>
 
 #include <espalier/autograd/ops.h>
 #include <espalier/prune/scores/gradients.h>
@@ -76,13 +77,26 @@ data::Batch balanced_samples(const ScoreContext& context,
     return shelves.all();
   }
   Shelves shelves(classes, per_class);
+  const int64_t end = context.inputs.batches == 0 ? std::numeric_limits<int64_t>::max()
+                                                  : first_batch + context.inputs.batches;
   int64_t without_news = 0;
   for (int64_t index = first_batch;;) {
     without_news = shelves.take_from(batch) > 0 ? 0 : without_news + batch.size();
-    if (shelves.full() || without_news > kPatience * classes) return shelves.all();
-    batch = scoring_batch(context, ++index);
+    if (shelves.full() || without_news > kPatience * classes || ++index == end) break;
+    batch = scoring_batch(context, index);
     ESPALIER_CHECK(batch.size() > 0, ValueError, "score: batch ", index, " is empty");
   }
+  data::Batch all = shelves.all();
+  if (!shelves.full() && context.notes != nullptr) {
+    context.notes->push_back(cat("asked for ",
+                                 per_class,
+                                 " samples of each of ",
+                                 classes,
+                                 " classes to score with; the training data gave ",
+                                 all.size(),
+                                 " in all"));
+  }
+  return all;
 }
 
 std::vector<data::Batch> halves_of(const data::Batch& batch) {

@@ -27,6 +27,8 @@ struct ScoreContext {
   std::span<const ScoredWeight> weights;  ///< that are scored
   const PruneInputs& inputs;              ///< data, loss and seed
   Rng& rng;                               ///< of this mask update
+  /// Of the update's report, for what a user must know; null: nobody reads them.
+  std::vector<std::string>* notes = nullptr;
 };
 
 /// What a score needs besides the weights.

@@ -37,8 +37,8 @@ class WandaScore : public Score {
     };
     visit_layer_inputs(context.model,
                        context.weights,
-                       calibration_batches(context.inputs, nullptr),
-                       batches_,
+                       calibration_batches(context.inputs),
+                       calibration_count(context.inputs, batches_, context.notes),
                        add);
     std::vector<Tensor> scores;
     for (size_t w = 0; w < context.weights.size(); ++w) {

@@ -137,8 +137,10 @@ TEST(GlobalAllocation, NeverExceedsTheBudgetWithUnequalUnits) {
 
 TEST(HandSetAllocation, ReplacesTheCommonSparsityByName) {
   const Layers layers = layers_of({{1, 10}, {1, 10}, {1, 10}});
-  EXPECT_EQ(hand_set_allocation("layer1=0.3,layer2.weight=0")->keep(layers.views, Sparsity(0.5)),
-            (std::vector<int64_t>{5, 7, 10}));
+  for (const char* text : {"layer1=0.3,layer2.weight=0", " layer1=0.3 , layer2.weight=0 "}) {
+    EXPECT_EQ(hand_set_allocation(text)->keep(layers.views, Sparsity(0.5)),
+              (std::vector<int64_t>{5, 7, 10}));
+  }
 }
 
 TEST(HandSetAllocation, RefusesUnknownNamesAndBadText) {

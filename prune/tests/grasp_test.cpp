@@ -286,6 +286,22 @@ TEST(BalancedSamples, GiveUpAClassThatDoesNotTurnUp) {
   EXPECT_THROW(balanced_samples(context_of(*net, inputs, rng), 2, 2), ValueError);
 }
 
+TEST(BalancedSamples, TakeNoSampleTwiceAndSayThatThereAreFewer) {
+  // 64 samples in batches of 16: 22 of label 0, 21 of each other one.
+  auto net = tiny_conv_net();
+  auto loader = tiny_loader();
+  const PruneInputs inputs{.batch = batches_like(*loader), .batches = 4};
+  Rng rng(1);
+  std::vector<std::string> notes;
+  const ScoreContext context{*net, {}, inputs, rng, &notes};
+  EXPECT_EQ(balanced_samples(context, 3, 21).size(), 63);
+  EXPECT_TRUE(notes.empty());
+  EXPECT_EQ(balanced_samples(context, 3, 400).size(), 64);
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].find("asked for 400 samples of each of 3"), std::string::npos);
+  EXPECT_NE(notes[0].find("gave 64 in all"), std::string::npos);
+}
+
 TEST(BalancedSamples, OfASingleBatchAreAllOfIt) {
   auto net = tiny_conv_net();
   const PruneInputs inputs = {.batch =

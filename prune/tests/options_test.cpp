@@ -2,10 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <espalier/core/error.h>
+#include <espalier/core/tests/temporary_folder.h>
 #include <espalier/prune/options.h>
 
 namespace espalier::prune {
 namespace {
+
+namespace testing = espalier::testing;
 
 std::vector<Option> declared() {
   return {real_option("begin", 0.2, 0.0, 1.0, "", "first update"),
@@ -49,6 +52,38 @@ TEST(OptionValues, RefuseWhatIsOutOfRange) {
   EXPECT_THROW(with({{"begin", "1.01"}}), ValueError);
   EXPECT_THROW(with({{"rounds", "0"}}), ValueError);
   EXPECT_THROW(with({{"allocation", "lamp"}}), ValueError);
+}
+
+TEST(OptionValues, RefuseWhatAnotherOptionMakesIdle) {
+  std::vector<Option> options = declared();
+  options.push_back(needing(real_option("until", 1.0, 0.0, 1.0, "", "spread"),
+                            {.option = "rounds", .values = {"1"}, .other_than = true}));
+  options.push_back(
+      needing(flag_option("keep", "a flag"), {.option = "allocation", .values = {"erk", "er"}}));
+  const auto made = [&](const std::map<std::string, std::string>& given) {
+    return OptionValues("test", options, given);
+  };
+  EXPECT_EQ(made({{"rounds", "1"}}).real("until"), 1.0);  // a default needs nothing
+  EXPECT_EQ(made({{"rounds", "2"}, {"until", "0.5"}}).real("until"), 0.5);
+  EXPECT_TRUE(made({{"keep", "true"}, {"allocation", "erk"}}).flag("keep"));
+  EXPECT_FALSE(made({{"keep", "false"}}).flag("keep"));
+  testing::expect_error<ValueError>(
+      [&] {
+        made({{"until", "1"}});
+      },
+      {"test: option until", "needs rounds other than 1, got 1"});
+  testing::expect_error<ValueError>(
+      [&] {
+        made({{"keep", "true"}});
+      },
+      {"option keep", "needs allocation erk, er, got global"});
+}
+
+TEST(SplitNames, BlanksAroundNamesAreNotOfThem) {
+  EXPECT_EQ(split_names(" conv1,\tfc 2 , ,,conv2.weight "),
+            (std::vector<std::string>{"conv1", "fc 2", "conv2.weight"}));
+  EXPECT_TRUE(split_names("").empty());
+  EXPECT_TRUE(split_names("  ").empty());
 }
 
 TEST(OptionValues, NameTheKnownOptionsInErrors) {

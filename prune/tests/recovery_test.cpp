@@ -107,6 +107,33 @@ TEST(LotteryTickets, EveryRoundRemovesAFifthOfWhatIsLeftRoundedUp) {
   EXPECT_EQ(pruner->repeated_steps(10), 60);
 }
 
+TEST(LotteryTickets, ARepeatEndsEveryEpochThatItGoesBackInto) {
+  class Epochs : public nn::TrainHook {
+   public:
+    void end_of_epoch(nn::TrainState&) override { ++ended; }
+    int64_t ended = 0;
+  };
+  // Epochs of four steps. Of 4 steps from step 2: two steps, which end one epoch; of 8 from step 2:
+  // six steps, which end two; from the very end none.
+  struct Case {
+    const char* from;
+    int64_t epochs, steps, ended;
+  };
+  for (const Case& one :
+       {Case{"0.5", 1, 2, 1}, {"0.25", 2, 6, 2}, {"0.5", 2, 4, 1}, {"1", 2, 0, 0}}) {
+    const auto pruner = pruner_of("lottery-tickets",
+                                  {{"rounds", "3"}, {"sparsity", "0.5"}, {"rewind-to", one.from}});
+    EXPECT_EQ(pruner->repeated_steps(4 * one.epochs), 3 * one.steps);
+    EXPECT_EQ(pruner->repeated_epochs(4 * one.epochs, 4), 3 * one.ended);
+    Session run;
+    Epochs epochs;
+    run.train({pruner.get(), &epochs}, one.epochs);
+    EXPECT_EQ(epochs.ended, one.epochs + 3 * one.ended) << one.from;
+  }
+  EXPECT_EQ(pruner_of("lottery-tickets", {})->repeated_epochs(0, 0), 0);
+  EXPECT_EQ(pruner_of("magnitude", {})->repeated_epochs(8, 4), 0);
+}
+
 TEST(LotteryTickets, RoundsShrinkTheKeptPartByTheSameFactor) {
   const auto updates = rounds_schedule(2, 0.2)->updates(50, Sparsity(0.75));
   ASSERT_EQ(updates.size(), 2U);

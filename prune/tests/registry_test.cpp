@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/error.h>
+#include <espalier/core/tests/temporary_folder.h>
 #include <espalier/prune/patterns/pattern.h>
 #include <espalier/prune/registry.h>
 
@@ -71,10 +72,47 @@ TEST(Registry, UnknownOptionsAndPatternsAreErrors) {
   EXPECT_THROW(make_pruner("gmp", {.options = {{"rounds", "3"}}}), ValueError);
 }
 
+TEST(Registry, OptionsWithoutEffectAreErrorsThatNameWhatTheyNeed) {
+  struct InVain {
+    std::string method, option;
+    std::map<std::string, std::string> given;
+    std::string needs;
+    std::map<std::string, std::string> remedy;
+  };
+  const std::vector<InVain> all = {
+      {"magnitude", "quality", {{"quality", "2"}}, "allocation std", {{"allocation", "std"}}},
+      {"magnitude", "until", {{"until", "0.5"}}, "rounds other than 1", {{"rounds", "2"}}},
+      {"taylor", "until", {{"until", "0.5"}, {"rounds", "1"}}, "rounds", {{"rounds", "2"}}},
+      {"fisher", "until", {{"until", "0.5"}, {"rounds", "1"}}, "rounds", {{"rounds", "2"}}},
+      {"rewinding",
+       "fraction",
+       {{"fraction", "0.5"}, {"rounds", "2"}},
+       "rounds 0",
+       {{"rounds", "0"}}},
+      {"lottery-tickets",
+       "fraction",
+       {{"fraction", "0.5"}, {"rounds", "2"}},
+       "rounds 0",
+       {{"rounds", "0"}}},
+      {"rewinding",
+       "tune-lr",
+       {{"tune-lr", "0.1"}},
+       "retrain fine-tuning",
+       {{"retrain", "fine-tuning"}}}};
+  for (const InVain& one : all) {
+    espalier::testing::expect_error<ValueError>(
+        [&] { parse_settings(method(one.method), one.given); },
+        {"prune " + one.method + ": option " + one.option, one.needs});
+    std::map<std::string, std::string> good = one.remedy;
+    good.insert(one.given.begin(), one.given.end());
+    EXPECT_NO_THROW(parse_settings(method(one.method), good)) << one.method << " " << one.option;
+  }
+}
+
 TEST(Registry, SettingsReadAllCommonOptions) {
   const PruneSettings settings = parse_settings(method("gmp"),
                                                 {{"sparsity", "0.75"},
-                                                 {"exclude", "conv1,fc.weight"},
+                                                 {"exclude", "conv1, fc.weight"},
                                                  {"min-per-layer", "3"},
                                                  {"allow-collapse", "true"},
                                                  {"ablation", "shuffle"},

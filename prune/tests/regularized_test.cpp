@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/sgd.h>
 #include <espalier/prune/allocations/allocation.h>
 #include <espalier/prune/penalty.h>
@@ -197,7 +198,11 @@ TEST(NetworkSlimming, NewScalesStartAtOneHalfAndThePenaltyEndsWithThePhase) {
 
 TEST(NetworkSlimming, NeedsBatchNorm) {
   auto net = testing::tiny_mlp();
-  EXPECT_THROW(train("network-slimming", *net, {{"sparsity", "0.5"}}, 0.0), ValueError);
+  espalier::testing::expect_error<ValueError>(
+      [&] {
+        train("network-slimming", *net, {{"sparsity", "0.5"}}, 0.0);
+      },
+      {"network-slimming: needs batch norm behind convolutions"});
 }
 
 TEST(Ssl, BringsWholeFiltersToZeroAndRemovesExactlyThose) {

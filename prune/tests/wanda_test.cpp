@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Wanda on hand-worked matrices, and the order in which it prunes blocks.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -76,6 +77,44 @@ TEST(Wanda, WithInputsOfOneNormItIsMagnitudeByRow) {
     }
     EXPECT_EQ(std::accumulate(mask.begin() + row * 12, mask.begin() + (row + 1) * 12, 0), 6);
   }
+}
+
+TEST(Wanda, MoreBatchesThanThereAreAreNotedAndCountOnce) {
+  const auto report_of = [](const char* asked, int64_t there, bool single) {
+    auto net = wanda_layer();
+    PruneInputs inputs = inputs_of(kWandaInputs);
+    inputs.batches = there;
+    inputs.single_batch = single;
+    int64_t taken = 0;
+    inputs.batch = [&taken, batch = inputs.batch](int64_t index) {
+      taken = std::max(taken, index + 1);
+      return batch(index);
+    };
+    UpdateReport report;
+    prune_now("wanda", {{"sparsity", "0.5"}, {"batches", asked}}, *net, inputs, &report);
+    return std::pair(taken, report.notes);
+  };
+  EXPECT_EQ(report_of("3", 3, false).first, 3);
+  EXPECT_TRUE(report_of("3", 3, false).second.empty());
+  EXPECT_EQ(report_of("400", 0, false).first, 400);  // nobody knows how many there are
+  EXPECT_EQ(report_of("400", 0, true).first, 1);
+  const auto [taken, notes] = report_of("400", 3, false);
+  EXPECT_EQ(taken, 3);
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].find("asked for 400 batches"), std::string::npos);
+  EXPECT_NE(notes[0].find("training data has 3"), std::string::npos);
+}
+
+TEST(Wanda, InsideOfFitItCountsTheTrainingsBatches) {
+  auto net = testing::tiny_mlp();
+  const auto pruner =
+      make_pruner("wanda", parse_settings(method("wanda"), {{"batches", "400"}}), {});
+  nn::Sgd sgd(*net, {});
+  const auto loader = testing::tiny_loader();
+  nn::fit(*net, sgd, nn::ConstantLr(0.0), *loader, {pruner.get()}, {.epochs = 0});
+  const std::vector<std::string>& notes = pruner->updates().at(0).notes;
+  ASSERT_EQ(notes.size(), 1U);  // said once, not for every block
+  EXPECT_NE(notes[0].find("training data has 4"), std::string::npos);
 }
 
 /// Layer 0 gives (6,7) whole and (4,4) pruned, so that 1.1 and 1 rank differently in layer 1.

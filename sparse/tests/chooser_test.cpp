@@ -83,6 +83,23 @@ TEST_F(Chooser, RequiringSparseMakesAFallbackAnErrorThatNamesTheReason) {
       takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw16n, full_, Pass::Backward, "some op"));
 }
 
+TEST_F(Chooser, ADryRunMayFallBack) {
+  set_chooser_options({.require_sparse = true});
+  const KernelChoice dense = {.reason = "of a reason"};
+  {
+    const DryRunScope outer;
+    { const DryRunScope inner; }
+    EXPECT_NO_THROW(check_fallback(dense, nearly_full_, "some layer"));
+    EXPECT_FALSE(
+        takes_sparse_conv2d(shape_, DType::F32, Layout::Nchw, sparse_, Pass::Forward, "some op"));
+  }
+  // 143 of 144 weights are left.
+  testing::expect_error<ValueError>([&] { check_fallback(dense, nearly_full_, "some layer"); },
+                                    {"some layer at density 0.99", "of a reason"});
+  EXPECT_NO_THROW(check_fallback({true, "of a measurement"}, nearly_full_, "some layer"));
+  EXPECT_NO_THROW(check_fallback(dense, full_, "some layer"));
+}
+
 TEST_F(Chooser, MeasuresOnceAndRemembersInAFile) {
   const testing::TemporaryFolder folder;
   const auto file = folder.path() / "kernels.json";

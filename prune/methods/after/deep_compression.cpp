@@ -36,7 +36,7 @@ class DeepCompressionPruner : public Pruner {
     const std::string pattern = settings.pattern.empty() ? "unstructured" : settings.pattern;
     masks_ =
         std::make_unique<MaskPruner>(std::move(recipe), make_pattern(pattern), settings, inputs);
-    masks_->on_update = [this](const UpdateReport& report) { record(report); };
+    masks_->on_update = [this](const UpdateReport& report) { record(report, false); };
   }
 
   void before_training(nn::TrainState& state) override {

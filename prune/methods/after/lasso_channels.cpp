@@ -17,6 +17,7 @@
 #include <espalier/prune/calibration/response.h>
 #include <espalier/prune/linalg/cholesky.h>
 #include <espalier/prune/linalg/lasso.h>
+#include <espalier/prune/mask_update.h>
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/site.h>
 #include <espalier/prune/structure/channel_graph.h>
@@ -107,13 +108,14 @@ class LassoPruner : public Pruner {
   void before_training(nn::TrainState& state) override {
     const NoGrad no_grad;
     nn::Module& model = state.model;
-    PruneInputs inputs = inputs_;
-    inputs.batch = calibration_batches(inputs_, state.loader);
+    PruneInputs inputs = inputs_of_training(inputs_, state);
+    const auto batches = calibration_batches(inputs);
     if (inputs.input_shape.rank() == 0) {
-      const Shape images = inputs.batch(0).images.shape();
+      const Shape images = batches(0).images.shape();
       inputs.input_shape = {images[1], images[2], images[3]};
     }
     UpdateReport report{.step = state.step, .target = settings_.sparsity};
+    batches_ = calibration_count(inputs, batches_, &report.notes);
     const auto weights = prunable_weights(model, settings_.exclude);
     for (const ScoredWeight& one : weights) {
       report.layers.push_back({one.name, one.parameter->numel(), one.parameter->nnz(), 0});
@@ -137,7 +139,7 @@ class LassoPruner : public Pruner {
       layer.kept -= layer.changed;
     }
     state.optimizer.clear_masked_state();
-    record(std::move(report));
+    record(std::move(report), true);
   }
 
  private:

@@ -72,13 +72,14 @@ Method magnitude() {
               integer_option("rounds", 1, 1, 1000, "", "updates; 1 is one-shot, more is iterative"),
               until_option(1.0),
               allocation_option({"global", "uniform", "uniform-dense-first", "er", "erk", "std"}),
-              real_option("quality",
-                          1.0,
-                          0.0,
-                          1e3,
-                          "deviations",
-                          "of allocation std: weights up to this many standard deviations of their "
-                          "layer go, whatever `sparsity` says"),
+              needing(real_option("quality",
+                                  1.0,
+                                  0.0,
+                                  1e3,
+                                  "deviations",
+                                  "of allocation std: weights up to this many standard deviations "
+                                  "of their layer go, whatever `sparsity` says"),
+                      {.option = "allocation", .values = {"std"}}),
           },
       .recipe =
           [](const OptionValues& options) {

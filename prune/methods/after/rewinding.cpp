@@ -19,12 +19,14 @@ Method rewinding() {
                                 1.0,
                                 "fraction of training",
                                 "length t of a round: the last t of the training is repeated"));
-  options.push_back(real_option("tune-lr",
-                                0.0,
-                                0.0,
-                                1000.0,
-                                "",
-                                "learning rate of fine-tuning; 0: the last one of the training"));
+  options.push_back(
+      needing(real_option("tune-lr",
+                          0.0,
+                          0.0,
+                          1000.0,
+                          "",
+                          "learning rate of fine-tuning; 0: the last one of the training"),
+              {.option = "retrain", .values = {"fine-tuning"}}));
   options.push_back(allocation_option({"global", "uniform", "uniform-dense-first", "er", "erk"}));
   return {
       .name = "rewinding",

@@ -81,12 +81,12 @@ class SparseGptPruner : public Pruner {
     const NoGrad no_grad;
     UpdateReport report{.step = state.step, .target = settings_.sparsity};
     const auto weights = weights_to_prune(state.model, report);
-    PruneInputs inputs = inputs_;
-    inputs.batch = calibration_batches(inputs_, state.loader);
+    const PruneInputs inputs = inputs_of_training(inputs_, state);
+    const auto batches = calibration_batches(inputs);
+    batches_ = calibration_count(inputs, batches_, &report.notes);
     const WeightKeeper keeper(weights);
     try {
-      for (const auto& stage :
-           calibration_stages(state.model, weights, inputs.batch(0), Stage::Layer)) {
+      for (const auto& stage : calibration_stages(state.model, weights, batches(0), Stage::Layer)) {
         report.layers.push_back(prune_layer(state.model, stage.front(), inputs));
         check_left(stage.front().name, report.layers.back().kept > 0);
       }
@@ -96,7 +96,9 @@ class SparseGptPruner : public Pruner {
     }
     if (norm_batches_ > 0) recalibrate_batch_norm(state.model, inputs.batch, norm_batches_);
     state.optimizer.clear_masked_state();
-    record(std::move(report));
+    if (surgery_.cell.size == 0) report.target_of = SparsityOf::Weights;
+    report.reached = report.sparsity();
+    record(std::move(report), true);
   }
 
  private:

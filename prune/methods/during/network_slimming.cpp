@@ -35,7 +35,15 @@ class SlimmingPruner : public RegularizedPruner {
 
  protected:
   void begin(nn::TrainState& state) override {
-    for (const ScoredWeight& scale : norm_scales(state.model)) {
+    const std::vector<ScoredWeight> scales = norm_scales(state.model);
+    ESPALIER_CHECK(
+        std::ranges::any_of(find_sites(state, true),
+                            [&](const Site& site) { return has_norm_scale(site, scales); }),
+        ValueError,
+        "prune network-slimming: needs batch norm behind convolutions, whose scales it "
+        "trains; no channel of this model that may go has one. Choose another method "
+        "(l1-filters, taylor), or a model with batch norm (vgg16, resnet20)");
+    for (const ScoredWeight& scale : scales) {
       const std::vector<float> gamma = scale.parameter->value.value().to_vector<float>();
       const bool fresh = std::ranges::all_of(gamma, [](float g) { return g == 1.0F; });
       if (fresh) scale.parameter->value.value().fill_(options_.initial_scale);

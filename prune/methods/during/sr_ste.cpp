@@ -171,7 +171,8 @@ class SrSte : public Pruner {
   }
 
   void report(const nn::TrainState& state, std::vector<std::string> notes) {
-    UpdateReport report{state.step, settings_.sparsity, {}, std::move(notes)};
+    UpdateReport report{
+        .step = state.step, .target = settings_.sparsity, .notes = std::move(notes)};
     for (const ScoredWeight& weight : weights_) {
       LayerReport layer{weight.name, weight.parameter->numel(), weight.parameter->nnz()};
       for (Place& place : places_) {
@@ -179,7 +180,7 @@ class SrSte : public Pruner {
       }
       report.layers.push_back(layer);
     }
-    record(std::move(report));
+    record(std::move(report), true);
   }
 
   double lambda_;
