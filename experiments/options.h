@@ -37,6 +37,8 @@ std::vector<prune::Option> train_options();
 /// begin with the methods that have it. Where their declarations differ: the choices of all, and as
 /// default a text for people.
 std::vector<prune::Option> pruning_options();
+/// Those that one method takes: the common ones and its own. Throws ValueError for an unknown name.
+std::vector<prune::Option> method_options(const std::string& method);
 
 /// True for settings that can't change what a run computes: threads, places, checkpoints. They may
 /// differ when a run is continued.

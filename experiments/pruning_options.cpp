@@ -106,4 +106,11 @@ std::vector<Option> pruning_options() {
   return out;
 }
 
+std::vector<Option> method_options(const std::string& method) {
+  std::vector<Option> out = prune::common_options();
+  const std::vector<Option>& own = prune::method(method).options;
+  out.insert(out.end(), own.begin(), own.end());
+  return out;
+}
+
 }  // namespace espalier::experiments

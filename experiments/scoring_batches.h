@@ -20,6 +20,8 @@ class ScoringBatches {
 
   /// The batch of an index from 0; after the last batch of the split the next epoch begins.
   data::Batch operator()(int64_t index) const;
+  /// Batches in which every sample comes once; 0 for noise, of which there is no end.
+  int64_t batches() const { return noise_ ? 0 : loader_->batches(); }
 
  private:
   data::Batch noise_like(const data::Batch& batch, int64_t index) const;

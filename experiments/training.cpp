@@ -43,10 +43,7 @@ prune::OptionValues pruning_values(const TrainRequest& request) {
                    " belongs to a pruning method, but none is chosen. Add --prune METHOD");
     return {"train", {}};
   }
-  const prune::Method& method = prune::method(name);
-  std::vector<prune::Option> declared = prune::common_options();
-  declared.insert(declared.end(), method.options.begin(), method.options.end());
-  return {method.name, std::move(declared), request.pruning};
+  return {prune::method(name).name, method_options(name), request.pruning};
 }
 
 Json settings_json(const prune::OptionValues& train, const prune::OptionValues& pruning) {
@@ -149,7 +146,9 @@ prune::PruneInputs pruning_inputs(const TrainRequest& request,
                                   const Network& network,
                                   const std::shared_ptr<const data::Dataset>& train) {
   prune::PruneInputs inputs;
-  inputs.batch = ScoringBatches(train, request.values);
+  const ScoringBatches batches(train, request.values);
+  inputs.batch = batches;
+  inputs.batches = batches.batches();
   inputs.input_shape = network.image();
   inputs.fresh_model = [values = request.values, train](uint64_t seed) {
     return make_network(values, *train, seed).module;

@@ -165,6 +165,12 @@ Option text_option(std::string name, std::string default_value, std::string help
           .help = std::move(help)};
 }
 
+bool is_met(const OptionNeed& need, const std::string& text) {
+  if (need.option.empty()) return true;
+  const bool listed = std::find(need.values.begin(), need.values.end(), text) != need.values.end();
+  return listed != need.other_than;
+}
+
 Option needing(Option option, OptionNeed need) {
   option.needs = std::move(need);
   return option;
@@ -220,9 +226,7 @@ void OptionValues::check_need(const Option& option) const {
                  option.name,
                  " needs an option that is not declared, ",
                  need.option);
-  const bool listed =
-      std::find(need.values.begin(), need.values.end(), other->second) != need.values.end();
-  ESPALIER_CHECK(listed != need.other_than,
+  ESPALIER_CHECK(is_met(need, other->second),
                  ValueError,
                  owner_,
                  ": option ",

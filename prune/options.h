@@ -22,6 +22,10 @@ struct OptionNeed {
   bool other_than = false;               ///< any but `values`
 };
 
+/// True if `text`, the value of the option that `need` names, lets the one that needs it have an
+/// effect.
+bool is_met(const OptionNeed& need, const std::string& text);
+
 /// One declared hyper-parameter. Values travel as text and are checked when `OptionValues` is
 /// built.
 struct Option {

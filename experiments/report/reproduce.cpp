@@ -22,13 +22,27 @@ bool is_told(const std::string& name) {
   return kPlaces.contains(name) || (!is_incidental(name) && !name.ends_with("-fingerprint"));
 }
 
+bool is_known(const std::string& method) {
+  const std::vector<prune::Method>& all = prune::methods();
+  return std::any_of(
+      all.begin(), all.end(), [&](const prune::Method& one) { return one.name == method; });
+}
+
 /// False for what a configuration file set beside a setting that makes it idle: as a flag `train`
 /// would refuse it.
 bool has_effect(const std::string& name, const Json& settings) {
   const std::vector<Need>& needs = train_needs();
-  return std::all_of(needs.begin(), needs.end(), [&](const Need& need) {
+  const bool of_train = std::all_of(needs.begin(), needs.end(), [&](const Need& need) {
     if (need.option != name || !settings.contains(need.other)) return true;
     return is_met(need, settings.at(need.other).get<std::string>());
+  });
+  const Json method = settings.value("prune", Json());
+  if (!of_train || !method.is_string() || !is_known(method.get<std::string>())) return of_train;
+  const std::vector<prune::Option> options = method_options(method.get<std::string>());
+  return std::all_of(options.begin(), options.end(), [&](const prune::Option& option) {
+    const Json other = settings.value(option.needs.option, Json());
+    if (option.name != name || other.is_null()) return true;
+    return prune::is_met(option.needs, other.is_string() ? other.get<std::string>() : other.dump());
   });
 }
 

@@ -202,6 +202,15 @@ TEST(Misuse, AConfigurationMaySetWhatAFlagMakesIdle) {
   const Outcome of_file = espalier_command(tiny_training(
       folder / "of_file", {"--config", config, "--epochs", "0", "--milestones", "0.25"}));
   EXPECT_EQ(of_file.code, kExitOk) << of_file.err;
+
+  const std::string rounds = folder.write("rounds.toml", "until = 0.5\nrounds = 3\n").string();
+  const std::vector<std::string> once = {
+      "--prune", "magnitude", "--config", rounds, "--rounds", "1", "--epochs", "0"};
+  const Outcome idle = espalier_command(tiny_training(folder / "idle", once));
+  EXPECT_EQ(idle.code, kExitOk) << idle.err;
+  std::vector<std::string> in_vain = once;
+  in_vain.insert(in_vain.end(), {"--until", "0.5"});
+  EXPECT_TRUE(has(refusal(tiny_training(folder / "vain", in_vain)), "until has no effect here"));
 }
 
 }  // namespace

@@ -19,12 +19,36 @@ struct TrainFlags {
   bool json = false;
 };
 
+// Options of a method that the file set and another one makes idle: flags win, so they are left
+// out. A flag in vain is an error of the method's own.
+std::map<std::string, std::string> without_idle(std::map<std::string, std::string> given,
+                                                const std::map<std::string, std::string>& by_flag,
+                                                const std::string& method) {
+  if (method.empty()) return given;
+  const std::vector<prune::Option> declared = method_options(method);
+  const auto text = [&](const std::string& name) {
+    if (const auto found = given.find(name); found != given.end()) return found->second;
+    for (const prune::Option& option : declared) {
+      if (option.name == name) return option.default_value;
+    }
+    return std::string();
+  };
+  for (const prune::Option& option : declared) {
+    const bool idle = !prune::is_met(option.needs, text(option.needs.option));
+    if (idle && !by_flag.contains(option.name)) given.erase(option.name);
+  }
+  return given;
+}
+
 void train(TrainFlags& flags, Console& console) {
   const std::map<std::string, std::string> by_flag = flags.given.given();
   if (!flags.config.empty()) flags.given.read_config(flags.config);
   const std::vector<prune::Option> own = train_options();
-  const TrainRequest request{.values = {"train", own, flags.given.given_of(own)},
-                             .pruning = flags.given.given_of(pruning_options())};
+  const prune::OptionValues values("train", own, flags.given.given_of(own));
+  const TrainRequest request{
+      .values = values,
+      .pruning =
+          without_idle(flags.given.given_of(pruning_options()), by_flag, values.text("prune"))};
   check_needs("train", train_needs(), by_flag, request.values);
   const nlohmann::ordered_json results = run_training(request, console);
   if (flags.json) {
