@@ -191,8 +191,7 @@ RunFolder::RunFolder(fs::path path,
       run_ = parse_json(path_ / kRunFile);
       const std::string different =
           differences(run_.value("settings", Json::object()), settings, defaults);
-      const bool empty = !fs::exists(path_ / kStateFile) && !fs::exists(model_path());
-      ESPALIER_CHECK(different.empty() || empty,
+      ESPALIER_CHECK(different.empty() || !has_results(),
                      ValueError,
                      "run: ",
                      path_.string(),
@@ -238,6 +237,14 @@ Json RunFolder::results() const {
   return out;
 }
 
+bool RunFolder::has_results() const {
+  if (run_.contains("results")) return true;
+  for (const char* name : {"model.safetensors", kStateFile, kMetricsFile, kMetricsTable}) {
+    if (fs::exists(path_ / name)) return true;
+  }
+  return false;
+}
+
 void RunFolder::begin(const Json& settings) {
   run_ = {{"version", version()},
           {"status", "running"},
@@ -281,7 +288,10 @@ void RunFolder::write_metrics(const std::vector<EpochMetrics>& metrics) const {
 void RunFolder::fail(const std::string& error) {
   run_["status"] = "failed";
   run_["error"] = error;
-  while_writing([&] { write_run_json(); });
+  try {
+    write_run_json();
+  } catch (const Error&) {  // the disk is full, as the error itself may say, which matters more
+  }
 }
 
 void RunFolder::discard() {

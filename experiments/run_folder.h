@@ -51,9 +51,9 @@ class RunFolder {
 
   /// Creates the folder, or opens it when run.json is there and tells the same `settings`
   /// (incidental ones may differ; a setting that it doesn't tell is that of `defaults`, so that
-  /// runs made before there was such an option go on). A run that never came to a checkpoint has
-  /// nothing to lose: other settings replace it. Throws ValueError naming every setting that
-  /// differs, when another process holds the folder, and when there are files of a run but no
+  /// runs made before there was such an option go on). A run without checkpoint, metrics and
+  /// results has nothing to lose: other settings replace it. Throws ValueError naming every setting
+  /// that differs, when another process holds the folder, and when there are files of a run but no
   /// run.json; IoError for a bad run.json. With `busy` another process is waited for, and `busy` is
   /// called before the wait.
   RunFolder(std::filesystem::path path,
@@ -78,7 +78,7 @@ class RunFolder {
   static std::vector<EpochMetrics> checkpoint_metrics(const SafetensorsFile& checkpoint);
   /// Writes metrics.jsonl and metrics.csv anew.
   void write_metrics(const std::vector<EpochMetrics>& metrics) const;
-  /// Marks the run as failed; what it has saved stays.
+  /// Marks the run as failed, if that can be written; what it has saved stays.
   void fail(const std::string& error);
   /// Takes run.json away again, and the folder if it is empty then: of a run that could not begin.
   void discard();
@@ -86,6 +86,7 @@ class RunFolder {
   void finish(const nlohmann::ordered_json& results, const nlohmann::ordered_json& timing = {});
 
  private:
+  bool has_results() const;
   void begin(const nlohmann::ordered_json& settings);
   void write_run_json() const;
 

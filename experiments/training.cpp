@@ -227,19 +227,20 @@ void record_network(const Network& network, const std::string& file, Json& setti
   settings.update(network_settings(network));
 }
 
-// What goes wrong before the first step is wrong with the request, and leaves no run behind.
+// What goes wrong before the first step of all is wrong with the request, and leaves no new folder.
 template <class Work>
-nn::TrainProgress fit_in(RunFolder& folder, const Recorder& recorder, bool fresh, Work&& work) {
+nn::TrainProgress fit_in(RunFolder& folder, const Recorder& recorder, bool resumed, Work&& work) {
   try {
     return std::forward<Work>(work)();
   } catch (const std::exception& error) {
-    if (fresh && !recorder.has_stepped()) {
+    const bool begun = resumed || recorder.has_stepped();
+    if (!begun && folder.state() == RunFolder::State::Fresh) {
       folder.discard();
-      throw;
+    } else {
+      folder.fail(error.what());
     }
-    folder.fail(error.what());
-    while_running([]() -> void { throw; });
-    throw;
+    if (!begun) throw;
+    return while_running([]() -> nn::TrainProgress { throw; });
   }
 }
 
@@ -340,7 +341,7 @@ Json run_training(const TrainRequest& request, Console& console) {
     progress.line(fmt::format("continuing {} after step {}", folder.path().string(), done));
   }
 
-  const nn::TrainProgress end = fit_in(folder, recorder, !checkpoint, [&] {
+  const nn::TrainProgress end = fit_in(folder, recorder, checkpoint.has_value(), [&] {
     return nn::fit(*network.module, *optimizer, *schedule, train, hooks, options);
   });
   const double seconds = recorder.seconds();

@@ -45,6 +45,24 @@ TEST(FailedRun, WithoutACheckpointDoesNotBlockItsFolder) {
   EXPECT_NE(other.err.find("holds a run with other settings"), std::string::npos) << other.err;
 }
 
+// As the recorded runs are: run.json with its results, metrics.csv, and no weights.
+TEST(FailedRun, RecordsWithoutWeightsAreNotReplaced) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "run");
+  const std::string record =
+      R"({"status": "finished", "settings": {"model": "vgg16"}, "results": {"accuracy": 0.9}})";
+  const fs::path file = folder.write("run/run.json", record);
+  const Outcome outcome = espalier_command(tiny_training(folder / "run"));
+  EXPECT_EQ(outcome.code, kExitBadUse);
+  EXPECT_NE(outcome.err.find("holds a run with other settings"), std::string::npos) << outcome.err;
+  const std::vector<uint8_t> bytes = read_file(file, "run");
+  EXPECT_EQ(std::string(bytes.begin(), bytes.end()), record);
+
+  folder.write("run/run.json", R"({"status": "running", "settings": {"model": "vgg16"}})");
+  folder.write("run/metrics.csv", "epoch\n1\n");
+  EXPECT_EQ(espalier_command(tiny_training(folder / "run")).code, kExitBadUse);
+}
+
 TEST(FailedRun, IsMarkedAndNamedInTheReport) {
   const TemporaryFolder folder;
   const auto diverging =
