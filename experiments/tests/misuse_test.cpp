@@ -175,6 +175,8 @@ TEST(Misuse, SynthDoesNotReplaceFilesOfOthers) {
   };
   EXPECT_TRUE(has(refusal(synth((folder / "cifar10").string())), "did not write"));
   EXPECT_EQ(std::filesystem::file_size(precious), 8U);
+  folder.write("cifar10/records.txt", "test_batch.bin 1\n");  // a subset of somebody's
+  EXPECT_TRUE(has(refusal(synth((folder / "cifar10").string())), "did not write"));
   EXPECT_TRUE(has(refusal(synth("")), "--out is empty"));
   for (int round = 0; round < 2; ++round) {  // its own files it does replace
     EXPECT_EQ(espalier_command(synth((folder / "digits").string())).code, kExitOk);

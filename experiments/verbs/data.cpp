@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// `espalier data list | info | fetch | synth`: the data sets.
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <ostream>
 
@@ -119,8 +120,15 @@ void fetch(const DataFlags& flags, Console& console) {
   console.out << flags.name << " is in " << flags.root << '\n';
 }
 
-// Replaces what it made, which has records.txt beside it, and nothing else.
-void check_replaceable(const fs::path& folder) {
+bool holds_classes_of(const fs::path& folder, const data::Dataset& dataset) {
+  std::ifstream file(folder / "batches.meta.txt");
+  std::vector<std::string> names;
+  for (std::string name; std::getline(file, name);) names.push_back(name);
+  return names == dataset.class_names();
+}
+
+// Replaces what it made, which the names of the classes tell, and nothing else.
+void check_replaceable(const fs::path& folder, const data::Dataset& digits) {
   ESPALIER_CHECK(!folder.empty(), ValueError, "data synth: --out is empty; name a folder");
   ESPALIER_CHECK(!fs::exists(folder) || fs::is_directory(folder),
                  ValueError,
@@ -128,7 +136,7 @@ void check_replaceable(const fs::path& folder) {
                  folder.string(),
                  " is a file; name a folder");
   ESPALIER_CHECK(
-      !fs::exists(folder) || fs::is_empty(folder) || fs::exists(folder / "records.txt"),
+      !fs::exists(folder) || fs::is_empty(folder) || holds_classes_of(folder, digits),
       ValueError,
       "data synth: ",
       folder.string(),
@@ -137,12 +145,12 @@ void check_replaceable(const fs::path& folder) {
 }
 
 void synth(const DataFlags& flags, Console& console) {
-  check_replaceable(flags.out);
   const auto train = data::make_synth(data::Split::Train, flags.seed, flags.train_size);
   const auto test = data::make_synth(data::Split::Test, flags.seed, flags.test_size);
   ESPALIER_CHECK(flags.train_size >= 5 && flags.test_size >= 1,
                  ValueError,
                  "data synth: needs at least 5 training images and 1 test image");
+  check_replaceable(flags.out, *test);
   while_writing([&] { data::write_cifar10(flags.out, *train, *test); });
   console.out << fmt::format("{} training and {} test images in CIFAR-10's layout: {}\n",
                              grouped(flags.train_size),
