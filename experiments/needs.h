@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Options that do something only beside another one: giving one in vain is an error.
+/// Options of verbs that do something only beside another one: giving one in vain is an error.
+/// Those of pruning methods declare theirs in `prune::Option::needs`.
 #pragma once
 
 #include <map>
@@ -10,15 +11,11 @@
 
 namespace espalier::experiments {
 
-/// An option and what it needs to have an effect.
+/// An option, without the dashes, and what it needs to have an effect.
 struct Need {
-  std::string option;               ///< without the dashes
-  std::string other;                ///< the choice or text that it needs
-  std::vector<std::string> values;  ///< those of `other` that do; empty: any text
+  std::string option;
+  prune::OptionNeed needs;
 };
-
-/// True if `text`, the value of `need.other`, lets the option have an effect.
-bool is_met(const Need& need, const std::string& text);
 
 /// Those of `train`, for its flags and for the command that a report prints.
 const std::vector<Need>& train_needs();

@@ -22,41 +22,38 @@ bool is_told(const std::string& name) {
   return kPlaces.contains(name) || (!is_incidental(name) && !name.ends_with("-fingerprint"));
 }
 
-bool is_known(const std::string& method) {
-  const std::vector<prune::Method>& all = prune::methods();
-  return std::any_of(
-      all.begin(), all.end(), [&](const prune::Method& one) { return one.name == method; });
+// None for a method that is not known here, as that of a newer version's run.
+std::vector<prune::Option> options_of(const Json& settings) {
+  const Json method = settings.value("prune", Json());
+  const bool known = std::ranges::any_of(
+      prune::methods(), [&](const prune::Method& one) { return method == one.name; });
+  return known ? method_options(method.get<std::string>()) : std::vector<prune::Option>();
 }
 
-/// False for what a configuration file set beside a setting that makes it idle: as a flag `train`
-/// would refuse it.
-bool has_effect(const std::string& name, const Json& settings) {
-  const std::vector<Need>& needs = train_needs();
-  const bool of_train = std::all_of(needs.begin(), needs.end(), [&](const Need& need) {
-    if (need.option != name || !settings.contains(need.other)) return true;
-    return is_met(need, settings.at(need.other).get<std::string>());
-  });
-  const Json method = settings.value("prune", Json());
-  if (!of_train || !method.is_string() || !is_known(method.get<std::string>())) return of_train;
-  const std::vector<prune::Option> options = method_options(method.get<std::string>());
-  return std::all_of(options.begin(), options.end(), [&](const prune::Option& option) {
-    const Json other = settings.value(option.needs.option, Json());
-    if (option.name != name || other.is_null()) return true;
-    return prune::is_met(option.needs, other.is_string() ? other.get<std::string>() : other.dump());
-  });
+bool is_met(const prune::OptionNeed& need, const Json& settings) {
+  const Json other = settings.value(need.option, Json());
+  return other.is_null() ||
+         prune::is_met(need, other.is_string() ? other.get<std::string>() : other.dump());
+}
+
+// What a configuration file set beside a setting that makes it idle: as a flag `train` would refuse
+// it.
+std::set<std::string> idle_settings(const Json& settings) {
+  std::set<std::string> out;
+  for (const Need& need : train_needs()) {
+    if (!is_met(need.needs, settings)) out.insert(need.option);
+  }
+  for (const prune::Option& option : options_of(settings)) {
+    if (!is_met(option.needs, settings)) out.insert(option.name);
+  }
+  return out;
 }
 
 }  // namespace
 
 Json default_settings(const Json& settings) {
   Json out = to_json(prune::OptionValues("train", train_options()));
-  const Json method = settings.value("prune", Json());
-  if (!method.is_string()) return out;
-  for (const prune::Method& known : prune::methods()) {
-    if (known.name != method.get<std::string>()) continue;
-    out.update(to_json(prune::OptionValues("train", prune::common_options())));
-    out.update(to_json(prune::OptionValues("train", known.options)));
-  }
+  out.update(to_json(prune::OptionValues("train", options_of(settings))));
   return out;
 }
 
@@ -71,11 +68,12 @@ std::string shell_word(const std::string& text) {
 
 std::string train_command(const Json& settings) {
   const Json defaults = default_settings(settings);
+  const std::set<std::string> idle = idle_settings(settings);
   std::string out = "espalier train";
   for (const auto& [name, value] : settings.items()) {
     const bool named = name == "model" || name == "data" || name == "sparsity";
     if (!is_told(name) || (!named && value == defaults.value(name, Json()))) continue;
-    if (!has_effect(name, settings)) continue;
+    if (idle.contains(name)) continue;
     if (value.is_boolean()) {
       if (value.get<bool>()) out += " --" + name;
     } else {

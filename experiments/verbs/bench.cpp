@@ -75,10 +75,10 @@ std::vector<prune::Option> bench_options(Job job) {
 }
 
 std::vector<Need> needs(Job job) {
-  std::vector<Need> out = {{"kernel-times", "kernels", {"measured"}}};
+  std::vector<Need> out = {{"kernel-times", {"kernels", {"measured"}}}};
   if (job == Job::Infer) {
-    out.push_back({"pattern", "gates", {"none"}});
-    out.push_back({"allocation", "gates", {"none"}});
+    out.push_back({"pattern", {"gates", {"none"}}});
+    out.push_back({"allocation", {"gates", {"none"}}});
   }
   return out;
 }

@@ -53,7 +53,7 @@ void eval(const EvalFlags& flags, Console& console) {
   ESPALIER_CHECK(values.text("plan").empty() || values.flag("compiled"),
                  ValueError,
                  "eval: --plan writes a compiled network; give --compiled too");
-  check_needs("eval", {{"test-size", "split", {"test"}}}, flags.given.given(), values);
+  check_needs("eval", {{"test-size", {"split", {"test"}}}}, flags.given.given(), values);
   set_num_threads(static_cast<int>(values.integer("threads")));
   set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));

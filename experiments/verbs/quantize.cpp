@@ -96,7 +96,7 @@ void quantize(const QuantizeFlags& flags, Console& console) {
     ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "quantize: needs --", needed, " FILE");
   }
   check_needs(
-      "quantize", {{"percentile", "calibration", {"percentile"}}}, flags.given.given(), values);
+      "quantize", {{"percentile", {"calibration", {"percentile"}}}}, flags.given.given(), values);
   set_num_threads(static_cast<int>(values.integer("threads")));
   const data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
   auto dataset = open_split(values, data::Split::Train);
