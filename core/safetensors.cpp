@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/detail/bytes.h>
+#include <espalier/core/detail/checksum.h>
 #include <espalier/core/io.h>
 
 namespace espalier {
@@ -262,7 +263,12 @@ class Parser {
 }  // namespace
 
 SafetensorsFile parse_safetensors(const std::vector<uint8_t>& bytes, const std::string& name) {
-  return Parser(bytes, name).parse();
+  const std::string where = cat("safetensors: ", name);
+  const bool checked = detail::check_checksum(bytes, where);
+  SafetensorsFile file = Parser(bytes, name).parse();
+  detail::take_checksum(file.metadata, checked, where);
+  file.checked = checked;
+  return file;
 }
 
 SafetensorsFile load_safetensors(const std::filesystem::path& path) {
@@ -287,8 +293,14 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
     return item_size(a.tensor.dtype()) > item_size(b.tensor.dtype());
   });
 
+  for (const auto& [key, value] : file.metadata) {
+    ESPALIER_CHECK(!detail::is_checksum_key(key),
+                   ValueError,
+                   "save_safetensors: the metadata '",
+                   key,
+                   "' is set by the writer itself");
+  }
   Json header = Json::object();
-  if (!file.metadata.empty()) header[std::string(kMetadata)] = file.metadata;
   int64_t offset = 0;
   for (const Item& item : items) {
     const Shape& shape = item.tensor.shape();
@@ -297,9 +309,14 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
                           {"data_offsets", {offset, offset + item.tensor.nbytes()}}};
     offset += item.tensor.nbytes();
   }
-  std::string text;
+  // The members of an object as text, each after a comma.
+  const auto members = [](const Json& object) {
+    const std::string all = object.dump();
+    return object.empty() ? std::string() : "," + all.substr(1, all.size() - 2);
+  };
+  std::string text(detail::checksum_start());
   try {
-    text = header.dump();
+    text += members(Json(file.metadata)) + "}" + members(header) + "}";
   } catch (const Json::exception& error) {
     throw ValueError(cat("save_safetensors: a name or metadata text is not UTF-8: ", error.what()));
   }
@@ -315,6 +332,7 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
     std::memcpy(out, item.tensor.raw(), static_cast<size_t>(item.tensor.nbytes()));
     out += item.tensor.nbytes();
   }
+  detail::put_checksum(bytes);
   write_file(path, bytes.data(), static_cast<int64_t>(bytes.size()));
 }
 

@@ -134,7 +134,8 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
                           add_compress,
                           add_decompress,
                           add_experiment,
-                          add_report}) {
+                          add_report,
+                          add_verify}) {
     add(app, console, action);
   }
   if (!arguments.empty() && !arguments[0].starts_with("-")) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/data/fetch.h>
@@ -120,6 +121,18 @@ nn::InferencePlan compile_network(Network& network, int64_t batch) {
       *network.module, nn::example_input(network.name, network.options), {.batch = batch});
 }
 
+void check_evaluation(const nn::Evaluation& evaluation, const std::string& what) {
+  ESPALIER_CHECK(std::isfinite(evaluation.loss),
+                 ValueError,
+                 what,
+                 ": the loss over ",
+                 evaluation.total,
+                 " samples is ",
+                 evaluation.loss,
+                 "; expected a finite number. Did training diverge, or are the inputs scaled other "
+                 "than in training?");
+}
+
 nlohmann::ordered_json measure(Network& network,
                                data::Loader& loader,
                                const nn::InferencePlan* plan) {
@@ -129,6 +142,7 @@ nlohmann::ordered_json measure(Network& network,
       plan == nullptr
           ? nn::evaluate(*network.module, loader)
           : nn::evaluate([&](const Tensor& images) { return plan->run(images); }, loader);
+  check_evaluation(evaluation, "evaluation");
   const int64_t macs = executed.macs();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -50,9 +50,13 @@ data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t
 /// plan cannot do.
 nn::InferencePlan compile_network(Network& network, int64_t batch);
 
+/// Throws ValueError when the loss is no finite number: then no accuracy means anything. `what` is
+/// the evaluation, as a text.
+void check_evaluation(const nn::Evaluation& evaluation, const std::string& what);
+
 /// The figures of an evaluated network under the names that `eval --json` promises; with a plan,
 /// which was compiled from it, accuracy, speed and executed MACs are the plan's. Executed MACs of a
-/// gated network are the mean over the images.
+/// gated network are the mean over the images. Throws as check_evaluation.
 nlohmann::ordered_json measure(Network& network,
                                data::Loader& loader,
                                const nn::InferencePlan* plan = nullptr);

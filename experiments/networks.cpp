@@ -2,8 +2,8 @@
 #include <espalier/experiments/networks.h>
 
 #include <algorithm>
-#include <cmath>
 
+#include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/options.h>
 #include <espalier/nn/compress/edc_file.h>
@@ -154,7 +154,7 @@ Network load_network(const std::filesystem::path& path,
   }
   const SafetensorsFile file = load_safetensors(path);
   check_holds_weights(file, path);
-  check_finite(file, path);
+  check_finite(file.tensors, path.string());
   put_state(path,
             elastic ? prune::elastic_state(file.tensors, *fallback.module, *elastic) : file.tensors,
             fallback);
@@ -163,9 +163,7 @@ Network load_network(const std::filesystem::path& path,
 
 Network load_network(const std::filesystem::path& path) {
   const bool edc = nn::compress::is_edc(path);
-  Network network = take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
-  check_finite({network.module->state_dict(), {}}, path);
-  return network;
+  return take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
 }
 
 std::vector<std::string> take_masks(const std::filesystem::path& path,
@@ -173,6 +171,7 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                                     std::optional<prune::BlockOrder> elastic) {
   constexpr std::string_view kMask = ".mask";
   std::map<std::string, Tensor> tensors = load_safetensors(path).tensors;
+  check_finite(tensors, path.string());
   // The names of a shallower network are all in a deeper one, which would be pruned in part.
   if (!elastic && tells_its_network(path)) {
     const std::string found_on = load_network(path).name;
@@ -227,28 +226,6 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                  " holds no masks; give the model.safetensors of a pruned run");
   for (const auto& [parameter, mask] : masks) parameter->set_mask(mask);
   return notes;
-}
-
-void check_finite(const SafetensorsFile& file, const std::filesystem::path& path) {
-  const auto check = [&path](const std::string& name, const Tensor& tensor) {
-    dispatch_floating(tensor.dtype(), "check_finite", [&](auto zero) {
-      const auto* values = tensor.data<decltype(zero)>();
-      for (int64_t i = 0; i < tensor.numel(); ++i) {
-        ESPALIER_CHECK(std::isfinite(values[i]),
-                       IoError,
-                       path.string(),
-                       ": tensor '",
-                       name,
-                       "' holds ",
-                       static_cast<double>(values[i]),
-                       " at flat index ",
-                       i);
-      }
-    });
-  };
-  for (const auto& [name, tensor] : file.tensors) {
-    if (is_floating(tensor.dtype())) check(name, tensor);
-  }
 }
 
 std::string file_fingerprint(const std::filesystem::path& path) {

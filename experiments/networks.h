@@ -71,9 +71,6 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                                     Network& network,
                                     std::optional<prune::BlockOrder> elastic = std::nullopt);
 
-/// Throws IoError naming the file and the first tensor that holds NaN or infinity.
-void check_finite(const SafetensorsFile& file, const std::filesystem::path& path);
-
 /// FNV-1a (64 bits, hexadecimal) of a file's bytes: tells whether two runs started from equal
 /// weights.
 std::string file_fingerprint(const std::filesystem::path& path);

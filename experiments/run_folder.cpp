@@ -10,9 +10,12 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/detail/checksum.h>
 #include <espalier/core/error.h>
+#include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/core/random.h>
+#include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
@@ -25,10 +28,14 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kRunFile = "run.json";
+constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kStateFile = "state.safetensors";
+constexpr const char* kPreviousFile = "state.previous.safetensors";
 constexpr const char* kMetricsFile = "metrics.jsonl";
 constexpr const char* kMetricsTable = "metrics.csv";
 constexpr const char* kMetricsKey = "metrics";
+constexpr const char* kChecksumKey = "checksum";  // of run.json, over its text with zeros there
+constexpr const char* kChecksumStart = "crc32:";
 constexpr int64_t kMostJsonBytes = int64_t{1} << 28;
 
 Json parse_json(const fs::path& path) {
@@ -72,12 +79,6 @@ std::string differences(const Json& here, const Json& asked, const Json& default
   return out;
 }
 
-std::string metrics_lines(const std::vector<EpochMetrics>& metrics) {
-  std::string out;
-  for (const EpochMetrics& line : metrics) out += line.to_json().dump() + "\n";
-  return out;
-}
-
 std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::string& where) {
   std::vector<EpochMetrics> out;
   for (size_t begin = 0; begin < text.size();) {
@@ -88,20 +89,6 @@ std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::stri
       throw IoError(cat("metrics: ", where, ": bad line: ", error.what()));
     }
     begin = end + 1;
-  }
-  return out;
-}
-
-std::string metrics_csv(const std::vector<EpochMetrics>& metrics) {
-  std::string out;
-  const Json header = EpochMetrics{}.to_json();
-  for (const auto& [name, value] : header.items()) out += (out.empty() ? "" : ",") + name;
-  out += '\n';
-  for (const EpochMetrics& line : metrics) {
-    std::string row;
-    const Json json = line.to_json();
-    for (const auto& [name, value] : json.items()) row += (row.empty() ? "" : ",") + value.dump();
-    out += row + '\n';
   }
   return out;
 }
@@ -121,7 +108,58 @@ std::vector<EpochMetrics> read_metrics_csv(const fs::path& path) {
   return parse_metrics(lines, path.string());
 }
 
+uint32_t crc32_of(const std::string& text) {
+  return espalier::detail::crc32({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+std::string checksum_value(uint32_t crc) {
+  return fmt::format("{}{:08x}", kChecksumStart, crc);
+}
+
+// Size and checksum of a file, as run.json tells them.
+Json file_record(const fs::path& path) {
+  const std::vector<uint8_t> bytes = read_file(path, "run");
+  return {{"bytes", bytes.size()},
+          {"crc32", fmt::format("{:08x}", espalier::detail::crc32(bytes))}};
+}
+
 }  // namespace
+
+RunJsonState check_run_json(const std::string& text) {
+  const size_t key = text.rfind(cat("\"", kChecksumKey, "\": \""));
+  if (key == std::string::npos) {
+    // What is told of other files is as young as the checksum.
+    return text.find("\n  \"files\": ") == std::string::npos ? RunJsonState::Unchecked
+                                                           : RunJsonState::Changed;
+  }
+  const size_t at = text.find(kChecksumStart, key);
+  if (at == std::string::npos) return RunJsonState::Changed;
+  const std::string zeros = checksum_value(0);
+  std::string blank = text;
+  blank.replace(at, zeros.size(), zeros);
+  const std::string right = checksum_value(crc32_of(blank));
+  return text.compare(at, right.size(), right) == 0 ? RunJsonState::Whole : RunJsonState::Changed;
+}
+
+std::string metrics_lines(const std::vector<EpochMetrics>& metrics) {
+  std::string out;
+  for (const EpochMetrics& line : metrics) out += line.to_json().dump() + "\n";
+  return out;
+}
+
+std::string metrics_csv(const std::vector<EpochMetrics>& metrics) {
+  std::string out;
+  const Json header = EpochMetrics{}.to_json();
+  for (const auto& [name, value] : header.items()) out += (out.empty() ? "" : ",") + name;
+  out += '\n';
+  for (const EpochMetrics& line : metrics) {
+    std::string row;
+    const Json json = line.to_json();
+    for (const auto& [name, value] : json.items()) row += (row.empty() ? "" : ",") + value.dump();
+    out += row + '\n';
+  }
+  return out;
+}
 
 Json EpochMetrics::to_json() const {
   return {{"epoch", epoch},
@@ -198,17 +236,18 @@ RunFolder::RunFolder(fs::path path,
                      " holds a run with other settings. ",
                      different,
                      ". Choose another --out, or remove the folder");
-      const bool finished = run_.value("status", Json()) == "finished" && fs::exists(model_path());
-      state_ = finished ? State::Finished : State::Unfinished;
+      state_ = State::Unfinished;
       if (!different.empty()) {
         begin(settings);
+      } else if (run_.value("status", Json()) == "finished") {
+        check_model();
       } else if (run_.value("status", Json()) == "failed") {
         run_["status"] = "running";
         run_.erase("error");
         while_writing([&] { write_run_json(); });
       }
     } else {
-      for (const char* name : {"model.safetensors", kStateFile, kMetricsFile}) {
+      for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile}) {
         ESPALIER_CHECK(!fs::exists(path_ / name),
                        ValueError,
                        "run: ",
@@ -239,7 +278,7 @@ Json RunFolder::results() const {
 
 bool RunFolder::has_results() const {
   if (run_.contains("results")) return true;
-  for (const char* name : {"model.safetensors", kStateFile, kMetricsFile, kMetricsTable}) {
+  for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable}) {
     if (fs::exists(path_ / name)) return true;
   }
   return false;
@@ -256,18 +295,104 @@ void RunFolder::begin(const Json& settings) {
 }
 
 void RunFolder::write_run_json() const {
-  write_file(path_ / kRunFile, run_.dump(2) + "\n");
+  Json out = run_;
+  out.erase(kChecksumKey);  // last, as new
+  out[kChecksumKey] = checksum_value(0);
+  std::string text = out.dump(2) + "\n";
+  const std::string zeros = out.at(kChecksumKey).get<std::string>();
+  text.replace(text.rfind(zeros), zeros.size(), checksum_value(crc32_of(text)));
+  write_file(path_ / kRunFile, text);
 }
 
-std::optional<SafetensorsFile> RunFolder::load_checkpoint() const {
-  if (!fs::exists(path_ / kStateFile)) return std::nullopt;
-  return load_safetensors(path_ / kStateFile);
+void RunFolder::note(const std::string& text) {
+  notes_.push_back(text);
+  run_["notes"].push_back(utc_now() + ": " + text);
+  while_writing([&] { write_run_json(); });
+}
+
+// Of a run that is marked as finished.
+void RunFolder::check_model() {
+  std::string trouble;
+  if (fs::exists(model_path())) {
+    try {
+      check_finite(load_safetensors(model_path()).tensors, model_path().string());
+      state_ = State::Finished;
+      return;
+    } catch (const IoError& error) {
+      trouble = cat(kModelFile, " can't be read (", error.what(), ")");
+    }
+  } else {
+    trouble = cat(kModelFile, " is missing");
+  }
+  ESPALIER_CHECK(fs::exists(path_ / kStateFile) || fs::exists(path_ / kPreviousFile),
+                 IoError,
+                 "run: ",
+                 path_.string(),
+                 " holds a finished run, but its ",
+                 trouble,
+                 ", and there is no checkpoint to make it again from. Remove the folder, or choose "
+                 "another --out, to train anew");
+  note(trouble + "; it is made again from the checkpoint");
+}
+
+std::optional<SafetensorsFile> RunFolder::load_checkpoint() {
+  std::string trouble;
+  for (const char* name : {kStateFile, kPreviousFile}) {
+    const fs::path file = path_ / name;
+    if (!fs::exists(file)) continue;
+    try {
+      SafetensorsFile checkpoint = load_safetensors(file);
+      check_checkpoint(checkpoint, file.string());
+      checkpoint_metrics(checkpoint);
+      newest_is_whole_ = name == kStateFile;
+      if (!newest_is_whole_) {
+        note(cat(trouble.empty() ? cat(kStateFile, " is missing") : trouble,
+                 "; the checkpoint before it, ",
+                 kPreviousFile,
+                 ", is taken"));
+      }
+      return checkpoint;
+    } catch (const IoError& error) {
+      trouble += cat(trouble.empty() ? "" : "; ", name, " can't be read (", error.what(), ")");
+    }
+  }
+  ESPALIER_CHECK(trouble.empty(),
+                 IoError,
+                 "run: ",
+                 path_.string(),
+                 " can't be continued: ",
+                 trouble,
+                 ". Remove the folder, or choose another --out, to train anew");
+  return std::nullopt;
+}
+
+// By a second name for the same file, so that the newest checkpoint has its name all the time.
+// Where a file system knows no such names, there is none of that name until the next is written.
+void RunFolder::keep_previous() const {
+  const fs::path link = path_ / cat(".", kPreviousFile, kTemporaryMark, "link");
+  std::error_code error;
+  fs::remove(link, error);
+  fs::create_hard_link(path_ / kStateFile, link, error);
+  fs::rename(error ? path_ / kStateFile : link, path_ / kPreviousFile, error);
+  ESPALIER_CHECK(!error,
+                 IoError,
+                 "run: can't keep ",
+                 (path_ / kStateFile).string(),
+                 " as ",
+                 kPreviousFile,
+                 ": ",
+                 error.message());
+  fs::remove(link, error);  // renaming to another name of the same file does nothing
 }
 
 void RunFolder::save_checkpoint(SafetensorsFile checkpoint,
                                 const std::vector<EpochMetrics>& metrics) {
   checkpoint.metadata[kMetricsKey] = metrics_lines(metrics);
-  while_writing([&] { save_safetensors(path_ / kStateFile, checkpoint); });
+  while_writing([&] {
+    if (newest_is_whole_) keep_previous();
+    save_safetensors(path_ / kStateFile, checkpoint);
+  });
+  newest_is_whole_ = true;
   write_metrics(metrics);
 }
 
@@ -306,7 +431,13 @@ void RunFolder::finish(const Json& results, const Json& timing) {
   run_["finished"] = utc_now();
   run_["results"] = results;
   if (!timing.is_null()) run_["timing"] = timing;
-  while_writing([&] { write_run_json(); });
+  while_writing([&] {
+    run_["files"] = Json::object();
+    for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable}) {
+      if (fs::exists(path_ / name)) run_["files"][name] = file_record(path_ / name);
+    }
+    write_run_json();
+  });
   state_ = State::Finished;
 }
 

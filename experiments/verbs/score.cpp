@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/finite.h>
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/given_options.h>
@@ -47,7 +48,7 @@ std::vector<prune::Option> score_options() {
 // A batch file: `images` (N,C,H,W) float32, normalized already, and `labels` (N) int64.
 data::Batch load_batch(const std::string& path) {
   const SafetensorsFile file = load_safetensors(path);
-  check_finite(file, path);
+  check_finite(file.tensors, path);
   const auto images = file.tensors.find("images");
   const auto labels = file.tensors.find("labels");
   ESPALIER_CHECK(images != file.tensors.end() && labels != file.tensors.end(),

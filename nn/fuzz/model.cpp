@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz target: networks that rebuild themselves, with masks (save_model's safetensors).
+// Fuzz target: networks that rebuild themselves, with masks (save_model's safetensors). The checksum
+// is put right first, so that changes get past it.
+#include <espalier/core/detail/checksum.h>
 #include <espalier/core/fuzz/target.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/counting.h>
@@ -8,7 +10,9 @@
 namespace espalier::fuzz {
 
 void read(const Bytes& input) {
-  const nn::SavedModel saved = nn::load_model(put("input.safetensors", input));
+  Bytes bytes = input;
+  espalier::detail::put_checksum(bytes);
+  const nn::SavedModel saved = nn::load_model(put("input.safetensors", bytes));
   saved.module->state_dict();
 }
 

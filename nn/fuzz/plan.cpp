@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz target: compiled plans. A small one that was read is run, too.
+// Fuzz target: compiled plans. A small one that was read is run, too. The checksum is put right
+// first, so that changes get past it.
+#include <espalier/core/detail/checksum.h>
 #include <espalier/core/fuzz/target.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
@@ -20,7 +22,9 @@ Bytes saved(nn::Module& module, const Shape& input) {
 }  // namespace
 
 void read(const Bytes& input) {
-  const nn::InferencePlan plan = nn::InferencePlan::load(put("input.plan", input));
+  Bytes bytes = input;
+  espalier::detail::put_checksum(bytes);
+  const nn::InferencePlan plan = nn::InferencePlan::load(put("input.plan", bytes));
   if (plan.workspace_bytes() > kMostBytes || plan.macs() > kMostMacs) return;
   if (plan.input_shape().numel() > kMostBytes / 64) return;
   plan.run(Tensor::ones(plan.input_shape().inserted(0, 3)));

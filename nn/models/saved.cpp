@@ -2,6 +2,7 @@
 // save_model, load_model: a network as tensors and a description from which it is rebuilt.
 #include <nlohmann/json.hpp>
 
+#include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/detail/described_network.h>
@@ -123,6 +124,7 @@ SavedModel load_model(const std::filesystem::path& path) {
                  path.string(),
                  " has no description of its architecture. For weights from elsewhere, make the "
                  "model by name and use load_state_dict");
+  check_finite(file.tensors, path.string());
   SavedModel saved =
       detail::described_network(entry->second, path.string(), static_cast<int64_t>(bytes.size()));
   saved.module->load_state_dict(file.tensors);

@@ -3,10 +3,12 @@
 // What is read is checked like a graph that was just traced, before anything is made of it.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <new>
 
 #include <nlohmann/json.hpp>
 
+#include <espalier/core/finite.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/plan/program.h>
 #include <espalier/nn/plan/weights.h>
@@ -248,6 +250,15 @@ void read_runs(size_t number, TensorBox& tensors, Step& step) {
   }
 }
 
+float read_limit(const json& value) {
+  const auto number = value.get<double>();
+  ESPALIER_CHECK(std::abs(number) <= static_cast<double>(std::numeric_limits<float>::max()),
+                 ValueError,
+                 "expects a finite limit, got ",
+                 value.dump());
+  return static_cast<float>(number);
+}
+
 Step read_step(const json& in, size_t number, TensorBox& tensors) {
   Step step;
   step.kind = plan::parse_step_kind(in.at("kind").get<std::string>());
@@ -258,8 +269,8 @@ Step read_step(const json& in, size_t number, TensorBox& tensors) {
   step.output = static_cast<int>(whole(in.at("output"), 0, kMaxSize - 1));
   if (in.contains("limits")) {
     const json& limits = in.at("limits");
-    if (limits.contains("low")) step.limits.low = limits.at("low").get<float>();
-    if (limits.contains("high")) step.limits.high = limits.at("high").get<float>();
+    if (limits.contains("low")) step.limits.low = read_limit(limits.at("low"));
+    if (limits.contains("high")) step.limits.high = read_limit(limits.at("high"));
   }
   if (step.kind == StepKind::Product) {
     read_product(in, number, tensors, step);
@@ -336,6 +347,7 @@ InferencePlan InferencePlan::load(const std::filesystem::path& path) {
                  path.string(),
                  " is not a compiled plan. Weights are compiled first (nn::compile)");
   const std::string text = entry->second;
+  check_finite(file.tensors, cat("plan: ", path.string()));
   try {
     return InferencePlan(read_program(std::move(file), text));
   } catch (const json::exception& e) {
