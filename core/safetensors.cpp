@@ -4,13 +4,11 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
-#include <set>
 #include <span>
-
-#include <nlohmann/json.hpp>
 
 #include <espalier/core/detail/bytes.h>
 #include <espalier/core/detail/checksum.h>
+#include <espalier/core/detail/json.h>
 #include <espalier/core/io.h>
 
 namespace espalier {
@@ -105,24 +103,10 @@ class Parser {
     check(length > 0 && text[0] == '{', "header does not start with '{': not a safetensors file");
     data_ = bytes_.subspan(8 + length);
 
-    // Deep nesting would cost memory without bound, and the JSON library keeps the last of two
-    // equal keys silently; both are stopped while parsing.
-    std::set<std::string> names;
-    const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-      check(depth <= 3, "header is nested too deeply");
-      if (event == Json::parse_event_t::key && depth == 1) {
-        const auto& key = value.get_ref<const std::string&>();
-        check(names.insert(key).second, "name '", key, "' is given twice");
-      }
-      return true;
-    };
-    try {
-      Json header = Json::parse(text.begin(), text.end(), watch);
-      check(header.is_object(), "header is not a JSON object");
-      return header;
-    } catch (const Json::exception& error) {
-      throw IoError(cat("safetensors: ", file_, ": header is not valid JSON: ", error.what()));
-    }
+    const Json header = detail::parse_json<Json>(
+        text, cat("safetensors: ", file_, ": header"), {.depth = 3, .bytes = kMostHeaderBytes});
+    check(header.is_object(), "header is not a JSON object");
+    return header;
   }
 
   std::map<std::string, std::string> parse_metadata(const Json& value) const {
@@ -318,7 +302,8 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
   try {
     text += members(Json(file.metadata)) + "}" + members(header) + "}";
   } catch (const Json::exception& error) {
-    throw ValueError(cat("save_safetensors: a name or metadata text is not UTF-8: ", error.what()));
+    throw ValueError(
+        cat("save_safetensors: a name or metadata text is not UTF-8: ", detail::json_words(error)));
   }
   text.append((8 - text.size() % 8) % 8, ' ');
 

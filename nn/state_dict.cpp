@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <set>
 
+#include <espalier/core/detail/nearest_name.h>
+#include <espalier/core/detail/printable.h>
 #include <espalier/nn/detail/walker.h>
 #include <espalier/nn/module.h>
 
@@ -15,15 +18,15 @@ bool is_ignored(std::string_view name) {
   return name.ends_with("num_batches_tracked");
 }
 
-// Collects everything that is wrong, to name it in one error.
+// Collects everything that is wrong, to name it in one error: how much, and the first of each kind.
 class Complaints {
  public:
   explicit Complaints(std::string_view op) : op_(op) {}
-  void missing(const std::string& name) { add(missing_, name); }
-  void unexpected(const std::string& name) { add(unexpected_, name); }
+  void missing(const std::string& name) { missing_.push_back(name); }
+  void unexpected(const std::string& name) { unexpected_.push_back(name); }
   template <class... Args>
   void wrong(const std::string& name, const Args&... what) {
-    add(wrong_, cat(name, " (", what..., ")"));
+    wrong_.push_back(cat(name, " (", what..., ")"));
   }
   void check_shape(const std::string& name, const Tensor& got, const Shape& expected) {
     if (got.shape() != expected) {
@@ -33,20 +36,34 @@ class Complaints {
   void throw_if_any() const {
     if (missing_.empty() && unexpected_.empty() && wrong_.empty()) return;
     std::string text = cat(op_, ": the names or shapes are not the model's");
-    if (!missing_.empty()) text += "; missing: " + missing_;
-    if (!unexpected_.empty()) text += "; unexpected: " + unexpected_;
-    if (!wrong_.empty()) text += "; wrong: " + wrong_;
+    if (!missing_.empty()) text += "; missing: " + some_of(missing_);
+    if (!unexpected_.empty()) text += "; unexpected: " + some_of(unexpected_);
+    if (!wrong_.empty()) text += "; wrong: " + some_of(wrong_);
+    if (!missing_.empty()) text += meant();
     throw ValueError(text + ". Nothing was changed; is it another model or another width?");
   }
 
  private:
-  static void add(std::string& list, const std::string& item) {
-    list += list.empty() ? item : ", " + item;
+  static constexpr size_t kMost = 3;
+
+  static std::string some_of(const std::vector<std::string>& items) {
+    std::string out;
+    for (size_t i = 0; i < std::min(kMost, items.size()); ++i) {
+      out += (i == 0 ? "" : ", ") + espalier::detail::excerpt(items[i], 200);
+    }
+    return items.size() <= kMost ? out : cat(out, " and ", items.size() - kMost, " more");
   }
+
+  // Of names that nothing was expected under, those that the first missing one may stand under.
+  std::string meant() const {
+    const auto near = espalier::detail::nearest_names(missing_.front(), unexpected_, kMost);
+    return near.empty() ? "" : cat("; nearest to ", missing_.front(), " are ", some_of(near));
+  }
+
   std::string_view op_;
-  std::string missing_;
-  std::string unexpected_;
-  std::string wrong_;
+  std::vector<std::string> missing_;
+  std::vector<std::string> unexpected_;
+  std::vector<std::string> wrong_;
 };
 
 struct Loaded {

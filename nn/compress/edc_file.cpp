@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <set>
 #include <span>
 
@@ -291,10 +290,8 @@ SavedModel load_edc(const std::filesystem::path& path) {
 }
 
 bool is_edc(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::array<uint8_t, kMagic.size()> start{};
-  file.read(reinterpret_cast<char*>(start.data()), start.size());
-  return file.gcount() == static_cast<std::streamsize>(start.size()) && start == kMagic;
+  const std::vector<uint8_t> start = read_start(path, "weights", kMagic.size());
+  return std::equal(start.begin(), start.end(), kMagic.begin(), kMagic.end());
 }
 
 }  // namespace espalier::nn::compress

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // save_model, load_model: a network as tensors and a description from which it is rebuilt.
-#include <nlohmann/json.hpp>
-
+#include <espalier/core/detail/json.h>
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
@@ -41,14 +40,21 @@ json describe(const std::string& name, const ModelOptions& options, Module& modu
 }
 
 int64_t size_of(const json& value) {
+  // A number such as 1e300 would be undefined as a whole one.
+  if (!value.is_number_integer()) {
+    throw ValueError(cat("a size of ", espalier::detail::json_excerpt(value)));
+  }
   const auto size = value.get<int64_t>();
   if (size < 0 || size > kMaxSize) throw ValueError(cat("a size of ", size));
   return size;
 }
 
 ModelOptions read_options(const json& description) {
-  if (description.at("version").get<int>() != kVersion) {
-    throw ValueError(cat("version ", description.at("version").dump(), ", known is ", kVersion));
+  if (description.at("version") != kVersion) {
+    throw ValueError(cat("version ",
+                         espalier::detail::json_excerpt(description.at("version")),
+                         ", known is ",
+                         kVersion));
   }
   const json& image = description.at("image");
   const auto shortcut = description.at("shortcut").get<std::string>();
@@ -64,7 +70,11 @@ ModelOptions read_options(const json& description) {
   if (!(options.width > 0.0 && options.width <= 64.0)) throw ValueError("a width out of range");
   options.shortcut = shortcut == "A" ? Shortcut::A : Shortcut::B;
   options.context = size_of(description.at("context"));
-  options.seed = description.at("seed").get<uint64_t>();
+  const json& seed = description.at("seed");
+  if (!seed.is_number_integer()) {
+    throw ValueError(cat("a seed of ", espalier::detail::json_excerpt(seed)));
+  }
+  options.seed = seed.get<uint64_t>();
   return options;
 }
 
@@ -90,7 +100,7 @@ std::string describe_model(std::string_view name, const ModelOptions& options, M
 SavedModel model_of_description(const std::string& text, const std::string& where) {
   SavedModel saved;
   try {
-    const json description = json::parse(text);
+    const auto description = espalier::detail::parse_json<json>(text, "it");
     saved.name = canonical_model_name(description.at("model").get<std::string>());
     saved.options = read_options(description);
     saved.module = make_model(saved.name, saved.options);
@@ -100,7 +110,8 @@ SavedModel model_of_description(const std::string& text, const std::string& wher
     }
     if (description.value("quantized", false)) attach_quantizers(*saved.module);
   } catch (const json::exception& e) {
-    throw IoError(cat("load_model: ", where, ": bad description: ", e.what()));
+    throw IoError(
+        cat("load_model: ", where, ": bad description: ", espalier::detail::json_words(e)));
   } catch (const Error& e) {
     throw IoError(cat("load_model: ", where, ": bad description: ", e.what()));
   }
