@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
+#include <chrono>
 #include <string>
 #include <system_error>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -27,6 +29,7 @@ using detail::open_descriptor;
 using detail::system_reason;
 using Json = nlohmann::json;
 
+constexpr auto kPatience = std::chrono::seconds(2);  // another's replacement takes less
 constexpr const char* kJournal = ".espalier-files.json";
 constexpr const char* kStaging = "espalier-files";  // .espalier-files.tmp-PROCESS-NUMBER
 
@@ -154,8 +157,12 @@ FileSet::FileSet(fs::path folder) : impl_(std::make_unique<Impl>()) {
   my.lock = open_descriptor(my.folder, O_RDONLY | O_DIRECTORY);
   if (!my.lock.open()) fail(my.folder, system_reason());
   // The system lets go of the lock when the process ends, however it ends.
-  if (::flock(my.lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    fail(my.folder, "another process is at work there");
+  const auto patience = std::chrono::steady_clock::now() + kPatience;
+  while (::flock(my.lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    if (std::chrono::steady_clock::now() > patience) {
+      fail(my.folder, "another process is at work there");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   if (path_kind(my.folder / kJournal) != PathKind::Missing) {
     carry_out(my.folder, read_journal(my.folder));
