@@ -47,7 +47,9 @@ std::string inner_name(const fs::path& folder, const fs::path& name) {
   const bool leaves = plain.empty() || plain.is_absolute() || !plain.has_filename() ||
                       *plain.begin() == ".." || *plain.begin() == ".";
   if (leaves) fail(folder / name, "a file of a set lies in its folder");
-  return plain.string();
+  const std::string out = plain.string();
+  if (!detail::is_utf8(out)) fail(folder / name, "its name is not UTF-8");
+  return out;
 }
 
 void sync(const fs::path& path, int flags) {
@@ -235,6 +237,21 @@ void check_file_set(const fs::path& folder) {
                  folder.string(),
                  " holds old and new files mixed: a command that replaced them was stopped. The "
                  "same command again goes on");
+}
+
+void finish_file_set(const fs::path& folder) {
+  if (path_kind(folder / kJournal) != PathKind::Missing) {
+    const FileSet finishing(folder);
+  }
+}
+
+bool holds_nothing(const fs::path& folder) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (!detail::is_temporary_name(entry->path().filename().string())) return false;
+  }
+  return !error || error == std::errc::no_such_file_or_directory;
 }
 
 }  // namespace espalier

@@ -36,7 +36,8 @@ std::vector<Bytes> seeds() {
 std::vector<Bytes> refused() {
   const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
   std::vector<Bytes> out;
-  for (std::string text : {deep, R"({"settings":{"zz":)" + deep + "}}", R"({"settings":[]})"}) {
+  for (std::string text :
+       {deep, R"({"settings":{"zz":)" + deep + "}}", std::string(R"({"settings":[]})")}) {
     text.insert(text.begin(), '\0');
     out.emplace_back(text.begin(), text.end());
     text[0] = '\1';
