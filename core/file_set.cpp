@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
+#include <chrono>
 #include <string>
 #include <system_error>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -27,6 +29,7 @@ using detail::open_descriptor;
 using detail::system_reason;
 using Json = nlohmann::json;
 
+constexpr auto kPatience = std::chrono::seconds(2);  // another's replacement takes less
 constexpr const char* kJournal = ".espalier-files.json";
 constexpr const char* kStaging = "espalier-files";  // .espalier-files.tmp-PROCESS-NUMBER
 
@@ -44,7 +47,9 @@ std::string inner_name(const fs::path& folder, const fs::path& name) {
   const bool leaves = plain.empty() || plain.is_absolute() || !plain.has_filename() ||
                       *plain.begin() == ".." || *plain.begin() == ".";
   if (leaves) fail(folder / name, "a file of a set lies in its folder");
-  return plain.string();
+  const std::string out = plain.string();
+  if (!detail::is_utf8(out)) fail(folder / name, "its name is not UTF-8");
+  return out;
 }
 
 void sync(const fs::path& path, int flags) {
@@ -154,8 +159,12 @@ FileSet::FileSet(fs::path folder) : impl_(std::make_unique<Impl>()) {
   my.lock = open_descriptor(my.folder, O_RDONLY | O_DIRECTORY);
   if (!my.lock.open()) fail(my.folder, system_reason());
   // The system lets go of the lock when the process ends, however it ends.
-  if (::flock(my.lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    fail(my.folder, "another process is at work there");
+  const auto patience = std::chrono::steady_clock::now() + kPatience;
+  while (::flock(my.lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    if (std::chrono::steady_clock::now() > patience) {
+      fail(my.folder, "another process is at work there");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   if (path_kind(my.folder / kJournal) != PathKind::Missing) {
     carry_out(my.folder, read_journal(my.folder));
@@ -228,6 +237,21 @@ void check_file_set(const fs::path& folder) {
                  folder.string(),
                  " holds old and new files mixed: a command that replaced them was stopped. The "
                  "same command again goes on");
+}
+
+void finish_file_set(const fs::path& folder) {
+  if (path_kind(folder / kJournal) != PathKind::Missing) {
+    const FileSet finishing(folder);
+  }
+}
+
+bool holds_nothing(const fs::path& folder) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (!detail::is_temporary_name(entry->path().filename().string())) return false;
+  }
+  return !error || error == std::errc::no_such_file_or_directory;
 }
 
 }  // namespace espalier

@@ -52,5 +52,10 @@ class FileSet {
 /// Throws IoError when the files of `folder` are old and new ones mixed, for a command that
 /// replaced them was stopped. Readers of sets call it first. A missing folder is no error.
 void check_file_set(const std::filesystem::path& folder);
+/// Finishes what a killed writer had noted in `folder`; nothing where there is no such thing.
+/// Throws IoError.
+void finish_file_set(const std::filesystem::path& folder);
+/// True for a missing or empty folder, and one with nothing in it but what a killed writer left.
+bool holds_nothing(const std::filesystem::path& folder);
 
 }  // namespace espalier

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <espalier/core/detail/checksum.h>
+#include <espalier/core/detail/json.h>
 #include <espalier/core/error.h>
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
@@ -20,6 +21,7 @@
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/run_json.h>
 
 namespace espalier::experiments {
 namespace {
@@ -36,18 +38,8 @@ constexpr const char* kMetricsTable = "metrics.csv";
 constexpr const char* kMetricsKey = "metrics";
 constexpr const char* kChecksumKey = "checksum";  // of run.json, over its text with zeros there
 constexpr const char* kChecksumStart = "crc32:";
-constexpr int64_t kMostJsonBytes = int64_t{1} << 28;
-
-Json parse_json(const fs::path& path) {
-  const std::vector<uint8_t> bytes = read_file(path, "run", kMostJsonBytes);
-  try {
-    Json json = Json::parse(bytes.begin(), bytes.end());
-    ESPALIER_CHECK(json.is_object(), IoError, "run: ", path.string(), " holds no JSON object");
-    return json;
-  } catch (const Json::exception& error) {
-    throw IoError(cat("run: ", path.string(), " is not valid JSON: ", error.what()));
-  }
-}
+constexpr int64_t kMostMetricsBytes = int64_t{1} << 28;
+constexpr espalier::detail::JsonLimits kMetricsLimits = {.depth = 2, .bytes = 1 << 16};
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
@@ -61,14 +53,14 @@ std::string utc_now() {
 // Every setting that decides what a run computes and differs, as `name: here X, asked Y`.
 // An option that the folder doesn't tell is younger than the run, which went by its default.
 std::string differences(const Json& here, const Json& asked, const Json& defaults) {
-  std::string out;
+  constexpr size_t kMost = 8;
+  std::vector<std::string> out;
   const auto compare = [&](const std::string& name, const Json& a, const Json& b) {
     if (a == b || is_incidental(name)) return;
-    out += fmt::format("{}{}: the folder has {}, asked for {}",
-                       out.empty() ? "" : "; ",
-                       name,
-                       a.is_null() ? "nothing" : a.dump(),
-                       b.is_null() ? "nothing" : b.dump());
+    out.push_back(fmt::format("{}: the folder has {}, asked for {}",
+                              name,
+                              a.is_null() ? "nothing" : a.dump(),
+                              b.is_null() ? "nothing" : b.dump()));
   };
   for (const auto& [name, value] : asked.items()) {
     compare(name, here.value(name, defaults.value(name, Json())), value);
@@ -76,18 +68,17 @@ std::string differences(const Json& here, const Json& asked, const Json& default
   for (const auto& [name, value] : here.items()) {
     if (!asked.contains(name)) compare(name, value, Json());
   }
-  return out;
+  return espalier::detail::some_of(out, kMost, "; ");
 }
 
 std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::string& where) {
   std::vector<EpochMetrics> out;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    try {
-      out.push_back(EpochMetrics::from_json(Json::parse(text.substr(begin, end - begin)), where));
-    } catch (const Json::exception& error) {
-      throw IoError(cat("metrics: ", where, ": bad line: ", error.what()));
-    }
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    const std::string at = cat("metrics: ", where, ", line ", out.size() + 1);
+    const auto json = espalier::detail::parse_json<Json>(line, at, kMetricsLimits);
+    out.push_back(EpochMetrics::from_json(json, cat(where, ", line ", out.size() + 1)));
     begin = end + 1;
   }
   return out;
@@ -95,7 +86,7 @@ std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::stri
 
 // Of recorded runs, which keep the table alone.
 std::vector<EpochMetrics> read_metrics_csv(const fs::path& path) {
-  const std::vector<uint8_t> bytes = read_file(path, "metrics", kMostJsonBytes);
+  const std::vector<uint8_t> bytes = read_file(path, "metrics", kMostMetricsBytes);
   const auto records = parse_csv({bytes.begin(), bytes.end()}, path.string());
   std::string lines;
   for (size_t i = 1; i < records.size(); ++i) {
@@ -174,12 +165,20 @@ Json EpochMetrics::to_json() const {
 }
 
 EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where) {
+  const auto whole = [&](const char* key) {
+    const auto value = json.is_object() && json.contains(key)
+                           ? espalier::detail::json_whole(json.at(key))
+                           : std::nullopt;
+    ESPALIER_CHECK(
+        value.has_value(), IoError, "metrics: ", where, " has no whole number '", key, "'");
+    return *value;
+  };
   const auto number = [&](const char* key) -> const Json& {
     ESPALIER_CHECK(json.is_object() && json.contains(key) && json.at(key).is_number(),
                    IoError,
                    "metrics: ",
                    where,
-                   ": a line has no number '",
+                   " has no number '",
                    key,
                    "'");
     return json.at(key);
@@ -189,8 +188,8 @@ EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where)
     const bool none = json.is_object() && json.contains(key) && json.at(key).is_null();
     return none ? std::numeric_limits<double>::quiet_NaN() : number(key).get<double>();
   };
-  return {.epoch = number("epoch").get<int64_t>(),
-          .step = number("step").get<int64_t>(),
+  return {.epoch = whole("epoch"),
+          .step = whole("step"),
           .lr = real("lr"),
           .train_loss = real("train_loss"),
           .train_accuracy = real("train_accuracy"),
@@ -205,9 +204,9 @@ RunFolder::RunFolder(fs::path path,
                      const Json& defaults,
                      const std::function<void()>& busy)
     : path_(std::move(path)) {
-  std::error_code error;
+  std::error_code error, is_folder;
   fs::create_directories(path_, error);
-  ESPALIER_CHECK(fs::is_directory(path_),
+  ESPALIER_CHECK(fs::is_directory(path_, is_folder),
                  IoError,
                  "run: can't create the folder ",
                  path_.string(),
@@ -226,7 +225,7 @@ RunFolder::RunFolder(fs::path path,
   try {
     remove_temporary_files(path_);
     if (fs::exists(path_ / kRunFile)) {
-      run_ = parse_json(path_ / kRunFile);
+      run_ = read_run_json(path_ / kRunFile);
       const std::string different =
           differences(run_.value("settings", Json::object()), settings, defaults);
       ESPALIER_CHECK(different.empty() || !has_results(),
@@ -240,6 +239,7 @@ RunFolder::RunFolder(fs::path path,
       if (!different.empty()) {
         begin(settings);
       } else if (run_.value("status", Json()) == "finished") {
+        check_finished_results(run_, path_ / kRunFile);
         check_model();
       } else if (run_.value("status", Json()) == "failed") {
         run_["status"] = "running";
@@ -442,14 +442,9 @@ void RunFolder::finish(const Json& results, const Json& timing) {
 }
 
 RunRecord read_run(const fs::path& path) {
-  RunRecord record{.path = path, .run = parse_json(path / kRunFile), .metrics = {}};
-  ESPALIER_CHECK(record.run.contains("settings") && record.run.at("settings").is_object(),
-                 IoError,
-                 "run: ",
-                 (path / kRunFile).string(),
-                 " holds no settings: not a run folder");
+  RunRecord record{.path = path, .run = read_run_json(path / kRunFile), .metrics = {}};
   if (fs::exists(path / kMetricsFile)) {
-    const std::vector<uint8_t> bytes = read_file(path / kMetricsFile, "metrics", kMostJsonBytes);
+    const std::vector<uint8_t> bytes = read_file(path / kMetricsFile, "metrics", kMostMetricsBytes);
     record.metrics = parse_metrics({bytes.begin(), bytes.end()}, (path / kMetricsFile).string());
   } else if (fs::exists(path / kMetricsTable)) {
     record.metrics = read_metrics_csv(path / kMetricsTable);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <set>
 
 #include <espalier/core/detail/nearest_name.h>
@@ -36,28 +35,20 @@ class Complaints {
   void throw_if_any() const {
     if (missing_.empty() && unexpected_.empty() && wrong_.empty()) return;
     std::string text = cat(op_, ": the names or shapes are not the model's");
-    if (!missing_.empty()) text += "; missing: " + some_of(missing_);
-    if (!unexpected_.empty()) text += "; unexpected: " + some_of(unexpected_);
-    if (!wrong_.empty()) text += "; wrong: " + some_of(wrong_);
+    if (!missing_.empty()) text += "; missing: " + espalier::detail::some_of(missing_);
+    if (!unexpected_.empty()) text += "; unexpected: " + espalier::detail::some_of(unexpected_);
+    if (!wrong_.empty()) text += "; wrong: " + espalier::detail::some_of(wrong_);
     if (!missing_.empty()) text += meant();
     throw ValueError(text + ". Nothing was changed; is it another model or another width?");
   }
 
  private:
-  static constexpr size_t kMost = 3;
-
-  static std::string some_of(const std::vector<std::string>& items) {
-    std::string out;
-    for (size_t i = 0; i < std::min(kMost, items.size()); ++i) {
-      out += (i == 0 ? "" : ", ") + espalier::detail::excerpt(items[i], 200);
-    }
-    return items.size() <= kMost ? out : cat(out, " and ", items.size() - kMost, " more");
-  }
-
   // Of names that nothing was expected under, those that the first missing one may stand under.
   std::string meant() const {
-    const auto near = espalier::detail::nearest_names(missing_.front(), unexpected_, kMost);
-    return near.empty() ? "" : cat("; nearest to ", missing_.front(), " are ", some_of(near));
+    const auto near = espalier::detail::nearest_names(missing_.front(), unexpected_, 3);
+    return near.empty()
+               ? ""
+               : cat("; nearest to ", missing_.front(), " are ", espalier::detail::some_of(near));
   }
 
   std::string_view op_;

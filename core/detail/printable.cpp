@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/detail/printable.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 
@@ -34,7 +35,6 @@ Character character(std::string_view text, size_t at) {
 
 // Unicode's controls (Cc), and its bidirectional ones, with which a name can look like another.
 bool commands(uint32_t code) {
-  if (code == '\n' || code == '\t') return false;
   return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x061c || code == 0x200e ||
          code == 0x200f || (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
@@ -42,6 +42,26 @@ bool commands(uint32_t code) {
 std::string spelt(const char* format, uint32_t code) {
   char out[16];
   std::snprintf(out, sizeof(out), format, code);
+  return out;
+}
+
+std::string spelt_out(std::string_view text, bool lines) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const auto [code, bytes] = character(text, at);
+    if (bytes == 0) {
+      out += spelt("\\x%02x", static_cast<uint8_t>(text[at++]));
+      continue;
+    }
+    const bool line = code == '\n' || code == '\t';
+    if (commands(code) && !(line && lines)) {
+      out += spelt("\\u%04x", code);
+    } else {
+      out += text.substr(at, bytes);
+    }
+    at += bytes;
+  }
   return out;
 }
 
@@ -57,22 +77,11 @@ bool is_utf8(std::string_view text) {
 }
 
 std::string printable(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t at = 0; at < text.size();) {
-    const auto [code, bytes] = character(text, at);
-    if (bytes == 0) {
-      out += spelt("\\x%02x", static_cast<uint8_t>(text[at++]));
-      continue;
-    }
-    if (commands(code)) {
-      out += spelt("\\u%04x", code);
-    } else {
-      out += text.substr(at, bytes);
-    }
-    at += bytes;
-  }
-  return out;
+  return spelt_out(text, true);
+}
+
+std::string printable_line(std::string_view text) {
+  return spelt_out(text, false);
 }
 
 std::string excerpt(std::string_view text, size_t most) {
@@ -85,6 +94,16 @@ std::string excerpt(std::string_view text, size_t most) {
   size_t cut = most;
   while (cut > 0 && (static_cast<uint8_t>(out[cut]) & 0xc0) == 0x80) --cut;
   return cat(out.substr(0, cut), ".. (", text.size(), " bytes)");
+}
+
+std::string some_of(const std::vector<std::string>& things, size_t most, std::string_view between) {
+  constexpr size_t kMostOfOne = 200;
+  std::string out;
+  for (size_t i = 0; i < std::min(most, things.size()); ++i) {
+    if (i > 0) out += between;
+    out += excerpt(things[i], kMostOfOne);
+  }
+  return things.size() <= most ? out : cat(out, " and ", things.size() - most, " more");
 }
 
 }  // namespace espalier::detail

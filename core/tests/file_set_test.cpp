@@ -82,6 +82,26 @@ TEST(FileSet, GoesOnWhereAKilledWriterStopped) {
   }
 }
 
+TEST(FileSet, IsFinishedForItsReaders) {
+  const TemporaryFolder folder;
+  leave_interrupted(folder, 1);
+  EXPECT_FALSE(holds_nothing(folder.path()));
+  finish_file_set(folder.path());
+  EXPECT_EQ(slurp(folder / "b"), "new b");
+  finish_file_set(folder / "missing");
+  EXPECT_FALSE(std::filesystem::exists(folder / "missing"));
+}
+
+TEST(FileSet, LeavesAFolderThatCountsAsEmpty) {
+  const TemporaryFolder folder;
+  EXPECT_TRUE(holds_nothing(folder.path()));
+  EXPECT_TRUE(holds_nothing(folder / "missing"));
+  std::filesystem::create_directories(folder / ".espalier-files.tmp-1-0");
+  EXPECT_TRUE(holds_nothing(folder.path()));
+  folder.write("x", "");
+  EXPECT_FALSE(holds_nothing(folder.path()));
+}
+
 TEST(FileSet, ForgetsWhatWasNotCommittedByAKilledWriter) {
   const TemporaryFolder folder;
   folder.write("a", "old a");

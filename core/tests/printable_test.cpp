@@ -28,6 +28,10 @@ TEST(Printable, SpellsOutWhatCommandsATerminal) {
             "gpj.\\u202eexe");  // written from the right
 }
 
+TEST(PrintableLine, SpellsOutLineEndsToo) {
+  EXPECT_EQ(detail::printable_line("a\nb\tc\x1b"), "a\\u000ab\\u0009c\\u001b");
+}
+
 TEST(Printable, SpellsOutBytesThatAreNoUtf8) {
   EXPECT_EQ(printable("a\xff"
                       "b"),
@@ -44,6 +48,12 @@ TEST(IsUtf8, AgreesWithTheStandard) {
   EXPECT_FALSE(is_utf8("\xed\xa0\x80"));
   EXPECT_FALSE(is_utf8("\xe0\x80\xaf"));
   EXPECT_FALSE(is_utf8("\x80"));
+}
+
+TEST(SomeOf, CountsWhatItLeavesOut) {
+  EXPECT_EQ(detail::some_of({"a", "b", "c"}), "a, b, c");
+  EXPECT_EQ(detail::some_of({"a", "b", "c", "d", "e"}), "a, b, c and 2 more");
+  EXPECT_EQ(detail::some_of({}), "");
 }
 
 TEST(Excerpt, IsOneShortLine) {

@@ -11,6 +11,7 @@ void read(const Bytes& input) {
   const auto dataset = data::open_image_folder(folder() / "pictures", data::Split::Train);
   Bytes pixels(static_cast<size_t>(dataset->image_shape().numel()));
   dataset->read(0, pixels);
+  saw(pixels);
 }
 
 std::vector<Bytes> seeds() {

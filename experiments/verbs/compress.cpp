@@ -12,6 +12,7 @@
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/compress/edc_file.h>
 
@@ -107,6 +108,8 @@ void compress(const CompressFlags& flags, Console& console) {
   for (const char* needed : {"weights", "out"}) {
     ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "compress: needs --", needed, " FILE");
   }
+  check_outputs(
+      "compress", {{"--out", values.text("out"), FileKind::Compressed}}, {values.text("weights")});
   const auto bits = [&](const char* option) { return static_cast<int>(values.integer(option)); };
   const nn::compress::EdcOptions options{
       .values = {.conv = bits("conv-bits"), .fc = bits("fc-bits")},
@@ -127,6 +130,7 @@ struct DecompressFlags {
 };
 
 void decompress(const DecompressFlags& flags, Console& console) {
+  check_outputs("decompress", {{"--out", flags.out, FileKind::Model}}, {flags.weights});
   ESPALIER_CHECK(nn::compress::is_edc(flags.weights),
                  ValueError,
                  "decompress: expects an .edc file, which ",

@@ -13,6 +13,7 @@
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/registry.h>
 
@@ -119,6 +120,7 @@ Network open_network(const ScoreFlags& flags,
 void score(const ScoreFlags& flags, Console& console) {
   const prune::OptionValues values("score", score_options(), flags.given.given_of(score_options()));
   set_num_threads(static_cast<int>(values.integer("threads")));
+  check_outputs("score", {{"--out", flags.out, FileKind::Scores}}, {flags.batch, flags.weights});
   const prune::Method& method = prune::method(flags.method);
   const prune::PruneSettings settings =
       prune::parse_settings(method, flags.given.given_of(pruning_options()));
