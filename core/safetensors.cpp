@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/detail/bytes.h>
+#include <espalier/core/file_kind.h>
 #include <espalier/core/io.h>
 
 namespace espalier {
@@ -83,6 +84,9 @@ class Parser {
   }
 
   Json parse_header() {
+    const FileKind kind = file_kind(bytes_);
+    const bool is_other = kind != FileKind::Unknown && kind != FileKind::Empty;
+    check(!is_other || kind == FileKind::Safetensors, "is not a safetensors file", told(kind));
     check(bytes_.size() >= 8,
           "has ",
           bytes_.size(),
