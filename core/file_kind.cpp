@@ -26,8 +26,9 @@ constexpr Mark kMarks[] = {
     {0, "version https://git-lfs"sv, FileKind::GitLfsPointer},
     {0, "\x1F\x8B"sv, FileKind::Gzip},
     {0, "BZh"sv, FileKind::Bzip2},
-    {0, "\xFD"
-        "7zXZ\0"sv,
+    {0,
+     "\xFD"
+     "7zXZ\0"sv,
      FileKind::Xz},
     {0, "\x28\xB5\x2F\xFD"sv, FileKind::Zstd},
     {257, "ustar"sv, FileKind::Tar},

@@ -57,8 +57,8 @@ FileKind file_kind(const std::filesystem::path& path);
 std::string_view name(FileKind kind);
 
 /// A sentence for the end of an error about a file that should have been of another kind: ". It is
-/// a Git LFS pointer, not the file that it stands for; `git lfs pull` fetches that". Tells how to go
-/// on where that is known; empty for Unknown.
+/// a Git LFS pointer, not the file that it stands for; `git lfs pull` fetches that". Tells how to
+/// go on where that is known; empty for Unknown.
 std::string told(FileKind kind);
 
 }  // namespace espalier

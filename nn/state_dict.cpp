@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <set>
 
+#include <espalier/nn/detail/name_hints.h>
 #include <espalier/nn/detail/walker.h>
 #include <espalier/nn/module.h>
 
@@ -30,13 +31,14 @@ class Complaints {
       wrong(name, "expected ", expected, ", got ", got.shape());
     }
   }
+  void hint(std::string text) { hint_ = std::move(text); }
   void throw_if_any() const {
     if (missing_.empty() && unexpected_.empty() && wrong_.empty()) return;
     std::string text = cat(op_, ": the names or shapes are not the model's");
     if (!missing_.empty()) text += "; missing: " + missing_;
     if (!unexpected_.empty()) text += "; unexpected: " + unexpected_;
     if (!wrong_.empty()) text += "; wrong: " + wrong_;
-    throw ValueError(text + ". Nothing was changed; is it another model or another width?");
+    throw ValueError(text + ". Nothing was changed; is it another model or another width?" + hint_);
   }
 
  private:
@@ -47,7 +49,17 @@ class Complaints {
   std::string missing_;
   std::string unexpected_;
   std::string wrong_;
+  std::string hint_;
 };
+
+std::string hint_for(const std::map<std::string, Tensor>& state,
+                     const std::set<std::string>& known) {
+  std::set<std::string> given;
+  for (const auto& [name, tensor] : state) {
+    if (!is_ignored(name)) given.insert(name);
+  }
+  return detail::hint_of_names(given, known);
+}
 
 struct Loaded {
   const Tensor* value = nullptr;
@@ -126,6 +138,7 @@ void Module::load_state_dict(const std::map<std::string, Tensor>& state) {
   for (const auto& [name, tensor] : state) {
     if (!known.contains(name) && !is_ignored(name)) complaints.unexpected(name);
   }
+  complaints.hint(hint_for(state, known));
   complaints.throw_if_any();
 
   for (size_t i = 0; i < parameters.size(); ++i) {
