@@ -9,6 +9,7 @@
 #include <espalier/core/detail/bytes.h>
 #include <espalier/core/detail/checksum.h>
 #include <espalier/core/detail/json.h>
+#include <espalier/core/file_kind.h>
 #include <espalier/core/io.h>
 
 namespace espalier {
@@ -82,6 +83,9 @@ class Parser {
   }
 
   Json parse_header() {
+    const FileKind kind = file_kind(bytes_);
+    const bool is_other = kind != FileKind::Unknown && kind != FileKind::Empty;
+    check(!is_other || kind == FileKind::Safetensors, "is not a safetensors file", told(kind));
     check(bytes_.size() >= 8,
           "has ",
           bytes_.size(),

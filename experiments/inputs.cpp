@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <ostream>
+#include <set>
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/data/fetch.h>
@@ -29,19 +31,32 @@ std::string how_to_get(const std::string& name, const std::string& root) {
 std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
                                                 data::Split split) {
   const auto seed = static_cast<uint64_t>(values.integer("data-seed"));
-  auto dataset = open_data(values.text("data"), split, values.text("data-root"), seed);
+  auto dataset =
+      open_data(values.text("data"),
+                split,
+                values.text("data-root"),
+                {.seed = seed, .allow_empty_classes = values.flag("allow-empty-classes")});
   if (split != data::Split::Test) return dataset;
   const int64_t size = values.integer("test-size");
   if (size == 0) return dataset;
   return data::subset(std::move(dataset), size, seed);
 }
 
+void tell_notes(std::initializer_list<const data::Dataset*> datasets, Console& console) {
+  std::set<std::string> told;
+  for (const data::Dataset* dataset : datasets) {
+    for (const std::string& note : dataset->notes()) {
+      if (told.insert(note).second) console.err << "note: " << note << '\n';
+    }
+  }
+}
+
 std::shared_ptr<const data::Dataset> open_data(const std::string& name,
                                                data::Split split,
                                                const std::string& root,
-                                               uint64_t seed) {
+                                               const data::OpenOptions& options) {
   try {
-    return data::open_dataset(name, split, root, seed);
+    return data::open_dataset(name, split, root, options);
   } catch (const IoError& error) {
     for (const data::DatasetInfo& info : data::known_datasets()) {
       if (info.name != name || is_found(info, root)) continue;
@@ -59,9 +74,7 @@ bool is_fetchable(const std::string& name) {
 }
 
 bool is_found(const data::DatasetInfo& info, const std::filesystem::path& root) {
-  if (info.first_file.empty()) return true;
-  const std::filesystem::path file = root / info.folder / info.first_file;
-  return std::filesystem::exists(file) || std::filesystem::exists(file.string() + ".gz");
+  return info.first_file.empty() || data::find_dataset(info, root).has_value();
 }
 
 data::Split parse_split(const std::string& text) {

@@ -5,6 +5,7 @@
 
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
+#include <espalier/data/identity.h>
 #include <espalier/experiments/options.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/counting.h>
@@ -17,6 +18,30 @@ constexpr const char* kArchitecture = "architecture";
 
 Network take(nn::SavedModel saved) {
   return {std::move(saved.name), saved.options, std::move(saved.module)};
+}
+
+// As a file can hold them: what is not UTF-8 in a folder's name is replaced.
+std::vector<std::string> names_for_files(const std::vector<std::string>& names) {
+  const nlohmann::json json = names;
+  return nlohmann::json::parse(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+// A network that is right about class 0 of its own data is wrong about all of them where that is
+// class 1, and nothing but the names tells.
+void check_classes(const std::filesystem::path& path,
+                   const std::vector<std::string>& there,
+                   const Network& here) {
+  const std::vector<std::string>& names = here.options.class_names;
+  if (here.any_classes || there.empty() || names.empty()) return;
+  const std::string difference = data::first_difference_of_names(there, names);
+  ESPALIER_CHECK(
+      difference.empty(),
+      ValueError,
+      path.string(),
+      " was trained for other classes than the data has: ",
+      difference,
+      ". Was a folder of pictures renamed? If other classes are meant, as in fine-tuning "
+      "on other data, give --other-classes");
 }
 
 void put_state(const std::filesystem::path& path,
@@ -59,6 +84,8 @@ Network make_network(const prune::OptionValues& values,
                  " holds images");
   network.options.num_classes = static_cast<int64_t>(dataset.class_names().size());
   network.options.image = dataset.image_shape();
+  network.options.class_names = names_for_files(dataset.class_names());
+  network.any_classes = values.flag("other-classes");
   network.options.seed = seed;
   network.options.width = values.real("width");
   ESPALIER_CHECK(network.options.width == 1.0 || nn::model_has_widths(network.name),
@@ -150,11 +177,17 @@ Network load_network(const std::filesystem::path& path,
                    fallback.options.num_classes,
                    " and ",
                    fallback.image());
+    check_classes(path, network.options.class_names, fallback);
+    // What is saved from it later is for the classes of the data at hand.
+    network.options.class_names = fallback.options.class_names;
     return network;
   }
   const SafetensorsFile file = load_safetensors(path);
   check_holds_weights(file, path);
   check_finite(file.tensors, path.string());
+  if (elastic && tells_its_network(path)) {
+    check_classes(path, load_network(path).options.class_names, fallback);
+  }
   put_state(path,
             elastic ? prune::elastic_state(file.tensors, *fallback.module, *elastic) : file.tensors,
             fallback);

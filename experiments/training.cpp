@@ -298,6 +298,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   // All that can be wrong with the request is found before the folder is made.
   const auto train_split = open_training_split(values);
   const auto test_split = open_split(values, data::Split::Test);
+  tell_notes({train_split.get(), test_split.get()}, console);
   Network network =
       make_network(values, *train_split, static_cast<uint64_t>(values.integer("seed")));
   const auto elastic = elastic_order(values);

@@ -3,6 +3,7 @@
 
 #include <espalier/core/detail/nearest_name.h>
 #include <espalier/core/detail/printable.h>
+#include <espalier/nn/detail/name_hints.h>
 #include <espalier/nn/detail/walker.h>
 #include <espalier/nn/module.h>
 
@@ -32,6 +33,7 @@ class Complaints {
       wrong(name, "expected ", expected, ", got ", got.shape());
     }
   }
+  void hint(std::string text) { hint_ = std::move(text); }
   void throw_if_any() const {
     if (missing_.empty() && unexpected_.empty() && wrong_.empty()) return;
     std::string text = cat(op_, ": the names or shapes are not the model's");
@@ -39,7 +41,7 @@ class Complaints {
     if (!unexpected_.empty()) text += "; unexpected: " + espalier::detail::some_of(unexpected_);
     if (!wrong_.empty()) text += "; wrong: " + espalier::detail::some_of(wrong_);
     if (!missing_.empty()) text += meant();
-    throw ValueError(text + ". Nothing was changed; is it another model or another width?");
+    throw ValueError(text + ". Nothing was changed; is it another model or another width?" + hint_);
   }
 
  private:
@@ -55,7 +57,17 @@ class Complaints {
   std::vector<std::string> missing_;
   std::vector<std::string> unexpected_;
   std::vector<std::string> wrong_;
+  std::string hint_;
 };
+
+std::string hint_for(const std::map<std::string, Tensor>& state,
+                     const std::set<std::string>& known) {
+  std::set<std::string> given;
+  for (const auto& [name, tensor] : state) {
+    if (!is_ignored(name)) given.insert(name);
+  }
+  return detail::hint_of_names(given, known);
+}
 
 struct Loaded {
   const Tensor* value = nullptr;
@@ -134,6 +146,7 @@ void Module::load_state_dict(const std::map<std::string, Tensor>& state) {
   for (const auto& [name, tensor] : state) {
     if (!known.contains(name) && !is_ignored(name)) complaints.unexpected(name);
   }
+  complaints.hint(hint_for(state, known));
   complaints.throw_if_any();
 
   for (size_t i = 0; i < parameters.size(); ++i) {

@@ -99,7 +99,8 @@ Network open_network(const prune::OptionValues& values) {
   const auto dataset = open_data(values.text("data"),
                                  data::Split::Test,
                                  values.text("data-root"),
-                                 static_cast<uint64_t>(values.integer("data-seed")));
+                                 {.seed = static_cast<uint64_t>(values.integer("data-seed")),
+                                  .allow_empty_classes = values.flag("allow-empty-classes")});
   return load_network(weights, make_network(values, *dataset));
 }
 

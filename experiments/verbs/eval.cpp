@@ -61,6 +61,7 @@ void eval(const EvalFlags& flags, Console& console) {
   set_num_threads(static_cast<int>(values.integer("threads")));
   set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));
+  tell_notes({dataset.get()}, console);
   const data::LoaderOptions options = evaluation_loader(values, values.integer("batch"));
   const std::string& weights = values.text("weights");
   Network network = load_network(weights, make_network(values, *dataset));

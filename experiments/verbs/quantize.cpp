@@ -103,6 +103,7 @@ void quantize(const QuantizeFlags& flags, Console& console) {
   set_num_threads(static_cast<int>(values.integer("threads")));
   const data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
   auto dataset = open_split(values, data::Split::Train);
+  tell_notes({dataset.get()}, console);
   const std::string& weights = values.text("weights");
   Network network = load_network(weights, make_network(values, *dataset));
   check_asked_network("quantize", asked_of_network(values, flags.given.given()), network, weights);

@@ -19,6 +19,17 @@ constexpr int kVersion = 1;
 // No model of the zoo comes near; a hostile file must not make us allocate more.
 constexpr int64_t kMaxSize = int64_t{1} << 20;
 
+void check_class_names(const ModelOptions& options) {
+  const auto count = static_cast<int64_t>(options.class_names.size());
+  ESPALIER_CHECK(count == 0 || count == options.num_classes,
+                 ValueError,
+                 "model: ",
+                 options.num_classes,
+                 " classes, but ",
+                 count,
+                 " names of classes");
+}
+
 json describe(const std::string& name, const ModelOptions& options, Module& module) {
   json layers = json::object();
   for (const NamedModule& part : module.named_modules()) {
@@ -34,6 +45,7 @@ json describe(const std::string& name, const ModelOptions& options, Module& modu
               {"context", options.context},
               {"seed", options.seed},
               {"layers", layers}};
+  if (!options.class_names.empty()) out["classes"] = options.class_names;
   if (is_quantized(module)) out["quantized"] = true;
   if (const std::string gates = describe_gates(module); !gates.empty()) out["gates"] = gates;
   return out;
@@ -75,6 +87,10 @@ ModelOptions read_options(const json& description) {
     throw ValueError(cat("a seed of ", espalier::detail::json_excerpt(seed)));
   }
   options.seed = seed.get<uint64_t>();
+  if (description.contains("classes")) {
+    options.class_names = description.at("classes").get<std::vector<std::string>>();
+    check_class_names(options);
+  }
   return options;
 }
 
@@ -94,7 +110,10 @@ void apply_sizes(Module& module, const json& layers) {
 }  // namespace
 
 std::string describe_model(std::string_view name, const ModelOptions& options, Module& module) {
-  return describe(canonical_model_name(name), options, module).dump();
+  check_class_names(options);
+  // Names of folders need not be UTF-8; what is not becomes a question mark.
+  return describe(canonical_model_name(name), options, module)
+      .dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 SavedModel model_of_description(const std::string& text, const std::string& where) {
