@@ -71,6 +71,22 @@ void write_gate(const Gate& gate, size_t number, json& out, Tensors& tensors) {
   }
 }
 
+/// Kernel, stride and padding; with `{kernel h, w, stride h, w, ..}` where that does not say all.
+std::vector<int64_t> pool_numbers(const PoolOptions& p) {
+  const PoolOptions square{.kernel = p.kernel.h, .stride = p.stride.h, .padding = p.padding.h};
+  if (p == square) return {p.kernel.h, p.stride.h, p.padding.h};
+  return {p.kernel.h,
+          p.kernel.w,
+          p.stride.h,
+          p.stride.w,
+          p.padding.h,
+          p.padding.w,
+          p.dilation.h,
+          p.dilation.w,
+          p.ceil_mode ? 1 : 0,
+          p.count_include_pad ? 1 : 0};
+}
+
 json write_step(const Step& step, size_t number, Tensors& tensors) {
   json out = {{"kind", plan::name(step.kind)},
               {"name", step.name},
@@ -102,9 +118,8 @@ json write_step(const Step& step, size_t number, Tensors& tensors) {
     }
     tensors[key(number, "runs")] =
         Tensor::from({static_cast<int64_t>(step.runs.size()), 5}, runs).to(DType::I32);
-  } else if (step.pool.kernel > 0) {
-    const PoolOptions& p = step.pool;
-    out["pool"] = {p.kernel, p.stride, p.padding};
+  } else if (step.pool.kernel.h > 0) {
+    out["pool"] = pool_numbers(step.pool);
   }
   return out;
 }
@@ -259,6 +274,21 @@ float read_limit(const json& value) {
   return static_cast<float>(number);
 }
 
+PoolOptions read_pool(const json& in) {
+  constexpr size_t kSquare = 3, kAll = 10;
+  if (in.size() != kAll) {
+    const std::vector<int64_t> p = wholes(in, kSquare, 0, kMaxOption);
+    return {.kernel = p[0], .stride = p[1], .padding = p[2]};
+  }
+  const std::vector<int64_t> p = wholes(in, kAll, 0, kMaxOption);
+  return {.kernel = {p[0], p[1]},
+          .stride = {p[2], p[3]},
+          .padding = {p[4], p[5]},
+          .dilation = {p[6], p[7]},
+          .ceil_mode = p[8] != 0,
+          .count_include_pad = p[9] != 0};
+}
+
 Step read_step(const json& in, size_t number, TensorBox& tensors) {
   Step step;
   step.kind = plan::parse_step_kind(in.at("kind").get<std::string>());
@@ -280,8 +310,7 @@ Step read_step(const json& in, size_t number, TensorBox& tensors) {
   } else if (step.kind == StepKind::Copy) {
     read_runs(number, tensors, step);
   } else if (in.contains("pool")) {
-    const std::vector<int64_t> p = wholes(in.at("pool"), 3, 0, kMaxOption);
-    step.pool = {.kernel = p[0], .stride = p[1], .padding = p[2]};
+    step.pool = read_pool(in.at("pool"));
   }
   return step;
 }
