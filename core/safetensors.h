@@ -15,10 +15,16 @@ namespace espalier {
 struct SafetensorsFile {
   std::map<std::string, Tensor> tensors;        ///< by name
   std::map<std::string, std::string> metadata;  ///< the header's `__metadata__`
+  /// Tensors whose element type this library does not know, by name: the type's name, `F8_E4M3`.
+  /// Whoever needs one of them names it; others are not kept from the rest of the file.
+  std::map<std::string, std::string> unreadable = {};
 };
 
+/// Throws IoError naming `where`, the tensor and its type when it is among the unreadable ones.
+void check_readable(const SafetensorsFile& file, const std::string& name, const std::string& where);
+
 /// Reads a file. Throws IoError with the path for: missing, a directory, truncated, a header that
-/// is too long or not JSON, a name given twice, an unknown type, offsets that overlap, leave holes
+/// is too long or not JSON, a name given twice, offsets that overlap, leave holes
 /// or point outside, a size that is not the shape's. BOOL is read as uint8; F16 and BF16 as
 /// float32.
 SafetensorsFile load_safetensors(const std::filesystem::path& path);
