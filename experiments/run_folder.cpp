@@ -165,7 +165,8 @@ EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where)
 RunFolder::RunFolder(fs::path path,
                      const Json& settings,
                      const Json& defaults,
-                     const std::function<void()>& busy)
+                     const std::function<void()>& busy,
+                     const RunGround& ground)
     : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(path_, error);
@@ -200,8 +201,11 @@ RunFolder::RunFolder(fs::path path,
                      ". Choose another --out, or remove the folder");
       const bool finished = run_.value("status", Json()) == "finished" && fs::exists(model_path());
       state_ = finished ? State::Finished : State::Unfinished;
-      if (!different.empty()) {
-        begin(settings);
+      if (has_results()) check_ground(ground);
+      // One that lost nothing is begun anew on this machine.
+      const bool moved = !has_results() && newest_simd(run_) != ground.simd;
+      if (!different.empty() || moved || !data_differences(run_, ground).empty()) {
+        begin(settings, ground);
       } else if (run_.value("status", Json()) == "failed") {
         run_["status"] = "running";
         run_.erase("error");
@@ -217,7 +221,7 @@ RunFolder::RunFolder(fs::path path,
                        name,
                        " but no run.json; it is not overwritten. Choose another --out");
       }
-      begin(settings);
+      begin(settings, ground);
     }
   } catch (...) {
     ::close(lock_);
@@ -245,12 +249,41 @@ bool RunFolder::has_results() const {
   return false;
 }
 
-void RunFolder::begin(const Json& settings) {
+void RunFolder::check_ground(const RunGround& ground) {
+  const std::string different = data_differences(run_, ground);
+  ESPALIER_CHECK(different.empty(),
+                 ValueError,
+                 "run: ",
+                 path_.string(),
+                 " holds a run on other data. ",
+                 different,
+                 ". Bring the data back, or choose another --out");
+  const std::string then = newest_simd(run_);
+  const bool other = !ground.simd.empty() && !then.empty() && then != ground.simd;
+  if (state_ == State::Finished || !other) return;
+  ESPALIER_CHECK(ground.allow_other_simd,
+                 ValueError,
+                 "run: ",
+                 path_.string(),
+                 " was made with ",
+                 then,
+                 ", and this machine has ",
+                 ground.simd,
+                 ": the rest of the run would have other last bits. Continue it there, force ",
+                 then,
+                 " by ESPALIER_SIMD where the machine has it, or accept that with "
+                 "--allow-other-simd");
+  run_["continued_with_simd"].push_back(ground.simd);
+  while_writing([&] { write_run_json(); });
+}
+
+void RunFolder::begin(const Json& settings, const RunGround& ground) {
   run_ = {{"version", version()},
           {"status", "running"},
           {"started", utc_now()},
           {"machine", machine_json()},
           {"settings", settings}};
+  if (!ground.data.is_null()) run_["data"] = ground.data;
   state_ = State::Fresh;
   while_writing([&] { write_run_json(); });
 }

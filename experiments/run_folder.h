@@ -2,7 +2,7 @@
 /// Run folder: the files of one training, and the rules by which it is created, continued or
 /// refused.
 ///
-///   run.json           settings, version, machine; when finished, the results and layer times
+///   run.json           settings, version, machine, data; when finished, results and layer times
 ///   metrics.jsonl/csv  a line an epoch
 ///   state.safetensors  the newest checkpoint: everything needed to continue, in one atomic file
 ///   model.safetensors  weights and masks of the finished run
@@ -23,6 +23,7 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/safetensors.h>
+#include <espalier/experiments/run_ground.h>
 
 namespace espalier::experiments {
 
@@ -55,11 +56,13 @@ class RunFolder {
   /// results has nothing to lose: other settings replace it. Throws ValueError naming every setting
   /// that differs, when another process holds the folder, and when there are files of a run but no
   /// run.json; IoError for a bad run.json. With `busy` another process is waited for, and `busy` is
-  /// called before the wait.
+  /// called before the wait. `ground` must be that of the run too: the data always, the vector
+  /// instructions while it is unfinished.
   RunFolder(std::filesystem::path path,
             const nlohmann::ordered_json& settings,
             const nlohmann::ordered_json& defaults,
-            const std::function<void()>& busy = {});
+            const std::function<void()>& busy = {},
+            const RunGround& ground = {});
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -87,7 +90,8 @@ class RunFolder {
 
  private:
   bool has_results() const;
-  void begin(const nlohmann::ordered_json& settings);
+  void begin(const nlohmann::ordered_json& settings, const RunGround& ground);
+  void check_ground(const RunGround& ground);
   void write_run_json() const;
 
   std::filesystem::path path_;
