@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
-#include <set>
 #include <span>
 
-#include <nlohmann/json.hpp>
-
 #include <espalier/core/detail/bytes.h>
+#include <espalier/core/detail/checksum.h>
+#include <espalier/core/detail/json.h>
+#include <espalier/core/file_kind.h>
 #include <espalier/core/io.h>
 
 namespace espalier {
@@ -90,6 +90,9 @@ class Parser {
   }
 
   Json parse_header() {
+    const FileKind kind = file_kind(bytes_);
+    const bool is_other = kind != FileKind::Unknown && kind != FileKind::Empty;
+    check(!is_other || kind == FileKind::Safetensors, "is not a safetensors file", told(kind));
     check(bytes_.size() >= 8,
           "has ",
           bytes_.size(),
@@ -111,24 +114,10 @@ class Parser {
     check(length > 0 && text[0] == '{', "header does not start with '{': not a safetensors file");
     data_ = bytes_.subspan(8 + length);
 
-    // Deep nesting would cost memory without bound, and the JSON library keeps the last of two
-    // equal keys silently; both are stopped while parsing.
-    std::set<std::string> names;
-    const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-      check(depth <= 3, "header is nested too deeply");
-      if (event == Json::parse_event_t::key && depth == 1) {
-        const auto& key = value.get_ref<const std::string&>();
-        check(names.insert(key).second, "name '", key, "' is given twice");
-      }
-      return true;
-    };
-    try {
-      Json header = Json::parse(text.begin(), text.end(), watch);
-      check(header.is_object(), "header is not a JSON object");
-      return header;
-    } catch (const Json::exception& error) {
-      throw IoError(cat("safetensors: ", file_, ": header is not valid JSON: ", error.what()));
-    }
+    const Json header = detail::parse_json<Json>(
+        text, cat("safetensors: ", file_, ": header"), {.depth = 3, .bytes = kMostHeaderBytes});
+    check(header.is_object(), "header is not a JSON object");
+    return header;
   }
 
   std::map<std::string, std::string> parse_metadata(const Json& value) const {
@@ -278,7 +267,12 @@ void check_readable(const SafetensorsFile& file,
 }
 
 SafetensorsFile parse_safetensors(const std::vector<uint8_t>& bytes, const std::string& name) {
-  return Parser(bytes, name).parse();
+  const std::string where = cat("safetensors: ", name);
+  const bool checked = detail::check_checksum(bytes, where);
+  SafetensorsFile file = Parser(bytes, name).parse();
+  detail::take_checksum(file.metadata, checked, where);
+  file.checked = checked;
+  return file;
 }
 
 SafetensorsFile load_safetensors(const std::filesystem::path& path) {
@@ -303,8 +297,14 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
     return item_size(a.tensor.dtype()) > item_size(b.tensor.dtype());
   });
 
+  for (const auto& [key, value] : file.metadata) {
+    ESPALIER_CHECK(!detail::is_checksum_key(key),
+                   ValueError,
+                   "save_safetensors: the metadata '",
+                   key,
+                   "' is set by the writer itself");
+  }
   Json header = Json::object();
-  if (!file.metadata.empty()) header[std::string(kMetadata)] = file.metadata;
   int64_t offset = 0;
   for (const Item& item : items) {
     const Shape& shape = item.tensor.shape();
@@ -313,11 +313,17 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
                           {"data_offsets", {offset, offset + item.tensor.nbytes()}}};
     offset += item.tensor.nbytes();
   }
-  std::string text;
+  // The members of an object as text, each after a comma.
+  const auto members = [](const Json& object) {
+    const std::string all = object.dump();
+    return object.empty() ? std::string() : "," + all.substr(1, all.size() - 2);
+  };
+  std::string text(detail::checksum_start());
   try {
-    text = header.dump();
+    text += members(Json(file.metadata)) + "}" + members(header) + "}";
   } catch (const Json::exception& error) {
-    throw ValueError(cat("save_safetensors: a name or metadata text is not UTF-8: ", error.what()));
+    throw ValueError(
+        cat("save_safetensors: a name or metadata text is not UTF-8: ", detail::json_words(error)));
   }
   text.append((8 - text.size() % 8) % 8, ' ');
 
@@ -331,6 +337,7 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
     std::memcpy(out, item.tensor.raw(), static_cast<size_t>(item.tensor.nbytes()));
     out += item.tensor.nbytes();
   }
+  detail::put_checksum(bytes);
   write_file(path, bytes.data(), static_cast<int64_t>(bytes.size()));
 }
 

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/finite.h>
+
 namespace espalier::experiments {
 namespace {
 
@@ -58,6 +60,16 @@ nn::TrainProgress restore_checkpoint(const SafetensorsFile& checkpoint,
     parts.hooks[i]->load_state(part(checkpoint, hook_prefix(i)));
   }
   return nn::TrainProgress::from_tensors(part(checkpoint, kProgress));
+}
+
+void check_checkpoint(const SafetensorsFile& checkpoint, const std::string& where) {
+  const Tensors model = part(checkpoint, kModel);
+  ESPALIER_CHECK(!model.empty() && !part(checkpoint, kProgress).empty(),
+                 IoError,
+                 where,
+                 ": is not the checkpoint of a run");
+  check_finite(model, where);
+  checkpoint_seconds(checkpoint);
 }
 
 double checkpoint_seconds(const SafetensorsFile& checkpoint) {

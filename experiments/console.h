@@ -15,7 +15,8 @@ namespace espalier::experiments {
 struct Console {
   std::ostream& out;
   std::ostream& err;
-  bool terminal = false;  ///< a person watches `err`: a line may be rewritten in place
+  bool terminal = false;           ///< a person watches `err`: a line may be rewritten in place
+  std::ostream* screen = nullptr;  ///< `err` without its guard, for what rewrites the line
 };
 
 /// `1:02:03` or `4:05`.
@@ -43,6 +44,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   void clear();
+  void erase_line();
 
   Console& console_;
   int64_t total_;

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/detail/printable.h>
+
 namespace espalier::experiments {
 namespace {
 
@@ -22,7 +24,11 @@ size_t columns(const std::string& text) {
 
 }  // namespace
 
-std::string text_table(const std::vector<std::vector<std::string>>& rows) {
+std::string text_table(const std::vector<std::vector<std::string>>& cells) {
+  std::vector<std::vector<std::string>> rows = cells;
+  for (auto& row : rows) {
+    for (std::string& cell : row) cell = espalier::detail::printable_line(cell);
+  }
   std::vector<size_t> width;
   std::vector<bool> numeric;
   for (size_t r = 0; r < rows.size(); ++r) {

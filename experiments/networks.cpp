@@ -2,11 +2,12 @@
 #include <espalier/experiments/networks.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include <fmt/format.h>
 
+#include <espalier/core/finite.h>
 #include <espalier/core/io.h>
+#include <espalier/data/identity.h>
 #include <espalier/experiments/options.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/counting.h>
@@ -19,6 +20,30 @@ constexpr const char* kArchitecture = "architecture";
 
 Network take(nn::SavedModel saved) {
   return {std::move(saved.name), saved.options, std::move(saved.module)};
+}
+
+// As a file can hold them: what is not UTF-8 in a folder's name is replaced.
+std::vector<std::string> names_for_files(const std::vector<std::string>& names) {
+  const nlohmann::json json = names;
+  return nlohmann::json::parse(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+// A network that is right about class 0 of its own data is wrong about all of them where that is
+// class 1, and nothing but the names tells.
+void check_classes(const std::filesystem::path& path,
+                   const std::vector<std::string>& there,
+                   const Network& here) {
+  const std::vector<std::string>& names = here.options.class_names;
+  if (here.any_classes || there.empty() || names.empty()) return;
+  const std::string difference = data::first_difference_of_names(there, names);
+  ESPALIER_CHECK(
+      difference.empty(),
+      ValueError,
+      path.string(),
+      " was trained for other classes than the data has: ",
+      difference,
+      ". Was a folder of pictures renamed? If other classes are meant, as in fine-tuning "
+      "on other data, give --other-classes");
 }
 
 void put_state(const std::filesystem::path& path,
@@ -61,6 +86,8 @@ Network make_network(const prune::OptionValues& values,
                  " holds images");
   network.options.num_classes = static_cast<int64_t>(dataset.class_names().size());
   network.options.image = dataset.image_shape();
+  network.options.class_names = names_for_files(dataset.class_names());
+  network.any_classes = values.flag("other-classes");
   network.options.seed = seed;
   network.options.width = values.real("width");
   ESPALIER_CHECK(network.options.width == 1.0 || nn::model_has_widths(network.name),
@@ -152,13 +179,19 @@ Network load_network(const std::filesystem::path& path,
                    fallback.options.num_classes,
                    " and ",
                    fallback.image());
+    check_classes(path, network.options.class_names, fallback);
+    // What is saved from it later is for the classes of the data at hand.
+    network.options.class_names = fallback.options.class_names;
     return network;
   }
   const SafetensorsFile file = load_safetensors(path);
   check_holds_weights(file, path);
-  check_finite(file, path);
+  check_finite(file.tensors, path.string());
   for (const auto& [name, tensor] : fallback.module->state_dict()) {
     check_readable(file, name, path.string());
+  }
+  if (elastic && tells_its_network(path)) {
+    check_classes(path, load_network(path).options.class_names, fallback);
   }
   put_state(path,
             elastic ? prune::elastic_state(file.tensors, *fallback.module, *elastic) : file.tensors,
@@ -168,9 +201,7 @@ Network load_network(const std::filesystem::path& path,
 
 Network load_network(const std::filesystem::path& path) {
   const bool edc = nn::compress::is_edc(path);
-  Network network = take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
-  check_finite({network.module->state_dict(), {}}, path);
-  return network;
+  return take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
 }
 
 std::vector<std::string> take_masks(const std::filesystem::path& path,
@@ -178,6 +209,7 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                                     std::optional<prune::BlockOrder> elastic) {
   constexpr std::string_view kMask = ".mask";
   std::map<std::string, Tensor> tensors = load_safetensors(path).tensors;
+  check_finite(tensors, path.string());
   // The names of a shallower network are all in a deeper one, which would be pruned in part.
   if (!elastic && tells_its_network(path)) {
     const std::string found_on = load_network(path).name;
@@ -278,28 +310,6 @@ std::vector<std::string> heed_zeros(const std::filesystem::path& file,
   if (share < kMany) return {};
   return {what +
           ": they train and run like any other weight. --masks-from-zeros keeps them removed"};
-}
-
-void check_finite(const SafetensorsFile& file, const std::filesystem::path& path) {
-  const auto check = [&path](const std::string& name, const Tensor& tensor) {
-    dispatch_floating(tensor.dtype(), "check_finite", [&](auto zero) {
-      const auto* values = tensor.data<decltype(zero)>();
-      for (int64_t i = 0; i < tensor.numel(); ++i) {
-        ESPALIER_CHECK(std::isfinite(values[i]),
-                       IoError,
-                       path.string(),
-                       ": tensor '",
-                       name,
-                       "' holds ",
-                       static_cast<double>(values[i]),
-                       " at flat index ",
-                       i);
-      }
-    });
-  };
-  for (const auto& [name, tensor] : file.tensors) {
-    if (is_floating(tensor.dtype())) check(name, tensor);
-  }
 }
 
 std::string file_fingerprint(const std::filesystem::path& path) {

@@ -57,6 +57,11 @@ std::vector<Option> data_set_options() {
                             "",
                             "Which pictures synth draws; of every data set, which subset "
                             "--test-size takes."),
+      prune::flag_option("allow-empty-classes",
+                         "Of folder:PATH: a class without pictures is no error."),
+      prune::flag_option("other-classes",
+                         "Weights that were trained for classes of other names, or in another "
+                         "order, are no error."),
   };
 }
 

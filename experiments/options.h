@@ -16,7 +16,7 @@ namespace espalier::experiments {
 
 /// `model`, `shortcut`, `width`.
 std::vector<prune::Option> model_options();
-/// `data`, `data-root`, `data-seed`.
+/// `data`, `data-root`, `data-seed`, `allow-empty-classes`, `other-classes`.
 std::vector<prune::Option> data_set_options();
 /// Those and `test-size`.
 std::vector<prune::Option> data_options();

@@ -13,7 +13,7 @@ namespace espalier::experiments {
 
 /// As found now.
 struct RunGround {
-  /// By split: `samples`, `classes`, `fingerprint`. Null: not compared.
+  /// By split what data/identity.h tells. Null: not compared.
   nlohmann::ordered_json data = {};
   std::string simd = {};  ///< core/simd.h's name; empty: not compared
   /// Go on with other vector instructions, with which last bits differ.

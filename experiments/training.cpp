@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/finite.h>
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/failure.h>
@@ -56,6 +57,19 @@ Json settings_json(const prune::OptionValues& train, const prune::OptionValues& 
   return out;
 }
 
+// A running variance overflows without the loss of training showing it.
+void check_network(nn::Module& model, const std::string& when) {
+  const auto found = find_not_finite(model.state_dict());
+  ESPALIER_CHECK(!found,
+                 ValueError,
+                 "train: after ",
+                 when,
+                 " ",
+                 found->str(),
+                 "; expected finite numbers. A lower learning rate, warm-up or --clip-norm may "
+                 "help");
+}
+
 // Evaluates and records each epoch, and saves checkpoints. Comes last, so that it sees what other
 // hooks did.
 class Recorder : public nn::TrainHook {
@@ -94,11 +108,17 @@ class Recorder : public nn::TrainHook {
                                  state.loss,
                                  state.accuracy));
     const bool within_epoch = state.step % state.steps_per_epoch != 0;
-    if (checkpoint_every_ > 0 && state.step % checkpoint_every_ == 0 && within_epoch) save(state);
+    if (checkpoint_every_ > 0 && state.step % checkpoint_every_ == 0 && within_epoch) {
+      check_network(state.model, cat("step ", state.step));
+      save(state);
+    }
   }
 
   void end_of_epoch(nn::TrainState& state) override {
+    const std::string epoch = cat("epoch ", metrics_.size() + 1);
+    check_network(state.model, epoch);
     const nn::Evaluation test = nn::evaluate(state.model, test_);
+    check_evaluation(test, "train: evaluation after " + epoch);
     metrics_.push_back({.epoch = static_cast<int64_t>(metrics_.size()) + 1,
                         .step = state.step + state.progress.repeated,
                         .lr = state.optimizer.lr(),
@@ -253,6 +273,17 @@ nn::TrainProgress fit_in(RunFolder& folder, const Recorder& recorder, bool resum
   }
 }
 
+// A run that fails after its last step is marked too.
+template <class Work>
+decltype(auto) finish_in(RunFolder& folder, Work&& work) {
+  try {
+    return std::forward<Work>(work)();
+  } catch (const std::exception& error) {
+    folder.fail(error.what());
+    throw;
+  }
+}
+
 fs::path folder_path(const TrainRequest& request, const Json& settings) {
   if (const std::string& out = request.values.text("out"); !out.empty()) return out;
   const prune::OptionValues defaults("train", train_options());
@@ -288,6 +319,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   // All that can be wrong with the request is found before the folder is made.
   const auto train_split = open_training_split(values);
   const auto test_split = open_split(values, data::Split::Test);
+  tell_notes({train_split.get(), test_split.get()}, console);
   Network network =
       make_network(values, *train_split, static_cast<uint64_t>(values.integer("seed")));
   const auto elastic = elastic_order(values);
@@ -359,6 +391,7 @@ Json run_training(const TrainRequest& request, Console& console) {
                          .clip_grad_norm = values.real("clip-norm"),
                          .batch_loss = batch_loss};
   const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
+  for (const std::string& note : folder.notes()) progress.line(note);
   if (checkpoint) {
     options.resume = restore_checkpoint(*checkpoint, parts);
     recorder.continue_from(*checkpoint);
@@ -371,12 +404,19 @@ Json run_training(const TrainRequest& request, Console& console) {
     return nn::fit(*network.module, *optimizer, *schedule, train, hooks, options);
   });
   const double seconds = recorder.seconds();
-  Json results = while_running([&] { return measure(network, test); });
+  Json results = finish_in(folder, [&] {
+    Json figures = while_running([&] {
+      check_network(*network.module, "training");
+      return measure(network, test);
+    });
+    while_writing([&] {
+      nn::save_model(folder.model_path(), network.name, network.options, *network.module);
+    });
+    return figures;
+  });
   results["epochs"] = epochs;
   results["steps"] = end.step + end.repeated;
   results["seconds"] = seconds;
-  while_writing(
-      [&] { nn::save_model(folder.model_path(), network.name, network.options, *network.module); });
   folder.finish(results,
                 try_to_time_layers(
                     network, std::min(values.integer("batch"), train_split->size()), progress));

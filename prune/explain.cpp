@@ -58,6 +58,7 @@ Json to_json(const Method& method) {
           {"idea", method.idea},
           {"formula", method.formula},
           {"schedule", method.schedule},
+          {"differs", method.differs},
           {"options", options}};
 }
 
@@ -131,6 +132,7 @@ std::string explain(const Method& method) {
   out += row("idea", method.idea);
   out += row("formula", method.formula);
   out += row("schedule", method.schedule);
+  if (!method.differs.empty()) out += row("differs", method.differs);
   out += row("patterns", patterns);
   for (const Option& option : method.options) {
     const std::string unit = option.unit.empty() ? "" : " (" + option.unit + ")";

@@ -32,7 +32,7 @@ details { margin: .5rem 0; } summary { cursor: pointer; padding: .2rem 0; }
 .pictures figcaption { font-size: .75rem; line-height: 1.3; max-width: 9.5rem; overflow-wrap: anywhere; }
 dt { margin-top: .7rem; font-weight: 600; overflow-wrap: anywhere; } dd { margin: 0; }
 code { font: .85rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; user-select: all; background: var(--wash); padding: .1rem .3rem; border-radius: 3px; display: block; }
-code span { display: inline-block; max-width: 100%; }
+code span { display: inline-block; max-width: 100%; white-space: pre-wrap; }
 @media print {
   :root { color-scheme: light; }
   body { max-width: none; padding: 0; font-size: 10pt; } nav, .save, .skip, #live, #pause, figure details { display: none; }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The comparisons: plans, the runner with runs that fail, and the smallest smoke run.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <fstream>
 #include <future>
+#include <map>
 #include <memory>
 #include <set>
 #include <thread>
@@ -83,6 +85,52 @@ TEST(Plans, OfEveryPresetAskForWhatExistsAndFeedTheirClaims) {
         const Finding finding = judge(claim, rows);
         EXPECT_EQ(finding.overall.count, static_cast<int64_t>(plan.scale().seeds.size()))
             << claim.sentence;
+      }
+    }
+  }
+}
+
+/// How a run divides its budget among the layers.
+std::string allocation_of(const PlannedRun& run) {
+  // Those without the option: each layer has the same share.
+  static const std::set<std::string> uniform = {"sparsegpt", "wanda", "fpgm", "sfp", "l1-filters"};
+  const std::string& name = run.settings.at("prune");
+  if (uniform.contains(name)) return "uniform";
+  const prune::Method& method = prune::method(name);
+  const auto given = run.pruning.find("allocation");
+  if (given != run.pruning.end()) return given->second;
+  for (const prune::Option& option : method.options) {
+    if (option.name == "allocation") return option.default_value;
+  }
+  return "of " + name;
+}
+
+// A comparison of scores or patterns must not be one of allocations. (Smart-Ratio is an allocation;
+// gates are held against filters at equal cost.)
+TEST(Plans, HoldOnlyRunsThatDivideTheirBudgetAlikeAgainstEachOther) {
+  for (const Experiment& one : experiments()) {
+    if (one.name == "data-free-data-driven" || one.name == "static-dynamic") continue;
+    Plan plan(scale_of(one, Preset::Quick, "/nowhere"));
+    one.plan(plan);
+    for (const Claim& claim : one.claims) {
+      std::map<std::string, std::set<std::string>> by_group;
+      for (const PlannedRun& run : plan.runs()) {
+        RunRow made = row(run.method, run.variant, run.seed, 0.5);
+        made.model = run.model;
+        made.data = run.data;
+        made.sparsity_asked = run.sparsity;
+        const std::string side = made.column(claim.column);
+        if (!run.settings.contains("prune")) continue;
+        if (!std::ranges::count(claim.higher, side) && !std::ranges::count(claim.lower, side)) {
+          continue;
+        }
+        std::string group;
+        for (const std::string& column : claim.within) group += made.column(column) + " ";
+        by_group[group].insert(allocation_of(run));
+      }
+      for (const auto& [group, allocations] : by_group) {
+        EXPECT_EQ(allocations.size(), 1U) << claim.sentence << " " << group << *allocations.begin()
+                                          << " and " << *allocations.rbegin();
       }
     }
   }

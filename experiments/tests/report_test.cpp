@@ -230,6 +230,38 @@ TEST(Reproduce, NamesWhatIsNotDefaultAndQuotesIt) {
   EXPECT_EQ(experiment_command("a/some-folder"), "");
 }
 
+// What a shell makes of a command, one word a line.
+std::string words_in_shell(const std::string& command) {
+  std::string out;
+  std::FILE* shell = ::popen(("bash -c " + shell_word("printf '%s\n' " + command)).c_str(), "r");
+  for (int c = std::fgetc(shell); c != EOF; c = std::fgetc(shell)) out += static_cast<char>(c);
+  ::pclose(shell);
+  return out;
+}
+
+TEST(Reproduce, NamesOfSettingsAreOneWordToo) {
+  const TemporaryFolder folder;
+  const std::string evil = "x; touch " + (folder / "made").string() + " #";
+  const Json settings = {{"model", "resnet20"}, {"data", "synth"}, {evil, 1}, {evil + "on", true}};
+  EXPECT_EQ(
+      words_in_shell(train_command(settings)),
+      "espalier\ntrain\n--model\nresnet20\n--data\nsynth\n--" + evil + "\n1\n--" + evil + "on\n");
+  EXPECT_FALSE(std::filesystem::exists(folder / "made"));
+}
+
+TEST(Reproduce, KeepsSpacesControlsAndLeadingDashes) {
+  const Json settings = {{"model", "resnet20"},
+                         {"data", "synth"},
+                         {"weights", "a  b/ $HOME `c` it's \\"},
+                         {"mask-from", "-x\x1b[31m'\\"}};
+  const std::string command = train_command(settings);
+  EXPECT_EQ(words_in_shell(command),
+            "espalier\ntrain\n--model\nresnet20\n--data\nsynth\n--weights\na  b/ $HOME `c` it's "
+            "\\\n--mask-from=-x\x1b[31m'\\\n");
+  EXPECT_EQ(command.find('\x1b'), std::string::npos);
+  EXPECT_EQ(shell_word("a\nb"), "$'a\\x0ab'");
+}
+
 TEST(Reproduce, LeavesOutWhatTrainWouldRefuse) {
   Json settings = {{"model", "lenet5"},
                    {"data", "synth"},

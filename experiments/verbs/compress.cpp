@@ -12,6 +12,7 @@
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/compress/edc_file.h>
 
@@ -99,7 +100,8 @@ Network open_network(const prune::OptionValues& values) {
   const auto dataset = open_data(values.text("data"),
                                  data::Split::Test,
                                  values.text("data-root"),
-                                 static_cast<uint64_t>(values.integer("data-seed")));
+                                 {.seed = static_cast<uint64_t>(values.integer("data-seed")),
+                                  .allow_empty_classes = values.flag("allow-empty-classes")});
   return load_network(weights, make_network(values, *dataset));
 }
 
@@ -108,6 +110,8 @@ void compress(const CompressFlags& flags, Console& console) {
   for (const char* needed : {"weights", "out"}) {
     ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "compress: needs --", needed, " FILE");
   }
+  check_outputs(
+      "compress", {{"--out", values.text("out"), FileKind::Compressed}}, {values.text("weights")});
   const auto bits = [&](const char* option) { return static_cast<int>(values.integer(option)); };
   const nn::compress::EdcOptions options{
       .values = {.conv = bits("conv-bits"), .fc = bits("fc-bits")},
@@ -129,6 +133,7 @@ struct DecompressFlags {
 };
 
 void decompress(const DecompressFlags& flags, Console& console) {
+  check_outputs("decompress", {{"--out", flags.out, FileKind::Model}}, {flags.weights});
   ESPALIER_CHECK(nn::compress::is_edc(flags.weights),
                  ValueError,
                  "decompress: expects an .edc file, which ",

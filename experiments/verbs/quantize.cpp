@@ -14,6 +14,7 @@
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/needs.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/quantize/quantize.h>
 
@@ -96,11 +97,14 @@ void quantize(const QuantizeFlags& flags, Console& console) {
   for (const char* needed : {"weights", "out"}) {
     ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "quantize: needs --", needed, " FILE");
   }
+  check_outputs(
+      "quantize", {{"--out", values.text("out"), FileKind::Model}}, {values.text("weights")});
   check_needs(
       "quantize", {{"percentile", {"calibration", {"percentile"}}}}, flags.given.given(), values);
   set_num_threads(static_cast<int>(values.integer("threads")));
   const data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
   auto dataset = open_split(values, data::Split::Train);
+  tell_notes({dataset.get()}, console);
   const std::string& weights = values.text("weights");
   Network network = load_network(weights, make_network(values, *dataset));
   check_asked_network("quantize", asked_of_network(values, flags.given.given()), network, weights);

@@ -8,6 +8,7 @@
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/inputs.h>
+#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/structure/reorder.h>
 #include <espalier/prune/structure/shrink.h>
@@ -83,6 +84,7 @@ std::string report_text(const prune::ShrinkReport& report) {
 }
 
 void shrink(const ShrinkFlags& flags, Console& console) {
+  check_outputs("shrink", {{"--out", flags.out, FileKind::Model}}, {flags.weights});
   Network network = load_network(flags.weights);
   tell(heed_zeros(flags.weights, network, flags.masks_from_zeros), console);
   const nlohmann::ordered_json before =

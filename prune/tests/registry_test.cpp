@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <map>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -7,6 +8,7 @@
 #include <espalier/core/error.h>
 #include <espalier/core/tests/comma_locale.h>
 #include <espalier/core/tests/temporary_folder.h>
+#include <espalier/nn/models/registry.h>
 #include <espalier/prune/patterns/pattern.h>
 #include <espalier/prune/registry.h>
 
@@ -25,6 +27,33 @@ TEST(Registry, EveryMethodIsFullyDescribed) {
     ASSERT_FALSE(method.patterns.empty()) << method.name;
     EXPECT_EQ(make_pattern(method.patterns.front())->speedup(), method.speedup) << method.name;
     EXPECT_NE(static_cast<bool>(method.recipe), static_cast<bool>(method.make)) << method.name;
+  }
+}
+
+// What a method does otherwise than its authors' code is told where it is explained.
+TEST(Registry, TellsWhereAMethodDiffersFromItsPublishedCode) {
+  const std::map<std::string, std::string> told = {
+      {"smart-ratio", "ratio-rule plain"},
+      {"lottery-tickets", "exclude classifier"},
+      {"set", "just dropped does not grow"},
+      {"fbs", "first convolution has no gate"},
+      {"grasp", "one more than asked"},
+      {"sparsegpt", "one weight more"},
+  };
+  for (const auto& [name, words] : told) {
+    EXPECT_NE(method(name).differs.find(words), std::string::npos) << name;
+    EXPECT_NE(explain(method(name)).find("\ndiffers    "), std::string::npos) << name;
+  }
+  // Names of options and values in these texts are ones that exist.
+  EXPECT_NO_THROW(parse_settings(method("smart-ratio"), {{"ratio-rule", "plain"}}));
+  EXPECT_NO_THROW(nn::make_model("vgg16")->parameter("classifier.weight"));
+}
+
+TEST(Registry, ScoresInTrainingModeWhereThePublishedCodeDoes) {
+  const std::map<std::string, std::string> modes = {
+      {"taylor", "train"}, {"fisher", "train"}, {"grasp", "train"}, {"snip", "eval"}};
+  for (const auto& [name, mode] : modes) {
+    EXPECT_EQ(OptionValues(name, method(name).options).text("scoring-mode"), mode) << name;
   }
 }
 
