@@ -31,6 +31,7 @@ struct QuantizeFlags {
 std::vector<prune::Option> quantize_only_options() {
   return {
       prune::text_option("weights", "", "The weights: safetensors or .edc."),
+      masks_from_zeros_option(),
       prune::text_option("out", "", "Where the quantized network goes (safetensors)."),
       prune::choice_option("calibration",
                            {"mse", "minmax", "percentile"},
@@ -113,6 +114,7 @@ void quantize(const QuantizeFlags& flags, Console& console) {
   const std::string& weights = values.text("weights");
   Network network = load_network(weights, make_network(values, *dataset));
   check_asked_network("quantize", asked_of_network(values, flags.given.given()), network, weights);
+  tell(heed_zeros(weights, network, values.flag("masks-from-zeros")), console);
   // Fewer than by default are all; fewer than asked for are an error.
   const int64_t images = flags.given.find("images") != nullptr
                              ? values.integer("images")
