@@ -119,13 +119,15 @@ class RunFolder {
   int lock_ = -1;
 };
 
-/// What a run.json tells of its own bytes: `text` has the checksum that belongs to it, another one,
-/// or none, as those that earlier versions wrote. For `verify`; people may change the file.
+/// What a run.json tells of its own bytes: it has the checksum that belongs to them, another one,
+/// or none, as those that earlier versions wrote.
 enum class RunJsonState : uint8_t { Whole, Changed, Unchecked };
+/// Compares the checksum in the text of a run.json. For `verify`: people may change the file.
 RunJsonState check_run_json(const std::string& text);
 
-/// metrics.jsonl, and metrics.csv, as a run folder has them.
+/// metrics.jsonl as a run folder has it.
 std::string metrics_lines(const std::vector<EpochMetrics>& metrics);
+/// The same for metrics.csv.
 std::string metrics_csv(const std::vector<EpochMetrics>& metrics);
 
 /// A run as `report` reads it.

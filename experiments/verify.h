@@ -16,10 +16,10 @@ struct Verified {
     Unchecked,  ///< read whole, but nothing in it or beside it could tell a changed byte
     Damaged,    ///< missing, cut, changed, not finite, or in contradiction with its run
   };
-  std::filesystem::path path;
-  std::string kind;  ///< "network", "plan", "checkpoint", "tensors", "run" ..; empty if unknown
-  State state = State::Good;
-  std::string text;  ///< what it is, or what is wrong
+  std::filesystem::path path;  ///< of the file or the folder
+  std::string kind;            ///< "network", "plan", "checkpoint", "run" ..; empty if unknown
+  State state = State::Good;   ///< see there
+  std::string text;            ///< what it is, or what is wrong
 };
 
 /// `good`, `unchecked` or `damaged`.

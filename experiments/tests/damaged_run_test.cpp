@@ -103,8 +103,7 @@ TEST_F(DamagedRun, GoesOnWhenBothNamesAreOneFile) {
   fs::remove(run_ / "model.safetensors");
   fs::remove(run_ / "state.previous.safetensors");
   fs::create_hard_link(run_ / "state.safetensors", run_ / "state.previous.safetensors");
-  fs::create_hard_link(run_ / "state.safetensors",
-                       run_ / ".state.previous.safetensors.tmp-link");
+  fs::create_hard_link(run_ / "state.safetensors", run_ / ".state.previous.safetensors.tmp-link");
   expect_mended("model.safetensors is missing");
   EXPECT_FALSE(fs::exists(run_ / ".state.previous.safetensors.tmp-link"));
 }
@@ -156,7 +155,7 @@ TEST_F(DamagedRun, AnyChangedByteOfACheckpointIsFound) {
   }
 }
 
-// Two runs that end in numbers that are none: the loss of training does not show it.
+// The loss of training does not show it.
 TEST(NotFiniteRun, WhoseRunningStatisticsOverflowFails) {
   const TemporaryFolder folder;
   const auto diverging = tiny_training(
@@ -170,6 +169,29 @@ TEST(NotFiniteRun, WhoseRunningStatisticsOverflowFails) {
     expect_has(outcome.err, "running_");
     EXPECT_FALSE(fs::exists(folder / "run/model.safetensors"));
   }
+}
+
+// Weights that are numbers, whose sums are none.
+TEST_F(DamagedRun, AnEvaluationThatIsNoNumberFails) {
+  const fs::path file = copies_ / "huge.safetensors";
+  SafetensorsFile huge = load_safetensors(path("dense/model.safetensors"));
+  Tensor& weight = huge.tensors.at("fc.weight");
+  for (int64_t i = 0; i < weight.numel(); ++i) {
+    weight.data<float>()[i] = i % 2 == 0 ? 3e38F : -3e38F;
+  }
+  save_safetensors(file, huge);
+  for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--compiled"}}) {
+    std::vector<std::string> arguments = {
+        "eval", "--weights", file.string(), "--test-size", "20", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = espalier_command(arguments);
+    EXPECT_EQ(outcome.code, kExitFailed) << outcome.out;
+    expect_has(outcome.err, "the loss over 20 samples is");
+  }
+  const Outcome run = espalier_command(
+      tiny_training(copies_ / "huge", {"--epochs", "0", "--weights", file.string()}));
+  EXPECT_EQ(run.code, kExitFailed) << run.err;
+  EXPECT_EQ(run_json(copies_ / "huge").at("status"), "failed");
 }
 
 class Verify : public DamagedRun {
@@ -268,8 +290,8 @@ TEST_F(Verify, TellsKindsAsJson) {
 
 TEST_F(Verify, NamesWhatIsNoFileOfOurs) {
   const fs::path text = copies_.write("notes.txt", "some words, longer than eight bytes");
-  const fs::path foreign = copies_.write(
-      "foreign.safetensors", std::string("\x02\0\0\0\0\0\0\0{}", 10));
+  const fs::path foreign =
+      copies_.write("foreign.safetensors", std::string("\x02\0\0\0\0\0\0\0{}", 10));
   fs::create_directories(copies_ / "empty");
   Outcome outcome = verify(text);
   EXPECT_EQ(outcome.code, kExitBadUse);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include <espalier/core/safetensors.h>
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/report/report.h>
 #include <espalier/experiments/run_folder.h>
@@ -208,7 +209,7 @@ TEST(ReportRuns, ALossThatIsNoNumberIsReadBack) {
   {
     RunFolder made(folder / "made", settings, settings);
     made.finish({{"loss", line.test_loss}, {"accuracy", 0.25}});
-    write_file(made.model_path(), "");
+    save_safetensors(made.model_path(), {});
   }
   const RunFolder again(folder / "made", settings, settings);
   ASSERT_EQ(again.state(), RunFolder::State::Finished);
