@@ -199,7 +199,6 @@ RunFolder::RunFolder(fs::path path,
                      ". Choose another --out, or remove the folder");
       const bool finished = run_.value("status", Json()) == "finished" && fs::exists(model_path());
       state_ = finished ? State::Finished : State::Unfinished;
-      if (finished) check_finished_results(run_, path_ / kRunFile);
       if (!different.empty()) {
         begin(settings);
       } else if (run_.value("status", Json()) == "failed") {

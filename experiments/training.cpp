@@ -13,6 +13,7 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/recipe.h>
 #include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run_json.h>
 #include <espalier/experiments/scoring_batches.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/nn/distillation.h>
@@ -311,7 +312,9 @@ Json run_training(const TrainRequest& request, Console& console) {
                    default_settings(pruning),
                    request.wait ? std::function<void()>(busy) : std::function<void()>());
   if (folder.state() == RunFolder::State::Finished) {
-    return with_status(folder.results(), "was finished", folder.path());
+    const Json results = folder.results();
+    check_finished_results(results, folder.path() / "run.json");
+    return with_status(results, "was finished", folder.path());
   }
   set_kernel_chooser(values, folder.path() / "kernels.json");
   std::vector<nn::TrainHook*> hooks;
