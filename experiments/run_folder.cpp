@@ -246,7 +246,6 @@ RunFolder::RunFolder(fs::path path,
       if (!different.empty() || (moved && !may_lose)) {
         begin(settings, ground);
       } else if (status == "finished") {
-        check_finished_results(run_, path_ / kRunFile);
         check_model();
       }
       if (state_ == State::Unfinished && may_lose) check_simd(ground);

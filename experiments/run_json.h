@@ -13,8 +13,9 @@ namespace espalier::experiments {
 /// results that are no single values, figures that are no numbers, timing that is none.
 nlohmann::ordered_json read_run_json(const std::filesystem::path& path);
 
-/// Throws IoError naming the first figure that the results of a finished run lack. A loss that is
-/// no number is written as null.
-void check_finished_results(const nlohmann::ordered_json& run, const std::filesystem::path& path);
+/// Throws IoError naming the first figure that the results of a finished run lack, and the file,
+/// its run.json.
+void check_finished_results(const nlohmann::ordered_json& results,
+                            const std::filesystem::path& path);
 
 }  // namespace espalier::experiments

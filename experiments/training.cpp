@@ -14,6 +14,7 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/recipe.h>
 #include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run_json.h>
 #include <espalier/experiments/scoring_batches.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/nn/distillation.h>
@@ -369,7 +370,9 @@ Json run_training(const TrainRequest& request, Console& console) {
                    request.wait ? std::function<void()>(busy) : std::function<void()>(),
                    ground_of(*train_split, *test_split, values.flag("allow-other-simd")));
   if (folder.state() == RunFolder::State::Finished) {
-    return with_status(folder.results(), "was finished", folder.path());
+    const Json results = folder.results();
+    check_finished_results(results, folder.path() / "run.json");
+    return with_status(results, "was finished", folder.path());
   }
   set_kernel_chooser(values, folder.path() / "kernels.json");
   std::vector<nn::TrainHook*> hooks;

@@ -37,14 +37,17 @@ class Complaints {
   void throw_if_any() const {
     if (missing_.empty() && unexpected_.empty() && wrong_.empty()) return;
     std::string text = cat(op_, ": the names or shapes are not the model's");
-    if (!missing_.empty()) text += "; missing: " + espalier::detail::some_of(missing_);
-    if (!unexpected_.empty()) text += "; unexpected: " + espalier::detail::some_of(unexpected_);
-    if (!wrong_.empty()) text += "; wrong: " + espalier::detail::some_of(wrong_);
+    if (!missing_.empty()) text += "; missing: " + espalier::detail::some_of(missing_, kMost);
+    if (!unexpected_.empty())
+      text += "; unexpected: " + espalier::detail::some_of(unexpected_, kMost);
+    if (!wrong_.empty()) text += "; wrong: " + espalier::detail::some_of(wrong_, kMost);
     if (!missing_.empty()) text += meant();
     throw ValueError(text + ". Nothing was changed; is it another model or another width?" + hint_);
   }
 
  private:
+  static constexpr size_t kMost = 4;
+
   // Of names that nothing was expected under, those that the first missing one may stand under.
   std::string meant() const {
     const auto near = espalier::detail::nearest_names(missing_.front(), unexpected_, 3);

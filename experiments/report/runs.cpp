@@ -355,6 +355,12 @@ std::vector<ReportRun> read_runs(const std::vector<fs::path>& paths) {
     }
   }
   name_variants(runs);
+  // A folder may have any bytes for its name; pages and tables are UTF-8.
+  for (ReportRun& run : runs) {
+    for (std::string* text : {&run.name, &run.error}) {
+      *text = espalier::detail::printable_line(*text);
+    }
+  }
   return runs;
 }
 

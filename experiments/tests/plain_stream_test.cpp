@@ -50,7 +50,7 @@ TEST(Progress, StillRewritesItsLine) {
 
 TEST(TextTable, KeepsNamesInTheirCells) {
   EXPECT_EQ(text_table({{"class", "n"}, {"a\nb\x1b", "1"}}),
-            "class         n\na\\u000ab\\u001b  1\n");
+            "class           n\na\\u000ab\\u001b  1\n");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include <espalier/core/detail/printable.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/report/report.h>
@@ -218,6 +219,18 @@ TEST(ReportRuns, ALossThatIsNoNumberIsReadBack) {
   Json bad = line.to_json();
   bad["epoch"] = nullptr;
   expect_error<IoError>([&] { EpochMetrics::from_json(bad, "here"); }, {"here", "epoch"});
+}
+
+TEST(ReportRuns, FoldersWithAnyNameAreShown) {
+  const TemporaryFolder folder;
+  write_run(folder / "a\xff\x1b[31m\nb", {{"seed", 1}}, 0.1);
+  const Report report(read_runs({folder.path()}));
+  ASSERT_EQ(report.runs().size(), 1U);
+  EXPECT_EQ(report.runs()[0].name, "a\\xff\\u001b[31m\\u000ab");
+  for (const std::string& text : {html_page(report), report.csv(), report.text()}) {
+    EXPECT_TRUE(espalier::detail::is_utf8(text));
+    EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  }
 }
 
 TEST(ReportRuns, ManyDenseRunsHaveTheirCurves) {

@@ -233,7 +233,7 @@ TEST(Reproduce, NamesWhatIsNotDefaultAndQuotesIt) {
 // What a shell makes of a command, one word a line.
 std::string words_in_shell(const std::string& command) {
   std::string out;
-  std::FILE* shell = ::popen(("bash -c " + shell_word("printf '%s\n' " + command)).c_str(), "r");
+  std::FILE* shell = ::popen(("bash -c " + shell_word("printf '%s\\n' " + command)).c_str(), "r");
   for (int c = std::fgetc(shell); c != EOF; c = std::fgetc(shell)) out += static_cast<char>(c);
   ::pclose(shell);
   return out;

@@ -212,6 +212,8 @@ void restore_gates(Module& model, const std::string& description) {
         throw ValueError(cat("gates: unknown kind '", kind, "'"));
       }
     }
+  } catch (const IoError& e) {  // it is an argument here, of whatever file it came from
+    throw ValueError(e.what());
   } catch (const nlohmann::json::exception& e) {
     throw ValueError(cat("gates: bad description: ", espalier::detail::json_words(e)));
   }
