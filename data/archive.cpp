@@ -26,7 +26,7 @@ struct Close {
 
 class Extraction {
  public:
-  Extraction(const fs::path& archive, detail::FileSet& files, int strip, int64_t max_bytes)
+  Extraction(const fs::path& archive, FileSet& files, int strip, int64_t max_bytes)
       : path_(archive), files_(files), strip_(strip), bytes_left_(max_bytes) {
     detail::check_readable(archive, "archive");
     reader_.reset(archive_read_new());
@@ -120,7 +120,7 @@ class Extraction {
   }
 
   const fs::path& path_;
-  detail::FileSet& files_;
+  FileSet& files_;
   std::vector<std::string> names_;
   int strip_;
   int64_t bytes_left_;
@@ -142,7 +142,7 @@ void extract_archive(const std::filesystem::path& archive,
                      int strip,
                      int64_t max_bytes) {
   detail::check_readable(archive, "archive");
-  detail::FileSet files(folder);
+  FileSet files(folder);
   detail::unpack(archive, files, strip, max_bytes);
   files.commit();
 }

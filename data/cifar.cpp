@@ -10,8 +10,8 @@
 
 #include <espalier/core/error.h>
 #include <espalier/core/file_kind.h>
+#include <espalier/core/file_set.h>
 #include <espalier/core/io.h>
-#include <espalier/data/detail/file_set.h>
 #include <espalier/data/detail/record_counts.h>
 #include <espalier/data/memory_dataset.h>
 
@@ -105,11 +105,8 @@ void append_record(std::vector<uint8_t>& bytes, const Dataset& dataset, int64_t 
   dataset.read(index, std::span(bytes).subspan(start));
 }
 
-void write_records(detail::FileSet& files,
-                   const std::string& name,
-                   const Dataset& dataset,
-                   int64_t begin,
-                   int64_t end) {
+void write_records(
+    FileSet& files, const std::string& name, const Dataset& dataset, int64_t begin, int64_t end) {
   std::vector<uint8_t> bytes;
   bytes.reserve(static_cast<size_t>((end - begin) * (1 + kImageBytes)));
   for (int64_t i = begin; i < end; ++i) append_record(bytes, dataset, i);
@@ -213,7 +210,7 @@ std::shared_ptr<const Dataset> open_cifar10(const std::filesystem::path& folder,
                         .class_names = names_in(folder),
                         .mean = {0.4914f, 0.4822f, 0.4465f},
                         .stddev = {0.2470f, 0.2435f, 0.2616f}};
-  detail::check_file_set(folder);
+  check_file_set(folder);
   RecordLayout layout = cifar10_layout();
   layout.label_limits = {static_cast<int>(content.class_names.size())};
   FileNames names;
@@ -233,7 +230,7 @@ std::shared_ptr<const Dataset> open_cifar100(const std::filesystem::path& folder
                         .class_names = cifar100_classes(),
                         .mean = {0.5071f, 0.4865f, 0.4409f},
                         .stddev = {0.2673f, 0.2564f, 0.2762f}};
-  detail::check_file_set(folder);
+  check_file_set(folder);
   append_files(folder,
                {split == Split::Test ? "test.bin" : "train.bin"},
                "cifar100",
@@ -246,7 +243,7 @@ void write_cifar10(const std::filesystem::path& folder, const Dataset& train, co
   constexpr int64_t kBatches = 5;
   check_writable(train, kBatches);
   check_writable(test, 1);
-  detail::FileSet files(folder);
+  FileSet files(folder);
   std::string counts = cat("test_batch.bin ", test.size(), "\n");
   for (int64_t batch = 0; batch < kBatches; ++batch) {
     const std::string name = cat("data_batch_", batch + 1, ".bin");
@@ -261,14 +258,6 @@ void write_cifar10(const std::filesystem::path& folder, const Dataset& train, co
   for (const std::string& name : train.class_names()) names += name + "\n";
   files.write(kNamesFile, names);
   files.commit();
-}
-
-void finish_writing(const std::filesystem::path& folder) {
-  detail::finish_file_set(folder);
-}
-
-bool holds_no_files(const std::filesystem::path& folder) {
-  return detail::holds_nothing(folder);
 }
 
 }  // namespace espalier::data

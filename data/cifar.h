@@ -28,16 +28,9 @@ std::shared_ptr<const Dataset> open_cifar100(const std::filesystem::path& folder
 
 /// Writes `train` as data_batch_1.bin .. data_batch_5.bin (as equal as possible) and `test` as
 /// test_batch.bin, with batches.meta.txt and records.txt, all of them or none (see
-/// detail/file_set.h): `open_cifar10` reads them back, and never old and new files mixed. Throws
+/// core/file_set.h): `open_cifar10` reads them back, and never old and new files mixed. Throws
 /// ValueError unless images are 3x32x32, classes at most ten, and no file would be empty; IoError
 /// when a file can't be written.
 void write_cifar10(const std::filesystem::path& folder, const Dataset& train, const Dataset& test);
-
-/// Finishes what a killed `write_cifar10` had begun to put in its place in `folder`; nothing where
-/// there is no such thing. Throws IoError.
-void finish_writing(const std::filesystem::path& folder);
-/// True for a missing or empty folder, and one that holds nothing but what a killed `write_cifar10`
-/// left, which the next one removes.
-bool holds_no_files(const std::filesystem::path& folder);
 
 }  // namespace espalier::data

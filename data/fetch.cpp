@@ -6,8 +6,8 @@
 #include <system_error>
 
 #include <espalier/core/error.h>
+#include <espalier/core/file_set.h>
 #include <espalier/data/dataset.h>
-#include <espalier/data/detail/file_set.h>
 #include <espalier/data/detail/published.h>
 #include <espalier/data/detail/record_counts.h>
 #include <espalier/data/detail/unpack.h>
@@ -56,7 +56,7 @@ bool is_good(const FileCheck& check, const RemoteFile& file) {
 
 void unpack(const RemoteFile& file, const fs::path& folder) {
   const fs::path path = folder / file.file_name;
-  detail::FileSet files(folder);
+  FileSet files(folder);
   const std::vector<std::string> names = detail::unpack(path, files, 1, kMostUnpacked);
   for (const UnpackedFile& wanted : file.unpacked) {
     ESPALIER_CHECK(std::find(names.begin(), names.end(), wanted.name) != names.end(),
@@ -114,7 +114,7 @@ void fetch_dataset(const RemoteDataset& dataset,
                    const std::filesystem::path& root,
                    const FetchOptions& options) {
   const fs::path folder = root / dataset.folder;
-  detail::finish_file_set(folder);
+  finish_file_set(folder);
   for (const RemoteFile& file : dataset.files) {
     const std::vector<FileCheck> checks = checks_of(dataset, file, root);
     const auto good = [&](const FileCheck& check) { return is_good(check, file); };

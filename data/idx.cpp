@@ -7,8 +7,8 @@
 
 #include <espalier/core/error.h>
 #include <espalier/core/file_kind.h>
+#include <espalier/core/file_set.h>
 #include <espalier/data/detail/byte_source.h>
-#include <espalier/data/detail/file_set.h>
 #include <espalier/data/detail/neighbours.h>
 #include <espalier/data/memory_dataset.h>
 
@@ -102,7 +102,7 @@ std::shared_ptr<const Dataset> open(const std::filesystem::path& folder,
                                     MemoryContent content) {
   const std::string prefix = split == Split::Train ? "train" : "t10k";
   const std::string& what = content.name;
-  detail::check_file_set(folder);
+  check_file_set(folder);
   read_images(spelt(folder, prefix + "-images-idx3-ubyte", what), content);
   read_labels(spelt(folder, prefix + "-labels-idx1-ubyte", what), content);
   return std::make_shared<MemoryDataset>(std::move(content));

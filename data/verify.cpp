@@ -6,9 +6,9 @@
 #include <system_error>
 
 #include <espalier/core/error.h>
+#include <espalier/core/file_set.h>
 #include <espalier/core/io.h>
 #include <espalier/data/dataset.h>
-#include <espalier/data/detail/file_set.h>
 #include <espalier/data/detail/neighbours.h>
 #include <espalier/data/detail/published.h>
 #include <espalier/data/fetch.h>
@@ -126,7 +126,7 @@ std::string_view name(FileState state) {
 std::vector<FileCheck> verify_dataset(const RemoteDataset& dataset,
                                       const std::filesystem::path& root) {
   const fs::path folder = root / dataset.folder;
-  detail::check_file_set(folder);
+  check_file_set(folder);
   std::vector<FileCheck> out;
   for (const RemoteFile& file : dataset.files) {
     file.is_archive ? check_archive(file, folder, out) : check_file(file, folder, out);

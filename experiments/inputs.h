@@ -14,6 +14,7 @@
 #include <espalier/experiments/console.h>
 #include <espalier/experiments/networks.h>
 #include <espalier/nn/counting.h>
+#include <espalier/nn/fit.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/prune/options.h>
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <espalier/data/detail/file_set.h>
+#include <espalier/core/file_set.h>
 
 namespace espalier::data::detail {
 

@@ -496,8 +496,11 @@ TEST_F(Published, ASetOfSomebodysMakingIsNotReplaced) {
 
 TEST_F(Published, HalfReplacedIsRefusedAndFinishedByFetch) {
   fetch_dataset(remote_, root_);
-  fs::create_directories(mine_ / ".espalier-set-ready");
-  fs::rename(mine_ / "c2.bin", mine_ / ".espalier-set-ready/c2.bin");
+  const std::string journal =
+      R"({"from":".espalier-files.tmp-1-0","files":["c2.bin"],"remove":[]})";
+  fs::create_directories(mine_ / ".espalier-files.tmp-1-0");
+  fs::rename(mine_ / "c2.bin", mine_ / ".espalier-files.tmp-1-0/c2.bin");
+  store(mine_ / ".espalier-files.json", {journal.begin(), journal.end()});
   store(mine_ / "c2.bin", {7, 7});
   expect_io_error([&] { verify_dataset(remote_, root_); }, "old and new files mixed");
   fs::remove_all(source_);

@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <espalier/core/file_set.h>
 #include <espalier/data/cifar.h>
 #include <espalier/data/fetch.h>
 #include <espalier/data/identity.h>
@@ -205,7 +206,7 @@ void check_replaceable(const fs::path& folder, const data::Dataset& digits) {
                  folder.string(),
                  " is a file; name a folder");
   ESPALIER_CHECK(
-      data::holds_no_files(folder) || holds_classes_of(folder, digits),
+      holds_nothing(folder) || holds_classes_of(folder, digits),
       ValueError,
       "data synth: ",
       folder.string(),
@@ -221,7 +222,7 @@ void synth(const DataFlags& flags, Console& console) {
                  "data synth: needs at least 5 training images and 1 test image");
   ESPALIER_CHECK(!flags.out.empty(), ValueError, "data synth: --out is empty; name a folder");
   // What an earlier command was stopped at comes first, for it tells whose files these are.
-  while_writing([&] { data::finish_writing(flags.out); });
+  while_writing([&] { finish_file_set(flags.out); });
   check_replaceable(flags.out, *test);
   while_writing([&] { data::write_cifar10(flags.out, *train, *test); });
   console.out << fmt::format("{} training and {} test images in CIFAR-10's layout: {}\n",

@@ -39,7 +39,12 @@ std::vector<prune::Option> quantize_only_options() {
                            "all values, or without the outermost."),
       prune::real_option(
           "percentile", 0.999, 0.5001, 1, "", "Of percentile: the part below the upper end."),
-      prune::integer_option("images", 512, 1, 1e9, "", "Training images to calibrate with."),
+      prune::integer_option("images",
+                            512,
+                            1,
+                            1e9,
+                            "",
+                            "Training images to calibrate with, whole, as inference sees them."),
       prune::integer_option("seed", 0, 0, 1e9, "", "Which images."),
   };
 }
@@ -102,6 +107,7 @@ void quantize(const QuantizeFlags& flags, Console& console) {
   check_needs(
       "quantize", {{"percentile", {"calibration", {"percentile"}}}}, flags.given.given(), values);
   set_num_threads(static_cast<int>(values.integer("threads")));
+  // Not augmented, unlike what pruning calibrates with: ranges are of what inference will see.
   const data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
   auto dataset = open_split(values, data::Split::Train);
   tell_notes({dataset.get()}, console);
