@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/parallel.h>
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cmath>
 #include <mutex>
 #include <set>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -83,6 +86,25 @@ TEST_P(ParallelTest, LoopsMayBeNested) {
 TEST(SetNumThreads, RefusesNegativeAndAbsurdNumbers) {
   EXPECT_THROW(set_num_threads(-1), ValueError);
   EXPECT_THROW(set_num_threads(1 << 20), ValueError);
+}
+
+TEST(SetNumThreads, WhileLoopsRunPrintsNothing) {
+  // In a process of its own: TBB prints a warning about its limits once.
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto child = [] {
+    set_num_threads(2);
+    std::atomic<bool> grown{false};
+    parallel_for(2, 1, [&](int64_t begin, int64_t) {
+      if (begin != 0) return;
+      std::thread([&] {
+        set_num_threads(8);
+        parallel_for(64, 1, [](int64_t, int64_t) {});
+        grown = true;
+      }).join();
+    });
+    _exit(grown ? 3 : 4);
+  };
+  EXPECT_EXIT(child(), ::testing::ExitedWithCode(3), "^$");
 }
 
 TEST(ParallelFor, TreatsAGrainBelowOneAsOne) {
