@@ -15,6 +15,7 @@
 #include <espalier/core/kernels/gemm.h>
 #include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/calibration/response.h>
+#include <espalier/prune/collapse.h>
 #include <espalier/prune/linalg/cholesky.h>
 #include <espalier/prune/linalg/lasso.h>
 #include <espalier/prune/mask_update.h>
@@ -124,6 +125,8 @@ class LassoPruner : public Pruner {
     const auto sites = sites_with_one_reader(
         channel_sites(model, groups, weights, true, report.notes), report.notes);
     const std::vector<int64_t> kept = channels_to_keep(sites);
+    const std::shared_ptr<const FlowGraph> flow = flow_of(model, inputs);
+    refuse_empty_sites(*flow, sites, kept, report);
     const std::unique_ptr<nn::Module> original = model.clone();
     for (size_t s = 0; s < sites.size(); ++s) {
       if (kept[s] >= sites[s].units) continue;
@@ -138,6 +141,8 @@ class LassoPruner : public Pruner {
       layer.changed = layer.kept - weights[w].parameter->nnz();
       layer.kept -= layer.changed;
     }
+    check_collapse(
+        flow.get(), [](const nn::Parameter& one) { return one.mask(); }, settings_, report);
     state.optimizer.clear_masked_state();
     record(std::move(report), true);
   }
@@ -174,13 +179,35 @@ class LassoPruner : public Pruner {
     std::vector<int64_t> kept = allocation_->keep(views, settings_.sparsity);
     for (size_t s = 0; s < sites.size(); ++s) {
       kept[s] = std::max(kept[s], std::min(settings_.min_per_layer, sites[s].units));
-      ESPALIER_CHECK(kept[s] > 0 || settings_.allow_collapse,
-                     ValueError,
-                     "prune lasso-channels: no channel would be left of ",
-                     sites[s].name,
-                     " (layer collapse). Prune less, set min-per-layer, or allow-collapse.");
     }
     return kept;
+  }
+
+  /// What is known before the work: the sites that keep no channel.
+  void refuse_empty_sites(const FlowGraph& flow,
+                          const std::vector<Site>& sites,
+                          const std::vector<int64_t>& kept,
+                          const UpdateReport& report) const {
+    std::map<const nn::Parameter*, Tensor> masks;
+    for (size_t s = 0; s < sites.size(); ++s) {
+      if (kept[s] > 0) continue;
+      for (const SitePart& part : sites[s].parts) {
+        Tensor& mask = masks[part.parameter];
+        if (!mask.defined()) {
+          mask = part.parameter->masked() ? part.parameter->mask().clone()
+                                          : Tensor::ones(part.parameter->shape(), DType::U8);
+        }
+        for (int64_t i = 0; i < mask.numel(); ++i) {
+          if (part.units.unit(i) >= 0) mask.data<uint8_t>()[i] = 0;
+        }
+      }
+    }
+    const auto mask = [&](const nn::Parameter& parameter) {
+      const auto emptied = masks.find(&parameter);
+      return emptied == masks.end() ? parameter.mask() : emptied->second;
+    };
+    UpdateReport unread = report;
+    check_collapse(&flow, mask, settings_, unread);
   }
 
   Regression measure(nn::Module& model,
