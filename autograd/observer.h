@@ -38,7 +38,8 @@ class OpObserverScope {
 
 /// The numbers that the observed op was called with beside its inputs, in the order that its file
 /// tells them (conv2d: stride, padding, dilation, each h and w, groups; pools: kernel, stride,
-/// padding; clamp: low, high); empty for ops that tell none. For use inside of `OpObserver::op`.
+/// padding, dilation, each h and w, ceil_mode, count_include_pad; clamp: low, high); empty for ops
+/// that tell none. For use inside of `OpObserver::op`.
 const std::vector<double>& observed_settings();
 
 /// True while an observer listens in this thread: whoever fuses ops should then run them one by

@@ -48,6 +48,12 @@ function(espalier_folder name)
       ${name}_tests PRIVATE espalier_${name} ${arg_LINK} ${headers} GTest::gtest GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_tests --gtest_brief=1)
   endif()
+  # Tests that compare with numbers of PyTorch find them in the source tree.
+  file(GLOB oracles CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/tests/*oracle_test.cpp)
+  if(oracles)
+    set_source_files_properties(${oracles} PROPERTIES COMPILE_DEFINITIONS
+      "ESPALIER_ORACLES=\"${CMAKE_SOURCE_DIR}/${name}/tests/oracles\"")
+  endif()
   file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/bench/*.cpp)
   if(ESPALIER_BUILD_BENCH AND benches)
     add_executable(${name}_bench ${benches})

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <espalier/nn/detail/layer.h>
 #include <espalier/nn/pooling.h>
 
 namespace espalier::nn {
@@ -6,11 +7,14 @@ namespace espalier::nn {
 namespace {
 
 std::string describe_pool(std::string_view kind, const PoolOptions& options) {
-  std::string out = cat(kind, "(", options.kernel);
-  if (options.stride != 0 && options.stride != options.kernel) {
-    out += cat(", stride ", options.stride);
-  }
-  if (options.padding != 0) out += cat(", padding ", options.padding);
+  std::string out = cat(kind, "(", detail::text(options.kernel));
+  const Pair stride = {options.stride.h == 0 ? options.kernel.h : options.stride.h,
+                       options.stride.w == 0 ? options.kernel.w : options.stride.w};
+  if (stride != options.kernel) out += ", stride " + detail::text(stride);
+  if (options.padding != Pair(0)) out += ", padding " + detail::text(options.padding);
+  if (options.dilation != Pair(1)) out += ", dilation " + detail::text(options.dilation);
+  if (options.ceil_mode) out += ", ceil";
+  if (!options.count_include_pad) out += ", padding not counted";
   return out + ")";
 }
 

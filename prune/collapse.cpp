@@ -110,6 +110,33 @@ void check_collapse(const FlowGraph* graph,
   }
 }
 
+void check_empty_sites(const FlowGraph* graph,
+                       const std::vector<Site>& sites,
+                       const std::vector<int64_t>& kept,
+                       const PruneSettings& settings) {
+  UpdateReport unread{.target = settings.sparsity};
+  std::map<const nn::Parameter*, Tensor> masks;
+  for (size_t s = 0; s < sites.size(); ++s) {
+    if (kept[s] > 0) continue;
+    unread.layers.push_back({.name = sites[s].name, .total = sites[s].units});
+    for (const SitePart& part : sites[s].parts) {
+      Tensor& mask = masks[part.parameter];
+      if (!mask.defined()) {
+        mask = part.parameter->masked() ? part.parameter->mask().clone()
+                                        : Tensor::ones(part.parameter->shape(), DType::U8);
+      }
+      for (int64_t i = 0; i < mask.numel(); ++i) {
+        if (part.units.unit(i) >= 0) mask.data<uint8_t>()[i] = 0;
+      }
+    }
+  }
+  const auto mask = [&](const nn::Parameter& parameter) {
+    const auto emptied = masks.find(&parameter);
+    return emptied == masks.end() ? parameter.mask() : emptied->second;
+  };
+  check_collapse(graph, mask, settings, unread);
+}
+
 void keep_outputs(const FlowGraph* graph,
                   std::vector<Site>& sites,
                   std::vector<std::string>& notes) {

@@ -25,6 +25,13 @@ void check_collapse(const FlowGraph* graph,
                     const PruneSettings& settings,
                     UpdateReport& report);
 
+/// The same before anything is chosen: when sites of which `kept` is 0 keep nothing, and all else
+/// stays as it is.
+void check_empty_sites(const FlowGraph* graph,
+                       const std::vector<Site>& sites,
+                       const std::vector<int64_t>& kept,
+                       const PruneSettings& settings);
+
 /// Leaves out the sites of which a unit would be an output of the network (a class): all weights of
 /// a row that makes it. They are noted by name. Throws ValueError when no site is left, and when
 /// `graph` is null although a site has such units.

@@ -40,6 +40,8 @@ class MaskUpdate {
 
   /// Where units compete.
   const std::vector<Site>& sites() const { return sites_; }
+  /// The network's paths; null if nobody tells what a sample looks like.
+  const FlowGraph* flow();
   /// What is scored.
   const std::vector<ScoredWeight>& weights() const { return weights_; }
 
@@ -78,7 +80,6 @@ class MaskUpdate {
             Regrowth& regrowth,
             Rng& rng);
   void make_masks();
-  const FlowGraph* flow();
 
   nn::Module& model_;
   const PruneSettings& settings_;

@@ -21,7 +21,7 @@ Variable adaptive_avg_pool2d(const Variable& x, int64_t out_h, int64_t out_w) {
                  x.shape(),
                  " are empty");
   auto windows = std::make_shared<const PoolWindows>(
-      PoolWindows{adaptive_windows(x.size(2), out_h), adaptive_windows(x.size(3), out_w), 0});
+      PoolWindows{adaptive_windows(x.size(2), out_h), adaptive_windows(x.size(3), out_w)});
   return detail::mean_over_windows("adaptive_avg_pool2d", x, std::move(windows));
 }
 

@@ -41,6 +41,13 @@ Variable mean_over_windows(const char* op,
 }  // namespace detail
 
 Variable avg_pool2d(const Variable& x, const PoolOptions& options) {
+  ESPALIER_CHECK(options.dilation == Pair(1),
+                 ValueError,
+                 "avg_pool2d: expects no dilation, got ",
+                 options.dilation.h,
+                 "x",
+                 options.dilation.w,
+                 "; a depthwise conv2d with equal weights has one");
   auto windows =
       std::make_shared<const PoolWindows>(detail::windows_of(x.shape(), options, "avg_pool2d"));
   detail::observe_pool(options);
@@ -57,6 +64,22 @@ OpInfo avg_pool2d_op() {
           {"2x2", {sample_tensor({17, 2, 4, 4}, 1)}, pool({}), {0}},
           {"overlap and padding", {sample_tensor({2, 1, 5, 4}, 2)}, pool({3, 2, 1}), {0}},
           {"stride beyond the kernel", {sample_tensor({2, 2, 5, 5}, 3)}, pool({1, 2, 0}), {0}},
+          {"rectangle",
+           {sample_tensor({17, 1, 5, 6}, 6)},
+           pool({.kernel = {3, 2}, .stride = {2, 3}, .padding = {1, 0}}),
+           {0}},
+          {"ceil mode",
+           {sample_tensor({2, 1, 6, 5}, 7)},
+           pool({.kernel = 3, .stride = 2, .padding = 1, .ceil_mode = true}),
+           {0}},
+          {"without padding in the mean",
+           {sample_tensor({2, 1, 6, 5}, 8)},
+           pool({.kernel = {3, 2},
+                 .stride = 2,
+                 .padding = 1,
+                 .ceil_mode = true,
+                 .count_include_pad = false}),
+           {0}},
           {"rows and columns left over", {sample_tensor({1, 1, 5, 3}, 4)}, pool({2, 2, 0}), {0}},
           {"no samples", {sample_tensor({0, 2, 4, 4}, 5)}, pool({}), {0}}}};
 }

@@ -35,8 +35,13 @@ Variable div(const Variable& a, const Variable& b) {
       b.requires_grad() ? SaveOutput::Yes : SaveOutput::No);
 }
 
+Variable operator/(double a, const Variable& b) {
+  return div(Variable(Tensor::scalar(a, b.dtype())), b);
+}
+
 OpInfo div_op() {
   const auto run = [](const std::vector<Variable>& in) { return div(in[0], in[1]); };
+  const auto inverse = [](const std::vector<Variable>& in) { return 1.5 / in[0]; };
   return {
       .name = "div",
       .samples = {
@@ -54,6 +59,7 @@ OpInfo div_op() {
            {1}},
           {"both broadcast", {sample_tensor({2, 1}, 1), sample_tensor({1, 3}, 2, 0.5, 2.0)}, run},
           {"scalar", {sample_tensor({3}, 1), sample_tensor({}, 2, 0.5, 2.0)}, run, {0}},
+          {"of a constant", {sample_tensor({17, 3, 2}, 5, 0.5, 2.0)}, inverse, {0}},
           {"empty", {sample_tensor({0, 3}, 1), sample_tensor({3}, 2)}, run}}};
 }
 

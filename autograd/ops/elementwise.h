@@ -53,8 +53,40 @@ Variable tanh(const Variable& a);
 Variable relu(const Variable& a);
 /// Gaussian error linear unit, exact form: a/2 * (1 + erf(a/sqrt 2)). Source: arXiv:1606.08415.
 Variable gelu(const Variable& a);
+/// The same by the hyperbolic tangent: a/2 * (1 + tanh(sqrt(2/pi) * (a + 0.044715 a^3))), PyTorch's
+/// `approximate='tanh'`; GPT-2's weights were trained with it. Source: arXiv:1606.08415, section 2.
+Variable gelu_tanh(const Variable& a);
 /// log(1 + e^a), computed without overflow.
 Variable softplus(const Variable& a);
+
+// Comparisons: uint8, 1 where it holds, in the shape to which the operands broadcast and their
+// layout: what `where` takes as its condition. They have no gradient and are not recorded. With a
+// NaN only `not_equal` holds. A constant is compared after rounding to a's element type.
+
+/// a > b.
+Tensor greater(const Variable& a, const Variable& b);
+/// a > constant.
+Tensor greater(const Variable& a, double constant);
+/// a >= b.
+Tensor greater_equal(const Variable& a, const Variable& b);
+/// a >= constant.
+Tensor greater_equal(const Variable& a, double constant);
+/// a < b.
+Tensor less(const Variable& a, const Variable& b);
+/// a < constant.
+Tensor less(const Variable& a, double constant);
+/// a <= b.
+Tensor less_equal(const Variable& a, const Variable& b);
+/// a <= constant.
+Tensor less_equal(const Variable& a, double constant);
+/// a == b, element by element (PyTorch's `eq`).
+Tensor equal(const Variable& a, const Variable& b);
+/// a == constant.
+Tensor equal(const Variable& a, double constant);
+/// a != b.
+Tensor not_equal(const Variable& a, const Variable& b);
+/// a != constant.
+Tensor not_equal(const Variable& a, double constant);
 
 /// Add(a, b).
 inline Variable operator+(const Variable& a, const Variable& b) {
@@ -92,6 +124,16 @@ inline Variable operator*(double a, const Variable& b) {
 inline Variable operator/(const Variable& a, double b) {
   return mul(a, 1.0 / b);
 }
+/// Add(b, a).
+inline Variable operator+(double a, const Variable& b) {
+  return add(b, a);
+}
+/// a - b, as add(neg(b), a): the same bits.
+inline Variable operator-(double a, const Variable& b) {
+  return add(neg(b), a);
+}
+/// Div(a, b).
+Variable operator/(double a, const Variable& b);
 /// Neg(a).
 inline Variable operator-(const Variable& a) {
   return neg(a);

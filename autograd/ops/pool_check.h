@@ -12,44 +12,17 @@ inline void check_planes(const Shape& x, std::string_view op) {
   ESPALIER_CHECK(x.rank() == 4, ShapeError, op, ": expects x (N,C,H,W), got ", x);
 }
 
-/// The windows of `options` over x (N,C,H,W). Throws ShapeError or ValueError naming `op`.
-inline PoolWindows windows_of(const Shape& x, PoolOptions options, std::string_view op) {
-  check_planes(x, op);
-  if (options.stride == 0) options.stride = options.kernel;
-  ESPALIER_CHECK(options.kernel >= 1 && options.stride >= 1 && options.padding >= 0 &&
-                     options.padding <= options.kernel / 2,
-                 ValueError,
-                 op,
-                 ": expects kernel >= 1, stride >= 1 and 0 <= padding <= kernel/2, got kernel ",
-                 options.kernel,
-                 ", stride ",
-                 options.stride,
-                 ", padding ",
-                 options.padding);
-  ESPALIER_CHECK(
-      options.kernel <= x[2] + 2 * options.padding && options.kernel <= x[3] + 2 * options.padding,
-      ShapeError,
-      op,
-      ": the kernel of ",
-      options.kernel,
-      " is larger than the plane of ",
-      x,
-      " with padding ",
-      options.padding);
-  PoolWindows windows;
-  windows.rows = sliding_windows(x[2], options.kernel, options.stride, options.padding);
-  windows.cols = sliding_windows(x[3], options.kernel, options.stride, options.padding);
-  windows.divisor = options.kernel * options.kernel;
-  return windows;
-}
+/// `options` with its strides filled in; throws ValueError naming `op` for numbers out of range.
+PoolOptions checked(PoolOptions options, std::string_view op);
 
-/// Tells an observer kernel, stride and padding.
-inline void observe_pool(const PoolOptions& options) {
-  const int64_t stride = options.stride == 0 ? options.kernel : options.stride;
-  observe_settings({static_cast<double>(options.kernel),
-                    static_cast<double>(stride),
-                    static_cast<double>(options.padding)});
-}
+/// The windows of `options` over x (N,C,H,W). Throws ShapeError or ValueError naming `op`.
+PoolWindows windows_of(const Shape& x, const PoolOptions& options, std::string_view op);
+
+/// Tells an observer kernel, stride, padding and dilation, each h and w, ceil_mode and
+/// count_include_pad.
+void observe_pool(const PoolOptions& options);
+/// The options that were told.
+PoolOptions observed_pool();
 
 /// (N,C,P,Q) for windows P x Q.
 inline Shape pooled_shape(const Shape& x, const PoolWindows& windows) {

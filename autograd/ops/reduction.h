@@ -4,6 +4,7 @@
 /// `Nchw16n` gives a plain result; otherwise the layout is kept.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include <espalier/autograd/variable.h>
@@ -17,6 +18,18 @@ Variable mean(const Variable& a, const std::vector<int>& dims = {}, bool keepdim
 /// Largest element; among equals the first in row-major order gets the gradient. ValueError if
 /// empty.
 Variable max(const Variable& a, const std::vector<int>& dims = {}, bool keepdim = false);
+/// Smallest element; among equals the first in row-major order gets the gradient, NaN counts as
+/// smallest. ValueError if empty.
+Variable min(const Variable& a, const std::vector<int>& dims = {}, bool keepdim = false);
+/// Where the largest element along `dim` stands, int64; without `dim` among all elements in
+/// row-major order. The first of equals; a NaN counts as largest. Plain, not recorded. ValueError
+/// if empty.
+Tensor argmax(const Variable& a, std::optional<int> dim = std::nullopt, bool keepdim = false);
+/// The same of the smallest element; a NaN counts as smallest.
+Tensor argmin(const Variable& a, std::optional<int> dim = std::nullopt, bool keepdim = false);
+/// Element i is the sum of elements 0..i along `dim`; float32 is summed in float64. Keeps `Nchw16n`
+/// when dim is not 0.
+Variable cumsum(const Variable& a, int dim);
 /// Variance; `correction` 1 divides by n-1 (sample), 0 by n (population).
 Variable var(const Variable& a,
              const std::vector<int>& dims = {},

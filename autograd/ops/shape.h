@@ -58,6 +58,14 @@ struct TopK {
 };
 /// See TopK. Throws ValueError when the dimension has fewer than k elements.
 TopK topk(const Variable& a, int64_t k, int dim = -1);
+/// The values along a dimension in order, and where they stood.
+struct Sorted {
+  Variable values;  ///< in the shape of `a`
+  Tensor indices;   ///< int64, in the same shape
+};
+/// Sorts along `dim`, smallest first or with `descending` largest first; equal values keep their
+/// order (PyTorch's `stable=True`), and a NaN counts as larger than all. Plain result.
+Sorted sort(const Variable& a, int dim = -1, bool descending = false);
 /// Rows of `table` (V, D) for int64 `ids` of any shape: ids.shape + (D). Throws ValueError out of
 /// range.
 Variable embedding(const Variable& table, const Tensor& ids);

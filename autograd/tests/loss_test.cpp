@@ -113,6 +113,25 @@ TEST(CrossEntropy, WrongArgumentsAreErrors) {
   EXPECT_THROW(cross_entropy(leaf({2}, {0, 0}), labels({0, 1})), ShapeError);
 }
 
+TEST(CrossEntropy, WrongClassWeightsAndLabelsAreNamed) {
+  const Variable x = leaf({2, 2}, {0, 0, 0, 0});
+  const auto with = [&](const Tensor& weights) {
+    cross_entropy(x, labels({0, 1}), {.class_weights = weights});
+  };
+  EXPECT_THROW(with(Tensor::ones({3}, DType::F64)), ShapeError);
+  EXPECT_THROW(with(Tensor::ones({2}, DType::I64)), TypeError);
+  const std::string negative = message_of<ValueError>([&] {
+    with(Tensor::from<double>({2}, {1.0, -0.5}));
+  });
+  EXPECT_NE(negative.find("class 1 is -0.5"), std::string::npos) << negative;
+  // Only the label that is named is left out.
+  const std::string label = message_of<ValueError>([&] {
+    nll_loss(x, labels({-100, -1}), {.ignore_index = -100});
+  });
+  EXPECT_NE(label.find("target[1] is -1"), std::string::npos) << label;
+  EXPECT_NE(label.find("the ignored -100"), std::string::npos) << label;
+}
+
 TEST(NllLoss, PicksTheTargetsLogProbability) {
   const Variable x = leaf({2, 2}, {-1.0, -2.0, -3.0, -4.0});
   const Variable loss = nll_loss(x, labels({1, 0}));

@@ -110,11 +110,40 @@ TEST(AdaptiveAvgPool, OneByOneIsTheMeanOfThePlane) {
   }
 }
 
+TEST(Pooling, AWindowOfPaddingAloneIsAnError) {
+  // Taps at -1 and 5 of positions 0..4.
+  const Variable x = plane(1, 5, one_to(5), Layout::Nchw);
+  const PoolOptions options{.kernel = {1, 2}, .stride = 1, .padding = {0, 1}, .dilation = {1, 6}};
+  try {
+    max_pool2d(x, options);
+    FAIL();
+  } catch (const ShapeError& error) {
+    EXPECT_NE(std::string(error.what()).find("steps over the whole plane"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST(Pooling, AWindowBehindThePaddingIsNoneInCeilMode) {
+  // Windows begin at -1, 1, 3, 5; the last would begin behind the input and its padding (4).
+  const Variable x = plane(1, 4, one_to(4), Layout::Nchw);
+  const PoolOptions options{
+      .kernel = {1, 2}, .stride = {1, 2}, .padding = {0, 1}, .ceil_mode = true};
+  EXPECT_EQ(values_of(max_pool2d(x, options)), (std::vector<double>{1, 3, 4}));
+  // The last holds 4 and one zero; without padding in the mean each divides by what it holds.
+  EXPECT_EQ(values_of(avg_pool2d(x, options)), (std::vector<double>{0.5, 2.5, 2}));
+  PoolOptions own = options;
+  own.count_include_pad = false;
+  EXPECT_EQ(values_of(avg_pool2d(x, own)), (std::vector<double>{1, 2.5, 4}));
+}
+
 TEST(Pooling, WrongArgumentsAreErrors) {
   const Variable x = plane(2, 2, one_to(4), Layout::Nchw);
   EXPECT_THROW(max_pool2d(x, {3, 1, 0}), ShapeError);
   EXPECT_THROW(max_pool2d(x, {2, 1, 2}), ValueError);
   EXPECT_THROW(max_pool2d(x, {0, 1, 0}), ValueError);
+  EXPECT_THROW(max_pool2d(x, {.kernel = 1, .dilation = {1, 0}}), ValueError);
+  EXPECT_THROW(max_pool2d(x, {.kernel = {1, 2}, .padding = {0, 2}}), ValueError);
+  EXPECT_THROW(avg_pool2d(x, {.kernel = 1, .dilation = 2}), ValueError);
   EXPECT_THROW(avg_pool2d(flatten(x)), ShapeError);
   EXPECT_THROW(adaptive_avg_pool2d(x, 0, 1), ValueError);
 }

@@ -50,7 +50,7 @@ enum class Conv2dAlgorithm : uint8_t {
   Auto,       ///< the fastest of them by the shape
   Direct,     ///< one product for every multiply-accumulate
   Winograd2,  ///< F(2x2, 3x3) wherever it applies: 3x3, stride, dilation and groups 1
-  Winograd4,  ///< F(4x4, 3x3) wherever it applies; rounding errors are about twice as large
+  Winograd4,  ///< F(4x4, 3x3) wherever it applies; for its rounding see conv2d_winograd.h
 };
 /// Sets it for the process; `Auto` at the start. Not while convolutions run in other threads.
 void set_conv2d_algorithm(Conv2dAlgorithm algorithm);

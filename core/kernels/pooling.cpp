@@ -46,8 +46,8 @@ void max_plane(const T* x, int64_t width, const PoolWindows& windows, T* y, int3
   for_windows(windows, [&](int64_t out, const Window& rows, const Window& cols) {
     auto where = static_cast<int32_t>(rows.begin * width + cols.begin);
     T best = x[where];
-    for (int64_t h = rows.begin; h < rows.end; ++h) {
-      for (int64_t w = cols.begin; w < cols.end; ++w) {
+    for (int64_t h = rows.begin; h < rows.end; h += windows.row_step) {
+      for (int64_t w = cols.begin; w < cols.end; w += windows.col_step) {
         const auto position = static_cast<int32_t>(h * width + w);
         if (!(x[position] > best || std::isnan(x[position]))) continue;
         best = x[position];
@@ -77,8 +77,8 @@ ESPALIER_INLINE void max_plane_lanes(
       const V* v = reinterpret_cast<const V*>(x) + half;
       V best = v[first * 2];
       I where = I{} + first;
-      for (int64_t h = rows.begin; h < rows.end; ++h) {
-        for (int64_t w = cols.begin; w < cols.end; ++w) {
+      for (int64_t h = rows.begin; h < rows.end; h += windows.row_step) {
+        for (int64_t w = cols.begin; w < cols.end; w += windows.col_step) {
           const auto position = static_cast<int32_t>(h * width + w);
           const V value = v[position * 2];
           const auto better = (value > best) | (value != value);
@@ -102,8 +102,8 @@ ESPALIER_INLINE void scatter_plane_lanes(
       const V grad = reinterpret_cast<const V*>(dy)[out * 2 + half];
       const I where = reinterpret_cast<const I*>(index)[out * 2 + half];
       V* v = reinterpret_cast<V*>(dx) + half;
-      for (int64_t h = rows.begin; h < rows.end; ++h) {
-        for (int64_t w = cols.begin; w < cols.end; ++w) {
+      for (int64_t h = rows.begin; h < rows.end; h += windows.row_step) {
+        for (int64_t w = cols.begin; w < cols.end; w += windows.col_step) {
           const auto position = static_cast<int32_t>(h * width + w);
           const auto won = __builtin_convertvector(where == position, decltype(grad > grad));
           v[position * 2] += won ? grad : V{};
@@ -111,12 +111,6 @@ ESPALIER_INLINE void scatter_plane_lanes(
       }
     }
   });
-}
-
-template <class T>
-ESPALIER_INLINE T factor(const PoolWindows& windows, const Window& rows, const Window& cols) {
-  const int64_t area = (rows.end - rows.begin) * (cols.end - cols.begin);
-  return static_cast<T>(1.0 / static_cast<double>(windows.divisor ? windows.divisor : area));
 }
 
 template <class T, int kL>
@@ -129,7 +123,7 @@ ESPALIER_INLINE void mean_plane(const T* x, int64_t width, const PoolWindows& wi
         for (int l = 0; l < kL; ++l) sum[l] += v[l];
       }
     }
-    const T scale = factor<T>(windows, rows, cols);
+    const auto scale = static_cast<T>(PoolWindows::share(rows, cols));
     for (int l = 0; l < kL; ++l) y[out * kL + l] = sum[l] * scale;
   });
 }
@@ -137,7 +131,7 @@ ESPALIER_INLINE void mean_plane(const T* x, int64_t width, const PoolWindows& wi
 template <class T, int kL>
 ESPALIER_INLINE void spread_plane(const T* dy, int64_t width, const PoolWindows& windows, T* dx) {
   for_windows(windows, [&](int64_t out, const Window& rows, const Window& cols) {
-    const T scale = factor<T>(windows, rows, cols);
+    const auto scale = static_cast<T>(PoolWindows::share(rows, cols));
     T part[kL];
     for (int l = 0; l < kL; ++l) part[l] = dy[out * kL + l] * scale;
     for (int64_t h = rows.begin; h < rows.end; ++h) {
@@ -187,10 +181,20 @@ void check_planes(const Tensor& x, const PoolWindows& windows, const Tensor& y) 
 
 }  // namespace
 
-std::vector<Window> sliding_windows(int64_t size, int64_t kernel, int64_t stride, int64_t padding) {
+std::vector<Window> sliding_windows(int64_t size, const Sliding& s) {
+  const int64_t reach = (s.kernel - 1) * s.dilation + 1;
+  const int64_t room = size + 2 * s.padding - reach;
   std::vector<Window> out;
-  for (int64_t begin = -padding; begin + kernel <= size + padding; begin += stride) {
-    out.push_back({std::max<int64_t>(0, begin), std::min(size, begin + kernel)});
+  if (room < 0) return out;
+  int64_t count = (room + (s.ceil ? s.stride - 1 : 0)) / s.stride + 1;
+  if ((count - 1) * s.stride >= size + s.padding) --count;  // of padding alone
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t first = i * s.stride - s.padding;
+    const int64_t skipped = first < 0 ? (-first + s.dilation - 1) / s.dilation : 0;
+    const Window window{first + skipped * s.dilation, std::min(size, first + reach), 0};
+    out.push_back(window);
+    out.back().counted = s.counts_padding ? std::min(size + s.padding, first + reach) - first
+                                          : window.end - window.begin;
   }
   return out;
 }
@@ -198,7 +202,9 @@ std::vector<Window> sliding_windows(int64_t size, int64_t kernel, int64_t stride
 std::vector<Window> adaptive_windows(int64_t size, int64_t count) {
   std::vector<Window> out;
   for (int64_t i = 0; i < count; ++i) {
-    out.push_back({i * size / count, ((i + 1) * size + count - 1) / count});
+    const int64_t begin = i * size / count;
+    const int64_t end = ((i + 1) * size + count - 1) / count;
+    out.push_back({begin, end, end - begin});
   }
   return out;
 }

@@ -10,23 +10,38 @@
 
 namespace espalier {
 
-/// Rows (or columns) [begin, end) of a window inside the input.
+/// Rows (or columns) begin, begin + step, .. < end of a window inside the input.
 struct Window {
   int64_t begin;
   int64_t end;
+  int64_t counted;  ///< as how many a mean counts them, padding included or not
 };
 
-/// The windows of a pooling op: output (i, j) reads rows[i] x cols[j]. None is empty.
+/// The windows of a pooling op: output (i, j) reads rows[i] x cols[j]. None is empty. A mean's
+/// steps are 1.
 struct PoolWindows {
   std::vector<Window> rows;
   std::vector<Window> cols;
-  /// What a window's sum is divided by; 0 means the window's own size.
-  int64_t divisor = 0;
+  int64_t row_step = 1;  ///< between the rows of one window (dilation)
+  int64_t col_step = 1;  ///< between its columns
+  /// What the sum of a window is multiplied with for its mean.
+  static double share(const Window& rows, const Window& cols) {
+    return 1.0 / static_cast<double>(rows.counted * cols.counted);
+  }
 };
 
-/// Windows of `kernel` every `stride` over `size` positions with `padding` at both ends, cut to the
-/// input.
-std::vector<Window> sliding_windows(int64_t size, int64_t kernel, int64_t stride, int64_t padding);
+/// How windows slide along one dimension.
+struct Sliding {
+  int64_t kernel = 1;    ///< positions of a window
+  int64_t stride = 1;    ///< between windows
+  int64_t padding = 0;   ///< positions before the first and behind the last
+  int64_t dilation = 1;  ///< between the positions of a window
+  bool ceil = false;     ///< a last window may reach beyond the padding if it begins before it
+  bool counts_padding = true;  ///< `Window::counted` has the positions in the padding too
+};
+/// These windows over `size` positions, cut to the input; a window that a dilation lets step over
+/// the whole input is empty (begin >= end). None if the kernel is larger than input and padding.
+std::vector<Window> sliding_windows(int64_t size, const Sliding& sliding);
 /// `count` windows that cover `size` positions: floor(i*size/count) .. ceil((i+1)*size/count).
 std::vector<Window> adaptive_windows(int64_t size, int64_t count);
 

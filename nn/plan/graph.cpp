@@ -252,7 +252,12 @@ PoolWindows pool_windows(const Graph& graph, const Step& step) {
                  step.name,
                  " expects planes (C,H,W), got ",
                  in);
-  if (step.pool.kernel > 0) {
+  if (step.pool.kernel.h > 0) {
+    ESPALIER_CHECK(step.kind == StepKind::MaxPool || step.pool.dilation == Pair(1),
+                   ValueError,
+                   "plan: step ",
+                   step.name,
+                   " takes means of windows with a dilation, which only a maximum has");
     return espalier::detail::windows_of({1, in[0], in[1], in[2]}, step.pool, step.name);
   }
   ESPALIER_CHECK(
@@ -261,7 +266,7 @@ PoolWindows pool_windows(const Graph& graph, const Step& step) {
       "plan: step ",
       step.name,
       " has no windows");
-  return {adaptive_windows(in[1], out[1]), adaptive_windows(in[2], out[2]), 0};
+  return {adaptive_windows(in[1], out[1]), adaptive_windows(in[2], out[2])};
 }
 
 void check_graph(const Graph& graph) {

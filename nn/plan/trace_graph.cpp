@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include <espalier/autograd/ops/pool_check.h>
 #include <espalier/autograd/variable_state.h>
 #include <espalier/nn/batch_norm.h>
 #include <espalier/nn/conv2d.h>
@@ -58,7 +59,7 @@ std::vector<CopyRun> learn_runs(const Variable& output,
 /// is that position.
 bool only_moves(std::string_view op, const std::vector<double>& settings) {
   return op == "slice" || op == "pad" || op == "concat" || op == "permute" ||
-         (op == "avg_pool2d" && settings.at(0) == 1.0);
+         (op == "avg_pool2d" && settings.at(0) == 1.0 && settings.at(1) == 1.0);
 }
 
 class GraphTracer : public TraceListener {
@@ -122,11 +123,10 @@ class GraphTracer : public TraceListener {
     } else if (only_moves(op, settings)) {
       add_copy(op, output, inputs, backward);
     } else if (op == "max_pool2d" || op == "avg_pool2d") {
+      const PoolOptions pool = espalier::detail::observed_pool();
       Step& step =
           add_step(op == "max_pool2d" ? StepKind::MaxPool : StepKind::MeanPool, op, output, inputs);
-      step.pool = {.kernel = std::llround(settings.at(0)),
-                   .stride = std::llround(settings.at(1)),
-                   .padding = std::llround(settings.at(2))};
+      step.pool = pool;
     } else if (op == "adaptive_avg_pool2d") {
       add_step(StepKind::MeanPool, op, output, inputs);
     } else if (op == "reshape") {

@@ -2,7 +2,7 @@
 #include <espalier/prune/structure/flow_graph.h>
 
 #include <algorithm>
-#include <set>
+#include <limits>
 
 namespace espalier::prune {
 namespace {
@@ -210,6 +210,37 @@ Flow FlowGraph::flow(const MaskOf& mask) const {
 
 Flow FlowGraph::flow() const {
   return flow([](const nn::Parameter& parameter) { return parameter.mask(); });
+}
+
+int64_t FlowGraph::shortest(const std::set<const nn::Parameter*>& counted) const {
+  constexpr int64_t kFar = std::numeric_limits<int64_t>::max();
+  const Kept all(*this, [](const nn::Parameter&) { return Tensor(); });
+  // A weight that is used twice may serve a way twice, so it counts as nothing.
+  std::map<const nn::Parameter*, int> uses;
+  for (const Call& call : calls_) {
+    for (const Weight& weight : call.weights) ++uses[weight.parameter];
+  }
+  std::vector<int64_t> steps(nodes_.size(), kFar);
+  steps[0] = 0;
+  for (size_t n = 1; n < nodes_.size(); ++n) {
+    const Node& node = nodes_[n];
+    for (const int32_t from : node.from) steps[n] = std::min(steps[n], steps[at(from)]);
+    if (node.call < 0) continue;
+    const Call& call = calls_[at(node.call)];
+    int64_t own = 0;
+    for (const Weight& weight : call.weights) {
+      own += counted.contains(weight.parameter) && uses[weight.parameter] == 1 ? 1 : 0;
+    }
+    all.for_inputs(call, at(node.call), node.out, [&](size_t input) {
+      const int32_t in = call.in[input];
+      if (in >= 0 && steps[at(in)] != kFar) steps[n] = std::min(steps[n], steps[at(in)] + own);
+    });
+  }
+  int64_t least = kFar;
+  for (const auto& output : outputs_) {
+    for (const int32_t node : output) least = std::min(least, steps[at(node)]);
+  }
+  return least == kFar ? 0 : least;
 }
 
 std::map<const nn::Parameter*, std::vector<uint8_t>> FlowGraph::output_rows() const {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,9 @@ class FlowGraph {
   Flow flow(const MaskOf& mask) const;
   /// What passes under the masks that the network has now.
   Flow flow() const;
+  /// The least number of the weights `counted` on a way from the input to an output, each at most
+  /// once a way; ways through others cost nothing. 0 if there is none.
+  int64_t shortest(const std::set<const nn::Parameter*>& counted) const;
   /// Of every weight whose rows (dimension 0) make outputs of the network, with nothing but sums,
   /// norms and activations behind them: 1 for the rows that do.
   std::map<const nn::Parameter*, std::vector<uint8_t>> output_rows() const;

@@ -22,13 +22,11 @@ ESPALIER_INLINE void pool_plane(const float* x,
   V* vy = reinterpret_cast<V*>(y);
   for (const Window& rows : windows.rows) {
     for (const Window& cols : windows.cols) {
-      const int64_t area = (rows.end - rows.begin) * (cols.end - cols.begin);
-      const auto factor =
-          static_cast<float>(1.0 / static_cast<double>(windows.divisor ? windows.divisor : area));
+      const auto factor = static_cast<float>(PoolWindows::share(rows, cols));
       for (int64_t half = 0; half < kHalves; ++half) {
         V sum = kMax ? vx[(rows.begin * width + cols.begin) * kHalves + half] : V{};
-        for (int64_t h = rows.begin; h < rows.end; ++h) {
-          for (int64_t w = cols.begin; w < cols.end; ++w) {
+        for (int64_t h = rows.begin; h < rows.end; h += windows.row_step) {
+          for (int64_t w = cols.begin; w < cols.end; w += windows.col_step) {
             const V value = vx[(h * width + w) * kHalves + half];
             if constexpr (kMax) {
               sum = (value > sum) | (value != value) ? value : sum;

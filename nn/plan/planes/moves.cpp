@@ -17,8 +17,10 @@ void max_plane(const float* x, int64_t width, const PoolWindows& windows, float*
   for (const Window& rows : windows.rows) {
     for (const Window& cols : windows.cols) {
       float most = x[rows.begin * width + cols.begin];
-      for (int64_t h = rows.begin; h < rows.end; ++h) {
-        for (int64_t w = cols.begin; w < cols.end; ++w) most = larger(most, x[h * width + w]);
+      for (int64_t h = rows.begin; h < rows.end; h += windows.row_step) {
+        for (int64_t w = cols.begin; w < cols.end; w += windows.col_step) {
+          most = larger(most, x[h * width + w]);
+        }
       }
       *y++ = most;
     }
@@ -57,17 +59,15 @@ ESPALIER_CLONES void mean_plane(const float* x,
   for (const Window& rows : windows.rows) {
     for (const Window& cols : windows.cols) {
       const int64_t count = cols.end - cols.begin;
-      const int64_t area = (rows.end - rows.begin) * count;
       float sum = 0.0f;
       if (count == width) {
-        sum = sum_of(x + rows.begin * width, area);
+        sum = sum_of(x + rows.begin * width, (rows.end - rows.begin) * width);
       } else {
         for (int64_t h = rows.begin; h < rows.end; ++h) {
           sum += sum_of(x + h * width + cols.begin, count);
         }
       }
-      *y++ = sum * static_cast<float>(
-                       1.0 / static_cast<double>(windows.divisor ? windows.divisor : area));
+      *y++ = sum * static_cast<float>(PoolWindows::share(rows, cols));
     }
   }
 }
@@ -82,8 +82,8 @@ class PlanesPool : public PlanesKernel {
         in_(graph.value(input_).shape),
         rows_(static_cast<int64_t>(windows_.rows.size())),
         cols_(static_cast<int64_t>(windows_.cols.size())) {
-    pairs_ = max_ && in_[1] == 2 * rows_ && in_[2] == 2 * cols_ && in_pairs(windows_.rows) &&
-             in_pairs(windows_.cols);
+    pairs_ = max_ && windows_.row_step == 1 && windows_.col_step == 1 && in_[1] == 2 * rows_ &&
+             in_[2] == 2 * cols_ && in_pairs(windows_.rows) && in_pairs(windows_.cols);
   }
 
   int64_t run(const PlanesRun& run) const override {

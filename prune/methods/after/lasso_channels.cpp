@@ -126,7 +126,7 @@ class LassoPruner : public Pruner {
         channel_sites(model, groups, weights, true, report.notes), report.notes);
     const std::vector<int64_t> kept = channels_to_keep(sites);
     const std::shared_ptr<const FlowGraph> flow = flow_of(model, inputs);
-    refuse_empty_sites(*flow, sites, kept, report);
+    check_empty_sites(flow.get(), sites, kept, settings_);
     const std::unique_ptr<nn::Module> original = model.clone();
     for (size_t s = 0; s < sites.size(); ++s) {
       if (kept[s] >= sites[s].units) continue;
@@ -181,33 +181,6 @@ class LassoPruner : public Pruner {
       kept[s] = std::max(kept[s], std::min(settings_.min_per_layer, sites[s].units));
     }
     return kept;
-  }
-
-  /// What is known before the work: the sites that keep no channel.
-  void refuse_empty_sites(const FlowGraph& flow,
-                          const std::vector<Site>& sites,
-                          const std::vector<int64_t>& kept,
-                          const UpdateReport& report) const {
-    std::map<const nn::Parameter*, Tensor> masks;
-    for (size_t s = 0; s < sites.size(); ++s) {
-      if (kept[s] > 0) continue;
-      for (const SitePart& part : sites[s].parts) {
-        Tensor& mask = masks[part.parameter];
-        if (!mask.defined()) {
-          mask = part.parameter->masked() ? part.parameter->mask().clone()
-                                          : Tensor::ones(part.parameter->shape(), DType::U8);
-        }
-        for (int64_t i = 0; i < mask.numel(); ++i) {
-          if (part.units.unit(i) >= 0) mask.data<uint8_t>()[i] = 0;
-        }
-      }
-    }
-    const auto mask = [&](const nn::Parameter& parameter) {
-      const auto emptied = masks.find(&parameter);
-      return emptied == masks.end() ? parameter.mask() : emptied->second;
-    };
-    UpdateReport unread = report;
-    check_collapse(&flow, mask, settings_, unread);
   }
 
   Regression measure(nn::Module& model,
@@ -387,6 +360,10 @@ Method lasso_channels() {
           "the two networks' shortcuts",
       .schedule =
           "start from trained weights; one update before fine-tuning, layer by layer; then shrink",
+      .differs =
+          "all positions of the calibration data count, not a sample; the number of channels is "
+          "exact; there is no intercept; channels that residual sums tie together stay, so "
+          "there is no channel sampler",
       .patterns = {"channel"},
       .options = {calibration_option(),
                   text_option(

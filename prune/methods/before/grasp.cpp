@@ -39,6 +39,11 @@ Method grasp() {
           "largest S are removed",
       .schedule =
           "one update before training, from balanced samples; then train with the mask fixed",
+      .differs =
+          "exactly S n weights go; the published code keeps the one on the threshold too, one "
+          "more than asked. The weights that are trained are scored; there the linear layers "
+          "are drawn anew for the score. Sums over whole filters, which it does not make, are of "
+          "running statistics: under the batch's they are the filters' squared gradients",
       .patterns =
           {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "2:4g4", "channel"},
       .options =
