@@ -80,6 +80,7 @@ void EpochFilterPruner::choose(nn::TrainState& state, int64_t number) {
     update.commit();
     state.optimizer.clear_masked_state();
   } else {
+    update.check();
     mask_filters(update);
     if (options_.until_next == UntilNextChoice::Rest) {
       state.optimizer.clear_masked_state();

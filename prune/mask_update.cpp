@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <espalier/prune/channel_weights.h>
+#include <espalier/prune/collapse.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/structure/channel_graph.h>
 
@@ -102,6 +103,9 @@ MaskUpdate::MaskUpdate(nn::Module& model,
                                     single_producer_only,
                                     report_.notes)
                     : weight_sites(weights_, pattern, report_.notes);
+  const bool several = std::ranges::any_of(
+      sites_, [](const Site& site) { return site.units != site.shape.numel(); });
+  if (!coupled_ && several) keep_outputs(flow(), sites_, report_.notes);
   for (const Site& site : sites_) alive_.push_back(site.alive());
 }
 
@@ -204,7 +208,6 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
   if (regrowth != nullptr && planned.moved > 0.0) move(scores, planned.moved, *regrowth, rng);
   make_masks();
   tell_reached(allocation.sparsity_of(coupled_));
-  check_collapse();
 }
 
 void MaskUpdate::tell_reached(SparsityOf of) {
@@ -310,25 +313,26 @@ void MaskUpdate::make_masks() {
   }
 }
 
-void MaskUpdate::check_collapse() {
-  std::string empty;
-  for (const LayerReport& layer : report_.layers) {
-    if (layer.kept == 0) empty += (empty.empty() ? "" : ", ") + layer.name;
-  }
-  if (empty.empty()) return;
-  ESPALIER_CHECK(
-      settings_.allow_collapse,
-      ValueError,
-      "prune: at sparsity ",
-      report_.target.value(),
-      " nothing would be left of ",
-      empty,
-      " (layer collapse), so the network could not learn. Prune less, protect layers with "
-      "min-per-layer, choose another allocation (erk), or set allow-collapse.");
-  report_.notes.push_back(cat("collapsed: nothing is left of ", empty));
+const FlowGraph* MaskUpdate::flow() {
+  if (!flow_) flow_ = flow_of(model_, inputs_);
+  return flow_.get();
+}
+
+void MaskUpdate::check() {
+  const auto mask = [&](const nn::Parameter& parameter) {
+    const auto planned = std::ranges::find_if(
+        masks_, [&](const auto& one) { return one.first == &parameter; });
+    return planned == masks_.end() ? parameter.mask() : planned->second;
+  };
+  check_collapse(flow(), mask, settings_, report_);
 }
 
 void MaskUpdate::commit() {
+  check();
+  set_masks();
+}
+
+void MaskUpdate::set_masks() {
   for (nn::Parameter* parameter : changed_) parameter->set_mask(masks_.at(parameter));
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,14 +17,17 @@
 
 namespace espalier::prune {
 
+class FlowGraph;
+
 /// `inputs` with what is empty in them taken from the training: its batches, its images' shape.
 PruneInputs inputs_of_training(PruneInputs inputs, const nn::TrainState& state);
 
 /// One mask update of one model.
 class MaskUpdate {
  public:
-  /// Finds the sites, of all prunable weights or of `only` some. Throws ValueError as
-  /// `prunable_weights` and the site functions do.
+  /// Finds the sites, of all prunable weights or of `only` some; never such that a unit would be an
+  /// output of the network. Throws ValueError as `prunable_weights`, the site functions and
+  /// `keep_outputs` do.
   MaskUpdate(nn::Module& model,
              const Pattern& pattern,
              const PruneSettings& settings,
@@ -36,13 +40,15 @@ class MaskUpdate {
 
   /// Where units compete.
   const std::vector<Site>& sites() const { return sites_; }
+  /// The network's paths; null if nobody tells what a sample looks like.
+  const FlowGraph* flow();
   /// What is scored.
   const std::vector<ScoredWeight>& weights() const { return weights_; }
 
   /// The score of every unit of every site, higher = stays (the paper's sign is turned here).
   std::vector<std::vector<double>> scores(Score& score, Rng& rng);
   /// Chooses the units that stay: exact counts, ties by index, nothing that is gone comes back but
-  /// by `regrowth`. Throws ValueError naming every layer that would be left empty, unless allowed.
+  /// by `regrowth`.
   void choose(const std::vector<std::vector<double>>& scores,
               const Allocation& allocation,
               const ScheduledUpdate& planned,
@@ -52,8 +58,12 @@ class MaskUpdate {
   void adopt(const MaskUpdate& chosen, Rng& rng);
   /// 1 for the units of every site that stay, after `choose`.
   const std::vector<std::vector<uint8_t>>& kept() const { return keep_; }
-  /// Sets the masks. Parameters whose mask does not change are not touched.
+  /// Throws ValueError when the chosen masks cut the network, as `check_collapse` does.
+  void check();
+  /// Sets the masks, after `check()`. Parameters whose mask does not change are not touched.
   void commit();
+  /// The same without a check: of masks on the way to others, which remove more and are checked.
+  void set_masks();
   /// What changed, after `choose`.
   UpdateReport report() const { return report_; }
 
@@ -70,7 +80,6 @@ class MaskUpdate {
             Regrowth& regrowth,
             Rng& rng);
   void make_masks();
-  void check_collapse();
 
   nn::Module& model_;
   const PruneSettings& settings_;
@@ -78,6 +87,7 @@ class MaskUpdate {
   std::vector<ScoredWeight> weights_;
   bool coupled_;  // sites are channel groups
   std::vector<Site> sites_;
+  std::shared_ptr<const FlowGraph> flow_;    // when it was needed
   std::vector<std::vector<uint8_t>> alive_;  // per site and unit, before the update
   std::vector<std::vector<uint8_t>> keep_;   // after it
   std::vector<nn::Parameter*> changed_;      // in order of discovery

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <espalier/prune/calibration/layer_inputs.h>
+#include <espalier/prune/collapse.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/reachable.h>
 #include <espalier/prune/recovery/recovery.h>
@@ -87,8 +88,9 @@ void MaskPruner::before_training(nn::TrainState& state) {
   // What comes at the first step finds out for itself.
   if (const auto updates = plan(state); !updates.empty() && updates.back().step > state.step) {
     const PruneInputs inputs = inputs_of_training(inputs_, state);
-    const MaskUpdate first(state.model, *pattern_, settings_, inputs, recipe_.single_producer_only);
-    check_reachable(first.sites(), pattern_->coupled(), recipe_.allocation.get(), settings_);
+    MaskUpdate first(state.model, *pattern_, settings_, inputs, recipe_.single_producer_only);
+    check_reachable(
+        first.sites(), first.flow(), pattern_->coupled(), recipe_.allocation.get(), settings_);
   }
   run_due_updates(state);
 }
@@ -243,7 +245,7 @@ UpdateReport MaskPruner::update_at_once(nn::Module& model,
     for (size_t r = 0; r < rounds.size(); ++r) {
       MaskUpdate round(*copy, *pattern_, plain, inputs, recipe_.single_producer_only);
       run_round(round, rounds[r], next_update_ + static_cast<int64_t>(r));
-      round.commit();
+      round.set_masks();
       if (r + 1 < rounds.size()) continue;
       Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
       update.adopt(round, rng);
@@ -269,11 +271,14 @@ UpdateReport MaskPruner::update_in_stages(nn::Module& model,
     for (const auto& stage : calibration_stages(model, weights, batches(0), *recipe_.stages)) {
       MaskUpdate update(model, *pattern_, settings_, inputs, recipe_.single_producer_only, stage);
       run_round(update, rounds.front(), next_update_);
-      update.commit();
+      update.set_masks();
       const UpdateReport part = update.report();
       report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());
       for (const std::string& note : part.notes) add_note(report.notes, note);
     }
+    const std::shared_ptr<const FlowGraph> flow = flow_of(model, inputs);
+    check_collapse(
+        flow.get(), [](const nn::Parameter& one) { return one.mask(); }, settings_, report);
   } catch (...) {
     keeper.restore();
     throw;

@@ -45,7 +45,7 @@ struct PruneSettings {
   std::vector<std::string> exclude = {};  ///< parameter names, or prefixes of them up to a dot
   /// Units (weights, blocks, filters) that every layer keeps at least.
   int64_t min_per_layer = 0;
-  bool allow_collapse = false;                      ///< train on with a layer that has nothing left
+  bool allow_collapse = false;                      ///< train on though the masks cut the network
   Ablation ablation = Ablation::None;               ///< a sanity check instead of the method
   std::map<std::string, std::string> options = {};  ///< the method's own
 };
@@ -86,8 +86,8 @@ struct UpdateReport {
   int64_t step = 0;                      ///< at which it was made
   Sparsity target = Sparsity(0.0);       ///< what the schedule asked for
   std::vector<LayerReport> layers = {};  ///< in the order of the weights
-  /// What a user must know: layers left dense and why, collapsed layers, and of the last update a
-  /// target that was missed.
+  /// What a user must know: layers left dense and why, collapse, idle layers, and of the last update
+  /// a target that was missed.
   std::vector<std::string> notes = {};
   /// What `target` is a fraction of.
   SparsityOf target_of = SparsityOf::Nothing;
@@ -176,7 +176,7 @@ class MaskPruner : public Pruner {
   int64_t repeated_epochs(int64_t total_steps, int64_t steps_per_epoch) const override;
 
   /// One mask update to `target` now, outside of the schedule. `optimizer` may be null. Throws
-  /// ValueError for a collapsed layer unless allowed; no mask is changed then.
+  /// ValueError for masks that cut the network unless allowed; none is changed then.
   UpdateReport prune(nn::Module& model,
                      nn::Optimizer* optimizer,
                      Sparsity target,

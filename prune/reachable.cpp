@@ -7,19 +7,21 @@
 
 #include <fmt/format.h>
 
+#include <espalier/prune/collapse.h>
+
 namespace espalier::prune {
 namespace {
 
 constexpr double kWorthRefusing = 0.01;
 
-void refuse_collapse(double sparsity, const std::string& what) {
-  throw ValueError(
-      cat("prune: at sparsity ",
-          sparsity,
-          " nothing would be left of ",
-          what,
-          " (layer collapse), so the network could not learn. Prune less, protect layers with "
-          "min-per-layer, choose another allocation (erk), or set allow-collapse."));
+/// How many units a path from the input to an output needs at least; channels are counted apart,
+/// because not all that a path goes through may go.
+int64_t needed_by_a_path(const std::vector<Site>& sites, const FlowGraph* flow, bool coupled) {
+  if (flow == nullptr || !flow->connected()) return static_cast<int64_t>(sites.size());
+  if (coupled) return 0;
+  std::set<const nn::Parameter*> weights;
+  for (const Site& site : sites) weights.insert(site.parts.front().parameter);
+  return flow->shortest(weights);
 }
 
 /// What every layer keeps: known, where the allocation looks at sizes alone.
@@ -44,6 +46,7 @@ std::vector<int64_t> kept_by_size(const std::vector<Site>& sites,
 }  // namespace
 
 void check_reachable(const std::vector<Site>& sites,
+                     const FlowGraph* flow,
                      bool coupled,
                      const Allocation* allocation,
                      const PruneSettings& settings) {
@@ -61,22 +64,24 @@ void check_reachable(const std::vector<Site>& sites,
   int64_t kept = kept_count(units, settings.sparsity);
   if (by_size) {
     const std::vector<int64_t> by_site = kept_by_size(sites, *allocation, settings);
-    std::string empty;
-    for (size_t s = 0; s < sites.size(); ++s) {
-      if (by_site[s] == 0) empty += (empty.empty() ? "" : ", ") + sites[s].name;
-    }
-    if (!empty.empty() && !settings.allow_collapse) refuse_collapse(sparsity, empty);
+    check_empty_sites(flow, sites, by_site, settings);
     kept = std::accumulate(by_site.begin(), by_site.end(), int64_t{0});
-  } else if (floors == 0 && kept < static_cast<int64_t>(sites.size()) && !settings.allow_collapse &&
-             allocation != nullptr &&
+  } else if (floors == 0 && !settings.allow_collapse && allocation != nullptr &&
              allocation->sparsity_of(coupled) ==
                  (coupled ? SparsityOf::Channels : SparsityOf::Weights)) {
-    refuse_collapse(sparsity,
-                    cat("some of the ",
-                        static_cast<int64_t>(sites.size()),
-                        " layers: ",
-                        kept,
-                        kept == 1 ? " unit stays" : " units stay"));
+    if (kept == 0) check_empty_sites(flow, sites, std::vector<int64_t>(sites.size(), 0), settings);
+    const int64_t needed = needed_by_a_path(sites, flow, coupled);
+    ESPALIER_CHECK(kept >= needed,
+                   ValueError,
+                   "prune: at sparsity ",
+                   sparsity,
+                   " only ",
+                   kept,
+                   kept == 1 ? " unit stays" : " units stay",
+                   ", but a path from the network's input to an output goes through ",
+                   needed,
+                   " layers (layer collapse), so the network could not learn. Prune less, or set "
+                   "allow-collapse.");
   }
   const int64_t least = std::max(kept, floors);
   const double reached = 1.0 - static_cast<double>(least) / static_cast<double>(units);

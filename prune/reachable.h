@@ -8,14 +8,17 @@
 #include <espalier/prune/allocations/allocation.h>
 #include <espalier/prune/pruner.h>
 #include <espalier/prune/site.h>
+#include <espalier/prune/structure/flow_graph.h>
 
 namespace espalier::prune {
 
-/// Throws ValueError when pruning `sites` to `settings.sparsity` must leave one of them empty
-/// (unless collapse is allowed), or must miss it by more than a hundredth because of
-/// `min_per_layer`. Of an allocation that looks at scores, or none, only what holds whatever the
-/// scores are is known. `coupled`: units are channels.
+/// Throws ValueError when pruning `sites` to `settings.sparsity` must cut the network (unless
+/// collapse is allowed), or must miss it by more than a hundredth because of `min_per_layer`. Of an
+/// allocation that looks at scores, or none, only what holds whatever the scores are is known.
+/// `flow`: the network's paths; null: a site with nothing left is a cut. `coupled`: units are
+/// channels.
 void check_reachable(const std::vector<Site>& sites,
+                     const FlowGraph* flow,
                      bool coupled,
                      const Allocation* allocation,
                      const PruneSettings& settings);

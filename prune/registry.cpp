@@ -118,7 +118,8 @@ const std::vector<Option>& common_options() {
       text_option(
           "exclude", "", "parameter names or prefixes that stay dense, separated by commas"),
       integer_option("min-per-layer", 0, 0, 1'000'000'000, "units", "kept in every layer at least"),
-      flag_option("allow-collapse", "train on when nothing is left of a layer"),
+      flag_option("allow-collapse",
+                  "train on when no path of weights leads from the input to an output"),
       choice_option("ablation",
                     {"none", "shuffle", "invert", "reinit"},
                     "sanity check: shuffle masks within layers, invert scores, or start again from "
@@ -203,17 +204,26 @@ std::map<std::string, Tensor> raw_scores(const std::string& name,
   const NoGrad no_grad;
   const std::vector<ScoredWeight> weights = prunable_weights(model, settings.exclude);
   Rng rng = Rng(inputs.seed, "prune").fork(0);
-  const std::vector<Tensor> scores = own->compute({model, weights, inputs, rng});
+  std::vector<Site> sites;  // of the weights that can have the pattern
+  for (const ScoredWeight& weight : weights) {
+    const Shape& shape = weight.parameter->shape();
+    if (!pattern->refusal(shape).empty()) continue;
+    const Units units = pattern->units(shape);
+    sites.push_back({weight.name,
+                     shape,
+                     units.count,
+                     pattern->cell(),
+                     {{weight.name, weight.parameter, units, true}}});
+  }
+  const std::span<const Site> summed(sites);
+  const std::vector<Tensor> scores =
+      own->compute({model, weights, inputs, rng, nullptr, &summed});
   std::map<std::string, Tensor> result;
+  size_t next = 0;
   for (size_t w = 0; w < weights.size(); ++w) {
     Tensor score = scores[w].clone();
-    const Shape& shape = score.shape();
-    if (pattern->refusal(shape).empty()) {
-      const Site site{weights[w].name,
-                      shape,
-                      pattern->units(shape).count,
-                      pattern->cell(),
-                      {{weights[w].name, weights[w].parameter, pattern->units(shape), true}}};
+    if (next < sites.size() && sites[next].name == weights[w].name) {
+      const Site& site = sites[next++];
       const std::vector<double> of_units = unit_scores(site, {&scores[w], 1}, own->reduce());
       for (int64_t i = 0; i < score.numel(); ++i) {
         score.data<double>()[i] = of_units[static_cast<size_t>(site.parts.front().units.unit(i))];

@@ -29,7 +29,10 @@ RegularizedPruner::RegularizedPruner(double prune_at,
 
 void RegularizedPruner::before_training(nn::TrainState& state) {
   if (const auto allocation = planned_allocation()) {
-    check_reachable(find_sites(state, false), pattern_->coupled(), allocation.get(), settings_);
+    const PruneInputs inputs = inputs_of_training(inputs_, state);
+    MaskUpdate first(state.model, *pattern_, settings_, inputs, false);
+    check_reachable(
+        first.sites(), first.flow(), pattern_->coupled(), allocation.get(), settings_);
   }
   begin(state);
   prune_when_due(state);

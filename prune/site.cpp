@@ -5,23 +5,11 @@
 #include <set>
 
 #include <espalier/nn/counting.h>
+#include <espalier/prune/own_parameters.h>
 #include <espalier/prune/site.h>
 
 namespace espalier::prune {
 namespace {
-
-/// The members that a layer declares itself.
-class OwnParameters : public nn::MemberVisitor {
- public:
-  void parameter(std::string_view name, nn::Parameter& parameter) override {
-    if (parameter.defined()) found.emplace_back(std::string(name), &parameter);
-  }
-  void buffer(std::string_view, Tensor&) override {}
-  void rng(std::string_view, Rng&) override {}
-  void module(std::string_view, nn::Module&) override {}
-
-  std::vector<std::pair<std::string, nn::Parameter*>> found;
-};
 
 bool matches(const std::string& name, const std::string& excluded) {
   return name == excluded || (name.size() > excluded.size() && name.starts_with(excluded) &&

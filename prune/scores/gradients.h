@@ -3,6 +3,7 @@
 /// model (a copy of it is differentiated).
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include <espalier/prune/options.h>
@@ -23,8 +24,10 @@ struct GraspOptions {
   int64_t samples_per_class = 10;  ///< of the batch that is scored on
   int64_t iterations = 1;          ///< draws of samples, whose gradients and Hessians are summed
   double temperature = 200.0;      ///< the loss is that of logits / T
-  ScoringMode mode = ScoringMode::Train;  ///< what norms do while scoring
-  DType precision = DType::F64;           ///< of the computation
+  /// What norms do while scoring. Nothing: the batch's statistics, but running ones if scores are
+  /// summed over units which, under the batch's, the loss does not notice being rescaled.
+  std::optional<ScoringMode> mode = {};
+  DType precision = DType::F64;  ///< of the computation
 };
 /// S = -w (H g); the largest are removed. 0 at removed weights. (grasp.cpp)
 std::unique_ptr<Score> grasp_score(const GraspOptions& options);

@@ -6,10 +6,16 @@
 /// code, samples (equally many of every class, sorted by class) come in two halves A and B, each
 /// with a batch norm of its own: g = g_A + g_B and H = H_A + H_B. H g is the derivative of the dot
 /// product of g, taken as constant, and the gradient.
+///
+/// Summed over a filter in front of batch norm in training mode, S is exactly +|g_filter|^2, so the
+/// filters with the largest gradients would go: the loss L does not depend on the filter's scale,
+/// so w.g = 0 over the filter, and the derivative of that is H w = -g there and 0 elsewhere; then
+/// S = -w.H g = -(H w).g = g.g. Such sums are looked for, and scored with running statistics.
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/trace.h>
 #include <espalier/prune/scores/balanced_samples.h>
 #include <espalier/prune/scores/gradients.h>
+#include <espalier/prune/scores/scale_free.h>
 
 namespace espalier::prune {
 namespace {
@@ -26,10 +32,10 @@ void add_to(std::vector<Tensor>& sums, const std::vector<Variable>& terms) {
 /// A copy of the network, and its loss at temperature T as a function of its weights.
 class Landscape {
  public:
-  Landscape(const ScoreContext& context, const GraspOptions& options)
+  Landscape(const ScoreContext& context, const GraspOptions& options, ScoringMode mode)
       : context_(context), options_(options), net_(context.model.clone()) {
     net_->to(options.precision);
-    net_->train(options.mode == ScoringMode::Train);
+    net_->train(mode == ScoringMode::Train);
     for (const ScoredWeight& weight : context.weights) {
       weights_.push_back(net_->parameter(weight.name).value);
     }
@@ -71,33 +77,85 @@ class GraspScore : public Score {
 
   std::vector<Tensor> compute(const ScoreContext& context) override {
     const RecordingScope recording(true);
-    Landscape landscape(context, options_);
-    const std::vector<data::Batch> halves = draw(context, landscape.classes());
-
-    std::vector<Tensor> g = zeros(context);
-    for (const data::Batch& half : halves) add_to(g, landscape.gradient(half, false));
+    auto landscape = std::make_unique<Landscape>(
+        context, options_, options_.mode.value_or(ScoringMode::Train));
+    const std::vector<data::Batch> halves = draw(context, landscape->classes());
+    const std::vector<Tensor> g = gradient_in_the_right_mode(context, landscape, halves);
 
     std::vector<Tensor> hessian_g = zeros(context);
     for (const data::Batch& half : halves) {
-      const std::vector<Variable> gradient = landscape.gradient(half, true);
+      const std::vector<Variable> gradient = landscape->gradient(half, true);
       Variable dot(Tensor::scalar(0.0, options_.precision));
       for (size_t w = 0; w < gradient.size(); ++w) {
         if (!gradient[w].defined()) continue;
         dot = add(dot, sum(mul(gradient[w], Variable(g[w].to(options_.precision)))));
       }
       if (!dot.requires_grad()) continue;  // a gradient that is constant
-      add_to(hessian_g, grad({dot}, landscape.weights(), {.allow_unused = true}));
+      add_to(hessian_g, grad({dot}, landscape->weights(), {.allow_unused = true}));
     }
 
-    for (size_t w = 0; w < hessian_g.size(); ++w) {
-      const Tensor weight = as_double(context.weights[w].parameter->value.value());
-      double* s = hessian_g[w].data<double>();
-      for (int64_t i = 0; i < weight.numel(); ++i) s[i] *= -weight.data<double>()[i];
-    }
+    multiply_by_weights(context, hessian_g, -1.0);
     return hessian_g;
   }
 
  private:
+  static std::vector<Tensor> gradient_of(const ScoreContext& context,
+                                         Landscape& landscape,
+                                         const std::vector<data::Batch>& halves) {
+    std::vector<Tensor> g = zeros(context);
+    for (const data::Batch& half : halves) add_to(g, landscape.gradient(half, false));
+    return g;
+  }
+
+  /// g, in the mode in which the sums over units say something, if there is one: a new landscape,
+  /// because training mode has changed the running statistics of the old one.
+  std::vector<Tensor> gradient_in_the_right_mode(const ScoreContext& context,
+                                                 std::unique_ptr<Landscape>& landscape,
+                                                 const std::vector<data::Batch>& halves) const {
+    std::vector<Tensor> g = gradient_of(context, *landscape, halves);
+    ScaleFree found = scale_free(context, g);
+    if (found && !options_.mode) {
+      note(context,
+           cat("grasp: scored with batch norm's running statistics, because with the batch's own "
+               "the loss does not change when the units of ",
+               found.told(),
+               " are rescaled, and their scores would only be their squared gradients"));
+      landscape = std::make_unique<Landscape>(context, options_, ScoringMode::Eval);
+      g = gradient_of(context, *landscape, halves);
+      found = scale_free(context, g);
+    }
+    if (found) {
+      note(context,
+           cat("grasp: the loss does not change when the units of ",
+               found.told(),
+               " are rescaled, so their scores are their squared gradients, and those with the "
+               "largest are removed first; scoring-mode eval is for such sums"));
+    }
+    return g;
+  }
+
+  static ScaleFree scale_free(const ScoreContext& context, const std::vector<Tensor>& g) {
+    if (context.sites == nullptr) return {};
+    std::vector<Tensor> terms;
+    for (const Tensor& one : g) terms.push_back(one.clone());
+    multiply_by_weights(context, terms, 1.0);
+    return scale_free_sites(*context.sites, context.weights, terms);
+  }
+
+  static void note(const ScoreContext& context, std::string text) {
+    if (context.notes != nullptr) context.notes->push_back(std::move(text));
+  }
+
+  static void multiply_by_weights(const ScoreContext& context,
+                                  std::vector<Tensor>& values,
+                                  double sign) {
+    for (size_t w = 0; w < values.size(); ++w) {
+      const Tensor weight = as_double(context.weights[w].parameter->value.value());
+      double* v = values[w].data<double>();
+      for (int64_t i = 0; i < weight.numel(); ++i) v[i] *= sign * weight.data<double>()[i];
+    }
+  }
+
   static std::vector<Tensor> zeros(const ScoreContext& context) {
     std::vector<Tensor> result;
     for (const ScoredWeight& weight : context.weights) {

@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include <espalier/prune/scores/scale_free.h>
 #include <espalier/prune/site.h>
 
 namespace espalier::prune {
 
 std::vector<std::vector<double>> Score::score_units(const ScoreContext& context,
                                                     std::span<const Site> sites) {
-  return unit_scores(sites, context.weights, compute(context), reduce());
+  ScoreContext of_units{
+      context.model, context.weights, context.inputs, context.rng, context.notes, &sites};
+  const std::vector<Tensor> scores = compute(of_units);
+  if (reduce() != Reduce::Max && context.notes != nullptr) {
+    const ScaleFree found = scale_free_sites(sites, context.weights, scores);
+    if (found) {
+      context.notes->push_back(
+          cat("the scores of the weights of each unit add up to zero in ",
+              found.told(),
+              ", so their order is that of rounding errors: the loss does not change when a unit "
+              "is rescaled (batch norm behind it undoes that)"));
+    }
+  }
+  return unit_scores(sites, context.weights, scores, reduce());
 }
 
 Tensor as_double(const Tensor& tensor) {

@@ -29,6 +29,8 @@ struct ScoreContext {
   Rng& rng;                               ///< of this mask update
   /// Of the update's report, for what a user must know; null: nobody reads them.
   std::vector<std::string>* notes = nullptr;
+  /// The units over which the weights' scores will be summed; null: none, weights stand alone.
+  const std::span<const Site>* sites = nullptr;
 };
 
 /// What a score needs besides the weights.
@@ -59,7 +61,8 @@ class Score {
   /// weights are not read. May change nothing in the model.
   virtual std::vector<Tensor> compute(const ScoreContext& context) = 0;
   /// One score per unit of every site, in the same convention. Scores of units that are no
-  /// reduction over their weights (a norm, a gate, a cost) say so here.
+  /// reduction over their weights (a norm, a gate, a cost) say so here. Sums that are zero for
+  /// every unit of a site, up to rounding, are noted: their order says nothing.
   virtual std::vector<std::vector<double>> score_units(const ScoreContext& context,
                                                        std::span<const Site> sites);
   /// Called after every backward pass of training, for scores that accumulate.

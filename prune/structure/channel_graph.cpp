@@ -140,12 +140,18 @@ ChannelGraph trace_channels(nn::Module& model, const Variable& input) {
   return graph;
 }
 
-std::vector<ChannelGroup> channel_groups(nn::Module& model, const Shape& image) {
-  // Random pixels: limits of clamps show only where values reach them.
+Variable normal_sample(nn::Module& model, const Shape& image) {
   Tensor input = Tensor::empty(image.inserted(0, 1));
   Rng rng(0, "channel_groups");
   fill_normal_(input, rng);
-  return trace_channels(model, Variable(input)).groups(model);
+  const std::vector<nn::NamedParameter> parameters = model.named_parameters();
+  return Variable(parameters.empty()
+                      ? input
+                      : input.to(parameters.front().parameter->value.dtype()));
+}
+
+std::vector<ChannelGroup> channel_groups(nn::Module& model, const Shape& image) {
+  return trace_channels(model, normal_sample(model, image)).groups(model);
 }
 
 }  // namespace espalier::prune

@@ -44,6 +44,10 @@ struct ChannelGraph {
 /// Throws ShapeError unless the batch size is 1.
 ChannelGraph trace_channels(nn::Module& model, const Variable& input);
 
+/// One sample of shape `image` (C,H,W), in the type of the model's parameters, of normal numbers:
+/// limits of clamps show only where values reach them.
+Variable normal_sample(nn::Module& model, const Shape& image);
+
 /// The groups of an image model with input (C,H,W).
 std::vector<ChannelGroup> channel_groups(nn::Module& model, const Shape& image);
 

@@ -1,45 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
-#include <functional>
-
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/prune/structure/channel_graph.h>
+#include <espalier/prune/tests/net.h>
 
 namespace espalier::prune {
 namespace {
 
 using nn::Conv2d;
 using nn::Linear;
-
-/// Named layers and a function that uses them.
-class Net : public nn::Module {
- public:
-  using Parts = std::vector<std::pair<std::string, std::shared_ptr<nn::Module>>>;
-  using Function = std::function<Variable(Net&, const Variable&)>;
-  Net(Parts parts, Function function) : parts_(std::move(parts)), function_(std::move(function)) {}
-
-  nn::Module& operator[](std::string_view name) {
-    for (auto& [own, part] : parts_) {
-      if (own == name) return *part;
-    }
-    throw ValueError("no such part");
-  }
-  Variable forward(const Variable& x) override { return function_(*this, x); }
-  void visit(nn::MemberVisitor& visitor) override {
-    for (auto& [name, part] : parts_) visitor.part(name, part);
-  }
-  std::string describe() const override { return "Net"; }
-
- protected:
-  std::unique_ptr<nn::Module> shallow_copy() const override { return std::make_unique<Net>(*this); }
-
- private:
-  Parts parts_;
-  Function function_;
-};
+using testing::Net;
 
 std::shared_ptr<nn::Module> conv(int64_t in, int64_t out, int64_t groups = 1) {
   return std::make_shared<Conv2d>(Conv2d::Options{

@@ -235,9 +235,11 @@ TEST(StructuredScores, OfAFilterAreTheSumOfItsWeightsScores) {
       const data::Batch batch = inputs.batch(i);
       return data::Batch{batch.images.to(DType::F32), batch.labels};
     };
-    const auto weights = raw_scores(name, *net, parse_settings(method(name), {}), single);
-    const auto filters =
-        raw_scores(name, *net, parse_settings(method(name), {{"pattern", "filter"}}), single);
+    // In one mode: by default GraSP scores filters and weights under different statistics.
+    std::map<std::string, std::string> given = {{"scoring-mode", "train"}};
+    const auto weights = raw_scores(name, *net, parse_settings(method(name), given), single);
+    given["pattern"] = "filter";
+    const auto filters = raw_scores(name, *net, parse_settings(method(name), given), single);
     bool signs_differ = false;
     for (int64_t o = 0; o < 16; ++o) {
       double sum = 0.0;

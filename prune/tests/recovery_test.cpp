@@ -49,8 +49,10 @@ std::unique_ptr<nn::Sequential> small_net(uint64_t seed = 3) {
   return net;
 }
 
-std::unique_ptr<Pruner> pruner_of(const std::string& name, const Options& given) {
-  PruneInputs inputs{.input_shape = {3, 8, 8}, .seed = 4};
+std::unique_ptr<Pruner> pruner_of(const std::string& name,
+                                  const Options& given,
+                                  const Shape& sample = {3, 8, 8}) {
+  PruneInputs inputs{.input_shape = sample, .seed = 4};
   inputs.fresh_model = [](uint64_t seed) { return small_net(1000 + seed); };
   return make_pruner(name, parse_settings(method(name), given), inputs);
 }
@@ -97,7 +99,7 @@ TEST(LotteryTickets, EveryRoundRemovesAFifthOfWhatIsLeftRoundedUp) {
   testing::randomize(net, 5);
   nn::Sgd sgd(net, {});
   nn::TrainState state{.model = net, .optimizer = sgd, .total_steps = 10};
-  const auto pruner = pruner_of("lottery-tickets", {{"sparsity", "0.7"}});
+  const auto pruner = pruner_of("lottery-tickets", {{"sparsity", "0.7"}}, {1000});
   pruner->before_training(state);
   pruner->before_step(state);
   state.step = 10;

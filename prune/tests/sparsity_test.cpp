@@ -38,8 +38,10 @@ using Given = std::map<std::string, std::string>;
 std::vector<std::vector<std::string>> notes_of(const std::string& name,
                                                const Given& given,
                                                nn::Module& net) {
+  const Shape first = net.named_parameters().front().parameter->shape();
+  const Shape sample = first.rank() == 2 ? Shape{first[1]} : Shape{3, 8, 8};
   const auto pruner =
-      make_pruner(name, parse_settings(method(name), given), {.input_shape = {3, 8, 8}});
+      make_pruner(name, parse_settings(method(name), given), {.input_shape = sample});
   nn::Sgd sgd(net, {});
   nn::TrainState state{.model = net, .optimizer = sgd, .total_steps = 10, .steps_per_epoch = 10};
   pruner->before_training(state);

@@ -15,6 +15,7 @@
 #include <espalier/core/kernels/gemm.h>
 #include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/calibration/response.h>
+#include <espalier/prune/collapse.h>
 #include <espalier/prune/linalg/cholesky.h>
 #include <espalier/prune/linalg/lasso.h>
 #include <espalier/prune/mask_update.h>
@@ -124,6 +125,8 @@ class LassoPruner : public Pruner {
     const auto sites = sites_with_one_reader(
         channel_sites(model, groups, weights, true, report.notes), report.notes);
     const std::vector<int64_t> kept = channels_to_keep(sites);
+    const std::shared_ptr<const FlowGraph> flow = flow_of(model, inputs);
+    check_empty_sites(flow.get(), sites, kept, settings_);
     const std::unique_ptr<nn::Module> original = model.clone();
     for (size_t s = 0; s < sites.size(); ++s) {
       if (kept[s] >= sites[s].units) continue;
@@ -138,6 +141,8 @@ class LassoPruner : public Pruner {
       layer.changed = layer.kept - weights[w].parameter->nnz();
       layer.kept -= layer.changed;
     }
+    check_collapse(
+        flow.get(), [](const nn::Parameter& one) { return one.mask(); }, settings_, report);
     state.optimizer.clear_masked_state();
     record(std::move(report), true);
   }
@@ -174,11 +179,6 @@ class LassoPruner : public Pruner {
     std::vector<int64_t> kept = allocation_->keep(views, settings_.sparsity);
     for (size_t s = 0; s < sites.size(); ++s) {
       kept[s] = std::max(kept[s], std::min(settings_.min_per_layer, sites[s].units));
-      ESPALIER_CHECK(kept[s] > 0 || settings_.allow_collapse,
-                     ValueError,
-                     "prune lasso-channels: no channel would be left of ",
-                     sites[s].name,
-                     " (layer collapse). Prune less, set min-per-layer, or allow-collapse.");
     }
     return kept;
   }

@@ -15,6 +15,7 @@
 #include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/calibration/norm_statistics.h>
 #include <espalier/prune/calibration/surgery.h>
+#include <espalier/prune/collapse.h>
 #include <espalier/prune/mask_update.h>
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/patterns/n_m.h>
@@ -86,13 +87,16 @@ class SparseGptPruner : public Pruner {
     const auto weights = weights_to_prune(state.model, report);
     const PruneInputs inputs = inputs_of_training(inputs_, state);
     const auto batches = calibration_batches(inputs);
+    const std::shared_ptr<const FlowGraph> flow = flow_of(state.model, inputs);
+    refuse_empty_layers(*flow, weights, report);
     batches_ = calibration_count(inputs, batches_, &report.notes);
     const WeightKeeper keeper(weights);
     try {
       for (const auto& stage : calibration_stages(state.model, weights, batches(0), Stage::Layer)) {
         report.layers.push_back(prune_layer(state.model, stage.front(), inputs));
-        check_left(stage.front().name, report.layers.back().kept > 0);
       }
+      check_collapse(
+          flow.get(), [](const nn::Parameter& one) { return one.mask(); }, settings_, report);
     } catch (...) {
       keeper.restore();
       throw;
@@ -115,20 +119,22 @@ class SparseGptPruner : public Pruner {
     const auto all = prunable_weights(model, settings_.exclude);
     auto chosen = fitting_weights(all, *pattern_, report.notes);
     report.layers = unchanged_layers(all, chosen);
-    for (const ScoredWeight& weight : chosen) {
-      const bool emptied = surgery_.cell.size == 0 && surgery_.at_least == 0 &&
-                           kept_count(weight.parameter->numel(), settings_.sparsity) == 0;
-      check_left(weight.name, !emptied);
-    }
     return chosen;
   }
 
-  void check_left(const std::string& layer, bool something) const {
-    ESPALIER_CHECK(something || settings_.allow_collapse,
-                   ValueError,
-                   "prune sparsegpt: nothing would be left of ",
-                   layer,
-                   " (layer collapse). Prune less, or set allow-collapse.");
+  /// What is known before the work: the layers that keep nothing at this sparsity.
+  void refuse_empty_layers(const FlowGraph& flow,
+                           const std::vector<ScoredWeight>& weights,
+                           const UpdateReport& report) const {
+    const auto mask = [&](const nn::Parameter& parameter) {
+      const bool chosen = std::ranges::any_of(
+          weights, [&](const ScoredWeight& one) { return one.parameter == &parameter; });
+      const bool emptied = chosen && surgery_.cell.size == 0 && surgery_.at_least == 0 &&
+                           kept_count(parameter.numel(), settings_.sparsity) == 0;
+      return emptied ? Tensor::zeros(parameter.shape(), DType::U8) : parameter.mask();
+    };
+    UpdateReport unread{.target = report.target};
+    check_collapse(&flow, mask, settings_, unread);
   }
 
   /// How many weights of a layer are gone afterwards.

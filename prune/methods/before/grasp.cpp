@@ -4,11 +4,20 @@
 /// Source: Wang, Zhang, Grosse, "Picking winning tickets before training by preserving gradient
 /// flow", arXiv 2002.07376. The weights that are trained are scored (the published code scores
 /// freshly drawn linear layers). Structured patterns score a filter or channel by the signed sum of
-/// its weights' scores.
+/// its weights' scores, with running statistics where the batch's would make that sum the filter's
+/// squared gradient (see scores/grasp.cpp).
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/scores/gradients.h>
 
 namespace espalier::prune::method_list {
+namespace {
+
+std::optional<ScoringMode> mode_of(const std::string& text) {
+  if (text == "auto") return {};
+  return text == "train" ? ScoringMode::Train : ScoringMode::Eval;
+}
+
+}  // namespace
 
 Method grasp() {
   return {
@@ -33,7 +42,8 @@ Method grasp() {
       .differs =
           "exactly S n weights go; the published code keeps the one on the threshold too, one "
           "more than asked. The weights that are trained are scored; there the linear layers "
-          "are drawn anew for the score",
+          "are drawn anew for the score. Sums over whole filters, which it does not make, are of "
+          "running statistics: under the batch's they are the filters' squared gradients",
       .patterns =
           {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "2:4g4", "channel"},
       .options =
@@ -42,7 +52,11 @@ Method grasp() {
               integer_option("scoring-iterations", 1, 1, 1000, "", "draws of samples, summed"),
               real_option(
                   "loss-temperature", 200.0, 1e-6, 1e9, "", "T, by which logits are divided"),
-              scoring_mode_option(ScoringMode::Train),
+              choice_option("scoring-mode",
+                            {"auto", "train", "eval"},
+                            "batch norm while scoring: the batch's statistics (train), running "
+                            "ones (eval), or the batch's unless scores are summed over filters "
+                            "that it makes free of scale (auto)"),
               choice_option("scoring-precision",
                             {"float64", "float32"},
                             "of the gradients of gradients; float32 is ten times as fast and "
@@ -55,7 +69,7 @@ Method grasp() {
             recipe.score = grasp_score({.samples_per_class = options.integer("samples-per-class"),
                                         .iterations = options.integer("scoring-iterations"),
                                         .temperature = options.real("loss-temperature"),
-                                        .mode = scoring_mode(options),
+                                        .mode = mode_of(options.text("scoring-mode")),
                                         .precision = options.text("scoring-precision") == "float32"
                                                          ? DType::F32
                                                          : DType::F64});
