@@ -8,7 +8,7 @@ Variable ReLU::forward(const Variable& x) {
   return relu(x);
 }
 Variable GELU::forward(const Variable& x) {
-  return gelu(x);
+  return options_.tanh ? gelu_tanh(x) : gelu(x);
 }
 Variable Sigmoid::forward(const Variable& x) {
   return sigmoid(x);
