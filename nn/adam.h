@@ -26,11 +26,12 @@ struct AdamOptions {
 /// Age: an entry that a mask took out and regrowth brought back starts again with m = v = 0 and
 /// t = 0, and has its own t from there on, in both corrections; all others keep the parameter's t.
 /// PyTorch's optimizer, which has one t for a tensor, would make the first update of such an entry
-/// (1-beta1)/sqrt(1-beta2) = 3.2 times lr instead of lr. An entry that is taken out loses its age
-/// at once; one that stays through a mask change keeps it. State: `exp_avg`, `exp_avg_sq`, with
-/// AMSGrad `max_exp_avg_sq`, `step`, and of parameters that have had a mask `age`, the t of each
-/// entry. One pass over memory per parameter. Source: Kingma, Ba, arXiv:1412.6980, algorithm 1;
-/// decoupled: arXiv:1711.05101, algorithm 2.
+/// (1-beta1)/sqrt(1-beta2) = 3.2 times lr instead of lr. An entry loses its age with its moments
+/// when the optimizer first meets the mask that takes it out; one that stays keeps both.
+///
+/// State: `exp_avg`, `exp_avg_sq`, with AMSGrad `max_exp_avg_sq`, `step`, and of parameters that
+/// have had a mask `age`, the t of each entry. One pass over memory per parameter. Source: Kingma,
+/// Ba, arXiv:1412.6980, algorithm 1; decoupled: arXiv:1711.05101, algorithm 2.
 class Adam : public Optimizer {
  public:
   /// Throws ValueError for settings out of range.

@@ -43,6 +43,11 @@ class LayerList : public TraceListener {
     check_.op(name, inputs);
   }
   void enter(Module& module, const Variable&) override {
+    ESPALIER_CHECK(names_.contains(&module),
+                   ValueError,
+                   "trace: the model calls ",
+                   module.describe(),
+                   ", which its visit() does not name");
     check_.enter(module);
     if (has_channels(module)) open_.push_back({counter_.macs(), 0});
   }
@@ -53,13 +58,7 @@ class LayerList : public TraceListener {
     const int64_t own = macs - open_.back().inside;
     open_.pop_back();
     if (!open_.empty()) open_.back().inside += macs;
-    const auto found = names_.find(&module);
-    ESPALIER_CHECK(found != names_.end(),
-                   ValueError,
-                   "trace: the model calls ",
-                   module.describe(),
-                   ", which its visit() does not name");
-    calls.push_back({found->second, &module, input.shape(), output.shape(), own});
+    calls.push_back({names_.at(&module), &module, input.shape(), output.shape(), own});
   }
   std::vector<LayerCall> calls;
 

@@ -219,6 +219,32 @@ TEST(Counting, AForwardThatRunsPastTheLayerIsAnError) {
   }
 }
 
+TEST(Counting, AModuleThatVisitForgotIsNamed) {
+  class Forgetful : public Module {
+   public:
+    void visit(MemberVisitor&) override {}
+    std::string describe() const override { return "Forgetful"; }
+
+   protected:
+    Variable forward(const Variable& x) override { return relu_(x); }
+    std::unique_ptr<Module> shallow_copy() const override {
+      return std::make_unique<Forgetful>(*this);
+    }
+
+   private:
+    ReLU relu_;
+  };
+  Forgetful net;
+  try {
+    count_model(net, Variable(Tensor::ones({1, 4})));
+    FAIL();
+  } catch (const ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find("calls ReLU, which its visit() does not name"),
+              std::string::npos)
+        << error.what();
+  }
+}
+
 TEST(Counting, SharedLayerCountsItsParametersOnceAndItsMacsTwice) {
   Sequential net;
   const auto shared = std::make_shared<Linear>(Linear::Options{.in = 5, .out = 5, .bias = false});
