@@ -5,6 +5,7 @@
 
 #include <espalier/autograd/gradcheck.h>
 #include <espalier/autograd/ops.h>
+#include <espalier/core/finite.h>
 #include <espalier/core/npz.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/random.h>

@@ -1,80 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/io.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <csignal>
 #include <new>
 #include <system_error>
-#include <utility>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <espalier/core/detail/temporary_file.h>
 #include <espalier/core/error.h>
 
 namespace espalier {
 namespace {
 
 namespace fs = std::filesystem;
+using detail::Descriptor;
+using detail::open_descriptor;
+using detail::system_reason;
 
-std::string reason() {
-  return std::generic_category().message(errno);
+constexpr int kPatience = 60'000;  // milliseconds that a pipe's reader may take nothing
+
+PathKind kind_of_mode(mode_t mode) {
+  if (S_ISREG(mode)) return PathKind::File;
+  if (S_ISDIR(mode)) return PathKind::Folder;
+  if (S_ISFIFO(mode)) return PathKind::Pipe;
+  if (S_ISSOCK(mode)) return PathKind::Socket;
+  return PathKind::Device;
 }
 
-class File {
- public:
-  explicit File(int descriptor) : descriptor_(descriptor) {}
-  ~File() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  int get() const { return descriptor_; }
-  bool open() const { return descriptor_ >= 0; }
-  // Some file systems report a failed write only here.
-  bool close() { return ::close(std::exchange(descriptor_, -1)) == 0; }
-
- private:
-  int descriptor_;
-};
-
-// A file under a temporary name, removed unless it was renamed to its final one.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const fs::path& target) {
-    static std::atomic<uint64_t> counter{0};
-    path_ = target.parent_path() / cat(".",
-                                       target.filename().string(),
-                                       kTemporaryMark,
-                                       static_cast<int64_t>(::getpid()),
-                                       "-",
-                                       counter.fetch_add(1));
-  }
-  ~TemporaryFile() {
-    if (!renamed_) ::unlink(path_.c_str());
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  const fs::path& path() const { return path_; }
-  bool rename_to(const fs::path& target) {
-    renamed_ = ::rename(path_.c_str(), target.c_str()) == 0;
-    return renamed_;
-  }
-
- private:
-  fs::path path_;
-  bool renamed_ = false;
-};
-
-}  // namespace
-
-std::vector<uint8_t> read_file(const fs::path& path, std::string_view what, int64_t max_bytes) {
+// Opens a plain file for reading, and tells its size.
+Descriptor open_input(const fs::path& path, std::string_view what, int64_t& size) {
   // Without O_NONBLOCK a named pipe would block for ever.
-  const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  ESPALIER_CHECK(file.open(), IoError, what, ": can't open ", path.string(), ": ", reason());
+  Descriptor file = open_descriptor(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  ESPALIER_CHECK(file.open(), IoError, what, ": can't open ", path.string(), ": ", system_reason());
   struct stat info {};
   ESPALIER_CHECK(::fstat(file.get(), &info) == 0,
                  IoError,
@@ -82,16 +45,200 @@ std::vector<uint8_t> read_file(const fs::path& path, std::string_view what, int6
                  ": can't read ",
                  path.string(),
                  ": ",
-                 reason());
-  ESPALIER_CHECK(!S_ISDIR(info.st_mode),
+                 system_reason());
+  const PathKind kind = kind_of_mode(info.st_mode);
+  ESPALIER_CHECK(kind == PathKind::File,
                  IoError,
                  what,
-                 ": ",
+                 ": expected a file, but ",
                  path.string(),
-                 " is a directory, expected a file");
-  ESPALIER_CHECK(
-      S_ISREG(info.st_mode), IoError, what, ": ", path.string(), " is not a regular file");
-  const auto size = static_cast<int64_t>(info.st_size);
+                 " is ",
+                 words_for(kind));
+  size = static_cast<int64_t>(info.st_size);
+  return file;
+}
+
+std::vector<uint8_t> read_bytes(const Descriptor& file,
+                                int64_t count,
+                                const fs::path& path,
+                                std::string_view what) {
+  std::vector<uint8_t> bytes;
+  try {
+    bytes.resize(static_cast<size_t>(count));
+  } catch (const std::bad_alloc&) {
+    throw IoError(
+        cat(what, ": ", path.string(), " has ", count, " bytes, more than fits in memory"));
+  }
+  int64_t done = 0;
+  while (done < count) {
+    const ssize_t got = ::read(file.get(), bytes.data() + done, static_cast<size_t>(count - done));
+    if (got < 0 && errno == EINTR) continue;
+    ESPALIER_CHECK(got >= 0, IoError, what, ": can't read ", path.string(), ": ", system_reason());
+    ESPALIER_CHECK(got > 0,
+                   IoError,
+                   what,
+                   ": ",
+                   path.string(),
+                   " ended after ",
+                   done,
+                   " of ",
+                   count,
+                   " bytes");
+    done += got;
+  }
+  return bytes;
+}
+
+// While it lives, a pipe whose reader is gone is an error of write and doesn't end the process.
+class NoPipeSignal {
+ public:
+  NoPipeSignal() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoPipeSignal() {
+    const timespec now{};
+    if (!was_pending_) {
+      while (sigtimedwait(&pipe_, nullptr, &now) < 0 && errno == EINTR) {
+      }
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoPipeSignal(const NoPipeSignal&) = delete;
+  NoPipeSignal& operator=(const NoPipeSignal&) = delete;
+
+ private:
+  sigset_t pipe_;
+  sigset_t before_;
+  bool was_pending_ = false;
+};
+
+bool write_bytes(int file, const void* bytes, int64_t count, int64_t& done) {
+  const char* data = static_cast<const char*>(bytes);
+  for (done = 0; done < count;) {
+    const ssize_t put = ::write(file, data + done, static_cast<size_t>(count - done));
+    if (put > 0) {
+      done += put;
+    } else if (put < 0 && errno == EAGAIN) {
+      pollfd wait{.fd = file, .events = POLLOUT, .revents = 0};
+      if (::poll(&wait, 1, kPatience) == 0) {
+        errno = ETIMEDOUT;
+        return false;
+      }
+    } else if (put == 0 || errno != EINTR) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// A device, a pipe, or the file that the standard output was sent to: what it is stays.
+void write_through(Descriptor file, const fs::path& path, const void* bytes, int64_t count) {
+  ESPALIER_CHECK(file.open(),
+                 IoError,
+                 "can't write ",
+                 path.string(),
+                 ": ",
+                 errno == ENXIO ? "nobody reads it" : system_reason());
+  const NoPipeSignal quiet;
+  int64_t done = 0;
+  ESPALIER_CHECK(write_bytes(file.get(), bytes, count, done) && file.close(),
+                 IoError,
+                 "can't write ",
+                 path.string(),
+                 ": ",
+                 errno == ETIMEDOUT ? "its reader takes nothing" : system_reason(),
+                 " after ",
+                 done,
+                 " of ",
+                 count,
+                 " bytes");
+}
+
+// The standard stream that writes to this file: replaced, it would lose what was printed.
+int standard_stream(const struct stat& info) {
+  for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
+    struct stat other {};
+    if (::fstat(stream, &other) == 0 && other.st_dev == info.st_dev && other.st_ino == info.st_ino)
+      return stream;
+  }
+  return -1;
+}
+
+// What links lead to, at last a name without a link, which need not exist.
+fs::path follow_links(fs::path path) {
+  constexpr int kMostLinks = 40;  // as many as the system follows
+  for (int links = 0;; ++links) {
+    std::error_code error;
+    if (fs::symlink_status(path, error).type() != fs::file_type::symlink) return path;
+    ESPALIER_CHECK(links < kMostLinks,
+                   IoError,
+                   "can't write ",
+                   path.string(),
+                   ": a link that leads to itself");
+    const fs::path leads_to = fs::read_symlink(path, error);
+    ESPALIER_CHECK(!error, IoError, "can't write ", path.string(), ": ", error.message());
+    path = leads_to.is_absolute() ? leads_to : path.parent_path() / leads_to;
+  }
+}
+
+fs::path folder_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// `replaced` is what was there, if anything.
+void replace_file(const fs::path& path,
+                  const struct stat* replaced,
+                  const void* bytes,
+                  int64_t count) {
+  const fs::path folder = folder_of(path);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  ESPALIER_CHECK(!error, IoError, "can't create folder ", folder.string(), ": ", error.message());
+  detail::sweep_once(folder);
+
+  detail::TemporaryFile temporary(path);
+  Descriptor& file = temporary.file();
+  ESPALIER_CHECK(file.open(), IoError, "can't write ", path.string(), ": ", system_reason());
+  if (replaced != nullptr) {
+    // The owner can be kept by root alone, and changing it clears bits of the mode.
+    if (::fchown(file.get(), replaced->st_uid, replaced->st_gid) != 0) errno = 0;
+    ::fchmod(file.get(), replaced->st_mode & 0777);
+  }
+  int64_t done = 0;
+  ESPALIER_CHECK(write_bytes(file.get(), bytes, count, done),
+                 IoError,
+                 "can't write ",
+                 path.string(),
+                 ": ",
+                 system_reason(),
+                 " after ",
+                 done,
+                 " of ",
+                 count,
+                 " bytes; what was there before is untouched");
+  ESPALIER_CHECK(::fsync(file.get()) == 0 && temporary.rename_to(path),
+                 IoError,
+                 "can't write ",
+                 path.string(),
+                 ": ",
+                 system_reason(),
+                 "; what was there before is untouched");
+  // The new name survives a power cut only once the folder is on disk. Some file systems can't sync
+  // a folder (EINVAL); the file itself is whole either way.
+  const Descriptor directory = open_descriptor(folder, O_RDONLY | O_DIRECTORY);
+  if (directory.open()) ::fsync(directory.get());
+}
+
+}  // namespace
+
+std::vector<uint8_t> read_file(const fs::path& path, std::string_view what, int64_t max_bytes) {
+  int64_t size = 0;
+  const Descriptor file = open_input(path, what, size);
   ESPALIER_CHECK(size <= max_bytes,
                  IoError,
                  what,
@@ -101,65 +248,74 @@ std::vector<uint8_t> read_file(const fs::path& path, std::string_view what, int6
                  size,
                  " bytes, expected at most ",
                  max_bytes);
-  std::vector<uint8_t> bytes;
-  try {
-    bytes.resize(static_cast<size_t>(size));
-  } catch (const std::bad_alloc&) {
-    throw IoError(
-        cat(what, ": ", path.string(), " has ", size, " bytes, more than fits in memory"));
+  return read_bytes(file, size, path, what);
+}
+
+std::vector<uint8_t> read_start(const fs::path& path, std::string_view what, int64_t count) {
+  int64_t size = 0;
+  const Descriptor file = open_input(path, what, size);
+  return read_bytes(file, std::min(size, count), path, what);
+}
+
+PathKind path_kind(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0) return kind_of_mode(info.st_mode);
+  ESPALIER_CHECK(errno == ENOENT || errno == ENOTDIR,
+                 IoError,
+                 "can't look at ",
+                 path.string(),
+                 ": ",
+                 system_reason());
+  return PathKind::Missing;
+}
+
+std::string_view words_for(PathKind kind) {
+  switch (kind) {
+    case PathKind::Missing:
+      return "missing";
+    case PathKind::File:
+      return "a file";
+    case PathKind::Folder:
+      return "a directory";
+    case PathKind::Pipe:
+      return "a named pipe";
+    case PathKind::Device:
+      return "a device";
+    case PathKind::Socket:
+      return "a socket";
   }
-  int64_t done = 0;
-  while (done < size) {
-    const ssize_t got = ::read(file.get(), bytes.data() + done, static_cast<size_t>(size - done));
-    if (got < 0 && errno == EINTR) continue;
-    ESPALIER_CHECK(got >= 0, IoError, what, ": can't read ", path.string(), ": ", reason());
-    ESPALIER_CHECK(
-        got > 0, IoError, what, ": ", path.string(), " ended after ", done, " of ", size, " bytes");
-    done += got;
-  }
-  return bytes;
+  return "";
 }
 
 void write_file(const fs::path& path, const void* bytes, int64_t count) {
   ESPALIER_CHECK(count >= 0, ValueError, "write_file: negative size ", count);
   ESPALIER_CHECK(path.has_filename(), IoError, "write_file: '", path.string(), "' names no file");
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  std::error_code error;
-  fs::create_directories(folder, error);
-  ESPALIER_CHECK(!error, IoError, "can't create folder ", folder.string(), ": ", error.message());
-
-  TemporaryFile temporary(path);
-  File file(::open(temporary.path().c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  ESPALIER_CHECK(file.open(), IoError, "can't write ", path.string(), ": ", reason());
-  const char* data = static_cast<const char*>(bytes);
-  int64_t done = 0;
-  while (done < count) {
-    const ssize_t put = ::write(file.get(), data + done, static_cast<size_t>(count - done));
-    if (put < 0 && errno == EINTR) continue;
-    ESPALIER_CHECK(put > 0,
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) {
+    ESPALIER_CHECK(errno == ENOENT || errno == ENOTDIR,
                    IoError,
                    "can't write ",
                    path.string(),
                    ": ",
-                   reason(),
-                   " after ",
-                   done,
-                   " of ",
-                   count,
-                   " bytes; what was there before is untouched");
-    done += put;
+                   system_reason());
+    replace_file(follow_links(path), nullptr, bytes, count);
+    return;
   }
-  ESPALIER_CHECK(::fsync(file.get()) == 0 && file.close() && temporary.rename_to(path),
+  const PathKind kind = kind_of_mode(info.st_mode);
+  ESPALIER_CHECK(kind != PathKind::Folder && kind != PathKind::Socket && !S_ISBLK(info.st_mode),
                  IoError,
                  "can't write ",
                  path.string(),
-                 ": ",
-                 reason(),
-                 "; what was there before is untouched");
-  // The new name survives a power cut only once the folder is on disk. Some file systems can't sync
-  // a folder (EINVAL); the file itself is whole either way.
-  const File directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.open()) ::fsync(directory.get());
+                 ": it is ",
+                 S_ISBLK(info.st_mode) ? "a disk" : words_for(kind));
+  if (kind != PathKind::File) {
+    write_through(open_descriptor(path, O_WRONLY | O_NONBLOCK | O_NOCTTY), path, bytes, count);
+  } else if (const int stream = standard_stream(info); stream >= 0) {
+    write_through(
+        Descriptor(::fcntl(stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)), path, bytes, count);
+  } else {
+    replace_file(follow_links(path), &info, bytes, count);
+  }
 }
 
 void write_file(const fs::path& path, std::string_view text) {
@@ -168,12 +324,13 @@ void write_file(const fs::path& path, std::string_view text) {
 
 void remove_temporary_files(const fs::path& folder) {
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(".") && name.find(kTemporaryMark) != std::string::npos) {
-      std::error_code ignored;  // another process may clean the same folder
-      fs::remove(entry.path(), ignored);
-    }
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;  // another process may clean the same folder
+    if (!detail::is_temporary_name(entry->path().filename().string())) continue;
+    // A folder of new files belongs to a FileSet, which knows whether they are still wanted.
+    if (entry->symlink_status(ignored).type() != fs::file_type::regular) continue;
+    if (detail::is_stale(entry->path())) fs::remove(entry->path(), ignored);
   }
 }
 

@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
-#include <set>
 #include <span>
 
-#include <nlohmann/json.hpp>
-
 #include <espalier/core/detail/bytes.h>
+#include <espalier/core/detail/checksum.h>
+#include <espalier/core/detail/json.h>
+#include <espalier/core/file_kind.h>
 #include <espalier/core/io.h>
 
 namespace espalier {
@@ -49,7 +49,8 @@ std::string_view stored_name(DType dtype) {
 
 struct Entry {
   std::string name;
-  const StoredType* type = nullptr;
+  const StoredType* type = nullptr;  // null: not known
+  std::string type_name = {};
   Shape shape;
   uint64_t begin = 0;
   uint64_t end = 0;
@@ -72,7 +73,13 @@ class Parser {
       }
     }
     check_layout(entries);
-    for (const Entry& entry : entries) out.tensors[entry.name] = read_tensor(entry);
+    for (const Entry& entry : entries) {
+      if (entry.type == nullptr) {
+        out.unreadable[entry.name] = entry.type_name;
+      } else {
+        out.tensors[entry.name] = read_tensor(entry);
+      }
+    }
     return out;
   }
 
@@ -83,6 +90,9 @@ class Parser {
   }
 
   Json parse_header() {
+    const FileKind kind = file_kind(bytes_);
+    const bool is_other = kind != FileKind::Unknown && kind != FileKind::Empty;
+    check(!is_other || kind == FileKind::Safetensors, "is not a safetensors file", told(kind));
     check(bytes_.size() >= 8,
           "has ",
           bytes_.size(),
@@ -104,24 +114,10 @@ class Parser {
     check(length > 0 && text[0] == '{', "header does not start with '{': not a safetensors file");
     data_ = bytes_.subspan(8 + length);
 
-    // Deep nesting would cost memory without bound, and the JSON library keeps the last of two
-    // equal keys silently; both are stopped while parsing.
-    std::set<std::string> names;
-    const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
-      check(depth <= 3, "header is nested too deeply");
-      if (event == Json::parse_event_t::key && depth == 1) {
-        const auto& key = value.get_ref<const std::string&>();
-        check(names.insert(key).second, "name '", key, "' is given twice");
-      }
-      return true;
-    };
-    try {
-      Json header = Json::parse(text.begin(), text.end(), watch);
-      check(header.is_object(), "header is not a JSON object");
-      return header;
-    } catch (const Json::exception& error) {
-      throw IoError(cat("safetensors: ", file_, ": header is not valid JSON: ", error.what()));
-    }
+    const Json header = detail::parse_json<Json>(
+        text, cat("safetensors: ", file_, ": header"), {.depth = 3, .bytes = kMostHeaderBytes});
+    check(header.is_object(), "header is not a JSON object");
+    return header;
   }
 
   std::map<std::string, std::string> parse_metadata(const Json& value) const {
@@ -149,12 +145,7 @@ class Parser {
     for (const StoredType& type : kStoredTypes) {
       if (type.name == text) entry.type = &type;
     }
-    check(entry.type != nullptr,
-          "tensor '",
-          name,
-          "' has element type '",
-          text,
-          "', supported are F32 F64 F16 BF16 I32 I64 U8 BOOL");
+    entry.type_name = text;
 
     const Json& shape = value.at("shape");
     check(shape.is_array() && shape.size() <= static_cast<size_t>(kMaxRank),
@@ -189,6 +180,7 @@ class Parser {
           ", but the data has ",
           data_.size(),
           " bytes: truncated or damaged");
+    if (entry.type == nullptr) return entry;
     const auto nbytes = detail::checked_nbytes(entry.shape, entry.type->stored_size);
     check(nbytes.has_value(), "tensor '", name, "': shape ", entry.shape, " is absurdly large");
     check(static_cast<uint64_t>(*nbytes) == entry.end - entry.begin,
@@ -261,8 +253,26 @@ class Parser {
 
 }  // namespace
 
+void check_readable(const SafetensorsFile& file,
+                    const std::string& name,
+                    const std::string& where) {
+  const auto found = file.unreadable.find(name);
+  if (found == file.unreadable.end()) return;
+  throw IoError(cat(where,
+                    ": tensor '",
+                    name,
+                    "' has element type '",
+                    found->second,
+                    "', supported are F32 F64 F16 BF16 I32 I64 U8 BOOL. Save it as one of these"));
+}
+
 SafetensorsFile parse_safetensors(const std::vector<uint8_t>& bytes, const std::string& name) {
-  return Parser(bytes, name).parse();
+  const std::string where = cat("safetensors: ", name);
+  const bool checked = detail::check_checksum(bytes, where);
+  SafetensorsFile file = Parser(bytes, name).parse();
+  detail::take_checksum(file.metadata, checked, where);
+  file.checked = checked;
+  return file;
 }
 
 SafetensorsFile load_safetensors(const std::filesystem::path& path) {
@@ -287,8 +297,14 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
     return item_size(a.tensor.dtype()) > item_size(b.tensor.dtype());
   });
 
+  for (const auto& [key, value] : file.metadata) {
+    ESPALIER_CHECK(!detail::is_checksum_key(key),
+                   ValueError,
+                   "save_safetensors: the metadata '",
+                   key,
+                   "' is set by the writer itself");
+  }
   Json header = Json::object();
-  if (!file.metadata.empty()) header[std::string(kMetadata)] = file.metadata;
   int64_t offset = 0;
   for (const Item& item : items) {
     const Shape& shape = item.tensor.shape();
@@ -297,11 +313,17 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
                           {"data_offsets", {offset, offset + item.tensor.nbytes()}}};
     offset += item.tensor.nbytes();
   }
-  std::string text;
+  // The members of an object as text, each after a comma.
+  const auto members = [](const Json& object) {
+    const std::string all = object.dump();
+    return object.empty() ? std::string() : "," + all.substr(1, all.size() - 2);
+  };
+  std::string text(detail::checksum_start());
   try {
-    text = header.dump();
+    text += members(Json(file.metadata)) + "}" + members(header) + "}";
   } catch (const Json::exception& error) {
-    throw ValueError(cat("save_safetensors: a name or metadata text is not UTF-8: ", error.what()));
+    throw ValueError(
+        cat("save_safetensors: a name or metadata text is not UTF-8: ", detail::json_words(error)));
   }
   text.append((8 - text.size() % 8) % 8, ' ');
 
@@ -315,6 +337,7 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
     std::memcpy(out, item.tensor.raw(), static_cast<size_t>(item.tensor.nbytes()));
     out += item.tensor.nbytes();
   }
+  detail::put_checksum(bytes);
   write_file(path, bytes.data(), static_cast<int64_t>(bytes.size()));
 }
 

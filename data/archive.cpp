@@ -11,6 +11,7 @@
 
 #include <espalier/core/error.h>
 #include <espalier/data/detail/file_checks.h>
+#include <espalier/data/detail/unpack.h>
 #include <espalier/data/fetch.h>
 
 namespace espalier::data {
@@ -25,8 +26,8 @@ struct Close {
 
 class Extraction {
  public:
-  Extraction(const fs::path& archive, const fs::path& folder, int strip, int64_t max_bytes)
-      : path_(archive), folder_(folder), strip_(strip), bytes_left_(max_bytes) {
+  Extraction(const fs::path& archive, FileSet& files, int strip, int64_t max_bytes)
+      : path_(archive), files_(files), strip_(strip), bytes_left_(max_bytes) {
     detail::check_readable(archive, "archive");
     reader_.reset(archive_read_new());
     ESPALIER_CHECK(reader_ != nullptr, IoError, "archive: libarchive can't be started");
@@ -38,16 +39,16 @@ class Extraction {
     }
   }
 
-  void run() {
+  std::vector<std::string> run() {
     struct archive_entry* entry = nullptr;
-    int files = 0;
     for (;;) {
       const int result = archive_read_next_header(reader_.get(), &entry);
       if (result == ARCHIVE_EOF) break;
       if (result < ARCHIVE_WARN) fail("is broken", archive_error_string(reader_.get()));
-      files += extract(entry);
+      extract(entry);
     }
-    if (files == 0) fail("holds no files", nullptr);
+    if (names_.empty()) fail("holds no files", nullptr);
+    return names_;
   }
 
  private:
@@ -77,40 +78,31 @@ class Extraction {
     return out;
   }
 
-  int extract(struct archive_entry* entry) {
+  void extract(struct archive_entry* entry) {
     const char* raw = archive_entry_pathname(entry);
     const std::string name = raw == nullptr ? "" : raw;
     const fs::path place = place_of(name);
-    if (archive_entry_filetype(entry) == AE_IFDIR) return 0;  // folders come with their files
+    if (archive_entry_filetype(entry) == AE_IFDIR) return;  // folders come with their files
     if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr) {
       fail(cat("has an entry that is a link or a device, '", name, "'"), nullptr);
     }
-    if (place.empty()) return 0;
-    const fs::path target = folder_ / place;
-    std::error_code error;
-    fs::create_directories(target.parent_path(), error);
-    if (error) fail(cat("can't be unpacked to ", target.string()), error.message().c_str());
-    fs::path part = target;
-    part += ".part";
+    if (place.empty()) return;
+    fs::path staged;
     try {
-      write(part, name);
-    } catch (...) {
-      fs::remove(part, error);
-      throw;
+      staged = files_.stage(place);
+    } catch (const IoError& error) {
+      fail(cat("can't be unpacked at '", name, "'"), error.what());
     }
-    fs::rename(part, target, error);
-    if (error) {
-      const std::string reason = error.message();
-      fs::remove(part, error);
-      fail(cat("can't be unpacked to ", target.string()), reason.c_str());
+    write(staged, name);
+    if (std::find(names_.begin(), names_.end(), place.string()) == names_.end()) {
+      names_.push_back(place.string());
     }
-    return 1;
   }
 
-  void write(const fs::path& part, const std::string& name) {
-    const std::unique_ptr<std::FILE, Close> out(std::fopen(part.c_str(), "wb"));
+  void write(const fs::path& staged, const std::string& name) {
+    const std::unique_ptr<std::FILE, Close> out(std::fopen(staged.c_str(), "wbe"));
     if (!out)
-      fail(cat("can't be unpacked to ", part.string()),
+      fail(cat("can't be unpacked to ", staged.string()),
            std::generic_category().message(errno).c_str());
     for (;;) {
       const la_ssize_t n = archive_read_data(reader_.get(), piece_.data(), piece_.size());
@@ -120,15 +112,16 @@ class Extraction {
       if (bytes_left_ < 0) fail(cat("unpacks to more than is allowed, at '", name, "'"), nullptr);
       if (std::fwrite(piece_.data(), 1, static_cast<size_t>(n), out.get()) !=
           static_cast<size_t>(n)) {
-        fail(cat("can't be unpacked to ", part.string()), "the disk is full?");
+        fail(cat("can't be unpacked to ", staged.string()), "the disk is full?");
       }
     }
     if (std::fflush(out.get()) != 0)
-      fail(cat("can't be unpacked to ", part.string()), "the disk is full?");
+      fail(cat("can't be unpacked to ", staged.string()), "the disk is full?");
   }
 
   const fs::path& path_;
-  const fs::path& folder_;
+  FileSet& files_;
+  std::vector<std::string> names_;
   int strip_;
   int64_t bytes_left_;
   std::unique_ptr<struct archive, Close> reader_;
@@ -137,11 +130,21 @@ class Extraction {
 
 }  // namespace
 
+std::vector<std::string> detail::unpack(const std::filesystem::path& archive,
+                                        FileSet& files,
+                                        int strip,
+                                        int64_t max_bytes) {
+  return Extraction(archive, files, strip, max_bytes).run();
+}
+
 void extract_archive(const std::filesystem::path& archive,
                      const std::filesystem::path& folder,
                      int strip,
                      int64_t max_bytes) {
-  Extraction(archive, folder, strip, max_bytes).run();
+  detail::check_readable(archive, "archive");
+  FileSet files(folder);
+  detail::unpack(archive, files, strip, max_bytes);
+  files.commit();
 }
 
 }  // namespace espalier::data

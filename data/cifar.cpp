@@ -2,12 +2,15 @@
 #include <espalier/data/cifar.h>
 
 #include <algorithm>
+#include <sstream>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include <espalier/core/error.h>
+#include <espalier/core/file_kind.h>
+#include <espalier/core/file_set.h>
 #include <espalier/core/io.h>
 #include <espalier/data/detail/record_counts.h>
 #include <espalier/data/memory_dataset.h>
@@ -18,6 +21,7 @@ namespace {
 constexpr int64_t kImageBytes = 3 * 32 * 32;
 // Far above every published file (CIFAR-100's train.bin has 154 MB), far below what harms.
 constexpr int64_t kMaxFileBytes = int64_t{1} << 31;
+constexpr const char* kNamesFile = "batches.meta.txt";
 
 // One label byte in front of the pixels, or several of which the last counts.
 struct RecordLayout {
@@ -60,7 +64,8 @@ void append_file(const std::filesystem::path& folder,
                  size,
                  " bytes, expects a positive multiple of ",
                  layout.bytes(),
-                 ". Is it truncated, or not the binary version?");
+                 ". Is it truncated, or not the binary version?",
+                 told(file_kind(bytes)));
   const int64_t records = size / layout.bytes();
   detail::check_records(what, folder, name, records, layout.bytes(), layout.files);
   for (int64_t i = 0; i < records; ++i) {
@@ -100,14 +105,12 @@ void append_record(std::vector<uint8_t>& bytes, const Dataset& dataset, int64_t 
   dataset.read(index, std::span(bytes).subspan(start));
 }
 
-void write_records(const std::filesystem::path& path,
-                   const Dataset& dataset,
-                   int64_t begin,
-                   int64_t end) {
+void write_records(
+    FileSet& files, const std::string& name, const Dataset& dataset, int64_t begin, int64_t end) {
   std::vector<uint8_t> bytes;
   bytes.reserve(static_cast<size_t>((end - begin) * (1 + kImageBytes)));
   for (int64_t i = begin; i < end; ++i) append_record(bytes, dataset, i);
-  write_file(path, bytes.data(), static_cast<int64_t>(bytes.size()));
+  files.write(name, bytes.data(), static_cast<int64_t>(bytes.size()));
 }
 
 void check_writable(const Dataset& dataset, int64_t min_size) {
@@ -147,6 +150,33 @@ const std::vector<std::string>& cifar10_classes() {
   return names;
 }
 
+// What batches.meta.txt says, a name a line; without that file the official names.
+std::vector<std::string> names_in(const std::filesystem::path& folder) {
+  constexpr int64_t kMostBytes = 4096;
+  constexpr size_t kMostNames = 10;
+  const std::filesystem::path path = folder / kNamesFile;
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return cifar10_classes();
+  const std::vector<uint8_t> bytes = read_file(path, "cifar10", kMostBytes);
+  std::istringstream lines(std::string(bytes.begin(), bytes.end()));
+  std::vector<std::string> names;
+  for (std::string name; std::getline(lines, name);) {
+    if (name.ends_with('\r')) name.pop_back();
+    if (!name.empty()) names.push_back(name);
+  }
+  ESPALIER_CHECK(!names.empty() && names.size() <= kMostNames,
+                 IoError,
+                 "cifar10: ",
+                 path.string(),
+                 " has ",
+                 names.size(),
+                 " names of classes, expects 1 to ",
+                 kMostNames,
+                 ", one a line",
+                 told(file_kind(bytes)));
+  return names;
+}
+
 // In the order of fine_label_names.txt of the official archive (alphabetical).
 const std::vector<std::string>& cifar100_classes() {
   static const std::vector<std::string> names = {
@@ -177,15 +207,18 @@ std::shared_ptr<const Dataset> open_cifar10(const std::filesystem::path& folder,
                         .shape = {},
                         .pixels = {},
                         .labels = {},
-                        .class_names = cifar10_classes(),
+                        .class_names = names_in(folder),
                         .mean = {0.4914f, 0.4822f, 0.4465f},
                         .stddev = {0.2470f, 0.2435f, 0.2616f}};
+  check_file_set(folder);
+  RecordLayout layout = cifar10_layout();
+  layout.label_limits = {static_cast<int>(content.class_names.size())};
   FileNames names;
-  for (const detail::OfficialFile& file : cifar10_layout().files) {
+  for (const detail::OfficialFile& file : layout.files) {
     const bool is_test = file.name == "test_batch.bin";
     if (is_test == (split == Split::Test)) names.push_back(file.name);
   }
-  append_files(folder, names, "cifar10", cifar10_layout(), content);
+  append_files(folder, names, "cifar10", layout, content);
   return std::make_shared<MemoryDataset>(std::move(content));
 }
 
@@ -197,6 +230,7 @@ std::shared_ptr<const Dataset> open_cifar100(const std::filesystem::path& folder
                         .class_names = cifar100_classes(),
                         .mean = {0.5071f, 0.4865f, 0.4409f},
                         .stddev = {0.2673f, 0.2564f, 0.2762f}};
+  check_file_set(folder);
   append_files(folder,
                {split == Split::Test ? "test.bin" : "train.bin"},
                "cifar100",
@@ -209,19 +243,21 @@ void write_cifar10(const std::filesystem::path& folder, const Dataset& train, co
   constexpr int64_t kBatches = 5;
   check_writable(train, kBatches);
   check_writable(test, 1);
+  FileSet files(folder);
   std::string counts = cat("test_batch.bin ", test.size(), "\n");
   for (int64_t batch = 0; batch < kBatches; ++batch) {
     const std::string name = cat("data_batch_", batch + 1, ".bin");
     const int64_t begin = batch * train.size() / kBatches;
     const int64_t end = (batch + 1) * train.size() / kBatches;
-    write_records(folder / name, train, begin, end);
+    write_records(files, name, train, begin, end);
     counts += cat(name, " ", end - begin, "\n");
   }
-  write_records(folder / "test_batch.bin", test, 0, test.size());
-  write_file(folder / detail::kRecordsFile, counts);
+  write_records(files, "test_batch.bin", test, 0, test.size());
+  files.write(detail::kRecordsFile, counts);
   std::string names;
   for (const std::string& name : train.class_names()) names += name + "\n";
-  write_file(folder / "batches.meta.txt", names);
+  files.write(kNamesFile, names);
+  files.commit();
 }
 
 }  // namespace espalier::data

@@ -6,6 +6,7 @@
 
 #include <espalier/core/error.h>
 #include <espalier/data/cifar.h>
+#include <espalier/data/detail/neighbours.h>
 #include <espalier/data/idx.h>
 #include <espalier/data/image_folder.h>
 #include <espalier/data/svhn.h>
@@ -14,39 +15,106 @@
 namespace espalier::data {
 namespace {
 
-using Folder = const std::filesystem::path&;
+namespace fs = std::filesystem;
+using Folder = const fs::path&;
 using Opened = std::shared_ptr<const Dataset>;
 
 // A name, what it means, and how it is opened. To add a data set, write its reader and add a line.
 struct Entry {
   DatasetInfo info;
   Opened (*open)(Folder folder, Split split, uint64_t seed);
+  std::vector<std::string> files = {};  // of which one tells that the data set is there
 };
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> list = {
-      {{"synth", "SynthDigits, 10 classes, 32x32 colour, drawn by the library", "", ""},
+      {{"synth", "SynthDigits, 10 classes, 32x32 colour, drawn by the library", "", {}, ""},
        [](Folder, Split split, uint64_t seed) { return make_synth(split, seed); }},
-      {{"cifar10", "CIFAR-10, 10 classes, 32x32 colour", "cifar10", "data_batch_1.bin"},
-       [](Folder folder, Split split, uint64_t) { return open_cifar10(folder, split); }},
-      {{"cifar100", "CIFAR-100, 100 classes, 32x32 colour", "cifar100", "train.bin"},
-       [](Folder folder, Split split, uint64_t) { return open_cifar100(folder, split); }},
-      {{"svhn", "SVHN, cropped house numbers, 10 classes, 32x32 colour", "svhn", "train_32x32.mat"},
-       [](Folder folder, Split split, uint64_t) { return open_svhn(folder, split); }},
-      {{"svhn+extra", "SVHN with its 531,131 extra training images", "svhn", "extra_32x32.mat"},
-       [](Folder folder, Split split, uint64_t) { return open_svhn(folder, split, true); }},
+      {{"cifar10",
+        "CIFAR-10, 10 classes, 32x32 colour",
+        "cifar10",
+        {"cifar10/cifar-10-batches-bin", "cifar-10-batches-bin", "CIFAR10/cifar-10-batches-bin"},
+        "data_batch_1.bin"},
+       [](Folder folder, Split split, uint64_t) { return open_cifar10(folder, split); },
+       {"data_batch_1.bin", "test_batch.bin"}},
+      {{"cifar100",
+        "CIFAR-100, 100 classes, 32x32 colour",
+        "cifar100",
+        {"cifar100/cifar-100-binary", "cifar-100-binary", "CIFAR100/cifar-100-binary"},
+        "train.bin"},
+       [](Folder folder, Split split, uint64_t) { return open_cifar100(folder, split); },
+       {"train.bin", "test.bin"}},
+      {{"svhn",
+        "SVHN, cropped house numbers, 10 classes, 32x32 colour",
+        "svhn",
+        {"SVHN"},
+        "train_32x32.mat"},
+       [](Folder folder, Split split, uint64_t) { return open_svhn(folder, split); },
+       {"train_32x32.mat", "test_32x32.mat"}},
+      {{"svhn+extra",
+        "SVHN with its 531,131 extra training images",
+        "svhn",
+        {"SVHN"},
+        "extra_32x32.mat"},
+       [](Folder folder, Split split, uint64_t) { return open_svhn(folder, split, true); },
+       {"extra_32x32.mat"}},
       {{"mnist",
         "MNIST, handwritten digits, 10 classes, 28x28 grey",
         "mnist",
+        {"mnist/raw", "MNIST/raw", "MNIST", "mnist/MNIST/raw"},
         "train-images-idx3-ubyte"},
-       [](Folder folder, Split split, uint64_t) { return open_mnist(folder, split); }},
+       [](Folder folder, Split split, uint64_t) { return open_mnist(folder, split); },
+       {"train-images-idx3-ubyte", "t10k-images-idx3-ubyte"}},
       {{"fashion",
         "Fashion-MNIST, clothes, 10 classes, 28x28 grey",
         "fashion",
+        {"fashion/raw",
+         "FashionMNIST/raw",
+         "FashionMNIST",
+         "fashion/FashionMNIST/raw",
+         "fashion-mnist"},
         "train-images-idx3-ubyte"},
-       [](Folder folder, Split split, uint64_t) { return open_fashion(folder, split); }},
+       [](Folder folder, Split split, uint64_t) { return open_fashion(folder, split); },
+       {"train-images-idx3-ubyte", "t10k-images-idx3-ubyte"}},
   };
   return list;
+}
+
+// idx files have several spellings; others just their name.
+bool holds_one(const fs::path& folder, const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    for (const std::string& spelling : detail::spellings(file)) {
+      std::error_code error;
+      if (fs::exists(folder / spelling, error) || error) return true;  // reading tells the error
+    }
+  }
+  return false;
+}
+
+std::optional<fs::path> find(const Entry& entry, const fs::path& root) {
+  if (entry.files.empty()) return std::nullopt;
+  std::vector<std::string> places = {entry.info.folder};
+  places.insert(places.end(), entry.info.other_folders.begin(), entry.info.other_folders.end());
+  for (const std::string& place : places) {
+    if (holds_one(root / place, entry.files)) return root / place;
+  }
+  return std::nullopt;
+}
+
+// What is wrong when the files of a data set are nowhere.
+[[noreturn]] void fail_not_found(const Entry& entry, const fs::path& root) {
+  std::string looked = cat("in ", (root / entry.info.folder).string());
+  std::string others;
+  for (const std::string& place : entry.info.other_folders) {
+    others += (others.empty() ? " (nor in " : ", ") + place;
+  }
+  throw IoError(cat(entry.info.name,
+                    ": ",
+                    entry.info.first_file,
+                    " is not there; looked ",
+                    looked,
+                    others.empty() ? "" : others + " beside it)",
+                    detail::lookalikes(entry.info.name, root, entry.info.folder)));
 }
 
 }  // namespace
@@ -60,23 +128,43 @@ const std::vector<DatasetInfo>& known_datasets() {
   return list;
 }
 
+std::optional<std::filesystem::path> find_dataset(const DatasetInfo& info,
+                                                  const std::filesystem::path& root) {
+  for (const Entry& entry : entries()) {
+    if (entry.info.name == info.name) return find(entry, root);
+  }
+  return std::nullopt;
+}
+
 std::shared_ptr<const Dataset> open_dataset(const std::string& name,
                                             Split split,
                                             const std::string& root,
-                                            uint64_t seed) {
+                                            const OpenOptions& options) {
   constexpr std::string_view kFolderPrefix = "folder:";
   if (name.starts_with(kFolderPrefix)) {
-    return open_image_folder(name.substr(kFolderPrefix.size()), split);
+    return open_image_folder(name.substr(kFolderPrefix.size()),
+                             split,
+                             {.allow_empty_classes = options.allow_empty_classes});
   }
   std::string names;
   for (const Entry& entry : entries()) {
     if (entry.info.name == name) {
-      return entry.open(std::filesystem::path(root) / entry.info.folder, split, seed);
+      if (entry.files.empty()) return entry.open({}, split, options.seed);
+      const std::optional<fs::path> folder = find(entry, root);
+      if (!folder) fail_not_found(entry, root);
+      return entry.open(*folder, split, options.seed);
     }
     names += entry.info.name + ", ";
   }
   throw ValueError(
       cat("open_dataset: unknown data set '", name, "'; known are ", names, "folder:PATH"));
+}
+
+std::shared_ptr<const Dataset> open_dataset(const std::string& name,
+                                            Split split,
+                                            const std::string& root,
+                                            uint64_t seed) {
+  return open_dataset(name, split, root, OpenOptions{.seed = seed});
 }
 
 }  // namespace espalier::data

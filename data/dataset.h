@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,6 +42,12 @@ class Dataset {
   virtual std::vector<float> mean() const = 0;
   /// Per-channel standard deviation of pixels / 255 that is customary for this data set.
   virtual std::vector<float> stddev() const = 0;
+  /// What a person should know of how it was read, with counts: files that were left out, folders
+  /// that were not looked into. Empty where all that is there is read.
+  virtual std::vector<std::string> notes() const { return {}; }
+  /// Bytes of the file that sample `index` alone lies in, 0 where it shares one: tells whether a
+  /// picture was replaced without decoding it.
+  virtual int64_t stored_bytes(int64_t) const { return 0; }
 };
 
 /// Which part of a data set.
@@ -47,21 +55,37 @@ enum class Split : uint8_t { Train, Test };
 
 /// What `open_dataset` knows about a name.
 struct DatasetInfo {
-  std::string name;        ///< as given to open_dataset
-  std::string title;       ///< one line for people
-  std::string folder;      ///< below the data root; empty when none is needed
-  std::string first_file;  ///< one of its files (idx files may end in .gz as well); empty when none
-                           ///< is needed
+  std::string name;                        ///< as given to open_dataset
+  std::string title;                       ///< one line for people
+  std::string folder;                      ///< below the data root; empty when none is needed
+  std::vector<std::string> other_folders;  ///< where other programs leave the same files
+  std::string first_file;  ///< one of its files, under the official name; empty when none is needed
 };
 
 /// All names, in a fixed order.
 const std::vector<DatasetInfo>& known_datasets();
 
+/// The folder below `root` in which the files of `info` are: `folder`, or the first of
+/// `other_folders` that has one of them; nothing when none has, or when no files are needed.
+std::optional<std::filesystem::path> find_dataset(const DatasetInfo& info,
+                                                  const std::filesystem::path& root);
+
+/// What `open_dataset` asks for besides name and place.
+struct OpenOptions {
+  uint64_t seed = 0;                 ///< of synth: which pictures are drawn
+  bool allow_empty_classes = false;  ///< of folder: a class without pictures is no error
+};
+
 /// Opens a data set by name: `synth`, `cifar10`, `cifar100`, `svhn`, `svhn+extra`, `mnist`,
-/// `fashion`, `folder:PATH`. Files are looked for in `root`/<name> (root unused for synth and
-/// folder; svhn+extra lives with svhn and differs in the training split only). `seed` matters to
-/// synth only. Throws ValueError for an unknown name (listing the known ones), IoError for missing
-/// or bad files.
+/// `fashion`, `folder:PATH`. Files are looked for in `root`/<name> and where other programs leave
+/// them (DatasetInfo::other_folders; root unused for synth and folder; svhn+extra lives with svhn
+/// and differs in the training split only). Throws ValueError for an unknown name (listing the
+/// known ones), IoError for missing or bad files.
+std::shared_ptr<const Dataset> open_dataset(const std::string& name,
+                                            Split split,
+                                            const std::string& root,
+                                            const OpenOptions& options);
+/// The same, told of the options the seed only.
 std::shared_ptr<const Dataset> open_dataset(const std::string& name,
                                             Split split,
                                             const std::string& root,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -33,11 +34,17 @@ struct Transfer {
   const std::string file_name;
   std::FILE* part = nullptr;
   int64_t resumed_at = 0;
+  int64_t bytes_left = 0;
+  bool too_long = false;
   std::exception_ptr error = {};  // of the caller's progress function; C must not see it
 };
 
 size_t on_data(char* bytes, size_t size, size_t count, void* user) {
-  return std::fwrite(bytes, 1, size * count, static_cast<Transfer*>(user)->part);
+  auto& transfer = *static_cast<Transfer*>(user);
+  transfer.bytes_left -= static_cast<int64_t>(size * count);
+  transfer.too_long = transfer.bytes_left < 0;
+  if (transfer.too_long) return 0;
+  return std::fwrite(bytes, 1, size * count, transfer.part);
 }
 
 int on_progress(void* user, curl_off_t total, curl_off_t received, curl_off_t, curl_off_t) {
@@ -77,7 +84,7 @@ class Download {
     part_path_ += ".part";
     std::error_code error;
     if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
-    part_.reset(std::fopen(part_path_.c_str(), "ab"));
+    part_.reset(std::fopen(part_path_.c_str(), "abe"));
     ESPALIER_CHECK(part_ != nullptr,
                    IoError,
                    "download: ",
@@ -112,6 +119,7 @@ class Download {
 
   // Fetches what is missing, with retries.
   void run() {
+    if (size() > options_.max_bytes) begin_anew();  // a part of something else
     for (int attempt = 0;; ++attempt) {
       const CURLcode code = transfer();
       if (code == CURLE_OK) return;
@@ -122,6 +130,9 @@ class Download {
         begin_anew();
         continue;
       }
+      if (milliseconds_left() <= 1) {
+        fail(cat("it takes longer than ", options_.max_seconds, " seconds: ", message_));
+      }
       if (!worth_a_retry(code) || attempt >= options_.retries) fail(message_);
       std::this_thread::sleep_for(std::chrono::milliseconds(100 << std::min(attempt, 6)));
     }
@@ -131,18 +142,35 @@ class Download {
     if (std::fflush(part_.get()) != 0 || fsync(fileno(part_.get())) != 0) fail("can't be written");
   }
 
+  // The new name survives a power cut only then; some file systems can't.
+  void sync_folder() const {
+    const fs::path folder = part_path_.has_parent_path() ? part_path_.parent_path() : fs::path(".");
+    const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return;
+    ::fsync(descriptor);
+    ::close(descriptor);
+  }
+
   [[noreturn]] void fail(const std::string& text) const {
     throw IoError(cat("download: ", url_, ": ", text));
   }
 
  private:
   static constexpr long kRangeNotSatisfiable = 416;
+  using Clock = std::chrono::steady_clock;
+
+  // At least one: for libcurl none means no limit.
+  int64_t milliseconds_left() const {
+    const auto end = start_ + std::chrono::seconds(options_.max_seconds);
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    return std::max<int64_t>(1, left.count());
+  }
 
   CURLcode transfer() {
     static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
     const Curl curl(curl_easy_init());
     if (ready != CURLE_OK || !curl) fail("libcurl can't be started");
-    Transfer state{options_, name_, part_.get(), size()};
+    Transfer state{options_, name_, part_.get(), size(), options_.max_bytes - size()};
     char text[CURL_ERROR_SIZE] = "";
     CURL* c = curl.get();
     curl_easy_setopt(c, CURLOPT_URL, url_.c_str());
@@ -155,9 +183,14 @@ class Download {
     curl_easy_setopt(c, CURLOPT_USERAGENT, "espalier");
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, text);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect_seconds));
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, static_cast<long>(options_.min_bytes_per_second));
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_seconds));
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, static_cast<long>(milliseconds_left()));
     curl_easy_setopt(c, CURLOPT_RESUME_FROM_LARGE, static_cast<curl_off_t>(state.resumed_at));
+    // Zero would mean no limit; then the first byte is one too many.
+    curl_easy_setopt(c,
+                     CURLOPT_MAXFILESIZE_LARGE,
+                     static_cast<curl_off_t>(std::max<int64_t>(state.bytes_left, 0)));
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &state);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
@@ -168,6 +201,10 @@ class Download {
     if (std::fflush(part_.get()) != 0)
       fail("the unfinished file can't be written. Is the disk full?");
     if (state.error) std::rethrow_exception(state.error);
+    if (state.too_long || code == CURLE_FILESIZE_EXCEEDED) {
+      begin_anew();
+      fail(cat("the answer is longer than ", options_.max_bytes, " bytes, so it is not the file"));
+    }
     message_ = code == CURLE_ABORTED_BY_CALLBACK ? "stopped"
                : text[0] != '\0'                 ? text
                                                  : curl_easy_strerror(code);
@@ -180,6 +217,7 @@ class Download {
   std::string name_;
   File part_;
   long status_ = 0;
+  Clock::time_point start_ = Clock::now();
   std::string message_;
 };
 
@@ -218,6 +256,7 @@ void download(const std::string& url,
   std::error_code error;
   fs::rename(job.part_path(), path, error);
   if (error) job.fail(cat("can't be given its name ", path.string(), ": ", error.message()));
+  job.sync_folder();
 }
 
 }  // namespace espalier::data

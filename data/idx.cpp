@@ -2,10 +2,14 @@
 #include <espalier/data/idx.h>
 
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <espalier/core/error.h>
+#include <espalier/core/file_kind.h>
+#include <espalier/core/file_set.h>
 #include <espalier/data/detail/byte_source.h>
+#include <espalier/data/detail/neighbours.h>
 #include <espalier/data/memory_dataset.h>
 
 namespace espalier::data {
@@ -15,27 +19,35 @@ constexpr uint32_t kImagesMagic = 0x00000803;  // unsigned bytes, three dimensio
 constexpr uint32_t kLabelsMagic = 0x00000801;  // unsigned bytes, one dimension
 constexpr uint32_t kMaxSide = 1024;
 
-// `base` itself or, when only that is there, `base`.gz.
-std::filesystem::path plain_or_packed(const std::filesystem::path& base, const std::string& what) {
-  std::filesystem::path packed = base;
-  packed += ".gz";
-  std::error_code error;
-  if (std::filesystem::exists(base, error) || error) return base;  // reading tells what is wrong
-  ESPALIER_CHECK(std::filesystem::exists(packed, error) || error,
-                 IoError,
-                 what,
-                 ": neither ",
-                 base.string(),
-                 " nor ",
-                 packed.filename().string(),
-                 " exists");
-  return packed;
+// The file of this official name, under whichever spelling it lies there.
+std::filesystem::path spelt(const std::filesystem::path& folder,
+                            const std::string& official_name,
+                            const std::string& what) {
+  std::filesystem::path in_the_way;  // a folder of a file's name, which may hold the file
+  for (const std::string& name : detail::spellings(official_name)) {
+    std::error_code error;
+    const auto type = std::filesystem::status(folder / name, error).type();
+    if (type == std::filesystem::file_type::not_found) continue;
+    if (type != std::filesystem::file_type::directory) return folder / name;
+    if (in_the_way.empty()) in_the_way = folder / name;
+  }
+  if (!in_the_way.empty()) return in_the_way;  // reading tells what is wrong
+  throw IoError(cat(
+      what, ": neither ", (folder / official_name).string(), " nor ", official_name, ".gz exists"));
 }
 
 void expect_magic(detail::ByteSource& source, uint32_t expected) {
   const uint32_t magic = source.read_u32_be();
   if (magic != expected) {
-    source.fail(cat("starts with ", magic, ", expects ", expected, ". Is it an idx file?"));
+    // Of a packed file the kind of what is in it counts, and of the other idx file the number.
+    const FileKind kind = file_kind(source.path());
+    const bool says_more = kind != FileKind::Gzip && kind != FileKind::Idx;
+    source.fail(cat("starts with ",
+                    magic,
+                    ", expects ",
+                    expected,
+                    ". Is it an idx file?",
+                    says_more ? told(kind) : std::string()));
   }
 }
 
@@ -89,8 +101,10 @@ std::shared_ptr<const Dataset> open(const std::filesystem::path& folder,
                                     Split split,
                                     MemoryContent content) {
   const std::string prefix = split == Split::Train ? "train" : "t10k";
-  read_images(plain_or_packed(folder / (prefix + "-images-idx3-ubyte"), content.name), content);
-  read_labels(plain_or_packed(folder / (prefix + "-labels-idx1-ubyte"), content.name), content);
+  const std::string& what = content.name;
+  check_file_set(folder);
+  read_images(spelt(folder, prefix + "-images-idx3-ubyte", what), content);
+  read_labels(spelt(folder, prefix + "-labels-idx1-ubyte", what), content);
   return std::make_shared<MemoryDataset>(std::move(content));
 }
 

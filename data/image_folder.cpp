@@ -2,15 +2,15 @@
 #include <espalier/data/image_folder.h>
 
 #include <algorithm>
-#include <cctype>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <espalier/core/error.h>
 #include <espalier/data/detail/checks.h>
-#include <espalier/data/detail/file_checks.h>
 #include <espalier/data/detail/image_file.h>
+#include <espalier/data/detail/picture_tree.h>
 
 namespace espalier::data {
 namespace {
@@ -21,72 +21,12 @@ constexpr const char* kWhat = "image folder";
 constexpr size_t kMaxClasses = 256;
 constexpr size_t kTestEvery = 5;
 
-bool is_picture(const fs::path& path) {
-  std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) {
-    return static_cast<char>(std::tolower(c));
-  });
-  return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
-}
-
-// Names in `folder` that `wanted` accepts, sorted, without hidden ones.
-template <class Wanted>
-std::vector<fs::path> list(const fs::path& folder, Wanted wanted) {
-  detail::check_directory(folder, kWhat);
-  std::vector<fs::path> out;
-  try {
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-      const std::string name = entry.path().filename().string();
-      if (!name.starts_with('.') && wanted(entry)) out.push_back(entry.path());
-    }
-  } catch (const fs::filesystem_error& error) {
-    throw IoError(cat(kWhat, ": ", folder.string(), " can't be listed: ", error.what()));
-  }
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-std::vector<std::string> class_folders(const fs::path& folder) {
-  std::vector<std::string> out;
-  for (const fs::path& path :
-       list(folder, [](const auto& entry) { return entry.is_directory(); })) {
-    out.push_back(path.filename().string());
-  }
-  return out;
-}
-
-std::vector<fs::path> pictures(const fs::path& folder) {
-  return list(folder,
-              [](const auto& entry) { return is_picture(entry.path()) && !entry.is_directory(); });
-}
-
-// Where the splits lie.
-struct Places {
-  fs::path train;
-  fs::path wanted;
-  bool split_by_count = false;  // both in one tree
-};
-
-Places find_places(const fs::path& path, Split split) {
-  detail::check_directory(path, kWhat);
-  std::error_code error;
-  const auto has = [&](const char* name) { return fs::is_directory(path / name, error); };
-  if (!has("train")) return {path, path, true};
-  if (split == Split::Train) return {path / "train", path / "train", false};
-  ESPALIER_CHECK(has("test") || has("val"),
-                 IoError,
-                 kWhat,
-                 ": ",
-                 path.string(),
-                 " has a folder train, but neither test nor val");
-  return {path / "train", path / (has("test") ? "test" : "val"), false};
-}
-
 class ImageFolder final : public Dataset {
  public:
-  ImageFolder(const fs::path& path, Split split) {
-    const Places places = find_places(path, split);
-    classes_ = class_folders(places.train);
+  ImageFolder(const fs::path& path, Split split, const ImageFolderOptions& options) {
+    const detail::SplitPlaces places = detail::find_splits(path, split);
+    detail::LeftOut left_out, left_out_of_train;
+    classes_ = detail::class_folders(places.train, left_out_of_train);
     ESPALIER_CHECK(!classes_.empty() && classes_.size() <= kMaxClasses,
                    IoError,
                    kWhat,
@@ -96,10 +36,19 @@ class ImageFolder final : public Dataset {
                    classes_.size(),
                    " folders of classes, expects 1 to ",
                    kMaxClasses);
-    check_no_other_classes(places);
-    collect(places, split);
-    set_size(places);
+    const std::vector<detail::ClassPictures> training =
+        training_pictures(places, options, left_out_of_train);
+    const bool is_train = places.wanted == places.train;
+    if (is_train) {
+      left_out = left_out_of_train;
+    } else {
+      check_no_other_classes(places, left_out);
+    }
+    collect(places, split, training, left_out);
+    set_size(training);
     for (const fs::path& file : files_) detail::image_size(file);
+    notes_ = places.notes;
+    for (std::string& note : left_out.notes()) notes_.push_back(std::move(note));
   }
 
   std::string name() const override { return "folder"; }
@@ -112,6 +61,13 @@ class ImageFolder final : public Dataset {
   }
   std::vector<float> mean() const override { return {0.485f, 0.456f, 0.406f}; }
   std::vector<float> stddev() const override { return {0.229f, 0.224f, 0.225f}; }
+  std::vector<std::string> notes() const override { return notes_; }
+  int64_t stored_bytes(int64_t index) const override {
+    detail::check_index(*this, index);
+    std::error_code error;
+    const auto bytes = fs::file_size(files_[static_cast<size_t>(index)], error);
+    return error ? 0 : static_cast<int64_t>(bytes);
+  }
 
   void read(int64_t index, std::span<uint8_t> pixels) const override {
     detail::check_read(*this, index, pixels);
@@ -126,9 +82,56 @@ class ImageFolder final : public Dataset {
   }
 
  private:
+  // Of every class, none of which may be without.
+  std::vector<detail::ClassPictures> training_pictures(const detail::SplitPlaces& places,
+                                                       const ImageFolderOptions& options,
+                                                       detail::LeftOut& left_out) const {
+    std::vector<detail::ClassPictures> out;
+    bool any = false, any_direct = false;
+    std::string empty;
+    for (const std::string& name : classes_) {
+      out.push_back(detail::pictures_of_class(places.train / name, left_out));
+      any = any || !out.back().files.empty();
+      any_direct = any_direct || out.back().any_direct;
+      if (out.back().files.empty() && empty.empty()) empty = name;
+    }
+    std::string others;
+    for (const std::string& note : left_out.notes()) others += "; " + note;
+    ESPALIER_CHECK(any,
+                   IoError,
+                   kWhat,
+                   ": ",
+                   places.train.string(),
+                   " has no pictures (",
+                   detail::kPictureEndings,
+                   ") in its folders",
+                   others);
+    ESPALIER_CHECK(any_direct,
+                   IoError,
+                   kWhat,
+                   ": none of the folders in ",
+                   places.train.string(),
+                   " holds a picture itself, only folders below them do. Are the classes one level "
+                   "further down? Then give that folder, for example ",
+                   (places.train / classes_.front()).string());
+    ESPALIER_CHECK(
+        empty.empty() || options.allow_empty_classes,
+        IoError,
+        kWhat,
+        ": class ",
+        (places.train / empty).string(),
+        " has no pictures (",
+        detail::kPictureEndings,
+        ")",
+        others,
+        ". A class without pictures is an output that nothing trains; remove the folder, "
+        "or allow empty classes (--allow-empty-classes)");
+    return out;
+  }
+
   // A test picture of a class that training never saw has no label.
-  void check_no_other_classes(const Places& places) const {
-    for (const std::string& name : class_folders(places.wanted)) {
+  void check_no_other_classes(const detail::SplitPlaces& places, detail::LeftOut& left_out) const {
+    for (const std::string& name : detail::class_folders(places.wanted, left_out)) {
       ESPALIER_CHECK(std::binary_search(classes_.begin(), classes_.end(), name),
                      IoError,
                      kWhat,
@@ -140,48 +143,58 @@ class ImageFolder final : public Dataset {
     }
   }
 
-  void collect(const Places& places, Split split) {
+  void collect(const detail::SplitPlaces& places,
+               Split split,
+               const std::vector<detail::ClassPictures>& training,
+               detail::LeftOut& left_out) {
     for (size_t c = 0; c < classes_.size(); ++c) {
-      const fs::path folder = places.wanted / classes_[c];
-      std::error_code error;
-      if (!fs::exists(folder, error)) continue;  // a class without test pictures
-      const std::vector<fs::path> all = pictures(folder);
+      detail::ClassPictures of_test;
+      if (places.wanted != places.train) {
+        const fs::path folder = places.wanted / classes_[c];
+        std::error_code error;
+        if (!fs::exists(folder, error)) continue;  // a class without test pictures
+        of_test = detail::pictures_of_class(folder, left_out);
+      }
+      const std::vector<fs::path>& all =
+          places.wanted == places.train ? training[c].files : of_test.files;
       for (size_t i = 0; i < all.size(); ++i) {
         const bool is_test = i % kTestEvery == kTestEvery - 1;
-        if (places.split_by_count && is_test != (split == Split::Test)) continue;
+        if (places.by_count && is_test != (split == Split::Test)) continue;
         files_.push_back(all[i]);
         labels_.push_back(static_cast<int64_t>(c));
       }
     }
-    ESPALIER_CHECK(!files_.empty(),
-                   IoError,
-                   kWhat,
-                   ": ",
-                   places.wanted.string(),
-                   " has no pictures (.png, .jpg) for this split. Without folders train and test, ",
-                   "each fifth picture of a class is a test picture");
+    ESPALIER_CHECK(
+        !files_.empty(),
+        IoError,
+        kWhat,
+        ": ",
+        places.wanted.string(),
+        " has no pictures (",
+        detail::kPictureEndings,
+        ") for this split. Without folders train and test, each fifth picture of a class "
+        "is a test picture");
   }
 
-  void set_size(const Places& places) {
-    for (const std::string& name : classes_) {
-      const std::vector<fs::path> all = pictures(places.train / name);
-      if (all.empty()) continue;
-      size_ = detail::image_size(all.front());
-      return;
-    }
-    throw IoError(cat(kWhat, ": ", places.train.string(), " has no pictures (.png, .jpg)"));
+  void set_size(const std::vector<detail::ClassPictures>& training) {
+    const auto first = std::find_if(
+        training.begin(), training.end(), [](const auto& one) { return !one.files.empty(); });
+    size_ = detail::image_size(first->files.front());
   }
 
   std::vector<std::string> classes_;
   std::vector<fs::path> files_;
   std::vector<int64_t> labels_;
+  std::vector<std::string> notes_;
   detail::ImageSize size_;
 };
 
 }  // namespace
 
-std::shared_ptr<const Dataset> open_image_folder(const std::filesystem::path& path, Split split) {
-  return std::make_shared<ImageFolder>(path, split);
+std::shared_ptr<const Dataset> open_image_folder(const std::filesystem::path& path,
+                                                 Split split,
+                                                 const ImageFolderOptions& options) {
+  return std::make_shared<ImageFolder>(path, split, options);
 }
 
 }  // namespace espalier::data

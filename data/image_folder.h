@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Folders of PNG and JPEG files, one folder a class.
+/// Folders of pictures, one folder a class.
 #pragma once
 
 #include <filesystem>
@@ -9,21 +9,32 @@
 
 namespace espalier::data {
 
-/// Opens a folder of pictures (.png, .jpg, .jpeg, any case), colour or grey, read as three
-/// channels.
+/// How a folder is read.
+struct ImageFolderOptions {
+  bool allow_empty_classes = false;  ///< a class without training pictures is no error
+};
+
+/// Opens a folder of pictures (.png, .jpg, .jpeg, .webp, .bmp, any case), colour or grey, read as
+/// three channels; transparency is dropped.
 ///
-/// With PATH/train, PATH/<split>/<class>/ holds the files of a class, and the test split is
-/// PATH/test or, when that is absent, PATH/val. Otherwise PATH/<class>/ holds all, and of every
-/// class, in the order of names, each fifth file is the test split. Classes are the folders of the
-/// training split by name, at most 256; names that begin with a dot, and other files, are left out.
+/// With PATH/train, PATH/train/<class>/ holds the files of a class, and the test split is the first
+/// of PATH/test, PATH/val, PATH/valid and PATH/validation. Otherwise PATH/<class>/ holds all, and
+/// of every class, in the order of names, each fifth file is the test split; so it is when
+/// PATH/train holds no folders: then it is a class of that name. Pictures in folders below a
+/// class's belong to it. Classes are the folders of the training split by name, at most 256. What
+/// is not read is counted in `notes()`: files with other endings (by ending), names that begin with
+/// a dot, links to folders, files beside the class folders, other folders beside `train`.
 ///
 /// The first picture of the training split gives the size. Another size is cut, around its centre,
 /// to the same aspect and scaled to it. Headers of all files are checked when opening; pictures are
 /// decoded when they are read, by any thread. Mean and deviation are (0.485, 0.456, 0.406) and
 /// (0.229, 0.224, 0.225).
 ///
-/// Throws IoError naming the path: missing, no permission, no classes, no pictures, a file that is
+/// Throws IoError naming the path: missing, no permission, no classes, no pictures, a class without
+/// training pictures, folders that look like splits or hold no picture themselves, a file that is
 /// not a picture or is larger than 64 megapixels; `read` throws it for a broken or vanished file.
-std::shared_ptr<const Dataset> open_image_folder(const std::filesystem::path& path, Split split);
+std::shared_ptr<const Dataset> open_image_folder(const std::filesystem::path& path,
+                                                 Split split,
+                                                 const ImageFolderOptions& options = {});
 
 }  // namespace espalier::data

@@ -26,6 +26,10 @@ class Subset final : public Dataset {
   int64_t label(int64_t index) const override { return whole_->label(original(index)); }
   std::vector<float> mean() const override { return whole_->mean(); }
   std::vector<float> stddev() const override { return whole_->stddev(); }
+  std::vector<std::string> notes() const override { return whole_->notes(); }
+  int64_t stored_bytes(int64_t index) const override {
+    return whole_->stored_bytes(original(index));
+  }
 
  private:
   int64_t original(int64_t index) const {

@@ -9,6 +9,7 @@
 #include <matio.h>
 
 #include <espalier/core/error.h>
+#include <espalier/core/file_set.h>
 #include <espalier/data/detail/file_checks.h>
 #include <espalier/data/detail/mat_structure.h>
 #include <espalier/data/memory_dataset.h>
@@ -137,6 +138,7 @@ std::shared_ptr<const Dataset> open_svhn(const std::filesystem::path& folder,
                         .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
                         .mean = {0.4377f, 0.4438f, 0.4728f},
                         .stddev = {0.1980f, 0.2010f, 0.1970f}};
+  check_file_set(folder);
   append_file(folder / (split == Split::Train ? "train_32x32.mat" : "test_32x32.mat"), content);
   if (with_extra && split == Split::Train) append_file(folder / "extra_32x32.mat", content);
   return std::make_shared<MemoryDataset>(std::move(content));

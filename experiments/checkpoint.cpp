@@ -3,6 +3,10 @@
 
 #include <charconv>
 
+#include <fmt/format.h>
+
+#include <espalier/core/finite.h>
+
 namespace espalier::experiments {
 namespace {
 
@@ -43,7 +47,7 @@ SafetensorsFile take_checkpoint(const TrainingParts& parts,
   for (size_t i = 0; i < parts.hooks.size(); ++i) {
     add(file, hook_prefix(i), parts.hooks[i]->state());
   }
-  file.metadata[kSeconds] = std::to_string(seconds);
+  file.metadata[kSeconds] = fmt::format("{:.6f}", seconds);
   return file;
 }
 
@@ -56,6 +60,16 @@ nn::TrainProgress restore_checkpoint(const SafetensorsFile& checkpoint,
     parts.hooks[i]->load_state(part(checkpoint, hook_prefix(i)));
   }
   return nn::TrainProgress::from_tensors(part(checkpoint, kProgress));
+}
+
+void check_checkpoint(const SafetensorsFile& checkpoint, const std::string& where) {
+  const Tensors model = part(checkpoint, kModel);
+  ESPALIER_CHECK(!model.empty() && !part(checkpoint, kProgress).empty(),
+                 IoError,
+                 where,
+                 ": is not the checkpoint of a run");
+  check_finite(model, where);
+  checkpoint_seconds(checkpoint);
 }
 
 double checkpoint_seconds(const SafetensorsFile& checkpoint) {

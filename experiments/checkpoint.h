@@ -26,6 +26,10 @@ SafetensorsFile take_checkpoint(const TrainingParts& parts,
 /// IoError when something is missing.
 nn::TrainProgress restore_checkpoint(const SafetensorsFile& checkpoint, const TrainingParts& parts);
 
+/// Throws IoError naming `where` for a file that is no checkpoint, and for weights and buffers that
+/// are not finite.
+void check_checkpoint(const SafetensorsFile& checkpoint, const std::string& where);
+
 /// Seconds of training that the checkpoint tells.
 double checkpoint_seconds(const SafetensorsFile& checkpoint);
 

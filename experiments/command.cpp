@@ -7,9 +7,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include <espalier/core/detail/json.h>
 #include <espalier/core/detail/nearest_name.h>
+#include <espalier/core/detail/printable.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
+#include <espalier/experiments/plain_stream.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments {
@@ -134,7 +137,8 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
                           add_compress,
                           add_decompress,
                           add_experiment,
-                          add_report}) {
+                          add_report,
+                          add_verify}) {
     add(app, console, action);
   }
   if (!arguments.empty() && !arguments[0].starts_with("-")) {
@@ -162,6 +166,24 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
   return kExitOk;
 }
 
+// Settings, descriptions and pages are UTF-8, and so are the names in them.
+void check_utf8(const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    ESPALIER_CHECK(espalier::detail::is_utf8(argument),
+                   ValueError,
+                   "expected arguments in UTF-8, got '",
+                   argument,
+                   "'. Rename the file or folder, or lead to it by a link");
+  }
+}
+
+// An error tells what it has to say at its start; a damaged file may have made it of any length.
+std::string told(const std::string& text) {
+  constexpr size_t kMost = 4000;
+  const std::string line = espalier::detail::printable_line(text);
+  return line.size() <= kMost ? line : cat(line.substr(0, kMost), ".. (", text.size(), " bytes)");
+}
+
 // A full disk behind `> file` shows when the stream is emptied, if at all.
 void check_written(Console& console) {
   console.out.flush();
@@ -170,12 +192,16 @@ void check_written(Console& console) {
 
 }  // namespace
 
-int run_command(const std::vector<std::string>& arguments, Console& console) {
-  const auto fail = [&](const char* text, int code) {
-    console.err << "espalier: " << text << '\n';
+int run_command(const std::vector<std::string>& arguments, Console& given) {
+  PlainStream out(given.out);
+  PlainStream err(given.err);
+  Console console{.out = out, .err = err, .terminal = given.terminal, .screen = &given.err};
+  const auto fail = [&](const std::string& text, int code) {
+    console.err << "espalier: " << told(text) << std::endl;
     return code;
   };
   try {
+    check_utf8(arguments);
     const int code = parse_and_run(arguments, console);
     check_written(console);
     return code;
@@ -185,6 +211,11 @@ int run_command(const std::vector<std::string>& arguments, Console& console) {
     return fail(error.what(), kExitBadUse);
   } catch (const std::bad_alloc&) {
     return fail("out of memory", kExitFailed);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return fail(file_system_words(error), kExitBadUse);
+  } catch (const nlohmann::json::exception& error) {
+    return fail(cat("a value of a file is not as expected: ", espalier::detail::json_words(error)),
+                kExitBadUse);
   } catch (const std::exception& error) {
     return fail(error.what(), kExitFailed);
   }

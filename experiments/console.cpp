@@ -27,8 +27,13 @@ Progress::~Progress() {
 }
 
 void Progress::clear() {
-  if (visible_) console_.err << kEraseLine << std::flush;
+  if (visible_) erase_line();
   visible_ = false;
+}
+
+void Progress::erase_line() {
+  console_.err << std::flush;
+  (console_.screen != nullptr ? *console_.screen : console_.err) << kEraseLine << std::flush;
 }
 
 void Progress::start_at(int64_t done) {
@@ -45,8 +50,8 @@ void Progress::update(int64_t done, std::string_view text) {
   const auto here = static_cast<double>(done - first_);
   const std::string left =
       here > 0 ? clock_text(elapsed * static_cast<double>(total_ - done) / here) : "?";
-  console_.err << fmt::format("{}{:3}%  {}/{}  {}  {} left",
-                              kEraseLine,
+  erase_line();
+  console_.err << fmt::format("{:3}%  {}/{}  {}  {} left",
                               total_ > 0 ? 100 * done / total_ : 100,
                               done,
                               total_,
@@ -59,6 +64,10 @@ void Progress::update(int64_t done, std::string_view text) {
 void Progress::line(std::string_view text) {
   clear();
   console_.err << text << '\n' << std::flush;
+}
+
+void tell(const std::vector<std::string>& notes, Console& console) {
+  for (const std::string& note : notes) console.err << "note: " << note << '\n';
 }
 
 }  // namespace espalier::experiments

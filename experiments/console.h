@@ -7,6 +7,7 @@
 #include <iosfwd>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace espalier::experiments {
 
@@ -14,7 +15,8 @@ namespace espalier::experiments {
 struct Console {
   std::ostream& out;
   std::ostream& err;
-  bool terminal = false;  ///< a person watches `err`: a line may be rewritten in place
+  bool terminal = false;           ///< a person watches `err`: a line may be rewritten in place
+  std::ostream* screen = nullptr;  ///< `err` without its guard, for what rewrites the line
 };
 
 /// `1:02:03` or `4:05`.
@@ -42,6 +44,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   void clear();
+  void erase_line();
 
   Console& console_;
   int64_t total_;
@@ -50,5 +53,8 @@ class Progress {
   Clock::time_point shown_ = {};
   bool visible_ = false;
 };
+
+/// Writes notes to `err`, a line each.
+void tell(const std::vector<std::string>& notes, Console& console);
 
 }  // namespace espalier::experiments

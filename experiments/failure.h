@@ -3,6 +3,8 @@
 /// what fails while running. An `Error` of the library counts as bad use unless it is marked here.
 #pragma once
 
+#include <filesystem>
+#include <string>
 #include <utility>
 
 #include <espalier/core/error.h>
@@ -18,6 +20,12 @@ class RunFailure : public Error {
  public:
   using Error::Error;
 };
+
+/// What the standard library says of a file, in our words: what can't be done with which file, and
+/// why.
+inline std::string file_system_words(const std::filesystem::filesystem_error& error) {
+  return cat("can't use ", error.path1().string(), ": ", error.code().message());
+}
 
 /// Runs `work`; its errors become RunFailure, except IoError: while a run only reads, a file that
 /// turns out bad in the middle is still a bad input.
@@ -41,6 +49,8 @@ decltype(auto) while_writing(Work&& work) {
     return std::forward<Work>(work)();
   } catch (const Error& error) {
     throw RunFailure(error.what());
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw RunFailure(file_system_words(error));
   }
 }
 

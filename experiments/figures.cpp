@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/detail/printable.h>
+
 namespace espalier::experiments {
 namespace {
 
@@ -22,7 +24,11 @@ size_t columns(const std::string& text) {
 
 }  // namespace
 
-std::string text_table(const std::vector<std::vector<std::string>>& rows) {
+std::string text_table(const std::vector<std::vector<std::string>>& cells) {
+  std::vector<std::vector<std::string>> rows = cells;
+  for (auto& row : rows) {
+    for (std::string& cell : row) cell = espalier::detail::printable_line(cell);
+  }
   std::vector<size_t> width;
   std::vector<bool> numeric;
   for (size_t r = 0; r < rows.size(); ++r) {
@@ -71,7 +77,7 @@ std::string figures_text(const nlohmann::ordered_json& figures) {
       "accuracy    {:.2f} %  ({} of {})\n"
       "loss        {:.4f}\n"
       "sparsity    {:.4f} of the prunable weights\n"
-      "parameters  {}  ({} not zero)\n"
+      "parameters  {}  ({} left)\n"
       "MACs        {} dense, {} effective, {} executed, per image\n"
       "speed       {:.0f} images/s, loading included\n",
       100.0 * number("accuracy"),

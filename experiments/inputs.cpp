@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <ostream>
+#include <set>
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/data/fetch.h>
 #include <espalier/experiments/options.h>
-#include <espalier/nn/fit.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/sparse/chooser.h>
 
@@ -28,19 +30,32 @@ std::string how_to_get(const std::string& name, const std::string& root) {
 std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
                                                 data::Split split) {
   const auto seed = static_cast<uint64_t>(values.integer("data-seed"));
-  auto dataset = open_data(values.text("data"), split, values.text("data-root"), seed);
+  auto dataset =
+      open_data(values.text("data"),
+                split,
+                values.text("data-root"),
+                {.seed = seed, .allow_empty_classes = values.flag("allow-empty-classes")});
   if (split != data::Split::Test) return dataset;
   const int64_t size = values.integer("test-size");
   if (size == 0) return dataset;
   return data::subset(std::move(dataset), size, seed);
 }
 
+void tell_notes(std::initializer_list<const data::Dataset*> datasets, Console& console) {
+  std::set<std::string> told;
+  for (const data::Dataset* dataset : datasets) {
+    for (const std::string& note : dataset->notes()) {
+      if (told.insert(note).second) console.err << "note: " << note << '\n';
+    }
+  }
+}
+
 std::shared_ptr<const data::Dataset> open_data(const std::string& name,
                                                data::Split split,
                                                const std::string& root,
-                                               uint64_t seed) {
+                                               const data::OpenOptions& options) {
   try {
-    return data::open_dataset(name, split, root, seed);
+    return data::open_dataset(name, split, root, options);
   } catch (const IoError& error) {
     for (const data::DatasetInfo& info : data::known_datasets()) {
       if (info.name != name || is_found(info, root)) continue;
@@ -58,9 +73,7 @@ bool is_fetchable(const std::string& name) {
 }
 
 bool is_found(const data::DatasetInfo& info, const std::filesystem::path& root) {
-  if (info.first_file.empty()) return true;
-  const std::filesystem::path file = root / info.folder / info.first_file;
-  return std::filesystem::exists(file) || std::filesystem::exists(file.string() + ".gz");
+  return info.first_file.empty() || data::find_dataset(info, root).has_value();
 }
 
 data::Split parse_split(const std::string& text) {
@@ -120,6 +133,18 @@ nn::InferencePlan compile_network(Network& network, int64_t batch) {
       *network.module, nn::example_input(network.name, network.options), {.batch = batch});
 }
 
+void check_evaluation(const nn::Evaluation& evaluation, const std::string& what) {
+  ESPALIER_CHECK(std::isfinite(evaluation.loss),
+                 ValueError,
+                 what,
+                 ": the loss over ",
+                 evaluation.total,
+                 " samples is ",
+                 evaluation.loss,
+                 "; expected a finite number. Did training diverge, or are the inputs scaled other "
+                 "than in training?");
+}
+
 nlohmann::ordered_json measure(Network& network,
                                data::Loader& loader,
                                const nn::InferencePlan* plan) {
@@ -129,6 +154,7 @@ nlohmann::ordered_json measure(Network& network,
       plan == nullptr
           ? nn::evaluate(*network.module, loader)
           : nn::evaluate([&](const Tensor& images) { return plan->run(images); }, loader);
+  check_evaluation(evaluation, "evaluation");
   const int64_t macs = executed.macs();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

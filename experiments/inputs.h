@@ -4,14 +4,17 @@
 #pragma once
 
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
 #include <string>
 
 #include <nlohmann/json.hpp>
 
 #include <espalier/data/loader.h>
+#include <espalier/experiments/console.h>
 #include <espalier/experiments/networks.h>
 #include <espalier/nn/counting.h>
+#include <espalier/nn/fit.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/prune/options.h>
 
@@ -21,11 +24,13 @@ namespace espalier::experiments {
 /// for. Throws ValueError, IoError.
 std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
                                                 data::Split split);
+/// Prints what data sets say of how they were read (Dataset::notes), each once, to `console.err`.
+void tell_notes(std::initializer_list<const data::Dataset*> datasets, Console& console);
 /// data::open_dataset; the error for files that are not there tells how to get them.
 std::shared_ptr<const data::Dataset> open_data(const std::string& name,
                                                data::Split split,
                                                const std::string& root,
-                                               uint64_t seed);
+                                               const data::OpenOptions& options);
 /// True when `espalier data fetch` knows where a data set is published.
 bool is_fetchable(const std::string& name);
 /// True when the files of a data set are there, packed or not.
@@ -50,9 +55,13 @@ data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t
 /// plan cannot do.
 nn::InferencePlan compile_network(Network& network, int64_t batch);
 
+/// Throws ValueError when the loss is no finite number: then no accuracy means anything. `what` is
+/// the evaluation, as a text.
+void check_evaluation(const nn::Evaluation& evaluation, const std::string& what);
+
 /// The figures of an evaluated network under the names that `eval --json` promises; with a plan,
 /// which was compiled from it, accuracy, speed and executed MACs are the plan's. Executed MACs of a
-/// gated network are the mean over the images.
+/// gated network are the mean over the images. Throws as check_evaluation.
 nlohmann::ordered_json measure(Network& network,
                                data::Loader& loader,
                                const nn::InferencePlan* plan = nullptr);

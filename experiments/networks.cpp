@@ -2,9 +2,12 @@
 #include <espalier/experiments/networks.h>
 
 #include <algorithm>
-#include <cmath>
 
+#include <fmt/format.h>
+
+#include <espalier/core/finite.h>
 #include <espalier/core/io.h>
+#include <espalier/data/identity.h>
 #include <espalier/experiments/options.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/counting.h>
@@ -17,6 +20,30 @@ constexpr const char* kArchitecture = "architecture";
 
 Network take(nn::SavedModel saved) {
   return {std::move(saved.name), saved.options, std::move(saved.module)};
+}
+
+// As a file can hold them: what is not UTF-8 in a folder's name is replaced.
+std::vector<std::string> names_for_files(const std::vector<std::string>& names) {
+  const nlohmann::json json = names;
+  return nlohmann::json::parse(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+// A network that is right about class 0 of its own data is wrong about all of them where that is
+// class 1, and nothing but the names tells.
+void check_classes(const std::filesystem::path& path,
+                   const std::vector<std::string>& there,
+                   const Network& here) {
+  const std::vector<std::string>& names = here.options.class_names;
+  if (here.any_classes || there.empty() || names.empty()) return;
+  const std::string difference = data::first_difference_of_names(there, names);
+  ESPALIER_CHECK(
+      difference.empty(),
+      ValueError,
+      path.string(),
+      " was trained for other classes than the data has: ",
+      difference,
+      ". Was a folder of pictures renamed? If other classes are meant, as in fine-tuning "
+      "on other data, give --other-classes");
 }
 
 void put_state(const std::filesystem::path& path,
@@ -59,6 +86,8 @@ Network make_network(const prune::OptionValues& values,
                  " holds images");
   network.options.num_classes = static_cast<int64_t>(dataset.class_names().size());
   network.options.image = dataset.image_shape();
+  network.options.class_names = names_for_files(dataset.class_names());
+  network.any_classes = values.flag("other-classes");
   network.options.seed = seed;
   network.options.width = values.real("width");
   ESPALIER_CHECK(network.options.width == 1.0 || nn::model_has_widths(network.name),
@@ -150,11 +179,20 @@ Network load_network(const std::filesystem::path& path,
                    fallback.options.num_classes,
                    " and ",
                    fallback.image());
+    check_classes(path, network.options.class_names, fallback);
+    // What is saved from it later is for the classes of the data at hand.
+    network.options.class_names = fallback.options.class_names;
     return network;
   }
   const SafetensorsFile file = load_safetensors(path);
   check_holds_weights(file, path);
-  check_finite(file, path);
+  check_finite(file.tensors, path.string());
+  for (const auto& [name, tensor] : fallback.module->state_dict()) {
+    check_readable(file, name, path.string());
+  }
+  if (elastic && tells_its_network(path)) {
+    check_classes(path, load_network(path).options.class_names, fallback);
+  }
   put_state(path,
             elastic ? prune::elastic_state(file.tensors, *fallback.module, *elastic) : file.tensors,
             fallback);
@@ -163,9 +201,7 @@ Network load_network(const std::filesystem::path& path,
 
 Network load_network(const std::filesystem::path& path) {
   const bool edc = nn::compress::is_edc(path);
-  Network network = take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
-  check_finite({network.module->state_dict(), {}}, path);
-  return network;
+  return take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
 }
 
 std::vector<std::string> take_masks(const std::filesystem::path& path,
@@ -173,6 +209,7 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                                     std::optional<prune::BlockOrder> elastic) {
   constexpr std::string_view kMask = ".mask";
   std::map<std::string, Tensor> tensors = load_safetensors(path).tensors;
+  check_finite(tensors, path.string());
   // The names of a shallower network are all in a deeper one, which would be pruned in part.
   if (!elastic && tells_its_network(path)) {
     const std::string found_on = load_network(path).name;
@@ -229,26 +266,50 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
   return notes;
 }
 
-void check_finite(const SafetensorsFile& file, const std::filesystem::path& path) {
-  const auto check = [&path](const std::string& name, const Tensor& tensor) {
-    dispatch_floating(tensor.dtype(), "check_finite", [&](auto zero) {
-      const auto* values = tensor.data<decltype(zero)>();
-      for (int64_t i = 0; i < tensor.numel(); ++i) {
-        ESPALIER_CHECK(std::isfinite(values[i]),
-                       IoError,
-                       path.string(),
-                       ": tensor '",
-                       name,
-                       "' holds ",
-                       static_cast<double>(values[i]),
-                       " at flat index ",
-                       i);
-      }
+prune::Option masks_from_zeros_option() {
+  return prune::flag_option("masks-from-zeros",
+                            "Weights that are zero in the file and have no mask, as after pruning "
+                            "elsewhere, get one: they stay zero and cost nothing.");
+}
+
+std::vector<std::string> heed_zeros(const std::filesystem::path& file,
+                                    Network& network,
+                                    bool mask) {
+  constexpr double kMany = 0.01;  // trained weights are hardly ever exactly zero
+  int64_t weights = 0;
+  int64_t zeros = 0;
+  for (const nn::NamedParameter& p : nn::prunable_parameters(*network.module)) {
+    weights += p.parameter->numel();
+    if (p.parameter->masked()) continue;
+    Tensor kept = Tensor::empty(p.parameter->shape(), DType::U8);
+    const Tensor value = p.parameter->value.value().to(Layout::Nchw).contiguous();
+    dispatch_floating(value.dtype(), "masks-from-zeros", [&](auto zero) {
+      const auto* values = value.data<decltype(zero)>();
+      std::transform(values, values + value.numel(), kept.data<uint8_t>(), [](auto v) {
+        return static_cast<uint8_t>(v != 0 ? 1 : 0);
+      });
     });
-  };
-  for (const auto& [name, tensor] : file.tensors) {
-    if (is_floating(tensor.dtype())) check(name, tensor);
+    const auto* flags = kept.data<uint8_t>();
+    const int64_t of_weight = std::count(flags, flags + kept.numel(), uint8_t{0});
+    if (of_weight == 0) continue;
+    zeros += of_weight;
+    if (mask) p.parameter->set_mask(kept);
   }
+  const double share =
+      weights == 0 ? 0.0 : static_cast<double>(zeros) / static_cast<double>(weights);
+  const std::string what = fmt::format(
+      "{}: {:.1f} % of the weights are zero and had no mask", file.string(), 100 * share);
+  if (mask) {
+    ESPALIER_CHECK(zeros > 0,
+                   ValueError,
+                   "--masks-from-zeros: ",
+                   file.string(),
+                   " has no weights that are zero without a mask; leave the option out");
+    return {what + "; they are masked now"};
+  }
+  if (share < kMany) return {};
+  return {what +
+          ": they train and run like any other weight. --masks-from-zeros keeps them removed"};
 }
 
 std::string file_fingerprint(const std::filesystem::path& path) {

@@ -24,12 +24,14 @@ struct Network {
   std::string name;
   nn::ModelOptions options;
   std::unique_ptr<nn::Module> module;
+  bool any_classes = false;  ///< weights for classes of other names may be put into it
   Shape image() const {
     return {options.image.channels, options.image.height, options.image.width};
   }
 };
 
-/// The network that `model`, `shortcut` and `width` name, for the images and classes of `dataset`.
+/// The network that `model`, `shortcut` and `width` name, for the images and classes of `dataset`;
+/// `other-classes` says whether it takes weights for classes of other names.
 Network make_network(const prune::OptionValues& values,
                      const data::Dataset& dataset,
                      uint64_t seed = 0);
@@ -56,7 +58,8 @@ std::optional<prune::BlockOrder> elastic_order(const prune::OptionValues& values
 /// A network with the weights of a file: rebuilt from its description if it has one (shrunk and
 /// compressed networks too), else `fallback` with its tensors. With `elastic` always the latter,
 /// and the file may be of another depth (prune/structure/elastic.h). Throws IoError for a bad file
-/// or a value that is not finite, ValueError for weights that don't fit.
+/// or a value that is not finite, ValueError for weights that don't fit, and for a file whose
+/// classes have other names than those of `fallback`, or another order, unless that takes any.
 Network load_network(const std::filesystem::path& path,
                      Network fallback,
                      std::optional<prune::BlockOrder> elastic = std::nullopt);
@@ -71,8 +74,14 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                                     Network& network,
                                     std::optional<prune::BlockOrder> elastic = std::nullopt);
 
-/// Throws IoError naming the file and the first tensor that holds NaN or infinity.
-void check_finite(const SafetensorsFile& file, const std::filesystem::path& path);
+/// The flag `masks-from-zeros` of verbs that read weights.
+prune::Option masks_from_zeros_option();
+
+/// What zeros of prunable weights without masks are, of a network read from `file`: with `mask`
+/// they become masks, so that they stay zero and cost nothing; else, when there are many, the
+/// returned notes tell of them, for they train and run like any other weight. Throws ValueError
+/// for `mask` where there are none.
+std::vector<std::string> heed_zeros(const std::filesystem::path& file, Network& network, bool mask);
 
 /// FNV-1a (64 bits, hexadecimal) of a file's bytes: tells whether two runs started from equal
 /// weights.

@@ -10,13 +10,18 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/detail/checksum.h>
+#include <espalier/core/detail/json.h>
 #include <espalier/core/error.h>
+#include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/core/random.h>
+#include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/run_json.h>
 
 namespace espalier::experiments {
 namespace {
@@ -25,22 +30,16 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kRunFile = "run.json";
+constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kStateFile = "state.safetensors";
+constexpr const char* kPreviousFile = "state.previous.safetensors";
 constexpr const char* kMetricsFile = "metrics.jsonl";
 constexpr const char* kMetricsTable = "metrics.csv";
 constexpr const char* kMetricsKey = "metrics";
-constexpr int64_t kMostJsonBytes = int64_t{1} << 28;
-
-Json parse_json(const fs::path& path) {
-  const std::vector<uint8_t> bytes = read_file(path, "run", kMostJsonBytes);
-  try {
-    Json json = Json::parse(bytes.begin(), bytes.end());
-    ESPALIER_CHECK(json.is_object(), IoError, "run: ", path.string(), " holds no JSON object");
-    return json;
-  } catch (const Json::exception& error) {
-    throw IoError(cat("run: ", path.string(), " is not valid JSON: ", error.what()));
-  }
-}
+constexpr const char* kChecksumKey = "checksum";  // of run.json, over its text with zeros there
+constexpr const char* kChecksumStart = "crc32:";
+constexpr int64_t kMostMetricsBytes = int64_t{1} << 28;
+constexpr espalier::detail::JsonLimits kMetricsLimits = {.depth = 2, .bytes = 1 << 16};
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
@@ -54,14 +53,14 @@ std::string utc_now() {
 // Every setting that decides what a run computes and differs, as `name: here X, asked Y`.
 // An option that the folder doesn't tell is younger than the run, which went by its default.
 std::string differences(const Json& here, const Json& asked, const Json& defaults) {
-  std::string out;
+  constexpr size_t kMost = 8;
+  std::vector<std::string> out;
   const auto compare = [&](const std::string& name, const Json& a, const Json& b) {
     if (a == b || is_incidental(name)) return;
-    out += fmt::format("{}{}: the folder has {}, asked for {}",
-                       out.empty() ? "" : "; ",
-                       name,
-                       a.is_null() ? "nothing" : a.dump(),
-                       b.is_null() ? "nothing" : b.dump());
+    out.push_back(fmt::format("{}: the folder has {}, asked for {}",
+                              name,
+                              a.is_null() ? "nothing" : a.dump(),
+                              b.is_null() ? "nothing" : b.dump()));
   };
   for (const auto& [name, value] : asked.items()) {
     compare(name, here.value(name, defaults.value(name, Json())), value);
@@ -69,26 +68,73 @@ std::string differences(const Json& here, const Json& asked, const Json& default
   for (const auto& [name, value] : here.items()) {
     if (!asked.contains(name)) compare(name, value, Json());
   }
-  return out;
-}
-
-std::string metrics_lines(const std::vector<EpochMetrics>& metrics) {
-  std::string out;
-  for (const EpochMetrics& line : metrics) out += line.to_json().dump() + "\n";
-  return out;
+  return espalier::detail::some_of(out, kMost, "; ");
 }
 
 std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::string& where) {
   std::vector<EpochMetrics> out;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    try {
-      out.push_back(EpochMetrics::from_json(Json::parse(text.substr(begin, end - begin)), where));
-    } catch (const Json::exception& error) {
-      throw IoError(cat("metrics: ", where, ": bad line: ", error.what()));
-    }
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    const std::string at = cat("metrics: ", where, ", line ", out.size() + 1);
+    const auto json = espalier::detail::parse_json<Json>(line, at, kMetricsLimits);
+    out.push_back(EpochMetrics::from_json(json, cat(where, ", line ", out.size() + 1)));
     begin = end + 1;
   }
+  return out;
+}
+
+// Of recorded runs, which keep the table alone.
+std::vector<EpochMetrics> read_metrics_csv(const fs::path& path) {
+  const std::vector<uint8_t> bytes = read_file(path, "metrics", kMostMetricsBytes);
+  const auto records = parse_csv({bytes.begin(), bytes.end()}, path.string());
+  std::string lines;
+  for (size_t i = 1; i < records.size(); ++i) {
+    std::string line;
+    for (size_t c = 0; c < records[i].size(); ++c) {
+      line += fmt::format("{}{}:{}", c == 0 ? "" : ",", Json(records[0][c]).dump(), records[i][c]);
+    }
+    lines += "{" + line + "}\n";
+  }
+  return parse_metrics(lines, path.string());
+}
+
+uint32_t crc32_of(const std::string& text) {
+  return espalier::detail::crc32({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+std::string checksum_value(uint32_t crc) {
+  return fmt::format("{}{:08x}", kChecksumStart, crc);
+}
+
+// Size and checksum of a file, as run.json tells them.
+Json file_record(const fs::path& path) {
+  const std::vector<uint8_t> bytes = read_file(path, "run");
+  return {{"bytes", bytes.size()},
+          {"crc32", fmt::format("{:08x}", espalier::detail::crc32(bytes))}};
+}
+
+}  // namespace
+
+RunJsonState check_run_json(const std::string& text) {
+  const size_t key = text.rfind(cat("\"", kChecksumKey, "\": \""));
+  if (key == std::string::npos) {
+    // What is told of other files is as young as the checksum.
+    return text.find("\n  \"files\": ") == std::string::npos ? RunJsonState::Unchecked
+                                                             : RunJsonState::Changed;
+  }
+  const size_t at = text.find(kChecksumStart, key);
+  if (at == std::string::npos) return RunJsonState::Changed;
+  const std::string zeros = checksum_value(0);
+  std::string blank = text;
+  blank.replace(at, zeros.size(), zeros);
+  const std::string right = checksum_value(crc32_of(blank));
+  return text.compare(at, right.size(), right) == 0 ? RunJsonState::Whole : RunJsonState::Changed;
+}
+
+std::string metrics_lines(const std::vector<EpochMetrics>& metrics) {
+  std::string out;
+  for (const EpochMetrics& line : metrics) out += line.to_json().dump() + "\n";
   return out;
 }
 
@@ -106,23 +152,6 @@ std::string metrics_csv(const std::vector<EpochMetrics>& metrics) {
   return out;
 }
 
-// Of recorded runs, which keep the table alone.
-std::vector<EpochMetrics> read_metrics_csv(const fs::path& path) {
-  const std::vector<uint8_t> bytes = read_file(path, "metrics", kMostJsonBytes);
-  const auto records = parse_csv({bytes.begin(), bytes.end()}, path.string());
-  std::string lines;
-  for (size_t i = 1; i < records.size(); ++i) {
-    std::string line;
-    for (size_t c = 0; c < records[i].size(); ++c) {
-      line += fmt::format("{}{}:{}", c == 0 ? "" : ",", Json(records[0][c]).dump(), records[i][c]);
-    }
-    lines += "{" + line + "}\n";
-  }
-  return parse_metrics(lines, path.string());
-}
-
-}  // namespace
-
 Json EpochMetrics::to_json() const {
   return {{"epoch", epoch},
           {"step", step},
@@ -136,12 +165,20 @@ Json EpochMetrics::to_json() const {
 }
 
 EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where) {
+  const auto whole = [&](const char* key) {
+    const auto value = json.is_object() && json.contains(key)
+                           ? espalier::detail::json_whole(json.at(key))
+                           : std::nullopt;
+    ESPALIER_CHECK(
+        value.has_value(), IoError, "metrics: ", where, " has no whole number '", key, "'");
+    return *value;
+  };
   const auto number = [&](const char* key) -> const Json& {
     ESPALIER_CHECK(json.is_object() && json.contains(key) && json.at(key).is_number(),
                    IoError,
                    "metrics: ",
                    where,
-                   ": a line has no number '",
+                   " has no number '",
                    key,
                    "'");
     return json.at(key);
@@ -151,8 +188,8 @@ EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where)
     const bool none = json.is_object() && json.contains(key) && json.at(key).is_null();
     return none ? std::numeric_limits<double>::quiet_NaN() : number(key).get<double>();
   };
-  return {.epoch = number("epoch").get<int64_t>(),
-          .step = number("step").get<int64_t>(),
+  return {.epoch = whole("epoch"),
+          .step = whole("step"),
           .lr = real("lr"),
           .train_loss = real("train_loss"),
           .train_accuracy = real("train_accuracy"),
@@ -165,11 +202,12 @@ EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where)
 RunFolder::RunFolder(fs::path path,
                      const Json& settings,
                      const Json& defaults,
-                     const std::function<void()>& busy)
+                     const std::function<void()>& busy,
+                     const RunGround& ground)
     : path_(std::move(path)) {
-  std::error_code error;
+  std::error_code error, is_folder;
   fs::create_directories(path_, error);
-  ESPALIER_CHECK(fs::is_directory(path_),
+  ESPALIER_CHECK(fs::is_directory(path_, is_folder),
                  IoError,
                  "run: can't create the folder ",
                  path_.string(),
@@ -188,7 +226,7 @@ RunFolder::RunFolder(fs::path path,
   try {
     remove_temporary_files(path_);
     if (fs::exists(path_ / kRunFile)) {
-      run_ = parse_json(path_ / kRunFile);
+      run_ = read_run_json(path_ / kRunFile);
       const std::string different =
           differences(run_.value("settings", Json::object()), settings, defaults);
       ESPALIER_CHECK(different.empty() || !has_results(),
@@ -198,17 +236,27 @@ RunFolder::RunFolder(fs::path path,
                      " holds a run with other settings. ",
                      different,
                      ". Choose another --out, or remove the folder");
-      const bool finished = run_.value("status", Json()) == "finished" && fs::exists(model_path());
-      state_ = finished ? State::Finished : State::Unfinished;
-      if (!different.empty()) {
-        begin(settings);
-      } else if (run_.value("status", Json()) == "failed") {
+      state_ = State::Unfinished;
+      const bool may_lose = has_results();
+      if (may_lose) check_data(ground);
+      // One that has nothing to lose is begun anew, on this machine.
+      const bool moved = (!ground.simd.empty() && newest_simd(run_) != ground.simd) ||
+                         !data_differences(run_, ground).empty();
+      const Json status = run_.value("status", Json());
+      if (!different.empty() || (moved && !may_lose)) {
+        begin(settings, ground);
+      } else if (status == "finished") {
+        check_finished_results(run_, path_ / kRunFile);
+        check_model();
+      }
+      if (state_ == State::Unfinished && may_lose) check_simd(ground);
+      if (state_ == State::Unfinished && status == "failed") {
         run_["status"] = "running";
         run_.erase("error");
         while_writing([&] { write_run_json(); });
       }
     } else {
-      for (const char* name : {"model.safetensors", kStateFile, kMetricsFile}) {
+      for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile}) {
         ESPALIER_CHECK(!fs::exists(path_ / name),
                        ValueError,
                        "run: ",
@@ -217,7 +265,7 @@ RunFolder::RunFolder(fs::path path,
                        name,
                        " but no run.json; it is not overwritten. Choose another --out");
       }
-      begin(settings);
+      begin(settings, ground);
     }
   } catch (...) {
     ::close(lock_);
@@ -239,35 +287,152 @@ Json RunFolder::results() const {
 
 bool RunFolder::has_results() const {
   if (run_.contains("results")) return true;
-  for (const char* name : {"model.safetensors", kStateFile, kMetricsFile, kMetricsTable}) {
+  for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable}) {
     if (fs::exists(path_ / name)) return true;
   }
   return false;
 }
 
-void RunFolder::begin(const Json& settings) {
+void RunFolder::check_data(const RunGround& ground) const {
+  const std::string different = data_differences(run_, ground);
+  ESPALIER_CHECK(different.empty(),
+                 ValueError,
+                 "run: ",
+                 path_.string(),
+                 " holds a run on other data. ",
+                 different,
+                 ". Bring the data back, or choose another --out");
+}
+
+void RunFolder::check_simd(const RunGround& ground) {
+  const std::string then = newest_simd(run_);
+  if (ground.simd.empty() || then.empty() || then == ground.simd) return;
+  ESPALIER_CHECK(ground.allow_other_simd,
+                 ValueError,
+                 "run: ",
+                 path_.string(),
+                 " was made with ",
+                 then,
+                 ", and this machine has ",
+                 ground.simd,
+                 ": the rest of the run would have other last bits. Continue it there, force ",
+                 then,
+                 " by ESPALIER_SIMD where the machine has it, or accept that with "
+                 "--allow-other-simd");
+  run_["continued_with_simd"].push_back(ground.simd);
+  while_writing([&] { write_run_json(); });
+}
+
+void RunFolder::begin(const Json& settings, const RunGround& ground) {
   run_ = {{"version", version()},
           {"status", "running"},
           {"started", utc_now()},
           {"machine", machine_json()},
           {"settings", settings}};
+  if (!ground.data.is_null()) run_["data"] = ground.data;
   state_ = State::Fresh;
   while_writing([&] { write_run_json(); });
 }
 
 void RunFolder::write_run_json() const {
-  write_file(path_ / kRunFile, run_.dump(2) + "\n");
+  Json out = run_;
+  out.erase(kChecksumKey);  // last, as new
+  out[kChecksumKey] = checksum_value(0);
+  std::string text = out.dump(2) + "\n";
+  const std::string zeros = out.at(kChecksumKey).get<std::string>();
+  text.replace(text.rfind(zeros), zeros.size(), checksum_value(crc32_of(text)));
+  write_file(path_ / kRunFile, text);
 }
 
-std::optional<SafetensorsFile> RunFolder::load_checkpoint() const {
-  if (!fs::exists(path_ / kStateFile)) return std::nullopt;
-  return load_safetensors(path_ / kStateFile);
+void RunFolder::note(const std::string& text) {
+  notes_.push_back(text);
+  run_["notes"].push_back(utc_now() + ": " + text);
+  while_writing([&] { write_run_json(); });
+}
+
+// Of a run that is marked as finished.
+void RunFolder::check_model() {
+  std::string trouble;
+  if (fs::exists(model_path())) {
+    try {
+      check_finite(load_safetensors(model_path()).tensors, model_path().string());
+      state_ = State::Finished;
+      return;
+    } catch (const IoError& error) {
+      trouble = cat(kModelFile, " can't be read (", error.what(), ")");
+    }
+  } else {
+    trouble = cat(kModelFile, " is missing");
+  }
+  ESPALIER_CHECK(fs::exists(path_ / kStateFile) || fs::exists(path_ / kPreviousFile),
+                 IoError,
+                 "run: ",
+                 path_.string(),
+                 " holds a finished run, but its ",
+                 trouble,
+                 ", and there is no checkpoint to make it again from. Remove the folder, or choose "
+                 "another --out, to train anew");
+  note(trouble + "; it is made again from the checkpoint");
+}
+
+std::optional<SafetensorsFile> RunFolder::load_checkpoint() {
+  std::string trouble;
+  for (const char* name : {kStateFile, kPreviousFile}) {
+    const fs::path file = path_ / name;
+    if (!fs::exists(file)) continue;
+    try {
+      SafetensorsFile checkpoint = load_safetensors(file);
+      check_checkpoint(checkpoint, file.string());
+      checkpoint_metrics(checkpoint);
+      newest_is_whole_ = name == kStateFile;
+      if (!newest_is_whole_) {
+        note(cat(trouble.empty() ? cat(kStateFile, " is missing") : trouble,
+                 "; the checkpoint before it, ",
+                 kPreviousFile,
+                 ", is taken"));
+      }
+      return checkpoint;
+    } catch (const IoError& error) {
+      trouble += cat(trouble.empty() ? "" : "; ", name, " can't be read (", error.what(), ")");
+    }
+  }
+  ESPALIER_CHECK(trouble.empty(),
+                 IoError,
+                 "run: ",
+                 path_.string(),
+                 " can't be continued: ",
+                 trouble,
+                 ". Remove the folder, or choose another --out, to train anew");
+  return std::nullopt;
+}
+
+// By a second name for the same file, so that the newest checkpoint has its name all the time.
+// Where a file system knows no such names, there is none of that name until the next is written.
+void RunFolder::keep_previous() const {
+  const fs::path link = path_ / cat(".", kPreviousFile, kTemporaryMark, "link");
+  std::error_code error;
+  fs::remove(link, error);
+  fs::create_hard_link(path_ / kStateFile, link, error);
+  fs::rename(error ? path_ / kStateFile : link, path_ / kPreviousFile, error);
+  ESPALIER_CHECK(!error,
+                 IoError,
+                 "run: can't keep ",
+                 (path_ / kStateFile).string(),
+                 " as ",
+                 kPreviousFile,
+                 ": ",
+                 error.message());
+  fs::remove(link, error);  // renaming to another name of the same file does nothing
 }
 
 void RunFolder::save_checkpoint(SafetensorsFile checkpoint,
                                 const std::vector<EpochMetrics>& metrics) {
   checkpoint.metadata[kMetricsKey] = metrics_lines(metrics);
-  while_writing([&] { save_safetensors(path_ / kStateFile, checkpoint); });
+  while_writing([&] {
+    if (newest_is_whole_) keep_previous();
+    save_safetensors(path_ / kStateFile, checkpoint);
+  });
+  newest_is_whole_ = true;
   write_metrics(metrics);
 }
 
@@ -306,19 +471,20 @@ void RunFolder::finish(const Json& results, const Json& timing) {
   run_["finished"] = utc_now();
   run_["results"] = results;
   if (!timing.is_null()) run_["timing"] = timing;
-  while_writing([&] { write_run_json(); });
+  while_writing([&] {
+    run_["files"] = Json::object();
+    for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable}) {
+      if (fs::exists(path_ / name)) run_["files"][name] = file_record(path_ / name);
+    }
+    write_run_json();
+  });
   state_ = State::Finished;
 }
 
 RunRecord read_run(const fs::path& path) {
-  RunRecord record{.path = path, .run = parse_json(path / kRunFile), .metrics = {}};
-  ESPALIER_CHECK(record.run.contains("settings") && record.run.at("settings").is_object(),
-                 IoError,
-                 "run: ",
-                 (path / kRunFile).string(),
-                 " holds no settings: not a run folder");
+  RunRecord record{.path = path, .run = read_run_json(path / kRunFile), .metrics = {}};
   if (fs::exists(path / kMetricsFile)) {
-    const std::vector<uint8_t> bytes = read_file(path / kMetricsFile, "metrics", kMostJsonBytes);
+    const std::vector<uint8_t> bytes = read_file(path / kMetricsFile, "metrics", kMostMetricsBytes);
     record.metrics = parse_metrics({bytes.begin(), bytes.end()}, (path / kMetricsFile).string());
   } else if (fs::exists(path / kMetricsTable)) {
     record.metrics = read_metrics_csv(path / kMetricsTable);

@@ -2,15 +2,21 @@
 /// Run folder: the files of one training, and the rules by which it is created, continued or
 /// refused.
 ///
-///   run.json           settings, version, machine; when finished, the results and layer times
+///   run.json           settings, version, machine, data; when finished, the results, layer times
+///   and
+///                      the checksums of the other files and of itself
 ///   metrics.jsonl/csv  a line an epoch
 ///   state.safetensors  the newest checkpoint: everything needed to continue, in one atomic file
+///   state.previous.safetensors
+///                      the one before it, for when the newest is damaged
 ///   model.safetensors  weights and masks of the finished run
 ///   report.html        made by `report`
 ///
 /// A checkpoint holds the metrics lines too, so that after a kill at any instant the files are
-/// written anew from it and agree. `status` in run.json is `running`, `finished`, or `failed` with
-/// the `error`; the same command tries again from the newest checkpoint.
+/// written anew from it and agree. A checkpoint that can't be read is replaced by the one before
+/// it, and the model of a finished run is made again from its checkpoint; both are told by `notes`
+/// and kept in run.json under that name. `status` in run.json is `running`, `finished`, or `failed`
+/// with the `error`; the same command tries again from the newest checkpoint.
 #pragma once
 
 #include <filesystem>
@@ -23,6 +29,7 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/safetensors.h>
+#include <espalier/experiments/run_ground.h>
 
 namespace espalier::experiments {
 
@@ -47,6 +54,7 @@ struct EpochMetrics {
 /// One folder, held by one process at a time.
 class RunFolder {
  public:
+  /// Finished means that a good model is there.
   enum class State { Fresh, Unfinished, Finished };
 
   /// Creates the folder, or opens it when run.json is there and tells the same `settings`
@@ -54,12 +62,15 @@ class RunFolder {
   /// runs made before there was such an option go on). A run without checkpoint, metrics and
   /// results has nothing to lose: other settings replace it. Throws ValueError naming every setting
   /// that differs, when another process holds the folder, and when there are files of a run but no
-  /// run.json; IoError for a bad run.json. With `busy` another process is waited for, and `busy` is
-  /// called before the wait.
+  /// run.json; IoError for a bad run.json, and for a finished run whose model is missing or damaged
+  /// when there is no checkpoint either. With `busy` another process is waited for, and `busy` is
+  /// called before the wait. `ground` must be that of the run too: the data always, the vector
+  /// instructions while it is unfinished.
   RunFolder(std::filesystem::path path,
             const nlohmann::ordered_json& settings,
             const nlohmann::ordered_json& defaults,
-            const std::function<void()>& busy = {});
+            const std::function<void()>& busy = {},
+            const RunGround& ground = {});
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -70,9 +81,14 @@ class RunFolder {
   /// The results that run.json of a finished run holds; a loss that is null there is NaN.
   nlohmann::ordered_json results() const;
 
-  /// The newest checkpoint; none for a run that did not get so far. Throws IoError for a bad file.
-  std::optional<SafetensorsFile> load_checkpoint() const;
-  /// Replaces the checkpoint, then brings the metrics files up to date with it.
+  /// What was found missing or damaged since the folder was opened, and what is done about it.
+  const std::vector<std::string>& notes() const { return notes_; }
+
+  /// The newest checkpoint that is whole; none for a run that did not get so far. Throws IoError
+  /// when there are some and none is.
+  std::optional<SafetensorsFile> load_checkpoint();
+  /// Replaces the checkpoint, whose predecessor is kept, then brings the metrics files up to date
+  /// with it. At every instant a whole checkpoint is there.
   void save_checkpoint(SafetensorsFile checkpoint, const std::vector<EpochMetrics>& metrics);
   /// The metrics lines that a checkpoint holds.
   static std::vector<EpochMetrics> checkpoint_metrics(const SafetensorsFile& checkpoint);
@@ -87,14 +103,30 @@ class RunFolder {
 
  private:
   bool has_results() const;
-  void begin(const nlohmann::ordered_json& settings);
+  void note(const std::string& text);
+  void check_model();
+  void keep_previous() const;
+  void begin(const nlohmann::ordered_json& settings, const RunGround& ground);
+  void check_data(const RunGround& ground) const;
+  void check_simd(const RunGround& ground);
   void write_run_json() const;
 
   std::filesystem::path path_;
   nlohmann::ordered_json run_;
   State state_ = State::Fresh;
+  std::vector<std::string> notes_;
+  bool newest_is_whole_ = false;  // state.safetensors was read or written here
   int lock_ = -1;
 };
+
+/// What a run.json tells of its own bytes: `text` has the checksum that belongs to it, another one,
+/// or none, as those that earlier versions wrote. For `verify`; people may change the file.
+enum class RunJsonState : uint8_t { Whole, Changed, Unchecked };
+RunJsonState check_run_json(const std::string& text);
+
+/// metrics.jsonl, and metrics.csv, as a run folder has them.
+std::string metrics_lines(const std::vector<EpochMetrics>& metrics);
+std::string metrics_csv(const std::vector<EpochMetrics>& metrics);
 
 /// A run as `report` reads it.
 struct RunRecord {

@@ -2,18 +2,15 @@
 #include <espalier/experiments/scoring_batches.h>
 
 #include <espalier/core/random.h>
-#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/recipe.h>
 
 namespace espalier::experiments {
 namespace {
 
-data::LoaderOptions loader_options(const prune::OptionValues& values) {
-  data::LoaderOptions out;
-  out.batch_size = values.integer("batch");
-  out.shuffle = true;
+data::LoaderOptions loader_options(const prune::OptionValues& values,
+                                   const data::Dataset& dataset) {
+  data::LoaderOptions out = training_loader(values, dataset);
   out.workers = 0;
-  out.seed = Rng(static_cast<uint64_t>(values.integer("seed")), "scoring").fork(0).state().seed;
-  set_normalization(values, out);
   return out;
 }
 
@@ -21,7 +18,8 @@ data::LoaderOptions loader_options(const prune::OptionValues& values) {
 
 ScoringBatches::ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset,
                                const prune::OptionValues& values)
-    : loader_(std::make_shared<data::Loader>(dataset, loader_options(values))),
+    : loader_(std::make_shared<data::Loader>(dataset, loader_options(values, *dataset))),
+      seed_(Rng(static_cast<uint64_t>(values.integer("seed")), "scoring").fork(0).state().seed),
       noise_(values.text("scoring-input") == "noise") {}
 
 data::Batch ScoringBatches::operator()(int64_t index) const {
@@ -32,7 +30,7 @@ data::Batch ScoringBatches::operator()(int64_t index) const {
 }
 
 data::Batch ScoringBatches::noise_like(const data::Batch& batch, int64_t index) const {
-  Rng rng = Rng(loader_->options().seed, "scoring noise").fork(static_cast<uint64_t>(index));
+  Rng rng = Rng(seed_, "scoring noise").fork(static_cast<uint64_t>(index));
   Tensor images = Tensor::zeros(batch.images.shape());
   fill_normal_(images, rng);
   Tensor labels = Tensor::zeros(batch.labels.shape(), DType::I64);

@@ -9,9 +9,10 @@
 
 namespace espalier::experiments {
 
-/// Batches of a training split without augmentation, in an order of their own: a pure function of
-/// `seed` and the index. With `scoring-input` noise they keep the shapes only: normal pixels (the
-/// data are normalized), random labels.
+/// The batches that training sees, augmented and in its order, as `fit` gives them to a pruner that
+/// brings none: statistics and scores of images that are not augmented are those of other data. A
+/// pure function of `seed` and the index. With `scoring-input` noise they keep the shapes only:
+/// normal pixels (the data are normalized), random labels.
 class ScoringBatches {
  public:
   /// `values` are settings of `train`.
@@ -27,6 +28,7 @@ class ScoringBatches {
   data::Batch noise_like(const data::Batch& batch, int64_t index) const;
 
   std::shared_ptr<data::Loader> loader_;
+  uint64_t seed_;  // of noise
   bool noise_;
 };
 

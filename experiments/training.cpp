@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/finite.h>
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/failure.h>
@@ -56,6 +57,19 @@ Json settings_json(const prune::OptionValues& train, const prune::OptionValues& 
   return out;
 }
 
+// A running variance overflows without the loss of training showing it.
+void check_network(nn::Module& model, const std::string& when) {
+  const auto found = find_not_finite(model.state_dict());
+  ESPALIER_CHECK(!found,
+                 ValueError,
+                 "train: after ",
+                 when,
+                 " ",
+                 found->str(),
+                 "; expected finite numbers. A lower learning rate, warm-up or --clip-norm may "
+                 "help");
+}
+
 // Evaluates and records each epoch, and saves checkpoints. Comes last, so that it sees what other
 // hooks did.
 class Recorder : public nn::TrainHook {
@@ -94,11 +108,17 @@ class Recorder : public nn::TrainHook {
                                  state.loss,
                                  state.accuracy));
     const bool within_epoch = state.step % state.steps_per_epoch != 0;
-    if (checkpoint_every_ > 0 && state.step % checkpoint_every_ == 0 && within_epoch) save(state);
+    if (checkpoint_every_ > 0 && state.step % checkpoint_every_ == 0 && within_epoch) {
+      check_network(state.model, cat("step ", state.step));
+      save(state);
+    }
   }
 
   void end_of_epoch(nn::TrainState& state) override {
+    const std::string epoch = cat("epoch ", metrics_.size() + 1);
+    check_network(state.model, epoch);
     const nn::Evaluation test = nn::evaluate(state.model, test_);
+    check_evaluation(test, "train: evaluation after " + epoch);
     metrics_.push_back({.epoch = static_cast<int64_t>(metrics_.size()) + 1,
                         .step = state.step + state.progress.repeated,
                         .lr = state.optimizer.lr(),
@@ -217,14 +237,23 @@ Json default_settings(const prune::OptionValues& pruning) {
 
 // Files of ours describe their network: the record tells it, not what was left at its default.
 // Throws ValueError where something else was asked for.
-void record_network(const Network& network, const std::string& file, Json& settings) {
-  const Json usual = to_json(prune::OptionValues("train", train_options()));
-  std::map<std::string, Json> asked;
-  for (const char* name : {"model", "width", "shortcut"}) {
-    if (settings.at(name) != usual.at(name)) asked[name] = settings.at(name);
-  }
-  check_asked_network("train", asked, network, file);
+void record_network(const TrainRequest& request,
+                    const Network& network,
+                    const std::string& file,
+                    Json& settings) {
+  std::map<std::string, std::string> given;
+  for (const std::string& name : request.given) given[name] = {};
+  check_asked_network("train", asked_of_network(request.values, given), network, file);
   settings.update(network_settings(network));
+  if (!nn::is_quantized(*network.module)) return;
+  ESPALIER_CHECK(!request.given.contains("quantize") || settings.at("quantize") == "int8",
+                 ValueError,
+                 "train: --quantize ",
+                 settings.at("quantize").get<std::string>(),
+                 " was asked for, but the network of ",
+                 file,
+                 " computes in 8 bits; leave the option out");
+  settings["quantize"] = "int8";
 }
 
 // What goes wrong before the first step of all is wrong with the request, and leaves no new folder.
@@ -244,10 +273,33 @@ nn::TrainProgress fit_in(RunFolder& folder, const Recorder& recorder, bool resum
   }
 }
 
+// A run that fails after its last step is marked too.
+template <class Work>
+decltype(auto) finish_in(RunFolder& folder, Work&& work) {
+  try {
+    return std::forward<Work>(work)();
+  } catch (const std::exception& error) {
+    folder.fail(error.what());
+    throw;
+  }
+}
+
 fs::path folder_path(const TrainRequest& request, const Json& settings) {
   if (const std::string& out = request.values.text("out"); !out.empty()) return out;
   const prune::OptionValues defaults("train", train_options());
   return request.root / run_id(settings, to_json(defaults));
+}
+
+// With the batch that was trained, which a small data set does not fill. It tells about a network
+// that is trained and saved: what goes wrong is told, and loses nothing.
+Json try_to_time_layers(Network& network, int64_t batch, Progress& progress) {
+  progress.line("timing each layer");
+  try {
+    return time_layers(network, batch);
+  } catch (const std::exception& error) {
+    progress.line(fmt::format("the layers are not timed: {}", error.what()));
+    return {};
+  }
 }
 
 Json with_status(Json results, const std::string& status, const fs::path& out) {
@@ -267,23 +319,28 @@ Json run_training(const TrainRequest& request, Console& console) {
   // All that can be wrong with the request is found before the folder is made.
   const auto train_split = open_training_split(values);
   const auto test_split = open_split(values, data::Split::Test);
+  tell_notes({train_split.get(), test_split.get()}, console);
   Network network =
       make_network(values, *train_split, static_cast<uint64_t>(values.integer("seed")));
   const auto elastic = elastic_order(values);
   ESPALIER_CHECK(!elastic || !values.text("weights").empty() || !values.text("mask-from").empty(),
                  ValueError,
                  "train: --elastic says how --weights or --mask-from are read; give one of them");
+  std::vector<std::string> notes;
   if (const std::string& weights = values.text("weights"); !weights.empty()) {
     network = load_network(weights, std::move(network), elastic);
-    record_network(network, weights, settings);
+    record_network(request, network, weights, settings);
+    notes = heed_zeros(weights, network, values.flag("masks-from-zeros"));
   }
-  std::vector<std::string> notes;
   if (const std::string& masks = values.text("mask-from"); !masks.empty()) {
     ESPALIER_CHECK(
         values.text("prune").empty(),
         ValueError,
         "train: --mask-from gives the masks that --prune would find; choose one of them");
-    notes = take_masks(masks, network, elastic);
+    ESPALIER_CHECK(!values.flag("masks-from-zeros"),
+                   ValueError,
+                   "train: --mask-from and --masks-from-zeros both give masks; choose one of them");
+    for (std::string& note : take_masks(masks, network, elastic)) notes.push_back(std::move(note));
   }
   for (std::string& note : prepare_for_pruning(request, network, train_split)) {
     notes.push_back(std::move(note));
@@ -309,7 +366,8 @@ Json run_training(const TrainRequest& request, Console& console) {
   RunFolder folder(path,
                    settings,
                    default_settings(pruning),
-                   request.wait ? std::function<void()>(busy) : std::function<void()>());
+                   request.wait ? std::function<void()>(busy) : std::function<void()>(),
+                   ground_of(*train_split, *test_split, values.flag("allow-other-simd")));
   if (folder.state() == RunFolder::State::Finished) {
     return with_status(folder.results(), "was finished", folder.path());
   }
@@ -333,6 +391,7 @@ Json run_training(const TrainRequest& request, Console& console) {
                          .clip_grad_norm = values.real("clip-norm"),
                          .batch_loss = batch_loss};
   const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
+  for (const std::string& note : folder.notes()) progress.line(note);
   if (checkpoint) {
     options.resume = restore_checkpoint(*checkpoint, parts);
     recorder.continue_from(*checkpoint);
@@ -345,15 +404,22 @@ Json run_training(const TrainRequest& request, Console& console) {
     return nn::fit(*network.module, *optimizer, *schedule, train, hooks, options);
   });
   const double seconds = recorder.seconds();
-  Json results = while_running([&] { return measure(network, test); });
+  Json results = finish_in(folder, [&] {
+    Json figures = while_running([&] {
+      check_network(*network.module, "training");
+      return measure(network, test);
+    });
+    while_writing([&] {
+      nn::save_model(folder.model_path(), network.name, network.options, *network.module);
+    });
+    return figures;
+  });
   results["epochs"] = epochs;
   results["steps"] = end.step + end.repeated;
   results["seconds"] = seconds;
-  while_writing(
-      [&] { nn::save_model(folder.model_path(), network.name, network.options, *network.module); });
-  progress.line("timing each layer");
   folder.finish(results,
-                while_running([&] { return time_layers(network, values.integer("batch")); }));
+                try_to_time_layers(
+                    network, std::min(values.integer("batch"), train_split->size()), progress));
   return with_status(results, checkpoint ? "continued" : "trained", folder.path());
 }
 

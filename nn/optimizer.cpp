@@ -4,6 +4,7 @@
 #include <set>
 
 #include <espalier/autograd/kept_gradient.h>
+#include <espalier/core/detail/printable.h>
 #include <espalier/core/loops.h>
 #include <espalier/nn/optimizer.h>
 #include <espalier/sparse/kept_values.h>
@@ -240,10 +241,8 @@ void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
   const std::vector<std::string> kinds = slot_kinds();
   std::map<std::string, ParameterState> loaded;
   std::set<std::string> known;
-  std::string wrong;
-  const auto complain = [&](const std::string& text) {
-    wrong += (wrong.empty() ? "" : ", ") + text;
-  };
+  std::vector<std::string> wrong;
+  const auto complain = [&](std::string text) { wrong.push_back(std::move(text)); };
   for (const ParameterGroup& group : groups_) {
     for (const NamedParameter& p : group.parameters) {
       const Tensor& value = p.parameter->value.value();
@@ -286,7 +285,7 @@ void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
   ESPALIER_CHECK(wrong.empty(),
                  ValueError,
                  "Optimizer::load_state_dict: the state is not of this optimizer and model: ",
-                 wrong,
+                 espalier::detail::some_of(wrong),
                  ". Nothing was changed");
   states_ = std::move(loaded);
 }

@@ -23,6 +23,8 @@ class Sgd : public Optimizer {
   Sgd(std::vector<ParameterGroup> groups, const SgdOptions& options);
   /// All parameters of a model in one group.
   Sgd(Module& model, const SgdOptions& options, double weight_decay = 0.0);
+  /// As given.
+  double momentum() const { return options_.momentum; }
 
  protected:
   std::vector<std::string> slot_kinds() const override;

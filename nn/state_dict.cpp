@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <set>
 
+#include <espalier/core/detail/nearest_name.h>
+#include <espalier/core/detail/printable.h>
+#include <espalier/nn/detail/name_hints.h>
 #include <espalier/nn/detail/walker.h>
 #include <espalier/nn/module.h>
 
@@ -15,39 +18,56 @@ bool is_ignored(std::string_view name) {
   return name.ends_with("num_batches_tracked");
 }
 
-// Collects everything that is wrong, to name it in one error.
+// Collects everything that is wrong, to name it in one error: how much, and the first of each kind.
 class Complaints {
  public:
   explicit Complaints(std::string_view op) : op_(op) {}
-  void missing(const std::string& name) { add(missing_, name); }
-  void unexpected(const std::string& name) { add(unexpected_, name); }
+  void missing(const std::string& name) { missing_.push_back(name); }
+  void unexpected(const std::string& name) { unexpected_.push_back(name); }
   template <class... Args>
   void wrong(const std::string& name, const Args&... what) {
-    add(wrong_, cat(name, " (", what..., ")"));
+    wrong_.push_back(cat(name, " (", what..., ")"));
   }
   void check_shape(const std::string& name, const Tensor& got, const Shape& expected) {
     if (got.shape() != expected) {
       wrong(name, "expected ", expected, ", got ", got.shape());
     }
   }
+  void hint(std::string text) { hint_ = std::move(text); }
   void throw_if_any() const {
     if (missing_.empty() && unexpected_.empty() && wrong_.empty()) return;
     std::string text = cat(op_, ": the names or shapes are not the model's");
-    if (!missing_.empty()) text += "; missing: " + missing_;
-    if (!unexpected_.empty()) text += "; unexpected: " + unexpected_;
-    if (!wrong_.empty()) text += "; wrong: " + wrong_;
-    throw ValueError(text + ". Nothing was changed; is it another model or another width?");
+    if (!missing_.empty()) text += "; missing: " + espalier::detail::some_of(missing_);
+    if (!unexpected_.empty()) text += "; unexpected: " + espalier::detail::some_of(unexpected_);
+    if (!wrong_.empty()) text += "; wrong: " + espalier::detail::some_of(wrong_);
+    if (!missing_.empty()) text += meant();
+    throw ValueError(text + ". Nothing was changed; is it another model or another width?" + hint_);
   }
 
  private:
-  static void add(std::string& list, const std::string& item) {
-    list += list.empty() ? item : ", " + item;
+  // Of names that nothing was expected under, those that the first missing one may stand under.
+  std::string meant() const {
+    const auto near = espalier::detail::nearest_names(missing_.front(), unexpected_, 3);
+    return near.empty()
+               ? ""
+               : cat("; nearest to ", missing_.front(), " are ", espalier::detail::some_of(near));
   }
+
   std::string_view op_;
-  std::string missing_;
-  std::string unexpected_;
-  std::string wrong_;
+  std::vector<std::string> missing_;
+  std::vector<std::string> unexpected_;
+  std::vector<std::string> wrong_;
+  std::string hint_;
 };
+
+std::string hint_for(const std::map<std::string, Tensor>& state,
+                     const std::set<std::string>& known) {
+  std::set<std::string> given;
+  for (const auto& [name, tensor] : state) {
+    if (!is_ignored(name)) given.insert(name);
+  }
+  return detail::hint_of_names(given, known);
+}
 
 struct Loaded {
   const Tensor* value = nullptr;
@@ -126,6 +146,7 @@ void Module::load_state_dict(const std::map<std::string, Tensor>& state) {
   for (const auto& [name, tensor] : state) {
     if (!known.contains(name) && !is_ignored(name)) complaints.unexpected(name);
   }
+  complaints.hint(hint_for(state, known));
   complaints.throw_if_any();
 
   for (size_t i = 0; i < parameters.size(); ++i) {

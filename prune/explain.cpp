@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The registry as JSON and as text.
+#include <charconv>
+
 #include <nlohmann/json.hpp>
 
 #include <espalier/prune/registry.h>
@@ -9,6 +11,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// Not std::stod, which follows the program's locale.
+template <class T>
+T number(const std::string& text) {
+  T value{};
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
 Json option_json(const Option& option) {
   Json json = {{"name", option.name},
                {"kind", name(option.kind)},
@@ -16,11 +26,11 @@ Json option_json(const Option& option) {
                {"unit", option.unit},
                {"help", option.help}};
   if (option.kind == OptionKind::Real) {
-    json["default"] = std::stod(option.default_value);
+    json["default"] = number<double>(option.default_value);
     json["min"] = option.min;
     json["max"] = option.max;
   } else if (option.kind == OptionKind::Integer) {
-    json["default"] = std::stoll(option.default_value);
+    json["default"] = number<int64_t>(option.default_value);
     json["min"] = static_cast<int64_t>(option.min);
     json["max"] = static_cast<int64_t>(option.max);
   } else if (option.kind == OptionKind::Flag) {
@@ -48,6 +58,7 @@ Json to_json(const Method& method) {
           {"idea", method.idea},
           {"formula", method.formula},
           {"schedule", method.schedule},
+          {"differs", method.differs},
           {"options", options}};
 }
 
@@ -121,6 +132,7 @@ std::string explain(const Method& method) {
   out += row("idea", method.idea);
   out += row("formula", method.formula);
   out += row("schedule", method.schedule);
+  if (!method.differs.empty()) out += row("differs", method.differs);
   out += row("patterns", patterns);
   for (const Option& option : method.options) {
     const std::string unit = option.unit.empty() ? "" : " (" + option.unit + ")";

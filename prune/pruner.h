@@ -52,8 +52,8 @@ struct PruneSettings {
 
 /// What a pruner may use besides the model. Data-free methods need none of it.
 struct PruneInputs {
-  /// Batch `index` of the training data for scoring: a pure function of the index. Empty: inside of
-  /// `fit()` the training's own batches, elsewhere none.
+  /// Batch `index` of the data for scoring, augmented as in training: a pure function of the index.
+  /// Empty: inside of `fit()` the training's own batches, elsewhere none.
   std::function<data::Batch(int64_t index)> batch = {};
   /// Batches of `batch` in which every sample comes once; later ones are the same samples again. 0:
   /// nobody knows.

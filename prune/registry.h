@@ -32,6 +32,8 @@ struct Method {
   std::string idea;                         ///< one or two sentences
   std::string formula;                      ///< score and selection, plain text
   std::string schedule;  ///< when masks change, and what the caller trains before and after
+  std::string differs =
+      {};  ///< from the published code or the paper, and what gives that; or empty
   std::vector<std::string> patterns;  ///< those it can produce; the first is the default
   std::vector<Option> options = {};   ///< its own; see also `common_options()`
   /// score x pattern x allocation x schedule (x regrowth), run by MaskPruner.
@@ -85,13 +87,13 @@ std::map<std::string, Tensor> raw_scores(const std::string& method,
                                          const PruneInputs& inputs);
 
 /// The taxonomy as JSON: a list of objects with `name`, `title`, `paper`, `year`, `speedup`,
-/// `when`, `how`, `one_shot`, `global`, `data_free`, `patterns`, `idea`, `formula`, `schedule`, and
-/// `options`
+/// `when`, `how`, `one_shot`, `global`, `data_free`, `patterns`, `idea`, `formula`, `schedule`,
+/// `differs` and `options`
 /// (`name`, `kind`, `default`, `unit`, `help`, and `min`/`max` or `choices`).
 std::string methods_json();
 /// One of these objects.
 std::string method_json(const Method& method);
-/// Idea, formula, schedule, paper and options as text of at most 100 columns.
+/// Paper, idea, formula, schedule, differences and options as text of at most 100 columns.
 std::string explain(const Method& method);
 
 }  // namespace espalier::prune

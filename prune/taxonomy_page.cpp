@@ -133,6 +133,9 @@ std::string section(const Method& method) {
              "\n");
   out += cat("- Formula: ", code(method.formula), "\n");
   out += cat("- Schedule: ", escaped(method.schedule), "\n");
+  if (!method.differs.empty()) {
+    out += cat("- Differs from what is published: ", escaped(method.differs), "\n");
+  }
   out += cat("- Patterns: ", list_of(method.patterns), "\n\n");
   if (!method.options.empty()) out += options_table(method.options) + "\n";
   return out;

@@ -10,8 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include <espalier/core/detail/json.h>
 #include <espalier/core/io.h>
 #include <espalier/core/random.h>
 #include <espalier/core/simd.h>
@@ -60,7 +59,8 @@ class Measurements {
  private:
   static std::map<std::string, KernelTimes> read(const std::filesystem::path& file) {
     const std::vector<uint8_t> bytes = read_file(file, "kernel times", kMaxFileBytes);
-    const auto json = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
+    const auto json =
+        espalier::detail::parse_json<nlohmann::json>(bytes, cat("kernel times: ", file.string()));
     std::map<std::string, KernelTimes> out;
     const auto bad = [&] {
       return IoError(cat("kernel times: ",

@@ -17,4 +17,9 @@ size_t edit_distance(std::string_view a, std::string_view b);
 /// that it may be meant: within a third of the longer one's length, at least one character.
 std::optional<size_t> nearest_name(std::string_view wanted, const std::vector<std::string>& names);
 
+/// The names that may be meant by `wanted`, at most `most` of them, the nearest first.
+std::vector<std::string> nearest_names(std::string_view wanted,
+                                       const std::vector<std::string>& names,
+                                       size_t most);
+
 }  // namespace espalier::detail

@@ -8,6 +8,7 @@
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
   using namespace espalier::fuzz;
+  refuse_all();
   for (int a = 1; a < *argc; ++a) {
     const std::filesystem::path corpus = (*argv)[a];
     if (!std::filesystem::is_directory(corpus)) continue;
@@ -24,7 +25,7 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
-    espalier::fuzz::read({data, data + size});
+    espalier::fuzz::read_twice({data, data + size});
   } catch (const espalier::Error&) {
     // A bad file: what readers are to say.
   }

@@ -43,17 +43,24 @@ Bytes npy(const std::string& dict, size_t data_bytes) {
   return out;
 }
 
+void saw_all(const std::map<std::string, Tensor>& arrays) {
+  for (const auto& [name, array] : arrays) {
+    saw(name);
+    saw(array.raw(), static_cast<size_t>(array.nbytes()));
+  }
+}
+
 }  // namespace
 
 void read(const Bytes& input) {
   if (input.empty()) throw IoError("empty");
   const Bytes body(input.begin() + 1, input.end());
   if (input[0] == 0) {
-    load_npz(put("input.npz", body));
+    saw_all(load_npz(put("input.npz", body)));
   } else if (input[0] == 1) {
-    load_npy(put("input.npy", body));
+    saw_all({{"", load_npy(put("input.npy", body))}});
   } else {
-    load_npz(put("input.npz", zip_of(body)));
+    saw_all(load_npz(put("input.npz", zip_of(body))));
   }
 }
 

@@ -22,16 +22,17 @@ int main() {
   int refused = 0;
   const auto feed = [&](const Bytes& bytes) {
     try {
-      read(bytes);
+      read_twice(bytes);
       ++read_whole;
     } catch (const espalier::Error&) {
       ++refused;
     }
   };
+  refuse_all();
   int failed = 0;
   for (const Bytes& seed : seeds()) {
     try {
-      read(seed);
+      read_twice(seed);
     } catch (const std::exception& error) {
       std::fprintf(stderr, "a seed is refused: %s\n", error.what());
       failed = 1;

@@ -1,20 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz target: safetensors, and that what was read is written and read again the same.
+// Fuzz target: safetensors, and that what was read is written and read again the same. The checksum
+// is put right first, so that changes get past it.
 #include <cstdlib>
 #include <cstring>
 
+#include <espalier/core/detail/checksum.h>
 #include <espalier/core/fuzz/target.h>
 #include <espalier/core/safetensors.h>
 
 namespace espalier::fuzz {
 
 void read(const Bytes& input) {
-  const SafetensorsFile file = parse_safetensors(input, "input");
+  Bytes bytes = input;
+  detail::put_checksum(bytes);
+  const SafetensorsFile file = parse_safetensors(bytes, "input");
   const std::filesystem::path copy = folder() / "copy.safetensors";
   save_safetensors(copy, file);
   const SafetensorsFile again = load_safetensors(copy);
   if (again.tensors.size() != file.tensors.size() || again.metadata != file.metadata) std::abort();
+  for (const auto& [key, text] : file.metadata) saw(key + "=" + text);
   for (const auto& [name, tensor] : file.tensors) {
+    saw(name);
+    saw(tensor.raw(), static_cast<size_t>(tensor.nbytes()));
     const Tensor& other = again.tensors.at(name);
     if (other.shape() != tensor.shape() || other.dtype() != tensor.dtype() ||
         (tensor.numel() > 0 &&
@@ -40,6 +47,21 @@ std::vector<Bytes> seeds() {
   typed.insert(typed.end(), header.begin(), header.end());
   typed.insert(typed.end(), {0, 0x3c, 0, 0x7c, 1});
   return {halves, small, typed};
+}
+
+std::vector<Bytes> refused() {
+  const std::string deep(100'000, '[');
+  const std::string ends(100'000, ']');
+  std::vector<Bytes> out;
+  for (const std::string& header : {R"({"a":)" + deep + ends + "}",
+                                    R"({"__metadata__":)" + deep + ends + "}",
+                                    std::string("{}\0{", 4)}) {
+    Bytes bytes(8);
+    for (size_t i = 0; i < 8; ++i) bytes[i] = static_cast<uint8_t>(header.size() >> (8 * i));
+    bytes.insert(bytes.end(), header.begin(), header.end());
+    out.push_back(std::move(bytes));
+  }
+  return out;
 }
 
 }  // namespace espalier::fuzz

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/io.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
+#include <thread>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <gtest/gtest.h>
 
+#include <espalier/core/detail/descriptor.h>
 #include <espalier/core/error.h>
 
 #include "temporary_folder.h"
@@ -55,16 +62,16 @@ TEST(ReadFile, NamesPurposeAndPathOfWhatItCannotRead) {
   const TemporaryFolder folder;
   const auto file = folder.write("file", "content");
   expect_error<IoError>([&] { read_file(folder / "missing", "weights"); }, {"weights", "missing"});
-  expect_error<IoError>([&] { read_file(folder.path(), "weights"); }, {"directory"});
+  expect_error<IoError>([&] { read_file(folder.path(), "weights"); }, {"a directory"});
   expect_error<IoError>([&] { read_file(file / "below", "weights"); }, {"weights", "below"});
   expect_error<IoError>([&] { read_file("", "weights"); }, {"weights"});
-  expect_error<IoError>([&] { read_file("/dev/zero", "weights"); }, {"not a regular file"});
+  expect_error<IoError>([&] { read_file("/dev/zero", "weights"); }, {"a device"});
 }
 
 TEST(ReadFile, RefusesANamedPipeInsteadOfWaiting) {
   const TemporaryFolder folder;
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
-  expect_error<IoError>([&] { read_file(folder / "pipe", "test"); }, {"not a regular file"});
+  expect_error<IoError>([&] { read_file(folder / "pipe", "test"); }, {"a named pipe"});
 }
 
 TEST(ReadFile, RefusesWhatIsLargerThanTheLimit) {
@@ -118,16 +125,177 @@ TEST(WriteFile, NamesATargetThatCannotBeAFile) {
   EXPECT_EQ(folder.names().size(), 2u);
 }
 
+unsigned mode_of(const std::filesystem::path& path) {
+  struct stat info {};
+  ::stat(path.c_str(), &info);
+  return info.st_mode & 0777;
+}
+
+TEST(WriteFile, KeepsTheModeOfWhatItReplaces) {
+  const TemporaryFolder folder;
+  folder.write("private", "old");
+  ::chmod((folder / "private").c_str(), 0600);
+  write_file(folder / "private", "new");
+  EXPECT_EQ(slurp(folder / "private"), "new");
+  EXPECT_EQ(mode_of(folder / "private"), 0600u);
+}
+
+TEST(WriteFile, FollowsLinksToWhatTheyLeadTo) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "sub");
+  folder.write("sub/real", "old");
+  std::filesystem::create_symlink("sub/real", folder / "one");
+  std::filesystem::create_symlink("one", folder / "two");
+  std::filesystem::create_symlink("sub/fresh", folder / "dangling");
+  write_file(folder / "two", "new");
+  write_file(folder / "dangling", "made");
+  EXPECT_EQ(slurp(folder / "sub/real"), "new");
+  EXPECT_EQ(slurp(folder / "sub/fresh"), "made");
+  for (const char* link : {"one", "two", "dangling"}) {
+    EXPECT_TRUE(std::filesystem::is_symlink(folder / link)) << link;
+  }
+  std::filesystem::create_symlink("round", folder / "round");
+  expect_error<IoError>([&] { write_file(folder / "round", "x"); }, {"round"});
+}
+
+TEST(WriteFile, WritesThroughAPipeThatIsRead) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const std::string content(1 << 20, 'x');  // more than a pipe holds
+  std::string got;
+  std::thread reader([&] { got = slurp(folder / "pipe"); });
+  for (int tries = 0;; ++tries) {  // until the reader has it open
+    try {
+      write_file(folder / "pipe", content);
+      break;
+    } catch (const IoError&) {
+      if (tries == 1000) throw;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+  reader.join();
+  EXPECT_EQ(got, content);
+  EXPECT_TRUE(std::filesystem::is_fifo(folder / "pipe"));
+}
+
+TEST(WriteFile, RefusesAPipeThatNobodyReadsInsteadOfWaiting) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  expect_error<IoError>([&] { write_file(folder / "pipe", "x"); }, {"pipe", "nobody reads"});
+  EXPECT_TRUE(std::filesystem::is_fifo(folder / "pipe"));
+}
+
+TEST(WriteFile, SurvivesAReaderThatGoesAway) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const int reader = ::open((folder / "pipe").c_str(), O_RDONLY | O_NONBLOCK);
+  std::thread leaving([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ::close(reader);
+  });
+  expect_error<IoError>([&] { write_file(folder / "pipe", std::string(1 << 20, 'x')); },
+                        {"Broken pipe", "of 1048576 bytes"});
+  leaving.join();
+}
+
+TEST(WriteFile, WritesThroughDevices) {
+  write_file("/dev/null", "gone");
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink("/dev/full", folder / "link");
+  expect_error<IoError>([&] { write_file(folder / "link", "x"); }, {"No space left"});
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/full"));
+}
+
+TEST(WriteFile, TakesTheLongestName) {
+  const TemporaryFolder folder;
+  const std::string name(255, 'n');
+  write_file(folder / name, "x");
+  EXPECT_EQ(folder.names(), std::vector<std::string>{name});
+  expect_error<IoError>([&] { write_file(folder / (name + "n"), "x"); }, {"too long"});
+}
+
+// A number that no process has: that of a child that is gone.
+pid_t gone() {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  ::waitpid(child, nullptr, 0);
+  return child;
+}
+
+TEST(WriteFile, SweepsWhatAKilledWriterLeft) {
+  const TemporaryFolder folder;
+  folder.write(".x.tmp-" + std::to_string(gone()) + "-0", "half");
+  write_file(folder / "y", "content");
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"y"});
+}
+
+TEST(WriteFile, NeverTakesANumberOfTheStandardStreams) {
+  const TemporaryFolder folder;
+  const auto path = folder / "x";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (const int stream : {0, 1, 2}) ::close(stream);
+    const auto file = detail::open_descriptor(path, O_WRONLY | O_CREAT, 0600);
+    ::_exit(file.get() >= 3 && ::fcntl(0, F_GETFD) < 0 ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 TEST(RemoveTemporaryFiles, TakesOnlyWhatAKilledWriterLeft) {
   const TemporaryFolder folder;
-  folder.write(".model.safetensors.tmp-123-0", "half");
-  folder.write(".hidden", "user's");
-  folder.write("notes.tmp-1", "user's");
+  const std::string dead = std::to_string(gone());
+  folder.write(".model.safetensors.tmp-" + dead + "-0", "half");
+  // Of a process before this one that had its number, as in a container.
+  folder.write(".model.safetensors.tmp-" + std::to_string(::getpid()) + "-999999", "half");
+  const std::vector<std::string> kept = {".hidden",
+                                         ".x.tmp-" + dead,
+                                         ".x.tmp-" + std::to_string(::getppid()) + "-0",
+                                         ".x.tmp-one-0",
+                                         "notes.tmp-" + dead + "-0"};
+  for (const std::string& name : kept) folder.write(name, "another's");
   remove_temporary_files(folder.path());
   auto names = folder.names();
   std::sort(names.begin(), names.end());
-  EXPECT_EQ(names, (std::vector<std::string>{".hidden", "notes.tmp-1"}));
+  std::vector<std::string> expected = kept;
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(names, expected);
   EXPECT_NO_THROW(remove_temporary_files(folder / "missing"));
+}
+
+TEST(RemoveTemporaryFiles, LeavesWhatIsLockedByAWriterElsewhere) {
+  const TemporaryFolder folder;
+  const auto path = folder.write(".x.tmp-" + std::to_string(gone()) + "-0", "half");
+  const int writer = ::open(path.c_str(), O_WRONLY);
+  ASSERT_EQ(::flock(writer, LOCK_EX), 0);
+  remove_temporary_files(folder.path());
+  EXPECT_EQ(folder.names().size(), 1u);
+  ::close(writer);
+  remove_temporary_files(folder.path());
+  EXPECT_TRUE(folder.names().empty());
+}
+
+TEST(PathKind, TellsWhatIsThere) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_EQ(path_kind(folder.write("file", "x")), PathKind::File);
+  EXPECT_EQ(path_kind(folder.path()), PathKind::Folder);
+  EXPECT_EQ(path_kind(folder / "pipe"), PathKind::Pipe);
+  EXPECT_EQ(path_kind("/dev/null"), PathKind::Device);
+  EXPECT_EQ(path_kind(folder / "missing"), PathKind::Missing);
+  EXPECT_EQ(path_kind(folder / "file/below"), PathKind::Missing);
+  expect_error<IoError>([&] { path_kind(folder / std::string(300, 'n')); }, {"can't look at"});
+}
+
+TEST(ReadStart, ReadsTheFirstBytesOfAFileOnly) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("x", "12345");
+  EXPECT_EQ(read_start(file, "test", 2), (std::vector<uint8_t>{'1', '2'}));
+  EXPECT_EQ(read_start(file, "test", 9).size(), 5u);
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  expect_error<IoError>([&] { read_start(folder / "pipe", "test", 1); }, {"a named pipe"});
 }
 
 }  // namespace

@@ -8,6 +8,7 @@ namespace {
 
 using detail::edit_distance;
 using detail::nearest_name;
+using detail::nearest_names;
 
 TEST(EditDistance, CountsInsertionsDeletionsAndSubstitutions) {
   EXPECT_EQ(edit_distance("", "abc"), 3u);
@@ -31,6 +32,15 @@ TEST(NearestName, IsNothingWhenAllDifferInMoreThanAThird) {
 TEST(NearestName, OfShortNamesMayDifferInOneCharacter) {
   EXPECT_EQ(nearest_name("s", {"lr", "x"}), 1u);
   EXPECT_EQ(nearest_name("gm", {"gmp"}), 0u);
+}
+
+TEST(NearestNames, AreTheNearestFirst) {
+  const std::vector<std::string> names = {
+      "layer1.0.conv3", "fc.bias", "layer1.0.conv1", "layer2.0.conv3"};
+  EXPECT_EQ(nearest_names("layer1.0.conv1", names, 2),
+            (std::vector<std::string>{"layer1.0.conv1", "layer1.0.conv3"}));
+  EXPECT_EQ(nearest_names("layer1.0.conv1", names, 9).size(), 3u);
+  EXPECT_TRUE(nearest_names(std::string(100'000, 'x'), names, 3).empty());
 }
 
 }  // namespace

@@ -103,6 +103,10 @@ int64_t ByteSource::most_left() const {
   return static_cast<int64_t>(impl.content.size() - impl.position);
 }
 
+const std::filesystem::path& ByteSource::path() const {
+  return impl_->path;
+}
+
 void ByteSource::fail(const std::string& text) const {
   throw IoError(cat(impl_->what, ": ", impl_->path.string(), " ", text));
 }

@@ -29,6 +29,8 @@ class ByteSource {
   void expect_end();
   /// No more than this many bytes can still come.
   int64_t most_left() const;
+  /// The file.
+  const std::filesystem::path& path() const;
   /// Throws IoError: `what`: path `text`.
   [[noreturn]] void fail(const std::string& text) const;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Decoding of PNG and JPEG. Not a public interface.
+/// Decoding of PNG, JPEG, WebP and BMP. Not a public interface.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,9 @@ struct RgbImage {
   std::vector<uint8_t> pixels;  ///< height * width * 3
 };
 
-/// The size that the header of a PNG or JPEG file gives. Throws IoError naming the path when it
-/// can't be read, is no such file, or is larger than 64 megapixels or than its bytes can hold.
+/// The size that the header of a picture gives, whose kind its first bytes tell. Throws IoError
+/// naming the path when it can't be read, is no such file, or is larger than 64 megapixels or than
+/// its bytes can hold.
 ImageSize image_size(const std::filesystem::path& path);
 
 /// The decoded picture. Throws IoError as `image_size`, and when the data is broken.

@@ -15,6 +15,7 @@ void read(const Bytes& input) {
                                : data::open_cifar10(folder(), data::Split::Test);
   Bytes pixels(3072);
   dataset->read(dataset->size() - 1, pixels);
+  saw(pixels);
 }
 
 std::vector<Bytes> seeds() {

@@ -31,6 +31,7 @@ void read(const Bytes& input) {
   const auto dataset = data::open_mnist(folder(), data::Split::Train);
   Bytes pixels(static_cast<size_t>(dataset->image_shape().numel()));
   dataset->read(1, pixels);
+  saw(pixels);
 }
 
 std::vector<Bytes> seeds() {

@@ -53,6 +53,7 @@ void read(const Bytes& input) {
   const auto dataset = data::open_svhn(folder(), data::Split::Train);
   Bytes pixels(3072);
   dataset->read(dataset->size() - 1, pixels);
+  saw(pixels);
 }
 
 std::vector<Bytes> seeds() {

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include <matio.h>
+#include <webp/encode.h>
 #include <zlib.h>
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
@@ -34,6 +35,12 @@ void require(bool condition, const char* text) {
 void append_u32(Bytes& bytes, uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8)
     bytes.push_back(static_cast<uint8_t>(value >> shift));
+}
+
+Bytes rgb_of(int64_t i, int64_t height, int64_t width) {
+  Bytes out;
+  for (int64_t p = 0; p < height * width * 3; ++p) out.push_back(pixel(i, p));
+  return out;
 }
 
 void read_all(const std::shared_ptr<const Dataset>& dataset) {
@@ -167,10 +174,33 @@ void make_svhn(const fs::path& file, const std::vector<double>& labels, bool pac
   Mat_Close(mat);
 }
 
+void make_bmp(const fs::path& file, int64_t i, int64_t height, int64_t width) {
+  fs::create_directories(file.parent_path());
+  const Bytes rgb = rgb_of(i, height, width);
+  require(stbi_write_bmp(file.string().c_str(),
+                         static_cast<int>(width),
+                         static_cast<int>(height),
+                         3,
+                         rgb.data()) != 0,
+          "stb can't write");
+}
+
+void make_webp(const fs::path& file, int64_t i, int64_t height, int64_t width) {
+  const Bytes rgb = rgb_of(i, height, width);
+  uint8_t* bytes = nullptr;
+  const size_t size = WebPEncodeLosslessRGB(rgb.data(),
+                                            static_cast<int>(width),
+                                            static_cast<int>(height),
+                                            static_cast<int>(3 * width),
+                                            &bytes);
+  require(size > 0, "libwebp can't write");
+  store(file, Bytes(bytes, bytes + size));
+  WebPFree(bytes);
+}
+
 void make_png(const fs::path& file, int64_t i, int64_t height, int64_t width) {
   fs::create_directories(file.parent_path());
-  Bytes rgb;
-  for (int64_t p = 0; p < height * width * 3; ++p) rgb.push_back(pixel(i, p));
+  const Bytes rgb = rgb_of(i, height, width);
   require(stbi_write_png(file.string().c_str(),
                          static_cast<int>(width),
                          static_cast<int>(height),
@@ -231,20 +261,23 @@ std::vector<Fixture> all_fixtures() {
              },
          .open = [](const fs::path& f) { read_all(open_mnist(f, Split::Train)); }});
   }
-  out.push_back({.name = "folder",
-                 .files = {"train/cat/a.png", "train/dog/b.jpg"},
-                 .make =
-                     [](const fs::path& f) {
-                       make_png(f / "train/cat/a.png", 1, 9, 7);
-                       make_jpeg(f / "train/dog/b.jpg", 20, 20, {200, 100, 50});
-                     },
-                 .open =
-                     [](const fs::path& f) {
-                       if (open_image_folder(f, Split::Train)->size() != 2) {
-                         throw std::runtime_error("a picture was left out");
-                       }
-                       read_all(open_image_folder(f, Split::Train));
-                     }});
+  out.push_back(
+      {.name = "folder",
+       .files = {"train/cat/a.png", "train/dog/b.jpg", "train/dog/c.bmp", "train/dog/d.webp"},
+       .make =
+           [](const fs::path& f) {
+             make_png(f / "train/cat/a.png", 1, 9, 7);
+             make_jpeg(f / "train/dog/b.jpg", 20, 20, {200, 100, 50});
+             make_bmp(f / "train/dog/c.bmp", 2, 9, 7);
+             make_webp(f / "train/dog/d.webp", 3, 9, 7);
+           },
+       .open =
+           [](const fs::path& f) {
+             if (open_image_folder(f, Split::Train)->size() != 4) {
+               throw std::runtime_error("a picture was left out");
+             }
+             read_all(open_image_folder(f, Split::Train));
+           }});
   return out;
 }
 

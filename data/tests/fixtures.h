@@ -65,6 +65,9 @@ Bytes gzip(const Bytes& bytes);
 void make_svhn(const std::filesystem::path& file, const std::vector<double>& labels, bool packed);
 /// A picture whose pixel is pixel(i, (y * width + x) * 3 + c).
 void make_png(const std::filesystem::path& file, int64_t i, int64_t height, int64_t width);
+/// The same as BMP and as lossless WebP.
+void make_bmp(const std::filesystem::path& file, int64_t i, int64_t height, int64_t width);
+void make_webp(const std::filesystem::path& file, int64_t i, int64_t height, int64_t width);
 /// A picture of one colour.
 void make_jpeg(const std::filesystem::path& file, int64_t height, int64_t width, const Bytes& rgb);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <stdexcept>
 #include <utility>
@@ -15,13 +16,14 @@
 namespace espalier::data::testing {
 namespace {
 
-void send_all(int client, const char* bytes, int64_t count) {
+bool send_all(int client, const char* bytes, int64_t count) {
   while (count > 0) {
     const ssize_t n = send(client, bytes, static_cast<size_t>(count), MSG_NOSIGNAL);
-    if (n <= 0) return;  // the client went away
+    if (n <= 0) return false;  // the client went away
     bytes += n;
     count -= n;
   }
+  return true;
 }
 
 }  // namespace
@@ -94,14 +96,28 @@ void HttpServer::answer(int client) {
   head = start > 0 ? "HTTP/1.1 206 Partial\r\nContent-Range: bytes " + std::to_string(start) + "-" +
                          std::to_string(size - 1) + "/" + std::to_string(size) + "\r\n"
                    : "HTTP/1.1 200 OK\r\n";
-  head += "Content-Length: " + std::to_string(size - start) + "\r\nConnection: close\r\n\r\n";
+  if (!behaviour_.is_endless) {
+    head += "Content-Length: " + std::to_string(size - start) + "\r\n";
+  }
+  head += "Connection: close\r\n\r\n";
   send_all(client, head.data(), static_cast<int64_t>(head.size()));
   int64_t count = size - start;
   if (behaviour_.breaks > 0 && behaviour_.break_after >= 0) {
     --behaviour_.breaks;
     count = std::min(count, behaviour_.break_after);
   }
-  send_all(client, reinterpret_cast<const char*>(content_.data()) + start, count);
+  const char* content = reinterpret_cast<const char*>(content_.data());
+  if (behaviour_.is_endless) {
+    while (!stop_ && send_all(client, content, size)) {
+    }
+  } else if (behaviour_.drip > 0) {
+    for (int64_t at = start; !stop_ && at < size; at += behaviour_.drip) {
+      if (!send_all(client, content + at, std::min(behaviour_.drip, size - at))) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  } else {
+    send_all(client, content + start, count);
+  }
 }
 
 }  // namespace espalier::data::testing

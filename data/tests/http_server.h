@@ -18,7 +18,9 @@ class HttpServer {
     bool ranges = true;        ///< honours `Range: bytes=N-`
     int64_t break_after = -1;  ///< the first `breaks` answers end after so many bytes of content
     int breaks = 0;
-    int status = 200;  ///< other than 200: an error page
+    int status = 200;         ///< other than 200: an error page
+    int64_t drip = 0;         ///< bytes each 10 ms, instead of all at once
+    bool is_endless = false;  ///< says no length and repeats the content for ever
   };
 
   HttpServer(std::vector<uint8_t> content, Behaviour behaviour);

@@ -2,6 +2,8 @@
 // SVHN's MATLAB files: what is read, and headers that lie.
 #include <cstring>
 
+#include <zlib.h>
+
 #include <espalier/data/svhn.h>
 
 #include "reading.h"
@@ -84,6 +86,133 @@ TEST(Svhn, RejectsHostileHeadersBeforeTheyAreBelieved) {
     store(file, bytes);
     expect_io_error([&] { open_svhn(folder.path(), Split::Train); }, "does not begin as a plain");
   }
+}
+
+// A MATLAB v5 file written out: what the format's description says, and lengths that lie.
+class WrittenOut {
+ public:
+  WrittenOut& element(uint32_t type, const Bytes& data) {
+    number(type);
+    number(static_cast<uint32_t>(data.size()));
+    bytes.insert(bytes.end(), data.begin(), data.end());
+    bytes.resize((bytes.size() + 7) / 8 * 8);
+    return *this;
+  }
+  void number(uint32_t value) {
+    const auto* first = reinterpret_cast<const uint8_t*>(&value);
+    bytes.insert(bytes.end(), first, first + 4);
+  }
+  Bytes bytes;
+};
+
+Bytes numbers(const std::vector<uint32_t>& values) {
+  WrittenOut out;
+  for (const uint32_t value : values) out.number(value);
+  return out.bytes;
+}
+
+struct Array {
+  uint8_t name;
+  uint32_t array_class;  // 6 double, 9 uint8
+  std::vector<uint32_t> sizes;
+  uint32_t type;  // 2 uint8, 9 double
+  Bytes data;
+};
+
+// As an element, plain or packed.
+Bytes matrix(const Array& array, bool packed) {
+  WrittenOut inner;
+  inner.element(6, numbers({array.array_class, 0}))
+      .element(5, numbers(array.sizes))
+      .element(1, {array.name})
+      .element(array.type, array.data);
+  WrittenOut out;
+  out.element(14, inner.bytes);
+  if (!packed) return out.bytes;
+  Bytes squeezed(compressBound(out.bytes.size()));
+  uLongf size = squeezed.size();
+  compress(squeezed.data(), &size, out.bytes.data(), out.bytes.size());
+  squeezed.resize(size);
+  WrittenOut outer;
+  outer.number(15);
+  outer.number(static_cast<uint32_t>(size));
+  outer.bytes.insert(outer.bytes.end(), squeezed.begin(), squeezed.end());
+  return outer.bytes;
+}
+
+void write_mat(const fs::path& file, const std::vector<Array>& arrays, bool packed) {
+  const std::string text = "MATLAB 5.0 MAT-file";
+  Bytes bytes(text.begin(), text.end());
+  bytes.resize(124, ' ');
+  for (const uint8_t byte : {0, 1, int{'I'}, int{'M'}}) bytes.push_back(byte);
+  for (const Array& array : arrays) {
+    const Bytes element = matrix(array, packed);
+    bytes.insert(bytes.end(), element.begin(), element.end());
+  }
+  store(file, bytes);
+}
+
+Bytes doubles(const std::vector<double>& values) {
+  const auto* first = reinterpret_cast<const uint8_t*>(values.data());
+  return {first, first + 8 * values.size()};
+}
+
+TEST(Svhn, DataOfAnotherLengthThanItsSizesSayIsRefused) {
+  const Array labels{'y', 6, {2, 1}, 9, doubles({1, 2})};
+  const Array images{'X', 9, {32, 32, 3, 2}, 2, Bytes(6144, 5)};
+  for (const bool packed : {false, true}) {
+    SCOPED_TRACE(packed);
+    const TempFolder folder;
+    const fs::path file = folder.path() / "train_32x32.mat";
+    const auto open = [&] { open_svhn(folder.path(), Split::Train); };
+    write_mat(file, {images, labels}, packed);
+    EXPECT_EQ(image(*open_svhn(folder.path(), Split::Train), 1), Bytes(3072, 5));
+    for (const size_t size : {size_t{0},
+                              size_t{4},
+                              size_t{100},
+                              size_t{3072},
+                              size_t{6143},
+                              size_t{6145},
+                              size_t{6152}}) {
+      Array other = images;
+      other.data.resize(size, 5);
+      write_mat(file, {other, labels}, packed);
+      expect_io_error(open, "an array of 6144 numbers by its dimensions");
+    }
+    Array other = images;
+    other.type = 99;
+    write_mat(file, {other, labels}, packed);
+    expect_io_error(open, "data of type 99");
+    other = labels;
+    other.data = doubles({1});
+    write_mat(file, {images, other}, packed);
+    expect_io_error(open, "an array of 2 numbers by its dimensions, and 8 bytes");
+    other = images;
+    other.sizes = {32, 32, 3, 0x40000000};
+    write_mat(file, {other, labels}, packed);
+    expect_io_error(open, "more numbers than any file holds");
+  }
+}
+
+TEST(Svhn, PackedDataThatEndsEarlyIsRefused) {
+  // The tag of the data promises all of it, and the packed stream ends, rightly, after half.
+  const TempFolder folder;
+  const fs::path file = folder.path() / "train_32x32.mat";
+  Bytes plain = matrix({'X', 9, {32, 32, 3, 2}, 2, Bytes(6144, 5)}, false);
+  plain.resize(plain.size() / 2);
+  Bytes squeezed(compressBound(plain.size()));
+  uLongf size = squeezed.size();
+  compress(squeezed.data(), &size, plain.data(), plain.size());
+  squeezed.resize(size);
+  write_mat(file, {}, false);
+  Bytes bytes = load(file);
+  const Bytes tag = numbers({15, static_cast<uint32_t>(size)});
+  bytes.insert(bytes.end(), tag.begin(), tag.end());
+  bytes.insert(bytes.end(), squeezed.begin(), squeezed.end());
+  const Bytes labels = matrix({'y', 6, {2, 1}, 9, doubles({1, 2})}, true);
+  bytes.insert(bytes.end(), labels.begin(), labels.end());
+  store(file, bytes);
+  expect_io_error([&] { open_svhn(folder.path(), Split::Train); }, "is longer than its element");
 }
 
 }  // namespace

@@ -7,18 +7,33 @@ zeros included, with its mask `NAME.weight.mask` (bytes, 1 = kept) beside it.
 
 import json
 import struct
+import zlib
 from collections import namedtuple
 
 Array = namedtuple("Array", "dtype shape data")  # "F32", (16, 3, 3, 3), little endian bytes
 MASK = ".mask"
+# How files of ours begin after the header's length: eight digits follow, the CRC-32 of the whole file with zeros there.
+START = b'{"__metadata__":{"espalier.checksum":"crc32:'
+DIGITS = slice(8 + len(START), 8 + len(START) + 8)
+OWN = {"espalier.checksum": "crc32:00000000", "espalier.format": "1"}
+
+
+def checksum(content):
+    """The digits that belong into the file `content`."""
+    crc = zlib.crc32(content[DIGITS.stop :], zlib.crc32(b"0" * 8, zlib.crc32(content[: DIGITS.start])))
+    return b"%08x" % crc
 
 
 def read(path):
-    """Arrays by name, and the texts of the header's metadata."""
+    """Arrays by name, and the texts of the header's metadata. Files without a checksum are from elsewhere."""
     with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header, data = json.loads(file.read(length)), file.read()
+        content = file.read()
+    (length,) = struct.unpack("<Q", content[:8])
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
     metadata = header.pop("__metadata__", {})
+    own = [metadata.pop(key, None) for key in OWN]
+    if own != [None, None] and (not content[8:].startswith(START) or content[DIGITS] != checksum(content)):
+        raise ValueError(f"{path}: damaged: its checksum is not that of its bytes")
     arrays = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
@@ -28,14 +43,16 @@ def read(path):
 
 def write(path, arrays, metadata=None):
     """Writes what `read` reads."""
-    header, data = ({"__metadata__": metadata} if metadata else {}), b""
+    header, data = {"__metadata__": {**OWN, **(metadata or {})}}, b""
     for name, array in arrays.items():
         offsets = [len(data), len(data) + len(array.data)]
         header[name] = {"dtype": array.dtype, "shape": list(array.shape), "data_offsets": offsets}
         data += array.data
-    text = json.dumps(header).encode()
+    text = json.dumps(header, separators=(",", ":")).encode()
+    content = bytearray(struct.pack("<Q", len(text)) + text + data)
+    content[DIGITS] = checksum(content)
     with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
+        file.write(content)
 
 
 def to_torch(arrays):

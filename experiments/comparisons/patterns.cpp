@@ -27,9 +27,9 @@ void add_patterns(Plan& plan) {
           const bool fixed = text.starts_with("2:4");
           if (fixed && sparsity != 0.5) continue;
           std::map<std::string, std::string> options = {{"pattern", text}};
-          // One ranking over all layers; N:M has its number in every layer. Channels are not ranked
-          // together: those of few weights would go first, and the first layers with them.
-          if (!fixed) options["allocation"] = text == "channel" ? "uniform" : "global";
+          // The same share of every layer, as N:M has it: a ranking over all layers would hold one
+          // allocation against another.
+          if (!fixed) options["allocation"] = "uniform";
           PlannedRun run = plan.fine_tuned(where, "magnitude", sparsity, std::move(options));
           if (text == "channel")
             run.pruning["sparsity"] = fmt::format("{:.4f}", channels_for(sparsity));
@@ -59,9 +59,9 @@ Experiment patterns() {
       .what =
           "Magnitude pruning of one trained network in each pattern: single weights, blocks of 4 "
           "and 8 output channels, 2 of 4 input channels for each output channel or shared by 4 of "
-          "them (at 50 % only), and whole channels, the same share of every layer's, which are cut "
-          "out. Every pattern loses about the same share of all weights (single weights and blocks "
-          "by one ranking over all layers) and fine-tunes for as many epochs at the same rate. "
+          "them (at 50 % only), and whole channels, which are cut out. Every pattern loses about "
+          "the "
+          "same share of every layer and fine-tunes for as many epochs at the same rate. "
           "Accuracy is in the first table, time in the second.",
       .plan = add_patterns,
       .claims = {claim("At equal sparsity the finer pattern keeps more accuracy: single weights "

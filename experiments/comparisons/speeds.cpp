@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <espalier/core/detail/json.h>
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/inputs.h>
@@ -104,10 +105,13 @@ RunSpeed run_speed(const fs::path& folder, const SpeedJob& job) {
   const fs::path file = folder / "speed.json";
   if (fs::exists(file)) {
     try {
-      return from_json(Json::parse(read_file(file, "experiment", kMostBytes)));
+      return from_json(espalier::detail::parse_json<Json>(read_file(file, "experiment", kMostBytes),
+                                                          cat("experiment: ", file.string())));
     } catch (const Json::exception& error) {
-      throw IoError(
-          cat(file.string(), ": not valid: ", error.what(), ". Remove it to measure again"));
+      throw IoError(cat(file.string(),
+                        ": ",
+                        espalier::detail::json_words(error),
+                        ". Remove it to measure again"));
     }
   }
   const RunSpeed speed = measure_speed(folder, job);

@@ -14,6 +14,7 @@ void read(const Bytes& input) {
   given.declare(app, options, "train");
   given.read_config(put("input.toml", input));
   prune::OptionValues("train", options, given.given());
+  for (const auto& [name, text] : given.given()) saw(name + "=" + text);
 }
 
 std::vector<Bytes> seeds() {
@@ -21,6 +22,11 @@ std::vector<Bytes> seeds() {
       "# a recipe\nmodel = \"resnet20\"\ndata = 'synth'\nepochs = 3\nlr = 1e-1\n"
       "milestones = [0.5, 0.75]\n";
   return {Bytes(text.begin(), text.end()), {}};
+}
+
+std::vector<Bytes> refused() {
+  const std::string deep = "lr = " + std::string(100'000, '[') + std::string(100'000, ']');
+  return {Bytes(deep.begin(), deep.end())};
 }
 
 }  // namespace espalier::fuzz

@@ -20,7 +20,9 @@ void read(const Bytes& input) {
       experiments::EpochMetrics{.epoch = 1, .step = 8}.to_json().dump() + "\n";
   put("run/run.json", input[0] == 0 ? body : Bytes(run.begin(), run.end()));
   put("run/metrics.jsonl", input[0] == 0 ? Bytes(lines.begin(), lines.end()) : body);
-  experiments::read_run(folder() / "run");
+  const experiments::RunRecord record = experiments::read_run(folder() / "run");
+  saw(record.run.dump());
+  for (const auto& line : record.metrics) saw(line.to_json().dump());
 }
 
 std::vector<Bytes> seeds() {
@@ -29,6 +31,19 @@ std::vector<Bytes> seeds() {
   run.insert(run.begin(), '\0');
   lines.insert(lines.begin(), '\1');
   return {Bytes(run.begin(), run.end()), Bytes(lines.begin(), lines.end())};
+}
+
+std::vector<Bytes> refused() {
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  std::vector<Bytes> out;
+  for (std::string text :
+       {deep, R"({"settings":{"zz":)" + deep + "}}", std::string(R"({"settings":[]})")}) {
+    text.insert(text.begin(), '\0');
+    out.emplace_back(text.begin(), text.end());
+    text[0] = '\1';
+    out.emplace_back(text.begin(), text.end());
+  }
+  return out;
 }
 
 }  // namespace espalier::fuzz

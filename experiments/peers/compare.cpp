@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -19,6 +18,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <espalier/core/io.h>
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/machine.h>
@@ -311,7 +311,7 @@ int run(int argc, char** argv) {
     }
     if (memory->parsed()) result["memory"].push_back(compare_memory(model, s));
   }
-  if (!s.json.empty()) std::ofstream(s.json) << result.dump(2) << '\n';
+  if (!s.json.empty()) espalier::write_file(s.json, result.dump(2) + "\n");
   return 0;
 }
 

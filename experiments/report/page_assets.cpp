@@ -9,7 +9,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 1280px; margin: 0 auto; padding: 1.2rem clamp(.75rem, 2.5vw, 2rem) 3rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-p { max-width: 75ch; margin: .4rem 0; } .soft { color: var(--soft); }
+p { max-width: 75ch; margin: .4rem 0; } .finding { font-size: 1.15rem; } .soft { color: var(--soft); }
 a { color: var(--c0); } nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; margin: .6rem 0; }
 :focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
 .skip { position: absolute; left: -99rem; } .skip:focus { left: .5rem; top: .5rem; background: var(--paper); padding: .3rem .6rem; }
@@ -32,7 +32,7 @@ details { margin: .5rem 0; } summary { cursor: pointer; padding: .2rem 0; }
 .pictures figcaption { font-size: .75rem; line-height: 1.3; max-width: 9.5rem; overflow-wrap: anywhere; }
 dt { margin-top: .7rem; font-weight: 600; overflow-wrap: anywhere; } dd { margin: 0; }
 code { font: .85rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; user-select: all; background: var(--wash); padding: .1rem .3rem; border-radius: 3px; display: block; }
-code span { display: inline-block; max-width: 100%; }
+code span { display: inline-block; max-width: 100%; white-space: pre-wrap; }
 @media print {
   :root { color-scheme: light; }
   body { max-width: none; padding: 0; font-size: 10pt; } nav, .save, .skip, #live, #pause, figure details { display: none; }

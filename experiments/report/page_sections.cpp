@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include <fmt/format.h>
 
@@ -23,11 +22,28 @@ std::string text_of(const Json& value) {
 
 /// A command whose lines break between its words only, not behind the hyphens of its options.
 std::string command_words(const std::string& command) {
-  std::istringstream words(command);
   std::string out;
-  for (std::string word; words >> word;) {
+  std::string word;
+  bool quoted = false;
+  const auto end_word = [&] {
     out += (out.empty() ? "<span>" : " <span>") + html_escape(word) + "</span>";
+    word.clear();
+  };
+  // Between quotes a space is part of the word. A quote behind a backslash doesn't end them: in
+  // '\'' it stands outside, in $'\'' it is the word's.
+  for (size_t i = 0; i < command.size(); ++i) {
+    const char c = command[i];
+    if (c == '\\' && i + 1 < command.size()) {
+      word += c;
+      word += command[++i];
+    } else if (c == ' ' && !quoted) {
+      end_word();
+    } else {
+      if (c == '\'') quoted = !quoted;
+      word += c;
+    }
   }
+  end_word();
   return out;
 }
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/detail/printable.h>
 #include <espalier/core/error.h>
 #include <espalier/experiments/comparisons/experiment.h>
 #include <espalier/experiments/needs.h>
@@ -49,6 +50,22 @@ std::set<std::string> idle_settings(const Json& settings) {
   return out;
 }
 
+// $'..' is POSIX's since 2024, and known to bash, ksh and zsh.
+std::string spelt_word(const std::string& text) {
+  std::string out = "$'";
+  for (const char c : text) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (c == '\'' || c == '\\') {
+      out += std::string("\\") + c;
+    } else if (byte < 0x20 || byte >= 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out + "'";
+}
+
 }  // namespace
 
 Json default_settings(const Json& settings) {
@@ -61,6 +78,10 @@ std::string shell_word(const std::string& text) {
   constexpr std::string_view kPlain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
   if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  // What a terminal would obey, or a line end would cut, is spelt out.
+  const bool plain =
+      text.find_first_of("\n\t") == std::string::npos && espalier::detail::printable(text) == text;
+  if (!plain) return spelt_word(text);
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -75,11 +96,15 @@ std::string train_command(const Json& settings) {
     if (!is_told(name) || (!named && value == defaults.value(name, Json()))) continue;
     if (idle.contains(name)) continue;
     if (value.is_boolean()) {
-      if (value.get<bool>()) out += " --" + name;
+      if (value.get<bool>()) out += " " + shell_word("--" + name);
+      continue;
+    }
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    // Behind a space it would be taken for another option.
+    if (text.starts_with('-')) {
+      out += " " + shell_word("--" + name + "=" + text);
     } else {
-      out += fmt::format(" --{} {}",
-                         name,
-                         shell_word(value.is_string() ? value.get<std::string>() : value.dump()));
+      out += " " + shell_word("--" + name) + " " + shell_word(text);
     }
   }
   return out;

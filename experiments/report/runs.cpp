@@ -7,7 +7,9 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/detail/json.h>
 #include <espalier/core/error.h>
+#include <espalier/core/file_set.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/inputs.h>
@@ -89,11 +91,6 @@ ReportRun read_folder(const fs::path& path) {
     const Json value = results.value(name, Json());
     if (value.is_number()) out.figures[name] = value.get<double>();
   }
-  const Json total = results.value("total", Json());
-  const double rate = out.figure("images_per_second").value_or(0.0);
-  if (rate > 0.0 && total.is_number()) {
-    out.figures["test_seconds"] = total.get<double>() / rate;
-  }
   if (fs::exists(path / "model.safetensors")) out.model_file = path / "model.safetensors";
   try {
     const Json timing = record.run.value("timing", Json::object());
@@ -102,7 +99,8 @@ ReportRun read_folder(const fs::path& path) {
       out.timing = fmt::format("training step, batch {}", timing.at("batch").get<int64_t>());
     }
   } catch (const Json::exception& error) {
-    throw IoError(cat("run: ", path.string(), "/run.json: bad timing: ", error.what()));
+    throw IoError(cat(
+        "run: ", path.string(), "/run.json: bad timing: ", espalier::detail::json_words(error)));
   }
   if (out.layers.empty() && !out.model_file.empty()) out.layers = counted_layers(out.model_file);
   out.command = train_command(out.settings);
@@ -170,7 +168,8 @@ fs::path folder_of_row(const fs::path& results, const std::string& named) {
   if (named.empty()) return {};
   const fs::path root = results.lexically_normal().parent_path().parent_path();
   for (const fs::path& path : {fs::path(named), root / fs::path(named).filename()}) {
-    if (fs::exists(path / "run.json")) return path;
+    std::error_code ignored;
+    if (fs::exists(path / "run.json", ignored)) return path;
   }
   return {};
 }
@@ -184,9 +183,8 @@ void take_deployed(ReportRun& run, const Table& table, size_t row) {
   if (!speed || !macs) return;
   run.figures["images_per_second"] = *speed;
   if (table.has("speed_images_per_second_dense")) {
-    if (const auto dense = table.number(row, "speed_images_per_second_dense")) {
-      run.figures["images_per_second_dense"] = *dense;
-    }
+    const auto dense = table.number(row, "speed_images_per_second_dense");
+    if (dense && *dense > 0.0) run.figures["speedup"] = *speed / *dense;
   }
   run.figures["macs_executed"] = *macs;
   run.deployed = true;
@@ -221,6 +219,7 @@ ReportRun read_row(const Table& table, size_t row, const fs::path& results) {
 }
 
 std::vector<ReportRun> read_experiment(const fs::path& results) {
+  check_file_set(results);
   const Table table(results / kRunsTable);
   std::map<std::string, std::vector<RunLayer>> layers;
   if (fs::exists(results / kLayersTable)) {
@@ -305,14 +304,18 @@ std::optional<double> ReportRun::figure(const std::string& name) const {
 }
 
 std::vector<fs::path> find_runs(const fs::path& path) {
+  // What may not be looked at is none.
   const auto holds = [](const fs::path& folder) {
-    return fs::exists(folder / "run.json") || fs::exists(folder / kRunsTable);
+    std::error_code ignored;
+    return fs::exists(folder / "run.json", ignored) || fs::exists(folder / kRunsTable, ignored);
   };
   if (holds(path)) return {path};
   std::vector<fs::path> out;
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path, error)) {
-    if (entry.is_directory() && holds(entry.path())) out.push_back(entry.path());
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->is_directory(ignored) && holds(entry->path())) out.push_back(entry->path());
   }
   std::sort(out.begin(), out.end());
   return out;

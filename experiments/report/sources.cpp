@@ -22,7 +22,8 @@ Json settings_of_writer(const fs::path& folder, const fs::path& file) {
   const fs::path named = file.lexically_normal().parent_path();
   const fs::path beside = (folder / "..").lexically_normal() / named.filename();
   for (const fs::path& place : {named, beside}) {
-    if (!fs::exists(place / "run.json")) continue;
+    std::error_code ignored;
+    if (!fs::exists(place / "run.json", ignored)) continue;
     try {
       return read_run(place).run.at("settings");
     } catch (const IoError&) {

@@ -28,6 +28,7 @@ TEST(Command, EveryVerbHasHelpThatExitsWithZero) {
                                              {"compress", "--help"},
                                              {"decompress", "--help"},
                                              {"report", "--help"},
+                                             {"verify", "--help"},
                                              {"experiment", "--help"},
                                              {"experiment", "run", "--help"},
                                              {"data", "synth", "--help"}}) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The comparisons: plans, the runner with runs that fail, and the smallest smoke run.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <fstream>
 #include <future>
+#include <map>
 #include <memory>
 #include <set>
 #include <thread>
@@ -83,6 +85,52 @@ TEST(Plans, OfEveryPresetAskForWhatExistsAndFeedTheirClaims) {
         const Finding finding = judge(claim, rows);
         EXPECT_EQ(finding.overall.count, static_cast<int64_t>(plan.scale().seeds.size()))
             << claim.sentence;
+      }
+    }
+  }
+}
+
+/// How a run divides its budget among the layers.
+std::string allocation_of(const PlannedRun& run) {
+  // Those without the option: each layer has the same share.
+  static const std::set<std::string> uniform = {"sparsegpt", "wanda", "fpgm", "sfp", "l1-filters"};
+  const std::string& name = run.settings.at("prune");
+  if (uniform.contains(name)) return "uniform";
+  const prune::Method& method = prune::method(name);
+  const auto given = run.pruning.find("allocation");
+  if (given != run.pruning.end()) return given->second;
+  for (const prune::Option& option : method.options) {
+    if (option.name == "allocation") return option.default_value;
+  }
+  return "of " + name;
+}
+
+// A comparison of scores or patterns must not be one of allocations. (Smart-Ratio is an allocation;
+// gates are held against filters at equal cost.)
+TEST(Plans, HoldOnlyRunsThatDivideTheirBudgetAlikeAgainstEachOther) {
+  for (const Experiment& one : experiments()) {
+    if (one.name == "data-free-data-driven" || one.name == "static-dynamic") continue;
+    Plan plan(scale_of(one, Preset::Quick, "/nowhere"));
+    one.plan(plan);
+    for (const Claim& claim : one.claims) {
+      std::map<std::string, std::set<std::string>> by_group;
+      for (const PlannedRun& run : plan.runs()) {
+        RunRow made = row(run.method, run.variant, run.seed, 0.5);
+        made.model = run.model;
+        made.data = run.data;
+        made.sparsity_asked = run.sparsity;
+        const std::string side = made.column(claim.column);
+        if (!run.settings.contains("prune")) continue;
+        if (!std::ranges::count(claim.higher, side) && !std::ranges::count(claim.lower, side)) {
+          continue;
+        }
+        std::string group;
+        for (const std::string& column : claim.within) group += made.column(column) + " ";
+        by_group[group].insert(allocation_of(run));
+      }
+      for (const auto& [group, allocations] : by_group) {
+        EXPECT_EQ(allocations.size(), 1U) << claim.sentence << " " << group << *allocations.begin()
+                                          << " and " << *allocations.rbegin();
       }
     }
   }
@@ -200,7 +248,12 @@ TEST(ExperimentVerb, SmokeRunEndsGoesOnAndNamesFailures) {
     }
   }
   const std::string page = slurp(results / "README.md");
-  EXPECT_NE(page.find("single seed"), std::string::npos) << page;
+  // Seconds of training on made-up digits speak neither for a sentence nor against it.
+  EXPECT_NE(page.find("**Here: too short to tell.**"), std::string::npos) << page;
+  for (const std::string& text : {page, first.out}) {
+    EXPECT_NE(text.find("too short to tell"), std::string::npos) << text;
+    EXPECT_EQ(text.find("agrees"), std::string::npos) << text;
+  }
   EXPECT_NE(page.find("structured"), std::string::npos);
   EXPECT_GT(count(slurp(results / "layers.csv"), "\n"), 5 * 10);
 
@@ -270,6 +323,7 @@ TEST(ExperimentVerb, EveryOtherSmokeRunEndsWithoutFailures) {
     const std::string page = slurp(results / "README.md");
     EXPECT_EQ(count(page, "**Here: no data"), 0) << page;
     EXPECT_GE(count(page, "**Here: "), std::max<int64_t>(1, std::ssize(one.claims))) << page;
+    EXPECT_EQ(count(page, "agrees"), 0) << page;
   }
 }
 

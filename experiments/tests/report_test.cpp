@@ -230,6 +230,38 @@ TEST(Reproduce, NamesWhatIsNotDefaultAndQuotesIt) {
   EXPECT_EQ(experiment_command("a/some-folder"), "");
 }
 
+// What a shell makes of a command, one word a line.
+std::string words_in_shell(const std::string& command) {
+  std::string out;
+  std::FILE* shell = ::popen(("bash -c " + shell_word("printf '%s\n' " + command)).c_str(), "r");
+  for (int c = std::fgetc(shell); c != EOF; c = std::fgetc(shell)) out += static_cast<char>(c);
+  ::pclose(shell);
+  return out;
+}
+
+TEST(Reproduce, NamesOfSettingsAreOneWordToo) {
+  const TemporaryFolder folder;
+  const std::string evil = "x; touch " + (folder / "made").string() + " #";
+  const Json settings = {{"model", "resnet20"}, {"data", "synth"}, {evil, 1}, {evil + "on", true}};
+  EXPECT_EQ(
+      words_in_shell(train_command(settings)),
+      "espalier\ntrain\n--model\nresnet20\n--data\nsynth\n--" + evil + "\n1\n--" + evil + "on\n");
+  EXPECT_FALSE(std::filesystem::exists(folder / "made"));
+}
+
+TEST(Reproduce, KeepsSpacesControlsAndLeadingDashes) {
+  const Json settings = {{"model", "resnet20"},
+                         {"data", "synth"},
+                         {"weights", "a  b/ $HOME `c` it's \\"},
+                         {"mask-from", "-x\x1b[31m'\\"}};
+  const std::string command = train_command(settings);
+  EXPECT_EQ(words_in_shell(command),
+            "espalier\ntrain\n--model\nresnet20\n--data\nsynth\n--weights\na  b/ $HOME `c` it's "
+            "\\\n--mask-from=-x\x1b[31m'\\\n");
+  EXPECT_EQ(command.find('\x1b'), std::string::npos);
+  EXPECT_EQ(shell_word("a\nb"), "$'a\\x0ab'");
+}
+
 TEST(Reproduce, LeavesOutWhatTrainWouldRefuse) {
   Json settings = {{"model", "lenet5"},
                    {"data", "synth"},
@@ -303,88 +335,6 @@ TEST(Report, ChartsAsFilesStandAlone) {
   const std::string svg = slurp(folder / "charts/accuracy-sparsity-resnet20-on-synth.svg");
   EXPECT_NE(svg.find("xmlns=\"http://www.w3.org/2000/svg\""), std::string::npos);
   EXPECT_EQ(svg.find("var("), std::string::npos) << "programs that draw SVG know no variables";
-}
-
-// A server in a thread of its own.
-class Served {
- public:
-  explicit Served(const fs::path& folder)
-      : server_(folder, 0), thread_([this] { server_.run(); }), client_("127.0.0.1", port()) {
-    client_.set_connection_timeout(5);
-    // It listens already; what is asked before `run` waits.
-  }
-  ~Served() {
-    while (!client_.Get("/state")) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    server_.stop();
-    thread_.join();
-  }
-  Served(const Served&) = delete;
-  Served& operator=(const Served&) = delete;
-
-  int port() const { return server_.port(); }
-  httplib::Client& client() { return client_; }
-
- private:
-  ReportServer server_;
-  std::thread thread_;
-  httplib::Client client_;
-};
-
-TEST(ReportServer, FollowsTheRunsOfAFolder) {
-  const TemporaryFolder folder;
-  Served served(folder.path());
-  const auto empty = served.client().Get("/");
-  ASSERT_TRUE(empty);
-  EXPECT_EQ(empty->status, 200);
-  EXPECT_NE(empty->body.find("no runs yet"), std::string::npos);
-  const std::string before = served.client().Get("/state")->body;
-  EXPECT_NE(empty->body.find("data-live=\"" + before + "\""), std::string::npos);
-
-  write_run(folder / "one", {{"seed", 1}}, 0.5);
-  EXPECT_NE(served.client().Get("/state")->body, before);
-  EXPECT_NE(served.client().Get("/")->body.find("one"), std::string::npos);
-  EXPECT_EQ(served.client().Get("/elsewhere")->status, 404);
-  EXPECT_EQ(served.client().Post("/", "x", "text/plain")->status, 404);
-
-  // One that is broken is named, and hides nothing.
-  write_run(folder / "two", {{"seed", 2}}, 0.25);
-  write_file(folder / "one/run.json", "{");
-  const auto bad = served.client().Get("/");
-  EXPECT_EQ(bad->status, 200);
-  EXPECT_NE(bad->body.find("run.json is not valid JSON"), std::string::npos);
-  EXPECT_NE(bad->body.find("25.00 %"), std::string::npos);
-}
-
-TEST(ReportServer, AnswersOnLoopbackToItsOwnNamesOnly) {
-  const TemporaryFolder folder;
-  Served served(folder.path());
-  ASSERT_EQ(served.client().Get("/state")->status, 200);
-  EXPECT_EQ(served.client().Get("/", {{"Host", "evil.example"}})->status, 403);
-  // The kernel's list of listening sockets: the port is bound to 127.0.0.1 and nothing else.
-  char port[8];
-  std::snprintf(port, sizeof(port), ":%04X", static_cast<unsigned>(served.port()));
-  for (const char* table : {"/proc/self/net/tcp", "/proc/self/net/tcp6"}) {
-    std::ifstream file(table);
-    for (std::string line; std::getline(file, line);) {
-      std::istringstream fields(line);
-      std::string number;
-      std::string local;
-      std::string remote;
-      std::string state;
-      fields >> number >> local >> remote >> state;
-      const bool listens = state == "0A" && local.ends_with(port);
-      if (listens) {
-        EXPECT_EQ(local.substr(0, 8), "0100007F") << line;
-      }
-    }
-  }
-}
-
-TEST(ReportServer, SaysWhatIsWrongWithFolderAndPort) {
-  const TemporaryFolder folder;
-  EXPECT_THROW(ReportServer(folder / "missing", 0), IoError);
-  const ReportServer first(folder.path(), 0);
-  EXPECT_THROW(ReportServer(folder.path(), first.port()), IoError);
 }
 
 }  // namespace

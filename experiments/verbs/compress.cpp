@@ -12,6 +12,7 @@
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/compress/edc_file.h>
 
@@ -31,6 +32,7 @@ std::vector<prune::Option> compress_only_options() {
       prune::text_option(
           "weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
       prune::text_option("out", "", "Where the .edc file goes."),
+      masks_from_zeros_option(),
       prune::integer_option("conv-bits", 8, 1, 16, "bits", "Of a convolution's shared values."),
       prune::integer_option("fc-bits", 5, 1, 16, "bits", "Of a linear layer's shared values."),
       prune::integer_option(
@@ -98,7 +100,8 @@ Network open_network(const prune::OptionValues& values) {
   const auto dataset = open_data(values.text("data"),
                                  data::Split::Test,
                                  values.text("data-root"),
-                                 static_cast<uint64_t>(values.integer("data-seed")));
+                                 {.seed = static_cast<uint64_t>(values.integer("data-seed")),
+                                  .allow_empty_classes = values.flag("allow-empty-classes")});
   return load_network(weights, make_network(values, *dataset));
 }
 
@@ -107,13 +110,16 @@ void compress(const CompressFlags& flags, Console& console) {
   for (const char* needed : {"weights", "out"}) {
     ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "compress: needs --", needed, " FILE");
   }
+  check_outputs(
+      "compress", {{"--out", values.text("out"), FileKind::Compressed}}, {values.text("weights")});
   const auto bits = [&](const char* option) { return static_cast<int>(values.integer(option)); };
   const nn::compress::EdcOptions options{
       .values = {.conv = bits("conv-bits"), .fc = bits("fc-bits")},
       .gaps = {.conv = bits("conv-gap-bits"), .fc = bits("fc-gap-bits")}};
-  const Network network = open_network(values);
+  Network network = open_network(values);
   check_asked_network(
       "compress", asked_of_network(values, flags.given.given()), network, values.text("weights"));
+  tell(heed_zeros(values.text("weights"), network, values.flag("masks-from-zeros")), console);
   const std::string& out = values.text("out");
   const EdcReport report = while_writing([&] {
     return nn::compress::save_edc(out, network.name, network.options, *network.module, options);
@@ -127,6 +133,7 @@ struct DecompressFlags {
 };
 
 void decompress(const DecompressFlags& flags, Console& console) {
+  check_outputs("decompress", {{"--out", flags.out, FileKind::Model}}, {flags.weights});
   ESPALIER_CHECK(nn::compress::is_edc(flags.weights),
                  ValueError,
                  "decompress: expects an .edc file, which ",

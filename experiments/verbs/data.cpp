@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// `espalier data list | info | fetch | synth`: the data sets.
+/// `espalier data list | info | fetch | verify | synth`: the data sets.
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -9,8 +9,10 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <espalier/core/file_set.h>
 #include <espalier/data/cifar.h>
 #include <espalier/data/fetch.h>
+#include <espalier/data/identity.h>
 #include <espalier/data/synth.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
@@ -26,12 +28,14 @@ using Json = nlohmann::ordered_json;
 
 struct DataFlags {
   std::string name;
+  std::vector<std::string> names;
   std::string root = default_data_root();
   std::string out;
   uint64_t seed = 0;
   int64_t train_size = data::kSynthTrainSize;
   int64_t test_size = data::kSynthTestSize;
   bool json = false;
+  bool allow_empty_classes = false;
 };
 
 void list(const DataFlags& flags, Console& console) {
@@ -55,18 +59,28 @@ Json split_json(const data::Dataset& dataset) {
 
 void info(const DataFlags& flags, Console& console) {
   const auto open = [&](data::Split split) {
-    return open_data(flags.name, split, flags.root, flags.seed);
+    return open_data(flags.name,
+                     split,
+                     flags.root,
+                     {.seed = flags.seed, .allow_empty_classes = flags.allow_empty_classes});
   };
   const auto train = open(data::Split::Train);
   const auto test = open(data::Split::Test);
   const data::ImageShape shape = train->image_shape();
+  tell_notes({train.get(), test.get()}, console);
+  const auto identity = [](const data::Dataset& dataset) {
+    Json json = split_json(dataset);
+    json["fingerprint"] = data::identify(dataset).fingerprint;
+    json["notes"] = dataset.notes();
+    return json;
+  };
   const Json json = {{"name", flags.name},
                      {"image", {shape.channels, shape.height, shape.width}},
                      {"classes", train->class_names()},
                      {"mean", train->mean()},
                      {"std", train->stddev()},
-                     {"train", split_json(*train)},
-                     {"test", split_json(*test)}};
+                     {"train", identity(*train)},
+                     {"test", identity(*test)}};
   if (flags.json) {
     console.out << json.dump(2) << '\n';
     return;
@@ -96,6 +110,9 @@ void fetch(const DataFlags& flags, Console& console) {
   std::string shown_file;
   std::unique_ptr<Progress> progress;
   data::FetchOptions options;
+  options.on_damaged = [&](const fs::path& path) {
+    console.err << "note: " << path.string() << " is not as published; it is fetched again\n";
+  };
   options.progress = [&](const std::string& file, int64_t received, int64_t total) {
     if (file != shown_file) {
       shown_file = file;
@@ -115,9 +132,63 @@ void fetch(const DataFlags& flags, Console& console) {
                  "data fetch: no published source of '",
                  flags.name,
                  "' is known; `espalier data list` tells which can be fetched");
-  while_writing([&] { data::fetch_dataset(flags.name, flags.root, options); });
+  try {
+    data::fetch_dataset(flags.name, flags.root, options);
+  } catch (const ValueError&) {
+    throw;  // what lies there is not ours to replace
+  } catch (const Error& error) {
+    throw RunFailure(error.what());
+  }
   progress.reset();
   console.out << flags.name << " is in " << flags.root << '\n';
+}
+
+// Of one data set: its files, and what is wrong.
+Json verify_one(const std::string& name, const std::string& root, int64_t& bad) {
+  Json files = Json::array();
+  int64_t wrong = 0;
+  for (const data::FileCheck& check : data::verify_dataset(name, root)) {
+    files.push_back({{"path", check.path.string()}, {"state", data::name(check.state)}});
+    if (!check.detail.empty()) files.back()["detail"] = check.detail;
+    wrong += check.state == data::FileState::Damaged || check.state == data::FileState::Missing;
+  }
+  bad += wrong;
+  return {{"name", name}, {"right", wrong == 0}, {"files", files}};
+}
+
+void verify(const DataFlags& flags, Console& console) {
+  std::vector<std::string> names = flags.names;
+  if (names.empty()) {  // all that are there
+    for (const data::DatasetInfo& info : data::known_datasets()) {
+      if (is_fetchable(info.name) && is_found(info, flags.root)) names.push_back(info.name);
+    }
+  }
+  ESPALIER_CHECK(!names.empty(),
+                 ValueError,
+                 "data verify: no data set with published checksums is in ",
+                 flags.root,
+                 "; name one, or tell where they are with --data-root");
+  int64_t bad = 0;
+  Json json = Json::array();
+  for (const std::string& name : names) json.push_back(verify_one(name, flags.root, bad));
+  if (flags.json) {
+    console.out << json.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+  } else {
+    std::vector<std::vector<std::string>> rows = {{"data", "file", "state", ""}};
+    for (const Json& set : json) {
+      for (const Json& file : set.at("files")) {
+        rows.push_back(
+            {set.at("name"), file.at("path"), file.at("state"), file.value("detail", "")});
+      }
+    }
+    console.out << text_table(rows);
+  }
+  ESPALIER_CHECK(bad == 0,
+                 IoError,
+                 "data verify: ",
+                 bad,
+                 bad == 1 ? " file is" : " files are",
+                 " damaged or missing; `espalier data fetch NAME` gets them again");
 }
 
 bool holds_classes_of(const fs::path& folder, const data::Dataset& dataset) {
@@ -129,14 +200,13 @@ bool holds_classes_of(const fs::path& folder, const data::Dataset& dataset) {
 
 // Replaces what it made, which the names of the classes tell, and nothing else.
 void check_replaceable(const fs::path& folder, const data::Dataset& digits) {
-  ESPALIER_CHECK(!folder.empty(), ValueError, "data synth: --out is empty; name a folder");
   ESPALIER_CHECK(!fs::exists(folder) || fs::is_directory(folder),
                  ValueError,
                  "data synth: ",
                  folder.string(),
                  " is a file; name a folder");
   ESPALIER_CHECK(
-      !fs::exists(folder) || fs::is_empty(folder) || holds_classes_of(folder, digits),
+      holds_nothing(folder) || holds_classes_of(folder, digits),
       ValueError,
       "data synth: ",
       folder.string(),
@@ -150,6 +220,9 @@ void synth(const DataFlags& flags, Console& console) {
   ESPALIER_CHECK(flags.train_size >= 5 && flags.test_size >= 1,
                  ValueError,
                  "data synth: needs at least 5 training images and 1 test image");
+  ESPALIER_CHECK(!flags.out.empty(), ValueError, "data synth: --out is empty; name a folder");
+  // What an earlier command was stopped at comes first, for it tells whose files these are.
+  while_writing([&] { finish_file_set(flags.out); });
   check_replaceable(flags.out, *test);
   while_writing([&] { data::write_cifar10(flags.out, *train, *test); });
   console.out << fmt::format("{} training and {} test images in CIFAR-10's layout: {}\n",
@@ -161,7 +234,7 @@ void synth(const DataFlags& flags, Console& console) {
 }  // namespace
 
 void add_data(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand("data", "The data sets: list, info, fetch, synth.");
+  CLI::App* verb = app.add_subcommand("data", "The data sets: list, info, fetch, verify, synth.");
   verb->require_subcommand(1);
   const auto flags = std::make_shared<DataFlags>();
   const auto add =
@@ -189,11 +262,20 @@ void add_data(CLI::App& app, Console& console, Action& action) {
   info_verb->add_option("--data-seed", flags->seed, "Which pictures synth draws.")
       ->check(seeds)
       ->capture_default_str();
+  info_verb->add_flag("--allow-empty-classes",
+                      flags->allow_empty_classes,
+                      "Of folder:PATH: a class without pictures is no error.");
   info_verb->add_flag("--json", flags->json, "Print as JSON.");
 
   CLI::App* fetch_verb = add("fetch", "Download one from its authors, checked, resumable.", fetch);
   fetch_verb->add_option("name", flags->name, "The data set.")->required();
   root(fetch_verb);
+
+  CLI::App* verify_verb =
+      add("verify", "Compare files that are there with the published checksums.", verify);
+  verify_verb->add_option("names", flags->names, "The data sets; without, all that are there.");
+  root(verify_verb);
+  verify_verb->add_flag("--json", flags->json, "Print as JSON.");
 
   CLI::App* synth_verb =
       add("synth", "Write the embedded set to disk, in CIFAR-10's binary layout.", synth);

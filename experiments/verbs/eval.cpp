@@ -13,6 +13,7 @@
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/needs.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments {
@@ -29,6 +30,7 @@ std::vector<prune::Option> eval_only_options() {
           "weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
       prune::choice_option("split", {"test", "train"}, "The part of the data set."),
       prune::integer_option("batch", 256, 1, 65536, "samples", "Samples at once."),
+      masks_from_zeros_option(),
       prune::flag_option("compiled", "Run as an inference plan: batch norm folded, steps fused."),
       prune::text_option("plan", "", "With --compiled: write the plan to this file."),
   };
@@ -53,19 +55,24 @@ void eval(const EvalFlags& flags, Console& console) {
   ESPALIER_CHECK(values.text("plan").empty() || values.flag("compiled"),
                  ValueError,
                  "eval: --plan writes a compiled network; give --compiled too");
+  check_outputs("eval",
+                {{"--plan", values.text("plan"), FileKind::Plan}},
+                {values.text("weights"), values.text("kernel-times")});
   check_needs("eval", {{"test-size", {"split", {"test"}}}}, flags.given.given(), values);
   set_num_threads(static_cast<int>(values.integer("threads")));
   set_kernel_chooser(values);
   const auto dataset = open_split(values, parse_split(values.text("split")));
+  tell_notes({dataset.get()}, console);
   const data::LoaderOptions options = evaluation_loader(values, values.integer("batch"));
   const std::string& weights = values.text("weights");
   Network network = load_network(weights, make_network(values, *dataset));
   check_asked_network("eval", asked_of_network(values, flags.given.given()), network, weights);
+  tell(heed_zeros(weights, network, values.flag("masks-from-zeros")), console);
   data::Loader loader(dataset, options);
   std::optional<nn::InferencePlan> plan;
   if (values.flag("compiled")) {
     plan = compile_network(network, values.integer("batch"));
-    if (!values.text("plan").empty()) while_running([&] { plan->save(values.text("plan")); });
+    if (!values.text("plan").empty()) while_writing([&] { plan->save(values.text("plan")); });
     if (!flags.json) console.out << plan->describe() << '\n';
   }
   // With the figures, for a file of weights doesn't say which data they are for.

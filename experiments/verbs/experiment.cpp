@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <espalier/core/file_set.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/comparisons/experiment.h>
 #include <espalier/experiments/comparisons/page.h>
@@ -17,6 +18,8 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/outputs.h>
+#include <espalier/experiments/report/reproduce.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments {
@@ -55,6 +58,9 @@ std::vector<prune::Option> place_options() {
   std::vector<prune::Option> out = machine_options();
   for (const prune::Option& option : data_options()) {
     if (option.name == "data-root") out.push_back(option);
+  }
+  for (const prune::Option& option : run_options()) {
+    if (option.name == "allow-other-simd") out.push_back(option);
   }
   return out;
 }
@@ -121,23 +127,34 @@ void run(const ExperimentFlags& flags, Console& console) {
                  ValueError,
                  "experiment run: --page expects a file, got the folder ",
                  flags.page);
+  const fs::path folder = fs::path(flags.out) / "experiments" / (chosen.name + "-" + name(preset));
+  const fs::path table =
+      flags.page.empty() ? fs::path() : fs::path(flags.page).replace_extension(".csv");
+  check_outputs("experiment run",
+                {{"--out", folder / "README.md", FileKind::ExperimentPage},
+                 {"--out", folder / "runs.csv", FileKind::ExperimentTable},
+                 {"--out", folder / "layers.csv", FileKind::LayerTable},
+                 {"--page", flags.page, FileKind::ExperimentPage},
+                 {"--page's table", table, FileKind::ExperimentTable}},
+                {});
   if (flags.seed) return share(plan, runner_options(flags, chosen, preset), console);
-  const fs::path runs = flags.out;
   const ExperimentPage page(
       chosen, plan.scale(), run_plan(plan, runner_options(flags, chosen, preset), console));
 
-  const fs::path folder = runs / "experiments" / (chosen.name + "-" + name(preset));
-  const std::string command = fmt::format("espalier experiment run {} --preset {}{}",
-                                          chosen.name,
-                                          name(preset),
-                                          flags.page.empty() ? "" : " --page " + flags.page);
+  const std::string command =
+      fmt::format("espalier experiment run {} --preset {}{}",
+                  chosen.name,
+                  name(preset),
+                  flags.page.empty() ? "" : " --page " + shell_word(flags.page));
   while_writing([&] {
-    write_file(folder / "runs.csv", page.csv());
-    write_file(folder / "layers.csv", page.layers_csv());
-    write_file(folder / "README.md", page.markdown(command));
+    FileSet files(folder);
+    files.write("runs.csv", page.csv());
+    files.write("layers.csv", page.layers_csv());
+    files.write("README.md", page.markdown(command));
+    files.commit();
     if (flags.page.empty()) return;
     write_file(flags.page, page.markdown(command));
-    write_file(fs::path(flags.page).replace_extension(".csv"), page.csv());
+    write_file(table, page.csv());
   });
   if (flags.json) {
     Json json = page.json();

@@ -8,6 +8,7 @@
 
 #include <espalier/core/io.h>
 #include <espalier/experiments/failure.h>
+#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/report/chart_files.h>
 #include <espalier/experiments/report/report.h>
 #include <espalier/experiments/report/server.h>
@@ -40,12 +41,16 @@ void write_report(const ReportFlags& flags, Console& console) {
                  ValueError,
                  "report: expects run folders, or --watch DIR. Example: espalier report runs/dense "
                  "runs/sparse");
-  const Report report(read_runs({flags.runs.begin(), flags.runs.end()}));
   const fs::path page = flags.out.empty() ? default_page(flags) : fs::path(flags.out);
   ESPALIER_CHECK(page.extension() != ".csv",
                  ValueError,
                  "report: --out names the page; the CSV is written beside it");
   const fs::path csv = fs::path(page).replace_extension(".csv");
+  check_outputs(
+      "report",
+      {{"--out", page, FileKind::ReportPage}, {"--out's table", csv, FileKind::ReportTable}},
+      {});
+  const Report report(read_runs({flags.runs.begin(), flags.runs.end()}));
   const std::string html = html_page(report);
   while_writing([&] {
     write_file(page, html);

@@ -7,11 +7,13 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/finite.h>
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/given_options.h>
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/registry.h>
 
@@ -47,7 +49,8 @@ std::vector<prune::Option> score_options() {
 // A batch file: `images` (N,C,H,W) float32, normalized already, and `labels` (N) int64.
 data::Batch load_batch(const std::string& path) {
   const SafetensorsFile file = load_safetensors(path);
-  check_finite(file, path);
+  check_finite(file.tensors, path);
+  for (const char* name : {"images", "labels"}) check_readable(file, name, path);
   const auto images = file.tensors.find("images");
   const auto labels = file.tensors.find("labels");
   ESPALIER_CHECK(images != file.tensors.end() && labels != file.tensors.end(),
@@ -98,6 +101,18 @@ Network open_network(const ScoreFlags& flags,
   network.options.seed = static_cast<uint64_t>(values.integer("seed"));
   if (!flags.weights.empty() && tells_its_network(flags.weights)) {
     network = load_network(flags.weights);
+    check_asked_network(
+        "score", asked_of_network(values, flags.given.given()), network, flags.weights);
+    ESPALIER_CHECK(flags.given.find("classes") == nullptr ||
+                       values.integer("classes") == network.options.num_classes,
+                   ValueError,
+                   "score: --classes ",
+                   values.integer("classes"),
+                   " was asked for, but the network of ",
+                   flags.weights,
+                   " has ",
+                   network.options.num_classes,
+                   "; leave the option out");
     ESPALIER_CHECK(network.image() ==
                        (Shape{batch.images.size(1), batch.images.size(2), batch.images.size(3)}),
                    ValueError,
@@ -118,6 +133,7 @@ Network open_network(const ScoreFlags& flags,
 void score(const ScoreFlags& flags, Console& console) {
   const prune::OptionValues values("score", score_options(), flags.given.given_of(score_options()));
   set_num_threads(static_cast<int>(values.integer("threads")));
+  check_outputs("score", {{"--out", flags.out, FileKind::Scores}}, {flags.batch, flags.weights});
   const prune::Method& method = prune::method(flags.method);
   const prune::PruneSettings settings =
       prune::parse_settings(method, flags.given.given_of(pruning_options()));

@@ -30,6 +30,7 @@ void add_bench(CLI::App& app, Console& console, Action& action);
 void add_bench_kernels(CLI::App& bench, Console& console, Action& action);
 /// `experiment list` and `experiment run`.
 void add_experiment(CLI::App& app, Console& console, Action& action);
+void add_verify(CLI::App& app, Console& console, Action& action);
 void add_report(CLI::App& app, Console& console, Action& action);
 
 }  // namespace espalier::experiments

@@ -3,10 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <set>
 #include <span>
 
+#include <espalier/core/detail/checksum.h>
+#include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/nn/compress/bit_stream.h>
 #include <espalier/nn/compress/coded_weight.h>
@@ -22,15 +23,6 @@ constexpr size_t kHeaderBytes = 24;
 constexpr int64_t kMostElements = int64_t{1} << 31;
 
 enum class Coding : uint8_t { Plain = 0, Masked = 1, Coded = 2, Whole = 3 };
-
-uint32_t crc32(std::span<const uint8_t> bytes) {
-  uint32_t crc = 0xffffffffU;
-  for (const uint8_t byte : bytes) {
-    crc ^= byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1U) != 0 ? 0xedb88320U : 0U);
-  }
-  return ~crc;
-}
 
 class Encoder {
  public:
@@ -217,7 +209,7 @@ void check_header(std::span<const uint8_t> bytes, const std::string& where) {
                  " bytes, ",
                  length,
                  " were written");
-  ESPALIER_CHECK(crc32(bytes.subspan(kHeaderBytes)) == crc,
+  ESPALIER_CHECK(espalier::detail::crc32(bytes.subspan(kHeaderBytes)) == crc,
                  IoError,
                  where,
                  ": damaged: its checksum is not that of its bytes");
@@ -251,7 +243,7 @@ std::vector<uint8_t> encode_edc(std::string_view name,
   ByteWriter file;
   file.block(kMagic);
   file.number(kVersion);
-  file.number(crc32(out.bytes()));
+  file.number(espalier::detail::crc32(out.bytes()));
   file.number(static_cast<uint64_t>(kHeaderBytes + out.bytes().size()));
   file.block(out.bytes());
   own.file_bytes = static_cast<int64_t>(file.bytes().size());
@@ -273,6 +265,7 @@ SavedModel decode_edc(const std::vector<uint8_t>& bytes, const std::string& wher
   const int64_t tensors = file.size("the number of tensors", static_cast<int64_t>(network.size()));
   for (int64_t i = 0; i < tensors; ++i) read_tensor(file, network, state);
   ESPALIER_CHECK(file.left() == 0, IoError, where, ": goes on after its last tensor");
+  check_finite(state, where);
   try {
     saved.module->load_state_dict(state);
   } catch (const Error& error) {
@@ -297,10 +290,8 @@ SavedModel load_edc(const std::filesystem::path& path) {
 }
 
 bool is_edc(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::array<uint8_t, kMagic.size()> start{};
-  file.read(reinterpret_cast<char*>(start.data()), start.size());
-  return file.gcount() == static_cast<std::streamsize>(start.size()) && start == kMagic;
+  const std::vector<uint8_t> start = read_start(path, "weights", kMagic.size());
+  return std::equal(start.begin(), start.end(), kMagic.begin(), kMagic.end());
 }
 
 }  // namespace espalier::nn::compress

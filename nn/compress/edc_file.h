@@ -80,7 +80,7 @@ EdcReport save_edc(const std::filesystem::path& path,
                    const EdcOptions& edc);
 /// Reads and rebuilds. Throws as decode_edc.
 SavedModel load_edc(const std::filesystem::path& path);
-/// True for a readable file that starts as an `.edc` file does.
+/// True for a file that starts as an `.edc` file does. Throws IoError as read_file.
 bool is_edc(const std::filesystem::path& path);
 
 }  // namespace espalier::nn::compress

@@ -22,7 +22,11 @@ void read(const Bytes& input) {
     std::memcpy(bytes.data() + 12, &crc, 4);
     std::memcpy(bytes.data() + 16, &length, 8);
   }
-  nn::compress::decode_edc(bytes, "input");
+  const nn::SavedModel saved = nn::compress::decode_edc(bytes, "input");
+  for (const auto& [name, tensor] : saved.module->state_dict()) {
+    saw(name);
+    saw(tensor.raw(), static_cast<size_t>(tensor.nbytes()));
+  }
 }
 
 std::vector<Bytes> seeds() {

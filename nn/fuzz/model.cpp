@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz target: networks that rebuild themselves, with masks (save_model's safetensors).
+// Fuzz target: networks that rebuild themselves, with masks (save_model's safetensors). The checksum
+// is put right first, so that changes get past it.
+#include <espalier/core/detail/checksum.h>
 #include <espalier/core/fuzz/target.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/counting.h>
@@ -8,8 +10,13 @@
 namespace espalier::fuzz {
 
 void read(const Bytes& input) {
-  const nn::SavedModel saved = nn::load_model(put("input.safetensors", input));
-  saved.module->state_dict();
+  Bytes bytes = input;
+  espalier::detail::put_checksum(bytes);
+  const nn::SavedModel saved = nn::load_model(put("input.safetensors", bytes));
+  for (const auto& [name, tensor] : saved.module->state_dict()) {
+    saw(name);
+    saw(tensor.raw(), static_cast<size_t>(tensor.nbytes()));
+  }
 }
 
 std::vector<Bytes> seeds() {
@@ -28,6 +35,18 @@ std::vector<Bytes> seeds() {
     mask.data<uint8_t>()[0] = 0;
     weight.parameter->set_mask(mask);
     nn::save_model(path, name, options, *module);
+    out.push_back(get(path));
+  }
+  return out;
+}
+
+std::vector<Bytes> refused() {
+  const std::filesystem::path path = folder() / "deep.safetensors";
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  std::vector<Bytes> out;
+  for (const std::string& text :
+       {deep, R"({"version":1,"model":"lenet300","seed":)" + deep + "}"}) {
+    save_safetensors(path, {{}, {{"architecture", text}}});
     out.push_back(get(path));
   }
   return out;

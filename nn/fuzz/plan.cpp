@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz target: compiled plans. A small one that was read is run, too.
+// Fuzz target: compiled plans. A small one that was read is run, too. The checksum is put right
+// first, so that changes get past it.
+#include <espalier/core/detail/checksum.h>
 #include <espalier/core/fuzz/target.h>
+#include <espalier/core/safetensors.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/plan/plan.h>
@@ -20,11 +23,15 @@ Bytes saved(nn::Module& module, const Shape& input) {
 }  // namespace
 
 void read(const Bytes& input) {
-  const nn::InferencePlan plan = nn::InferencePlan::load(put("input.plan", input));
+  Bytes bytes = input;
+  espalier::detail::put_checksum(bytes);
+  const nn::InferencePlan plan = nn::InferencePlan::load(put("input.plan", bytes));
   if (plan.workspace_bytes() > kMostBytes || plan.macs() > kMostMacs) return;
   if (plan.input_shape().numel() > kMostBytes / 64) return;
-  plan.run(Tensor::ones(plan.input_shape().inserted(0, 3)));
-  plan.describe();
+  const Tensor out = plan.run(Tensor::ones(plan.input_shape().inserted(0, 3)));
+  const Tensor plain = out.to(Layout::Nchw).contiguous();
+  saw(plain.raw(), static_cast<size_t>(plain.nbytes()));
+  saw(plan.describe());
 }
 
 std::vector<Bytes> seeds() {
@@ -40,6 +47,19 @@ std::vector<Bytes> seeds() {
   small.add("fc", nn::Linear({.in = 3 * 4 * 4, .out = 2}));
   const nn::ModelOptions options{.num_classes = 2, .image = {3, 8, 8}, .width = 0.1};
   return {saved(small, {2, 2, 4, 4}), saved(*nn::make_model("resnet20", options), {1, 3, 8, 8})};
+}
+
+std::vector<Bytes> refused() {
+  const std::filesystem::path path = folder() / "deep.plan";
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  std::vector<Bytes> out;
+  for (const std::string& text : {deep,
+                                  R"({"version":1,"batch":)" + deep + "}",
+                                  R"({"version":1,"batch":1,"values":[],"steps":)" + deep + "}"}) {
+    save_safetensors(path, {{}, {{"espalier_plan", text}}});
+    out.push_back(get(path));
+  }
+  return out;
 }
 
 }  // namespace espalier::fuzz

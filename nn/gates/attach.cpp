@@ -5,9 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include <espalier/autograd/variable_state.h>
+#include <espalier/core/detail/json.h>
 #include <espalier/nn/batch_norm.h>
 #include <espalier/nn/trace.h>
 
@@ -196,7 +195,8 @@ void restore_gates(Module& model, const std::string& description) {
     return module;
   };
   try {
-    const nlohmann::json layers = nlohmann::json::parse(description);
+    const nlohmann::json layers =
+        espalier::detail::parse_json<nlohmann::json>(description, "gates: their description");
     for (const auto& [name, entry] : layers.items()) {
       Conv2d* layer = part(name, static_cast<Conv2d*>(nullptr));
       const auto kind = entry.at("kind").get<std::string>();
@@ -220,7 +220,7 @@ void restore_gates(Module& model, const std::string& description) {
       }
     }
   } catch (const nlohmann::json::exception& e) {
-    throw ValueError(cat("gates: bad description: ", e.what()));
+    throw ValueError(cat("gates: bad description: ", espalier::detail::json_words(e)));
   }
 }
 

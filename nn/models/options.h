@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include <espalier/data/dataset.h>
 
@@ -29,6 +31,9 @@ struct ModelOptions {
   Shortcut shortcut = Shortcut::A;
   /// Tokens of a language model's longest text.
   int64_t context = 64;
+  /// What the outputs stand for, `num_classes` names; empty when not known. Kept in model files, so
+  /// that a network is not counted right or wrong under the names of other data.
+  std::vector<std::string> class_names = {};
 };
 
 }  // namespace espalier::nn

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // save_model, load_model: a network as tensors and a description from which it is rebuilt.
-#include <nlohmann/json.hpp>
-
+#include <espalier/core/detail/json.h>
+#include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/detail/described_network.h>
@@ -19,6 +19,17 @@ constexpr int kVersion = 1;
 // No model of the zoo comes near; a hostile file must not make us allocate more.
 constexpr int64_t kMaxSize = int64_t{1} << 20;
 
+void check_class_names(const ModelOptions& options) {
+  const auto count = static_cast<int64_t>(options.class_names.size());
+  ESPALIER_CHECK(count == 0 || count == options.num_classes,
+                 ValueError,
+                 "model: ",
+                 options.num_classes,
+                 " classes, but ",
+                 count,
+                 " names of classes");
+}
+
 json describe(const std::string& name, const ModelOptions& options, Module& module) {
   json layers = json::object();
   for (const NamedModule& part : module.named_modules()) {
@@ -34,20 +45,28 @@ json describe(const std::string& name, const ModelOptions& options, Module& modu
               {"context", options.context},
               {"seed", options.seed},
               {"layers", layers}};
+  if (!options.class_names.empty()) out["classes"] = options.class_names;
   if (is_quantized(module)) out["quantized"] = true;
   if (const std::string gates = describe_gates(module); !gates.empty()) out["gates"] = gates;
   return out;
 }
 
 int64_t size_of(const json& value) {
+  // A number such as 1e300 would be undefined as a whole one.
+  if (!value.is_number_integer()) {
+    throw ValueError(cat("a size of ", espalier::detail::json_excerpt(value)));
+  }
   const auto size = value.get<int64_t>();
   if (size < 0 || size > kMaxSize) throw ValueError(cat("a size of ", size));
   return size;
 }
 
 ModelOptions read_options(const json& description) {
-  if (description.at("version").get<int>() != kVersion) {
-    throw ValueError(cat("version ", description.at("version").dump(), ", known is ", kVersion));
+  if (description.at("version") != kVersion) {
+    throw ValueError(cat("version ",
+                         espalier::detail::json_excerpt(description.at("version")),
+                         ", known is ",
+                         kVersion));
   }
   const json& image = description.at("image");
   const auto shortcut = description.at("shortcut").get<std::string>();
@@ -63,7 +82,15 @@ ModelOptions read_options(const json& description) {
   if (!(options.width > 0.0 && options.width <= 64.0)) throw ValueError("a width out of range");
   options.shortcut = shortcut == "A" ? Shortcut::A : Shortcut::B;
   options.context = size_of(description.at("context"));
-  options.seed = description.at("seed").get<uint64_t>();
+  const json& seed = description.at("seed");
+  if (!seed.is_number_integer()) {
+    throw ValueError(cat("a seed of ", espalier::detail::json_excerpt(seed)));
+  }
+  options.seed = seed.get<uint64_t>();
+  if (description.contains("classes")) {
+    options.class_names = description.at("classes").get<std::vector<std::string>>();
+    check_class_names(options);
+  }
   return options;
 }
 
@@ -83,13 +110,16 @@ void apply_sizes(Module& module, const json& layers) {
 }  // namespace
 
 std::string describe_model(std::string_view name, const ModelOptions& options, Module& module) {
-  return describe(canonical_model_name(name), options, module).dump();
+  check_class_names(options);
+  // Names of folders need not be UTF-8; what is not becomes a question mark.
+  return describe(canonical_model_name(name), options, module)
+      .dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 SavedModel model_of_description(const std::string& text, const std::string& where) {
   SavedModel saved;
   try {
-    const json description = json::parse(text);
+    const auto description = espalier::detail::parse_json<json>(text, "it");
     saved.name = canonical_model_name(description.at("model").get<std::string>());
     saved.options = read_options(description);
     saved.module = make_model(saved.name, saved.options);
@@ -99,7 +129,8 @@ SavedModel model_of_description(const std::string& text, const std::string& wher
     }
     if (description.value("quantized", false)) attach_quantizers(*saved.module);
   } catch (const json::exception& e) {
-    throw IoError(cat("load_model: ", where, ": bad description: ", e.what()));
+    throw IoError(
+        cat("load_model: ", where, ": bad description: ", espalier::detail::json_words(e)));
   } catch (const Error& e) {
     throw IoError(cat("load_model: ", where, ": bad description: ", e.what()));
   }
@@ -123,6 +154,7 @@ SavedModel load_model(const std::filesystem::path& path) {
                  path.string(),
                  " has no description of its architecture. For weights from elsewhere, make the "
                  "model by name and use load_state_dict");
+  check_finite(file.tensors, path.string());
   SavedModel saved =
       detail::described_network(entry->second, path.string(), static_cast<int64_t>(bytes.size()));
   saved.module->load_state_dict(file.tensors);

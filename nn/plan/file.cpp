@@ -3,10 +3,11 @@
 // What is read is checked like a graph that was just traced, before anything is made of it.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <new>
 
-#include <nlohmann/json.hpp>
-
+#include <espalier/core/detail/json.h>
+#include <espalier/core/finite.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/plan/program.h>
 #include <espalier/nn/plan/weights.h>
@@ -14,6 +15,7 @@
 namespace espalier::nn {
 namespace {
 
+using espalier::detail::json_excerpt;
 using nlohmann::json;
 using plan::CopyRun;
 using plan::Gate;
@@ -124,7 +126,7 @@ json write_step(const Step& step, size_t number, Tensors& tensors) {
 
 int64_t whole(const json& value, int64_t least, int64_t most) {
   ESPALIER_CHECK(
-      value.is_number_integer(), ValueError, "expects a whole number, got ", value.dump());
+      value.is_number_integer(), ValueError, "expects a whole number, got ", json_excerpt(value));
   const auto number = value.get<int64_t>();
   ESPALIER_CHECK(number >= least && number <= most,
                  ValueError,
@@ -133,7 +135,7 @@ int64_t whole(const json& value, int64_t least, int64_t most) {
                  " to ",
                  most,
                  ", got ",
-                 value.dump());
+                 json_excerpt(value));
   return number;
 }
 
@@ -143,7 +145,7 @@ std::vector<int64_t> wholes(const json& list, size_t count, int64_t least, int64
                  "expects a list of ",
                  count,
                  " numbers, got ",
-                 list.dump());
+                 json_excerpt(list));
   std::vector<int64_t> out;
   for (const json& value : list) out.push_back(whole(value, least, most));
   return out;
@@ -153,7 +155,7 @@ Shape read_shape(const json& list) {
   ESPALIER_CHECK(list.is_array() && list.size() <= static_cast<size_t>(kMaxRank),
                  ValueError,
                  "expects a shape, got ",
-                 list.dump());
+                 json_excerpt(list));
   const std::vector<int64_t> sizes = wholes(list, list.size(), 1, kMaxSize);
   Shape shape{std::span<const int64_t>(sizes)};
   // Divided, not multiplied: the product of hostile sizes would overflow.
@@ -263,6 +265,15 @@ void read_runs(size_t number, TensorBox& tensors, Step& step) {
   }
 }
 
+float read_limit(const json& value) {
+  const auto number = value.get<double>();
+  ESPALIER_CHECK(std::abs(number) <= static_cast<double>(std::numeric_limits<float>::max()),
+                 ValueError,
+                 "expects a finite limit, got ",
+                 value.dump());
+  return static_cast<float>(number);
+}
+
 PoolOptions read_pool(const json& in) {
   constexpr size_t kSquare = 3, kAll = 10;
   if (in.size() != kAll) {
@@ -288,8 +299,8 @@ Step read_step(const json& in, size_t number, TensorBox& tensors) {
   step.output = static_cast<int>(whole(in.at("output"), 0, kMaxSize - 1));
   if (in.contains("limits")) {
     const json& limits = in.at("limits");
-    if (limits.contains("low")) step.limits.low = limits.at("low").get<float>();
-    if (limits.contains("high")) step.limits.high = limits.at("high").get<float>();
+    if (limits.contains("low")) step.limits.low = read_limit(limits.at("low"));
+    if (limits.contains("high")) step.limits.high = read_limit(limits.at("high"));
   }
   if (step.kind == StepKind::Product) {
     read_product(in, number, tensors, step);
@@ -306,11 +317,11 @@ Step read_step(const json& in, size_t number, TensorBox& tensors) {
 
 std::shared_ptr<const InferencePlan::Program> read_program(SafetensorsFile file,
                                                            const std::string& text) {
-  const json in = json::parse(text);
+  const auto in = espalier::detail::parse_json<json>(text, "its description");
   ESPALIER_CHECK(in.at("version") == kVersion,
                  ValueError,
                  "version ",
-                 in.at("version").dump(),
+                 json_excerpt(in.at("version")),
                  ", known is ",
                  kVersion);
   const int64_t batch = whole(in.at("batch"), 1, kMaxOption);
@@ -365,10 +376,12 @@ InferencePlan InferencePlan::load(const std::filesystem::path& path) {
                  path.string(),
                  " is not a compiled plan. Weights are compiled first (nn::compile)");
   const std::string text = entry->second;
+  check_finite(file.tensors, cat("plan: ", path.string()));
   try {
     return InferencePlan(read_program(std::move(file), text));
   } catch (const json::exception& e) {
-    throw IoError(cat("plan: ", path.string(), ": bad description: ", e.what()));
+    throw IoError(
+        cat("plan: ", path.string(), ": bad description: ", espalier::detail::json_words(e)));
   } catch (const Error& e) {
     throw IoError(cat("plan: ", path.string(), ": ", e.what()));
   } catch (const std::bad_alloc&) {

@@ -62,6 +62,21 @@ TEST_F(SavedModels, ComeBackWithNameOptionsValuesAndMasks) {
   EXPECT_EQ(loaded.module->parameter("layer2.0.conv1.weight").nnz(), weight.numel() - 1);
 }
 
+TEST_F(SavedModels, KeepTheNamesOfTheirClasses) {
+  const ModelOptions options = {
+      .num_classes = 3, .width = 0.25, .class_names = {"boat", "\"car\"", "Straße"}};
+  const auto model = make_model("resnet20", options);
+  save_model(path_, "resnet20", options, *model);
+  EXPECT_EQ(load_model(path_).options.class_names, options.class_names);
+  ModelOptions nameless = options;
+  nameless.class_names.clear();
+  save_model(path_, "resnet20", nameless, *model);
+  EXPECT_TRUE(load_model(path_).options.class_names.empty());
+  ModelOptions wrong = options;
+  wrong.class_names.pop_back();
+  EXPECT_THROW(save_model(path_, "resnet20", wrong, *model), ValueError);
+}
+
 TEST_F(SavedModels, FileWithoutDescriptionSaysWhatToDo) {
   save_safetensors(path_, {{{"fc.weight", Tensor::ones({2, 2})}}, {}});
   try {
@@ -88,6 +103,9 @@ TEST_F(SavedModels, BadDescriptionsAreErrorsThatNameTheFile) {
       {"\"layer1.0.conv1\"", "\"layer9.0.conv1\""},
       {"\"groups\":1", "\"groups\":3"},
       {"\"in_channels\":", "\"input\":"},
+      {"\"width\"", "\"classes\":[\"a\",\"b\"],\"width\""},  // of ten
+      {"\"width\"", "\"classes\":[1,2,3,4,5,6,7,8,9,10],\"width\""},
+      {"\"width\"", "\"classes\":\"abcdefghij\",\"width\""},
   };
   for (const auto& [from, to] : changes) {
     save_with(from, to);

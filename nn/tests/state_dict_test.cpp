@@ -74,6 +74,39 @@ TEST(StateDict, AnErrorNamesEverythingAndChangesNothing) {
   EXPECT_EQ(snapshot(net->state_dict()), before);
 }
 
+TEST(StateDict, NamesOfWrappersAreTold) {
+  auto net = tiny_net();
+  const auto error_with = [&](const std::string& front) {
+    std::map<std::string, Tensor> state;
+    for (const auto& [name, tensor] : net->state_dict()) state[front + name] = tensor;
+    state[front + "bn.num_batches_tracked"] = Tensor::scalar(7, DType::I64);
+    return message_of<ValueError>([&] { net->load_state_dict(state); });
+  };
+  for (const auto& [front, who] : {std::pair{"module.", "torch.nn.DataParallel puts there"},
+                                   std::pair{"_orig_mod.", "torch.compile puts there"},
+                                   std::pair{"module._orig_mod.", "torch.compile and torch.nn"},
+                                   std::pair{"model.", "Names begin with 'model.'"}}) {
+    const std::string text = error_with(front);
+    EXPECT_NE(text.find(std::string("removeprefix('") + front + "')"), std::string::npos) << text;
+    EXPECT_NE(text.find(who), std::string::npos) << text;
+  }
+  // Another model's names are no matter of what stands before them.
+  std::map<std::string, Tensor> state = {{"a.bn.weight", Tensor::ones({1})},
+                                         {"b.other", Tensor::ones({1})}};
+  EXPECT_EQ(message_of<ValueError>([&] { net->load_state_dict(state); }).find("removeprefix"),
+            std::string::npos);
+}
+
+TEST(StateDict, NamesOfTorchsPruningAreTold) {
+  auto net = tiny_net();
+  auto state = net->state_dict();
+  state["fc.weight_orig"] = state["fc.weight"];
+  state["fc.weight_mask"] = state["fc.weight"];
+  state.erase("fc.weight");
+  EXPECT_NE(message_of<ValueError>([&] { net->load_state_dict(state); }).find("prune.remove"),
+            std::string::npos);
+}
+
 TEST(StateDict, GeneratorsContinueWhereTheyStood) {
   auto net = tiny_net();
   auto& rng = dynamic_cast<Dropout&>((*net)[4]).rng;

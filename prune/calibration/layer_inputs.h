@@ -68,7 +68,8 @@ class WeightKeeper {
 
 /// The integer option `batches`.
 Option calibration_option();
-/// The batches to calibrate with, those of the inputs. Throws ValueError when there are none.
+/// The batches to calibrate with, those of the inputs, which are to be what training sees. Throws
+/// ValueError when there are none.
 std::function<data::Batch(int64_t)> calibration_batches(const PruneInputs& inputs);
 /// How many of them: as many as asked for, or all that are different, which a note then tells
 /// (null: nobody reads it).

@@ -19,10 +19,10 @@ enum class FisherCost : uint8_t {
 
 /// Settings of the score.
 struct FisherOptions {
-  FisherCost cost = FisherCost::Ratio;   ///< what a channel costs
-  double beta = 0.0;                     ///< loss per FLOP, of FisherCost::Beta
-  int64_t batches = 10;                  ///< mini-batches averaged
-  ScoringMode mode = ScoringMode::Eval;  ///< what norms do while scoring
+  FisherCost cost = FisherCost::Ratio;    ///< what a channel costs
+  double beta = 0.0;                      ///< loss per FLOP, of FisherCost::Beta
+  int64_t batches = 10;                   ///< mini-batches averaged
+  ScoringMode mode = ScoringMode::Train;  ///< what norms do while scoring; as published
 };
 
 /// Delta of every feature map, with the cost where channels are ranked. Raw scores are Delta: every

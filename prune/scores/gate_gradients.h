@@ -3,7 +3,10 @@
 /// channel is multiplied by a gate z = 1, after the batch norm that follows its layer if there is
 /// one (in front of a batch norm, which undoes any scale, the gradient would be zero); then
 /// dL_n/dz = sum over positions of a * dL_n/da, a the gated activation. Taylor and Fisher scores
-/// are made of these numbers.
+/// are made of these numbers. With the statistics of the batch (ScoringMode::Train) the samples of
+/// a batch move each other's activations in the norms behind, and what sample n gets of that is
+/// counted as its own, as in published codes: dL_n/dz is N times the derivative of the batch's mean
+/// loss with respect to a gate of sample n alone.
 #pragma once
 
 #include <span>

@@ -9,7 +9,8 @@ Option scoring_mode_option(ScoringMode default_mode) {
   return choice_option(
       "scoring-mode",
       eval ? std::vector<std::string>{"eval", "train"} : std::vector<std::string>{"train", "eval"},
-      "batch norm while scoring: running statistics (eval), or those of the batch");
+      "batch norm while scoring: running statistics (eval), or those of the batch, with dropout "
+      "(train)");
 }
 
 ScoringMode scoring_mode(const OptionValues& options) {

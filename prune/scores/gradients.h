@@ -13,7 +13,7 @@ namespace espalier::prune {
 /// What normalization layers do while scoring.
 enum class ScoringMode : uint8_t {
   Eval,   ///< running statistics; no dropout
-  Train,  ///< the batch's statistics
+  Train,  ///< the batch's statistics; dropout
 };
 /// |w dL/dw| of one batch. (snip.cpp)
 std::unique_ptr<Score> snip_score(ScoringMode mode);
@@ -37,7 +37,7 @@ enum class SynflowStatistics : uint8_t {
 /// |w dR/dw| of the network of absolute values, in float64; 0 at removed weights. (synflow.cpp)
 std::unique_ptr<Score> synflow_score(SynflowStatistics statistics);
 
-/// The choice option `scoring-mode`, with the paper's mode as the default, and its value.
+/// The choice option `scoring-mode`, with the mode of the published code as the default.
 Option scoring_mode_option(ScoringMode default_mode = ScoringMode::Eval);
 /// The option's value.
 ScoringMode scoring_mode(const OptionValues& options);

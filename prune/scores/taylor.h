@@ -17,10 +17,10 @@ enum class TaylorForm : uint8_t {
 
 /// Settings of the score.
 struct TaylorOptions {
-  TaylorForm form = TaylorForm::Gate;    ///< where the gradient is taken
-  int64_t batches = 30;                  ///< mini-batches averaged
-  double momentum = 0.0;                 ///< share of the last mask update's scores in the new ones
-  ScoringMode mode = ScoringMode::Eval;  ///< what norms do while scoring
+  TaylorForm form = TaylorForm::Gate;  ///< where the gradient is taken
+  int64_t batches = 30;                ///< mini-batches averaged
+  double momentum = 0.0;               ///< share of the last mask update's scores in the new ones
+  ScoringMode mode = ScoringMode::Train;  ///< what norms do while scoring; as published
 };
 
 /// Raw scores: every entry of a filter holds the filter's; for SumOfSquares every weight its own.

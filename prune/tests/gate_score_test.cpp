@@ -274,7 +274,8 @@ TEST(Fisher, SquaresTheSumOverLayersOfOneStreamPerSampleAndDividesByTheirFlops) 
   const ScoreContext& context = residual.context;
   const auto gates = gate_gradients(context, inputs.batch(0), ScoringMode::Eval);
   const auto ranks =
-      fisher_score({.cost = FisherCost::Ratio, .batches = 1})->score_units(context, update.sites());
+      fisher_score({.cost = FisherCost::Ratio, .batches = 1, .mode = ScoringMode::Eval})
+          ->score_units(context, update.sites());
   const auto positions = output_positions(context);
   int64_t streams = 0;
   for (size_t s = 0; s < update.sites().size(); ++s) {

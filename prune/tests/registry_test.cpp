@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <map>
 #include <set>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/error.h>
+#include <espalier/core/tests/comma_locale.h>
 #include <espalier/core/tests/temporary_folder.h>
+#include <espalier/nn/models/registry.h>
 #include <espalier/prune/patterns/pattern.h>
 #include <espalier/prune/registry.h>
 
@@ -27,6 +30,33 @@ TEST(Registry, EveryMethodIsFullyDescribed) {
   }
 }
 
+// What a method does otherwise than its authors' code is told where it is explained.
+TEST(Registry, TellsWhereAMethodDiffersFromItsPublishedCode) {
+  const std::map<std::string, std::string> told = {
+      {"smart-ratio", "ratio-rule plain"},
+      {"lottery-tickets", "exclude classifier"},
+      {"set", "just dropped does not grow"},
+      {"fbs", "first convolution has no gate"},
+      {"grasp", "one more than asked"},
+      {"sparsegpt", "one weight more"},
+  };
+  for (const auto& [name, words] : told) {
+    EXPECT_NE(method(name).differs.find(words), std::string::npos) << name;
+    EXPECT_NE(explain(method(name)).find("\ndiffers    "), std::string::npos) << name;
+  }
+  // Names of options and values in these texts are ones that exist.
+  EXPECT_NO_THROW(parse_settings(method("smart-ratio"), {{"ratio-rule", "plain"}}));
+  EXPECT_NO_THROW(nn::make_model("vgg16")->parameter("classifier.weight"));
+}
+
+TEST(Registry, ScoresInTrainingModeWhereThePublishedCodeDoes) {
+  const std::map<std::string, std::string> modes = {
+      {"taylor", "train"}, {"fisher", "train"}, {"grasp", "train"}, {"snip", "eval"}};
+  for (const auto& [name, mode] : modes) {
+    EXPECT_EQ(OptionValues(name, method(name).options).text("scoring-mode"), mode) << name;
+  }
+}
+
 TEST(Registry, EveryOptionHasAValidDefaultAndHelp) {
   for (const Method& method : methods()) {
     EXPECT_NO_THROW(OptionValues(method.name, method.options));
@@ -43,6 +73,16 @@ TEST(Registry, OwnOptionsDoNotHideCommonOnes) {
       EXPECT_FALSE(common.contains(option.name)) << method.name << " " << option.name;
     }
   }
+}
+
+TEST(Registry, JsonIsTheSameUnderALocaleWithADecimalComma) {
+  const std::string usual = methods_json();
+  EXPECT_NE(usual.find("0.75"), std::string::npos);
+  const std::string explained = explain(method("rigl"));
+  const testing::CommaLocale comma;
+  if (!comma.is_set()) GTEST_SKIP() << "no locale de_DE.UTF-8 (Debian: locales)";
+  EXPECT_EQ(methods_json(), usual);
+  EXPECT_EQ(explain(method("rigl")), explained);
 }
 
 TEST(Registry, AnUnknownMethodSuggestsTheNearest) {

@@ -263,10 +263,11 @@ TEST(Ssl, FiltersAndInputChannelsHaveAStrengthOfTheirOwn) {
   for (const Side& side : {filters, channels}) {
     auto net = tiny_conv_net();
     const auto before = net->clone();
-    const auto pruner =
-        make_pruner("ssl",
-                    parse_settings(method("ssl"), {{side.strength, "0.3"}, {side.other, "0"}}),
-                    {.input_shape = {3, 8, 8}});
+    const auto pruner = make_pruner(
+        "ssl",
+        parse_settings(method("ssl"),
+                       {{side.strength, "0.3"}, {side.other, "0"}, {"step", "proximal"}}),
+        {.input_shape = {3, 8, 8}});
     nn::Sgd sgd(*net, {.lr = 0.1});
     nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
     pruner->before_training(state);

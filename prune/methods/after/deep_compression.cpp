@@ -119,6 +119,9 @@ Method deep_compression() {
           "start from trained weights; `rounds` prunings spread over the first `share-at` of "
           "training, sharing there, then centroids alone train; `espalier compress` writes the "
           "file",
+      .differs =
+          "one threshold over all layers and one update; the paper's are set by hand, per layer "
+          "and round",
       .patterns = {"unstructured"},
       .options =
           {

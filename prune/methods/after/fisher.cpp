@@ -5,7 +5,9 @@
 /// Fisher pruning", arXiv 1801.05787. The paper removes one map at a time and recomputes gradients
 /// and costs after each; here that happens at every round, so with as many rounds as maps it is the
 /// paper's loop. Gates stand behind batch norm. Mini-batches are scored at the update, with the
-/// weights of that moment, not collected over the steps before it.
+/// weights of that moment, not collected over the steps before it; batch norm, which the paper's
+/// networks don't have, uses the batch's statistics, as in later published code, which scores while
+/// it trains. With running ones (`scoring-mode eval`) other filters go.
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/scores/fisher.h>
 
@@ -42,6 +44,10 @@ Method fisher() {
       .schedule =
           "start from trained weights; `rounds` updates spread evenly over the first part of "
           "fine-tuning, a few maps each; then shrink",
+      .differs =
+          "a round removes several maps where the paper removes one; gates stand behind batch "
+          "norm, which the paper's networks don't have; mini-batches are scored at an update, "
+          "not collected over the training steps before it",
       .patterns = {"channel"},
       .options =
           {
@@ -50,7 +56,7 @@ Method fisher() {
               choice_option("cost", {"ratio", "beta", "none"}, "how FLOPs enter the ranking"),
               real_option("beta", 0.0, 0.0, 1.0, "loss per FLOP", "weight of the cost (cost beta)"),
               batches_option(10),
-              scoring_mode_option(),
+              scoring_mode_option(ScoringMode::Train),
               allocation_option({"global", "uniform"}),
           },
       .recipe =

@@ -32,6 +32,9 @@ Method l1_filters() {
       .schedule =
           "start from trained weights; one update before fine-tuning, or `rounds` updates spread "
           "evenly over it; then shrink",
+      .differs =
+          "channels that a residual sum ties together stay, as published; of the paper's two "
+          "ways to count, the norm is over all input channels (independent)",
       .patterns = {"channel"},
       .options =
           {

@@ -360,6 +360,10 @@ Method lasso_channels() {
           "the two networks' shortcuts",
       .schedule =
           "start from trained weights; one update before fine-tuning, layer by layer; then shrink",
+      .differs =
+          "all positions of the calibration data count, not a sample; the number of channels is "
+          "exact; there is no intercept; channels that residual sums tie together stay, so "
+          "there is no channel sampler",
       .patterns = {"channel"},
       .options = {calibration_option(),
                   text_option(

@@ -46,6 +46,11 @@ Method lottery_tickets() {
           "the run trains `epochs`, prunes, goes back to step k with its weights, batch norm, "
           "learning rate and order of data, and trains to the end again, until the sparsity is "
           "reached: one training more than there are rounds",
+      .differs =
+          "exactly n weights go; the published code removes all up to the one at place n, one "
+          "weight more. For VGG it leaves the classifier dense and out of the ranking: that is "
+          "`exclude classifier`. It draws batch norm's scales from (0, 1); here they start at "
+          "1, as for all methods. Momentum starts at zero in every round",
       .patterns =
           {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "2:4g4", "channel"},
       .options = std::move(options),

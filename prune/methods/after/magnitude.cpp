@@ -65,6 +65,9 @@ Method magnitude() {
       .schedule =
           "start from trained weights; one update before fine-tuning, or `rounds` updates spread "
           "evenly over it",
+      .differs =
+          "thresholds are exact counts; the paper's, a hand-set multiple of each layer's "
+          "deviation, are `allocation std`",
       .patterns =
           {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "2:4g4", "channel"},
       .options =

@@ -4,8 +4,11 @@
 /// Source: Frantar, Alistarh, "SparseGPT: massive language models can be accurately pruned in
 /// one-shot", arXiv 2301.00774. Every layer's inputs come from the network pruned so far, layer by
 /// layer (the published code goes block by block); arithmetic is float64. Columns of a convolution
-/// are its unfolded inputs, tap by tap. The paper prunes networks without batch norm; where there
-/// is one, its statistics are measured again at the end.
+/// are its unfolded inputs, tap by tap. The number removed is exact: the published code removes all
+/// scores up to the one at place S n of a block of columns, one weight more. The paper prunes
+/// networks without batch norm; where there is one, its statistics are measured again at the end,
+/// on batches as training sees them, unless nothing was removed. A layer that loses nothing stays
+/// as it is (there, weights of inputs that are always zero are cleared all the same).
 #include <algorithm>
 
 #include <espalier/core/kernels/gemm.h>
@@ -94,7 +97,12 @@ class SparseGptPruner : public Pruner {
       keeper.restore();
       throw;
     }
-    if (norm_batches_ > 0) recalibrate_batch_norm(state.model, inputs.batch, norm_batches_);
+    const bool changed = std::any_of(report.layers.begin(),
+                                     report.layers.end(),
+                                     [](const LayerReport& layer) { return layer.changed > 0; });
+    if (norm_batches_ > 0 && changed) {
+      recalibrate_batch_norm(state.model, inputs.batch, norm_batches_);
+    }
     state.optimizer.clear_masked_state();
     if (surgery_.cell.size == 0) report.target_of = SparsityOf::Weights;
     report.reached = report.sparsity();
@@ -123,6 +131,16 @@ class SparseGptPruner : public Pruner {
                    " (layer collapse). Prune less, or set allow-collapse.");
   }
 
+  /// How many weights of a layer are gone afterwards.
+  int64_t removed_of(int64_t weights) const {
+    return std::min(removed_count(weights, settings_.sparsity),
+                    std::max<int64_t>(0, weights - surgery_.at_least));
+  }
+
+  static int64_t gone_of(const nn::Parameter& parameter) {
+    return parameter.masked() ? parameter.numel() - parameter.nnz() : 0;
+  }
+
   /// How many weights each group of a layer loses, so that the layer loses the number it should:
   /// equal shares, but what is gone of a group already (`alive` is 0) stays gone, and then the
   /// others lose less.
@@ -133,8 +151,7 @@ class SparseGptPruner : public Pruner {
     for (int64_t g = 0; g < groups; ++g) {
       gone.push_back(std::count(there + g * size, there + (g + 1) * size, uint8_t{0}));
     }
-    const int64_t removed = std::min(removed_count(alive.numel(), settings_.sparsity),
-                                     std::max<int64_t>(0, alive.numel() - surgery_.at_least));
+    const int64_t removed = removed_of(alive.numel());
     std::vector<bool> settled(gone.size(), false);
     for (;;) {
       int64_t left = removed;
@@ -158,12 +175,15 @@ class SparseGptPruner : public Pruner {
   LayerReport prune_layer(nn::Module& model,
                           const ScoredWeight& weight,
                           const PruneInputs& inputs) {
+    nn::Parameter& parameter = *weight.parameter;
+    if (surgery_.cell.size == 0 && removed_of(parameter.numel()) <= gone_of(parameter)) {
+      return {weight.name, parameter.numel(), parameter.nnz(), 0};
+    }
     Hessians hessians;
     visit_layer_inputs(
         model, {&weight, 1}, inputs.batch, batches_, [&](size_t, int64_t group, const Tensor& x) {
           hessians.add(group, x);
         });
-    nn::Parameter& parameter = *weight.parameter;
     const Shape shape = parameter.shape();
     const Tensor matrix = as_matrix(parameter.value.value());
     const Tensor alive = parameter.masked() ? as_matrix(parameter.mask()).to(DType::U8).contiguous()
@@ -226,6 +246,11 @@ Method sparsegpt() {
       .schedule =
           "start from trained weights; one update before training, layer by layer on the inputs "
           "that the pruned layers before give; with --epochs 0 that is all",
+      .differs =
+          "exactly S n weights of a layer go; the published code removes every score up to the "
+          "one at place S n of a block of columns, one weight more. Layers follow each other "
+          "one by one (published: block by block), and batch norm, which the paper's networks "
+          "don't have, is measured again",
       .patterns = {"unstructured", "2:4"},
       .options =
           {calibration_option(),
@@ -237,8 +262,9 @@ Method sparsegpt() {
                           0,
                           1'000'000,
                           "",
-                          "batches on which batch norm's statistics are measured again afterwards, "
-                          "where there is any; 0: they stay those of the dense network")},
+                          "batches of training on which batch norm's statistics are measured "
+                          "again afterwards, where there is any and something was removed; 0: they "
+                          "stay those of the dense network")},
       .make =
           [](const OptionValues& options,
              const PruneSettings& settings,

@@ -8,7 +8,9 @@
 /// the sum of theirs, as with the published code's one gate behind all blocks of a stage; its
 /// division by the number of blocks, the same for all channels of a stream, is left out.
 /// Mini-batches are scored at the update, with the weights of that moment, not collected over the
-/// steps before it.
+/// steps before it; batch norm uses the batch's statistics, as in those steps. With running ones
+/// (`scoring-mode eval`) other filters go: of the lowest 30 % of a ResNet-20 four in ten are the
+/// same.
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/scores/taylor.h>
 
@@ -44,6 +46,10 @@ Method taylor() {
       .schedule =
           "start from trained weights; `rounds` updates spread evenly over the first part of "
           "fine-tuning; then shrink",
+      .differs =
+          "mini-batches are scored at an update, with the weights of that moment, where the "
+          "published code collects them over the training steps before it; the scores of a "
+          "residual stream are not divided by its number of blocks",
       .patterns = {"channel"},
       .options =
           {
@@ -59,7 +65,7 @@ Method taylor() {
                           0.999,
                           "",
                           "share of the last round's scores in the next round's"),
-              scoring_mode_option(),
+              scoring_mode_option(ScoringMode::Train),
               allocation_option({"global", "uniform"}),
           },
       .recipe =

@@ -34,6 +34,9 @@ Method wanda() {
       .schedule =
           "start from trained weights; one update before training, block by block; with --epochs 0 "
           "that is all",
+      .differs =
+          "the number removed in a row is rounded to the nearest (published: down); batch norm, "
+          "which its language models don't have, keeps the statistics of the dense network",
       .patterns = {"unstructured", "2:4"},
       .options = {calibration_option()},
       .recipe =

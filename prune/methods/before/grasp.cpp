@@ -30,6 +30,10 @@ Method grasp() {
           "largest S are removed",
       .schedule =
           "one update before training, from balanced samples; then train with the mask fixed",
+      .differs =
+          "exactly S n weights go; the published code keeps the one on the threshold too, one "
+          "more than asked. The weights that are trained are scored; there the linear layers "
+          "are drawn anew for the score",
       .patterns =
           {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "2:4g4", "channel"},
       .options =

@@ -29,6 +29,9 @@ Method random_pruning() {
           "s = uniform(0, 1) for every unit; layer l keeps its d_l N_l highest. ERK: d_l = eps * "
           "(O + I + R + S) / (O I R S), capped at 1.",
       .schedule = "one update before training; then train with the mask fixed",
+      .differs =
+          "the rule uniform+ (a classifier of at least 0.2) is not here; numbers are exact "
+          "where the published code draws each weight by itself",
       .patterns =
           {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "2:4g4", "channel"},
       .options = {allocation_option({"erk", "er", "uniform", "uniform-dense-first"})},

@@ -43,6 +43,11 @@ Method smart_ratio() {
       .schedule =
           "one update before training; then train with the mask fixed. Hybrid tickets start from "
           "trained weights",
+      .differs =
+          "the published code takes the plain rule for every network that is no ResNet; here a "
+          "rule sees the sizes of layers and no residual sums, so plain networks (VGG) must be "
+          "told: `ratio-rule plain`. Remainders of rounding are shared out, so that the total "
+          "is exact (published: lost)",
       .patterns =
           {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "2:4g4", "channel"},
       .options =

@@ -25,6 +25,10 @@ Method snip() {
       .idea = "Before training, keep the connections whose removal would change the loss most.",
       .formula = "s = |w dL/dw| of one batch, divided by its sum over all weights",
       .schedule = "one update before training, from one batch; then train with the mask fixed",
+      .differs =
+          "weights alone are scored (the published code scores biases too, and so loses all "
+          "that start at zero), and they are the ones that train on (there new ones are drawn: "
+          "`ablation reinit`)",
       .patterns =
           {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "2:4g4", "channel"},
       .options = {scoring_mode_option(),

@@ -29,6 +29,9 @@ Method synflow() {
           "s = |w dR/dw|, R = sum of the outputs for an input of ones, with |w| in place of every "
           "parameter; round k of n keeps the fraction (1 - S)^(k/n) with the highest scores",
       .schedule = "`rounds` rounds before training; then train with the mask fixed",
+      .differs =
+          "batch norm uses its initial statistics, also in a trained network (published: the "
+          "absolute values of those it finds, `flow-statistics running`)",
       .patterns = {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "channel"},
       .options =
           {

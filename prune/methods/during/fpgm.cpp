@@ -37,6 +37,11 @@ Method fpgm() {
           "a choice before training, after the first epoch and then every `every`-th, chosen "
           "filters "
           "rest at zero in between; those that rest in the last epoch are removed; then shrink",
+      .differs =
+          "momentum of filters that rest is cleared (published: it moves them a little); after "
+          "the last epoch those that rested go, without another choice; channels of residual "
+          "sums stay; with a share taken by norm the total is S n rounded down (published: both "
+          "shares are)",
       .patterns = {"channel"},
       .options =
           {

@@ -28,6 +28,9 @@ Method gradual_magnitude() {
       .schedule =
           "updates every `frequency` steps from `begin` to `end`; training then goes on with the "
           "mask fixed",
+      .differs =
+          "a pruned weight never comes back; the first layer is pruned like all others "
+          "(published: dense, `allocation uniform-dense-first`)",
       .patterns =
           {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "2:4g4", "channel"},
       .options =

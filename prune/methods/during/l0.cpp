@@ -108,6 +108,10 @@ class L0Pruner : public RegularizedPruner {
     fold_expected_gates();
   }
 
+  std::unique_ptr<Allocation> planned_allocation() const override {
+    return options_.zeros_only ? nullptr : make_allocation(options_.allocation);
+  }
+
   void prune(nn::TrainState& state) override {
     attach(state);
     fold_expected_gates();
@@ -323,6 +327,10 @@ Method l0() {
       .schedule =
           "gates until `prune-at`, one update there that folds the open gates into the weights, "
           "then fine-tuning without gates",
+      .differs =
+          "a channel's gate multiplies the weights that read it, behind batch norm; gates have "
+          "an Adam of their own, faster than published, for trainings a hundred times shorter; "
+          "weights are not averaged over time for evaluation",
       .patterns = {"unstructured", "channel", "filter"},
       .options =
           {

@@ -99,6 +99,10 @@ Method network_slimming() {
       .schedule =
           "penalty until `prune-at`, one update there, then fine-tuning without it under the "
           "same learning-rate schedule; then shrink",
+      .differs =
+          "the number of channels is exact (published: the one on the threshold goes too, "
+          "`published-threshold`); channels of residual sums stay; one learning-rate schedule "
+          "spans penalty and fine-tuning (published: it starts again)",
       .patterns = {"channel"},
       .options =
           {

@@ -32,6 +32,9 @@ Method rigl() {
       .schedule =
           "a random mask before training; an update instead of the optimizer's step at every "
           "`frequency`-th step until `end`. Only those steps compute dense gradients",
+      .differs =
+          "the first layer is pruned like all others (published for CIFAR: dense, `allocation "
+          "uniform-dense-first` or `exclude`)",
       .patterns = {"unstructured", "4x1", "8x1", "kernel"},
       .options =
           {

@@ -33,6 +33,9 @@ Method soft_filter() {
       .schedule =
           "a choice before training, after the first epoch and then every `every`-th, momentum and "
           "gradients untouched; the choice after the last epoch removes the channels; then shrink",
+      .differs =
+          "channels of residual sums stay (published: their filters are zeroed, though the sum "
+          "keeps them alive)",
       .patterns = {"channel"},
       .options = {integer_option("every", 1, 1, 10'000, "epochs", "distance of choices")},
       .make =

@@ -217,6 +217,9 @@ Method sr_ste() {
       .schedule =
           "from the first step to the last the mask follows the weights in every step; reports "
           "tell how many entries changed in an epoch",
+      .differs =
+          "every layer with enough inputs gets the pattern, the classifier too (published: "
+          "dense, `exclude fc`)",
       .patterns = {"2:4", "1:4", "4:8", "2:4g4"},
       .options = {real_option("sparse-decay",
                               2e-4,

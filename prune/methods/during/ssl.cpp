@@ -4,11 +4,16 @@
 /// Source: Wen, Wu, Wang, Chen, Li, "Learning structured sparsity in deep neural networks", arXiv
 /// 1608.03665. Of its groups, filters and channels are here, which shrinking can remove; filter
 /// shapes and whole layers are not; input channels have the strength that is published for shapes.
-/// No factor for the size of a group, as in the published code. Its subgradient never reaches zero,
-/// so that small weights are cut after every step; the proximal step, our default, needs no cut.
-/// Only groups that can go physically are penalized.
+/// No factor for the size of a group, as in the published code, which adds the subgradient to the
+/// gradient, so that momentum m carries it on: a strength l moves a norm by lr l / (1 - m) a step
+/// in the end, 10 lr l at 0.9. A subgradient never reaches zero, so that small weights are cut
+/// after every step. The proximal step (`step proximal`) shrinks by the same lr l / (1 - m) and
+/// reaches zero by itself; at large rates, where the subgradient oscillates beyond the cut, `select
+/// zeros` needs it. Other optimizers than SGD have no such factor. Only groups that can go
+/// physically are penalized.
 #include <cmath>
 
+#include <espalier/nn/sgd.h>
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/penalty.h>
 #include <espalier/prune/regularized_pruner.h>
@@ -22,7 +27,7 @@ struct SslOptions {
   double prune_at = 0.5;
   double filters = 3e-3;
   double channels = 3e-3;
-  bool proximal = true;
+  bool proximal = false;
   bool zeros_only = false;
   std::string allocation;
 };
@@ -53,6 +58,17 @@ class ChannelGroupScore : public Score {
   }
 };
 
+/// What a constant gradient of 1 moves a weight by in a step, once momentum has built up.
+double lasting_rate(const nn::Optimizer& optimizer) {
+  const auto* sgd = dynamic_cast<const nn::Sgd*>(&optimizer);
+  if (sgd == nullptr) return optimizer.lr();
+  ESPALIER_CHECK(sgd->momentum() < 1.0,
+                 ValueError,
+                 "prune ssl: step proximal needs a momentum below 1, got ",
+                 sgd->momentum());
+  return optimizer.lr() / (1.0 - sgd->momentum());
+}
+
 class SslPruner : public RegularizedPruner {
  public:
   SslPruner(SslOptions options, const PruneSettings& settings, const PruneInputs& inputs)
@@ -68,14 +84,18 @@ class SslPruner : public RegularizedPruner {
   }
 
   void leave_step(nn::TrainState& state) override {
-    const double lr = state.optimizer.lr();
+    const double rate = options_.proximal ? lasting_rate(state.optimizer) : 0.0;
     for_each_group(state, [&](const SitePart& part, double strength) {
       if (options_.proximal) {
-        shrink_groups(*part.parameter, part.units, lr * strength);
+        shrink_groups(*part.parameter, part.units, rate * strength);
       } else if (strength > 0.0) {
         cut_small(*part.parameter, kCut);
       }
     });
+  }
+
+  std::unique_ptr<Allocation> planned_allocation() const override {
+    return options_.zeros_only ? nullptr : make_allocation(options_.allocation);
   }
 
   void prune(nn::TrainState& state) override {
@@ -129,19 +149,28 @@ Method ssl() {
           "norm that reads it",
       .schedule =
           "penalty until `prune-at`, one update there, then fine-tuning without it; then shrink",
+      .differs =
+          "of the groups, filters and input channels are here, filter shapes and whole layers "
+          "are not; input channels have the strength that is published for shapes; only groups "
+          "that can go physically are penalized",
       .patterns = {"channel"},
       .options =
           {
-              real_option("filter-strength", 3e-3, 0.0, 10.0, "", "l_n"),
-              real_option("channel-strength", 3e-3, 0.0, 10.0, "", "l_c"),
+              real_option("filter-strength",
+                          3e-3,
+                          0.0,
+                          10.0,
+                          "",
+                          "l_n; with momentum m it acts 1/(1-m) times, as published"),
+              real_option("channel-strength", 3e-3, 0.0, 10.0, "", "l_c, likewise"),
               choice_option("step",
-                            {"proximal", "subgradient"},
-                            "shrink groups after each step, or add to the gradient and cut "
-                            "weights below 1e-4"),
+                            {"subgradient", "proximal"},
+                            "add to the gradient and cut weights below 1e-4, or shrink groups "
+                            "after each step by as much, to exactly zero"),
               choice_option("select",
                             {"sparsity", "zeros"},
                             "remove the weakest channels down to the sparsity, or exactly those "
-                            "that training brought to zero"),
+                            "that training brought to zero (at large rates with step proximal)"),
               allocation_option({"uniform", "global"}),
               prune_at_option(),
           },

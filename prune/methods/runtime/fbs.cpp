@@ -81,6 +81,11 @@ Method fbs() {
           "best from trained weights; the share of computed channels falls linearly from 1 to 1-S "
           "until `lower-until`, then fine-tuning. No weight is removed: S is the share of each "
           "gated layer's channels that an image leaves out",
+      .differs =
+          "the first convolution has no gate, whose predictor would see the means of the "
+          "image's colours alone (published: all convolutions have one); of equal saliencies "
+          "the first stay (published: all of them go); the shift stands inside the product, as "
+          "in the paper (the code leaves it outside)",
       .patterns = {"filter"},
       .options =
           {

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/file_set.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <espalier/core/detail/json.h>
+#include <espalier/core/detail/temporary_file.h>
+#include <espalier/core/error.h>
+#include <espalier/core/io.h>
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+using detail::Descriptor;
+using detail::open_descriptor;
+using detail::system_reason;
+using Json = nlohmann::json;
+
+constexpr auto kPatience = std::chrono::seconds(2);  // another's replacement takes less
+constexpr const char* kJournal = ".espalier-files.json";
+constexpr const char* kStaging = "espalier-files";  // .espalier-files.tmp-PROCESS-NUMBER
+
+[[noreturn]] void fail(const fs::path& path, const std::string& reason) {
+  throw IoError(cat("can't replace ", path.string(), ": ", reason));
+}
+
+void check_made(const fs::path& path, const std::error_code& error) {
+  if (error) fail(path, error.message());
+}
+
+// Relative, in its shortest form, and inside.
+std::string inner_name(const fs::path& folder, const fs::path& name) {
+  const fs::path plain = name.lexically_normal();
+  const bool leaves = plain.empty() || plain.is_absolute() || !plain.has_filename() ||
+                      *plain.begin() == ".." || *plain.begin() == ".";
+  if (leaves) fail(folder / name, "a file of a set lies in its folder");
+  const std::string out = plain.string();
+  if (!detail::is_utf8(out)) fail(folder / name, "its name is not UTF-8");
+  return out;
+}
+
+void sync(const fs::path& path, int flags) {
+  const Descriptor file = open_descriptor(path, O_RDONLY | flags);
+  if (!file.open()) fail(path, system_reason());
+  // Some file systems can't sync a folder.
+  if (::fsync(file.get()) != 0 && flags == 0) fail(path, system_reason());
+}
+
+void sync_folders(const fs::path& folder, const std::vector<std::string>& names) {
+  std::vector<fs::path> folders = {folder};
+  for (const std::string& name : names) folders.push_back((folder / name).parent_path());
+  std::sort(folders.begin(), folders.end());
+  folders.erase(std::unique(folders.begin(), folders.end()), folders.end());
+  for (const fs::path& one : folders) sync(one, O_DIRECTORY);
+}
+
+/// What goes where.
+struct Journal {
+  std::string staging;
+  std::vector<std::string> names;
+  std::vector<std::string> removed;
+
+  Json to_json() const { return {{"from", staging}, {"files", names}, {"remove", removed}}; }
+};
+
+Journal read_journal(const fs::path& folder) {
+  const fs::path path = folder / kJournal;
+  const std::vector<uint8_t> bytes = read_file(path, "files");
+  const Json json = detail::parse_json<Json>(bytes, cat("files: ", path.string()));
+  const auto bad = [&] {
+    return IoError(cat("files: ",
+                       path.string(),
+                       " is damaged; the files beside it may be old and "
+                       "new ones mixed. Remove all of them"));
+  };
+  const auto texts = [&](const char* key) {
+    std::vector<std::string> out;
+    if (!json.is_object() || !json.contains(key) || !json.at(key).is_array()) throw bad();
+    for (const Json& name : json.at(key)) {
+      if (!name.is_string()) throw bad();
+      out.push_back(inner_name(folder, name.get<std::string>()));
+    }
+    return out;
+  };
+  Journal out{.staging = {}, .names = texts("files"), .removed = texts("remove")};
+  if (!json.contains("from") || !json.at("from").is_string()) throw bad();
+  out.staging = json.at("from").get<std::string>();
+  if (!detail::is_temporary_name(out.staging) || out.staging.find('/') != std::string::npos)
+    throw bad();
+  return out;
+}
+
+// Moves what is not in its place yet. Done any number of times, it ends the same.
+void carry_out(const fs::path& folder, const Journal& journal) {
+  for (const std::string& name : journal.names) {
+    const fs::path from = folder / journal.staging / name;
+    const fs::path to = folder / name;
+    std::error_code error;
+    fs::create_directories(to.parent_path(), error);
+    check_made(to, error);
+    if (::rename(from.c_str(), to.c_str()) == 0) continue;
+    // Moved before the writer was killed.
+    if (errno != ENOENT || path_kind(to) != PathKind::File) fail(to, system_reason());
+  }
+  sync_folders(folder, journal.names);
+  for (const std::string& name : journal.removed) ::unlink((folder / name).c_str());
+  if (::unlink((folder / kJournal).c_str()) != 0) fail(folder / kJournal, system_reason());
+  sync(folder, O_DIRECTORY);
+  std::error_code ignored;
+  fs::remove_all(folder / journal.staging, ignored);
+}
+
+// Folders of new files that no journal names. The folder is locked: nobody writes to them.
+void remove_staging(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code ignored;
+    if (detail::is_temporary_name(name) && name.starts_with(cat(".", kStaging)) &&
+        entry->symlink_status(ignored).type() == fs::file_type::directory) {
+      found.push_back(entry->path());
+    }
+  }
+  for (const fs::path& path : found) fs::remove_all(path, error);
+}
+
+}  // namespace
+
+struct FileSet::Impl {
+  fs::path folder;
+  fs::path staging;
+  Descriptor lock;
+  std::vector<std::string> names;
+  std::vector<std::string> removed;
+};
+
+FileSet::FileSet(fs::path folder) : impl_(std::make_unique<Impl>()) {
+  Impl& my = *impl_;
+  my.folder = std::move(folder);
+  std::error_code error;
+  fs::create_directories(my.folder, error);
+  ESPALIER_CHECK(
+      !error, IoError, "can't create folder ", my.folder.string(), ": ", error.message());
+  my.lock = open_descriptor(my.folder, O_RDONLY | O_DIRECTORY);
+  if (!my.lock.open()) fail(my.folder, system_reason());
+  // The system lets go of the lock when the process ends, however it ends.
+  const auto patience = std::chrono::steady_clock::now() + kPatience;
+  while (::flock(my.lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    if (std::chrono::steady_clock::now() > patience) {
+      fail(my.folder, "another process is at work there");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  if (path_kind(my.folder / kJournal) != PathKind::Missing) {
+    carry_out(my.folder, read_journal(my.folder));
+  }
+  remove_staging(my.folder);
+  remove_temporary_files(my.folder);
+  my.staging = detail::temporary_name(my.folder / kStaging);
+  if (::mkdir(my.staging.c_str(), 0777) != 0) fail(my.folder, system_reason());
+}
+
+FileSet::~FileSet() {
+  if (impl_->staging.empty()) return;
+  std::error_code ignored;
+  fs::remove_all(impl_->staging, ignored);
+}
+
+fs::path FileSet::stage(const fs::path& name) {
+  Impl& my = *impl_;
+  const std::string inner = inner_name(my.folder, name);
+  const fs::path target = my.folder / inner;
+  std::error_code error;
+  const fs::file_type type = fs::symlink_status(target, error).type();
+  if (type != fs::file_type::not_found && type != fs::file_type::regular) {
+    fail(target,
+         type == fs::file_type::symlink
+             ? std::string("it is a link, and files of a set replace files alone")
+             : cat("it is ", words_for(path_kind(target))));
+  }
+  const fs::path path = my.staging / inner;
+  fs::create_directories(path.parent_path(), error);
+  check_made(path, error);
+  if (std::find(my.names.begin(), my.names.end(), inner) == my.names.end()) {
+    my.names.push_back(inner);
+  }
+  return path;
+}
+
+void FileSet::write(const fs::path& name, const void* bytes, int64_t count) {
+  write_file(stage(name), bytes, count);
+}
+
+void FileSet::write(const fs::path& name, std::string_view text) {
+  write(name, text.data(), static_cast<int64_t>(text.size()));
+}
+
+void FileSet::remove(const fs::path& name) {
+  impl_->removed.push_back(inner_name(impl_->folder, name));
+}
+
+void FileSet::commit() {
+  Impl& my = *impl_;
+  for (const std::string& name : my.names) {
+    struct stat replaced {};
+    if (::stat((my.folder / name).c_str(), &replaced) == 0) {
+      ::chmod((my.staging / name).c_str(), replaced.st_mode & 0777);
+    }
+    sync(my.staging / name, 0);
+  }
+  sync_folders(my.staging, my.names);
+  const Journal journal{
+      .staging = my.staging.filename().string(), .names = my.names, .removed = my.removed};
+  write_file(my.folder / kJournal, journal.to_json().dump());
+  my.staging.clear();  // from here on it is the journal's
+  carry_out(my.folder, journal);
+}
+
+void check_file_set(const fs::path& folder) {
+  ESPALIER_CHECK(path_kind(folder / kJournal) == PathKind::Missing,
+                 IoError,
+                 folder.string(),
+                 " holds old and new files mixed: a command that replaced them was stopped. The "
+                 "same command again goes on");
+}
+
+void finish_file_set(const fs::path& folder) {
+  if (path_kind(folder / kJournal) != PathKind::Missing) {
+    const FileSet finishing(folder);
+  }
+}
+
+bool holds_nothing(const fs::path& folder) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (!detail::is_temporary_name(entry->path().filename().string())) return false;
+  }
+  return !error || error == std::errc::no_such_file_or_directory;
+}
+
+}  // namespace espalier
