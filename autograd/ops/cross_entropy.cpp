@@ -8,12 +8,14 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/class_target.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/core/kernels/vector_math.h>
 #include <espalier/core/parallel.h>
 
 namespace espalier {
 namespace {
 
-constexpr int64_t kSamples = 64;  // samples of one task
+constexpr int64_t kSamples = 64;   // samples of one task
+constexpr int64_t kClasses = 256;  // of a sample, that are exponentiated together
 
 /// The losses of all samples; `p` becomes softmax(x).
 template <class T>
@@ -33,12 +35,18 @@ std::vector<double> losses_of(const Tensor& x, const Tensor& labels, double smoo
       for (int64_t c = 1; c < classes; ++c) highest = std::max(highest, in[c * step]);
       double total = 0.0;
       double shifted = 0.0;  // sum of x - highest, for the smoothed part
-      for (int64_t c = 0; c < classes; ++c) {
-        const T difference = in[c * step] - highest;
-        const T e = std::exp(difference);
-        out[c * step] = e;
-        total += e;
-        shifted += difference;
+      T powers[kClasses];
+      for (int64_t first = 0; first < classes; first += kClasses) {
+        const int64_t count = std::min(kClasses, classes - first);
+        for (int64_t c = 0; c < count; ++c) {
+          powers[c] = in[(first + c) * step] - highest;
+          shifted += powers[c];
+        }
+        vector_exp(powers, powers, count);
+        for (int64_t c = 0; c < count; ++c) {
+          out[(first + c) * step] = powers[c];
+          total += powers[c];
+        }
       }
       for (int64_t c = 0; c < classes; ++c) {
         out[c * step] = static_cast<T>(static_cast<double>(out[c * step]) / total);
@@ -114,18 +122,19 @@ Variable cross_entropy(const Variable& logits,
   return record("cross_entropy",
                 std::move(loss),
                 {logits},
-                [logits, p, labels, label_smoothing, scale](const BackwardContext& ctx) {
+                [logits = Saved(logits), p, labels = Saved(labels), label_smoothing, scale](
+                    const BackwardContext& ctx) {
                   if (is_recording()) {
                     const Variable q(detail::target_distribution(
-                        {p.shape(), p.dtype(), p.layout()}, labels, label_smoothing));
+                        {p.shape(), p.dtype(), p.layout()}, labels.value(), label_smoothing));
                     const Variable grad =
                         ctx.grad.rank() == 0 ? ctx.grad : reshape(ctx.grad, {ctx.grad.size(0), 1});
                     return std::vector<Variable>{(softmax(logits, 1) - q) * (grad * scale)};
                   }
                   return dispatch_floating(p.dtype(), "cross_entropy", [&](auto zero) {
                     const Tensor grad = ctx.grad.value().to(Layout::Nchw).contiguous();
-                    return std::vector<Variable>{Variable(
-                        fused_gradient<decltype(zero)>(p, labels, label_smoothing, grad, scale))};
+                    return std::vector<Variable>{Variable(fused_gradient<decltype(zero)>(
+                        p, labels.value(), label_smoothing, grad, scale))};
                   });
                 });
 }

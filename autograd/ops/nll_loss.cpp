@@ -32,9 +32,11 @@ Variable nll_loss(const Variable& log_probabilities, const Tensor& target, Reduc
       "nll_loss",
       std::move(loss),
       {log_probabilities},
-      [labels, scale, meta = detail::ScoresMeta{scores.shape(), scores.dtype(), scores.layout()}](
+      [labels = Saved(labels),
+       scale,
+       meta = detail::ScoresMeta{scores.shape(), scores.dtype(), scores.layout()}](
           const BackwardContext& ctx) {
-        const Variable picked(detail::target_distribution(meta, labels, 0.0, -scale));
+        const Variable picked(detail::target_distribution(meta, labels.value(), 0.0, -scale));
         const bool single = ctx.grad.rank() == 0;
         const Variable grad = single ? ctx.grad : reshape(ctx.grad, {ctx.grad.size(0), 1});
         return std::vector<Variable>{picked * grad};
