@@ -23,9 +23,8 @@ Variable Softplus::forward(const Variable& x) {
   return softplus(x);
 }
 
-// relu(x) - slope * relu(-x): the derivative at 0 is 0.
 Variable LeakyReLU::forward(const Variable& x) {
-  return relu(x) - relu(neg(x)) * slope_;
+  return leaky_relu(x, slope_);
 }
 std::string LeakyReLU::describe() const {
   return cat("LeakyReLU(", slope_, ")");

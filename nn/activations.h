@@ -91,7 +91,7 @@ class Softplus : public Module {
   }
 };
 
-/// x where x >= 0, else slope * x.
+/// x where x > 0, else slope * x; the derivative at 0 is the slope.
 class LeakyReLU : public Module {
  public:
   /// `slope` is the factor of negative inputs.

@@ -39,7 +39,7 @@ Variable gelu_tanh(const Variable& a) {
     using T = decltype(x);
     return x * T(0.5) * (1 + std::tanh(argument(x)));
   });
-  return record("gelu_tanh", std::move(out), {a}, [a](const BackwardContext& ctx) {
+  return record("gelu_tanh", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
     return std::vector<Variable>{detail::chain(
         ctx.grad,
         a,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Skeleton of a layer: copy it, rename it, change the marked places. In the library a layer is a
 /// pair nn/<name>.h and nn/<name>.cpp, one line in nn/layers.h and one line in
-/// nn/tests/layers_test.cpp.
+/// nn/tests/layer_cases.h.
 #include <cmath>
 #include <cstdio>
 #include <memory>
