@@ -9,6 +9,7 @@
 
 #include <espalier/autograd/kept_gradient.h>
 #include <espalier/autograd/ops.h>
+#include <espalier/autograd/saved.h>
 #include <espalier/autograd/variable_state.h>
 #include <espalier/core/loops.h>
 
@@ -166,9 +167,12 @@ class BackwardPass {
                    "` saved are already released; pass retain_graph to the first backward pass");
     std::vector<bool> needs;
     for (const Node::Edge& edge : node->inputs()) needs.push_back(is_needed(edge));
+    const detail::BackwardOf running(node->name());
+    const WatchedTensor& saved = TapeAccess::saved_output(*node);
     Variable output;
-    if (TapeAccess::saved_output(*node).defined()) {
-      output = Variable(TapeAccess::saved_output(*node));
+    if (saved.tensor().defined()) {
+      if (saved.changed()) detail::throw_changed(saved.tensor());
+      output = Variable(saved.tensor());
       output.state()->producer = node;
     }
     std::vector<Variable> gathered = take_gathered(*node, needs);

@@ -130,11 +130,14 @@ Variable record(const char* name,
   return result;
 }
 
-Node::Node(const char* name, std::vector<Edge> inputs, BackwardFn backward, Tensor saved_output)
+Node::Node(const char* name,
+           std::vector<Edge> inputs,
+           BackwardFn backward,
+           const Tensor& saved_output)
     : name_(name),
       inputs_(std::move(inputs)),
       backward_(std::move(backward)),
-      saved_output_(std::move(saved_output)) {
+      saved_output_(saved_output) {
   static std::atomic<uint64_t> next{0};
   sequence_ = next++;
 }

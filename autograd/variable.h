@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <espalier/core/tensor.h>
+#include <espalier/core/watched_tensor.h>
 
 namespace espalier {
 
@@ -35,7 +36,8 @@ class Variable {
   bool defined() const { return state_ != nullptr; }
   /// The tensor. Throws ValueError when undefined.
   const Tensor& value() const;
-  /// For optimizers and initializers: writing here is not recorded.
+  /// For optimizers and initializers: writing here is not recorded. An op that saved the value for
+  /// a backward pass that is still to come then throws there (saved.h).
   Tensor& value();
   /// Replaces the value of a leaf (same element type; shape may change). Throws ValueError
   /// otherwise.
@@ -141,7 +143,7 @@ struct BackwardContext {
   /// part to it.
   const std::vector<Variable>& gathered;
 };
-/// Returns a gradient per input (undefined where not needed).
+/// Returns a gradient per input (undefined where not needed). Captures values as `Saved` (saved.h).
 using BackwardFn = std::function<std::vector<Variable>(const BackwardContext&)>;
 
 /// Whether the tape keeps the output for the backward function (sigmoid, exp, ..). A backward
@@ -170,7 +172,7 @@ class Node {
   };
 
   /// Made by `record()`.
-  Node(const char* name, std::vector<Edge> inputs, BackwardFn backward, Tensor saved_output);
+  Node(const char* name, std::vector<Edge> inputs, BackwardFn backward, const Tensor& saved_output);
   ~Node();
 
   /// The op's name.
@@ -184,7 +186,7 @@ class Node {
   uint64_t sequence_;
   std::vector<Edge> inputs_;
   BackwardFn backward_;
-  Tensor saved_output_;
+  WatchedTensor saved_output_;
   std::vector<GradientHook> hooks_;
   bool released_ = false;
 };

@@ -42,11 +42,11 @@ struct TapeAccess {
   }
   static const std::vector<GradientHook>& hooks(const Node& node) { return node.hooks_; }
   static const BackwardFn& backward(const Node& node) { return node.backward_; }
-  static const Tensor& saved_output(const Node& node) { return node.saved_output_; }
+  static const WatchedTensor& saved_output(const Node& node) { return node.saved_output_; }
   static bool released(const Node& node) { return node.released_; }
   static void release(Node& node) {
     node.backward_ = nullptr;
-    node.saved_output_ = Tensor();
+    node.saved_output_ = WatchedTensor();
     node.released_ = true;
   }
 };

@@ -3,6 +3,7 @@
 /// out = f(a, b) with broadcasting. Used by the op files; not a public interface.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -43,6 +44,22 @@ Tensor operand_for(const Tensor& out, const Tensor& input);
 /// operand k.
 void run_plan(const LoopPlan& plan,
               FunctionRef<void(const std::array<int64_t, kMaxOperands>&, int64_t)> body);
+
+/// Elements that are brought together where an operand's neighbours are not, so that one loop over
+/// neighbours serves all strides.
+inline constexpr int64_t kGather = 256;
+
+/// `count` elements, `stride` apart, as neighbours: where they lie if they are, else in `buffer`.
+/// A constant (stride 0) stays in the buffer: `kept` tells that it is there.
+template <class T>
+const T* neighbours(const T* from, int64_t stride, int64_t count, T* buffer, bool& kept) {
+  if (stride == 1) return from;
+  if (stride != 0 || !kept) {
+    for (int64_t i = 0; i < count; ++i) buffer[i] = from[i * stride];
+  }
+  kept = true;
+  return buffer;
+}
 
 }  // namespace detail
 
@@ -89,6 +106,9 @@ void map_into(Tensor& out, const Tensor& a, const Tensor& b, F f) {
     } else if (so == 1 && sa == 1 && sb == 0) {
       const Tb constant = *y;
       for (int64_t i = 0; i < n; ++i) o[i] = f(x[i], constant);
+    } else if (so == 1 && sa == 0 && sb == 1) {
+      const Ta constant = *x;
+      for (int64_t i = 0; i < n; ++i) o[i] = f(constant, y[i]);
     } else {
       for (int64_t i = 0; i < n; ++i) o[i * so] = f(x[i * sa], y[i * sb]);
     }
@@ -117,8 +137,19 @@ void map_into(Tensor& out, const Tensor& a, const Tensor& b, const Tensor& c, F 
     const Ta* x = pa + offset[1];
     const Tb* y = pb + offset[2];
     const Tc* z = pc + offset[3];
-    if (so == 1 && sa == 1 && sb == 1 && sc == 1) {
-      for (int64_t i = 0; i < n; ++i) o[i] = f(x[i], y[i], z[i]);
+    if (so == 1) {
+      Ta xs[detail::kGather];
+      Tb ys[detail::kGather];
+      Tc zs[detail::kGather];
+      bool kept_x = false, kept_y = false, kept_z = false;
+      const bool whole = sa == 1 && sb == 1 && sc == 1;
+      for (int64_t at = 0; at < n; at += whole ? n : detail::kGather) {
+        const int64_t count = whole ? n : std::min(n - at, detail::kGather);
+        const Ta* u = detail::neighbours(x + at * sa, sa, count, xs, kept_x);
+        const Tb* v = detail::neighbours(y + at * sb, sb, count, ys, kept_y);
+        const Tc* w = detail::neighbours(z + at * sc, sc, count, zs, kept_z);
+        for (int64_t i = 0; i < count; ++i) o[at + i] = f(u[i], v[i], w[i]);
+      }
     } else {
       for (int64_t i = 0; i < n; ++i) o[i * so] = f(x[i * sa], y[i * sb], z[i * sc]);
     }

@@ -163,6 +163,7 @@ Storage::Storage(int64_t nbytes) : nbytes_(nbytes) {
 
 Storage::~Storage() {
   pool().give_back(data_, capacity_);
+  detail::delete_write_log(log_.load(std::memory_order_relaxed));
 }
 
 }  // namespace espalier

@@ -3,6 +3,7 @@
 /// training step asks the system for nothing. Not a general allocator.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,6 +25,17 @@ void reset_peak_memory();
 /// Gives all unused blocks back to the system.
 void release_pooled_memory();
 
+class Storage;
+namespace detail {
+struct WriteLog;
+/// For Tensor and WatchedTensor (watched_tensor.h), which says what they are for.
+void delete_write_log(WriteLog* log);
+void open_for_writing(Storage& storage, int64_t begin, int64_t end);
+uint64_t start_watching(Storage& storage);
+void stop_watching(Storage& storage) noexcept;
+bool changed_since(Storage& storage, uint64_t version, int64_t begin, int64_t end);
+}  // namespace detail
+
 /// One block of the pool, freed with its last owner. Content is uninitialized.
 class Storage {
  public:
@@ -38,11 +50,20 @@ class Storage {
   std::byte* data() { return data_; }
   /// As asked for.
   int64_t nbytes() const { return nbytes_; }
+  /// True while somebody wants to know of changes (watched_tensor.h).
+  bool is_watched() const { return watchers_.load(std::memory_order_relaxed) != 0; }
 
  private:
+  friend void detail::open_for_writing(Storage& storage, int64_t begin, int64_t end);
+  friend uint64_t detail::start_watching(Storage& storage);
+  friend void detail::stop_watching(Storage& storage) noexcept;
+  friend bool detail::changed_since(Storage& storage, uint64_t version, int64_t begin, int64_t end);
+
   std::byte* data_ = nullptr;
   int64_t nbytes_ = 0;
   int64_t capacity_ = 0;
+  std::atomic<int32_t> watchers_{0};
+  std::atomic<detail::WriteLog*> log_{nullptr};  // exists once something was opened for writing
 };
 
 }  // namespace espalier

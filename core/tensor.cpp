@@ -130,29 +130,46 @@ int64_t Tensor::physical_numel() const {
   return physical_shape(shape_, layout_).numel();
 }
 
+std::pair<int64_t, int64_t> Tensor::byte_range() const {
+  int64_t count = numel() == 0 ? 0 : 1;
+  if (layout_ == Layout::Nchw16n) {
+    count = physical_numel();
+  } else if (count != 0) {
+    for (int d = 0; d < rank(); ++d) count += (shape_[d] - 1) * strides_[d];
+  }
+  const int64_t size = item_size(dtype_);
+  return {offset_ * size, (offset_ + count) * size};
+}
+
 void* Tensor::raw() {
   ESPALIER_CHECK(defined(), ValueError, "tensor: undefined, holds no data");
+  if (storage_->is_watched()) {
+    const auto [begin, end] = byte_range();
+    detail::open_for_writing(*storage_, begin, end);
+  }
   return storage_->data() + offset_ * item_size(dtype_);
 }
 
 const void* Tensor::raw() const {
-  return const_cast<Tensor*>(this)->raw();
+  ESPALIER_CHECK(defined(), ValueError, "tensor: undefined, holds no data");
+  return storage_->data() + offset_ * item_size(dtype_);
 }
 
 template <class T>
 T* Tensor::data() {
+  std::as_const(*this).data<T>();  // checks the type
+  return static_cast<T*>(raw());
+}
+
+template <class T>
+const T* Tensor::data() const {
   ESPALIER_CHECK(dtype_ == dtype_of<T>,
                  TypeError,
                  "tensor: expects element type ",
                  name(dtype_of<T>),
                  ", got ",
                  *this);
-  return static_cast<T*>(raw());
-}
-
-template <class T>
-const T* Tensor::data() const {
-  return const_cast<Tensor*>(this)->data<T>();
+  return static_cast<const T*>(raw());
 }
 
 #define ESPALIER_INSTANTIATE_DATA(T) \

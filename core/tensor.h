@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <espalier/core/error.h>
@@ -78,13 +79,15 @@ class Tensor {
   /// Bytes of the elements in memory.
   int64_t nbytes() const { return physical_numel() * item_size(dtype_); }
 
-  /// The first element. Throws TypeError when T is not the element type.
+  /// The first element, to write to. Throws TypeError when T is not the element type. Ask for it
+  /// right before writing: what an op saved for its backward pass notices changes that are asked
+  /// for after it was saved (watched_tensor.h).
   template <class T>
   T* data();
   /// The first element. Throws TypeError when T is not the element type.
   template <class T>
   const T* data() const;
-  /// The first byte.
+  /// The first byte, to write to.
   void* raw();
   /// The first byte.
   const void* raw() const;
@@ -144,6 +147,10 @@ class Tensor {
          const Shape& strides,
          DType dtype,
          Layout layout);
+
+  friend class WatchedTensor;
+  // Of the memory between the first and the last element.
+  std::pair<int64_t, int64_t> byte_range() const;
 
   std::shared_ptr<Storage> storage_;
   int64_t offset_ = 0;  // in elements

@@ -8,7 +8,7 @@ Variable ReLU::forward(const Variable& x) {
   return relu(x);
 }
 Variable GELU::forward(const Variable& x) {
-  return gelu(x);
+  return options_.tanh ? gelu_tanh(x) : gelu(x);
 }
 Variable Sigmoid::forward(const Variable& x) {
   return sigmoid(x);
@@ -23,9 +23,8 @@ Variable Softplus::forward(const Variable& x) {
   return softplus(x);
 }
 
-// relu(x) - slope * relu(-x): the derivative at 0 is 0.
 Variable LeakyReLU::forward(const Variable& x) {
-  return relu(x) - relu(neg(x)) * slope_;
+  return leaky_relu(x, slope_);
 }
 std::string LeakyReLU::describe() const {
   return cat("LeakyReLU(", slope_, ")");

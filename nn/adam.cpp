@@ -28,6 +28,7 @@ Adam::Adam(Module& model, const AdamOptions& options, double weight_decay)
     : Adam(parameter_groups(model, weight_decay), options) {}
 
 std::vector<std::string> Adam::slot_kinds() const {
+  if (options_.amsgrad) return {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
   return {"exp_avg", "exp_avg_sq"};
 }
 

@@ -15,15 +15,23 @@ struct AdamOptions {
   double eps = 1e-8;     ///< added to the root of the mean square
   /// AdamW: weight decay shrinks the weight by lr * weight_decay instead of joining the gradient.
   bool decoupled_decay = false;
+  /// AMSGrad: divide by the root of the largest v so far instead of the newest. Source: Reddi et
+  /// al., arXiv:1904.09237, algorithm 2, with the correction of v by its step count that PyTorch
+  /// keeps.
+  bool amsgrad = false;
 };
 
 /// m = beta1*m + (1-beta1)*g; v = beta2*v + (1-beta2)*g^2;
 /// w -= lr / (1-beta1^t) * m / (sqrt(v / (1-beta2^t)) + eps), t the parameter's step count.
-/// An entry that a mask took out and regrowth brought back counts from there: with the parameter's
-/// t, its first update would be (1-beta1)/sqrt(1-beta2) = 3.2 times lr instead of lr.
-/// State: `exp_avg`, `exp_avg_sq`, `step`, and of parameters that have had a mask `age`, the t of
-/// each entry. One pass over memory per parameter.
-/// Source: Kingma, Ba, arXiv:1412.6980, algorithm 1; decoupled: arXiv:1711.05101, algorithm 2.
+/// Age: an entry that a mask took out and regrowth brought back starts again with m = v = 0 and
+/// t = 0, and has its own t from there on, in both corrections; all others keep the parameter's t.
+/// PyTorch's optimizer, which has one t for a tensor, would make the first update of such an entry
+/// (1-beta1)/sqrt(1-beta2) = 3.2 times lr instead of lr. An entry loses its age with its moments
+/// when the optimizer first meets the mask that takes it out; one that stays keeps both.
+///
+/// State: `exp_avg`, `exp_avg_sq`, with AMSGrad `max_exp_avg_sq`, `step`, and of parameters that
+/// have had a mask `age`, the t of each entry. One pass over memory per parameter. Source: Kingma,
+/// Ba, arXiv:1412.6980, algorithm 1; decoupled: arXiv:1711.05101, algorithm 2.
 class Adam : public Optimizer {
  public:
   /// Throws ValueError for settings out of range.

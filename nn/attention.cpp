@@ -4,6 +4,7 @@
 #include <limits>
 
 #include <espalier/autograd/ops.h>
+#include <espalier/core/loops.h>
 #include <espalier/nn/attention.h>
 #include <espalier/nn/detail/layer.h>
 #include <espalier/nn/init.h>
@@ -23,6 +24,55 @@ Tensor causal_bias(int64_t t, DType dtype) {
     }
   });
   return bias;
+}
+
+// What a mask adds to the scores, (N or 1, heads or 1, T or 1, S).
+Variable mask_bias(const Tensor& mask, const Shape& shape, std::string_view name, DType dtype) {
+  ESPALIER_CHECK(mask.dtype() == DType::U8 || is_floating(mask.dtype()),
+                 TypeError,
+                 "MultiheadAttention: expects an uint8 or floating ",
+                 name,
+                 " mask, got ",
+                 mask);
+  const Tensor plain = mask.to(Layout::Nchw).contiguous().reshape(shape);
+  Tensor bias = Tensor::zeros(shape, dtype);
+  if (mask.dtype() != DType::U8) {
+    bias.copy_(plain);
+    return Variable(bias);
+  }
+  dispatch_floating(dtype, "MultiheadAttention", [&](auto zero) {
+    using T = decltype(zero);
+    map_into<T, uint8_t>(
+        bias, plain, [](uint8_t out) { return out ? -std::numeric_limits<T>::infinity() : T{0}; });
+  });
+  return Variable(bias);
+}
+
+// Every query must have a key, and no score may be undefined before it is computed.
+void check_bias(const Tensor& bias) {
+  const int64_t keys = bias.size(3);
+  const std::vector<double> values = bias.to_vector<double>();
+  for (size_t row = 0; row * static_cast<size_t>(keys) < values.size(); ++row) {
+    bool any = false;
+    for (size_t i = 0; i < static_cast<size_t>(keys); ++i) {
+      const double value = values[row * static_cast<size_t>(keys) + i];
+      ESPALIER_CHECK(value < std::numeric_limits<double>::infinity(),
+                     ValueError,
+                     "MultiheadAttention: a mask adds ",
+                     value,
+                     " to a score; expected a finite number or -infinity");
+      any = any || std::isfinite(value);
+    }
+    const auto at = static_cast<int64_t>(row);
+    ESPALIER_CHECK(any,
+                   ValueError,
+                   "MultiheadAttention: the masks leave query ",
+                   at % bias.size(2),
+                   " of sample ",
+                   at / (bias.size(1) * bias.size(2)),
+                   " no key to attend to. A query that only fills up a sequence may see any key: "
+                   "leave it out of the loss instead");
+  }
 }
 
 // (N,T,heads*d) to (N,heads,T,d).
@@ -50,12 +100,20 @@ MultiheadAttention::MultiheadAttention(const Options& options)
 }
 
 Variable MultiheadAttention::forward(const Variable& x) {
-  return attend(x, x, x);
+  return project(x, x, x, {});
 }
 
 Variable MultiheadAttention::attend(const Variable& query,
                                     const Variable& key,
-                                    const Variable& value) {
+                                    const Variable& value,
+                                    const AttentionMasks& masks) {
+  return call(query, {key, value}, [&] { return project(query, key, value, masks); });
+}
+
+Variable MultiheadAttention::project(const Variable& query,
+                                     const Variable& key,
+                                     const Variable& value,
+                                     const AttentionMasks& masks) {
   const int64_t dim = options_.dim;
   for (const Variable* x : {&query, &key, &value}) {
     ESPALIER_CHECK(x->rank() == 3 && x->size(2) == dim && x->size(0) == query.size(0),
@@ -77,7 +135,7 @@ Variable MultiheadAttention::attend(const Variable& query,
         split(linear(x, in_proj_weight.value, in_proj_bias.value, in_proj_weight.sparsity()),
               {dim, dim, dim},
               2);
-    return mix(qkv[0], qkv[1], qkv[2]);
+    return mix(qkv[0], qkv[1], qkv[2], masks);
   }
   const std::array<const Variable*, 3> inputs = {&query, &key, &value};
   std::array<Variable, 3> projected;
@@ -88,23 +146,75 @@ Variable MultiheadAttention::attend(const Variable& query,
                weight_rows(in_proj_weight, begin, begin + dim),
                options_.bias ? slice(in_proj_bias.value, 0, begin, begin + dim) : Variable());
   }
-  return mix(projected[0], projected[1], projected[2]);
+  return mix(projected[0], projected[1], projected[2], masks);
 }
 
-Variable MultiheadAttention::mix(const Variable& q, const Variable& k, const Variable& v) {
+Variable MultiheadAttention::bias_of(const Shape& scores,
+                                     DType dtype,
+                                     const AttentionMasks& masks) const {
+  const int64_t n = scores[0], queries = scores[2], keys = scores[3];
+  Variable bias;
+  const auto add = [&](const Variable& part) { bias = bias.defined() ? bias + part : part; };
+  if (options_.causal) {
+    ESPALIER_CHECK(queries == keys,
+                   ShapeError,
+                   "MultiheadAttention: causal attention expects as many queries as keys, got ",
+                   queries,
+                   " and ",
+                   keys);
+    add(Variable(causal_bias(queries, dtype)));
+  }
+  if (masks.attention.defined()) {
+    const Shape& given = masks.attention.shape();
+    Shape shape;
+    if (given == Shape{queries, keys}) shape = {1, 1, queries, keys};
+    if (given == Shape{n, queries, keys}) shape = {n, 1, queries, keys};
+    if (given == scores) shape = scores;
+    ESPALIER_CHECK(!shape.empty(),
+                   ShapeError,
+                   "MultiheadAttention: expects an attention mask (",
+                   queries,
+                   ",",
+                   keys,
+                   "), (",
+                   n,
+                   ",",
+                   queries,
+                   ",",
+                   keys,
+                   ") or ",
+                   scores,
+                   ", got ",
+                   given);
+    add(mask_bias(masks.attention, shape, "attention", dtype));
+  }
+  if (masks.key_padding.defined()) {
+    ESPALIER_CHECK((masks.key_padding.shape() == Shape{n, keys}),
+                   ShapeError,
+                   "MultiheadAttention: expects a key padding mask (",
+                   n,
+                   ",",
+                   keys,
+                   "), got ",
+                   masks.key_padding.shape());
+    add(mask_bias(masks.key_padding, {n, 1, 1, keys}, "key padding", dtype));
+  }
+  if (masks.attention.defined() || masks.key_padding.defined()) {
+    check_bias(bias.value());
+  }
+  return bias;
+}
+
+Variable MultiheadAttention::mix(const Variable& q,
+                                 const Variable& k,
+                                 const Variable& v,
+                                 const AttentionMasks& masks) {
   const int64_t head_dim = options_.dim / options_.heads;
   const Variable keys = transpose(split_heads(k, options_.heads), 2, 3);
   Variable scores =
       bmm(split_heads(q, options_.heads), keys) * (1.0 / std::sqrt(static_cast<double>(head_dim)));
-  if (options_.causal) {
-    ESPALIER_CHECK(q.size(1) == k.size(1),
-                   ShapeError,
-                   "MultiheadAttention: causal attention expects as many queries as keys, got ",
-                   q.size(1),
-                   " and ",
-                   k.size(1));
-    scores = scores + Variable(causal_bias(q.size(1), q.dtype()));
-  }
+  const Variable bias = bias_of(scores.shape(), scores.dtype(), masks);
+  if (bias.defined()) scores = scores + bias;
   const Variable mixed = bmm(softmax(scores, -1), split_heads(v, options_.heads));
   return out_proj(reshape(permute(mixed, {0, 2, 1, 3}), {q.size(0), q.size(1), options_.dim}));
 }

@@ -7,6 +7,14 @@
 
 namespace espalier::nn {
 
+/// Which keys a query may attend to. A mask is uint8, 1 where it must not (as PyTorch's boolean
+/// masks), or floating and added to the scores: finite, or -infinity where it must not.
+struct AttentionMasks {
+  /// (T,S) for all, (N,T,S) for each sample, or (N,heads,T,S).
+  Tensor attention = {};
+  Tensor key_padding = {};  ///< (N,S): keys that only fill up a sequence
+};
+
 /// Attention over sequences, batch first: x (N, T, dim) to (N, T, dim), plain layout.
 ///
 /// Parameters, in PyTorch's names: `in_proj_weight` (3*dim, dim) with the rows of query, key, value
@@ -26,11 +34,13 @@ class MultiheadAttention : public Module {
   /// Throws ValueError when heads don't divide dim.
   explicit MultiheadAttention(const Options& options);
 
-  /// Self-attention.
-  Variable forward(const Variable& x) override;
   /// query (N,T,dim), key and value (N,S,dim), to (N,T,dim). With `causal`, T must equal S
-  /// (ShapeError).
-  Variable attend(const Variable& query, const Variable& key, const Variable& value);
+  /// (ShapeError). Throws ShapeError or TypeError for a mask that does not fit, ValueError for one
+  /// that leaves a query no key (it would be a mean of nothing) or holds NaN or +infinity.
+  Variable attend(const Variable& query,
+                  const Variable& key,
+                  const Variable& value,
+                  const AttentionMasks& masks = {});
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
@@ -47,12 +57,23 @@ class MultiheadAttention : public Module {
   Linear out_proj;           ///< (dim, dim)
 
  protected:
+  /// Self-attention.
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<MultiheadAttention>(*this);
   }
 
  private:
-  Variable mix(const Variable& q, const Variable& k, const Variable& v);
+  Variable project(const Variable& query,
+                   const Variable& key,
+                   const Variable& value,
+                   const AttentionMasks& masks);
+  /// What causality and masks add to the scores (N,heads,T,S); undefined for nothing.
+  Variable bias_of(const Shape& scores, DType dtype, const AttentionMasks& masks) const;
+  Variable mix(const Variable& q,
+               const Variable& k,
+               const Variable& v,
+               const AttentionMasks& masks);
 
   Options options_;
 };

@@ -14,10 +14,11 @@ namespace {
 /// What the layer does in evaluation.
 ChannelGate::Affine affine_of(const BatchNorm& norm) {
   ChannelGate::Affine out;
+  const std::vector<double> scales = norm.scales(), shifts = norm.shifts();
   for (int64_t c = 0; c < norm.options().channels; ++c) {
-    const double scale = norm.weight.value.value().at({c}) /
-                         std::sqrt(norm.running_var.at({c}) + norm.options().eps);
-    const double shift = norm.bias.value.value().at({c}) - norm.running_mean.at({c}) * scale;
+    const auto at = static_cast<size_t>(c);
+    const double scale = scales[at] / std::sqrt(norm.running_var.at({c}) + norm.options().eps);
+    const double shift = shifts[at] - norm.running_mean.at({c}) * scale;
     out.scale.push_back(static_cast<float>(scale));
     out.shift.push_back(static_cast<float>(shift));
   }
@@ -25,6 +26,16 @@ ChannelGate::Affine affine_of(const BatchNorm& norm) {
 }
 
 }  // namespace
+
+std::vector<double> BatchNorm::scales() const {
+  if (!options_.affine) return std::vector<double>(static_cast<size_t>(options_.channels), 1.0);
+  return weight.value.value().to_vector<double>();
+}
+
+std::vector<double> BatchNorm::shifts() const {
+  if (!options_.affine) return std::vector<double>(static_cast<size_t>(options_.channels), 0.0);
+  return bias.value.value().to_vector<double>();
+}
 
 BatchNorm::BatchNorm(const Options& options) : options_(options) {
   BatchNorm::set_sizes({});
@@ -40,8 +51,8 @@ void BatchNorm::visit(MemberVisitor& visitor) {
 }
 
 ChannelCoupling BatchNorm::channel_coupling() const {
-  const std::vector<ChannelSlice> all = {
-      {"weight", 0}, {"bias", 0}, {"running_mean", 0}, {"running_var", 0}};
+  std::vector<ChannelSlice> all = {{"running_mean", 0}, {"running_var", 0}};
+  if (options_.affine) all.insert(all.begin(), {{"weight", 0}, {"bias", 0}});
   return {.in = all, .out = all, .passes_through = true};
 }
 
@@ -59,15 +70,15 @@ void BatchNorm::set_sizes(const LayerSizes& sizes) {
   detail::take_size(sizes, "channels", channels);
   detail::check_positive(channels, "BatchNorm", "channels");
   options_.channels = channels;
-  weight = detail::new_parameter({channels});
-  bias = detail::new_parameter({channels});
+  weight = options_.affine ? detail::new_parameter({channels}) : Parameter();
+  bias = options_.affine ? detail::new_parameter({channels}) : Parameter();
   running_mean = Tensor::zeros({channels});
   running_var = Tensor::ones({channels});
 }
 
 void BatchNorm::reset_parameters(const InitRng&) {
-  init::ones(weight);
-  init::zeros(bias);
+  if (options_.affine) init::ones(weight);
+  if (options_.affine) init::zeros(bias);
   running_mean.fill_(0.0);
   running_var.fill_(1.0);
 }
@@ -82,20 +93,29 @@ Variable BatchNorm::normalize(const Variable& x, const Variable& residual, bool 
   RunningStats running{running_mean, running_var};
   const BatchNormOptions options{
       .training = training(), .momentum = options_.momentum, .eps = options_.eps, .relu = relu};
-  if (!gate) return batch_norm(x, weight.value, bias.value, &running, options, residual);
+  const auto constant = [&](double value) {
+    return Variable(Tensor::full({options_.channels}, value, x.dtype()));
+  };
+  const Variable scale = options_.affine ? weight.value : constant(1.0);
+  const Variable shift = options_.affine ? bias.value : constant(0.0);
+  if (!gate) return batch_norm(x, scale, shift, &running, options, residual);
   if (gate->skipped()) return gate->finish(x, affine_of(*this), residual, relu);
   if (!residual.defined()) {  // saliencies are not negative: they pass through the ReLU
-    return gate->boost(batch_norm(x, weight.value.detach(), bias.value, &running, options));
+    return gate->boost(batch_norm(x, scale.detach(), shift, &running, options));
   }
   BatchNormOptions linear = options;
   linear.relu = false;
-  const Variable boosted =
-      gate->boost(batch_norm(x, weight.value.detach(), bias.value, &running, linear));
+  const Variable boosted = gate->boost(batch_norm(x, scale.detach(), shift, &running, linear));
   return relu ? espalier::relu(boosted + residual) : boosted + residual;
 }
 
 std::string BatchNorm::describe_as(std::string_view kind) const {
-  return cat(kind, "(", options_.channels, options_.relu ? ", relu" : "", ")");
+  return cat(kind,
+             "(",
+             options_.channels,
+             options_.relu ? ", relu" : "",
+             options_.affine ? "" : ", not affine",
+             ")");
 }
 
 Variable BatchNorm2d::forward(const Variable& x) {

@@ -11,7 +11,7 @@ namespace espalier::nn {
 class ChannelGate;
 
 /// What the batch-norm layers share. Parameters `weight` (1) and `bias` (0), buffers `running_mean`
-/// (0) and `running_var` (1), all (channels).
+/// (0) and `running_var` (1), all (channels); without `affine` buffers alone.
 class BatchNorm : public Module {
  public:
   /// Settings of the layer.
@@ -20,6 +20,7 @@ class BatchNorm : public Module {
     double momentum = 0.1;  ///< share of the newest batch in the running statistics
     double eps = 1e-5;      ///< added to the variance
     bool relu = false;      ///< apply max(.., 0) in the same pass
+    bool affine = true;     ///< learn a scale and a shift; else they are 1 and 0
   };
 
   /// Throws ValueError when `channels` is not positive.
@@ -39,8 +40,13 @@ class BatchNorm : public Module {
   /// so (ValueError). While the network is traced, as the three steps that it stands for.
   Variable add_relu(const Variable& x, const Variable& residual);
 
-  Parameter weight;     ///< scale, (channels)
-  Parameter bias;       ///< shift, (channels)
+  /// The scale of each channel, with `affine` or without.
+  std::vector<double> scales() const;
+  /// The shift of each channel.
+  std::vector<double> shifts() const;
+
+  Parameter weight;     ///< scale, (channels); undefined without `affine`
+  Parameter bias;       ///< shift, (channels); undefined without `affine`
   Tensor running_mean;  ///< (channels)
   Tensor running_var;   ///< (channels)
   /// The gate of the convolution before, which then takes the place of `weight` (gates/attach.h).
@@ -63,10 +69,10 @@ class BatchNorm2d : public BatchNorm {
  public:
   /// Throws ValueError when `channels` is not positive.
   explicit BatchNorm2d(const Options& options) : BatchNorm(options) {}
-  Variable forward(const Variable& x) override;
   std::string describe() const override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<BatchNorm2d>(*this);
   }
@@ -77,10 +83,10 @@ class BatchNorm1d : public BatchNorm {
  public:
   /// Throws ValueError when `channels` is not positive.
   explicit BatchNorm1d(const Options& options) : BatchNorm(options) {}
-  Variable forward(const Variable& x) override;
   std::string describe() const override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<BatchNorm1d>(*this);
   }

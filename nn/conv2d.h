@@ -3,6 +3,7 @@
 #pragma once
 
 #include <espalier/core/kernels/conv2d.h>
+#include <espalier/nn/detail/grouped_channels.h>
 #include <espalier/nn/module.h>
 
 namespace espalier::nn {
@@ -33,7 +34,6 @@ class Conv2d : public Module {
   /// Throws ValueError when a size is not positive or groups don't divide the channels.
   explicit Conv2d(const Options& options);
 
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
@@ -55,9 +55,12 @@ class Conv2d : public Module {
   std::shared_ptr<ConvGate> gate;             ///< null: the layer computes all of its output
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Conv2d>(*this); }
 
  private:
+  detail::GroupedChannels channels() const;
+
   Options options_;
 };
 

@@ -18,26 +18,31 @@ int64_t count_nonzero(const Tensor& tensor) {
   });
 }
 
-/// The dimension of a weight that is summed over with the input's channels; -1 if there is none.
-int summed_dim(const ChannelCoupling& coupling, std::string_view member) {
-  for (const auto* slices : {&coupling.in, &coupling.inner}) {
-    for (const ChannelSlice& slice : *slices) {
-      if (slice.name == member && slice.dim > 0 && !coupling.passes_through) return slice.dim;
-    }
-  }
-  return -1;
+/// Whether `slices` cut dimension `first` or a later one of a member.
+bool cut(const std::vector<ChannelSlice>& slices, std::string_view member, int first) {
+  return std::ranges::any_of(slices, [&](const ChannelSlice& slice) {
+    return slice.name == member && slice.dim >= first;
+  });
+}
+
+/// Whether a weight is summed over with the input's channels.
+bool is_summed(const ChannelCoupling& coupling, std::string_view member) {
+  if (coupling.passes_through) return false;
+  const int first = coupling.transposed ? 0 : 1;
+  return cut(coupling.in, member, first) || cut(coupling.inner, member, 1);
 }
 
 bool is_depthwise(const ChannelCoupling& coupling, std::string_view member, const Shape& shape) {
-  const auto names = [&](const ChannelSlice& slice) { return slice.name == member; };
-  return coupling.passes_through && shape.rank() == 4 && std::ranges::any_of(coupling.out, names);
+  return coupling.passes_through && shape.rank() >= 3 && cut(coupling.out, member, 0) &&
+         !cut(coupling.out, member, 1);
 }
 
 /// How often one sample multiplies each entry of a weight.
 int64_t uses(const Shape& weight, const LayerCall& call) {
   if (call.input.numel() == 0) return 0;
   const int64_t batch = call.input[0];
-  if (weight.rank() == 4) return call.output.numel() / (batch * weight[0]);
+  if (call.module->channel_coupling().transposed) return call.input.numel() / (batch * weight[0]);
+  if (weight.rank() >= 3) return call.output.numel() / (batch * weight[0]);
   // Once at every position of a sequence; a vector is a sequence of one.
   return call.input.numel() / (batch * call.input.size(-1));
 }
@@ -61,7 +66,7 @@ double LayerCount::sparsity() const {
 
 bool is_prunable_weight(const Module& layer, std::string_view member, const Parameter& parameter) {
   const ChannelCoupling coupling = layer.channel_coupling();
-  return summed_dim(coupling, member) >= 0 || is_depthwise(coupling, member, parameter.shape());
+  return is_summed(coupling, member) || is_depthwise(coupling, member, parameter.shape());
 }
 
 std::vector<NamedParameter> prunable_parameters(Module& model) {

@@ -30,6 +30,12 @@ struct ChannelCoupling {
   bool passes_through = false;
   /// Channels move only in whole groups (grouped convolution); 1 otherwise.
   int64_t groups = 1;
+  /// The weight multiplies at every position of the input, not of the output, and its rows are the
+  /// input's channels (transposed convolution).
+  bool transposed = false;
+  /// Channels are dimension 1 of the activations whatever their rank (N,C,L); else of planes, and
+  /// the last dimension of all others.
+  bool channels_first = false;
   /// Why channels of this layer can't be removed one by one, although they are named above: for
   /// example "layer norm takes its mean over the channels". Empty when they can.
   std::string frozen_because = {};

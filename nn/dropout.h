@@ -14,7 +14,6 @@ class Dropout : public Module {
   /// Throws ValueError unless 0 <= p < 1.
   explicit Dropout(double p = 0.5);
 
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
@@ -24,6 +23,7 @@ class Dropout : public Module {
   Rng rng;  ///< where the next mask comes from
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Dropout>(*this); }
 
  private:

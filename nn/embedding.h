@@ -19,8 +19,6 @@ class Embedding : public Module {
   /// Throws ValueError when a size is not positive.
   explicit Embedding(const Options& options);
 
-  /// `ids` is an int64 Variable (a constant). Throws ValueError for an id outside of the table.
-  Variable forward(const Variable& ids) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
@@ -35,6 +33,8 @@ class Embedding : public Module {
   Parameter weight;  ///< (count, dim)
 
  protected:
+  /// `ids` is an int64 Variable (a constant). Throws ValueError for an id outside of the table.
+  Variable forward(const Variable& ids) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<Embedding>(*this);
   }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/batch_check.h>
+#include <espalier/nn/detail/member_check.h>
 #include <espalier/nn/fit.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/metrics.h>
@@ -68,15 +70,26 @@ void check_resumable(const TrainProgress& p, int64_t steps_per_epoch) {
       " steps per epoch; is it another data set or batch size?");
 }
 
+// The first forward pass: all that takes part in it must be a member that is named.
+Variable checked_forward(TrainState& state, const data::Batch& batch) {
+  detail::MemberCheck check(state.model, state.optimizer);
+  const CallScope scope(check);
+  Variable logits = state.model(Variable(batch.images));
+  check.check_parameters(logits);
+  return logits;
+}
+
 // One batch: forward, backward, update. Hooks act between.
 void train_step(TrainState& state,
                 const data::Batch& batch,
                 const Hooks& hooks,
                 const std::vector<NamedParameter>& parameters,
-                const FitOptions& options) {
+                const FitOptions& options,
+                bool first) {
   call(hooks, &TrainHook::before_step, state);
   state.model.zero_grad();
-  const Variable logits = state.model(Variable(batch.images));
+  const Variable logits =
+      first ? checked_forward(state, batch) : state.model(Variable(batch.images));
   const Variable loss = options.batch_loss ? options.batch_loss(logits, batch)
                         : options.loss
                             ? options.loss(logits, batch.labels)
@@ -178,6 +191,7 @@ TrainProgress fit(Module& model,
 
   const std::vector<NamedParameter> parameters = model.named_parameters();
   TrainProgress& progress = state.progress;
+  bool first = true;
   if (progress.epoch_ended) begin_epoch(progress, progress.epoch + 1);
   do {
     while (progress.epoch < options.epochs) {
@@ -189,7 +203,7 @@ TrainProgress fit(Module& model,
         ESPALIER_CHECK(
             batch, ValueError, "fit: the loader ended before its ", steps_per_epoch, " batches");
         optimizer.set_lr(schedule.lr(progress.step, state.total_steps));
-        train_step(state, *batch, hooks, parameters, options);
+        train_step(state, *batch, hooks, parameters, options, std::exchange(first, false));
       }
       progress.epoch_ended = true;
       call(hooks, &TrainHook::end_of_epoch, state);

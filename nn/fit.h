@@ -103,8 +103,8 @@ struct FitOptions {
 /// each step is the schedule's (a hook may set another in `before_step`). Hooks are called in their
 /// order. Returns where training ended. The model is left in training mode, without gradients.
 /// Throws ValueError before the first step for batches that a batch norm can't be trained on
-/// (batch_check.h), and naming the step when the loss is not finite; the parameters then are as
-/// after the step before.
+/// (batch_check.h) and when a module or a parameter that no `visit` names takes part in it, and
+/// naming the step when the loss is not finite; the parameters then are as after the step before.
 TrainProgress fit(Module& model,
                   Optimizer& optimizer,
                   const LrSchedule& schedule,

@@ -9,24 +9,24 @@ namespace espalier::nn {
 /// (N, d1, .., dk) to (N, d1*..*dk), in x's layout, without a copy.
 class Flatten : public Module {
  public:
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}
   std::string describe() const override { return "Flatten"; }
   ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Flatten>(*this); }
 };
 
 /// x.
 class Identity : public Module {
  public:
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}
   std::string describe() const override { return "Identity"; }
   ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<Identity>(*this);
   }

@@ -12,7 +12,12 @@ GroupNorm::GroupNorm(const Options& options) : options_(options) {
 }
 
 Variable GroupNorm::forward(const Variable& x) {
-  return group_norm(x, options_.groups, weight.value, bias.value, options_.eps);
+  const auto constant = [&](double value) {
+    return Variable(Tensor::full({options_.channels}, value, x.dtype()));
+  };
+  const Variable scale = options_.affine ? weight.value : constant(1.0);
+  const Variable shift = options_.affine ? bias.value : constant(0.0);
+  return group_norm(x, options_.groups, scale, shift, options_.eps);
 }
 
 void GroupNorm::visit(MemberVisitor& visitor) {
@@ -21,11 +26,17 @@ void GroupNorm::visit(MemberVisitor& visitor) {
 }
 
 std::string GroupNorm::describe() const {
-  return cat("GroupNorm(", options_.groups, " groups, ", options_.channels, ")");
+  return cat("GroupNorm(",
+             options_.groups,
+             " groups, ",
+             options_.channels,
+             options_.affine ? "" : ", not affine",
+             ")");
 }
 
 ChannelCoupling GroupNorm::channel_coupling() const {
-  const std::vector<ChannelSlice> all = {{"weight", 0}, {"bias", 0}};
+  std::vector<ChannelSlice> all;
+  if (options_.affine) all = {{"weight", 0}, {"bias", 0}};
   return {.in = all,
           .out = all,
           .passes_through = true,
@@ -56,11 +67,12 @@ void GroupNorm::set_sizes(const LayerSizes& sizes) {
                  o.channels,
                  " channels");
   options_ = o;
-  weight = detail::new_parameter({o.channels});
-  bias = detail::new_parameter({o.channels});
+  weight = options_.affine ? detail::new_parameter({o.channels}) : Parameter();
+  bias = options_.affine ? detail::new_parameter({o.channels}) : Parameter();
 }
 
 void GroupNorm::reset_parameters(const InitRng&) {
+  if (!options_.affine) return;
   init::ones(weight);
   init::zeros(bias);
 }

@@ -15,12 +15,12 @@ class GroupNorm : public Module {
     int64_t groups = 1;    ///< must divide the channels
     int64_t channels = 0;  ///< of input and output
     double eps = 1e-5;     ///< added to the variance
+    bool affine = true;    ///< learn a scale and a shift; else they are 1 and 0
   };
 
   /// Throws ValueError when groups don't divide the channels.
   explicit GroupNorm(const Options& options);
 
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
@@ -32,10 +32,11 @@ class GroupNorm : public Module {
   /// As given.
   const Options& options() const { return options_; }
 
-  Parameter weight;  ///< scale, (channels)
-  Parameter bias;    ///< shift, (channels)
+  Parameter weight;  ///< scale, (channels); undefined without `affine`
+  Parameter bias;    ///< shift, (channels); undefined without `affine`
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<GroupNorm>(*this);
   }

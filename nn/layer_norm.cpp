@@ -13,7 +13,12 @@ LayerNorm::LayerNorm(const Options& options) : options_(options) {
 }
 
 Variable LayerNorm::forward(const Variable& x) {
-  return layer_norm(x, weight.value, bias.value, options_.eps);
+  const auto constant = [&](double value) {
+    return Variable(Tensor::full(options_.shape, value, x.dtype()));
+  };
+  const Variable scale = options_.affine ? weight.value : constant(1.0);
+  const Variable shift = options_.affine ? bias.value : constant(0.0);
+  return layer_norm(x, scale, shift, options_.eps);
 }
 
 void LayerNorm::visit(MemberVisitor& visitor) {
@@ -22,12 +27,13 @@ void LayerNorm::visit(MemberVisitor& visitor) {
 }
 
 std::string LayerNorm::describe() const {
-  return cat("LayerNorm", options_.shape);
+  return cat("LayerNorm", options_.shape, options_.affine ? "" : " not affine");
 }
 
 ChannelCoupling LayerNorm::channel_coupling() const {
   const int last = options_.shape.rank() - 1;
-  const std::vector<ChannelSlice> all = {{"weight", last}, {"bias", last}};
+  std::vector<ChannelSlice> all;
+  if (options_.affine) all = {{"weight", last}, {"bias", last}};
   return {.in = all,
           .out = all,
           .passes_through = true,
@@ -48,11 +54,12 @@ void LayerNorm::set_sizes(const LayerSizes& sizes) {
   detail::take_size(sizes, "channels", shape[shape.rank() - 1]);
   for (const int64_t size : shape) detail::check_positive(size, "LayerNorm", "sizes");
   options_.shape = shape;
-  weight = detail::new_parameter(shape);
-  bias = detail::new_parameter(shape);
+  weight = options_.affine ? detail::new_parameter(shape) : Parameter();
+  bias = options_.affine ? detail::new_parameter(shape) : Parameter();
 }
 
 void LayerNorm::reset_parameters(const InitRng&) {
+  if (!options_.affine) return;
   init::ones(weight);
   init::zeros(bias);
 }

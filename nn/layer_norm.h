@@ -12,14 +12,14 @@ class LayerNorm : public Module {
  public:
   /// Settings of the layer.
   struct Options {
-    Shape shape = {};   ///< sizes of the last dimensions
-    double eps = 1e-5;  ///< added to the variance
+    Shape shape = {};    ///< sizes of the last dimensions
+    double eps = 1e-5;   ///< added to the variance
+    bool affine = true;  ///< learn a scale and a shift; else they are 1 and 0
   };
 
   /// Throws ValueError for an empty shape or a size that is not positive.
   explicit LayerNorm(const Options& options);
 
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
@@ -31,10 +31,11 @@ class LayerNorm : public Module {
   /// As given.
   const Options& options() const { return options_; }
 
-  Parameter weight;  ///< scale, of `shape`
-  Parameter bias;    ///< shift, of `shape`
+  Parameter weight;  ///< scale, of `shape`; undefined without `affine`
+  Parameter bias;    ///< shift, of `shape`; undefined without `affine`
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<LayerNorm>(*this);
   }

@@ -23,7 +23,6 @@ class Linear : public Module {
   /// Throws ValueError when a size is not positive.
   explicit Linear(const Options& options);
 
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
@@ -42,6 +41,7 @@ class Linear : public Module {
   std::shared_ptr<LayerQuantizer> quantizer;  ///< null: the layer computes in float32
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Linear>(*this); }
 
  private:

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cmath>
-
 #include <espalier/autograd/ops.h>
-#include <espalier/nn/detail/layer.h>
-#include <espalier/nn/init.h>
+#include <espalier/nn/detail/recurrent.h>
 #include <espalier/nn/lstm.h>
 
 namespace espalier::nn {
@@ -26,63 +23,38 @@ State advance(const Lstm::Layer& layer, const Variable& gates_of_input, const St
   return {sigmoid(parts[3]) * tanh(cell), cell};
 }
 
-// Row `k` of (layers,N,H) as (N,H), or zeros.
-Variable state_of_layer(const Variable& states, int64_t k, const Shape& shape, DType dtype) {
-  if (!states.defined()) return Variable(Tensor::zeros(shape, dtype));
-  return reshape(slice(states, 0, k, k + 1), shape);
-}
-
 }  // namespace
 
 Lstm::Lstm(const Options& options) : options_(options) {
-  detail::check_positive(options.in, "Lstm", "in");
-  detail::check_positive(options.hidden, "Lstm", "hidden");
-  detail::check_positive(options.layers, "Lstm", "layers");
-  const int64_t gates = 4 * options.hidden;
-  for (int64_t k = 0; k < options.layers; ++k) {
-    Layer layer;
-    layer.weight_ih = detail::new_parameter({gates, k == 0 ? options.in : options.hidden});
-    layer.weight_hh = detail::new_parameter({gates, options.hidden});
-    if (options.bias) {
-      layer.bias_ih = detail::new_parameter({gates});
-      layer.bias_hh = detail::new_parameter({gates});
-    }
-    layers.push_back(std::move(layer));
-  }
+  detail::make_recurrent_layers(layers, options, 4, "Lstm");
   Lstm::reset_parameters(default_init_rng);
 }
 
 Variable Lstm::forward(const Variable& x) {
-  return run(x).output;
+  return unroll(x, {}, {}).output;
 }
 
 LstmResult Lstm::run(const Variable& x, const Variable& hidden, const Variable& cell) {
-  ESPALIER_CHECK(x.rank() == 3 && x.size(2) == options_.in && x.size(1) > 0,
-                 ShapeError,
-                 "Lstm: expects x (N,T,",
-                 options_.in,
-                 ") with T > 0, got ",
-                 x.shape());
+  LstmResult result;
+  call(x, {hidden, cell}, [&] {
+    result = unroll(x, hidden, cell);
+    return result.output;
+  });
+  return result;
+}
+
+LstmResult Lstm::unroll(const Variable& x, const Variable& hidden, const Variable& cell) const {
+  detail::check_sequence(x, {&hidden, &cell}, options_, "Lstm");
   const int64_t n = x.size(0);
   const int64_t steps = x.size(1);
   const Shape state_shape{n, options_.hidden};
-  const Shape states_shape{options_.layers, n, options_.hidden};
-  for (const Variable* states : {&hidden, &cell}) {
-    ESPALIER_CHECK(!states->defined() || states->shape() == states_shape,
-                   ShapeError,
-                   "Lstm: expects states ",
-                   states_shape,
-                   ", got ",
-                   states->defined() ? states->shape() : Shape());
-  }
-
   Variable sequence = to_layout(x, Layout::Nchw);
   std::vector<Variable> last_hidden;
   std::vector<Variable> last_cell;
   for (int64_t k = 0; k < options_.layers; ++k) {
     const Layer& layer = layers[static_cast<size_t>(k)];
-    State state{state_of_layer(hidden, k, state_shape, x.dtype()),
-                state_of_layer(cell, k, state_shape, x.dtype())};
+    State state{detail::state_of_layer(hidden, k, state_shape, x.dtype()),
+                detail::state_of_layer(cell, k, state_shape, x.dtype())};
     // The inputs' part of the gates needs no recurrence: one product for all positions.
     const Variable gates =
         linear(sequence, layer.weight_ih.value, layer.bias_ih.value, layer.weight_ih.sparsity());
@@ -100,52 +72,19 @@ LstmResult Lstm::run(const Variable& x, const Variable& hidden, const Variable& 
 }
 
 void Lstm::visit(MemberVisitor& visitor) {
-  for (size_t k = 0; k < layers.size(); ++k) {
-    const std::string suffix = cat("_l", k);
-    visitor.parameter("weight_ih" + suffix, layers[k].weight_ih);
-    visitor.parameter("weight_hh" + suffix, layers[k].weight_hh);
-    visitor.parameter("bias_ih" + suffix, layers[k].bias_ih);
-    visitor.parameter("bias_hh" + suffix, layers[k].bias_hh);
-  }
+  detail::visit_recurrent_layers(layers, visitor);
 }
 
 std::string Lstm::describe() const {
-  return cat("Lstm(",
-             options_.in,
-             ", ",
-             options_.hidden,
-             options_.layers == 1 ? "" : cat(", ", options_.layers, " layers"),
-             ")");
+  return detail::describe_recurrent("Lstm", options_);
 }
 
 ChannelCoupling Lstm::channel_coupling() const {
-  ChannelCoupling coupling{.in = {{"weight_ih_l0", 1}},
-                           .frozen_because = "a recurrent layer's hidden units feed themselves"};
-  for (size_t k = 0; k < layers.size(); ++k) {
-    if (k > 0) coupling.inner.push_back({cat("weight_ih_l", k), 1});
-    coupling.inner.push_back({cat("weight_hh_l", k), 1});
-  }
-  return coupling;
+  return detail::recurrent_coupling(layers.size());
 }
 
 void Lstm::reset_parameters(const InitRng& rng) {
-  const double bound = 1.0 / std::sqrt(static_cast<double>(options_.hidden));
-  class Uniform : public MemberVisitor {
-   public:
-    Uniform(const InitRng& rng, double bound) : rng_(rng), bound_(bound) {}
-    void parameter(std::string_view name, Parameter& p) override {
-      if (p.defined()) init::uniform(p, rng_(name), -bound_, bound_);
-    }
-    void buffer(std::string_view, Tensor&) override {}
-    void rng(std::string_view, Rng&) override {}
-    void module(std::string_view, Module&) override {}
-
-   private:
-    const InitRng& rng_;
-    double bound_;
-  };
-  Uniform visitor(rng, bound);
-  visit(visitor);
+  detail::reset_recurrent(*this, options_.hidden, rng);
 }
 
 }  // namespace espalier::nn

@@ -42,8 +42,6 @@ class Lstm : public Module {
   /// Throws ValueError when a size is not positive.
   explicit Lstm(const Options& options);
 
-  /// The output, from states of zero.
-  Variable forward(const Variable& x) override;
   /// Output and states, from `hidden` and `cell` (layers,N,H), or zeros when undefined.
   LstmResult run(const Variable& x, const Variable& hidden = {}, const Variable& cell = {});
   void visit(MemberVisitor& visitor) override;
@@ -57,9 +55,13 @@ class Lstm : public Module {
   std::vector<Layer> layers;  ///< from the input on
 
  protected:
+  /// The output, from states of zero.
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Lstm>(*this); }
 
  private:
+  LstmResult unroll(const Variable& x, const Variable& hidden, const Variable& cell) const;
+
   Options options_;
 };
 

@@ -79,10 +79,9 @@ class Module {
  public:
   virtual ~Module() = default;
 
-  /// The module's function. Define it, but call `operator()`, which whoever traces sees
-  /// (nn/trace.h). Layers that need more arguments have further named functions.
-  virtual Variable forward(const Variable& x) = 0;
-  /// Names every member once: own parameters and buffers, then parts.
+  /// Names every member once: own parameters and buffers, then parts. A part or parameter that it
+  /// leaves out would be neither trained, saved, nor switched to evaluation: the first step of
+  /// `fit` (nn/fit.h) throws when one takes part. (A buffer that it leaves out nobody can see.)
   virtual void visit(MemberVisitor& visitor) = 0;
   /// A deep copy with the same names, masks and training flag.
   std::unique_ptr<Module> clone() const;
@@ -109,8 +108,9 @@ class Module {
   /// false for modules that have none or no such kernel.
   virtual bool compute_in_int8() { return false; }
 
-  /// `forward`, seen by whoever traces (nn/trace.h). Composite modules call their parts in this
-  /// way.
+  /// `forward`, seen by whoever traces (nn/trace.h): the only way to run a module. Composite
+  /// modules call their parts so too. A layer whose `forward` was run past it is an error of every
+  /// trace that would have missed it.
   Variable operator()(const Variable& x);
 
   /// Sets own parameters to their initial values. `rng(member)` is the random stream of the
@@ -160,6 +160,16 @@ class Module {
   std::string summary(const Shape& input_shape);
 
  protected:
+  /// The module's function, for `operator()` alone. Layers that need more arguments have further
+  /// named functions, which go through `call`.
+  virtual Variable forward(const Variable& x) = 0;
+  /// A call that is not `operator()`, seen in the same way: runs `function`, whose result is what
+  /// tracers take for the module's output. `others` are read beside `x`; undefined ones are left
+  /// out.
+  Variable call(const Variable& x,
+                const std::vector<Variable>& others,
+                const std::function<Variable()>& function);
+
   Module() = default;
   Module(const Module&) = default;
   Module& operator=(const Module&) = default;

@@ -12,12 +12,12 @@ class MaxPool2d : public Module {
  public:
   /// As the op's.
   explicit MaxPool2d(const PoolOptions& options) : options_(options) {}
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<MaxPool2d>(*this);
   }
@@ -31,12 +31,12 @@ class AvgPool2d : public Module {
  public:
   /// As the op's.
   explicit AvgPool2d(const PoolOptions& options) : options_(options) {}
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<AvgPool2d>(*this);
   }
@@ -50,12 +50,12 @@ class AdaptiveAvgPool2d : public Module {
  public:
   /// Rows and columns of the result.
   explicit AdaptiveAvgPool2d(int64_t out_h = 1, int64_t out_w = 1) : out_h_(out_h), out_w_(out_w) {}
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<AdaptiveAvgPool2d>(*this);
   }

@@ -23,13 +23,13 @@ class Residual : public Module {
   /// Throws ValueError without a main part.
   explicit Residual(Parts parts);
 
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   /// As given.
   const Parts& parts() const { return parts_; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<Residual>(*this);
   }

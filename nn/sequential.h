@@ -49,11 +49,11 @@ class Sequential : public Module {
   /// Throws ValueError out of range.
   Module& operator[](int64_t i);
 
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<Sequential>(*this);
   }

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <espalier/autograd/observer.h>
@@ -12,15 +14,37 @@
 
 namespace espalier::nn {
 
-/// Receives, in order, every module call and every op of its thread while a TraceScope lives.
-class TraceListener : public OpObserver {
+/// Receives, in order, every module call of its thread while a CallScope or TraceScope lives.
+class CallListener {
  public:
+  virtual ~CallListener() = default;
   /// Before `module` runs on `input`.
   virtual void enter(Module& module, const Variable& input) = 0;
+  /// After `enter`, for each further input of a call with several (attention's keys and values).
+  virtual void also_reads(Module&, const Variable&) {}
   /// After it returned `output`. Calls nest.
   virtual void leave(Module& module, const Variable& input, const Variable& output) = 0;
+};
+
+/// Receives every op of its thread too, while a TraceScope lives.
+class TraceListener : public OpObserver, public CallListener {
+ public:
   /// Between modules, and inside of them.
   void op(const char*, const Variable&, const std::vector<Variable>&, const BackwardFn&) override {}
+};
+
+/// While it lives, `listener` sees this thread's module calls. Unlike in a trace nobody sees the
+/// ops, so that everything is computed as without it.
+class CallScope {
+ public:
+  /// Listens from here on, to this thread.
+  explicit CallScope(CallListener& listener);
+  ~CallScope();
+  CallScope(const CallScope&) = delete;
+  CallScope& operator=(const CallScope&) = delete;
+
+ private:
+  CallListener* previous_;
 };
 
 /// While it lives, `listener` sees this thread's module calls and ops. A trace is no work: a layer
@@ -28,15 +52,35 @@ class TraceListener : public OpObserver {
 class TraceScope {
  public:
   /// Listens from here on, to this thread.
-  explicit TraceScope(TraceListener& listener);
-  ~TraceScope();
+  explicit TraceScope(TraceListener& listener) : calls_(listener), ops_(&listener) {}
   TraceScope(const TraceScope&) = delete;
   TraceScope& operator=(const TraceScope&) = delete;
 
  private:
-  TraceListener* previous_;
+  CallScope calls_;
   OpObserverScope ops_;
   sparse::DryRunScope dry_run_;
+};
+
+/// Finds layers that run past `layer(x)`: an op that reads a parameter of a layer with channels
+/// while none of the layers that have it is being called. What a tracer would say of such a network
+/// (counts, channels, a plan) leaves the layer out. A tracer passes on what it sees.
+class CallCheck {
+ public:
+  /// Of the parameters that `model` has now.
+  explicit CallCheck(Module& model);
+  void enter(const Module& module) { open_.push_back(&module); }  ///< as CallListener's
+  void leave() { open_.pop_back(); }                              ///< as CallListener's
+  /// Throws ValueError naming the layer.
+  void op(const char* name, const std::vector<Variable>& inputs) const;
+
+ private:
+  struct Owner {
+    const Module* module;
+    std::string name;
+  };
+  std::unordered_map<const VariableState*, std::vector<Owner>> owners_;
+  std::vector<const Module*> open_;
 };
 
 /// One call of a module that has channels of its own (`channel_coupling()` names some).

@@ -10,7 +10,7 @@ namespace espalier {
 
 Variable abs(const Variable& a) {
   Tensor out = detail::map(a.value(), "abs", [](auto x) { return std::abs(x); });
-  return record("abs", std::move(out), {a}, [a](const BackwardContext& ctx) {
+  return record("abs", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
     return std::vector<Variable>{detail::gate(ctx.grad, a.value(), [](auto g, auto x) {
       return x > 0 ? g : x < 0 ? -g : decltype(g){0};
     })};

@@ -20,7 +20,7 @@ Tensor tensor_of(const std::vector<double>& values, DType dtype) {
 }
 
 /// What forward leaves for backward: everything per channel.
-struct Saved {
+struct Kept {
   bool training;
   double eps;
   double count;              // elements of a channel
@@ -48,25 +48,25 @@ std::vector<int> all_but_channels(int rank) {
 std::vector<Variable> fused_backward(const BackwardContext& ctx,
                                      const Tensor& x,
                                      const Tensor& gamma,
-                                     const Saved& saved) {
+                                     const Kept& kept) {
   std::vector<Variable> out(ctx.needs.size());
   // The residual's gradient is the gated one, so it is written down and used instead of the gate.
   Tensor dy = ctx.grad.value();
-  ReluGate gate = saved.gate;
+  ReluGate gate = kept.gate;
   ChannelSums sums;
-  if (saved.has_residual && saved.relu) {
+  if (kept.has_residual && kept.relu) {
     Tensor g = Tensor::empty_like(x);
-    sums = open_sums(dy, x, ctx.output.value(), saved.mean, g);
+    sums = open_sums(dy, x, ctx.output.value(), kept.mean, g);
     dy = g;
     gate = {};
   } else {
-    sums = gated_sums(dy, x, saved.mean, gate);
+    sums = gated_sums(dy, x, kept.mean, gate);
   }
-  if (saved.has_residual && ctx.needs[3]) out[3] = Variable(dy);
+  if (kept.has_residual && ctx.needs[3]) out[3] = Variable(dy);
   const size_t channels = sums.g.size();
   if (ctx.needs[1]) {
     std::vector<double> dgamma(channels);
-    for (size_t c = 0; c < channels; ++c) dgamma[c] = sums.g_x[c] * saved.inv_std[c];
+    for (size_t c = 0; c < channels; ++c) dgamma[c] = sums.g_x[c] * kept.inv_std[c];
     out[1] = Variable(tensor_of(dgamma, gamma.dtype()));
   }
   if (ctx.needs[2]) out[2] = Variable(tensor_of(sums.g, gamma.dtype()));
@@ -74,11 +74,11 @@ std::vector<Variable> fused_backward(const BackwardContext& ctx,
     const std::vector<double> weight = gamma.to_vector<double>();
     std::vector<double> a(channels), b(channels, 0.0), c(channels, 0.0);
     for (size_t i = 0; i < channels; ++i) {
-      const double r = saved.inv_std[i];
+      const double r = kept.inv_std[i];
       a[i] = weight[i] * r;
-      if (!saved.training) continue;
-      b[i] = -a[i] * r * r * sums.g_x[i] / saved.count;
-      c[i] = -a[i] * sums.g[i] / saved.count - b[i] * saved.mean[i];
+      if (!kept.training) continue;
+      b[i] = -a[i] * r * r * sums.g_x[i] / kept.count;
+      c[i] = -a[i] * sums.g[i] / kept.count - b[i] * kept.mean[i];
     }
     Tensor dx = Tensor::empty_like(x);
     gated_combine(dy, x, a, b, c, gate, dx);
@@ -91,19 +91,17 @@ std::vector<Variable> fused_backward(const BackwardContext& ctx,
 std::vector<Variable> recorded_backward(const BackwardContext& ctx,
                                         const Variable& x,
                                         const Variable& gamma,
-                                        const Saved& saved) {
+                                        const Kept& kept) {
   const int rank = x.rank();
   const std::vector<int> dims = all_but_channels(rank);
-  const auto mean_of = [&](const Variable& a) {
-    return mul(sum(a, dims, true), 1.0 / saved.count);
-  };
+  const auto mean_of = [&](const Variable& a) { return mul(sum(a, dims, true), 1.0 / kept.count); };
   Variable g = ctx.grad;
-  if (saved.relu) {
+  if (kept.relu) {
     Tensor open = Tensor::empty_like(x.value());
-    if (saved.has_residual) {
+    if (kept.has_residual) {
       open.copy_(ctx.output.value());
     } else {
-      scale_shift(x.value(), saved.gate.scale, saved.gate.shift, true, open);
+      scale_shift(x.value(), kept.gate.scale, kept.gate.shift, true, open);
     }
     dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
       using T = decltype(zero);
@@ -114,15 +112,15 @@ std::vector<Variable> recorded_backward(const BackwardContext& ctx,
   const auto constant = [&](const std::vector<double>& values) {
     return per_channel(Variable(tensor_of(values, x.dtype())), rank);
   };
-  const Variable centered = sub(x, saved.training ? mean_of(x) : constant(saved.mean));
-  const Variable r = saved.training ? pow(add(mean_of(mul(centered, centered)), saved.eps), -0.5)
-                                    : constant(saved.inv_std);
+  const Variable centered = sub(x, kept.training ? mean_of(x) : constant(kept.mean));
+  const Variable r = kept.training ? pow(add(mean_of(mul(centered, centered)), kept.eps), -0.5)
+                                   : constant(kept.inv_std);
   const Variable xhat = mul(centered, r);
   std::vector<Variable> out(ctx.needs.size());
-  if (saved.has_residual && ctx.needs[3]) out[3] = g;
+  if (kept.has_residual && ctx.needs[3]) out[3] = g;
   if (ctx.needs[0]) {
     Variable inner = g;
-    if (saved.training) inner = sub(sub(g, mean_of(g)), mul(xhat, mean_of(mul(g, xhat))));
+    if (kept.training) inner = sub(sub(g, mean_of(g)), mul(xhat, mean_of(mul(g, xhat))));
     out[0] = mul(mul(per_channel(gamma, rank), r), inner);
   }
   if (ctx.needs[1]) out[1] = sum(mul(g, xhat), dims, false);
@@ -197,32 +195,32 @@ Variable batch_norm(const Variable& x,
                     const Variable& residual) {
   check_arguments(x, gamma, beta, running, options, residual);
   const double count = static_cast<double>(x.size(1) == 0 ? 0 : x.numel() / x.size(1));
-  Saved saved{.training = options.training,
-              .eps = options.eps,
-              .count = count,
-              .mean = {},
-              .inv_std = {},
-              .relu = options.relu,
-              .has_residual = residual.defined(),
-              .gate = {}};
+  Kept kept{.training = options.training,
+            .eps = options.eps,
+            .count = count,
+            .mean = {},
+            .inv_std = {},
+            .relu = options.relu,
+            .has_residual = residual.defined(),
+            .gate = {}};
   std::vector<double> var;
   if (options.training) {
     ChannelMoments moments = channel_moments(x.value());
-    saved.mean = std::move(moments.mean);
+    kept.mean = std::move(moments.mean);
     var = std::move(moments.var);
     if (running) {
-      update_running(running->mean, saved.mean, options.momentum, 1.0);
+      update_running(running->mean, kept.mean, options.momentum, 1.0);
       update_running(running->var, var, options.momentum, count / (count - 1.0));
     }
   } else {
-    saved.mean = running->mean.to_vector<double>();
+    kept.mean = running->mean.to_vector<double>();
     var = running->var.to_vector<double>();
   }
   ReluGate affine{gamma.value().to_vector<double>(), beta.value().to_vector<double>()};
   for (size_t c = 0; c < var.size(); ++c) {
-    saved.inv_std.push_back(1.0 / std::sqrt(var[c] + options.eps));
-    affine.scale[c] *= saved.inv_std[c];
-    affine.shift[c] -= affine.scale[c] * saved.mean[c];
+    kept.inv_std.push_back(1.0 / std::sqrt(var[c] + options.eps));
+    affine.scale[c] *= kept.inv_std[c];
+    affine.shift[c] -= affine.scale[c] * kept.mean[c];
   }
   Tensor y = Tensor::empty(x.shape(), x.dtype(), x.layout());
   scale_shift(x.value(),
@@ -230,18 +228,18 @@ Variable batch_norm(const Variable& x,
               affine.shift,
               options.relu,
               y,
-              saved.has_residual ? residual.value() : Tensor());
+              kept.has_residual ? residual.value() : Tensor());
   std::vector<Variable> inputs = {x, gamma, beta};
-  if (saved.has_residual) inputs.push_back(residual);
-  const bool gate_by_output = options.relu && saved.has_residual;
-  if (options.relu && !saved.has_residual) saved.gate = std::move(affine);
+  if (kept.has_residual) inputs.push_back(residual);
+  const bool gate_by_output = options.relu && kept.has_residual;
+  if (options.relu && !kept.has_residual) kept.gate = std::move(affine);
   return record(
       "batch_norm",
       std::move(y),
       std::move(inputs),
-      [x, gamma, saved = std::move(saved)](const BackwardContext& ctx) {
-        return is_recording() ? recorded_backward(ctx, x, gamma, saved)
-                              : fused_backward(ctx, x.value(), gamma.value(), saved);
+      [x = Saved(x), gamma = Saved(gamma), kept = std::move(kept)](const BackwardContext& ctx) {
+        return is_recording() ? recorded_backward(ctx, x, gamma, kept)
+                              : fused_backward(ctx, x.value(), gamma.value(), kept);
       },
       gate_by_output ? SaveOutput::Yes : SaveOutput::No);
 }

@@ -130,8 +130,8 @@ Variable conv2d(const Variable& x,
        kept,
        x_shape = x.shape(),
        w_shape = weight.shape(),
-       x = weight.requires_grad() ? x : Variable(),
-       weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
+       x = Saved(weight.requires_grad() ? x : Variable()),
+       weight = Saved(x.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
         std::vector<Variable> gradients(ctx.needs.size());
         if (ctx.needs[0] && ctx.needs[1] && detail::is_masked(sparsity) && !is_recording()) {
           std::tie(gradients[0], gradients[1]) = detail::masked_backward(

@@ -23,20 +23,20 @@ Variable conv2d_backward_data(const Variable& grad,
   } else {
     espalier::conv2d_backward_data(shape, grad.value(), weight.value(), dx);
   }
-  return record("conv2d_backward_data",
-                std::move(dx),
-                {grad, weight},
-                [options,
-                 sparsity,
-                 w_shape = weight.shape(),
-                 grad = weight.requires_grad() ? grad : Variable(),
-                 weight = grad.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
-                  return std::vector<Variable>{
-                      ctx.needs[0] ? conv2d(ctx.grad, weight, {}, options, sparsity) : Variable(),
-                      ctx.needs[1]
-                          ? conv2d_backward_weight(ctx.grad, grad, w_shape, options, sparsity)
-                          : Variable()};
-                });
+  return record(
+      "conv2d_backward_data",
+      std::move(dx),
+      {grad, weight},
+      [options,
+       sparsity,
+       w_shape = weight.shape(),
+       grad = Saved(weight.requires_grad() ? grad : Variable()),
+       weight = Saved(grad.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
+        return std::vector<Variable>{
+            ctx.needs[0] ? conv2d(ctx.grad, weight, {}, options, sparsity) : Variable(),
+            ctx.needs[1] ? conv2d_backward_weight(ctx.grad, grad, w_shape, options, sparsity)
+                         : Variable()};
+      });
 }
 
 OpInfo conv2d_backward_data_op() {

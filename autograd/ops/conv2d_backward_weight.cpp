@@ -40,8 +40,8 @@ Variable conv2d_backward_weight(const Variable& x,
        masked,
        sparsity,
        x_shape = x.shape(),
-       x = grad.requires_grad() ? x : Variable(),
-       grad = x.requires_grad() ? grad : Variable()](const BackwardContext& ctx) {
+       x = Saved(grad.requires_grad() ? x : Variable()),
+       grad = Saved(x.requires_grad() ? grad : Variable())](const BackwardContext& ctx) {
         // The dense gradient's adjoint is dense; the masked one's has the pattern of the weight.
         const sparse::WeightSparsity of_gradient = masked ? sparsity : sparse::WeightSparsity{};
         const Variable g =

@@ -119,8 +119,8 @@ Variable conv_transpose2d(const Variable& x,
              [conv,
               sparsity,
               w_shape = weight.shape(),
-              x = weight.requires_grad() ? x : Variable(),
-              weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
+              x = Saved(weight.requires_grad() ? x : Variable()),
+              weight = Saved(x.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
                return std::vector<Variable>{
                    ctx.needs[0] ? conv2d(ctx.grad, weight, {}, conv, sparsity) : Variable(),
                    ctx.needs[1] ? conv2d_backward_weight(ctx.grad, x, w_shape, conv, sparsity)

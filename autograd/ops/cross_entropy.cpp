@@ -10,12 +10,14 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/class_target.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/core/kernels/vector_math.h>
 #include <espalier/core/parallel.h>
 
 namespace espalier {
 namespace {
 
-constexpr int64_t kSamples = 64;  // samples of one task
+constexpr int64_t kSamples = 64;   // samples of one task
+constexpr int64_t kClasses = 256;  // of a sample, that are exponentiated together
 
 /// The losses of all samples; `p` becomes softmax(x).
 template <class T>
@@ -43,13 +45,19 @@ std::vector<double> losses_of(const Tensor& x,
       for (int64_t c = 1; c < classes; ++c) highest = std::max(highest, in[c * step]);
       double total = 0.0;
       double shifted = 0.0;  // sum of w (x - highest), for the smoothed part
-      for (int64_t c = 0; c < classes; ++c) {
-        const T difference = in[c * step] - highest;
-        const T e = std::exp(difference);
-        out[c * step] = e;
-        total += e;
-        shifted += weighted ? rule.weight(c) * static_cast<double>(difference)
-                            : static_cast<double>(difference);
+      T powers[kClasses];
+      for (int64_t first = 0; first < classes; first += kClasses) {
+        const int64_t count = std::min(kClasses, classes - first);
+        for (int64_t c = 0; c < count; ++c) {
+          powers[c] = in[(first + c) * step] - highest;
+          shifted += weighted ? rule.weight(first + c) * static_cast<double>(powers[c])
+                              : static_cast<double>(powers[c]);
+        }
+        vector_exp(powers, powers, count);
+        for (int64_t c = 0; c < count; ++c) {
+          out[(first + c) * step] = powers[c];
+          total += powers[c];
+        }
       }
       for (int64_t c = 0; c < classes; ++c) {
         out[c * step] = static_cast<T>(static_cast<double>(out[c * step]) / total);
@@ -167,21 +175,22 @@ Variable cross_entropy(const Variable& logits,
       *out = static_cast<T>(total * scale);
     }
   });
-  return record("cross_entropy",
-                std::move(loss),
-                {logits},
-                [logits, p, labels, rule, scale](const BackwardContext& ctx) {
-                  if (is_recording()) {
-                    const detail::ScoresMeta meta{p.shape(), p.dtype(), p.layout()};
-                    return std::vector<Variable>{
-                        recorded_gradient(logits, meta, labels, rule, ctx.grad, scale)};
-                  }
-                  return dispatch_floating(p.dtype(), "cross_entropy", [&](auto zero) {
-                    const Tensor grad = ctx.grad.value().to(Layout::Nchw).contiguous();
-                    return std::vector<Variable>{
-                        Variable(fused_gradient<decltype(zero)>(p, labels, rule, grad, scale))};
-                  });
-                });
+  return record(
+      "cross_entropy",
+      std::move(loss),
+      {logits},
+      [logits = Saved(logits), p, labels = Saved(labels), rule, scale](const BackwardContext& ctx) {
+        if (is_recording()) {
+          const detail::ScoresMeta meta{p.shape(), p.dtype(), p.layout()};
+          return std::vector<Variable>{
+              recorded_gradient(logits, meta, labels.value(), rule, ctx.grad, scale)};
+        }
+        return dispatch_floating(p.dtype(), "cross_entropy", [&](auto zero) {
+          const Tensor grad = ctx.grad.value().to(Layout::Nchw).contiguous();
+          return std::vector<Variable>{
+              Variable(fused_gradient<decltype(zero)>(p, labels.value(), rule, grad, scale))};
+        });
+      });
 }
 
 OpInfo cross_entropy_op() {

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include <espalier/autograd/saved.h>
 #include <espalier/autograd/variable.h>
 
 namespace espalier::detail {

@@ -24,7 +24,7 @@ Variable div(const Variable& a, const Variable& b) {
       "div",
       std::move(out),
       {a, b},
-      [b, sa = detail::meta(a)](const BackwardContext& ctx) {
+      [b = Saved(b), sa = detail::meta(a)](const BackwardContext& ctx) {
         std::vector<Variable> gradients(2);
         if (ctx.needs[0]) gradients[0] = sum_to(div(ctx.grad, b), sa.shape, sa.layout);
         if (ctx.needs[1]) {

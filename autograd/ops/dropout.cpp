@@ -73,8 +73,8 @@ Variable dropout(const Variable& x, double p, Rng& rng) {
     using T = decltype(zero);
     map_into<T, T, T>(out, x.value(), mask.value(), [](T value, T m) { return value * m; });
   });
-  return record("dropout", std::move(out), {x}, [mask](const BackwardContext& ctx) {
-    return std::vector<Variable>{ctx.grad * mask};
+  return record("dropout", std::move(out), {x}, [mask = Saved(mask)](const BackwardContext& ctx) {
+    return std::vector<Variable>{mul(ctx.grad, mask)};
   });
 }
 

@@ -25,7 +25,8 @@ Variable mul(const Variable& a, double constant);
 Variable neg(const Variable& a);
 /// a to a constant power; the derivative is p * a^(p-1), 0 for p = 0.
 Variable pow(const Variable& a, double exponent);
-/// a to the power b, both variable; a must be positive where b's gradient is wanted.
+/// a to the power b, both variable. As in PyTorch the gradient of a is 0 where b = 0, and that of b
+/// is 0 where a = 0 and b >= 0; where a < 0 the gradient of b is NaN.
 Variable pow(const Variable& a, const Variable& b);
 /// e^a.
 Variable exp(const Variable& a);
@@ -51,6 +52,8 @@ Variable sigmoid(const Variable& a);
 Variable tanh(const Variable& a);
 /// max(a, 0); the derivative at 0 is 0.
 Variable relu(const Variable& a);
+/// a where a > 0, else slope * a; the derivative at 0 is the slope.
+Variable leaky_relu(const Variable& a, double slope);
 /// Gaussian error linear unit, exact form: a/2 * (1 + erf(a/sqrt 2)). Source: arXiv:1606.08415.
 Variable gelu(const Variable& a);
 /// The same by the hyperbolic tangent: a/2 * (1 + tanh(sqrt(2/pi) * (a + 0.044715 a^3))), PyTorch's

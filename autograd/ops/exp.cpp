@@ -5,11 +5,12 @@
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
+#include <espalier/autograd/ops/vector_map.h>
 
 namespace espalier {
 
 Variable exp(const Variable& a) {
-  Tensor out = detail::map(a.value(), "exp", [](auto x) { return std::exp(x); });
+  Tensor out = detail::map(VectorFunction::Exp, a.value(), "exp");
   return record(
       "exp",
       std::move(out),

@@ -11,29 +11,41 @@
 namespace espalier::detail {
 
 /// The one of a and b that `better(x, y)` prefers, element by element; NaN wins over numbers.
-/// d/da = 1 where a was taken, 1/2 where a = b, else 0; d/db = 1 - d/da.
+/// d/da = 1 where a was taken, 1/2 where a = b, else 0; d/db = 1 - d/da; both 1 where one is NaN.
+/// Selections, not products: 0 times an infinite gradient is 0.
 /// `|`, not `||`: without branches the loops vectorize.
 template <class Better>
 Variable extremum(const char* name, const Variable& a, const Variable& b, Better better) {
   Tensor out = map(a.value(), b.value(), name, [better](auto x, auto y) {
     return better(x, y) | (x != x) ? x : y;
   });
-  return record(name, std::move(out), {a, b}, [a, b, better](const BackwardContext& ctx) {
-    const Tensor share = map(a.value(), b.value(), "backward", [better](auto x, auto y) {
-      using T = decltype(x);
-      return better(x, y) | (x != x) ? T(1) : x == y ? T(0.5) : T(0);
-    });
-    std::vector<Variable> gradients(2);
-    if (ctx.needs[0]) {
-      const Variable ga = gate(ctx.grad, share, [](auto g, auto s) { return g * s; });
-      gradients[0] = sum_to(ga, a.shape(), a.layout());
-    }
-    if (ctx.needs[1]) {
-      const Variable gb = gate(ctx.grad, share, [](auto g, auto s) { return g * (1 - s); });
-      gradients[1] = sum_to(gb, b.shape(), b.layout());
-    }
-    return gradients;
-  });
+  return record(name,
+                std::move(out),
+                {a, b},
+                [a = Saved(a), b = Saved(b), better](const BackwardContext& ctx) {
+                  const Tensor share =
+                      map(a.value(), b.value(), "backward", [better](auto x, auto y) {
+                        using T = decltype(x);
+                        const T different = better(x, y) ? T(1) : T(0);
+                        return (x != x) | (y != y) ? T(2) : x == y ? T(0.5) : different;
+                      });
+                  std::vector<Variable> gradients(2);
+                  if (ctx.needs[0]) {
+                    const Variable ga = gate(ctx.grad, share, [](auto g, auto s) {
+                      const auto part = s == decltype(s)(0.5) ? g * s : g;
+                      return s == 0 ? s : part;
+                    });
+                    gradients[0] = sum_to(ga, a.shape(), a.layout());
+                  }
+                  if (ctx.needs[1]) {
+                    const Variable gb = gate(ctx.grad, share, [](auto g, auto s) {
+                      const auto part = s == decltype(s)(0.5) ? g * s : g;
+                      return s == 1 ? 1 - s : part;
+                    });
+                    gradients[1] = sum_to(gb, b.shape(), b.layout());
+                  }
+                  return gradients;
+                });
 }
 
 }  // namespace espalier::detail

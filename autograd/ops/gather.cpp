@@ -93,8 +93,8 @@ Variable gather(const Variable& a, int dim, const Tensor& index) {
   return record("gather",
                 std::move(out),
                 {a},
-                [dim, where, from = detail::meta(a)](const BackwardContext& ctx) {
-                  const Variable spread = scatter_add(ctx.grad, dim, where, from.shape);
+                [dim, where = Saved(where), from = detail::meta(a)](const BackwardContext& ctx) {
+                  const Variable spread = scatter_add(ctx.grad, dim, where.value(), from.shape);
                   return std::vector<Variable>{to_layout(spread, from.layout)};
                 });
 }
@@ -116,12 +116,13 @@ Variable scatter_add(const Variable& a, int dim, const Tensor& index, const Shap
     T* to = out.data<T>();
     for_indexed(shape, dim, where, [=](int64_t element, int64_t i) { to[element] += from[i]; });
   });
-  return record("scatter_add",
-                std::move(out),
-                {a},
-                [dim, where, layout = a.layout()](const BackwardContext& ctx) {
-                  return std::vector<Variable>{to_layout(gather(ctx.grad, dim, where), layout)};
-                });
+  return record(
+      "scatter_add",
+      std::move(out),
+      {a},
+      [dim, where = Saved(where), layout = a.layout()](const BackwardContext& ctx) {
+        return std::vector<Variable>{to_layout(gather(ctx.grad, dim, where.value()), layout)};
+      });
 }
 
 OpInfo gather_op() {

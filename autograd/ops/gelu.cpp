@@ -5,12 +5,11 @@
 
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
-#include <espalier/autograd/ops/map.h>
+#include <espalier/autograd/ops/vector_map.h>
 
 namespace espalier {
 namespace {
 
-constexpr double kInverseSqrt2 = 0.70710678118654752440;
 constexpr double kInverseSqrt2Pi = 0.39894228040143267794;
 
 /// Density of the standard normal distribution.
@@ -20,35 +19,23 @@ Variable normal_density(const Variable& a) {
 
 /// Its distribution function, Phi; d/da = density.
 Variable normal_cdf(const Variable& a) {
-  Tensor out = detail::map(a.value(), "gelu", [](auto x) {
-    using T = decltype(x);
-    return T(0.5) * std::erfc(-x * T(kInverseSqrt2));
-  });
-  return record("normal_cdf", std::move(out), {a}, [a](const BackwardContext& ctx) {
+  Tensor out = detail::map(VectorFunction::NormalCdf, a.value(), "gelu");
+  return record("normal_cdf", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
     return std::vector<Variable>{mul(ctx.grad, normal_density(a))};
   });
-}
-
-template <class T>
-T gelu_derivative(T x) {
-  const T cdf = T(0.5) * std::erfc(-x * T(kInverseSqrt2));
-  return cdf + x * T(kInverseSqrt2Pi) * std::exp(T(-0.5) * x * x);
 }
 
 }  // namespace
 
 Variable gelu(const Variable& a) {
-  Tensor out = detail::map(a.value(), "gelu", [](auto x) {
-    using T = decltype(x);
-    // erfc, not 1 + erf: exact far to the left, where the result is tiny.
-    return x * T(0.5) * std::erfc(-x * T(kInverseSqrt2));
-  });
-  return record("gelu", std::move(out), {a}, [a](const BackwardContext& ctx) {
-    return std::vector<Variable>{detail::chain(
-        ctx.grad,
-        a,
-        [](auto g, auto x) { return g * gelu_derivative(x); },
-        [&] { return mul(ctx.grad, add(normal_cdf(a), mul(a, normal_density(a)))); })};
+  Tensor out = detail::map(VectorFunction::Gelu, a.value(), "gelu");
+  return record("gelu", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
+    if (is_recording()) {
+      const Variable slope = add(normal_cdf(a), mul(a, normal_density(a)));
+      return std::vector<Variable>{mul(ctx.grad, slope)};
+    }
+    return std::vector<Variable>{
+        Variable(detail::map(VectorGradient::Gelu, ctx.grad.value(), a.value(), "backward"))};
   });
 }
 

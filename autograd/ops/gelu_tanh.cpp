@@ -1,55 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-// gelu_tanh: a/2 (1 + t), t = tanh(u), u = k (a + c a^3), k = sqrt(2/pi), c = 0.044715.
-// d/da = (1 + t) / 2 + a/2 (1 - t^2) k (1 + 3 c a^2).  Source: arXiv:1606.08415, section 2.
+// gelu_tanh: a/2 (1 + tanh(u)) = a s, s = 1 / (1 + e^-2u), u = k (a + c a^3), k = sqrt(2/pi),
+// c = 0.044715.  d/da = s + a s (1 - s) 2k (1 + 3 c a^2).  Source: arXiv:1606.08415, section 2.
 #include <cmath>
 
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
+#include <espalier/autograd/ops/vector_map.h>
 
 namespace espalier {
 namespace {
 
-constexpr double kRoot2OverPi = 0.79788456080286535588;
+constexpr double kTwiceRoot = 2 * 0.79788456080286535588;  // 2k
 constexpr double kCubic = 0.044715;
 
-/// u of a.
-Variable argument(const Variable& a) {
-  return mul(a, add(mul(mul(a, a), kCubic * kRoot2OverPi), kRoot2OverPi));
+/// s of a.
+Tensor share(const Tensor& a) {
+  const Tensor argument = detail::map(a, "gelu_tanh", [](auto x) {
+    using T = decltype(x);
+    return T(kTwiceRoot) * (x + T(kCubic) * x * x * x);
+  });
+  return detail::map(VectorFunction::Sigmoid, argument, "gelu_tanh");
 }
 
-template <class T>
-T argument(T x) {
-  return T(kRoot2OverPi) * (x + T(kCubic) * x * x * x);
+/// The gradient in one pass more.
+Tensor fused_gradient(const Tensor& grad, const Tensor& a) {
+  return detail::map(a, grad, share(a), "gelu_tanh", [](auto x, auto g, auto s) {
+    using T = decltype(x);
+    // Far out s is 0 or 1 and its slope 0, while the polynomial may overflow.
+    const T slope = s * (1 - s);
+    const T inner = T(kTwiceRoot) * (1 + T(3 * kCubic) * x * x);
+    return g * (s + (slope == 0 ? T(0) : x * slope * inner));
+  });
 }
 
-template <class T>
-T derivative(T x) {
-  const T t = std::tanh(argument(x));
-  const T inner = T(kRoot2OverPi) * (1 + T(3 * kCubic) * x * x);
-  // Far out t is +-1 and its slope 0, while the polynomial may overflow.
-  const T slope = 1 - t * t;
-  return T(0.5) * (1 + t) + (slope == 0 ? T(0) : T(0.5) * x * slope * inner);
+/// The same in differentiable ops.
+Variable recorded_gradient(const Variable& grad, const Variable& a) {
+  const Variable square = a * a;
+  const Variable s = sigmoid(a * (square * (kTwiceRoot * kCubic) + kTwiceRoot));
+  const Variable inner = square * (3 * kTwiceRoot * kCubic) + kTwiceRoot;
+  return grad * (s + a * (s * (1.0 - s)) * inner);
 }
 
 }  // namespace
 
 Variable gelu_tanh(const Variable& a) {
-  Tensor out = detail::map(a.value(), "gelu_tanh", [](auto x) {
-    using T = decltype(x);
-    return x * T(0.5) * (1 + std::tanh(argument(x)));
-  });
-  return record("gelu_tanh", std::move(out), {a}, [a](const BackwardContext& ctx) {
-    return std::vector<Variable>{detail::chain(
-        ctx.grad,
-        a,
-        [](auto g, auto x) { return g * derivative(x); },
-        [&] {
-          const Variable t = tanh(argument(a));
-          const Variable inner = add(mul(mul(a, a), 3 * kCubic * kRoot2OverPi), kRoot2OverPi);
-          const Variable slope = 1.0 - mul(t, t);
-          return mul(ctx.grad, mul(add(add(t, 1.0), mul(mul(a, slope), inner)), 0.5));
-        })};
+  Tensor out =
+      detail::map(a.value(), share(a.value()), "gelu_tanh", [](auto x, auto s) { return x * s; });
+  return record("gelu_tanh", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
+    if (is_recording()) return std::vector<Variable>{recorded_gradient(ctx.grad, a)};
+    return std::vector<Variable>{Variable(fused_gradient(ctx.grad.value(), a.value()))};
   });
 }
 
@@ -60,12 +60,11 @@ OpInfo gelu_tanh_op() {
                       {"planes", {sample_tensor({17, 3, 2, 2}, 2, -2.0, 2.0)}, run, {0}},
                       {"scalar", {sample_tensor({}, 3, -2.0, 2.0)}, run},
                       {"empty", {sample_tensor({0, 3}, 4)}, run, {0}}},
-          // By the logistic function: (1 + tanh u) / 2 = 1 / (1 + e^-2u).
           .reference = [](const OpSample& sample) {
             std::vector<double> y = sample.inputs[0].to_vector<double>();
             for (double& v : y) {
               const double u = std::sqrt(2.0 / std::acos(-1.0)) * (v + 0.044715 * v * v * v);
-              v = v / (1.0 + std::exp(-2.0 * u));
+              v = 0.5 * v * (1.0 + std::tanh(u));
             }
             return y;
           }};

@@ -64,18 +64,19 @@ Variable normalize(const Variable& x,
   Tensor y = Tensor::empty_like(value);
   const GroupStatistics statistics =
       group_norm_forward(value, group.groups, scale, shift, group.eps, y);
-  return record("group_norm",
-                std::move(y),
-                {x, gamma, beta},
-                [x, gamma, group, statistics](const BackwardContext& ctx) {
-                  const Variable grad = to_layout(ctx.grad, x.layout());
-                  if (is_recording()) return composed(x, gamma, grad, group, ctx.needs);
-                  return fused(x.value().contiguous(),
-                               gamma.value().to(Layout::Nchw).contiguous(),
-                               grad.value().contiguous(),
-                               group,
-                               statistics);
-                });
+  return record(
+      "group_norm",
+      std::move(y),
+      {x, gamma, beta},
+      [x = Saved(x), gamma = Saved(gamma), group, statistics](const BackwardContext& ctx) {
+        const Variable grad = to_layout(ctx.grad, x.layout());
+        if (is_recording()) return composed(x, gamma, grad, group, ctx.needs);
+        return fused(x.value().contiguous(),
+                     gamma.value().to(Layout::Nchw).contiguous(),
+                     grad.value().contiguous(),
+                     group,
+                     statistics);
+      });
 }
 
 }  // namespace

@@ -73,8 +73,8 @@ Variable index_select(const Variable& a, int dim, const Tensor& index) {
   return record("index_select",
                 std::move(out),
                 {a},
-                [dim, where, from = detail::meta(a)](const BackwardContext& ctx) {
-                  const Variable spread = index_add(ctx.grad, dim, where, from.shape[dim]);
+                [dim, where = Saved(where), from = detail::meta(a)](const BackwardContext& ctx) {
+                  const Variable spread = index_add(ctx.grad, dim, where.value(), from.shape[dim]);
                   return std::vector<Variable>{to_layout(spread, from.layout)};
                 });
 }
@@ -115,8 +115,8 @@ Variable index_add(const Variable& a, int dim, const Tensor& index, int64_t size
   return record("index_add",
                 std::move(out),
                 {a},
-                [dim, where, layout = a.layout()](const BackwardContext& ctx) {
-                  const Variable part = index_select(ctx.grad, dim, where);
+                [dim, where = Saved(where), layout = a.layout()](const BackwardContext& ctx) {
+                  const Variable part = index_select(ctx.grad, dim, where.value());
                   return std::vector<Variable>{to_layout(part, layout)};
                 });
 }

@@ -21,9 +21,11 @@ Variable kl_divergence(const Variable& log_q, const Variable& p) {
     using T = decltype(zero);
     map_into<uint8_t, T>(positive, p.value(), [](T x) -> uint8_t { return x > T{0}; });
   });
-  // The logarithm sees 1 where p is 0, so that neither 0 * log 0 nor its derivative arises.
+  // Where p is 0 the logarithm sees 1, and log_q is taken as 0: neither 0 * log 0 nor 0 times an
+  // infinite log_q arises, nor their derivatives.
   const Variable log_p = log(where(positive, p, Variable(Tensor::ones({}, p.dtype()))));
-  return sum(p * (log_p - log_q)) * (1.0 / static_cast<double>(p.size(0)));
+  const Variable seen = where(positive, log_q, Variable(Tensor::zeros({}, p.dtype())));
+  return sum(p * (log_p - seen)) * (1.0 / static_cast<double>(p.size(0)));
 }
 
 OpInfo kl_divergence_op() {

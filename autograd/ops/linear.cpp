@@ -122,31 +122,31 @@ Variable forward(const Variable& x,
       });
     }
   }
-  return record("linear",
-                std::move(y),
-                {x, weight, bias},
-                [sparsity,
-                 has_bias = bias.defined(),
-                 layout = x.layout(),
-                 bias_shape = bias.defined() ? bias.shape() : Shape(),
-                 x = weight.requires_grad() ? x : Variable(),
-                 weight = x.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
-                  std::vector<Variable> gradients(3);
-                  const Variable grad = to_layout(ctx.grad, layout);
-                  if (ctx.needs[0] && ctx.needs[1] && !is_recording() &&
-                      sparsity.request == GradRequest::Masked &&
-                      runs_sparse(x.value(), weight.shape(), sparsity, sparse::Pass::Backward)) {
-                    std::tie(gradients[0], gradients[1]) =
-                        masked_backward(x, grad, weight, sparsity);
-                  } else {
-                    if (ctx.needs[0]) gradients[0] = backward_data(grad, weight, sparsity);
-                    if (ctx.needs[1]) gradients[1] = backward_weight(x, grad, sparsity);
-                  }
-                  if (has_bias && ctx.needs[2]) {
-                    gradients[2] = sum_to(grad, bias_shape, Layout::Nchw);
-                  }
-                  return gradients;
-                });
+  return record(
+      "linear",
+      std::move(y),
+      {x, weight, bias},
+      [sparsity,
+       has_bias = bias.defined(),
+       layout = x.layout(),
+       bias_shape = bias.defined() ? bias.shape() : Shape(),
+       x = Saved(weight.requires_grad() ? x : Variable()),
+       weight = Saved(x.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
+        std::vector<Variable> gradients(3);
+        const Variable grad = to_layout(ctx.grad, layout);
+        if (ctx.needs[0] && ctx.needs[1] && !is_recording() &&
+            sparsity.request == GradRequest::Masked &&
+            runs_sparse(x.value(), weight.shape(), sparsity, sparse::Pass::Backward)) {
+          std::tie(gradients[0], gradients[1]) = masked_backward(x, grad, weight, sparsity);
+        } else {
+          if (ctx.needs[0]) gradients[0] = backward_data(grad, weight, sparsity);
+          if (ctx.needs[1]) gradients[1] = backward_weight(x, grad, sparsity);
+        }
+        if (has_bias && ctx.needs[2]) {
+          gradients[2] = sum_to(grad, bias_shape, Layout::Nchw);
+        }
+        return gradients;
+      });
 }
 
 Variable backward_data(const Variable& grad,
@@ -169,19 +169,20 @@ Variable backward_data(const Variable& grad,
     dx = Tensor::empty(dx_shape, grad.dtype());
     gemm(grad.value(), plain_weight(weight, sparsity), dx);
   }
-  return record("linear_backward_data",
-                std::move(dx),
-                {grad, weight},
-                [sparsity,
-                 layout = grad.layout(),
-                 grad = weight.requires_grad() ? grad : Variable(),
-                 weight = grad.requires_grad() ? weight : Variable()](const BackwardContext& ctx) {
-                  std::vector<Variable> gradients(2);
-                  const Variable u = to_layout(ctx.grad, layout);
-                  if (ctx.needs[0]) gradients[0] = forward(u, weight, {}, sparsity);
-                  if (ctx.needs[1]) gradients[1] = backward_weight(u, grad, sparsity);
-                  return gradients;
-                });
+  return record(
+      "linear_backward_data",
+      std::move(dx),
+      {grad, weight},
+      [sparsity,
+       layout = grad.layout(),
+       grad = Saved(weight.requires_grad() ? grad : Variable()),
+       weight = Saved(grad.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
+        std::vector<Variable> gradients(2);
+        const Variable u = to_layout(ctx.grad, layout);
+        if (ctx.needs[0]) gradients[0] = forward(u, weight, {}, sparsity);
+        if (ctx.needs[1]) gradients[1] = backward_weight(u, grad, sparsity);
+        return gradients;
+      });
 }
 
 Variable backward_weight(const Variable& x, const Variable& grad, const WeightSparsity& sparsity) {
@@ -212,8 +213,8 @@ Variable backward_weight(const Variable& x, const Variable& grad, const WeightSp
                 std::move(dw),
                 {x, grad},
                 [wanted,
-                 x = grad.requires_grad() ? x : Variable(),
-                 grad = x.requires_grad() ? grad : Variable()](const BackwardContext& ctx) {
+                 x = Saved(grad.requires_grad() ? x : Variable()),
+                 grad = Saved(x.requires_grad() ? grad : Variable())](const BackwardContext& ctx) {
                   std::vector<Variable> gradients(2);
                   if (ctx.needs[0]) gradients[0] = backward_data(grad, ctx.grad, wanted);
                   if (ctx.needs[1]) gradients[1] = forward(x, ctx.grad, {}, wanted);

@@ -5,12 +5,13 @@
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
+#include <espalier/autograd/ops/vector_map.h>
 
 namespace espalier {
 
 Variable log(const Variable& a) {
-  Tensor out = detail::map(a.value(), "log", [](auto x) { return std::log(x); });
-  return record("log", std::move(out), {a}, [a](const BackwardContext& ctx) {
+  Tensor out = detail::map(VectorFunction::Log, a.value(), "log");
+  return record("log", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
     return std::vector<Variable>{div(ctx.grad, a)};
   });
 }

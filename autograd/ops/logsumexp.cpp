@@ -5,6 +5,7 @@
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
+#include <espalier/autograd/ops/vector_map.h>
 
 namespace espalier {
 namespace {
@@ -20,10 +21,11 @@ Tensor logsumexp_value(const Variable& a,
     return std::isinf(m) ? decltype(m){0} : m;
   });
   const Tensor shifted =
-      detail::map(a.value(), shift, "logsumexp", [](auto x, auto m) { return std::exp(x - m); });
-  const Variable total = sum(Variable(shifted), dims, true);
-  const Tensor result = detail::map(
-      total.value(), shift, "logsumexp", [](auto s, auto m) { return std::log(s) + m; });
+      detail::map(a.value(), shift, "logsumexp", [](auto x, auto m) { return x - m; });
+  const Tensor powers = detail::map(VectorFunction::Exp, shifted, "logsumexp");
+  const Variable total = sum(Variable(powers), dims, true);
+  const Tensor logs = detail::map(VectorFunction::Log, total.value(), "logsumexp");
+  const Tensor result = detail::map(logs, shift, "logsumexp", [](auto l, auto m) { return l + m; });
   return keepdim ? result : sum(Variable(result), dims, false).value();
 }
 
@@ -35,7 +37,7 @@ Variable logsumexp(const Variable& a, const std::vector<int>& dims, bool keepdim
       "logsumexp",
       logsumexp_value(a, over, dims, keepdim),
       {a},
-      [a, over](const BackwardContext& ctx) {
+      [a = Saved(a), over](const BackwardContext& ctx) {
         const detail::Meta from = detail::meta(a);
         const Variable share = exp(sub(a, detail::repeat_along(ctx.output, over, from)));
         return std::vector<Variable>{mul(detail::repeat_along(ctx.grad, over, from), share)};

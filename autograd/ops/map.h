@@ -63,9 +63,16 @@ Variable chain(const Variable& gradient, const Variable& saved, Fused fused, Rec
 template <class F>
 Variable gate(const Variable& gradient, const Tensor& saved, F f) {
   Tensor out = map(gradient.value(), saved, "backward", f);
-  return record("gate", std::move(out), {gradient}, [saved, f](const BackwardContext& ctx) {
-    return std::vector<Variable>{gate(ctx.grad, saved, f)};
-  });
+  return record(
+      "gate", std::move(out), {gradient}, [saved = Saved(saved), f](const BackwardContext& ctx) {
+        return std::vector<Variable>{gate(ctx.grad, saved.value(), f)};
+      });
+}
+
+/// Zeros in the shape of a gradient that nothing depends on: also where that is infinite or NaN.
+inline Variable no_gradient(const Variable& gradient) {
+  return gate(
+      gradient, Tensor::scalar(0.0, gradient.dtype()), [](auto, auto zero) { return zero; });
 }
 
 }  // namespace espalier::detail

@@ -47,8 +47,8 @@ Variable product(const char* op, const Variable& a, const Variable& b) {
                 [op,
                  sa = detail::meta(a),
                  sb = detail::meta(b),
-                 a = b.requires_grad() ? a : Variable(),
-                 b = a.requires_grad() ? b : Variable()](const BackwardContext& ctx) {
+                 a = Saved(b.requires_grad() ? a : Variable()),
+                 b = Saved(a.requires_grad() ? b : Variable())](const BackwardContext& ctx) {
                   std::vector<Variable> gradients(2);
                   if (ctx.needs[0]) {
                     const Variable full = product(op, ctx.grad, transpose(b, -1, -2));

@@ -21,8 +21,8 @@ Variable mul(const Variable& a, const Variable& b) {
                 {a, b},
                 [sa = detail::meta(a),
                  sb = detail::meta(b),
-                 a = b.requires_grad() ? a : Variable(),
-                 b = a.requires_grad() ? b : Variable()](const auto& ctx) {
+                 a = Saved(b.requires_grad() ? a : Variable()),
+                 b = Saved(a.requires_grad() ? b : Variable())](const auto& ctx) {
                   return std::vector<Variable>{
                       ctx.needs[0] ? sum_to(mul(ctx.grad, b), sa.shape, sa.layout) : Variable(),
                       ctx.needs[1] ? sum_to(mul(ctx.grad, a), sb.shape, sb.layout) : Variable()};

@@ -45,12 +45,12 @@ Variable nll_loss(const Variable& log_probabilities,
       "nll_loss",
       std::move(loss),
       {log_probabilities},
-      [labels,
+      [labels = Saved(labels),
        rule,
        scale,
        meta = detail::ScoresMeta{scores.shape(), scores.dtype(), scores.layout()}](
           const BackwardContext& ctx) {
-        const Variable picked(detail::target_distribution(meta, labels, rule, -scale));
+        const Variable picked(detail::target_distribution(meta, labels.value(), rule, -scale));
         const bool single = ctx.grad.rank() == 0;
         const Variable grad = single ? ctx.grad : reshape(ctx.grad, {ctx.grad.size(0), 1});
         return std::vector<Variable>{picked * grad};

@@ -9,21 +9,27 @@
 namespace espalier {
 namespace {
 
-/// sign(a) |a|^q.
+Tensor zeros_of(const Variable& a) {
+  Tensor is_zero = Tensor::empty(a.shape(), DType::U8, a.layout());
+  dispatch_floating(a.dtype(), "norm", [&](auto zero) {
+    using T = decltype(zero);
+    map_into<uint8_t, T>(is_zero, a.value(), [](T v) { return static_cast<uint8_t>(v == 0); });
+  });
+  return is_zero;
+}
+
+/// `a` where it is not 0, else 1: for divisors, and for powers below 1, whose derivative at 0 is
+/// infinite.
+Variable nonzero(const Variable& a) {
+  return where(zeros_of(a), Variable(Tensor::scalar(1.0, a.dtype())), a);
+}
+
+/// sign(a) |a|^q, q >= 0, and a derivative of 0 at 0.
 Variable signed_power(const Variable& a, double q) {
   if (q == 0.0) return sign(a);
   if (q == 1.0) return a;
-  return mul(a, pow(abs(a), q - 1.0));
-}
-
-/// y where it is not 0, else 1: a divisor.
-Variable nonzero(const Variable& y) {
-  Tensor is_zero = Tensor::empty(y.shape(), DType::U8, y.layout());
-  dispatch_floating(y.dtype(), "norm", [&](auto zero) {
-    using T = decltype(zero);
-    map_into<uint8_t, T>(is_zero, y.value(), [](T v) { return static_cast<uint8_t>(v == 0); });
-  });
-  return where(is_zero, Variable(Tensor::scalar(1.0, y.dtype())), y);
+  const Variable zero(Tensor::scalar(0.0, a.dtype()));
+  return where(zeros_of(a), zero, mul(a, pow(abs(nonzero(a)), q - 1.0)));
 }
 
 Tensor norm_value(const Variable& a, double p, const std::vector<int>& dims, bool keepdim) {
@@ -42,13 +48,15 @@ Variable norm(const Variable& a, double p, const std::vector<int>& dims, bool ke
       "norm",
       norm_value(a, p, dims, keepdim),
       {a},
-      [a, p, over](const BackwardContext& ctx) {
+      [a = Saved(a), p, over](const BackwardContext& ctx) {
         if (p == 1.0) {
           return std::vector<Variable>{
               mul(detail::repeat_along(ctx.grad, over, detail::meta(a)), sign(a))};
         }
         const Variable divisor = nonzero(ctx.output);
-        const Variable scale = div(ctx.grad, p == 2.0 ? divisor : pow(divisor, p - 1.0));
+        const Variable quotient = div(ctx.grad, p == 2.0 ? divisor : pow(divisor, p - 1.0));
+        const Variable zero(Tensor::scalar(0.0, a.dtype()));
+        const Variable scale = where(zeros_of(ctx.output), zero, quotient);
         return std::vector<Variable>{
             mul(detail::repeat_along(scale, over, detail::meta(a)), signed_power(a, p - 1.0))};
       },
@@ -64,6 +72,7 @@ OpInfo norm_op() {
                       {"filters", {sample_tensor({17, 3, 2}, 2)}, over(2.0, {1, 2}, true), {0}},
                       {"p 1", {sample_tensor({17, 3}, 3)}, over(1.0, {0}, false), {0}},
                       {"p 3", {sample_tensor({17, 3}, 4)}, over(3.0, {1}, false), {0}},
+                      {"p 1.5", {sample_tensor({4, 3}, 7)}, over(1.5, {0}, true), {0}},
                       {"p 2.5", {sample_tensor({4, 3}, 5)}, over(2.5, {0}, true), {0}},
                       {"no columns", {sample_tensor({3, 0}, 6)}, over(2.0, {0}, false)}}};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// pow: a^p.  d/da = p a^(p-1), d/dp = a^p log a.
+// pow: a^p.  d/da = p a^(p-1), 0 where p = 0; d/dp = a^p log a, 0 where a = 0 and p >= 0.
 #include <cmath>
 
 #include <espalier/autograd/op_list.h>
@@ -23,22 +23,54 @@ Tensor power(const Tensor& a, double p) {
   return detail::map(a, "pow", [p](auto x) { return power(x, p); });
 }
 
+/// 1 where `f(a, b)` holds.
+template <class F>
+Tensor positions(const Tensor& a, const Tensor& b, F f) {
+  const Broadcast to = broadcast(a, b, "pow");
+  Tensor out = Tensor::empty(to.shape, DType::U8, to.layout);
+  dispatch_floating(a.dtype(), "pow", [&](auto zero) {
+    using T = decltype(zero);
+    map_into<uint8_t, T, T>(
+        out, a, b, [f](T x, T y) { return static_cast<uint8_t>(f(x, y) ? 1 : 0); });
+  });
+  return out;
+}
+
+/// b a^(b-1). At (0, 0), where the formula would say 0 times infinity, it sees a base of 1, so that
+/// its own derivative is no such product either.
+Variable base_slope(const Variable& a, const Variable& b) {
+  const Tensor none =
+      positions(a.value(), b.value(), [](auto x, auto p) { return (x == 0) & (p == 0); });
+  const Variable one(Tensor::scalar(1.0, a.dtype()));
+  const Variable zero(Tensor::scalar(0.0, a.dtype()));
+  return where(none, zero, mul(b, pow(where(none, one, a), sub(b, one))));
+}
+
+/// y log a, with y = a^b.
+Variable exponent_slope(const Variable& a, const Variable& b, const Variable& y) {
+  const Tensor none =
+      positions(a.value(), b.value(), [](auto x, auto p) { return (x == 0) & (p >= 0); });
+  const Variable one(Tensor::scalar(1.0, a.dtype()));
+  return mul(y, log(where(none, one, a)));
+}
+
 }  // namespace
 
 Variable pow(const Variable& a, double exponent) {
-  return record("pow", power(a.value(), exponent), {a}, [a, p = exponent](const auto& ctx) {
-    if (p == 0.0) return std::vector<Variable>{mul(ctx.grad, 0.0)};
-    const auto by_ops = [&] { return mul(ctx.grad, mul(pow(a, p - 1.0), p)); };
-    if (p == 2.0) {
-      return std::vector<Variable>{detail::chain(
-          ctx.grad, a, [](auto g, auto x) { return g * 2 * x; }, by_ops)};
-    }
-    return std::vector<Variable>{detail::chain(
-        ctx.grad,
-        a,
-        [p](auto g, auto x) { return g * static_cast<decltype(x)>(p) * power(x, p - 1.0); },
-        by_ops)};
-  });
+  return record(
+      "pow", power(a.value(), exponent), {a}, [a = Saved(a), p = exponent](const auto& ctx) {
+        if (p == 0.0) return std::vector<Variable>{detail::no_gradient(ctx.grad)};
+        const auto by_ops = [&] { return mul(ctx.grad, mul(pow(a, p - 1.0), p)); };
+        if (p == 2.0) {
+          return std::vector<Variable>{detail::chain(
+              ctx.grad, a, [](auto g, auto x) { return g * 2 * x; }, by_ops)};
+        }
+        return std::vector<Variable>{detail::chain(
+            ctx.grad,
+            a,
+            [p](auto g, auto x) { return g * static_cast<decltype(x)>(p) * power(x, p - 1.0); },
+            by_ops)};
+      });
 }
 
 Variable pow(const Variable& a, const Variable& b) {
@@ -48,14 +80,14 @@ Variable pow(const Variable& a, const Variable& b) {
       "pow",
       std::move(out),
       {a, b},
-      [a, b](const BackwardContext& ctx) {
+      [a = Saved(a), b = Saved(b)](const BackwardContext& ctx) {
         std::vector<Variable> gradients(2);
         if (ctx.needs[0]) {
-          const Variable slope = mul(b, pow(a, sub(b, Variable(Tensor::scalar(1.0, b.dtype())))));
-          gradients[0] = sum_to(mul(ctx.grad, slope), a.shape(), a.layout());
+          gradients[0] = sum_to(mul(ctx.grad, base_slope(a, b)), a.shape(), a.layout());
         }
         if (ctx.needs[1]) {
-          gradients[1] = sum_to(mul(ctx.grad, mul(ctx.output, log(a))), b.shape(), b.layout());
+          const Variable slope = exponent_slope(a, b, ctx.output);
+          gradients[1] = sum_to(mul(ctx.grad, slope), b.shape(), b.layout());
         }
         return gradients;
       },

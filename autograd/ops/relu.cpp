@@ -15,7 +15,8 @@ Variable relu(const Variable& a) {
       {a},
       [](const BackwardContext& ctx) {
         return std::vector<Variable>{detail::gate(ctx.grad, ctx.output.value(), [](auto g, auto y) {
-          return y > 0 ? g : decltype(g){0};
+          // A NaN lets pass, as in PyTorch.
+          return y <= 0 ? decltype(g){0} : g;
         })};
       },
       SaveOutput::Yes);

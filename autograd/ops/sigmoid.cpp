@@ -5,11 +5,12 @@
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
+#include <espalier/autograd/ops/vector_map.h>
 
 namespace espalier {
 
 Variable sigmoid(const Variable& a) {
-  Tensor out = detail::map(a.value(), "sigmoid", [](auto x) { return 1 / (1 + std::exp(-x)); });
+  Tensor out = detail::map(VectorFunction::Sigmoid, a.value(), "sigmoid");
   return record(
       "sigmoid",
       std::move(out),

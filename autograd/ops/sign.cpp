@@ -11,7 +11,7 @@ Variable sign(const Variable& a) {
     return static_cast<decltype(x)>(x > 0 ? 1 : x < 0 ? -1 : x);
   });
   return record("sign", std::move(out), {a}, [](const BackwardContext& ctx) {
-    return std::vector<Variable>{mul(ctx.grad, 0.0)};
+    return std::vector<Variable>{detail::no_gradient(ctx.grad)};
   });
 }
 

@@ -13,7 +13,7 @@ Variable sign_ste(const Variable& a) {
     using T = decltype(x);
     return x >= 0 ? T{1} : x < 0 ? T{-1} : x;
   });
-  return record("sign_ste", std::move(out), {a}, [a](const BackwardContext& ctx) {
+  return record("sign_ste", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
     return std::vector<Variable>{detail::gate(
         ctx.grad, a.value(), [](auto g, auto x) { return std::abs(x) <= 1 ? g : decltype(g){0}; })};
   });

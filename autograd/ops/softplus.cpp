@@ -4,27 +4,16 @@
 
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
-#include <espalier/autograd/ops/map.h>
+#include <espalier/autograd/ops/vector_map.h>
 
 namespace espalier {
-namespace {
-
-template <class T>
-T softplus_of(T x) {
-  // max(x, 0) + log(1 + e^-|x|): the exponential can't overflow.
-  return (x < 0 ? T{0} : x) + std::log1p(std::exp(-std::abs(x)));
-}
-
-}  // namespace
 
 Variable softplus(const Variable& a) {
-  Tensor out = detail::map(a.value(), "softplus", [](auto x) { return softplus_of(x); });
-  return record("softplus", std::move(out), {a}, [a](const BackwardContext& ctx) {
-    return std::vector<Variable>{detail::chain(
-        ctx.grad,
-        a,
-        [](auto g, auto x) { return g / (1 + std::exp(-x)); },
-        [&] { return mul(ctx.grad, sigmoid(a)); })};
+  Tensor out = detail::map(VectorFunction::Softplus, a.value(), "softplus");
+  return record("softplus", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
+    if (is_recording()) return std::vector<Variable>{mul(ctx.grad, sigmoid(a))};
+    return std::vector<Variable>{
+        Variable(detail::map(VectorGradient::Softplus, ctx.grad.value(), a.value(), "backward"))};
   });
 }
 

@@ -5,11 +5,12 @@
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
+#include <espalier/autograd/ops/vector_map.h>
 
 namespace espalier {
 
 Variable tanh(const Variable& a) {
-  Tensor out = detail::map(a.value(), "tanh", [](auto x) { return std::tanh(x); });
+  Tensor out = detail::map(VectorFunction::Tanh, a.value(), "tanh");
   return record(
       "tanh",
       std::move(out),

@@ -26,20 +26,21 @@ Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
     map_into<T, uint8_t, T, T>(
         out, condition, a.value(), b.value(), [](uint8_t c, T x, T y) { return c != 0 ? x : y; });
   });
-  return record("where",
-                std::move(out),
-                {a, b},
-                [condition, sa = detail::meta(a), sb = detail::meta(b)](const auto& ctx) {
-                  const Variable zero(Tensor::scalar(0.0, ctx.grad.dtype()));
-                  std::vector<Variable> gradients(2);
-                  if (ctx.needs[0]) {
-                    gradients[0] = sum_to(where(condition, ctx.grad, zero), sa.shape, sa.layout);
-                  }
-                  if (ctx.needs[1]) {
-                    gradients[1] = sum_to(where(condition, zero, ctx.grad), sb.shape, sb.layout);
-                  }
-                  return gradients;
-                });
+  return record(
+      "where",
+      std::move(out),
+      {a, b},
+      [condition = Saved(condition), sa = detail::meta(a), sb = detail::meta(b)](const auto& ctx) {
+        const Variable zero(Tensor::scalar(0.0, ctx.grad.dtype()));
+        std::vector<Variable> gradients(2);
+        if (ctx.needs[0]) {
+          gradients[0] = sum_to(where(condition.value(), ctx.grad, zero), sa.shape, sa.layout);
+        }
+        if (ctx.needs[1]) {
+          gradients[1] = sum_to(where(condition.value(), zero, ctx.grad), sb.shape, sb.layout);
+        }
+        return gradients;
+      });
 }
 
 OpInfo where_op() {

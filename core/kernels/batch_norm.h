@@ -56,7 +56,8 @@ ChannelSums open_sums(const Tensor& dy,
                       const std::vector<double>& center,
                       Tensor& g);
 
-/// dx = a * g + b * x + c per channel, g as in gated_sums. dx has x's shape, type and layout.
+/// dx = a * g + b * x + c per channel, g as in gated_sums; where b = 0 x has no part in it, be it
+/// infinite. dx has x's shape, type and layout.
 void gated_combine(const Tensor& dy,
                    const Tensor& x,
                    const std::vector<double>& a,

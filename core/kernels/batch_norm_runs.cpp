@@ -213,10 +213,13 @@ void gated_combine(
   const auto c = hn::Set(d, static_cast<T>(abc[2]));
   const auto scale = hn::Set(d, static_cast<T>(k.scale));
   const auto shift = hn::Set(d, static_cast<T>(k.shift));
+  const bool depends_on_x = abc[1] != 0.0;
   each_vector<T>(n, [&](int64_t at, int64_t count) HWY_ATTR {
     const auto vx = load_some(d, x + at, count);
     const auto g = gated<kRelu>(d, load_some(d, dy + at, count), vx, scale, shift);
-    store_some(d, hn::MulAdd(a, g, hn::MulAdd(b, vx, c)), dx + at, count);
+    // With running statistics dx does not depend on x, which may be infinite: 0 times it is NaN.
+    const auto rest = depends_on_x ? hn::MulAdd(b, vx, c) : c;
+    store_some(d, hn::MulAdd(a, g, rest), dx + at, count);
   });
 }
 

@@ -62,7 +62,7 @@ void run_open_sums(const double* dy,
                    double* g,
                    double sums[2]);
 
-/// dx = abc[0] * g + abc[1] * x + abc[2].
+/// dx = abc[0] * g + abc[1] * x + abc[2]; without x where abc[1] = 0.
 void run_gated_combine(const float* dy,
                        const float* x,
                        int64_t n,

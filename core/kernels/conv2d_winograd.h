@@ -3,10 +3,10 @@
 /// 2x2 tile of outputs instead of 36, 36 for a 4x4 tile instead of 144. Float32 in `Nchw16n`.
 /// Called by conv2d.cpp. Not a public interface.
 ///
-/// Rounding: the points of winograd_micro.h make F(4x4)'s errors about twice those of a direct sum
-/// of ours. Measured on random layers against float64, its root mean square is 8e-7 to 2.3e-6 of
-/// the output's, 4 to 11 times that of libtorch's convolution (oneDNN's direct sums). Where that is
-/// too much, `set_conv2d_algorithm` takes F(2x2) or direct sums for all layers.
+/// Rounding: the points of winograd_micro.h make the errors of F(4x4) about twice those of a direct
+/// sum. Measured against float64 on random layers, their root mean square is 8e-7 to 2.3e-6 of the
+/// output's: 4 to 11 times that of libtorch's convolution of the same layers. Where that is too
+/// much, `set_conv2d_algorithm` takes F(2x2) or direct sums for all layers.
 ///
 /// Source: Lavin, Gray, arXiv 1509.09308. The gradient of the weight is the adjoint of the same
 /// bilinear form: transformed x times transformed dy, summed over tiles.

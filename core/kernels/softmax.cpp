@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <espalier/core/kernels/vector_math.h>
 #include <espalier/core/parallel.h>
 
 namespace espalier {
@@ -41,6 +42,31 @@ void for_columns(const Split& s, Body body) {
   });
 }
 
+/// Powers of e of columns, as many rows at once as the buffer holds.
+template <class T>
+class ColumnPowers {
+ public:
+  explicit ColumnPowers(int64_t columns) : columns_(columns), rows_(kBuffer / columns) {}
+
+  /// Calls row(i, e^f(i, 0), .., of all columns) for i = 0, 1, .., size - 1, in this order.
+  template <class F, class Row>
+  void each(int64_t size, F f, Row row) {
+    for (int64_t first = 0; first < size; first += rows_) {
+      const int64_t rows = std::min(rows_, size - first);
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t c = 0; c < columns_; ++c) buffer_[i * columns_ + c] = f(first + i, c);
+      }
+      vector_exp(buffer_, buffer_, rows * columns_);
+      for (int64_t i = 0; i < rows; ++i) row(first + i, buffer_ + i * columns_);
+    }
+  }
+
+ private:
+  static constexpr int64_t kBuffer = 256;
+  int64_t columns_, rows_;
+  T buffer_[kBuffer];
+};
+
 template <class T>
 void forward_columns(
     const T* x, T* y, int64_t size, int64_t stride, int64_t columns, SoftmaxKind kind) {
@@ -50,10 +76,12 @@ void forward_columns(
   for (int64_t i = 1; i < size; ++i) {
     for (int64_t c = 0; c < columns; ++c) highest[c] = std::max(highest[c], x[i * stride + c]);
   }
+  const auto shifted = [&](int64_t i, int64_t c) { return x[i * stride + c] - highest[c]; };
+  ColumnPowers<T> powers(columns);
   if (kind == SoftmaxKind::Log) {
-    for (int64_t i = 0; i < size; ++i) {
-      for (int64_t c = 0; c < columns; ++c) sum[c] += std::exp(x[i * stride + c] - highest[c]);
-    }
+    powers.each(size, shifted, [&](int64_t, const T* e) {
+      for (int64_t c = 0; c < columns; ++c) sum[c] += e[c];
+    });
     for (int64_t c = 0; c < columns; ++c) sum[c] = std::log(sum[c]);
     for (int64_t i = 0; i < size; ++i) {
       for (int64_t c = 0; c < columns; ++c) {
@@ -63,13 +91,12 @@ void forward_columns(
     }
     return;
   }
-  for (int64_t i = 0; i < size; ++i) {
+  powers.each(size, shifted, [&](int64_t i, const T* e) {
     for (int64_t c = 0; c < columns; ++c) {
-      const T e = std::exp(x[i * stride + c] - highest[c]);
-      y[i * stride + c] = e;
-      sum[c] += e;
+      y[i * stride + c] = e[c];
+      sum[c] += e[c];
     }
-  }
+  });
   for (int64_t c = 0; c < columns; ++c) sum[c] = 1.0 / sum[c];
   for (int64_t i = 0; i < size; ++i) {
     for (int64_t c = 0; c < columns; ++c) {
@@ -93,11 +120,24 @@ void backward_columns(const T* y,
       sum[c] += kind == SoftmaxKind::Log ? g : g * static_cast<double>(y[i * stride + c]);
     }
   }
+  T totals[kColumns];
+  for (int64_t c = 0; c < columns; ++c) totals[c] = static_cast<T>(sum[c]);
+  if (kind == SoftmaxKind::Log) {
+    ColumnPowers<T>(columns).each(
+        size,
+        [&](int64_t i, int64_t c) { return y[i * stride + c]; },
+        [&](int64_t i, const T* e) {
+          for (int64_t c = 0; c < columns; ++c) {
+            const int64_t k = i * stride + c;
+            dx[k] = dy[k] - e[c] * totals[c];
+          }
+        });
+    return;
+  }
   for (int64_t i = 0; i < size; ++i) {
     for (int64_t c = 0; c < columns; ++c) {
       const int64_t k = i * stride + c;
-      const T total = static_cast<T>(sum[c]);
-      dx[k] = kind == SoftmaxKind::Log ? dy[k] - std::exp(y[k]) * total : y[k] * (dy[k] - total);
+      dx[k] = y[k] * (dy[k] - totals[c]);
     }
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Skeleton of a layer: copy it, rename it, change the marked places. In the library a layer is a
 /// pair nn/<name>.h and nn/<name>.cpp, one line in nn/layers.h and one line in
-/// nn/tests/layers_test.cpp.
+/// nn/tests/layer_cases.h.
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -33,25 +33,19 @@ class ChannelScale : public Module {
     ChannelScale::reset_parameters(default_init_rng);
   }
 
-  /// 2. The function, in differentiable ops: the backward pass follows from them. A layer whose op
-  /// takes a `WeightSparsity` passes `weight.sparsity()`, so that masked weights cost nothing.
-  Variable forward(const Variable& x) override {
-    return x * reshape(weight.value, {options_.channels, 1, 1});
-  }
-
-  /// 3. The members, by the names that files use. Everything else reads this: saving, cloning,
+  /// 2. The members, by the names that files use. Everything else reads this: saving, cloning,
   /// counting.
   void visit(MemberVisitor& visitor) override { visitor.parameter("weight", weight); }
 
   std::string describe() const override { return cat("ChannelScale(", options_.channels, ")"); }
 
-  /// 4. Which dimension of which member goes when a channel goes. Structured pruning reads nothing
+  /// 3. Which dimension of which member goes when a channel goes. Structured pruning reads nothing
   /// else.
   ChannelCoupling channel_coupling() const override {
     return {.in = {{"weight", 0}}, .out = {{"weight", 0}}, .passes_through = true};
   }
 
-  /// 5. How the layer is rebuilt at another width.
+  /// 4. How the layer is rebuilt at another width.
   LayerSizes sizes() const override { return {{"channels", options_.channels}}; }
   LayerSizes sizes_keeping(const KeptChannels& kept) const override {
     return {{"channels", static_cast<int64_t>(kept.out.size())}};
@@ -64,12 +58,19 @@ class ChannelScale : public Module {
     weight = Parameter(Tensor::empty({options_.channels}));
   }
 
-  /// 6. Initial values. `rng("weight")` is the random stream of this parameter's full name.
+  /// 5. Initial values. `rng("weight")` is the random stream of this parameter's full name.
   void reset_parameters(const InitRng&) override { init::constant(weight, options_.initial); }
 
   Parameter weight;
 
  protected:
+  /// 6. The function, in differentiable ops: the backward pass follows from them. A layer whose op
+  /// takes a `WeightSparsity` passes `weight.sparsity()`, so that masked weights cost nothing.
+  /// Protected: it is run by calling the layer, which tracing sees.
+  Variable forward(const Variable& x) override {
+    return x * reshape(weight.value, {options_.channels, 1, 1});
+  }
+
   /// 7. Always this line; `clone()` makes the copy deep.
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<ChannelScale>(*this);

@@ -35,6 +35,7 @@ void with_update_arrays(Parameter& parameter, std::vector<Tensor>& slots, Tensor
         .kept = parameter.masked() ? parameter.pattern->kept().data() : nullptr,
         .first = slots.size() > 0 ? slots[0].data<T>() : nullptr,
         .second = slots.size() > 1 ? slots[1].data<T>() : nullptr,
+        .third = slots.size() > 2 ? slots[2].data<T>() : nullptr,
         .age = age.defined() ? age.data<T>() : nullptr});
   });
 }

@@ -131,6 +131,13 @@ std::shared_ptr<ChannelGate> add_channel_gate(const GateSite& site) {
                  "gates: no batch norm reads ",
                  site.name,
                  " alone; a channel gate takes the place of its scale");
+  ESPALIER_CHECK(site.norm->options().affine,
+                 NotImplemented,
+                 "gates: ",
+                 site.norm_name,
+                 ", which reads ",
+                 site.name,
+                 ", is not affine: it has no scale whose place a channel gate could take");
   auto gate = link_channel_gate(*site.layer, *site.norm);
   for (int64_t c = 0; c < gate->bias.numel(); ++c) {
     float& gamma = site.norm->weight.value.value().data<float>()[c];

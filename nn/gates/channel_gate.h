@@ -25,9 +25,6 @@ class ChannelGate : public ConvGate {
   /// All channels open, phi = 0, rho = 1. Throws ValueError for sizes that are not positive.
   explicit ChannelGate(const Options& options);
 
-  /// pi (N,K) of the convolution's input x (N,C,H,W), in x's layout. The gradient passes to the
-  /// chosen saliencies only.
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   std::string kind() const override { return "channels"; }
@@ -64,6 +61,9 @@ class ChannelGate : public ConvGate {
   Parameter bias;    ///< rho, (out_channels)
 
  protected:
+  /// pi (N,K) of the convolution's input x (N,C,H,W), in x's layout. The gradient passes to the
+  /// chosen saliencies only.
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<ChannelGate>(*this);
   }

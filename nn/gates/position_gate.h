@@ -36,8 +36,6 @@ class PositionGate : public ConvGate {
   /// Thresholds 0. Throws ValueError for sizes that are not positive.
   explicit PositionGate(const Options& options);
 
-  /// d (N,K,P,Q), ones and zeros, of the partial sums Y_p, in their layout.
-  Variable forward(const Variable& partial) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   std::string kind() const override { return "positions"; }
@@ -57,6 +55,8 @@ class PositionGate : public ConvGate {
   Tensor running_var;   ///< of the partial sums, (channels)
 
  protected:
+  /// d (N,K,P,Q), ones and zeros, of the partial sums Y_p, in their layout.
+  Variable forward(const Variable& partial) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<PositionGate>(*this);
   }

@@ -48,8 +48,8 @@ AdamCorrection correction_of(double beta1, double beta2, int64_t step) {
   return {1.0 - std::pow(beta1, t), std::sqrt(1.0 - std::pow(beta2, t))};
 }
 
-/// The loop; kAged: with corrections by the age of each entry.
-template <class T, bool kAged>
+/// The loop; kAged: with corrections by the age of each entry, kLargest: AMSGrad.
+template <class T, bool kAged, bool kLargest>
 ESPALIER_INLINE void adam_loop(const UpdateArrays<T>& a,
                                const AdamStep& step,
                                int64_t begin,
@@ -69,6 +69,7 @@ ESPALIER_INLINE void adam_loop(const UpdateArrays<T>& a,
   const T* __restrict g = a.gradient;
   T* __restrict mean = a.first;
   T* __restrict square = a.second;
+  [[maybe_unused]] T* __restrict largest = a.third;
   [[maybe_unused]] T* __restrict age = a.age;
   for (int64_t i = begin; i < end; ++i) {
     if constexpr (kAged) {
@@ -80,7 +81,12 @@ ESPALIER_INLINE void adam_loop(const UpdateArrays<T>& a,
     const T direction = g[i] + coupled * w[i];
     const T first = beta1 * mean[i] + rest1 * direction;
     const T second = beta2 * square[i] + rest2 * direction * direction;
-    w[i] = shrink * w[i] - step_size * first / (std::sqrt(second) / root_correction + eps);
+    T divisor = second;
+    if constexpr (kLargest) {
+      divisor = std::max(largest[i], second);
+      largest[i] = divisor;
+    }
+    w[i] = shrink * w[i] - step_size * first / (std::sqrt(divisor) / root_correction + eps);
     mean[i] = first;
     square[i] = second;
   }
@@ -105,7 +111,13 @@ ESPALIER_INLINE void adam_any(const UpdateArrays<T>& a,
                               const AdamStep& s,
                               int64_t begin,
                               int64_t end) {
-  a.age != nullptr ? adam_loop<T, true>(a, s, begin, end) : adam_loop<T, false>(a, s, begin, end);
+  if (a.third != nullptr) {
+    a.age != nullptr ? adam_loop<T, true, true>(a, s, begin, end)
+                     : adam_loop<T, false, true>(a, s, begin, end);
+  } else {
+    a.age != nullptr ? adam_loop<T, true, false>(a, s, begin, end)
+                     : adam_loop<T, false, false>(a, s, begin, end);
+  }
 }
 
 ESPALIER_CLONES void update_range(const UpdateArrays<float>& a,
@@ -138,6 +150,7 @@ UpdateArrays<T> from(const UpdateArrays<T>& a, int64_t begin, T* value) {
   advance(rest.gradient);
   advance(rest.first);
   advance(rest.second);
+  advance(rest.third);
   advance(rest.age);
   return rest;
 }

@@ -19,6 +19,7 @@ struct UpdateArrays {
   const int32_t* kept = nullptr;
   T* first = nullptr;   ///< momentum, or the mean of gradients; null without
   T* second = nullptr;  ///< the mean of squared gradients; Adam only
+  T* third = nullptr;   ///< the largest of these so far; AMSGrad only
   T* age = nullptr;     ///< updates done of each entry; Adam only, null: AdamStep::step counts
 };
 

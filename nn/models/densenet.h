@@ -17,11 +17,11 @@ class DenseLayer : public Module {
  public:
   /// `in` channels to `in` + `growth`.
   DenseLayer(int64_t in, int64_t growth);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "DenseLayer"; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<DenseLayer>(*this);
   }
@@ -40,12 +40,12 @@ class DenseNet : public Module {
  public:
   /// Throws ValueError unless depth = 6n+4 and growth >= 1.
   DenseNet(int depth, int64_t growth, int64_t image_channels, int64_t classes);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return title_; }
   void reset_parameters(const InitRng& rng) override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<DenseNet>(*this);
   }

@@ -15,11 +15,11 @@ class LeNet300 : public Module {
  public:
   /// For flattened images of this shape.
   LeNet300(const data::ImageShape& image, int64_t classes);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "LeNet-300-100"; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<LeNet300>(*this);
   }
@@ -34,11 +34,11 @@ class LeNet5 : public Module {
  public:
   /// Throws ValueError for images below 16x16.
   LeNet5(const data::ImageShape& image, int64_t classes);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "LeNet-5"; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<LeNet5>(*this); }
 
  private:

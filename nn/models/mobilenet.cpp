@@ -16,12 +16,12 @@ namespace {
 /// min(max(x, 0), 6).
 class ReLU6 : public Module {
  public:
-  Variable forward(const Variable& x) override { return clamp(x, 0.0, 6.0); }
   void visit(MemberVisitor&) override {}
   std::string describe() const override { return "ReLU6"; }
   ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
 
  protected:
+  Variable forward(const Variable& x) override { return clamp(x, 0.0, 6.0); }
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<ReLU6>(*this); }
 };
 

@@ -22,11 +22,11 @@ class InvertedResidual : public Module {
   };
   /// Throws ValueError when a size is not positive.
   explicit InvertedResidual(const Options& options);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<InvertedResidual>(*this);
   }
@@ -43,12 +43,12 @@ class MobileNetV2 : public Module {
  public:
   /// `width` multiplies the channels of all layers but the last.
   MobileNetV2(int64_t image_channels, int64_t classes, double width);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "MobileNetV2"; }
   void reset_parameters(const InitRng& rng) override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<MobileNetV2>(*this);
   }

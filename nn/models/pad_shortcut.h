@@ -24,7 +24,6 @@ class PadShortcut : public Module {
   /// The paper's: the new channels split evenly, the odd one on top.
   static PadShortcut widening(int64_t in, int64_t out, int64_t stride);
 
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor&) override {}
   std::string describe() const override;
   LayerSizes sizes() const override;
@@ -32,6 +31,7 @@ class PadShortcut : public Module {
   void set_sizes(const LayerSizes& sizes) override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<PadShortcut>(*this);
   }

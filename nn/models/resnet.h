@@ -23,11 +23,11 @@ class BasicBlock : public Module {
   static constexpr int64_t kExpansion = 1;
   /// `in` channels to `channels`, the first convolution with `stride`.
   BasicBlock(int64_t in, int64_t channels, int64_t stride, Shortcut shortcut);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "BasicBlock"; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<BasicBlock>(*this);
   }
@@ -46,11 +46,11 @@ class Bottleneck : public Module {
   static constexpr int64_t kExpansion = 4;  ///< output channels for each inner one
   /// `in` channels to 4 * `channels`, the 3x3 convolution with `stride`.
   Bottleneck(int64_t in, int64_t channels, int64_t stride, Shortcut shortcut);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "Bottleneck"; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<Bottleneck>(*this);
   }
@@ -84,12 +84,12 @@ class ResNet : public Module {
  public:
   /// `title` is what `describe` says.
   ResNet(std::string title, const ResNetPlan& plan, int64_t image_channels, int64_t classes);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return title_; }
   void reset_parameters(const InitRng& rng) override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<ResNet>(*this); }
 
  private:

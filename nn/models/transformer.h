@@ -27,11 +27,11 @@ class SelfAttention : public Module {
   };
   /// Throws ValueError when heads don't divide dim.
   explicit SelfAttention(const Options& options);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<SelfAttention>(*this);
   }
@@ -47,11 +47,11 @@ class TransformerBlock : public Module {
  public:
   /// `hidden` is the width of the two-layer part.
   TransformerBlock(const SelfAttention::Options& attention, int64_t hidden);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "TransformerBlock"; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<TransformerBlock>(*this);
   }
@@ -78,12 +78,12 @@ class VisionTransformer : public Module {
  public:
   /// Throws ValueError when the patch does not divide the image.
   VisionTransformer(const TransformerSizes& sizes, const data::ImageShape& image, int64_t classes);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   void reset_parameters(const InitRng& rng) override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<VisionTransformer>(*this);
   }
@@ -105,12 +105,12 @@ class Gpt : public Module {
  public:
   /// `vocabulary` inputs and outputs, texts of at most `context` tokens.
   Gpt(const TransformerSizes& sizes, int64_t vocabulary, int64_t context);
-  Variable forward(const Variable& tokens) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   void reset_parameters(const InitRng& rng) override;
 
  protected:
+  Variable forward(const Variable& tokens) override;
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Gpt>(*this); }
 
  private:

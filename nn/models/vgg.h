@@ -18,12 +18,12 @@ class Vgg : public Module {
  public:
   /// `depth` is 11, 13, 16 or 19 (ValueError otherwise); `width` multiplies the channels.
   Vgg(int depth, const data::ImageShape& image, int64_t classes, double width);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
   void reset_parameters(const InitRng& rng) override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Vgg>(*this); }
 
  private:
@@ -38,11 +38,11 @@ class ConvStack : public Module {
  public:
   /// `depth` is 2, 4 or 6 (ValueError otherwise).
   ConvStack(int depth, const data::ImageShape& image, int64_t classes);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<ConvStack>(*this);
   }

@@ -18,11 +18,11 @@ class PreactBlock : public Module {
  public:
   /// `in` channels to `out`, the first convolution with `stride`.
   PreactBlock(int64_t in, int64_t out, int64_t stride);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "PreactBlock"; }
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<PreactBlock>(*this);
   }
@@ -40,12 +40,12 @@ class WideResNet : public Module {
  public:
   /// Throws ValueError unless depth = 6n+4 and k >= 1.
   WideResNet(int depth, int64_t k, int64_t image_channels, int64_t classes, double width);
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return title_; }
   void reset_parameters(const InitRng& rng) override;
 
  protected:
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<WideResNet>(*this);
   }

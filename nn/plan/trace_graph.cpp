@@ -64,7 +64,7 @@ bool only_moves(std::string_view op, const std::vector<double>& settings) {
 
 class GraphTracer : public TraceListener {
  public:
-  explicit GraphTracer(Module& model) {
+  explicit GraphTracer(Module& model) : check_(model) {
     for (const NamedModule& part : model.named_modules()) names_.emplace(part.module, part.name);
     for (const NamedParameter& one : model.named_parameters()) {
       if (one.parameter->masked()) masked_.insert(one.parameter->value.state().get());
@@ -83,11 +83,13 @@ class GraphTracer : public TraceListener {
   }
 
   void enter(Module& module, const Variable&) override {
+    check_.enter(module);
     open_.push_back(&module);
     if (is_whole_layer(module)) ++inside_layer_;
   }
 
   void leave(Module& module, const Variable& input, const Variable& output) override {
+    check_.leave();
     if (is_whole_layer(module)) {
       --inside_layer_;
       if (find(input) != nullptr) {
@@ -105,6 +107,7 @@ class GraphTracer : public TraceListener {
           const Variable& output,
           const std::vector<Variable>& inputs,
           const BackwardFn& backward) override {
+    check_.op(name, inputs);
     if (inside_layer_ > 0) return;
     bool tracked = false;
     for (const Variable& input : inputs) tracked = tracked || find(input) != nullptr;
@@ -250,8 +253,8 @@ class GraphTracer : public TraceListener {
 
   void add_batch_norm(const BatchNorm& norm, const Variable& input, const Variable& output) {
     Step& step = add_step(StepKind::Affine, "batch_norm", output, {input});
-    std::vector<double> scale = norm.weight.value.value().to_vector<double>();
-    std::vector<double> shift = norm.bias.value.value().to_vector<double>();
+    std::vector<double> scale = norm.scales();
+    std::vector<double> shift = norm.shifts();
     const std::vector<double> mean = norm.running_mean.to_vector<double>();
     const std::vector<double> var = norm.running_var.to_vector<double>();
     for (size_t c = 0; c < scale.size(); ++c) {
@@ -310,6 +313,7 @@ class GraphTracer : public TraceListener {
   std::unordered_map<const Module*, std::string> names_;
   std::unordered_set<const VariableState*> masked_;  // weights
   std::vector<Module*> open_;
+  CallCheck check_;
   int inside_layer_ = 0;
   std::unordered_map<const VariableState*, int> values_;
   std::vector<Variable> alive_;

@@ -27,10 +27,6 @@ class LayerQuantizer : public Module {
  public:
   LayerQuantizer();
 
-  /// x rounded to the grid, in float32. dx passes where x lies in the grid's range, and is 0
-  /// elsewhere. In training, unless frozen, the range first follows x: the first batch sets it,
-  /// then a moving average of its ends with factor 0.99.
-  Variable forward(const Variable& x) override;
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "LayerQuantizer(int8)"; }
 
@@ -57,6 +53,10 @@ class LayerQuantizer : public Module {
   }
 
  protected:
+  /// x rounded to the grid, in float32. dx passes where x lies in the grid's range, and is 0
+  /// elsewhere. In training, unless frozen, the range first follows x: the first batch sets it,
+  /// then a moving average of its ends with factor 0.99.
+  Variable forward(const Variable& x) override;
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<LayerQuantizer>(*this);
   }

@@ -4,9 +4,13 @@
 #include <espalier/nn/activations.h>
 #include <espalier/nn/attention.h>
 #include <espalier/nn/batch_norm.h>
+#include <espalier/nn/conv1d.h>
 #include <espalier/nn/conv2d.h>
+#include <espalier/nn/conv_transpose2d.h>
 #include <espalier/nn/counting.h>
 #include <espalier/nn/flatten.h>
+#include <espalier/nn/gru.h>
+#include <espalier/nn/layer_norm.h>
 #include <espalier/nn/linear.h>
 #include <espalier/nn/sequential.h>
 
@@ -131,6 +135,128 @@ TEST(Counting, LayersInsideOfLayersAreNotCountedTwice) {
   const ModelCount count = count_model(attention, Variable(Tensor::zeros({2, 5, 8})));
   EXPECT_EQ(count.total.macs_dense, 5 * (3 * 8 * 8 + 8 * 8));
   EXPECT_EQ(count.total.macs_executed, count.total.macs_dense);
+}
+
+TEST(Counting, ATransposedConvolutionMultipliesAtEveryPositionOfItsInput) {
+  // 2 -> 3 channels, 3x3 taps, 4x5 positions in; depthwise after it on the 9x11 that come out.
+  Sequential net;
+  net.add("up", ConvTranspose2d({.in_channels = 2, .out_channels = 3, .stride = 2}));
+  net.add("depthwise", ConvTranspose2d({.in_channels = 3, .out_channels = 3, .groups = 3}));
+  Tensor mask = Tensor::ones({2, 3, 3, 3}, DType::U8);
+  mask.slice(0, 0, 1).fill_(0.0);
+  net.parameter("up.weight").set_mask(mask);
+  const ModelCount count = count_model(net, Shape{2, 4, 5});
+  EXPECT_EQ(layer(count, "up").output, (Shape{1, 3, 9, 11}));
+  EXPECT_EQ(layer(count, "up").weights, 54);
+  EXPECT_EQ(layer(count, "up").macs_dense, 54 * 20);
+  EXPECT_EQ(layer(count, "up").macs_effective, 27 * 20);
+  EXPECT_EQ(layer(count, "depthwise").weights, 27);
+  EXPECT_EQ(layer(count, "depthwise").macs_dense, 27 * 99);
+}
+
+TEST(Counting, AConvolutionOfSequencesMultipliesAtEveryPositionOfItsOutput) {
+  Sequential net;
+  net.add("conv", Conv1d({.in_channels = 2, .out_channels = 4, .kernel = 3, .stride = 2}));
+  net.add("depthwise", Conv1d({.in_channels = 4, .out_channels = 4, .kernel = 2, .groups = 4}));
+  const ModelCount count = count_model(net, Variable(Tensor::zeros({3, 2, 9})));
+  EXPECT_EQ(layer(count, "conv").macs_dense, 24 * 4);
+  EXPECT_EQ(layer(count, "depthwise").macs_dense, 8 * 3);
+  EXPECT_EQ(count.total.weights, 24 + 8);
+  EXPECT_EQ(count.total.macs_executed, 24 * 4 + 8 * 3);
+}
+
+TEST(Counting, ANormOfManyDimensionsHasNoPrunableWeight) {
+  LayerNorm norm({.shape = {2, 3, 4, 5}});
+  EXPECT_EQ(count_model(norm, Variable(Tensor::zeros({1, 2, 3, 4, 5}))).total.weights, 0);
+}
+
+TEST(Counting, NamedFunctionsAreCalls) {
+  // Attention over another sequence, and a recurrent layer from given states.
+  class Reader : public Module {
+   public:
+    Reader() : attention({.dim = 4}), gru({.in = 4, .hidden = 3}) {}
+    void visit(MemberVisitor& visitor) override {
+      visitor.module("attention", attention);
+      visitor.module("gru", gru);
+    }
+    std::string describe() const override { return "Reader"; }
+    MultiheadAttention attention;
+    Gru gru;
+
+   protected:
+    Variable forward(const Variable& x) override {
+      const Variable memory(Tensor::ones({x.size(0), 7, 4}));
+      return gru.run(attention.attend(x, memory, memory), Variable(Tensor::ones({1, x.size(0), 3})))
+          .output;
+    }
+    std::unique_ptr<Module> shallow_copy() const override {
+      return std::make_unique<Reader>(*this);
+    }
+  };
+  Reader net;
+  const ModelCount count = count_model(net, Variable(Tensor::zeros({1, 5, 4})));
+  EXPECT_EQ(layer(count, "gru").macs_dense, 5 * (9 * 4 + 9 * 3));
+  EXPECT_GT(layer(count, "attention").macs_executed, 0);
+}
+
+TEST(Counting, AForwardThatRunsPastTheLayerIsAnError) {
+  // A layer of somebody's own may have a public forward.
+  class Open : public Linear {
+   public:
+    using Linear::Linear;
+    Variable forward(const Variable& x) override { return Linear::forward(x); }
+  };
+  class Past : public Module {
+   public:
+    explicit Past(bool past) : past_(past), fc({.in = 4, .out = 4}) {}
+    void visit(MemberVisitor& visitor) override { visitor.module("fc", fc); }
+    std::string describe() const override { return "Past"; }
+
+   protected:
+    Variable forward(const Variable& x) override { return past_ ? fc.forward(x) : fc(x); }
+    std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Past>(*this); }
+
+   private:
+    bool past_;
+    Open fc;
+  };
+  const Variable x(Tensor::ones({1, 4}));
+  Past good(false), bad(true);
+  EXPECT_EQ(count_model(good, x).total.macs_dense, 16);
+  try {
+    count_model(bad, x);
+    FAIL();
+  } catch (const ValueError& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("'linear' reads a parameter of 'fc'"), std::string::npos) << text;
+    EXPECT_NE(text.find("part(x), not part.forward(x)"), std::string::npos) << text;
+  }
+}
+
+TEST(Counting, AModuleThatVisitForgotIsNamed) {
+  class Forgetful : public Module {
+   public:
+    void visit(MemberVisitor&) override {}
+    std::string describe() const override { return "Forgetful"; }
+
+   protected:
+    Variable forward(const Variable& x) override { return relu_(x); }
+    std::unique_ptr<Module> shallow_copy() const override {
+      return std::make_unique<Forgetful>(*this);
+    }
+
+   private:
+    ReLU relu_;
+  };
+  Forgetful net;
+  try {
+    count_model(net, Variable(Tensor::ones({1, 4})));
+    FAIL();
+  } catch (const ValueError& error) {
+    EXPECT_NE(std::string(error.what()).find("calls ReLU, which its visit() does not name"),
+              std::string::npos)
+        << error.what();
+  }
 }
 
 TEST(Counting, SharedLayerCountsItsParametersOnceAndItsMacsTwice) {

@@ -34,7 +34,7 @@ TEST(ChannelLanes, DecideAsTheModuleDoes) {
   const Tensor x = random_tensor({kSamples, kIn, 3, 3}, 2);
   const Tensor lanes = x.to(Layout::Nchw16n);
   const NoGrad no_grad;
-  const Tensor expected = gate.forward(Variable(x)).value();
+  const Tensor expected = gate(Variable(x)).value();
 
   Tensor means = Tensor::empty({kIn, kLanes});
   for (int64_t c = 0; c < kIn; ++c) {

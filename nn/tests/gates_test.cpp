@@ -71,7 +71,7 @@ struct BoostedLayer {
 
 TEST(ChannelGate, BoostsTheTwoMostSalientChannelsAndComputesNoOther) {
   BoostedLayer layer(/*relu=*/true);
-  expect_near(layer.gate->forward(Variable(layer.x)).value(), {0, 2.5, 0, 2}, kTolerance);
+  expect_near((*layer.gate)(Variable(layer.x)).value(), {0, 2.5, 0, 2}, kTolerance);
   // beta stands inside of the product: 2.5 * (-.2 + .1) is cut by the ReLU, 2 * (1 + .1) stays.
   expect_near(layer(layer.x).value(), {0, 0, 0, 2.2}, kTolerance);
   BoostedLayer linear(/*relu=*/false);
@@ -82,7 +82,7 @@ TEST(ChannelGate, SaliencyIsTheMeanOverSpace) {
   // Means of |x| are (1, 2) again; sums would give the saliencies (0, 4, 0, 3).
   BoostedLayer layer(/*relu=*/false);
   const Tensor x = Tensor::from<float>({1, 2, 2, 1}, {0.5F, 1.5F, -3, 1});
-  expect_near(layer.gate->forward(Variable(x)).value(), {0, 2.5, 0, 2}, kTolerance);
+  expect_near((*layer.gate)(Variable(x)).value(), {0, 2.5, 0, 2}, kTolerance);
   const std::vector<double> expected = {0, 0, 0, -0.5, 0, 0, 1.2, 3.2};
   expect_near(layer(x).value(), expected, kTolerance);
   const NoGrad no_grad;

@@ -3,91 +3,10 @@
 // size.
 #include <espalier/autograd/ops.h>
 
-#include "support.h"
+#include "layer_cases.h"
 
 namespace espalier::nn {
 namespace {
-
-struct LayerCase {
-  std::string name;
-  Shape sample;  // without the batch
-  std::function<std::unique_ptr<Module>()> make;
-};
-
-template <class M, class... Args>
-std::function<std::unique_ptr<Module>()> maker(Args... args) {
-  return [args...]() -> std::unique_ptr<Module> { return std::make_unique<M>(args...); };
-}
-
-std::unique_ptr<Module> make_residual() {
-  return std::make_unique<Residual>(Residual::Parts{
-      .main = std::make_shared<Conv2d>(
-          Conv2d::Options{.in_channels = 3, .out_channels = 4, .stride = 2, .padding = 1}),
-      .shortcut = std::make_shared<Conv2d>(
-          Conv2d::Options{.in_channels = 3, .out_channels = 4, .kernel = 1, .stride = 2})});
-}
-
-std::unique_ptr<Module> make_masked_conv() {
-  auto conv =
-      std::make_unique<Conv2d>(Conv2d::Options{.in_channels = 3, .out_channels = 4, .padding = 1});
-  conv->weight.set_mask(two_thirds_mask({4, 3, 3, 3}));
-  return conv;
-}
-
-std::unique_ptr<Module> make_masked_linear() {
-  auto linear = std::make_unique<Linear>(Linear::Options{.in = 7, .out = 5});
-  linear->weight.set_mask(two_thirds_mask({5, 7}));
-  return linear;
-}
-
-std::vector<LayerCase> cases() {
-  const Shape image{3, 7, 5};
-  return {
-      {"Conv", image, maker<Conv2d>(Conv2d::Options{.in_channels = 3, .out_channels = 4})},
-      {"ConvStrided",
-       image,
-       maker<Conv2d>(Conv2d::Options{.in_channels = 3,
-                                     .out_channels = 5,
-                                     .kernel = {3, 2},
-                                     .stride = {2, 1},
-                                     .padding = 1,
-                                     .bias = false})},
-      {"ConvDepthwise",
-       image,
-       maker<Conv2d>(
-           Conv2d::Options{.in_channels = 3, .out_channels = 3, .padding = 1, .groups = 3})},
-      {"ConvMasked", image, make_masked_conv},
-      {"BatchNorm", image, maker<BatchNorm2d>(BatchNorm::Options{.channels = 3})},
-      {"BatchNormRelu", image, maker<BatchNorm2d>(BatchNorm::Options{.channels = 3, .relu = true})},
-      {"BatchNormOfVectors", {7}, maker<BatchNorm1d>(BatchNorm::Options{.channels = 7})},
-      {"Linear", {7}, maker<Linear>(Linear::Options{.in = 7, .out = 5})},
-      {"LinearMasked", {7}, make_masked_linear},
-      {"LayerNorm", {7}, maker<LayerNorm>(LayerNorm::Options{.shape = {7}})},
-      {"GroupNorm", {4, 3, 2}, maker<GroupNorm>(GroupNorm::Options{.groups = 2, .channels = 4})},
-      {"Relu", image, maker<ReLU>()},
-      {"Gelu", image, maker<GELU>()},
-      {"Sigmoid", image, maker<Sigmoid>()},
-      {"Tanh", image, maker<Tanh>()},
-      {"Silu", image, maker<SiLU>()},
-      {"Softplus", image, maker<Softplus>()},
-      {"LeakyRelu", image, maker<LeakyReLU>(0.1)},
-      {"MaxPool", image, maker<MaxPool2d>(PoolOptions{.kernel = 2})},
-      {"MaxPoolOverlapping",
-       image,
-       maker<MaxPool2d>(PoolOptions{.kernel = 3, .stride = 2, .padding = 1})},
-      {"AveragePool", image, maker<AvgPool2d>(PoolOptions{.kernel = 2})},
-      {"AdaptivePool", image, maker<AdaptiveAvgPool2d>(1, 1)},
-      {"AdaptivePoolOdd", image, maker<AdaptiveAvgPool2d>(2, 3)},
-      {"Flatten", image, maker<Flatten>()},
-      {"Identity", image, maker<Identity>()},
-      {"Dropout", image, maker<Dropout>(0.4)},
-      {"Residual", image, make_residual},
-      {"Attention",
-       {5, 6},
-       maker<MultiheadAttention>(MultiheadAttention::Options{.dim = 6, .heads = 2})},
-      {"Lstm", {4, 3}, maker<Lstm>(Lstm::Options{.in = 3, .hidden = 5, .layers = 2})},
-  };
-}
 
 Shape with_batch(int64_t n, const Shape& sample) {
   return sample.inserted(0, n);
@@ -130,7 +49,7 @@ void expect_zero_padding(const Tensor& tensor, const std::string& what) {
 
 class EachLayer : public ::testing::TestWithParam<LayerCase> {};
 
-INSTANTIATE_TEST_SUITE_P(, EachLayer, ::testing::ValuesIn(cases()), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(, EachLayer, ::testing::ValuesIn(layer_cases()), [](const auto& info) {
   return info.param.name;
 });
 
@@ -201,10 +120,23 @@ TEST(Layers, WrongSizesAreNamed) {
   EXPECT_THROW(Embedding({.count = 0, .dim = 2}), ValueError);
   EXPECT_THROW(MultiheadAttention({.dim = 6, .heads = 4}), ValueError);
   EXPECT_THROW(Lstm({.in = 2}), ValueError);
+  EXPECT_THROW(Gru({.in = 2}), ValueError);
+  EXPECT_THROW(Conv1d({.in_channels = 3, .out_channels = 4, .groups = 2}), ValueError);
+  EXPECT_THROW(Conv1d({.in_channels = 3, .out_channels = 4, .kernel = 0}), ValueError);
+  EXPECT_THROW(ConvTranspose2d({.in_channels = 3, .out_channels = 4, .output_padding = 1}),
+               ValueError);
+  EXPECT_THROW(ConvTranspose2d({.in_channels = 3, .out_channels = 4, .groups = 2}), ValueError);
   EXPECT_THROW(Dropout(1.0), ValueError);
   EXPECT_THROW(Residual({}), ValueError);
   BatchNorm2d norm({.channels = 3});
   EXPECT_THROW(norm(Variable(Tensor::ones({2, 3}))), ShapeError);
+  Conv1d sequences({.in_channels = 3, .out_channels = 4});
+  EXPECT_THROW(sequences(Variable(Tensor::ones({2, 3}))), ShapeError);
+  EXPECT_THROW(sequences(Variable(Tensor::ones({2, 4, 5}))), ShapeError);
+  Gru gru({.in = 3, .hidden = 2});
+  EXPECT_THROW(gru(Variable(Tensor::ones({2, 4, 2}))), ShapeError);
+  EXPECT_THROW(gru.run(Variable(Tensor::ones({2, 4, 3})), Variable(Tensor::ones({1, 1, 2}))),
+               ShapeError);
 }
 
 TEST(Layers, DropoutDropsItsShareInTrainingOnly) {
@@ -238,6 +170,42 @@ TEST(Layers, BatchNormMovesItsStatisticsInTrainingOnly) {
   EXPECT_NEAR(y.value().at({0, 0, 0, 0}), (1 - 1.5) / std::sqrt(2.5 + 1e-5), 1e-5);
 }
 
+TEST(Layers, MaskedWeightsOfNewLayersGetNoGradientAndDoNotMove) {
+  for (const auto& make : {make_masked_conv1d, make_masked_transpose}) {
+    const std::unique_ptr<Module> layer = make();
+    init_parameters(*layer, 3);
+    const bool planes = layer->parameter("weight").shape().rank() == 4;
+    const Tensor x = random_tensor(planes ? Shape{2, 3, 7, 5} : Shape{2, 3, 7}, 5);
+    const std::vector<double> mask = values(layer->parameter("weight").mask());
+    const auto pass = [&](sparse::GradRequest request) {
+      Parameter& weight = layer->parameter("weight");
+      weight.grad_request = request;
+      layer->zero_grad();
+      const Variable y = (*layer)(Variable(x));
+      sum(y * Variable(random_tensor(y.shape(), 11))).backward();
+      return values(weight.value.grad().value());
+    };
+    const std::vector<double> masked = pass(sparse::GradRequest::Masked);
+    const std::vector<double> dense = pass(sparse::GradRequest::Dense);
+    double hidden = 0.0;
+    for (size_t i = 0; i < mask.size(); ++i) {
+      if (mask[i] != 0.0) {
+        EXPECT_NEAR(masked[i], dense[i], 1e-4) << i;
+      } else {
+        EXPECT_EQ(masked[i], 0.0) << i;
+        hidden += std::abs(dense[i]);
+      }
+    }
+    EXPECT_GT(hidden, 0.1) << "a dense gradient shows what regrowth looks at";
+    // A new mask is taken up.
+    Parameter& weight = layer->parameter("weight");
+    weight.set_mask(Tensor::zeros(weight.shape(), DType::U8));
+    const Tensor bias = layer->parameter("bias").value.value();
+    const Tensor y = (*layer)(Variable(x)).value();
+    EXPECT_NEAR(values(y)[0], values(bias)[0], 1e-6);
+  }
+}
+
 TEST(Layers, EmbeddingLooksUpRowsAndSumsTheirGradients) {
   Embedding table({.count = 3, .dim = 2});
   table.weight.value.value().copy_(Tensor::from<float>({3, 2}, {0, 1, 10, 11, 20, 21}));
@@ -263,6 +231,12 @@ TEST(Layers, SizesFollowTheKeptChannels) {
   EXPECT_THROW(conv.set_sizes({{"width", 2}}), ValueError);
   EXPECT_THROW(conv.set_sizes({{"in_channels", 3}}), ValueError);
   EXPECT_EQ(conv.options().in_channels, 2);
+  ConvTranspose2d wider({.in_channels = 4, .out_channels = 6, .groups = 2});
+  EXPECT_EQ(wider.weight.shape(), (Shape{4, 3, 3, 3}));
+  EXPECT_EQ(wider.sizes_keeping({.in = {2, 3}, .out = {3, 4, 5}}),
+            (LayerSizes{{"in_channels", 2}, {"out_channels", 3}, {"groups", 1}}));
+  wider.set_sizes({{"in_channels", 2}, {"out_channels", 4}});
+  EXPECT_EQ(wider.weight.shape(), (Shape{2, 2, 3, 3}));
   BatchNorm2d norm({.channels = 4});
   EXPECT_EQ(norm.sizes_keeping({.in = {1, 3}, .out = {1, 3}}), (LayerSizes{{"channels", 2}}));
   EXPECT_THROW(norm.sizes_keeping({.in = {1, 3}, .out = {1, 2}}), ValueError);

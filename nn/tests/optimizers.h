@@ -29,6 +29,10 @@ makers() {
              m, SgdOptions{.lr = 0.1, .momentum = 0.9, .nesterov = true}, 0.01);
        }},
       {"adam", [](Module& m) { return std::make_unique<Adam>(m, AdamOptions{.lr = 0.1}, 0.01); }},
+      {"amsgrad",
+       [](Module& m) {
+         return std::make_unique<Adam>(m, AdamOptions{.lr = 0.1, .amsgrad = true}, 0.01);
+       }},
       {"adamw", [](Module& m) { return std::make_unique<AdamW>(m, AdamOptions{.lr = 0.1}, 0.01); }},
   };
 }

@@ -24,7 +24,7 @@ TEST(LayerQuantizer, RoundsByHandAndCutsTheGradientOutsideOfTheRange) {
   quantizer.set_range(-1.0, 2.0);  // scale 3/255, zero at 85
   quantizer.eval();
   const Variable x(Tensor::from<float>({1, 6}, {-1.0F, 0.0F, 0.4F, 2.0F, 2.5F, -1.2F}), true);
-  const Variable y = quantizer.forward(x);
+  const Variable y = quantizer(x);
   const std::vector<float> expected = {-1.0F, 0.0F, 0.4F, 2.0F, 2.0F, -1.0F};
   for (int64_t i = 0; i < 6; ++i) {
     EXPECT_NEAR(y.value().at({0, i}), expected[static_cast<size_t>(i)], 1e-6);
@@ -40,7 +40,7 @@ TEST(LayerQuantizer, RoundsByHandAndCutsTheGradientOutsideOfTheRange) {
 TEST(LayerQuantizer, TheRangeFollowsTrainingByAMovingAverageUntilFrozen) {
   LayerQuantizer quantizer;
   const auto feed = [&](float low, float high) {
-    quantizer.forward(Variable(Tensor::from<float>({2}, {low, high})));
+    quantizer(Variable(Tensor::from<float>({2}, {low, high})));
   };
   EXPECT_FALSE(quantizer.calibrated());
   EXPECT_THROW(quantizer.grid(), ValueError);

@@ -232,6 +232,53 @@ TEST(Lstm, GradientsAreRight) {
   EXPECT_EQ(gradcheck([&](const auto& in) { return with_parameters(layer, in); }, inputs), "");
 }
 
+TEST(MultiheadAttention, MasksThatDoNotFitAreNamed) {
+  MultiheadAttention layer({.dim = 4, .heads = 2});
+  const Variable x(Tensor::zeros({2, 3, 4}));
+  const auto with = [&](const AttentionMasks& masks) { layer.attend(x, x, x, masks); };
+  EXPECT_THROW(with({.attention = Tensor::zeros({3, 4}, DType::U8)}), ShapeError);
+  EXPECT_THROW(with({.attention = Tensor::zeros({4, 3, 3}, DType::U8)}), ShapeError);
+  EXPECT_THROW(with({.key_padding = Tensor::zeros({3, 2}, DType::U8)}), ShapeError);
+  EXPECT_THROW(with({.attention = Tensor::zeros({3, 3}, DType::I64)}), TypeError);
+  EXPECT_THROW(with({.attention = Tensor::full({3, 3}, NAN)}), ValueError);
+  EXPECT_THROW(with({.attention = Tensor::full({3, 3}, INFINITY)}), ValueError);
+  with({.attention = Tensor::zeros({2, 3, 3}, DType::U8)});
+  with({.attention = Tensor::zeros({2, 2, 3, 3}, DType::U8)});
+}
+
+TEST(MultiheadAttention, AQueryWithoutAnyKeyIsNamed) {
+  MultiheadAttention layer({.dim = 4, .heads = 2});
+  const Variable x(Tensor::zeros({2, 3, 4}));
+  // Sample 1 has one key, which query 2 may not see.
+  const Tensor padding = Tensor::from<uint8_t>({2, 3}, {0, 0, 0, 0, 1, 1});
+  const Tensor pairs = Tensor::from<uint8_t>({3, 3}, {0, 0, 0, 0, 0, 0, 1, 0, 0});
+  layer.attend(x, x, x, {.attention = pairs});
+  layer.attend(x, x, x, {.key_padding = padding});
+  const std::string text = message_of<ValueError>(
+      [&] { layer.attend(x, x, x, {.attention = pairs, .key_padding = padding}); });
+  EXPECT_NE(text.find("query 2 of sample 1"), std::string::npos) << text;
+}
+
+TEST(Gru, GradientsAreRight) {
+  Gru layer({.in = 3, .hidden = 2, .layers = 2});
+  init_parameters(layer, 2);
+  layer.to(DType::F64);
+  const auto inputs = input_and_parameters(layer, random_tensor({2, 3, 3}, 1, DType::F64));
+  EXPECT_EQ(gradcheck([&](const auto& in) { return with_parameters(layer, in); }, inputs), "");
+}
+
+TEST(Gru, StatesContinueASequence) {
+  Gru layer({.in = 3, .hidden = 2, .layers = 2});
+  init_parameters(layer, 2);
+  layer.to(DType::F64);
+  const Tensor x = random_tensor({2, 5, 3}, 1, DType::F64);
+  const GruResult whole = layer.run(Variable(x));
+  const GruResult head = layer.run(Variable(x.slice(1, 0, 2).contiguous()));
+  const GruResult tail = layer.run(Variable(x.slice(1, 2, 5).contiguous()), head.hidden);
+  EXPECT_LT(max_difference(whole.output.value().slice(1, 2, 5), tail.output.value()), 1e-14);
+  EXPECT_LT(max_difference(whole.hidden.value(), tail.hidden.value()), 1e-14);
+}
+
 TEST(Lstm, NamesAreThoseOfPyTorch) {
   Lstm layer({.in = 3, .hidden = 2, .layers = 2});
   std::vector<std::string> names;

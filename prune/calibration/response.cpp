@@ -34,10 +34,10 @@ class BranchListener : public nn::TraceListener {
     }
     const auto* norm = dynamic_cast<const nn::BatchNorm*>(&module);
     if (norm == nullptr || !is_followed(input) || norm->gate) return;
+    const std::vector<double> scales = norm->scales();
     for (size_t c = 0; c < scale.size(); ++c) {
       const auto at = static_cast<int64_t>(c);
-      scale[c] *= norm->weight.value.value().at({at}) /
-                  std::sqrt(norm->running_var.at({at}) + norm->options().eps);
+      scale[c] *= scales[c] / std::sqrt(norm->running_var.at({at}) + norm->options().eps);
     }
     followed_ = norm->options().relu ? Variable() : output;
   }

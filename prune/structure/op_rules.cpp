@@ -10,6 +10,7 @@ OpRule op_rule(std::string_view name) {
   static const std::map<std::string_view, OpRule> rules = {
       {"abs", ZeroToZero},
       {"gelu", ZeroToZero},
+      {"gelu_tanh", ZeroToZero},
       {"neg", ZeroToZero},
       {"relu", ZeroToZero},
       {"round_ste", ZeroToZero},

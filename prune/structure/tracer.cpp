@@ -10,6 +10,10 @@ bool has_channels(const nn::ChannelCoupling& coupling) {
 
 }  // namespace
 
+int channel_dim(const Shape& shape, const nn::ChannelCoupling& coupling) {
+  return coupling.channels_first ? 1 : channel_dim(shape);
+}
+
 int channel_dim(const Shape& shape) {
   return shape.rank() == 4 ? 1 : shape.rank() - 1;
 }
@@ -20,7 +24,7 @@ int64_t channel_of(const Shape& shape, int dim, int64_t element) {
   return element / inner % shape[dim];
 }
 
-ChannelTracer::ChannelTracer(nn::Module& model) {
+ChannelTracer::ChannelTracer(nn::Module& model) : check_(model) {
   for (const nn::NamedModule& part : model.named_modules()) names_.emplace(part.module, part.name);
 }
 
@@ -57,8 +61,7 @@ void ChannelTracer::freeze(const LabelledValue& value, const std::string& reason
   for (const int32_t label : value.labels) labels.freeze(label, reason);
 }
 
-std::vector<int32_t> ChannelTracer::per_channel(const LabelledValue& value) {
-  const int dim = channel_dim(value.shape);
+std::vector<int32_t> ChannelTracer::per_channel(const LabelledValue& value, int dim) {
   std::vector<int32_t> channels(static_cast<size_t>(value.shape[dim]), kNoLabel);
   for (int64_t i = 0; i < value.shape.numel(); ++i) {
     int32_t& channel = channels[static_cast<size_t>(channel_of(value.shape, dim, i))];
@@ -69,10 +72,18 @@ std::vector<int32_t> ChannelTracer::per_channel(const LabelledValue& value) {
 }
 
 void ChannelTracer::enter(nn::Module& module, const Variable&) {
+  check_.enter(module);
   if (has_channels(module.channel_coupling())) ++inside_layer_;
 }
 
+void ChannelTracer::also_reads(nn::Module& module, const Variable& input) {
+  if (const LabelledValue* value = find(input)) {
+    freeze(*value, cat(module.describe(), " reads it beside its input"));
+  }
+}
+
 void ChannelTracer::leave(nn::Module& module, const Variable& input, const Variable& output) {
+  check_.leave();
   const bool layer = has_channels(module.channel_coupling());
   if (layer) --inside_layer_;
   if (inside_layer_ > 0) return;
@@ -86,8 +97,8 @@ void ChannelTracer::leave(nn::Module& module, const Variable& input, const Varia
   const LabelledValue* out = find(output);
   if (in == nullptr || out == nullptr) return;
   TracedLayer& traced = layer_of(module);
-  traced.in = per_channel(*in);
-  traced.out = per_channel(*out);
+  traced.in = per_channel(*in, channel_dim(in->shape));
+  traced.out = per_channel(*out, channel_dim(out->shape));
 }
 
 TracedLayer& ChannelTracer::layer_of(nn::Module& module) {
@@ -116,7 +127,7 @@ void ChannelTracer::trace_layer(nn::Module& module, const Variable& input, const
       unknown = frozen(cat(layer.name, " reads values whose origin is not known"), input, {});
       value = &unknown;
     }
-    const std::vector<int32_t> in = per_channel(*value);
+    const std::vector<int32_t> in = per_channel(*value, channel_dim(value->shape, coupling));
     for (size_t c = 0; c < in.size(); ++c) {
       if (c < layer.in.size()) labels.merge(layer.in[c], in[c]);  // a shared layer's further use
       if (!coupling.frozen_because.empty()) {
@@ -140,7 +151,7 @@ void ChannelTracer::trace_layer(nn::Module& module, const Variable& input, const
   }
 
   LabelledValue value{output.shape(), {}, true};
-  const int dim = channel_dim(output.shape());
+  const int dim = channel_dim(output.shape(), coupling);
   const bool again = !layer.out.empty();
   for (int64_t c = 0; c < output.size(dim) && !again; ++c) layer.out.push_back(labels.fresh());
   ESPALIER_CHECK(static_cast<int64_t>(layer.out.size()) == output.size(dim),

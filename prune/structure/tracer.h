@@ -43,6 +43,7 @@ class ChannelTracer : public nn::TraceListener {
   void end(const Variable& output);
 
   void enter(nn::Module& module, const Variable& input) override;
+  void also_reads(nn::Module& module, const Variable& input) override;
   void leave(nn::Module& module, const Variable& input, const Variable& output) override;
   void op(const char* name,
           const Variable& output,
@@ -79,7 +80,7 @@ class ChannelTracer : public nn::TraceListener {
   LabelledValue frozen(const std::string& reason, const Variable& output, const Operands& operands);
   void freeze(const LabelledValue& value, const std::string& reason);
   /// One label per channel, merged over all elements of the channel.
-  std::vector<int32_t> per_channel(const LabelledValue& value);
+  std::vector<int32_t> per_channel(const LabelledValue& value, int dim);
 
   std::unordered_map<const nn::Module*, std::string> names_;
   std::unordered_map<const nn::Module*, size_t> index_;
@@ -87,10 +88,13 @@ class ChannelTracer : public nn::TraceListener {
   // Values stay alive, so that no new one gets an old one's address.
   std::vector<Variable> alive_;
   int inside_layer_ = 0;
+  nn::CallCheck check_;
 };
 
-/// The dimension of a layer's activation that counts channels: 1 of planes, else the last.
+/// The dimension of an activation that counts channels: 1 of planes, else the last.
 int channel_dim(const Shape& shape);
+/// The same as a layer of this coupling has it.
+int channel_dim(const Shape& shape, const nn::ChannelCoupling& coupling);
 /// The channel, along `dim`, of an element given by its row-major number.
 int64_t channel_of(const Shape& shape, int dim, int64_t element);
 

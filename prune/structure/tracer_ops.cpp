@@ -19,6 +19,7 @@ void ChannelTracer::op(const char* name,
                        const Variable& output,
                        const std::vector<Variable>& inputs,
                        const BackwardFn& backward) {
+  check_.op(name, inputs);
   if (inside_layer_ > 0) return;
   Operands operands;
   bool any = false;
@@ -76,8 +77,10 @@ LabelledValue ChannelTracer::elementwise(OpRule rule,
   const int dim = channel_dim(output.shape());
   for (size_t k = 0; k < inputs.size(); ++k) {
     if (operands[k] != nullptr || !inputs[k].defined()) continue;
-    const int own = dim - (output.rank() - inputs[k].rank());
-    if (own >= 0 && inputs[k].size(own) != 1) {
+    const int missing = output.rank() - inputs[k].rank();
+    const auto differs = [&](int d) { return d >= missing && inputs[k].size(d - missing) != 1; };
+    // Of three dimensions it may be the second (N,C,L) as well as the last (N,T,C).
+    if (differs(dim) || (output.rank() == 3 && differs(1))) {
       freeze(result, cat("op ", name, " combines it with a tensor that no layer makes"));
     }
   }
@@ -186,7 +189,7 @@ LabelledValue ChannelTracer::reduction(const std::string& name,
 }
 
 LabelledValue ChannelTracer::pool(const Variable& output, const LabelledValue& input) {
-  const std::vector<int32_t> channels = per_channel(input);
+  const std::vector<int32_t> channels = per_channel(input, channel_dim(input.shape));
   LabelledValue result{output.shape(), {}, input.zero_when_removed};
   for (int64_t i = 0; i < output.numel(); ++i) {
     result.labels.push_back(channels[static_cast<size_t>(channel_of(output.shape(), 1, i))]);

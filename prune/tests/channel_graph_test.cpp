@@ -68,6 +68,84 @@ TEST(ChannelGraph, ChainTiesFilterNormAndNextInput) {
   EXPECT_EQ(group(groups, "fc.weight").frozen_because, "output of the network");
 }
 
+TEST(ChannelGraph, ATransposedConvolutionHasItsInputsInItsRows) {
+  Net net({{"a", conv(3, 4)},
+           {"up",
+            std::make_shared<nn::ConvTranspose2d>(
+                nn::ConvTranspose2d::Options{.in_channels = 4, .out_channels = 2, .stride = 2})},
+           {"fc", dense(2, 5)}},
+          [](Net& n, const Variable& x) { return head(n, relu(n["up"](relu(n["a"](x))))); });
+  const auto groups = groups_of(net);
+  const ChannelGroup& a = group(groups, "a.weight");
+  EXPECT_EQ(a.frozen_because, "");
+  EXPECT_EQ(slice(a, "up.weight", 0).role, SliceRole::Consumer);
+  EXPECT_EQ(slice(a, "up.weight", 0).channel_of, (Channels{0, 1, 2, 3}));
+  const ChannelGroup& up = group(groups, "up.weight");
+  EXPECT_EQ(up.channels, 2);
+  EXPECT_EQ(slice(up, "up.weight", 1).role, SliceRole::Producer);
+  EXPECT_EQ(slice(up, "up.bias", 0).channel_of, (Channels{0, 1}));
+  EXPECT_EQ(slice(up, "fc.weight", 1).role, SliceRole::Consumer);
+}
+
+TEST(ChannelGraph, ConvolutionsOfSequencesHaveTheirChannelsInTheMiddle) {
+  const auto conv1d = [](int64_t in, int64_t out, int64_t groups) {
+    return std::make_shared<nn::Conv1d>(nn::Conv1d::Options{
+        .in_channels = in, .out_channels = out, .padding = 1, .groups = groups, .bias = false});
+  };
+  Net net({{"a", conv1d(3, 4, 1)}, {"d", conv1d(4, 4, 4)}, {"b", conv1d(4, 2, 1)}},
+          [](Net& n, const Variable& x) {
+            return n["b"](relu(n["d"](relu(n["a"](reshape(x, {1, 3, 16}))))));
+          });
+  const auto groups = groups_of(net);
+  const ChannelGroup& a = group(groups, "a.weight");
+  EXPECT_EQ(a.channels, 4);
+  EXPECT_EQ(a.frozen_because, "");
+  EXPECT_EQ(slice(a, "d.weight", 0).role, SliceRole::Follower);
+  EXPECT_EQ(slice(a, "b.weight", 1).channel_of, (Channels{0, 1, 2, 3}));
+  EXPECT_EQ(group(groups, "b.weight").frozen_because, "output of the network");
+}
+
+TEST(ChannelGraph, AConstantOfEachChannelOfSequencesFreezesThem) {
+  Net net({{"a",
+            std::make_shared<nn::Conv1d>(
+                nn::Conv1d::Options{.in_channels = 3, .out_channels = 4, .kernel = 1})},
+           {"b",
+            std::make_shared<nn::Conv1d>(
+                nn::Conv1d::Options{.in_channels = 4, .out_channels = 2, .kernel = 1})}},
+          [](Net& n, const Variable& x) {
+            const Variable shift(Tensor::from<float>({4, 1}, {1, 2, 3, 4}));
+            return n["b"](n["a"](reshape(x, {1, 3, 16})) * shift);
+          });
+  EXPECT_NE(group(groups_of(net), "a.weight").frozen_because, "");
+}
+
+TEST(ChannelGraph, WhatAttentionReadsBesideItsInputKeepsItsChannels) {
+  Net net({{"keys", dense(4, 4)},
+           {"attention",
+            std::make_shared<nn::MultiheadAttention>(
+                nn::MultiheadAttention::Options{.dim = 4, .heads = 2})}},
+          [](Net& n, const Variable& x) {
+            const Variable rows = reshape(x, {1, 12, 4});
+            const Variable keys = n["keys"](rows);
+            auto& attention = dynamic_cast<nn::MultiheadAttention&>(n["attention"]);
+            return attention.attend(rows, keys, keys);
+          });
+  EXPECT_NE(group(groups_of(net), "keys.weight").frozen_because.find("reads it beside its input"),
+            std::string::npos);
+}
+
+TEST(ChannelGraph, ALayerWhoseForwardRunsPastItIsAnError) {
+  class Open : public Linear {
+   public:
+    using Linear::Linear;
+    Variable forward(const Variable& x) override { return Linear::forward(x); }
+  };
+  Net net(
+      {{"fc", std::make_shared<Open>(Linear::Options{.in = 48, .out = 5})}},
+      [](Net& n, const Variable& x) { return dynamic_cast<Open&>(n["fc"]).forward(flatten(x)); });
+  EXPECT_THROW(groups_of(net), ValueError);
+}
+
 TEST(ChannelGraph, SumMakesChannelsOne) {
   Net net({{"a", conv(3, 4)}, {"b", conv(4, 4)}, {"fc", dense(4, 5)}},
           [](Net& n, const Variable& x) {

@@ -19,7 +19,7 @@ class Fixture:
         self.arrays = {}
 
     def add(self, name, output, inputs=()):
-        self.arrays[name] = output.detach().numpy()
+        self.arrays[name] = output.detach().clone().numpy()
         if not inputs:
             return
         incoming = made(output.shape, 7, grad=False)
