@@ -12,12 +12,12 @@
 
 #include <espalier/core/detail/checksum.h>
 #include <espalier/core/detail/json.h>
+#include <espalier/core/detail/temporary_file.h>
 #include <espalier/core/error.h>
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/core/random.h>
 #include <espalier/experiments/checkpoint.h>
-#include <espalier/experiments/csv.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/options.h>
@@ -36,10 +36,6 @@ constexpr const char* kPreviousFile = "state.previous.safetensors";
 constexpr const char* kMetricsFile = "metrics.jsonl";
 constexpr const char* kMetricsTable = "metrics.csv";
 constexpr const char* kMetricsKey = "metrics";
-constexpr const char* kChecksumKey = "checksum";  // of run.json, over its text with zeros there
-constexpr const char* kChecksumStart = "crc32:";
-constexpr int64_t kMostMetricsBytes = int64_t{1} << 28;
-constexpr espalier::detail::JsonLimits kMetricsLimits = {.depth = 2, .bytes = 1 << 16};
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
@@ -71,42 +67,6 @@ std::string differences(const Json& here, const Json& asked, const Json& default
   return espalier::detail::some_of(out, kMost, "; ");
 }
 
-std::vector<EpochMetrics> parse_metrics(const std::string& text, const std::string& where) {
-  std::vector<EpochMetrics> out;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = std::string_view(text).substr(begin, end - begin);
-    const std::string at = cat("metrics: ", where, ", line ", out.size() + 1);
-    const auto json = espalier::detail::parse_json<Json>(line, at, kMetricsLimits);
-    out.push_back(EpochMetrics::from_json(json, cat(where, ", line ", out.size() + 1)));
-    begin = end + 1;
-  }
-  return out;
-}
-
-// Of recorded runs, which keep the table alone.
-std::vector<EpochMetrics> read_metrics_csv(const fs::path& path) {
-  const std::vector<uint8_t> bytes = read_file(path, "metrics", kMostMetricsBytes);
-  const auto records = parse_csv({bytes.begin(), bytes.end()}, path.string());
-  std::string lines;
-  for (size_t i = 1; i < records.size(); ++i) {
-    std::string line;
-    for (size_t c = 0; c < records[i].size(); ++c) {
-      line += fmt::format("{}{}:{}", c == 0 ? "" : ",", Json(records[0][c]).dump(), records[i][c]);
-    }
-    lines += "{" + line + "}\n";
-  }
-  return parse_metrics(lines, path.string());
-}
-
-uint32_t crc32_of(const std::string& text) {
-  return espalier::detail::crc32({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
-}
-
-std::string checksum_value(uint32_t crc) {
-  return fmt::format("{}{:08x}", kChecksumStart, crc);
-}
-
 // Size and checksum of a file, as run.json tells them.
 Json file_record(const fs::path& path) {
   const std::vector<uint8_t> bytes = read_file(path, "run");
@@ -115,89 +75,6 @@ Json file_record(const fs::path& path) {
 }
 
 }  // namespace
-
-RunJsonState check_run_json(const std::string& text) {
-  const size_t key = text.rfind(cat("\"", kChecksumKey, "\": \""));
-  if (key == std::string::npos) {
-    // What is told of other files is as young as the checksum.
-    return text.find("\n  \"files\": ") == std::string::npos ? RunJsonState::Unchecked
-                                                             : RunJsonState::Changed;
-  }
-  const size_t at = text.find(kChecksumStart, key);
-  if (at == std::string::npos) return RunJsonState::Changed;
-  const std::string zeros = checksum_value(0);
-  std::string blank = text;
-  blank.replace(at, zeros.size(), zeros);
-  const std::string right = checksum_value(crc32_of(blank));
-  return text.compare(at, right.size(), right) == 0 ? RunJsonState::Whole : RunJsonState::Changed;
-}
-
-std::string metrics_lines(const std::vector<EpochMetrics>& metrics) {
-  std::string out;
-  for (const EpochMetrics& line : metrics) out += line.to_json().dump() + "\n";
-  return out;
-}
-
-std::string metrics_csv(const std::vector<EpochMetrics>& metrics) {
-  std::string out;
-  const Json header = EpochMetrics{}.to_json();
-  for (const auto& [name, value] : header.items()) out += (out.empty() ? "" : ",") + name;
-  out += '\n';
-  for (const EpochMetrics& line : metrics) {
-    std::string row;
-    const Json json = line.to_json();
-    for (const auto& [name, value] : json.items()) row += (row.empty() ? "" : ",") + value.dump();
-    out += row + '\n';
-  }
-  return out;
-}
-
-Json EpochMetrics::to_json() const {
-  return {{"epoch", epoch},
-          {"step", step},
-          {"lr", lr},
-          {"train_loss", train_loss},
-          {"train_accuracy", train_accuracy},
-          {"test_loss", test_loss},
-          {"test_accuracy", test_accuracy},
-          {"sparsity", sparsity},
-          {"seconds", seconds}};
-}
-
-EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where) {
-  const auto whole = [&](const char* key) {
-    const auto value = json.is_object() && json.contains(key)
-                           ? espalier::detail::json_whole(json.at(key))
-                           : std::nullopt;
-    ESPALIER_CHECK(
-        value.has_value(), IoError, "metrics: ", where, " has no whole number '", key, "'");
-    return *value;
-  };
-  const auto number = [&](const char* key) -> const Json& {
-    ESPALIER_CHECK(json.is_object() && json.contains(key) && json.at(key).is_number(),
-                   IoError,
-                   "metrics: ",
-                   where,
-                   " has no number '",
-                   key,
-                   "'");
-    return json.at(key);
-  };
-  // JSON has no NaN: a loss that overflowed is written as null.
-  const auto real = [&](const char* key) {
-    const bool none = json.is_object() && json.contains(key) && json.at(key).is_null();
-    return none ? std::numeric_limits<double>::quiet_NaN() : number(key).get<double>();
-  };
-  return {.epoch = whole("epoch"),
-          .step = whole("step"),
-          .lr = real("lr"),
-          .train_loss = real("train_loss"),
-          .train_accuracy = real("train_accuracy"),
-          .test_loss = real("test_loss"),
-          .test_accuracy = real("test_accuracy"),
-          .sparsity = real("sparsity"),
-          .seconds = real("seconds")};
-}
 
 RunFolder::RunFolder(fs::path path,
                      const Json& settings,
@@ -252,7 +129,7 @@ RunFolder::RunFolder(fs::path path,
       if (state_ == State::Unfinished && status == "failed") {
         run_["status"] = "running";
         run_.erase("error");
-        while_writing([&] { write_run_json(); });
+        while_writing([&] { write(); });
       }
     } else {
       for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile}) {
@@ -319,7 +196,7 @@ void RunFolder::check_simd(const RunGround& ground) {
                  " by ESPALIER_SIMD where the machine has it, or accept that with "
                  "--allow-other-simd");
   run_["continued_with_simd"].push_back(ground.simd);
-  while_writing([&] { write_run_json(); });
+  while_writing([&] { write(); });
 }
 
 void RunFolder::begin(const Json& settings, const RunGround& ground) {
@@ -330,23 +207,17 @@ void RunFolder::begin(const Json& settings, const RunGround& ground) {
           {"settings", settings}};
   if (!ground.data.is_null()) run_["data"] = ground.data;
   state_ = State::Fresh;
-  while_writing([&] { write_run_json(); });
+  while_writing([&] { write(); });
 }
 
-void RunFolder::write_run_json() const {
-  Json out = run_;
-  out.erase(kChecksumKey);  // last, as new
-  out[kChecksumKey] = checksum_value(0);
-  std::string text = out.dump(2) + "\n";
-  const std::string zeros = out.at(kChecksumKey).get<std::string>();
-  text.replace(text.rfind(zeros), zeros.size(), checksum_value(crc32_of(text)));
-  write_file(path_ / kRunFile, text);
+void RunFolder::write() const {
+  write_run_json(path_ / kRunFile, run_);
 }
 
 void RunFolder::note(const std::string& text) {
   notes_.push_back(text);
   run_["notes"].push_back(utc_now() + ": " + text);
-  while_writing([&] { write_run_json(); });
+  while_writing([&] { write(); });
 }
 
 // Of a run that is marked as finished.
@@ -408,7 +279,7 @@ std::optional<SafetensorsFile> RunFolder::load_checkpoint() {
 // By a second name for the same file, so that the newest checkpoint has its name all the time.
 // Where a file system knows no such names, there is none of that name until the next is written.
 void RunFolder::keep_previous() const {
-  const fs::path link = path_ / cat(".", kPreviousFile, kTemporaryMark, "link");
+  const fs::path link = espalier::detail::temporary_name(path_ / kPreviousFile);
   std::error_code error;
   fs::remove(link, error);
   fs::create_hard_link(path_ / kStateFile, link, error);
@@ -453,7 +324,7 @@ void RunFolder::fail(const std::string& error) {
   run_["status"] = "failed";
   run_["error"] = error;
   try {
-    write_run_json();
+    write();
   } catch (const Error&) {  // the disk is full, as the error itself may say, which matters more
   }
 }
@@ -475,20 +346,13 @@ void RunFolder::finish(const Json& results, const Json& timing) {
     for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable}) {
       if (fs::exists(path_ / name)) run_["files"][name] = file_record(path_ / name);
     }
-    write_run_json();
+    write();
   });
   state_ = State::Finished;
 }
 
 RunRecord read_run(const fs::path& path) {
-  RunRecord record{.path = path, .run = read_run_json(path / kRunFile), .metrics = {}};
-  if (fs::exists(path / kMetricsFile)) {
-    const std::vector<uint8_t> bytes = read_file(path / kMetricsFile, "metrics", kMostMetricsBytes);
-    record.metrics = parse_metrics({bytes.begin(), bytes.end()}, (path / kMetricsFile).string());
-  } else if (fs::exists(path / kMetricsTable)) {
-    record.metrics = read_metrics_csv(path / kMetricsTable);
-  }
-  return record;
+  return {.path = path, .run = read_run_json(path / kRunFile), .metrics = read_metrics(path)};
 }
 
 std::string run_id(const Json& settings, const Json& defaults) {

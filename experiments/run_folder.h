@@ -29,27 +29,10 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/safetensors.h>
+#include <espalier/experiments/epoch_metrics.h>
 #include <espalier/experiments/run_ground.h>
 
 namespace espalier::experiments {
-
-/// One line of metrics.
-struct EpochMetrics {
-  int64_t epoch = 0;  ///< counts from 1: epochs done; one that a pruner repeats counts again
-  int64_t step = 0;   ///< steps done, those done again included
-  double lr = 0.0;    ///< of the epoch's last step
-  double train_loss = 0.0;
-  double train_accuracy = 0.0;
-  double test_loss = 0.0;
-  double test_accuracy = 0.0;
-  double sparsity = 0.0;
-  double seconds = 0.0;  ///< of training and evaluation since the start, without interruptions
-
-  nlohmann::ordered_json to_json() const;
-  /// NaN for null, as JSON writes it. Throws IoError naming `where` when a key is missing or no
-  /// number.
-  static EpochMetrics from_json(const nlohmann::ordered_json& json, const std::string& where);
-};
 
 /// One folder, held by one process at a time.
 class RunFolder {
@@ -109,7 +92,7 @@ class RunFolder {
   void begin(const nlohmann::ordered_json& settings, const RunGround& ground);
   void check_data(const RunGround& ground) const;
   void check_simd(const RunGround& ground);
-  void write_run_json() const;
+  void write() const;
 
   std::filesystem::path path_;
   nlohmann::ordered_json run_;
@@ -118,17 +101,6 @@ class RunFolder {
   bool newest_is_whole_ = false;  // state.safetensors was read or written here
   int lock_ = -1;
 };
-
-/// What a run.json tells of its own bytes: it has the checksum that belongs to them, another one,
-/// or none, as those that earlier versions wrote.
-enum class RunJsonState : uint8_t { Whole, Changed, Unchecked };
-/// Compares the checksum in the text of a run.json. For `verify`: people may change the file.
-RunJsonState check_run_json(const std::string& text);
-
-/// metrics.jsonl as a run folder has it.
-std::string metrics_lines(const std::vector<EpochMetrics>& metrics);
-/// The same for metrics.csv.
-std::string metrics_csv(const std::vector<EpochMetrics>& metrics);
 
 /// A run as `report` reads it.
 struct RunRecord {

@@ -6,6 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include <fmt/format.h>
+
+#include <espalier/core/detail/checksum.h>
 #include <espalier/core/detail/json.h>
 #include <espalier/core/io.h>
 
@@ -18,6 +21,8 @@ using espalier::detail::excerpt;
 using espalier::detail::json_kind;
 using espalier::detail::json_whole;
 
+constexpr const char* kChecksumKey = "checksum";  // over the text with zeros there
+constexpr const char* kChecksumStart = "crc32:";
 constexpr int64_t kMostBytes = int64_t{16} << 20;
 
 constexpr std::array<std::string_view, 8> kWholes = {"params",
@@ -30,6 +35,14 @@ constexpr std::array<std::string_view, 8> kWholes = {"params",
                                                      "threads"};
 constexpr std::array<std::string_view, 5> kReals = {
     "accuracy", "loss", "sparsity", "images_per_second", "seconds"};
+
+uint32_t crc32_of(const std::string& text) {
+  return espalier::detail::crc32({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+std::string checksum_value(uint32_t crc) {
+  return fmt::format("{}{:08x}", kChecksumStart, crc);
+}
 
 // Reads members of one file; every failure names it.
 class Checker {
@@ -115,8 +128,39 @@ class Checker {
 
 }  // namespace
 
+RunJsonState check_run_json(const std::string& text) {
+  const size_t key = text.rfind(cat("\"", kChecksumKey, "\": \""));
+  if (key == std::string::npos) {
+    // What is told of other files is as young as the checksum.
+    return text.find("\n  \"files\": ") == std::string::npos ? RunJsonState::Unchecked
+                                                             : RunJsonState::Changed;
+  }
+  const size_t at = text.find(kChecksumStart, key);
+  if (at == std::string::npos) return RunJsonState::Changed;
+  const std::string zeros = checksum_value(0);
+  std::string blank = text;
+  blank.replace(at, zeros.size(), zeros);
+  const std::string right = checksum_value(crc32_of(blank));
+  return text.compare(at, right.size(), right) == 0 ? RunJsonState::Whole : RunJsonState::Changed;
+}
+
+void write_run_json(const fs::path& path, Json run) {
+  run.erase(kChecksumKey);  // last, as new
+  run[kChecksumKey] = checksum_value(0);
+  std::string text = run.dump(2) + "\n";
+  const std::string zeros = checksum_value(0);
+  text.replace(text.rfind(zeros), zeros.size(), checksum_value(crc32_of(text)));
+  write_file(path, text);
+}
+
 Json read_run_json(const fs::path& path) {
   const std::vector<uint8_t> bytes = read_file(path, "run", kMostBytes);
+  ESPALIER_CHECK(check_run_json({bytes.begin(), bytes.end()}) != RunJsonState::Changed,
+                 IoError,
+                 "run: ",
+                 path.string(),
+                 ": damaged or changed: its checksum is not that of its text. Whoever changes it "
+                 "takes the members 'checksum' and 'files' out");
   Json run = espalier::detail::parse_json<Json>(bytes, cat("run: ", path.string()));
   const Checker checker(path);
   checker.check(run.is_object(), "holds no JSON object but ", json_kind(run));

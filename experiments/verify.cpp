@@ -19,6 +19,7 @@
 #include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run_json.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/counting.h>
 #include <espalier/nn/models/registry.h>
