@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <thread>
 #include <vector>
 
 #include <tbb/blocked_range.h>
@@ -14,28 +13,36 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
+#include <espalier/core/detail/processors.h>
 #include <espalier/core/error.h>
 
 namespace espalier {
 namespace {
 
-int hardware_threads() {
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+constexpr int kMostThreads = 1024;
+
+// TBB gives no more workers than processors unless told; tests run 7 threads on 2. Of several
+// limits the smallest counts, and TBB prints a warning when an arena wants more than it: so there
+// is one, of all that can be asked for, and the arena alone says how many threads run. A program
+// around this library may have a smaller limit of its own.
+int allowed_by_tbb(int n) {
+  static auto* limit =
+      new tbb::global_control(tbb::global_control::max_allowed_parallelism, kMostThreads);
+  (void)limit;
+  const size_t allowed =
+      tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
+  return static_cast<int>(std::min(static_cast<size_t>(n), std::max<size_t>(1, allowed)));
 }
 
 struct Pool {
-  explicit Pool(int n)
-      // TBB gives no more workers than processors unless told; tests run 7 threads on 2.
-      : limit(tbb::global_control::max_allowed_parallelism, static_cast<size_t>(n)),
-        arena(n),
-        size(n) {}
-  tbb::global_control limit;
+  explicit Pool(int n) : arena(allowed_by_tbb(n)), size(n) {}
   tbb::task_arena arena;
   int size;
 };
 
 std::shared_ptr<Pool>& pool_slot() {
-  static auto* slot = new std::shared_ptr<Pool>(std::make_shared<Pool>(hardware_threads()));
+  static auto* slot =
+      new std::shared_ptr<Pool>(std::make_shared<Pool>(detail::available_processors()));
   return *slot;
 }
 
@@ -72,9 +79,13 @@ struct Delegated {
 }  // namespace
 
 void set_num_threads(int n) {
-  ESPALIER_CHECK(
-      n >= 0 && n <= 1024, ValueError, "set_num_threads: expects 0 (all) to 1024, got ", n);
-  if (n == 0) n = hardware_threads();
+  ESPALIER_CHECK(n >= 0 && n <= kMostThreads,
+                 ValueError,
+                 "set_num_threads: expects 0 (all) to ",
+                 kMostThreads,
+                 ", got ",
+                 n);
+  if (n == 0) n = detail::available_processors();
   if (n != num_threads()) std::atomic_store(&pool_slot(), std::make_shared<Pool>(n));
 }
 

@@ -32,7 +32,9 @@ class FunctionRef<R(Args...)> {
   R (*call_)(void*, Args...);
 };
 
-/// Sets the number of threads of all loops; 0 means all processors. Throws ValueError if negative.
+/// Sets the number of threads of all loops, at most 1024; 0 means all processors that this process
+/// may use: those of its affinity mask, and no more than the quota of its control group. Throws
+/// ValueError for other numbers.
 void set_num_threads(int n);
 /// The number of threads that loops use.
 int num_threads();

@@ -49,7 +49,8 @@ std::string_view stored_name(DType dtype) {
 
 struct Entry {
   std::string name;
-  const StoredType* type = nullptr;
+  const StoredType* type = nullptr;  // null: not known
+  std::string type_name = {};
   Shape shape;
   uint64_t begin = 0;
   uint64_t end = 0;
@@ -72,7 +73,13 @@ class Parser {
       }
     }
     check_layout(entries);
-    for (const Entry& entry : entries) out.tensors[entry.name] = read_tensor(entry);
+    for (const Entry& entry : entries) {
+      if (entry.type == nullptr) {
+        out.unreadable[entry.name] = entry.type_name;
+      } else {
+        out.tensors[entry.name] = read_tensor(entry);
+      }
+    }
     return out;
   }
 
@@ -138,12 +145,7 @@ class Parser {
     for (const StoredType& type : kStoredTypes) {
       if (type.name == text) entry.type = &type;
     }
-    check(entry.type != nullptr,
-          "tensor '",
-          name,
-          "' has element type '",
-          text,
-          "', supported are F32 F64 F16 BF16 I32 I64 U8 BOOL");
+    entry.type_name = text;
 
     const Json& shape = value.at("shape");
     check(shape.is_array() && shape.size() <= static_cast<size_t>(kMaxRank),
@@ -178,6 +180,7 @@ class Parser {
           ", but the data has ",
           data_.size(),
           " bytes: truncated or damaged");
+    if (entry.type == nullptr) return entry;
     const auto nbytes = detail::checked_nbytes(entry.shape, entry.type->stored_size);
     check(nbytes.has_value(), "tensor '", name, "': shape ", entry.shape, " is absurdly large");
     check(static_cast<uint64_t>(*nbytes) == entry.end - entry.begin,
@@ -249,6 +252,19 @@ class Parser {
 };
 
 }  // namespace
+
+void check_readable(const SafetensorsFile& file,
+                    const std::string& name,
+                    const std::string& where) {
+  const auto found = file.unreadable.find(name);
+  if (found == file.unreadable.end()) return;
+  throw IoError(cat(where,
+                    ": tensor '",
+                    name,
+                    "' has element type '",
+                    found->second,
+                    "', supported are F32 F64 F16 BF16 I32 I64 U8 BOOL. Save it as one of these"));
+}
 
 SafetensorsFile parse_safetensors(const std::vector<uint8_t>& bytes, const std::string& name) {
   const std::string where = cat("safetensors: ", name);

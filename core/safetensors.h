@@ -22,10 +22,16 @@ struct SafetensorsFile {
   /// Of a file that was read: it has a checksum, and it is right. Files from elsewhere have none,
   /// nor have those that earlier versions wrote.
   bool checked = false;
+  /// Tensors whose element type this library does not know, by name: the type's name, `F8_E4M3`.
+  /// Whoever needs one of them names it; others are not kept from the rest of the file.
+  std::map<std::string, std::string> unreadable = {};
 };
 
+/// Throws IoError naming `where`, the tensor and its type when it is among the unreadable ones.
+void check_readable(const SafetensorsFile& file, const std::string& name, const std::string& where);
+
 /// Reads a file. Throws IoError with the path for: missing, a directory, truncated, a header that
-/// is too long or not JSON, a name given twice, an unknown type, offsets that overlap, leave holes
+/// is too long or not JSON, a name given twice, offsets that overlap, leave holes
 /// or point outside, a size that is not the shape's, a checksum that is not that of the bytes. BOOL
 /// is read as uint8; F16 and BF16 as float32.
 SafetensorsFile load_safetensors(const std::filesystem::path& path);
@@ -34,7 +40,8 @@ SafetensorsFile parse_safetensors(const std::vector<uint8_t>& bytes, const std::
 
 /// Writes atomically (see io.h); the order is fixed (wide elements first, then by name), so equal
 /// content gives equal bytes. `Nchw16n` tensors are stored in logical order. Throws IoError, and
-/// ValueError for an undefined tensor, a name that is not UTF-8, a metadata key of the writer's own.
+/// ValueError for an undefined tensor, a name that is not UTF-8, a metadata key of the writer's
+/// own.
 void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& file);
 
 }  // namespace espalier

@@ -3,6 +3,8 @@
 
 #include <charconv>
 
+#include <fmt/format.h>
+
 #include <espalier/core/finite.h>
 
 namespace espalier::experiments {
@@ -45,7 +47,7 @@ SafetensorsFile take_checkpoint(const TrainingParts& parts,
   for (size_t i = 0; i < parts.hooks.size(); ++i) {
     add(file, hook_prefix(i), parts.hooks[i]->state());
   }
-  file.metadata[kSeconds] = std::to_string(seconds);
+  file.metadata[kSeconds] = fmt::format("{:.6f}", seconds);
   return file;
 }
 

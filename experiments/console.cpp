@@ -66,4 +66,8 @@ void Progress::line(std::string_view text) {
   console_.err << text << '\n' << std::flush;
 }
 
+void tell(const std::vector<std::string>& notes, Console& console) {
+  for (const std::string& note : notes) console.err << "note: " << note << '\n';
+}
+
 }  // namespace espalier::experiments

@@ -7,6 +7,7 @@
 #include <iosfwd>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace espalier::experiments {
 
@@ -52,5 +53,8 @@ class Progress {
   Clock::time_point shown_ = {};
   bool visible_ = false;
 };
+
+/// Writes notes to `err`, a line each.
+void tell(const std::vector<std::string>& notes, Console& console);
 
 }  // namespace espalier::experiments

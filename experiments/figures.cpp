@@ -77,7 +77,7 @@ std::string figures_text(const nlohmann::ordered_json& figures) {
       "accuracy    {:.2f} %  ({} of {})\n"
       "loss        {:.4f}\n"
       "sparsity    {:.4f} of the prunable weights\n"
-      "parameters  {}  ({} not zero)\n"
+      "parameters  {}  ({} left)\n"
       "MACs        {} dense, {} effective, {} executed, per image\n"
       "speed       {:.0f} images/s, loading included\n",
       100.0 * number("accuracy"),

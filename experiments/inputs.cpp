@@ -10,7 +10,6 @@
 #include <espalier/core/mac_counter.h>
 #include <espalier/data/fetch.h>
 #include <espalier/experiments/options.h>
-#include <espalier/nn/fit.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/sparse/chooser.h>
 

@@ -8,6 +8,7 @@
 
 #include <cblas.h>
 
+#include <espalier/core/detail/blas_call.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/random.h>
 #include <espalier/core/simd.h>
@@ -59,6 +60,7 @@ BlasCheck check_blas() {
     const std::vector<float> a = draw(m * k);
     const std::vector<float> b = draw(k * n);
     std::vector<float> c(static_cast<size_t>(m * n), std::nanf(""));
+    const detail::BlasCall guarded;
     cblas_sgemm(CblasRowMajor,
                 CblasNoTrans,
                 CblasNoTrans,

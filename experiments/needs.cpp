@@ -16,6 +16,7 @@ const std::vector<Need>& train_needs() {
       {"distill-temperature", {"distill-from", {""}, true}},
       {"distill-weight", {"distill-from", {""}, true}},
       {"scoring-input", {"prune", {""}, true}},
+      {"masks-from-zeros", {"weights", {""}, true}},
       {"kernel-times", {"kernels", {"measured"}}},
   };
   return list;

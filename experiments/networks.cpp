@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/data/identity.h>
@@ -185,6 +187,9 @@ Network load_network(const std::filesystem::path& path,
   const SafetensorsFile file = load_safetensors(path);
   check_holds_weights(file, path);
   check_finite(file.tensors, path.string());
+  for (const auto& [name, tensor] : fallback.module->state_dict()) {
+    check_readable(file, name, path.string());
+  }
   if (elastic && tells_its_network(path)) {
     check_classes(path, load_network(path).options.class_names, fallback);
   }
@@ -259,6 +264,52 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                  " holds no masks; give the model.safetensors of a pruned run");
   for (const auto& [parameter, mask] : masks) parameter->set_mask(mask);
   return notes;
+}
+
+prune::Option masks_from_zeros_option() {
+  return prune::flag_option("masks-from-zeros",
+                            "Weights that are zero in the file and have no mask, as after pruning "
+                            "elsewhere, get one: they stay zero and cost nothing.");
+}
+
+std::vector<std::string> heed_zeros(const std::filesystem::path& file,
+                                    Network& network,
+                                    bool mask) {
+  constexpr double kMany = 0.01;  // trained weights are hardly ever exactly zero
+  int64_t weights = 0;
+  int64_t zeros = 0;
+  for (const nn::NamedParameter& p : nn::prunable_parameters(*network.module)) {
+    weights += p.parameter->numel();
+    if (p.parameter->masked()) continue;
+    Tensor kept = Tensor::empty(p.parameter->shape(), DType::U8);
+    const Tensor value = p.parameter->value.value().to(Layout::Nchw).contiguous();
+    dispatch_floating(value.dtype(), "masks-from-zeros", [&](auto zero) {
+      const auto* values = value.data<decltype(zero)>();
+      std::transform(values, values + value.numel(), kept.data<uint8_t>(), [](auto v) {
+        return static_cast<uint8_t>(v != 0 ? 1 : 0);
+      });
+    });
+    const auto* flags = kept.data<uint8_t>();
+    const int64_t of_weight = std::count(flags, flags + kept.numel(), uint8_t{0});
+    if (of_weight == 0) continue;
+    zeros += of_weight;
+    if (mask) p.parameter->set_mask(kept);
+  }
+  const double share =
+      weights == 0 ? 0.0 : static_cast<double>(zeros) / static_cast<double>(weights);
+  const std::string what = fmt::format(
+      "{}: {:.1f} % of the weights are zero and had no mask", file.string(), 100 * share);
+  if (mask) {
+    ESPALIER_CHECK(zeros > 0,
+                   ValueError,
+                   "--masks-from-zeros: ",
+                   file.string(),
+                   " has no weights that are zero without a mask; leave the option out");
+    return {what + "; they are masked now"};
+  }
+  if (share < kMany) return {};
+  return {what +
+          ": they train and run like any other weight. --masks-from-zeros keeps them removed"};
 }
 
 std::string file_fingerprint(const std::filesystem::path& path) {

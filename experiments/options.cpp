@@ -8,6 +8,7 @@
 #include <set>
 
 #include <espalier/core/error.h>
+#include <espalier/experiments/networks.h>
 
 namespace espalier::experiments {
 namespace {
@@ -125,6 +126,7 @@ std::vector<Option> training_options() {
                             "Train on a fixed subset, of --seed; 0 = the whole split."),
       prune::integer_option("epochs", 30, 0, 100000, "", "Passes over the training split."),
       prune::integer_option("batch", 128, 1, 65536, "samples", "Samples a step."),
+      prune::flag_option("drop-last", "Leave out a last batch of an epoch that is smaller."),
       prune::choice_option("optimizer", {"sgd", "adam", "adamw"}, "How weights are updated."),
       prune::real_option("lr", 0.1, 0, 1e3, "", "Learning rate; with a schedule its highest."),
       prune::real_option("momentum", 0.9, 0, 1, "", "Momentum of sgd."),
@@ -186,6 +188,7 @@ std::vector<Option> run_options() {
   return {
       prune::text_option(
           "weights", "", "Start from this file, safetensors or .edc, instead of random weights."),
+      masks_from_zeros_option(),
       prune::text_option("distill-from",
                          "",
                          "A trained network whose answers are learned too (distillation); one of "
@@ -208,6 +211,9 @@ std::vector<Option> run_options() {
       prune::text_option("out", "", "The run's folder. Without: runs/ and a name of its settings."),
       prune::integer_option(
           "checkpoint-every", 0, 0, kMost, "steps", "Also save within epochs; 0 = at their ends."),
+      prune::flag_option("allow-other-simd",
+                         "Continue a run although it was begun with other vector instructions, "
+                         "with which last bits differ."),
   };
 }
 
@@ -227,6 +233,7 @@ bool is_incidental(const std::string& option) {
                                                "data-root",
                                                "out",
                                                "checkpoint-every",
+                                               "allow-other-simd",
                                                "weights",
                                                "mask-from",
                                                "distill-from",

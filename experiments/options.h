@@ -29,7 +29,8 @@ std::vector<prune::Option> kernel_options();
 /// How `train` trains: epochs, optimizer, schedule, augmentation, seed, ..
 std::vector<prune::Option> training_options();
 /// Where `train` starts from and writes to, and which method prunes: `weights`,
-/// `distill-from`, `mask-from`, `elastic`, `out`, `checkpoint-every`, `prune`, `scoring-input`.
+/// `masks-from-zeros`, `distill-from`, `mask-from`, `elastic`, `out`, `checkpoint-every`,
+/// `allow-other-simd`, `prune`, `scoring-input`.
 std::vector<prune::Option> run_options();
 /// All of the above: what `train` has besides the options of pruning methods.
 std::vector<prune::Option> train_options();

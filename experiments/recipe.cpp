@@ -23,6 +23,7 @@ data::LoaderOptions training_loader(const prune::OptionValues& values,
   data::LoaderOptions options;
   options.batch_size = values.integer("batch");
   options.shuffle = true;
+  options.drop_last = values.flag("drop-last");
   options.seed = static_cast<uint64_t>(values.integer("seed"));
   options.workers = static_cast<int>(values.integer("workers"));
   const std::string& augment = values.text("augment");

@@ -121,7 +121,7 @@ RunJsonState check_run_json(const std::string& text) {
   if (key == std::string::npos) {
     // What is told of other files is as young as the checksum.
     return text.find("\n  \"files\": ") == std::string::npos ? RunJsonState::Unchecked
-                                                           : RunJsonState::Changed;
+                                                             : RunJsonState::Changed;
   }
   const size_t at = text.find(kChecksumStart, key);
   if (at == std::string::npos) return RunJsonState::Changed;
@@ -202,7 +202,8 @@ EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where)
 RunFolder::RunFolder(fs::path path,
                      const Json& settings,
                      const Json& defaults,
-                     const std::function<void()>& busy)
+                     const std::function<void()>& busy,
+                     const RunGround& ground)
     : path_(std::move(path)) {
   std::error_code error, is_folder;
   fs::create_directories(path_, error);
@@ -236,12 +237,20 @@ RunFolder::RunFolder(fs::path path,
                      different,
                      ". Choose another --out, or remove the folder");
       state_ = State::Unfinished;
-      if (!different.empty()) {
-        begin(settings);
-      } else if (run_.value("status", Json()) == "finished") {
+      const bool may_lose = has_results();
+      if (may_lose) check_data(ground);
+      // One that has nothing to lose is begun anew, on this machine.
+      const bool moved = (!ground.simd.empty() && newest_simd(run_) != ground.simd) ||
+                         !data_differences(run_, ground).empty();
+      const Json status = run_.value("status", Json());
+      if (!different.empty() || (moved && !may_lose)) {
+        begin(settings, ground);
+      } else if (status == "finished") {
         check_finished_results(run_, path_ / kRunFile);
         check_model();
-      } else if (run_.value("status", Json()) == "failed") {
+      }
+      if (state_ == State::Unfinished && may_lose) check_simd(ground);
+      if (state_ == State::Unfinished && status == "failed") {
         run_["status"] = "running";
         run_.erase("error");
         while_writing([&] { write_run_json(); });
@@ -256,7 +265,7 @@ RunFolder::RunFolder(fs::path path,
                        name,
                        " but no run.json; it is not overwritten. Choose another --out");
       }
-      begin(settings);
+      begin(settings, ground);
     }
   } catch (...) {
     ::close(lock_);
@@ -284,12 +293,43 @@ bool RunFolder::has_results() const {
   return false;
 }
 
-void RunFolder::begin(const Json& settings) {
+void RunFolder::check_data(const RunGround& ground) const {
+  const std::string different = data_differences(run_, ground);
+  ESPALIER_CHECK(different.empty(),
+                 ValueError,
+                 "run: ",
+                 path_.string(),
+                 " holds a run on other data. ",
+                 different,
+                 ". Bring the data back, or choose another --out");
+}
+
+void RunFolder::check_simd(const RunGround& ground) {
+  const std::string then = newest_simd(run_);
+  if (ground.simd.empty() || then.empty() || then == ground.simd) return;
+  ESPALIER_CHECK(ground.allow_other_simd,
+                 ValueError,
+                 "run: ",
+                 path_.string(),
+                 " was made with ",
+                 then,
+                 ", and this machine has ",
+                 ground.simd,
+                 ": the rest of the run would have other last bits. Continue it there, force ",
+                 then,
+                 " by ESPALIER_SIMD where the machine has it, or accept that with "
+                 "--allow-other-simd");
+  run_["continued_with_simd"].push_back(ground.simd);
+  while_writing([&] { write_run_json(); });
+}
+
+void RunFolder::begin(const Json& settings, const RunGround& ground) {
   run_ = {{"version", version()},
           {"status", "running"},
           {"started", utc_now()},
           {"machine", machine_json()},
           {"settings", settings}};
+  if (!ground.data.is_null()) run_["data"] = ground.data;
   state_ = State::Fresh;
   while_writing([&] { write_run_json(); });
 }

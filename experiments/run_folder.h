@@ -2,8 +2,9 @@
 /// Run folder: the files of one training, and the rules by which it is created, continued or
 /// refused.
 ///
-///   run.json           settings, version, machine; when finished, the results, layer times and the
-///                      checksums of the other files and of itself
+///   run.json           settings, version, machine, data; when finished, the results, layer times
+///   and
+///                      the checksums of the other files and of itself
 ///   metrics.jsonl/csv  a line an epoch
 ///   state.safetensors  the newest checkpoint: everything needed to continue, in one atomic file
 ///   state.previous.safetensors
@@ -28,6 +29,7 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/safetensors.h>
+#include <espalier/experiments/run_ground.h>
 
 namespace espalier::experiments {
 
@@ -62,11 +64,13 @@ class RunFolder {
   /// that differs, when another process holds the folder, and when there are files of a run but no
   /// run.json; IoError for a bad run.json, and for a finished run whose model is missing or damaged
   /// when there is no checkpoint either. With `busy` another process is waited for, and `busy` is
-  /// called before the wait.
+  /// called before the wait. `ground` must be that of the run too: the data always, the vector
+  /// instructions while it is unfinished.
   RunFolder(std::filesystem::path path,
             const nlohmann::ordered_json& settings,
             const nlohmann::ordered_json& defaults,
-            const std::function<void()>& busy = {});
+            const std::function<void()>& busy = {},
+            const RunGround& ground = {});
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -102,7 +106,9 @@ class RunFolder {
   void note(const std::string& text);
   void check_model();
   void keep_previous() const;
-  void begin(const nlohmann::ordered_json& settings);
+  void begin(const nlohmann::ordered_json& settings, const RunGround& ground);
+  void check_data(const RunGround& ground) const;
+  void check_simd(const RunGround& ground);
   void write_run_json() const;
 
   std::filesystem::path path_;

@@ -237,14 +237,23 @@ Json default_settings(const prune::OptionValues& pruning) {
 
 // Files of ours describe their network: the record tells it, not what was left at its default.
 // Throws ValueError where something else was asked for.
-void record_network(const Network& network, const std::string& file, Json& settings) {
-  const Json usual = to_json(prune::OptionValues("train", train_options()));
-  std::map<std::string, Json> asked;
-  for (const char* name : {"model", "width", "shortcut"}) {
-    if (settings.at(name) != usual.at(name)) asked[name] = settings.at(name);
-  }
-  check_asked_network("train", asked, network, file);
+void record_network(const TrainRequest& request,
+                    const Network& network,
+                    const std::string& file,
+                    Json& settings) {
+  std::map<std::string, std::string> given;
+  for (const std::string& name : request.given) given[name] = {};
+  check_asked_network("train", asked_of_network(request.values, given), network, file);
   settings.update(network_settings(network));
+  if (!nn::is_quantized(*network.module)) return;
+  ESPALIER_CHECK(!request.given.contains("quantize") || settings.at("quantize") == "int8",
+                 ValueError,
+                 "train: --quantize ",
+                 settings.at("quantize").get<std::string>(),
+                 " was asked for, but the network of ",
+                 file,
+                 " computes in 8 bits; leave the option out");
+  settings["quantize"] = "int8";
 }
 
 // What goes wrong before the first step of all is wrong with the request, and leaves no new folder.
@@ -281,6 +290,18 @@ fs::path folder_path(const TrainRequest& request, const Json& settings) {
   return request.root / run_id(settings, to_json(defaults));
 }
 
+// With the batch that was trained, which a small data set does not fill. It tells about a network
+// that is trained and saved: what goes wrong is told, and loses nothing.
+Json try_to_time_layers(Network& network, int64_t batch, Progress& progress) {
+  progress.line("timing each layer");
+  try {
+    return time_layers(network, batch);
+  } catch (const std::exception& error) {
+    progress.line(fmt::format("the layers are not timed: {}", error.what()));
+    return {};
+  }
+}
+
 Json with_status(Json results, const std::string& status, const fs::path& out) {
   results["out"] = out.string();
   results["status"] = status;
@@ -305,17 +326,21 @@ Json run_training(const TrainRequest& request, Console& console) {
   ESPALIER_CHECK(!elastic || !values.text("weights").empty() || !values.text("mask-from").empty(),
                  ValueError,
                  "train: --elastic says how --weights or --mask-from are read; give one of them");
+  std::vector<std::string> notes;
   if (const std::string& weights = values.text("weights"); !weights.empty()) {
     network = load_network(weights, std::move(network), elastic);
-    record_network(network, weights, settings);
+    record_network(request, network, weights, settings);
+    notes = heed_zeros(weights, network, values.flag("masks-from-zeros"));
   }
-  std::vector<std::string> notes;
   if (const std::string& masks = values.text("mask-from"); !masks.empty()) {
     ESPALIER_CHECK(
         values.text("prune").empty(),
         ValueError,
         "train: --mask-from gives the masks that --prune would find; choose one of them");
-    notes = take_masks(masks, network, elastic);
+    ESPALIER_CHECK(!values.flag("masks-from-zeros"),
+                   ValueError,
+                   "train: --mask-from and --masks-from-zeros both give masks; choose one of them");
+    for (std::string& note : take_masks(masks, network, elastic)) notes.push_back(std::move(note));
   }
   for (std::string& note : prepare_for_pruning(request, network, train_split)) {
     notes.push_back(std::move(note));
@@ -341,7 +366,8 @@ Json run_training(const TrainRequest& request, Console& console) {
   RunFolder folder(path,
                    settings,
                    default_settings(pruning),
-                   request.wait ? std::function<void()>(busy) : std::function<void()>());
+                   request.wait ? std::function<void()>(busy) : std::function<void()>(),
+                   ground_of(*train_split, *test_split, values.flag("allow-other-simd")));
   if (folder.state() == RunFolder::State::Finished) {
     return with_status(folder.results(), "was finished", folder.path());
   }
@@ -391,9 +417,9 @@ Json run_training(const TrainRequest& request, Console& console) {
   results["epochs"] = epochs;
   results["steps"] = end.step + end.repeated;
   results["seconds"] = seconds;
-  progress.line("timing each layer");
   folder.finish(results,
-                while_running([&] { return time_layers(network, values.integer("batch")); }));
+                try_to_time_layers(
+                    network, std::min(values.integer("batch"), train_split->size()), progress));
   return with_status(results, checkpoint ? "continued" : "trained", folder.path());
 }
 

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -18,6 +19,9 @@ namespace espalier::experiments {
 struct TrainRequest {
   /// Of `train_options()`.
   prune::OptionValues values;
+  /// Names of those of them that were asked for, be it at their default: what a file of weights
+  /// decides otherwise is an error.
+  std::set<std::string> given = {};
   /// Options of the pruning method that were given, as texts; must be empty without a method.
   std::map<std::string, std::string> pruning = {};
   /// Where the run's folder is made when `out` names none; its name then tells the settings.

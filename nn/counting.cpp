@@ -97,13 +97,13 @@ ModelCount count_model(Module& model, const Variable& input) {
     }
     LayerCount& count = result.layers.back();
     const bool prunable = is_prunable_weight(layer, member, *p.parameter);
-    const int64_t kept = p.parameter->masked() ? p.parameter->nnz() : p.parameter->numel();
-    const int64_t nonzero = prunable ? count_nonzero(p.parameter->value.value()) : kept;
+    const bool by_value = prunable && !p.parameter->masked();
+    const int64_t kept = by_value ? count_nonzero(p.parameter->value.value()) : p.parameter->nnz();
     count.params += p.parameter->numel();
-    count.params_nonzero += nonzero;
+    count.params_nonzero += kept;
     if (prunable) {
       count.weights += p.parameter->numel();
-      count.weights_nonzero += nonzero;
+      count.weights_nonzero += kept;
     }
     const auto [first, last] = calls.equal_range(&layer);
     for (auto call = first; call != last; ++call) {
@@ -111,7 +111,7 @@ ModelCount count_model(Module& model, const Variable& input) {
       if (!prunable) continue;
       const int64_t times = uses(p.parameter->shape(), call->second);
       count.macs_dense += times * p.parameter->numel();
-      count.macs_effective += times * nonzero;
+      count.macs_effective += times * kept;
     }
   }
 

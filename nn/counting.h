@@ -6,7 +6,10 @@
 ///     projection of attention). One MAC is one multiplication and one addition. Not counted:
 ///     biases, norms, activations, pools, additions, parameter-free shortcuts, embeddings (a
 ///     look-up), products of activations with each other (attention's scores).
-///   - dense: every weight position, masked or not. effective: only weights that are not zero.
+///   - A weight is kept where its mask says so, whatever its value: one that dynamic training has
+///   just
+///     grown is still zero. Where a parameter has no mask, weights that are zero count as removed.
+///   - dense: every weight position, masked or not. effective: only kept weights.
 ///     executed: what the kernels report to have done (core/mac_counter.h), which is dense wherever
 ///     no sparse kernel ran. It depends on the layout of the input, as the choice of kernels does.
 ///     A shrunk network's dense count is the count of its smaller layers.
@@ -30,10 +33,10 @@ struct LayerCount {
   std::string kind = {};  ///< `describe()`
   Shape output = {};      ///< with the batch dimension; empty when the trace never ran the layer
   int64_t params = 0;     ///< entries of all parameters
-  /// Without entries that are masked, and without zeros of prunable weights.
+  /// Without entries that are masked, and without zeros of prunable weights that have no mask.
   int64_t params_nonzero = 0;
   int64_t weights = 0;          ///< prunable ones
-  int64_t weights_nonzero = 0;  ///< of these, not zero
+  int64_t weights_nonzero = 0;  ///< of these, kept
   int64_t macs_dense = 0;       ///< of one sample; see above
   int64_t macs_effective = 0;   ///< of one sample; see above
   int64_t macs_executed = 0;    ///< of one sample; see above

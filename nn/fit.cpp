@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <espalier/autograd/ops.h>
+#include <espalier/nn/batch_check.h>
 #include <espalier/nn/fit.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/metrics.h>
@@ -160,6 +161,7 @@ TrainProgress fit(Module& model,
   ESPALIER_CHECK(options.epochs == 0 || steps_per_epoch > 0,
                  ValueError,
                  "fit: the loader has no batches; with drop_last the data set must hold a batch");
+  if (options.epochs > 0) check_batches(model, loader);
   TrainState state{.model = model,
                    .optimizer = optimizer,
                    .total_steps = options.epochs * steps_per_epoch,

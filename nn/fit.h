@@ -102,8 +102,9 @@ struct FitOptions {
 /// Trains `model` on `loader`; a short last batch is a step like any other. The learning rate of
 /// each step is the schedule's (a hook may set another in `before_step`). Hooks are called in their
 /// order. Returns where training ended. The model is left in training mode, without gradients.
-/// Throws ValueError naming the step when the loss is not finite; the parameters then are as after
-/// the step before.
+/// Throws ValueError before the first step for batches that a batch norm can't be trained on
+/// (batch_check.h), and naming the step when the loss is not finite; the parameters then are as
+/// after the step before.
 TrainProgress fit(Module& model,
                   Optimizer& optimizer,
                   const LrSchedule& schedule,

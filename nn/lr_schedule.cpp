@@ -98,7 +98,9 @@ double OneCycleLr::lr(int64_t step, int64_t total_steps) const {
   const double top = options_.rise * static_cast<double>(total_steps) - 1.0;
   const double last = static_cast<double>(total_steps) - 1.0;
   const double at = static_cast<double>(step);
-  if (at <= top) return cosine_between(start, options_.peak, at / top);
+  // A rise that ends at step 0 has no width: that step has the peak.
+  constexpr double kNoWidth = 1e-9;
+  if (at <= top && top > kNoWidth) return cosine_between(start, options_.peak, at / top);
   return cosine_between(options_.peak, end, (at - top) / (last - top));
 }
 

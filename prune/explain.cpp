@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The registry as JSON and as text.
+#include <charconv>
+
 #include <nlohmann/json.hpp>
 
 #include <espalier/prune/registry.h>
@@ -9,6 +11,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// Not std::stod, which follows the program's locale.
+template <class T>
+T number(const std::string& text) {
+  T value{};
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
 Json option_json(const Option& option) {
   Json json = {{"name", option.name},
                {"kind", name(option.kind)},
@@ -16,11 +26,11 @@ Json option_json(const Option& option) {
                {"unit", option.unit},
                {"help", option.help}};
   if (option.kind == OptionKind::Real) {
-    json["default"] = std::stod(option.default_value);
+    json["default"] = number<double>(option.default_value);
     json["min"] = option.min;
     json["max"] = option.max;
   } else if (option.kind == OptionKind::Integer) {
-    json["default"] = std::stoll(option.default_value);
+    json["default"] = number<int64_t>(option.default_value);
     json["min"] = static_cast<int64_t>(option.min);
     json["max"] = static_cast<int64_t>(option.max);
   } else if (option.kind == OptionKind::Flag) {

@@ -6,6 +6,7 @@
 
 #include <espalier/prune/calibration/layer_inputs.h>
 #include <espalier/prune/mask_update.h>
+#include <espalier/prune/reachable.h>
 #include <espalier/prune/recovery/recovery.h>
 #include <espalier/prune/scores/gradients.h>
 
@@ -83,6 +84,12 @@ MaskPruner::MaskPruner(Recipe recipe,
 MaskPruner::~MaskPruner() = default;
 
 void MaskPruner::before_training(nn::TrainState& state) {
+  // What comes at the first step finds out for itself.
+  if (const auto updates = plan(state); !updates.empty() && updates.back().step > state.step) {
+    const PruneInputs inputs = inputs_of_training(inputs_, state);
+    const MaskUpdate first(state.model, *pattern_, settings_, inputs, recipe_.single_producer_only);
+    check_reachable(first.sites(), pattern_->coupled(), recipe_.allocation.get(), settings_);
+  }
   run_due_updates(state);
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <espalier/prune/reachable.h>
 #include <espalier/prune/regularized_pruner.h>
 
 namespace espalier::prune {
@@ -27,6 +28,9 @@ RegularizedPruner::RegularizedPruner(double prune_at,
 }
 
 void RegularizedPruner::before_training(nn::TrainState& state) {
+  if (const auto allocation = planned_allocation()) {
+    check_reachable(find_sites(state, false), pattern_->coupled(), allocation.get(), settings_);
+  }
   begin(state);
   prune_when_due(state);
 }

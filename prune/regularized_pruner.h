@@ -42,6 +42,9 @@ class RegularizedPruner : public Pruner {
   virtual void leave_step(nn::TrainState&) {}
   /// Between the phases: decides and sets the masks, by `remove_units`.
   virtual void prune(nn::TrainState& state) = 0;
+  /// The allocation that `prune` will use, where that is known: a sparsity that it can't reach is
+  /// then refused before training.
+  virtual std::unique_ptr<Allocation> planned_allocation() const { return nullptr; }
   /// What a method must remember in the first phase, and taking it over.
   virtual std::map<std::string, Tensor> phase_state() const { return {}; }
   /// Takes over what `phase_state()` gave.

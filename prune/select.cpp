@@ -49,6 +49,51 @@ std::vector<int64_t> apportion(std::span<const double> wanted) {
   return share;
 }
 
+std::vector<double> share_within(std::span<const double> parts,
+                                 std::span<const double> least,
+                                 std::span<const double> most,
+                                 double total) {
+  const size_t n = parts.size();
+  ESPALIER_CHECK(least.size() == n && most.size() == n,
+                 ShapeError,
+                 "share_within: ",
+                 n,
+                 " parts, but ",
+                 least.size(),
+                 " lower and ",
+                 most.size(),
+                 " upper bounds");
+  const auto share = [&](size_t i, double scale) {
+    return std::clamp(scale * parts[i], least[i], std::max(least[i], most[i]));
+  };
+  const auto sum_at = [&](double scale) {
+    double sum = 0.0;
+    for (size_t i = 0; i < n; ++i) sum += share(i, scale);
+    return sum;
+  };
+  // The sum rises with the scale, by pieces of straight lines that end where a bound is met.
+  std::vector<double> ends = {0.0};
+  for (size_t i = 0; i < n; ++i) {
+    if (parts[i] <= 0.0) continue;
+    ends.push_back(least[i] / parts[i]);
+    ends.push_back(std::max(least[i], most[i]) / parts[i]);
+  }
+  std::sort(ends.begin(), ends.end());
+  const auto above = std::partition_point(
+      ends.begin() + 1, ends.end(), [&](double e) { return sum_at(e) <= total; });
+  const double begin = *(above - 1);
+  double fixed = 0.0;
+  double free = 0.0;
+  for (size_t i = 0; i < n; ++i) {
+    const bool moves = parts[i] > 0.0 && begin >= least[i] / parts[i] && begin < most[i] / parts[i];
+    moves ? free += parts[i] : fixed += share(i, begin);
+  }
+  const double scale = free > 0.0 ? std::max(begin, (total - fixed) / free) : begin;
+  std::vector<double> out(n);
+  for (size_t i = 0; i < n; ++i) out[i] = share(i, scale);
+  return out;
+}
+
 std::vector<uint8_t> top_k(std::span<const double> scores,
                            std::span<const uint8_t> candidates,
                            int64_t k) {

@@ -27,6 +27,15 @@ int64_t kept_count(int64_t n, Sparsity sparsity);
 /// index order.
 std::vector<int64_t> apportion(std::span<const double> wanted);
 
+/// Shares a total out in proportion to `parts`, each share between its bounds: what a bound adds or
+/// cuts is taken from or given to the others, in the same proportions. A part of 0 gets its lower
+/// bound. A total beyond the bounds' sums is cut to them. Throws ShapeError for lists of unequal
+/// length.
+std::vector<double> share_within(std::span<const double> parts,
+                                 std::span<const double> least,
+                                 std::span<const double> most,
+                                 double total);
+
 /// Marks (1) the k candidates with the highest scores; equal scores: the lower index stays.
 /// `candidates` empty means all. Throws ValueError when k is negative or above the number of
 /// candidates, or a score is not a number.

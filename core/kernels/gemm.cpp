@@ -6,6 +6,7 @@
 
 #include <cblas.h>
 
+#include <espalier/core/detail/blas_call.h>
 #include <espalier/core/parallel.h>
 
 namespace espalier {
@@ -63,6 +64,7 @@ void call_blas(const Matrix& a,
                blasint m,
                blasint n,
                blasint k) {
+  const detail::BlasCall guarded;
   cblas_sgemm(CblasRowMajor,
               a.transposed,
               b.transposed,
@@ -87,6 +89,7 @@ void call_blas(const Matrix& a,
                blasint m,
                blasint n,
                blasint k) {
+  const detail::BlasCall guarded;
   cblas_dgemm(CblasRowMajor,
               a.transposed,
               b.transposed,
@@ -146,10 +149,6 @@ void gemm(const Tensor& a, const Tensor& b, Tensor& out) {
                  " x ",
                  b.shape(),
                  " exceeds the range of BLAS");
-  // The pool of parallel_for owns the cores.
-  static const bool single = (openblas_set_num_threads(1), true);
-  (void)single;
-
   const Matrix ma = readable(a);
   const Matrix mb = readable(b);
   const int64_t blocks = (m + kRows - 1) / kRows;

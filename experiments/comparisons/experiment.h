@@ -138,8 +138,8 @@ struct Experiment {
   std::map<std::string, std::map<std::string, std::string>> quick = {};
   /// The rows that claims are held against, where these are not the runs as they are.
   std::function<std::vector<RunRow>(const std::vector<RunRow>&)> judged = {};
-  /// Further findings as Markdown, of rows that are finished.
-  std::function<std::string(const std::vector<RunRow>&)> more = {};
+  /// Further findings as Markdown, of rows that are finished; without a verdict unless `judges`.
+  std::function<std::string(const std::vector<RunRow>&, bool judges)> more = {};
 };
 
 /// The scale of a preset as the experiment has it on a machine with these data.

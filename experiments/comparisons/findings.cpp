@@ -120,6 +120,8 @@ std::string name(Verdict verdict) {
       return "no difference";
     case Verdict::NoData:
       return "no data";
+    case Verdict::TooShort:
+      return "too short to tell";
   }
   throw ValueError("name: unknown verdict");
 }
@@ -141,7 +143,7 @@ std::string sureness(const Summary& summary) {
 
 std::string Finding::text() const {
   std::string word = name(verdict);
-  if (verdict == Verdict::NoData) return word;
+  if (verdict == Verdict::NoData || verdict == Verdict::TooShort) return word;
   if (decisive_group.empty()) return word + " (" + sureness(decisive) + ")";
   return fmt::format("{} ({}, the {} of {}: {})",
                      word,

@@ -13,9 +13,10 @@
 
 namespace espalier::experiments {
 
-/// Whether the figures speak for a sentence. Equal: both sides are the same to rounding.
-enum class Verdict : uint8_t { Agrees, Disagrees, Equal, NoData };
-/// `agrees`, `disagrees`, `no difference`, `no data`.
+/// Whether the figures speak for a sentence. Equal: both sides are the same to rounding. TooShort:
+/// the trainings are there to see that they run, and say nothing.
+enum class Verdict : uint8_t { Agrees, Disagrees, Equal, NoData, TooShort };
+/// `agrees`, `disagrees`, `no difference`, `no data`, `too short to tell`.
 std::string name(Verdict verdict);
 
 /// One side's accuracy minus the other's, in one group of equal settings.

@@ -48,7 +48,7 @@ std::pair<int64_t, int64_t> equal_pairs(const Rows& rows, const std::string& met
   return {equal, pairs};
 }
 
-std::string across_data(const Rows& rows) {
+std::string across_data(const Rows& rows, bool judges) {
   std::string out =
       "**The survey (7.3, figure 8):** the share that SynFlow and Smart-Ratio remove of each layer "
       "is the same on both data sets; that of SNIP and magnitude is not.\n\n"
@@ -58,9 +58,11 @@ std::string across_data(const Rows& rows) {
   const std::set<std::string> data_driven = {"snip", "magnitude"};
   for (const std::string& method : methods_of(rows)) {
     const auto [equal, pairs] = equal_pairs(rows, method);
-    std::string verdict = "says nothing";
-    if (pairs > 0 && data_free.contains(method)) verdict = equal == pairs ? "agrees" : "disagrees";
-    if (pairs > 0 && data_driven.contains(method)) verdict = equal == 0 ? "agrees" : "disagrees";
+    std::string verdict = judges ? "says nothing" : name(Verdict::TooShort);
+    if (judges && pairs > 0 && data_free.contains(method))
+      verdict = equal == pairs ? "agrees" : "disagrees";
+    if (judges && pairs > 0 && data_driven.contains(method))
+      verdict = equal == 0 ? "agrees" : "disagrees";
     out += fmt::format("| {} | {} of {} | {} |\n", method, equal, pairs, verdict);
   }
   return out;
@@ -78,7 +80,7 @@ std::vector<double> comparable_densities(const RunRow& row) {
   return out;
 }
 
-std::string with_depth(const Rows& rows) {
+std::string with_depth(const Rows& rows, bool judges) {
   std::string table =
       "Rank correlation of a layer's depth and its density, mean of both data sets, then over "
       "seeds (densities closer than one weight of the smallest layer count as equal); negative: "
@@ -111,7 +113,8 @@ std::string with_depth(const Rows& rows) {
                     summary.standard_error ? fmt::format("{:.2f}", *summary.standard_error) : "-",
                     summary.mean < 0.0 ? "yes" : "no");
   }
-  const std::string verdict = methods == 0
+  const std::string verdict = !judges ? name(Verdict::TooShort)
+                              : methods == 0
                                   ? name(Verdict::NoData)
                                   : fmt::format(
                                         "{}: {} of {} methods, {} of them by two "
@@ -125,12 +128,12 @@ std::string with_depth(const Rows& rows) {
          verdict + ".**\n\n" + table;
 }
 
-std::string findings(const Rows& all) {
+std::string findings(const Rows& all, bool judges) {
   Rows rows;
   std::copy_if(all.begin(), all.end(), std::back_inserter(rows), [](const RunRow& row) {
     return row.finished() && row.compared && row.method != "dense";
   });
-  return across_data(rows) + "\n" + with_depth(rows);
+  return across_data(rows, judges) + "\n" + with_depth(rows, judges);
 }
 
 }  // namespace

@@ -119,7 +119,10 @@ void run_one(RunRow& row,
     if (!needed || rows[*needed].finished()) continue;
     throw ValueError(cat("needs the run '", plan[*needed].title(), "', which failed"));
   }
+  std::set<std::string> given;
+  for (const auto& [name, text] : run.settings) given.insert(name);
   const TrainRequest request{.values = train_values(run, options, rows),
+                             .given = std::move(given),
                              .pruning = run.pruning,
                              .root = options.folder,
                              .wait = true};

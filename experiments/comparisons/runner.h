@@ -44,7 +44,7 @@ struct RunRow {
   int64_t params = 0;
   int64_t params_nonzero = 0;
   int64_t macs_dense = 0;            ///< of one image, as below
-  int64_t macs_effective = 0;        ///< of weights that are not zero
+  int64_t macs_effective = 0;        ///< of weights that are left
   int64_t macs_executed = 0;         ///< what the kernels did
   double images_per_second = 0.0;    ///< of the evaluation, loading included
   double seconds_per_epoch = 0.0;    ///< of training, with the evaluation at its end; 0: no epochs

@@ -67,7 +67,7 @@ Rows at_equal_cost(const Rows& rows) {
   return out;
 }
 
-std::string findings(const Rows& rows) {
+std::string findings(const Rows& rows, bool /*judges*/) {
   std::string out =
       "These are differences at the MACs that were really executed, gates and predictors included: "
       "the static method's accuracy is that on the straight line between its runs with the next "

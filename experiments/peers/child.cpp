@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 
@@ -55,9 +56,10 @@ double Child::ask(const std::string& line) {
     char c = 0;
     while (read(from_, &c, 1) == 1 && c != '\n') answer += c;
   }
-  char* end = nullptr;
-  const double number = std::strtod(answer.c_str(), &end);
-  ESPALIER_CHECK(!answer.empty() && *end == '\0',
+  double number = 0.0;
+  const char* const last = answer.data() + answer.size();
+  const auto [end, error] = std::from_chars(answer.data(), last, number);
+  ESPALIER_CHECK(error == std::errc{} && end == last,
                  IoError,
                  "peers: ",
                  name_,

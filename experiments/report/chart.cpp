@@ -35,6 +35,20 @@ std::vector<ChartPoint> drawable(const Chart& chart, const Series& series) {
   return out;
 }
 
+// The ends of an axis of percents: room on both sides, and never fewer points than so many, or a
+// tenth of a percent would look like a victory.
+Range percent_range(const Range& seen) {
+  constexpr double kLeastSpan = 10.0;
+  constexpr double kRoom = 0.08;
+  constexpr double kAll = 100.0;
+  const double span = std::max(kLeastSpan, (1.0 + 2.0 * kRoom) * (seen.high - seen.low));
+  if (span > kAll / 2.0) return {.low = std::min(0.0, seen.low), .high = std::max(kAll, seen.high)};
+  const double middle = 0.5 * (seen.low + seen.high);
+  double low = middle - 0.5 * span;
+  low = std::max(0.0, std::min(low, kAll - span));
+  return {.low = std::min(low, seen.low), .high = std::max(low + span, seen.high)};
+}
+
 // Drawing of one chart once its axes are known.
 class Plot {
  public:
@@ -56,11 +70,18 @@ class Plot {
     }
     for (const auto& [value, label] : x_.ticks()) {
       out += fmt::format(
-          R"svg(<path class="axis" d="M{0:.1f} {1}v4"/><text class="tick" text-anchor="middle" x="{0:.1f}" y="{2}">{3}</text>)svg",
+          R"svg(<path class="axis" d="M{0:.1f} {1}v4"/><text class="tick" text-anchor="{4}" x="{5:.1f}" y="{2}">{3}</text>)svg",
           x_.at(value),
           kBottom,
           kBottom + 17,
-          label);
+          label,
+          // The last label must not run out of the picture.
+          value == x_.ticks().back().first ? "end" : "middle",
+          value == x_.ticks().back().first
+              ? std::min(
+                    x_.at(value) + 0.5 * detail::kCharacter * static_cast<double>(label.size()),
+                    detail::kChartWidth - 1.0)
+              : x_.at(value));
     }
     out +=
         fmt::format(R"svg(<path class="axis" d="M{:.1f} {}H{:.1f}"/>)svg", left_, kBottom, right);
@@ -70,8 +91,14 @@ class Plot {
         kBottom + 35,
         html_escape(chart_.x.title),
         kTop + kPlotHeight / 2,
-        html_escape(chart_.y.title));
+        html_escape(upright_title()));
     return out;
+  }
+
+  std::string upright_title() const {
+    const bool cut = chart_.y.percent && y_.ticks().front().first != 0.0;
+    return cut ? fmt::format("{} (axis from {})", chart_.y.title, y_.ticks().front().second)
+               : chart_.y.title;
   }
 
   std::string band(const std::vector<ChartPoint>& points) const {
@@ -224,7 +251,7 @@ std::string draw(const Chart& chart) {
     return svg + fmt::format(R"svg(<text class="tick" x="12" y="{}">no data yet</text></svg>)svg",
                              kTop + kPlotHeight / 2);
   }
-  const AxisMap y(chart.y.scale, ys, kBottom, kTop + 6);
+  const AxisMap y(chart.y.scale, chart.y.percent ? percent_range(ys) : ys, kBottom, kTop + 6);
   size_t widest = 0;
   for (const auto& [value, label] : y.ticks()) widest = std::max(widest, label.size());
   const double left = 30.0 + detail::kCharacter * static_cast<double>(widest);

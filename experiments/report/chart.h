@@ -40,6 +40,9 @@ enum class Scale : unsigned char {
 struct Axis {
   std::string title = {};  ///< with the unit
   Scale scale = Scale::Linear;
+  /// Of shares in percent: no point lies on the axis's ends, small differences do not fill it, and
+  /// where it does not begin at 0 its title says so.
+  bool percent = false;
 };
 
 /// Which way along x is better, where points are compared by both coordinates; y is always better

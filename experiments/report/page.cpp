@@ -13,6 +13,7 @@
 #include <espalier/experiments/report/page_assets.h>
 #include <espalier/experiments/report/page_sections.h>
 #include <espalier/experiments/report/report.h>
+#include <espalier/experiments/report/sentences.h>
 
 namespace espalier::experiments {
 namespace {
@@ -105,9 +106,9 @@ std::string runs_section(const Report& report) {
   HtmlTable table;
   table.id = "runs-table";
   table.caption = fmt::format(
-      "All {} runs; difference (points of accuracy) and speed-up are against the dense run of the "
-      "same network, data and seed, or the first where there is none. No speed-up is told where an "
-      "evaluation took less than a quarter of a second.",
+      "All {} runs; difference (points of accuracy) is against the dense run of the same network, "
+      "data and seed, or the first where there is none. A speed-up is told only where the dense "
+      "network was timed in turn with this one.",
       report.runs().size());
   const auto rows = report.rows();
   const auto keys = report.sort_keys();
@@ -132,7 +133,7 @@ std::string runs_section(const Report& report) {
              "removed channels cut out. Sparsity: the removed share of all convolution and linear "
              "weights, first and last layer included. MACs: "
              "multiply-accumulates of one image; dense counts every weight, effective only those "
-             "that are not zero, executed what the kernels did.");
+             "that are left, executed what the kernels did.");
 }
 
 std::string failures(const Report& report) {
@@ -160,7 +161,7 @@ std::string timing_section(const Report& report) {
                                   group.label(),
                                   run.name,
                                   run.timing);
-      table.headings = {"layer", "kernel", "density", "ms", "ms dense", "speed-up", "reason"};
+      table.headings = {"layer", "kernel", "density", "ms", "ms dense", "reason"};
       table.texts = 2;
       table.wide_last = true;
       for (const RunLayer& layer : run.layers) {
@@ -174,7 +175,6 @@ std::string timing_section(const Report& report) {
                               number(layer.density, 4),
                               number(ms, 3),
                               number(dense, 3),
-                              ms > 0.0 ? number(dense / ms, 2) : HtmlCell{"-", ""},
                               {layer.reason}});
       }
       out += details(
@@ -249,6 +249,14 @@ std::string pictures_section(const Report& report, PictureCache* cache) {
          out + (left_out > 0 ? soft(fmt::format("Not pictured: {} more.", left_out)) : "");
 }
 
+std::string finding_paragraphs(const Report& report) {
+  std::string out;
+  for (const std::string& sentence : report_findings(report)) {
+    out += "<p class=\"finding\">" + html_escape(sentence) + "</p>\n";
+  }
+  return out;
+}
+
 std::string style_sheet() {
   return ":root { color-scheme: light dark; --ink: #1c1c1c; --soft: #5c5c5c; --line: #d9d9d9; "
          "--paper: #fff; --wash: #f4f4f2; " +
@@ -308,7 +316,7 @@ std::string html_page(const Report& report, const PageOptions& options) {
       "<style>{2}</style></head><body{3}>\n"
       "<a class=\"skip\" href=\"#content\">To the content</a>\n"
       "<header><h1>Espalier report</h1>{4}</header>\n"
-      "<main id=\"content\"><p>{0} run{1}, version {5}.</p>\n"
+      "<main id=\"content\">{9}<p class=\"soft\">{0} run{1}, version {5}.</p>\n"
       "<nav aria-label=\"Sections\"><ul>{6}</ul></nav>\n{7}</main>\n"
       "<script>{8}</script></body></html>\n",
       count,
@@ -322,7 +330,8 @@ std::string html_page(const Report& report, const PageOptions& options) {
       version(),
       links,
       sections,
-      kPageScript);
+      kPageScript,
+      finding_paragraphs(report));
 }
 
 }  // namespace espalier::experiments

@@ -9,7 +9,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 1280px; margin: 0 auto; padding: 1.2rem clamp(.75rem, 2.5vw, 2rem) 3rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-p { max-width: 75ch; margin: .4rem 0; } .soft { color: var(--soft); }
+p { max-width: 75ch; margin: .4rem 0; } .finding { font-size: 1.15rem; } .soft { color: var(--soft); }
 a { color: var(--c0); } nav ul { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; margin: .6rem 0; }
 :focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
 .skip { position: absolute; left: -99rem; } .skip:focus { left: .5rem; top: .5rem; background: var(--paper); padding: .3rem .6rem; }

@@ -10,13 +10,12 @@
 
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/figures.h>
+#include <espalier/experiments/report/sentences.h>
 
 namespace espalier::experiments {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr double kLeastTestSeconds = 0.25;  // a rate of shorter evaluations is chance
 
 std::string setting(const ReportRun& run, const std::string& name) {
   const Json value = run.settings.value(name, Json());
@@ -26,7 +25,7 @@ std::string setting(const ReportRun& run, const std::string& name) {
 
 // A column of the table of runs: how a number is shown, and which it is.
 struct Column {
-  const char* heading;
+  std::string heading;
   std::function<std::optional<double>(const ReportRun& run, const ReportRun& first)> value;
   std::function<std::string(double)> shown;
 };
@@ -35,12 +34,7 @@ std::string decimals(double value, int count) {
   return fmt::format("{:.{}f}", value, count);
 }
 
-bool is_short(const ReportRun& run) {
-  const auto seconds = run.figure("test_seconds");
-  return seconds && *seconds < kLeastTestSeconds;
-}
-
-const std::vector<Column>& columns() {
+const std::vector<Column>& all_columns() {
   const auto figure = [](const char* name) {
     return [name](const ReportRun& run, const ReportRun&) { return run.figure(name); };
   };
@@ -60,24 +54,23 @@ const std::vector<Column>& columns() {
        pair("accuracy", [](double a, double b) { return 100 * (a - b); }),
        [](double x) { return fmt::format("{:+.2f}", x); }},
       {"images/s", figure("images_per_second"), count},
-      {"speed-up",
-       [pair](const ReportRun& run, const ReportRun& first) -> std::optional<double> {
-         const auto ratio = [](double a, double b) { return b > 0.0 ? a / b : NAN; };
-         // Timed in turn, where it was; else two rates of different moments.
-         const auto in_turn = run.figure("images_per_second_dense");
-         if (in_turn) return ratio(run.figure("images_per_second").value_or(NAN), *in_turn);
-         if (run.deployed != first.deployed) return std::nullopt;
-         if (is_short(run) || is_short(first)) return std::nullopt;
-         return pair("images_per_second", ratio)(run, first);
-       },
-       [](double x) { return decimals(x, 2); }},
+      {"speed-up", figure("speedup"), [](double x) { return decimals(x, 2); }},
       {"parameters", figure("params"), count},
-      {"not zero", figure("params_nonzero"), count},
+      {"left", figure("params_nonzero"), count},
       {"MACs dense", figure("macs_dense"), short_count},
       {"effective", figure("macs_effective"), short_count},
       {"executed", figure("macs_executed"), short_count},
   };
   return kColumns;
+}
+
+// The speed-up only where it was measured.
+std::vector<Column> columns_of(const std::vector<ReportRun>& runs) {
+  std::vector<Column> out = all_columns();
+  const bool timed = std::any_of(
+      runs.begin(), runs.end(), [](const ReportRun& run) { return run.figure("speedup"); });
+  if (!timed) std::erase_if(out, [](const Column& one) { return one.heading == "speed-up"; });
+  return out;
 }
 
 std::string shown_name(const ReportRun& run) {
@@ -120,11 +113,12 @@ const ReportRun& Report::compared_with(const ReportRun& run) const {
 std::vector<std::vector<std::string>> Report::rows() const {
   std::vector<std::vector<std::string>> rows = {
       {"run", "model", "data", "method", "variant", "seed"}};
-  for (const Column& column : columns()) rows[0].emplace_back(column.heading);
+  const std::vector<Column> columns = columns_of(runs_);
+  for (const Column& column : columns) rows[0].emplace_back(column.heading);
   for (const ReportRun& run : runs_) {
     std::vector<std::string> row = {
         shown_name(run), run.model, run.data, run.method, run.variant, std::to_string(run.seed)};
-    for (const Column& column : columns()) {
+    for (const Column& column : columns) {
       const auto value = column.value(run, compared_with(run));
       row.push_back(value && std::isfinite(*value) ? column.shown(*value) : "-");
     }
@@ -135,9 +129,10 @@ std::vector<std::vector<std::string>> Report::rows() const {
 
 std::vector<std::vector<std::string>> Report::sort_keys() const {
   std::vector<std::vector<std::string>> out;
+  const std::vector<Column> columns = columns_of(runs_);
   for (const ReportRun& run : runs_) {
     std::vector<std::string> row = {"", "", "", "", "", std::to_string(run.seed)};
-    for (const Column& column : columns()) {
+    for (const Column& column : columns) {
       const auto value = column.value(run, compared_with(run));
       row.push_back(value && std::isfinite(*value) ? fmt::format("{}", *value) : "");
     }
@@ -153,7 +148,9 @@ std::string Report::text() const {
   if (no_variants) {
     for (auto& row : shown) row.erase(row.begin() + 4);
   }
-  return text_table(shown);
+  std::string out;
+  for (const std::string& sentence : report_findings(*this)) out += sentence + "\n";
+  return out + (out.empty() ? "" : "\n") + text_table(shown);
 }
 
 std::string Report::csv() const {

@@ -91,11 +91,6 @@ ReportRun read_folder(const fs::path& path) {
     const Json value = results.value(name, Json());
     if (value.is_number()) out.figures[name] = value.get<double>();
   }
-  const Json total = results.value("total", Json());
-  const double rate = out.figure("images_per_second").value_or(0.0);
-  if (rate > 0.0 && total.is_number()) {
-    out.figures["test_seconds"] = total.get<double>() / rate;
-  }
   if (fs::exists(path / "model.safetensors")) out.model_file = path / "model.safetensors";
   try {
     const Json timing = record.run.value("timing", Json::object());
@@ -188,9 +183,8 @@ void take_deployed(ReportRun& run, const Table& table, size_t row) {
   if (!speed || !macs) return;
   run.figures["images_per_second"] = *speed;
   if (table.has("speed_images_per_second_dense")) {
-    if (const auto dense = table.number(row, "speed_images_per_second_dense")) {
-      run.figures["images_per_second_dense"] = *dense;
-    }
+    const auto dense = table.number(row, "speed_images_per_second_dense");
+    if (dense && *dense > 0.0) run.figures["speedup"] = *speed / *dense;
   }
   run.figures["macs_executed"] = *macs;
   run.deployed = true;

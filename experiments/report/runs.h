@@ -36,8 +36,8 @@ struct ReportRun {
   int64_t seed = 0;
   bool finished = false;
   std::string error;  ///< of a run that failed, or that can't be read
-  /// Those of `figure_names` that are known; `images_per_second_dense` too, where the dense network
-  /// was timed in turn with this one; `test_seconds`, how long the evaluation took.
+  /// Those of `figure_names` that are known; `speedup` too, where the dense network was timed in
+  /// turn with this one: images/s as a multiple of its.
   std::map<std::string, double> figures;
   /// Speed and executed MACs are those of a compiled plan in batches, removed channels cut out.
   bool deployed = false;

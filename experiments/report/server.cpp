@@ -4,10 +4,10 @@
 #include <mutex>
 
 #include <fmt/format.h>
-#include <httplib.h>
 
 #include <espalier/core/error.h>
 #include <espalier/core/random.h>
+#include <espalier/experiments/report/limited_server.h>
 #include <espalier/experiments/report/report.h>
 
 namespace espalier::experiments {
@@ -37,11 +37,15 @@ std::string state_of(const fs::path& folder) {
 }  // namespace
 
 struct ReportServer::Impl {
+  explicit Impl(const ServerLimits& limits) : server(limits) {}
+
   fs::path folder;
   int port = 0;
-  httplib::Server server;
-  std::mutex drawing;  ///< guards `pictures`
+  LimitedServer server;
+  std::mutex drawing;  ///< guards what follows
   PictureCache pictures;
+  std::string drawn_state;  ///< of `drawn`
+  std::string drawn;        ///< the newest page
 
   // A name that another page had resolved to this machine must not read what is here.
   bool is_ours(const httplib::Request& request) const {
@@ -56,21 +60,28 @@ struct ReportServer::Impl {
     const std::lock_guard lock(drawing);
     // Before the runs are read: a change in between is then seen the next time.
     const std::string state = state_of(folder);
-    const std::vector<fs::path> found = find_runs(folder);
-    const Report report(found.empty() ? std::vector<ReportRun>() : read_runs({folder}));
-    response.set_content(html_page(report, {.live = true, .state = state, .cache = &pictures}),
-                         "text/html");
+    if (drawn.empty() || state != drawn_state) {
+      const std::vector<fs::path> found = find_runs(folder);
+      const Report report(found.empty() ? std::vector<ReportRun>() : read_runs({folder}));
+      drawn = html_page(report, {.live = true, .state = state, .cache = &pictures});
+      drawn_state = state;
+    }
+    response.set_content(drawn, "text/html");
   }
 };
 
-ReportServer::ReportServer(fs::path folder, int port) : impl_(std::make_unique<Impl>()) {
+ReportServer::ReportServer(fs::path folder, int port)
+    : ReportServer(std::move(folder), port, ServerLimits()) {}
+
+ReportServer::ReportServer(fs::path folder, int port, const ServerLimits& limits)
+    : impl_(std::make_unique<Impl>(limits)) {
   ESPALIER_CHECK(fs::is_directory(folder),
                  IoError,
                  "report: ",
                  folder.string(),
                  " is no folder that could be watched");
   impl_->folder = std::move(folder);
-  httplib::Server& server = impl_->server;
+  LimitedServer& server = impl_->server;
   // Without the library's SO_REUSEPORT, by which two servers would share a port.
   server.set_socket_options([](socket_t socket) {
     const int yes = 1;

@@ -248,7 +248,12 @@ TEST(ExperimentVerb, SmokeRunEndsGoesOnAndNamesFailures) {
     }
   }
   const std::string page = slurp(results / "README.md");
-  EXPECT_NE(page.find("single seed"), std::string::npos) << page;
+  // Seconds of training on made-up digits speak neither for a sentence nor against it.
+  EXPECT_NE(page.find("**Here: too short to tell.**"), std::string::npos) << page;
+  for (const std::string& text : {page, first.out}) {
+    EXPECT_NE(text.find("too short to tell"), std::string::npos) << text;
+    EXPECT_EQ(text.find("agrees"), std::string::npos) << text;
+  }
   EXPECT_NE(page.find("structured"), std::string::npos);
   EXPECT_GT(count(slurp(results / "layers.csv"), "\n"), 5 * 10);
 
@@ -318,6 +323,7 @@ TEST(ExperimentVerb, EveryOtherSmokeRunEndsWithoutFailures) {
     const std::string page = slurp(results / "README.md");
     EXPECT_EQ(count(page, "**Here: no data"), 0) << page;
     EXPECT_GE(count(page, "**Here: "), std::max<int64_t>(1, std::ssize(one.claims))) << page;
+    EXPECT_EQ(count(page, "agrees"), 0) << page;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numbers>
 
 #include <espalier/core/kernels/conv2d_micro.h>
 #include <espalier/core/parallel.h>
@@ -45,6 +46,25 @@ std::vector<RoundTimes> time_in_turns(const std::vector<Side>& sides,
     }
   }
   return out;
+}
+
+TimeDifference measure_difference(const Side& side, int64_t least, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  side();
+  RoundTimes times;
+  const auto start = Clock::now();
+  while (static_cast<int64_t>(times.seconds.size()) < least ||
+         std::chrono::duration<double>(Clock::now() - start).count() < seconds) {
+    times.seconds.push_back(side());
+  }
+  const auto count = static_cast<double>(times.seconds.size());
+  const double median = times.median();
+  double squares = 0.0;
+  for (const double one : times.seconds) squares += (one - median) * (one - median);
+  // The median of normal numbers varies by sqrt(pi / 2) of what their mean does.
+  const double error =
+      std::sqrt(std::numbers::pi / 2.0 * squares / std::max(1.0, count - 1.0) / count);
+  return {.seconds = median, .noise = 2.0 * error};
 }
 
 Side timed(std::function<void()> work) {

@@ -27,6 +27,16 @@ std::vector<RoundTimes> time_in_turns(const std::vector<Side>& sides,
                                       int64_t rounds,
                                       double round_seconds);
 
+/// What chance leaves of a difference that was measured again and again.
+struct TimeDifference {
+  double seconds = 0.0;  ///< the median
+  double noise = 0.0;    ///< two standard errors of it
+  /// False: it is not told apart from none.
+  bool is_sure() const { return seconds > noise; }
+};
+/// Of a side that returns differences: measured for about `seconds`, and `least` times at least.
+TimeDifference measure_difference(const Side& side, int64_t least, double seconds);
+
 /// A side of work that returns nothing.
 Side timed(std::function<void()> work);
 

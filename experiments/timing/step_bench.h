@@ -50,9 +50,11 @@ class StepBench {
 
   /// A training step. The object must outlive it.
   Side train_step();
-  /// A training step with what a mask update of dynamic sparse training adds: dense gradients to
-  /// choose from, and new patterns, whose index streams the step after it builds. Choosing itself
-  /// is not in it. Two steps long. The object must outlive it.
+  /// Seconds that a mask update of dynamic sparse training adds to two training steps: dense
+  /// gradients to choose from, and new patterns, whose index streams the step after it builds.
+  /// Choosing itself is not in it. Each call makes two steps without and two with an update, one
+  /// behind the other, and returns the difference, which chance can make negative. The object must
+  /// outlive it.
   Side mask_update();
   /// An unrecorded forward pass in eval mode. The object must outlive it.
   Side infer();

@@ -46,6 +46,7 @@ std::vector<prune::Option> bench_options(Job job) {
           "weights",
           "",
           "Take a network with its masks from this file of ours, safetensors or .edc."),
+      masks_from_zeros_option(),
       prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
       prune::real_option(
           "sparsity", 0.0, 0.0, 1.0, "fraction removed", "Of a random mask; 0: dense only."),
@@ -75,7 +76,8 @@ std::vector<prune::Option> bench_options(Job job) {
 }
 
 std::vector<Need> needs(Job job) {
-  std::vector<Need> out = {{"kernel-times", {"kernels", {"measured"}}}};
+  std::vector<Need> out = {{"kernel-times", {"kernels", {"measured"}}},
+                           {"masks-from-zeros", {"weights", {""}, true}}};
   if (job == Job::Infer) {
     out.push_back({"pattern", {"gates", {"none"}}});
     out.push_back({"allocation", {"gates", {"none"}}});
@@ -133,6 +135,7 @@ struct Sides {
   double sparsity = 0.0;  ///< of the weights; of what random gates leave out
   bool gated = false;     ///< the sparse side chooses for each image
   std::string pattern;    ///< of the sparse side
+  std::vector<std::string> notes;
 };
 
 Sides open_sides(Job job, const prune::OptionValues& values, const GivenOptions& given) {
@@ -155,6 +158,9 @@ Sides open_sides(Job job, const prune::OptionValues& values, const GivenOptions&
                    .allocation = values.text("allocation"),
                    .seed = static_cast<uint64_t>(values.integer("seed"))});
   }
+  if (const std::string& weights = values.text("weights"); !weights.empty()) {
+    out.notes = heed_zeros(weights, masked, values.flag("masks-from-zeros"));
+  }
   out.sparsity =
       gates == "none" ? nn::count_model(*masked.module, masked.image()).sparsity() : sparsity;
   out.pattern = gates != "none"                  ? gates
@@ -172,7 +178,7 @@ Sides open_sides(Job job, const prune::OptionValues& values, const GivenOptions&
 
 Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const int64_t batch = values.integer("batch");
-  const auto& [dense, sparse, sparsity, gated, pattern] = bench;
+  const auto& [dense, sparse, sparsity, gated, pattern, notes] = bench;
   const bool compiled = job == Job::Infer && values.flag("compiled");
   const auto side = [&](StepBench& bench) {
     if (compiled) return bench.infer_compiled();
@@ -234,11 +240,15 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
     out["milliseconds_dense_planes"] = 1e3 * times[3].median();
   }
   if (job == Job::Train && sparse) {
-    const double update =
-        time_in_turns({sparse->mask_update()}, values.integer("rounds"), 0.0).front().median() -
-        2.0 * own.median();
-    out["mask_update_milliseconds"] = 1e3 * update;
-    out["mask_update_share"] = update / (kStepsPerUpdate * own.median());
+    const int64_t rounds = values.integer("rounds");
+    const TimeDifference update =
+        measure_difference(sparse->mask_update(),
+                           std::max<int64_t>(rounds, 5),
+                           static_cast<double>(rounds) * values.real("round-seconds"));
+    const auto known = [&](double x) { return update.is_sure() ? Json(x) : Json(); };
+    out["mask_update_milliseconds"] = known(1e3 * update.seconds);
+    out["mask_update_noise_milliseconds"] = 1e3 * update.noise;
+    out["mask_update_share"] = known(update.seconds / (kStepsPerUpdate * own.median()));
   }
   return out;
 }
@@ -259,8 +269,12 @@ std::string layers_text(const Json& layers) {
 
 std::string mask_update_text(const Json& result) {
   if (!result.contains("mask_update_share")) return "";
+  if (result.at("mask_update_share").is_null()) {
+    return fmt::format("mask update  not told apart from none: chance is worth {:.2f} ms here\n",
+                       result.at("mask_update_noise_milliseconds").get<double>());
+  }
   return fmt::format(
-      "mask update  {:.0f} ms more than a step: {:.1f} % when every {:.0f}th step has one\n",
+      "mask update  {:.1f} ms more than a step: {:.1f} % when every {:.0f}th step has one\n",
       result.at("mask_update_milliseconds").get<double>(),
       100.0 * result.at("mask_update_share").get<double>(),
       kStepsPerUpdate);
@@ -325,6 +339,7 @@ void add_job(CLI::App& bench,
       set_num_threads(static_cast<int>(values.integer("threads")));
       set_kernel_chooser(values);
       Sides sides = open_sides(job, values, flags->given);
+      tell(sides.notes, console);
       const Json result = run(job, values, sides);
       console.out << (flags->json ? result.dump(2) + "\n" : text(job, result));
     };

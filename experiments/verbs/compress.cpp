@@ -32,6 +32,7 @@ std::vector<prune::Option> compress_only_options() {
       prune::text_option(
           "weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
       prune::text_option("out", "", "Where the .edc file goes."),
+      masks_from_zeros_option(),
       prune::integer_option("conv-bits", 8, 1, 16, "bits", "Of a convolution's shared values."),
       prune::integer_option("fc-bits", 5, 1, 16, "bits", "Of a linear layer's shared values."),
       prune::integer_option(
@@ -115,9 +116,10 @@ void compress(const CompressFlags& flags, Console& console) {
   const nn::compress::EdcOptions options{
       .values = {.conv = bits("conv-bits"), .fc = bits("fc-bits")},
       .gaps = {.conv = bits("conv-gap-bits"), .fc = bits("fc-gap-bits")}};
-  const Network network = open_network(values);
+  Network network = open_network(values);
   check_asked_network(
       "compress", asked_of_network(values, flags.given.given()), network, values.text("weights"));
+  tell(heed_zeros(values.text("weights"), network, values.flag("masks-from-zeros")), console);
   const std::string& out = values.text("out");
   const EdcReport report = while_writing([&] {
     return nn::compress::save_edc(out, network.name, network.options, *network.module, options);

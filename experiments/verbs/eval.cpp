@@ -30,6 +30,7 @@ std::vector<prune::Option> eval_only_options() {
           "weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
       prune::choice_option("split", {"test", "train"}, "The part of the data set."),
       prune::integer_option("batch", 256, 1, 65536, "samples", "Samples at once."),
+      masks_from_zeros_option(),
       prune::flag_option("compiled", "Run as an inference plan: batch norm folded, steps fused."),
       prune::text_option("plan", "", "With --compiled: write the plan to this file."),
   };
@@ -66,6 +67,7 @@ void eval(const EvalFlags& flags, Console& console) {
   const std::string& weights = values.text("weights");
   Network network = load_network(weights, make_network(values, *dataset));
   check_asked_network("eval", asked_of_network(values, flags.given.given()), network, weights);
+  tell(heed_zeros(weights, network, values.flag("masks-from-zeros")), console);
   data::Loader loader(dataset, options);
   std::optional<nn::InferencePlan> plan;
   if (values.flag("compiled")) {

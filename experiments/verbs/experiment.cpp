@@ -59,6 +59,9 @@ std::vector<prune::Option> place_options() {
   for (const prune::Option& option : data_options()) {
     if (option.name == "data-root") out.push_back(option);
   }
+  for (const prune::Option& option : run_options()) {
+    if (option.name == "allow-other-simd") out.push_back(option);
+  }
   return out;
 }
 

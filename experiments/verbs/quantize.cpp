@@ -31,6 +31,7 @@ struct QuantizeFlags {
 std::vector<prune::Option> quantize_only_options() {
   return {
       prune::text_option("weights", "", "The weights: safetensors or .edc."),
+      masks_from_zeros_option(),
       prune::text_option("out", "", "Where the quantized network goes (safetensors)."),
       prune::choice_option("calibration",
                            {"mse", "minmax", "percentile"},
@@ -38,7 +39,12 @@ std::vector<prune::Option> quantize_only_options() {
                            "all values, or without the outermost."),
       prune::real_option(
           "percentile", 0.999, 0.5001, 1, "", "Of percentile: the part below the upper end."),
-      prune::integer_option("images", 512, 1, 1e9, "", "Training images to calibrate with."),
+      prune::integer_option("images",
+                            512,
+                            1,
+                            1e9,
+                            "",
+                            "Training images to calibrate with, whole, as inference sees them."),
       prune::integer_option("seed", 0, 0, 1e9, "", "Which images."),
   };
 }
@@ -101,12 +107,14 @@ void quantize(const QuantizeFlags& flags, Console& console) {
   check_needs(
       "quantize", {{"percentile", {"calibration", {"percentile"}}}}, flags.given.given(), values);
   set_num_threads(static_cast<int>(values.integer("threads")));
+  // Not augmented, unlike what pruning calibrates with: ranges are of what inference will see.
   const data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
   auto dataset = open_split(values, data::Split::Train);
   tell_notes({dataset.get()}, console);
   const std::string& weights = values.text("weights");
   Network network = load_network(weights, make_network(values, *dataset));
   check_asked_network("quantize", asked_of_network(values, flags.given.given()), network, weights);
+  tell(heed_zeros(weights, network, values.flag("masks-from-zeros")), console);
   // Fewer than by default are all; fewer than asked for are an error.
   const int64_t images = flags.given.find("images") != nullptr
                              ? values.integer("images")

@@ -50,6 +50,7 @@ std::vector<prune::Option> score_options() {
 data::Batch load_batch(const std::string& path) {
   const SafetensorsFile file = load_safetensors(path);
   check_finite(file.tensors, path);
+  for (const char* name : {"images", "labels"}) check_readable(file, name, path);
   const auto images = file.tensors.find("images");
   const auto labels = file.tensors.find("labels");
   ESPALIER_CHECK(images != file.tensors.end() && labels != file.tensors.end(),
@@ -100,6 +101,18 @@ Network open_network(const ScoreFlags& flags,
   network.options.seed = static_cast<uint64_t>(values.integer("seed"));
   if (!flags.weights.empty() && tells_its_network(flags.weights)) {
     network = load_network(flags.weights);
+    check_asked_network(
+        "score", asked_of_network(values, flags.given.given()), network, flags.weights);
+    ESPALIER_CHECK(flags.given.find("classes") == nullptr ||
+                       values.integer("classes") == network.options.num_classes,
+                   ValueError,
+                   "score: --classes ",
+                   values.integer("classes"),
+                   " was asked for, but the network of ",
+                   flags.weights,
+                   " has ",
+                   network.options.num_classes,
+                   "; leave the option out");
     ESPALIER_CHECK(network.image() ==
                        (Shape{batch.images.size(1), batch.images.size(2), batch.images.size(3)}),
                    ValueError,

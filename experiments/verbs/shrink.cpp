@@ -19,6 +19,7 @@ namespace {
 struct ShrinkFlags {
   std::string weights;
   std::string out;
+  bool masks_from_zeros = false;
   bool gather_blocks = false;
   bool json = false;
 };
@@ -85,6 +86,7 @@ std::string report_text(const prune::ShrinkReport& report) {
 void shrink(const ShrinkFlags& flags, Console& console) {
   check_outputs("shrink", {{"--out", flags.out, FileKind::Model}}, {flags.weights});
   Network network = load_network(flags.weights);
+  tell(heed_zeros(flags.weights, network, flags.masks_from_zeros), console);
   const nlohmann::ordered_json before =
       count_json(nn::count_model(*network.module, network.image()));
   const Variable input = nn::example_input(network.name, network.options);
@@ -121,6 +123,7 @@ void add_shrink(CLI::App& app, Console& console, Action& action) {
   verb->add_option("--out", flags->out, "Where the smaller network goes.")
       ->type_name("FILE")
       ->required();
+  verb->add_flag("--masks-from-zeros", flags->masks_from_zeros, masks_from_zeros_option().help);
   verb->add_flag("--gather-blocks",
                  flags->gather_blocks,
                  "Then put channels with similar masks side by side, so that blocks of four output "

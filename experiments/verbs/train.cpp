@@ -2,6 +2,7 @@
 /// `espalier train`: flags and configuration file to one training.
 #include <memory>
 #include <ostream>
+#include <set>
 
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/given_options.h>
@@ -19,8 +20,8 @@ struct TrainFlags {
   bool json = false;
 };
 
-// Options of a method that the file set and another one makes idle: flags win, so they are left
-// out. A flag in vain is an error of the method's own.
+// Options of a method that the file set and a flag makes idle: flags win, so they are left out. One
+// in vain without a flag is an error of the method's own.
 std::map<std::string, std::string> without_idle(std::map<std::string, std::string> given,
                                                 const std::map<std::string, std::string>& by_flag,
                                                 const std::string& method) {
@@ -35,7 +36,18 @@ std::map<std::string, std::string> without_idle(std::map<std::string, std::strin
   };
   for (const prune::Option& option : declared) {
     const bool idle = !prune::is_met(option.needs, text(option.needs.option));
-    if (idle && !by_flag.contains(option.name)) given.erase(option.name);
+    const bool by_a_flag = by_flag.contains(option.needs.option) || by_flag.contains("prune");
+    if (idle && by_a_flag && !by_flag.contains(option.name)) given.erase(option.name);
+  }
+  return given;
+}
+
+// What must have an effect: flags, and keys of the file that no flag made idle.
+std::map<std::string, std::string> in_vain(std::map<std::string, std::string> given,
+                                           const std::map<std::string, std::string>& by_flag) {
+  for (const Need& need : train_needs()) {
+    const bool by_a_flag = by_flag.contains(need.needs.option);
+    if (by_a_flag && !by_flag.contains(need.option)) given.erase(need.option);
   }
   return given;
 }
@@ -45,11 +57,14 @@ void train(TrainFlags& flags, Console& console) {
   if (!flags.config.empty()) flags.given.read_config(flags.config);
   const std::vector<prune::Option> own = train_options();
   const prune::OptionValues values("train", own, flags.given.given_of(own));
+  std::set<std::string> names;
+  for (const auto& [name, text] : flags.given.given()) names.insert(name);
   const TrainRequest request{
       .values = values,
+      .given = std::move(names),
       .pruning =
           without_idle(flags.given.given_of(pruning_options()), by_flag, values.text("prune"))};
-  check_needs("train", train_needs(), by_flag, request.values);
+  check_needs("train", train_needs(), in_vain(flags.given.given(), by_flag), request.values);
   const nlohmann::ordered_json results = run_training(request, console);
   if (flags.json) {
     console.out << results.dump(2) << '\n';

@@ -88,6 +88,20 @@ TEST(Counting, ZerosWithoutMaskCountAsRemovedWeightsOnly) {
   EXPECT_EQ(layer(count, "fc").macs_effective, 96);
 }
 
+TEST(Counting, KeptWeightsThatAreZeroAreNoRemovedOnes) {
+  Sequential net = small_net();
+  Parameter& weight = net.parameter("fc.weight");
+  weight.set_mask(Tensor::ones({3, 64}, DType::U8));
+  Tensor half = Tensor::ones({3, 64}, DType::U8);
+  half.slice(1, 0, 32).fill_(0.0);
+  weight.set_mask(half);
+  weight.set_mask(Tensor::ones({3, 64}, DType::U8));  // grown again: 96 are zero and kept
+  const ModelCount grown = count_model(net, Shape{2, 8, 8});
+  EXPECT_EQ(grown.sparsity(), 0.0);
+  EXPECT_EQ(layer(grown, "fc").params_nonzero, 192 + 3);
+  EXPECT_EQ(layer(grown, "fc").macs_effective, kLinearMacs);
+}
+
 TEST(Counting, ExecutedMacsAreWhatTheKernelsDid) {
   Sequential net = small_net();
   // Few enough weights are left that the linear kernel of the training layout walks over these

@@ -91,6 +91,7 @@ class NotFiniteFiles : public ::testing::Test {
   template <class Load>
   std::string complaint(const std::string& tensor, int64_t index, float value, Load load) {
     SafetensorsFile file = load_safetensors(path_);
+    EXPECT_LT(index, file.tensors.at(tensor).numel());
     file.tensors.at(tensor).data<float>()[index] = value;
     save_safetensors(path_, file);
     return message_of<IoError>([&] { load(path_); });
@@ -129,11 +130,11 @@ TEST_F(NotFiniteFiles, OfRangesIn8BitsAreRefused) {
 
 TEST_F(NotFiniteFiles, OfPlansAreRefusedDenseAndSparse) {
   const auto load = [](const fs::path& path) { InferencePlan::load(path); };
-  for (const double sparsity : {0.0, 0.9}) {
+  for (const double sparsity : {0.0, 0.5}) {
     for (const float value : {std::nanf(""), kInfinity}) {
       plan_of(small_network(sparsity)).save(path_);
       const char* tensor = sparsity > 0.0 ? "step0.values" : "step0.weight";
-      expect_named(complaint(tensor, 2, value, load), tensor, 2);
+      expect_named(complaint(tensor, 1, value, load), tensor, 1);
     }
   }
 }

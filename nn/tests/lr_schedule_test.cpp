@@ -74,6 +74,37 @@ TEST(LrSchedule, OneCycleRisesToItsPeakAndEndsAtItsEnd) {
   EXPECT_THROW(OneCycleLr({.start_divisor = 0.0}), ValueError);
 }
 
+TEST(LrSchedule, OneCycleWithARiseOfNoWidthBeginsAtItsPeak) {
+  for (const auto& [rise, steps] :
+       {std::pair<double, int64_t>{0.5, 2}, {0.1, 10}, {0.2, 5}, {0.25, 4}}) {
+    const OneCycleLr schedule({.peak = 1.0, .rise = rise});
+    EXPECT_EQ(schedule.lr(0, steps), 1.0) << rise;
+    EXPECT_EQ(schedule.lr(steps - 1, steps), 1.0 / 25 / 1e4) << rise;
+  }
+}
+
+TEST(LrSchedule, EveryScheduleIsFiniteHoweverShortTrainingIs) {
+  std::vector<std::shared_ptr<const LrSchedule>> schedules = {
+      std::make_shared<StepLr>(1.0, 1),
+      std::make_shared<MultiStepLr>(MultiStepLr::at_fractions(1.0, {0.5, 0.75})),
+      std::make_shared<CosineLr>(1.0)};
+  for (const double rise : {0.01, 0.1, 0.2, 0.25, 0.3, 1 / 3.0, 0.5, 0.75, 0.9, 0.99}) {
+    schedules.push_back(std::make_shared<OneCycleLr>(OneCycleOptions{.peak = 1.0, .rise = rise}));
+  }
+  for (size_t i = 0; i < schedules.size(); ++i) {
+    for (const int64_t warmup : {0, 1, 4}) {
+      const WarmupLr schedule(schedules[i], warmup);
+      for (int64_t total = 0; total <= 12; ++total) {
+        for (int64_t step = 0; step <= total; ++step) {
+          const double lr = schedule.lr(step, total);
+          EXPECT_TRUE(lr >= 0.0 && lr <= 1.0)
+              << i << ": " << lr << " at " << step << " of " << total;
+        }
+      }
+    }
+  }
+}
+
 TEST(LrSchedule, WarmupRisesLinearlyAndMilestonesStay) {
   const WarmupLr schedule(std::make_shared<MultiStepLr>(1.0, std::vector<int64_t>{6}, 0.5), 4, 0.2);
   EXPECT_DOUBLE_EQ(schedule.lr(0, 10), 0.2);

@@ -37,6 +37,8 @@ class Allocation {
   virtual SparsityOf sparsity_of(bool channels) const {
     return channels ? SparsityOf::Nothing : SparsityOf::Weights;
   }
+  /// False when sizes alone decide, so that the numbers are known beforehand.
+  virtual bool looks_at_scores() const { return false; }
   /// Units to keep in each layer, in order. The caller raises them to `at_least` and cuts them to
   /// what is alive.
   virtual std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const = 0;
@@ -79,8 +81,11 @@ enum class ErdosRenyi : uint8_t {
   Channels,  ///< ER: (O + I) / (O I)
   Kernel,    ///< ERK: (O + I + R + S) / (O I R S)
 };
-/// Layer densities in proportion to sum / product of the weight's sizes, capped at 1.
-/// Source: Evci et al., arXiv 1911.11134, and the sizes of its published code.
+/// Layer densities in proportion to sum / product of the weight's sizes, capped at 1. Exact in
+/// total: S*n of all units, rounded to the nearest, go, `at_least` included, unless that leaves
+/// less than all of `at_least`. Source: Evci et al., arXiv 1911.11134, and the sizes of its
+/// published code, which rounds the budget of each layer down instead (a few weights more are kept
+/// there).
 std::unique_ptr<Allocation> erdos_renyi_allocation(ErdosRenyi kind);
 /// The densities themselves. Layers that would exceed 1 become dense, those tied for the highest
 /// ratio together, and the rest is solved again.

@@ -22,11 +22,18 @@ class ErdosRenyiAllocation : public Allocation {
  public:
   explicit ErdosRenyiAllocation(ErdosRenyi kind) : kind_(kind) {}
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
-    std::vector<Shape> shapes;
-    for (const LayerView& layer : layers) shapes.push_back(layer.shape);
-    std::vector<double> wanted = erdos_renyi_densities(shapes, target, kind_);
-    for (size_t l = 0; l < layers.size(); ++l) wanted[l] *= static_cast<double>(layers[l].units);
-    return apportion(wanted);
+    std::vector<double> parts;
+    std::vector<double> least;
+    std::vector<double> most;
+    int64_t units = 0;
+    for (const LayerView& layer : layers) {
+      units += layer.units;
+      most.push_back(static_cast<double>(layer.units));
+      least.push_back(static_cast<double>(std::min(layer.at_least, layer.units)));
+      parts.push_back(raw_ratio(layer.shape, kind_) * most.back());
+    }
+    const auto total = static_cast<double>(kept_count(units, target));
+    return apportion(share_within(parts, least, most, total));
   }
 
  private:
@@ -38,36 +45,18 @@ class ErdosRenyiAllocation : public Allocation {
 std::vector<double> erdos_renyi_densities(std::span<const Shape> shapes,
                                           Sparsity target,
                                           ErdosRenyi kind) {
-  std::vector<double> raw;
-  std::vector<bool> dense(shapes.size(), false);
-  for (const Shape& shape : shapes) raw.push_back(raw_ratio(shape, kind));
-  for (;;) {
-    double budget = 0.0;  // weights to keep outside of the dense layers
-    double divisor = 0.0;
-    double highest = 0.0;
-    for (size_t l = 0; l < shapes.size(); ++l) {
-      const int64_t n = shapes[l].numel();
-      const int64_t removed = guarded_floor(static_cast<double>(n) * target.value());
-      if (dense[l]) {
-        budget -= static_cast<double>(removed);
-      } else {
-        budget += static_cast<double>(n - removed);
-        divisor += raw[l] * static_cast<double>(n);
-        highest = std::max(highest, raw[l]);
-      }
-    }
-    const double epsilon = divisor > 0.0 ? budget / divisor : 0.0;
-    if (epsilon * highest <= 1.0) {
-      std::vector<double> densities;
-      for (size_t l = 0; l < shapes.size(); ++l) {
-        densities.push_back(dense[l] ? 1.0 : epsilon * raw[l]);
-      }
-      return densities;
-    }
-    for (size_t l = 0; l < shapes.size(); ++l) {
-      if (!dense[l] && raw[l] == highest) dense[l] = true;
-    }
+  std::vector<double> parts;
+  std::vector<double> sizes;
+  double weights = 0.0;
+  for (const Shape& shape : shapes) {
+    sizes.push_back(static_cast<double>(shape.numel()));
+    parts.push_back(raw_ratio(shape, kind) * sizes.back());
+    weights += sizes.back();
   }
+  const std::vector<double> least(sizes.size(), 0.0);
+  std::vector<double> out = share_within(parts, least, sizes, target.density().value() * weights);
+  for (size_t l = 0; l < out.size(); ++l) out[l] /= sizes[l];
+  return out;
 }
 
 std::unique_ptr<Allocation> erdos_renyi_allocation(ErdosRenyi kind) {

@@ -13,6 +13,7 @@ namespace {
 
 class GlobalAllocation : public Allocation {
  public:
+  bool looks_at_scores() const override { return true; }
   SparsityOf sparsity_of(bool /*channels*/) const override { return SparsityOf::Weights; }
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
     std::vector<double> scores;

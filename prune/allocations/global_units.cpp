@@ -13,6 +13,7 @@ namespace {
 class GlobalUnitsAllocation : public Allocation {
  public:
   explicit GlobalUnitsAllocation(GlobalCount count) : count_(count) {}
+  bool looks_at_scores() const override { return true; }
 
   SparsityOf sparsity_of(bool /*channels*/) const override { return SparsityOf::Channels; }
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {

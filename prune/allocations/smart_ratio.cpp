@@ -63,8 +63,16 @@ class SmartRatioAllocation : public Allocation {
     std::vector<Shape> shapes;
     for (const LayerView& layer : layers) shapes.push_back(layer.shape);
     std::vector<double> wanted = smart_ratio_densities(shapes, target, options_);
-    for (size_t l = 0; l < layers.size(); ++l) wanted[l] *= static_cast<double>(layers[l].units);
-    return apportion(wanted);
+    std::vector<double> least;
+    std::vector<double> most;
+    double total = 0.0;
+    for (size_t l = 0; l < layers.size(); ++l) {
+      most.push_back(static_cast<double>(layers[l].units));
+      least.push_back(static_cast<double>(std::min(layers[l].at_least, layers[l].units)));
+      wanted[l] *= most.back();
+      total += wanted[l];
+    }
+    return apportion(share_within(wanted, least, most, total));
   }
 
  private:

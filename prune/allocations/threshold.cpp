@@ -9,6 +9,7 @@ namespace {
 class ThresholdAllocation : public Allocation {
  public:
   explicit ThresholdAllocation(double threshold) : threshold_(threshold) {}
+  bool looks_at_scores() const override { return true; }
   SparsityOf sparsity_of(bool channels) const override {
     return channels ? SparsityOf::Channels : SparsityOf::Weights;
   }

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <espalier/nn/counting.h>
 #include <espalier/prune/allocations/allocation.h>
+#include <espalier/prune/tests/zoo.h>
 
 namespace espalier::prune {
 namespace {
@@ -66,8 +68,8 @@ TEST(ErdosRenyi, LenetMatchesTheHandWorkedDensities) {
 }
 
 TEST(ErdosRenyi, ConvolutionsMatchTheHandWorkedDensities) {
-  expect_densities(kConvs, 0.8, {1, 0.2818510, 0.1330963, 1}, 4824);
-  expect_densities(kConvs, 0.9, {0.5668738, 0.1147920, 0.0542073, 1}, 2413);
+  expect_densities(kConvs, 0.8, {1, 0.2817308, 0.1330395, 1}, 4822);
+  expect_densities(kConvs, 0.9, {0.5662983, 0.1146754, 0.0541523, 1}, 2411);
 }
 
 TEST(ErdosRenyi, LayersTiedForTheHighestBecomeDenseTogether) {
@@ -84,6 +86,47 @@ TEST(ErdosRenyi, ChannelsAloneIgnoreTheKernel) {
   const auto erk = erdos_renyi_densities(shapes, Sparsity(0.9), ErdosRenyi::Kernel);
   EXPECT_DOUBLE_EQ(er[0], er[1]);
   EXPECT_GT(erk[0], erk[1]);
+}
+
+TEST(ErdosRenyi, IsExactInTotalOverTheZoo) {
+  for (const nn::ModelInfo& info : nn::model_list()) {
+    const std::string& name = info.name;
+    const auto model = nn::make_model(name, small_options(name));
+    std::vector<Shape> shapes;
+    int64_t weights = 0;
+    for (const nn::NamedParameter& p : nn::prunable_parameters(*model)) {
+      shapes.push_back(p.parameter->shape());
+      weights += p.parameter->numel();
+    }
+    for (const int64_t at_least : {0, 1, 40}) {
+      const Layers layers = layers_of(shapes, at_least);
+      int64_t floor = 0;
+      for (const LayerView& layer : layers.views) floor += std::min(at_least, layer.units);
+      for (const double sparsity : {0.0, 0.3, 0.5, 0.8, 0.9, 0.95, 0.98, 0.995}) {
+        for (const ErdosRenyi kind : {ErdosRenyi::Kernel, ErdosRenyi::Channels}) {
+          const auto kept = erdos_renyi_allocation(kind)->keep(layers.views, Sparsity(sparsity));
+          EXPECT_EQ(sum(kept), std::max(kept_count(weights, Sparsity(sparsity)), floor))
+              << name << " at " << sparsity << ", at least " << at_least;
+          for (size_t l = 0; l < kept.size(); ++l) {
+            EXPECT_GE(kept[l], std::min(at_least, layers.views[l].units));
+            EXPECT_LE(kept[l], layers.views[l].units);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(ErdosRenyi, WhatLayersMustKeepIsTakenOffTheOthers) {
+  // Parts 20, 20, 200 of 100, 100 and 10,000 weights: 10 + 10 + 100 would be kept of 120.
+  const Layers layers = layers_of({{10, 10}, {10, 10}, {100, 100}});
+  std::vector<LayerView> views = layers.views;
+  const Sparsity target(1.0 - 120.0 / 10200.0);
+  EXPECT_EQ(erdos_renyi_allocation(ErdosRenyi::Kernel)->keep(views, target),
+            (std::vector<int64_t>{10, 10, 100}));
+  views[0].at_least = 32;  // 88 are left for parts of 20 and 200
+  EXPECT_EQ(erdos_renyi_allocation(ErdosRenyi::Kernel)->keep(views, target),
+            (std::vector<int64_t>{32, 8, 80}));
 }
 
 TEST(ErdosRenyi, DenseStaysDense) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/error.h>
+#include <espalier/core/tests/comma_locale.h>
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/prune/patterns/pattern.h>
@@ -72,6 +73,16 @@ TEST(Registry, OwnOptionsDoNotHideCommonOnes) {
       EXPECT_FALSE(common.contains(option.name)) << method.name << " " << option.name;
     }
   }
+}
+
+TEST(Registry, JsonIsTheSameUnderALocaleWithADecimalComma) {
+  const std::string usual = methods_json();
+  EXPECT_NE(usual.find("0.75"), std::string::npos);
+  const std::string explained = explain(method("rigl"));
+  const testing::CommaLocale comma;
+  if (!comma.is_set()) GTEST_SKIP() << "no locale de_DE.UTF-8 (Debian: locales)";
+  EXPECT_EQ(methods_json(), usual);
+  EXPECT_EQ(explain(method("rigl")), explained);
 }
 
 TEST(Registry, AnUnknownMethodSuggestsTheNearest) {

@@ -46,6 +46,33 @@ TEST(Apportion, GivesTiesToTheFirst) {
   EXPECT_EQ(apportion(wanted), (std::vector<int64_t>{1, 1, 0, 0}));
 }
 
+TEST(ShareWithin, BoundsTakeFromTheOthersInProportion) {
+  const std::vector<double> parts = {1, 2, 3};
+  const std::vector<double> none(3, 0.0);
+  const std::vector<double> room(3, 100.0);
+  EXPECT_EQ(share_within(parts, none, room, 12), (std::vector<double>{2, 4, 6}));
+  // The last may have 3: 9 are left for 1 : 2. The first must have 5: 7 are left for 2 : 3.
+  EXPECT_EQ(share_within(parts, none, std::vector<double>{100, 100, 3}, 12),
+            (std::vector<double>{3, 6, 3}));
+  const auto raised = share_within(parts, std::vector<double>{5, 0, 0}, room, 12);
+  EXPECT_EQ(raised[0], 5.0);
+  EXPECT_DOUBLE_EQ(raised[1], 2.8);
+  EXPECT_DOUBLE_EQ(raised[2], 4.2);
+  // Both bounds at once: 4 are left for the one in the middle.
+  EXPECT_EQ(share_within(parts, std::vector<double>{5, 0, 0}, std::vector<double>{9, 9, 3}, 12),
+            (std::vector<double>{5, 4, 3}));
+}
+
+TEST(ShareWithin, CutsTotalsToTheBounds) {
+  const std::vector<double> parts = {1, 0, 3};
+  const std::vector<double> least = {1, 2, 0};
+  const std::vector<double> most = {4, 5, 6};
+  EXPECT_EQ(share_within(parts, least, most, 1), (std::vector<double>{1, 2, 0}));
+  EXPECT_EQ(share_within(parts, least, most, 99), (std::vector<double>{4, 2, 6}));
+  EXPECT_TRUE(share_within({}, {}, {}, 3).empty());
+  EXPECT_THROW(share_within(parts, {}, most, 3), ShapeError);
+}
+
 TEST(TopK, KeepsTheHighest) {
   const std::vector<double> scores = {3, 1, 4, 1, 5};
   EXPECT_EQ(top_k(scores, {}, 2), (Flags{0, 0, 1, 0, 1}));

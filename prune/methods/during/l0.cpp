@@ -108,6 +108,10 @@ class L0Pruner : public RegularizedPruner {
     fold_expected_gates();
   }
 
+  std::unique_ptr<Allocation> planned_allocation() const override {
+    return options_.zeros_only ? nullptr : make_allocation(options_.allocation);
+  }
+
   void prune(nn::TrainState& state) override {
     attach(state);
     fold_expected_gates();

@@ -94,6 +94,10 @@ class SslPruner : public RegularizedPruner {
     });
   }
 
+  std::unique_ptr<Allocation> planned_allocation() const override {
+    return options_.zeros_only ? nullptr : make_allocation(options_.allocation);
+  }
+
   void prune(nn::TrainState& state) override {
     ChannelGroupScore score;
     remove_units(

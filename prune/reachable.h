@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Sparsities that no choice of units can reach, found before training instead of at the last mask
+/// update.
+#pragma once
+
+#include <vector>
+
+#include <espalier/prune/allocations/allocation.h>
+#include <espalier/prune/pruner.h>
+#include <espalier/prune/site.h>
+
+namespace espalier::prune {
+
+/// Throws ValueError when pruning `sites` to `settings.sparsity` must leave one of them empty
+/// (unless collapse is allowed), or must miss it by more than a hundredth because of
+/// `min_per_layer`. Of an allocation that looks at scores, or none, only what holds whatever the
+/// scores are is known. `coupled`: units are channels.
+void check_reachable(const std::vector<Site>& sites,
+                     bool coupled,
+                     const Allocation* allocation,
+                     const PruneSettings& settings);
+
+}  // namespace espalier::prune
