@@ -221,13 +221,28 @@ class Download {
   std::string message_;
 };
 
+// Where a link leads, which stays a link. What is there and is no file is not replaced.
+fs::path place_behind_links(const fs::path& path) {
+  std::error_code error;  // also set where nothing is, which status tells
+  fs::path place = path;
+  if (fs::is_symlink(path, error)) place = fs::weakly_canonical(path, error);
+  const fs::file_type type = fs::status(place, error).type();
+  ESPALIER_CHECK(type == fs::file_type::regular || type == fs::file_type::not_found,
+                 IoError,
+                 "download: ",
+                 path.string(),
+                 " is there and is no file; it is not replaced");
+  return place;
+}
+
 }  // namespace
 
 void download(const std::string& url,
-              const std::filesystem::path& path,
+              const std::filesystem::path& given,
               const std::string& checksum,
               Digest digest,
               const FetchOptions& options) {
+  const fs::path path = place_behind_links(given);
   Download job(url, path, options);
   const auto is_right = [&] {
     return job.size() > 0 && file_checksum(job.part_path(), digest) == checksum;

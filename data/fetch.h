@@ -63,11 +63,12 @@ struct FetchOptions {
   std::function<void(const std::filesystem::path&)> on_damaged = {};
 };
 
-/// Downloads `url` (http, https or file) to `path`. Data goes to `path`.part, which a later call
-/// continues; when it is whole and its checksum right, it gets its name. A part that can't be
-/// continued is begun anew; one with a wrong checksum is removed. Throws IoError naming the url: no
-/// connection, an answer other than success, one that drips, does not end, or is longer than
-/// `options` allow, a wrong checksum, stopped by `progress`, or a file that can't be written.
+/// Downloads `url` (http, https or file) to `path`, behind links where it is one. Data goes to
+/// `path`.part, which a later call continues; when it is whole and its checksum right, it gets its
+/// name. A part that can't be continued is begun anew; one with a wrong checksum is removed. Throws
+/// IoError naming the url: no connection, an answer other than success, one that drips, does not
+/// end, or is longer than `options` allow, a wrong checksum, stopped by `progress`, a file that
+/// can't be written, or something that is there and is no file.
 void download(const std::string& url,
               const std::filesystem::path& path,
               const std::string& checksum = {},

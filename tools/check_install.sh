@@ -17,7 +17,7 @@ prefix=$work/prefix
 include=$prefix/include/espalier
 
 [ -f "$include/espalier.h" ] && [ -f "$include/espalier_c.h" ] || fail "the headers of the root are missing"
-if grep -rnE '#include [<"](tbb|oneapi|hwy|fmt|nlohmann|CLI|toml|matio|curl|archive|cblas|lapacke|zlib|stb|gtest)' "$include"; then
+if grep -rnE '#include [<"](tbb|oneapi|hwy|fmt|nlohmann|CLI|toml|matio|curl|archive|cblas|lapacke|zlib|jpeglib|png|webp|stb|gtest)' "$include"; then
   fail "an installed header includes a third-party one"
 fi
 if find "$include" -path '*/tests/*' -o -path '*/bench/*' -o -path '*/fuzz/*' | grep .; then

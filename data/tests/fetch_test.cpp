@@ -2,6 +2,8 @@
 // Downloads come from file:// and a server of the loopback interface only.
 #include <espalier/data/fetch.h>
 
+#include <sys/stat.h>
+
 #include <cstdlib>
 #include <set>
 
@@ -190,6 +192,21 @@ TEST_F(Download, StopsWhenTheCallerSaysSoOrThrows) {
   options.progress = [](const std::string&, int64_t, int64_t) -> bool { throw ValueError("mine"); };
   EXPECT_THROW(download(server.url(), target(), "", Digest::Md5, options), ValueError);
   EXPECT_FALSE(fs::exists(target()));
+}
+
+TEST_F(Download, ALinkStaysALinkAndWhatIsNoFileIsNotReplaced) {
+  const HttpServer server(content_, {});
+  fs::create_directories(target().parent_path());
+  store(folder_.path() / "store/blob", {1});
+  fs::create_symlink("../store/blob", target());
+  download(server.url(), target(), checksum_, Digest::Sha256);
+  EXPECT_TRUE(fs::is_symlink(target()));
+  EXPECT_EQ(load(folder_.path() / "store/blob"), content_);
+  fs::remove(target());
+  ASSERT_EQ(mkfifo(target().c_str(), 0600), 0);
+  expect_io_error([&] { download(server.url(), target(), checksum_, Digest::Sha256); },
+                  "is no file; it is not replaced");
+  EXPECT_TRUE(fs::is_fifo(target()));
 }
 
 TEST_F(Download, GivesUpOnADrip) {
