@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -31,7 +32,6 @@ using Json = nlohmann::json;
 
 constexpr auto kPatience = std::chrono::seconds(2);  // another's replacement takes less
 constexpr const char* kJournal = ".espalier-files.json";
-constexpr const char* kStaging = "espalier-files";  // .espalier-files.tmp-PROCESS-NUMBER
 
 [[noreturn]] void fail(const fs::path& path, const std::string& reason) {
   throw IoError(cat("can't replace ", path.string(), ": ", reason));
@@ -67,14 +67,19 @@ void sync_folders(const fs::path& folder, const std::vector<std::string>& names)
   for (const fs::path& one : folders) sync(one, O_DIRECTORY);
 }
 
-/// What goes where.
+/// What goes where: the new file `staged[i]` to `names[i]`.
 struct Journal {
-  std::string staging;
+  std::vector<std::string> staged;
   std::vector<std::string> names;
   std::vector<std::string> removed;
 
-  Json to_json() const { return {{"from", staging}, {"files", names}, {"remove", removed}}; }
+  Json to_json() const { return {{"from", staged}, {"files", names}, {"remove", removed}}; }
 };
+
+bool is_staged_name(std::string_view name) {
+  return name.starts_with(detail::kStagedStart) && detail::is_temporary_name(name) &&
+         name.find('/') == name.npos;
+}
 
 Journal read_journal(const fs::path& folder) {
   const fs::path path = folder / kJournal;
@@ -95,19 +100,17 @@ Journal read_journal(const fs::path& folder) {
     }
     return out;
   };
-  Journal out{.staging = {}, .names = texts("files"), .removed = texts("remove")};
-  if (!json.contains("from") || !json.at("from").is_string()) throw bad();
-  out.staging = json.at("from").get<std::string>();
-  if (!detail::is_temporary_name(out.staging) || out.staging.find('/') != std::string::npos)
-    throw bad();
+  Journal out{.staged = texts("from"), .names = texts("files"), .removed = texts("remove")};
+  const bool all_staged = std::all_of(out.staged.begin(), out.staged.end(), is_staged_name);
+  if (!all_staged || out.staged.size() != out.names.size()) throw bad();
   return out;
 }
 
 // Moves what is not in its place yet. Done any number of times, it ends the same.
 void carry_out(const fs::path& folder, const Journal& journal) {
-  for (const std::string& name : journal.names) {
-    const fs::path from = folder / journal.staging / name;
-    const fs::path to = folder / name;
+  for (size_t i = 0; i < journal.names.size(); ++i) {
+    const fs::path from = folder / journal.staged[i];
+    const fs::path to = folder / journal.names[i];
     std::error_code error;
     fs::create_directories(to.parent_path(), error);
     check_made(to, error);
@@ -119,34 +122,25 @@ void carry_out(const fs::path& folder, const Journal& journal) {
   for (const std::string& name : journal.removed) ::unlink((folder / name).c_str());
   if (::unlink((folder / kJournal).c_str()) != 0) fail(folder / kJournal, system_reason());
   sync(folder, O_DIRECTORY);
-  std::error_code ignored;
-  fs::remove_all(folder / journal.staging, ignored);
 }
 
-// Folders of new files that no journal names. The folder is locked: nobody writes to them.
+// New files that no journal names. The folder is locked: nobody writes to them.
 void remove_staging(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> found;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    std::error_code ignored;
-    if (detail::is_temporary_name(name) && name.starts_with(cat(".", kStaging)) &&
-        entry->symlink_status(ignored).type() == fs::file_type::directory) {
-      found.push_back(entry->path());
-    }
+    if (is_staged_name(entry->path().filename().string())) found.push_back(entry->path());
   }
-  for (const fs::path& path : found) fs::remove_all(path, error);
+  for (const fs::path& path : found) ::unlink(path.c_str());
 }
 
 }  // namespace
 
 struct FileSet::Impl {
   fs::path folder;
-  fs::path staging;
   Descriptor lock;
-  std::vector<std::string> names;
-  std::vector<std::string> removed;
+  Journal files;
 };
 
 FileSet::FileSet(fs::path folder) : impl_(std::make_unique<Impl>()) {
@@ -171,14 +165,10 @@ FileSet::FileSet(fs::path folder) : impl_(std::make_unique<Impl>()) {
   }
   remove_staging(my.folder);
   remove_temporary_files(my.folder);
-  my.staging = detail::temporary_name(my.folder / kStaging);
-  if (::mkdir(my.staging.c_str(), 0777) != 0) fail(my.folder, system_reason());
 }
 
 FileSet::~FileSet() {
-  if (impl_->staging.empty()) return;
-  std::error_code ignored;
-  fs::remove_all(impl_->staging, ignored);
+  for (const std::string& name : impl_->files.staged) ::unlink((impl_->folder / name).c_str());
 }
 
 fs::path FileSet::stage(const fs::path& name) {
@@ -193,12 +183,12 @@ fs::path FileSet::stage(const fs::path& name) {
              ? std::string("it is a link, and files of a set replace files alone")
              : cat("it is ", words_for(path_kind(target))));
   }
-  const fs::path path = my.staging / inner;
-  fs::create_directories(path.parent_path(), error);
-  check_made(path, error);
-  if (std::find(my.names.begin(), my.names.end(), inner) == my.names.end()) {
-    my.names.push_back(inner);
-  }
+  auto& [staged, names, removed] = my.files;
+  const auto known = std::find(names.begin(), names.end(), inner);
+  if (known != names.end()) return my.folder / staged[static_cast<size_t>(known - names.begin())];
+  const fs::path path = detail::temporary_name(my.folder / detail::kStagedStart.substr(1));
+  names.push_back(inner);
+  staged.push_back(path.filename().string());
   return path;
 }
 
@@ -211,23 +201,23 @@ void FileSet::write(const fs::path& name, std::string_view text) {
 }
 
 void FileSet::remove(const fs::path& name) {
-  impl_->removed.push_back(inner_name(impl_->folder, name));
+  impl_->files.removed.push_back(inner_name(impl_->folder, name));
 }
 
 void FileSet::commit() {
   Impl& my = *impl_;
-  for (const std::string& name : my.names) {
+  for (size_t i = 0; i < my.files.names.size(); ++i) {
+    const fs::path staged = my.folder / my.files.staged[i];
     struct stat replaced {};
-    if (::stat((my.folder / name).c_str(), &replaced) == 0) {
-      ::chmod((my.staging / name).c_str(), replaced.st_mode & 0777);
+    if (::stat((my.folder / my.files.names[i]).c_str(), &replaced) == 0) {
+      ::chmod(staged.c_str(), replaced.st_mode & 0777);
     }
-    sync(my.staging / name, 0);
+    sync(staged, 0);
   }
-  sync_folders(my.staging, my.names);
-  const Journal journal{
-      .staging = my.staging.filename().string(), .names = my.names, .removed = my.removed};
-  write_file(my.folder / kJournal, journal.to_json().dump());
-  my.staging.clear();  // from here on it is the journal's
+  sync(my.folder, O_DIRECTORY);
+  write_file(my.folder / kJournal, my.files.to_json().dump());
+  // From here on the new files are the journal's.
+  const Journal journal = std::exchange(my.files, {});
   carry_out(my.folder, journal);
 }
 

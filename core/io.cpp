@@ -327,8 +327,9 @@ void remove_temporary_files(const fs::path& folder) {
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
     std::error_code ignored;  // another process may clean the same folder
-    if (!detail::is_temporary_name(entry->path().filename().string())) continue;
-    // A folder of new files belongs to a FileSet, which knows whether they are still wanted.
+    const std::string name = entry->path().filename().string();
+    // New files of a FileSet belong to it, which knows whether they are still wanted.
+    if (!detail::is_temporary_name(name) || name.starts_with(detail::kStagedStart)) continue;
     if (entry->symlink_status(ignored).type() != fs::file_type::regular) continue;
     if (detail::is_stale(entry->path())) fs::remove(entry->path(), ignored);
   }

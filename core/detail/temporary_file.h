@@ -13,6 +13,9 @@ namespace espalier::detail {
 /// shortened where the whole would be longer than file systems take.
 std::filesystem::path temporary_name(const std::filesystem::path& target);
 
+/// What the temporary names of a FileSet's new files begin with.
+inline constexpr std::string_view kStagedStart = ".espalier-files";
+
 /// True for a name of that form.
 bool is_temporary_name(std::string_view name);
 

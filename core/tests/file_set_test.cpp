@@ -25,12 +25,11 @@ constexpr const char* kJournal = ".espalier-files.json";
 
 // What a writer leaves that was killed when `moved` of the two new files were in their places.
 void leave_interrupted(const TemporaryFolder& folder, int moved) {
-  const std::string staging = ".espalier-files.tmp-1-0";
-  std::filesystem::create_directories(folder / staging);
-  folder.write(moved > 0 ? "a" : staging + "/a", "new a");
-  folder.write(moved > 1 ? "b" : staging + "/b", "new b");
+  folder.write(moved > 0 ? "a" : ".espalier-files.tmp-1-0", "new a");
+  folder.write(moved > 1 ? "b" : ".espalier-files.tmp-1-1", "new b");
   folder.write(kJournal,
-               R"({"from":".espalier-files.tmp-1-0","files":["a","b"],"remove":["archive"]})");
+               R"({"from":[".espalier-files.tmp-1-0",".espalier-files.tmp-1-1"],)"
+               R"("files":["a","b"],"remove":["archive"]})");
 }
 
 TEST(FileSet, ReplacesAllFilesAndLeavesNothingElse) {
@@ -96,7 +95,7 @@ TEST(FileSet, LeavesAFolderThatCountsAsEmpty) {
   const TemporaryFolder folder;
   EXPECT_TRUE(holds_nothing(folder.path()));
   EXPECT_TRUE(holds_nothing(folder / "missing"));
-  std::filesystem::create_directories(folder / ".espalier-files.tmp-1-0");
+  folder.write(".espalier-files.tmp-1-0", "half");
   EXPECT_TRUE(holds_nothing(folder.path()));
   folder.write("x", "");
   EXPECT_FALSE(holds_nothing(folder.path()));
@@ -105,12 +104,20 @@ TEST(FileSet, LeavesAFolderThatCountsAsEmpty) {
 TEST(FileSet, ForgetsWhatWasNotCommittedByAKilledWriter) {
   const TemporaryFolder folder;
   folder.write("a", "old a");
-  std::filesystem::create_directories(folder / ".espalier-files.tmp-1-0");
-  folder.write(".espalier-files.tmp-1-0/a", "half");
+  folder.write(".espalier-files.tmp-1-0", "half");
   check_file_set(folder.path());
   { const FileSet files(folder.path()); }
   EXPECT_EQ(folder.names(), std::vector<std::string>{"a"});
   EXPECT_EQ(slurp(folder / "a"), "old a");
+}
+
+// Whoever writes another file there must not sweep what a journal still needs.
+TEST(FileSet, KeepsItsNewFilesWhileOthersWrite) {
+  const TemporaryFolder folder;
+  leave_interrupted(folder, 1);
+  remove_temporary_files(folder.path());
+  finish_file_set(folder.path());
+  EXPECT_EQ(slurp(folder / "b"), "new b");
 }
 
 // Ended by SIGKILL at an unknown instant, again and again: never a mixture that looks whole.
@@ -172,9 +179,10 @@ TEST(FileSet, RefusesAJournalThatIsNotItsOwn) {
   for (const char* text : {"",
                            "[]",
                            "{}",
-                           R"({"from":"x","files":[],"remove":[]})",
-                           R"({"from":".espalier-files.tmp-1-0","files":["../x"],"remove":[]})",
-                           R"({"from":".espalier-files.tmp-1-0","files":[1],"remove":[]})"}) {
+                           R"({"from":["x"],"files":["a"],"remove":[]})",
+                           R"({"from":[".espalier-files.tmp-1-0"],"files":[],"remove":[]})",
+                           R"({"from":[".espalier-files.tmp-1-0"],"files":["../x"],"remove":[]})",
+                           R"({"from":[".espalier-files.tmp-1-0"],"files":[1],"remove":[]})"}) {
     const TemporaryFolder folder;
     folder.write(kJournal, text);
     expect_error<IoError>([&] { FileSet(folder.path()); }, {});
