@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// `espalier data list | info | fetch | verify | synth`: the data sets.
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <ostream>
+#include <sstream>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/file_set.h>
+#include <espalier/core/io.h>
 #include <espalier/data/cifar.h>
 #include <espalier/data/fetch.h>
 #include <espalier/data/identity.h>
@@ -191,8 +192,13 @@ void verify(const DataFlags& flags, Console& console) {
                  " damaged or missing; `espalier data fetch NAME` gets them again");
 }
 
+constexpr int64_t kMostBytesOfNames = 1 << 20;
+
 bool holds_classes_of(const fs::path& folder, const data::Dataset& dataset) {
-  std::ifstream file(folder / "batches.meta.txt");
+  const fs::path path = folder / "batches.meta.txt";
+  if (path_kind(path) != PathKind::File) return false;
+  const std::vector<uint8_t> bytes = read_file(path, "data synth", kMostBytesOfNames);
+  std::istringstream file(std::string(bytes.begin(), bytes.end()));
   std::vector<std::string> names;
   for (std::string name; std::getline(file, name);) names.push_back(name);
   return names == dataset.class_names();
