@@ -105,7 +105,7 @@ std::vector<Variable> recorded_backward(const BackwardContext& ctx,
     }
     dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
       using T = decltype(zero);
-      map_into<T, T>(open, open, [](T y) { return y > T{0} ? T{1} : T{0}; });
+      map_into<T, T>(open, open, [](T y) { return y <= T{0} ? T{0} : T{1}; });
     });
     g = mul(g, Variable(open));
   }

@@ -65,11 +65,12 @@ Variable pow(const Variable& a, double exponent) {
           return std::vector<Variable>{detail::chain(
               ctx.grad, a, [](auto g, auto x) { return g * 2 * x; }, by_ops)};
         }
-        return std::vector<Variable>{detail::chain(
-            ctx.grad,
-            a,
-            [p](auto g, auto x) { return g * static_cast<decltype(x)>(p) * power(x, p - 1.0); },
-            by_ops)};
+        if (is_recording()) return std::vector<Variable>{by_ops()};
+        const Tensor lower = power(a.value(), p - 1.0);
+        return std::vector<Variable>{
+            Variable(detail::map(ctx.grad.value(), lower, "backward", [p](auto g, auto x) {
+              return g * static_cast<decltype(x)>(p) * x;
+            }))};
       });
 }
 

@@ -95,8 +95,6 @@ std::map<std::string, Function> functions() {
        }},
       {"max", [](In in) { return max(in[0]); }},
       {"bce 0", bce({0, 1})},
-      {"bce 1", bce({1, 0})},
-      {"bce 0.5", bce({0.5, 0.5})},
       {"where",
        [](In in) {
          return where(Tensor::from<uint8_t>({3}, {1, 0, 1}), in[0], in[1]);
@@ -175,7 +173,8 @@ TEST(Kinks, HaveTheSameGradientWhenItIsRecorded) {
 // The second derivative of y by x, summed.
 Values curvature(const Variable& y, const Variable& x) {
   const Variable slope = grad({sum(y)}, {x}, {.create_graph = true})[0];
-  return of(grad({sum(slope)}, {x})[0]);
+  const Variable second = grad({sum(slope)}, {x}, {.allow_unused = true})[0];
+  return second.defined() ? of(second) : Values(static_cast<size_t>(x.numel()), 0.0);
 }
 
 TEST(Kinks, HaveFiniteSecondDerivativesWhereTheFirstWasChosen) {
@@ -190,6 +189,14 @@ TEST(Kinks, HaveFiniteSecondDerivativesWhereTheFirstWasChosen) {
   const Variable base = leaf({0, 0, 2});
   const Variable exponent = leaf({0, 2, 3});
   EXPECT_EQ(curvature(pow(base, exponent.detach()), base), (Values{0, 2, 12}));
+}
+
+// PyTorch's formula says NaN for the value here.
+TEST(BceWithLogits, IsInfiniteForACertainMistake) {
+  const Variable x = leaf({-kInf, kInf});
+  const Variable wrong = bce({1, 0})({x});
+  EXPECT_EQ(wrong.item(), kInf);
+  EXPECT_EQ(of(grad({wrong}, {x})[0]), (Values{-0.5, 0.5}));
 }
 
 TEST(KlDivergence, IsZeroWhereTheTargetIsZeroEvenIfTheLogarithmIsInfinite) {

@@ -139,12 +139,12 @@ void scale_shift(const T* x, const T* residual, int64_t n, const GateCoefficient
   }
 }
 
-// dy where scale * x + shift > 0, by the same operation as scale_shift: the sign is that of its
-// output.
+// dy where scale * x + shift > 0 (or NaN, as in relu), by the same operation as scale_shift: the
+// sign is that of its output.
 template <bool kRelu, class D, class V>
 HWY_INLINE V gated(D d, V dy, V x, V scale, V shift) {
   if constexpr (kRelu) {
-    return hn::IfThenElseZero(hn::Gt(hn::MulAdd(scale, x, shift), hn::Zero(d)), dy);
+    return hn::IfThenZeroElse(hn::Le(hn::MulAdd(scale, x, shift), hn::Zero(d)), dy);
   } else {
     return dy;
   }
@@ -197,7 +197,7 @@ void open_sums(const T* dy, const T* x, const T* y, int64_t n, T center, T* g, d
   const typename Vectors<T>::D d;
   using V = typename Vectors<T>::V;
   pair_sums(x, n, center, sums, [&](V, int64_t at, int64_t count) HWY_ATTR {
-    const V open = hn::IfThenElseZero(hn::Gt(load_some(d, y + at, count), hn::Zero(d)),
+    const V open = hn::IfThenZeroElse(hn::Le(load_some(d, y + at, count), hn::Zero(d)),
                                       load_some(d, dy + at, count));
     store_some(d, open, g + at, count);
     return open;
