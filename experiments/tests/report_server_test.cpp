@@ -13,6 +13,7 @@
 
 #include <httplib.h>
 
+#include <espalier/core/error.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/report/limited_server.h>
 #include <espalier/experiments/report/server.h>

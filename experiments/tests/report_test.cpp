@@ -7,7 +7,6 @@
 #include <sstream>
 #include <thread>
 
-#include <httplib.h>
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #pragma GCC diagnostic push
@@ -23,7 +22,6 @@
 #include <espalier/experiments/report/chart_table.h>
 #include <espalier/experiments/report/report.h>
 #include <espalier/experiments/report/reproduce.h>
-#include <espalier/experiments/report/server.h>
 
 #include "command_line.h"
 #include "made_up_runs.h"
