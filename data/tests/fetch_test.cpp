@@ -514,9 +514,8 @@ TEST_F(Published, ASetOfSomebodysMakingIsNotReplaced) {
 TEST_F(Published, HalfReplacedIsRefusedAndFinishedByFetch) {
   fetch_dataset(remote_, root_);
   const std::string journal =
-      R"({"from":".espalier-files.tmp-1-0","files":["c2.bin"],"remove":[]})";
-  fs::create_directories(mine_ / ".espalier-files.tmp-1-0");
-  fs::rename(mine_ / "c2.bin", mine_ / ".espalier-files.tmp-1-0/c2.bin");
+      R"({"from":[".espalier-files.tmp-1-0"],"files":["c2.bin"],"remove":[]})";
+  fs::rename(mine_ / "c2.bin", mine_ / ".espalier-files.tmp-1-0");
   store(mine_ / ".espalier-files.json", {journal.begin(), journal.end()});
   store(mine_ / "c2.bin", {7, 7});
   expect_io_error([&] { verify_dataset(remote_, root_); }, "old and new files mixed");
