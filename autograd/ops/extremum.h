@@ -12,7 +12,7 @@ namespace espalier::detail {
 
 /// The one of a and b that `better(x, y)` prefers, element by element; NaN wins over numbers.
 /// d/da = 1 where a was taken, 1/2 where a = b, else 0; d/db = 1 - d/da; both 1 where one is NaN.
-/// Selections, not products: 0 times an infinite gradient is 0.
+/// A selection, not a product with 0: that times an infinite gradient would be NaN.
 /// `|`, not `||`: without branches the loops vectorize.
 template <class Better>
 Variable extremum(const char* name, const Variable& a, const Variable& b, Better better) {
@@ -32,15 +32,15 @@ Variable extremum(const char* name, const Variable& a, const Variable& b, Better
                   std::vector<Variable> gradients(2);
                   if (ctx.needs[0]) {
                     const Variable ga = gate(ctx.grad, share, [](auto g, auto s) {
-                      const auto part = s == decltype(s)(0.5) ? g * s : g;
-                      return s == 0 ? s : part;
+                      using T = decltype(s);
+                      return (s == 0 ? T(0) : g) * (s == T(0.5) ? s : T(1));
                     });
                     gradients[0] = sum_to(ga, a.shape(), a.layout());
                   }
                   if (ctx.needs[1]) {
                     const Variable gb = gate(ctx.grad, share, [](auto g, auto s) {
-                      const auto part = s == decltype(s)(0.5) ? g * s : g;
-                      return s == 1 ? 1 - s : part;
+                      using T = decltype(s);
+                      return (s == 1 ? T(0) : g) * (s == T(0.5) ? s : T(1));
                     });
                     gradients[1] = sum_to(gb, b.shape(), b.layout());
                   }

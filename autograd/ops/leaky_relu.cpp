@@ -9,13 +9,14 @@ namespace espalier {
 Variable leaky_relu(const Variable& a, double slope) {
   Tensor out = detail::map(a.value(), "leaky_relu", [slope](auto x) {
     using T = decltype(x);
-    return x > 0 ? x : x * T(slope);
+    // A selected factor, not a selected product, which gcc 12 would leave in a branch.
+    return x * (x > 0 ? T(1) : T(slope));
   });
   return record(
       "leaky_relu", std::move(out), {a}, [a = Saved(a), slope](const BackwardContext& ctx) {
         return std::vector<Variable>{detail::gate(ctx.grad, a.value(), [slope](auto g, auto x) {
           using T = decltype(x);
-          return x > 0 ? g : g * T(slope);
+          return g * (x > 0 ? T(1) : T(slope));
         })};
       });
 }
