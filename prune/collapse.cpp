@@ -74,7 +74,7 @@ std::shared_ptr<const FlowGraph> flow_of(nn::Module& model, const PruneInputs& i
         trace_flow(model, normal_sample(model, inputs.input_shape)));
   }
   if (!inputs.batch) return nullptr;
-  const Tensor first = inputs.batch(0).images.slice(0, 0, 1).contiguous();
+  const Tensor first = inputs.batch(0).images.to(Layout::Nchw).slice(0, 0, 1).contiguous();
   return std::make_shared<const FlowGraph>(trace_flow(model, Variable(first)));
 }
 

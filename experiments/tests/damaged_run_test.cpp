@@ -103,9 +103,11 @@ TEST_F(DamagedRun, GoesOnWhenBothNamesAreOneFile) {
   fs::remove(run_ / "model.safetensors");
   fs::remove(run_ / "state.previous.safetensors");
   fs::create_hard_link(run_ / "state.safetensors", run_ / "state.previous.safetensors");
-  fs::create_hard_link(run_ / "state.safetensors", run_ / ".state.previous.safetensors.tmp-link");
+  // No process has that number.
+  const fs::path link = run_ / ".state.previous.safetensors.tmp-2147483646-0";
+  fs::create_hard_link(run_ / "state.safetensors", link);
   expect_mended("model.safetensors is missing");
-  EXPECT_FALSE(fs::exists(run_ / ".state.previous.safetensors.tmp-link"));
+  EXPECT_FALSE(fs::exists(link));
 }
 
 // The good one must not give way to the damaged one when the next is saved.

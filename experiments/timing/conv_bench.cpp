@@ -75,6 +75,7 @@ std::shared_ptr<const sparse::Pattern> ConvBench::random_pattern(double removed,
   layers->add("conv",
               nn::Conv2d({.in_channels = shape_.c, .out_channels = shape_.k, .bias = false}));
   Network network;
+  network.options.image = {shape_.c, shape_.h, shape_.w};
   network.module = std::move(layers);
   mask_randomly(network, {.sparsity = removed, .pattern = pattern, .seed = 4});
   return network.module->parameter("conv.weight").pattern;

@@ -91,7 +91,9 @@ TEST(PublishedScores, OfSslsDefaultStepGoThroughMomentumAsPublished) {
   nn::Sgd sgd(*net, {.lr = 0.05, .momentum = 0.9});
   const auto pruner = make_pruner(
       "ssl",
-      parse_settings(method("ssl"), {{"filter-strength", "0.02"}, {"channel-strength", "0.01"}}),
+      parse_settings(
+          method("ssl"),
+          {{"sparsity", "0.3"}, {"filter-strength", "0.02"}, {"channel-strength", "0.01"}}),
       {.input_shape = {3, 5, 5}});
   nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 100};
   pruner->before_training(state);
