@@ -9,14 +9,14 @@ namespace espalier {
 Variable leaky_relu(const Variable& a, double slope) {
   Tensor out = detail::map(a.value(), "leaky_relu", [slope](auto x) {
     using T = decltype(x);
-    // A selected factor, not a selected product, which gcc 12 would leave in a branch.
-    return x * (x > 0 ? T(1) : T(slope));
+    // Two selections and a product, not a selected product, which gcc 12 leaves in a branch.
+    return (x > 0 ? x : T(0)) + T(slope) * (x > 0 ? T(0) : x);
   });
   return record(
       "leaky_relu", std::move(out), {a}, [a = Saved(a), slope](const BackwardContext& ctx) {
         return std::vector<Variable>{detail::gate(ctx.grad, a.value(), [slope](auto g, auto x) {
           using T = decltype(x);
-          return g * (x > 0 ? T(1) : T(slope));
+          return (x > 0 ? g : T(0)) + T(slope) * (x > 0 ? T(0) : g);
         })};
       });
 }
