@@ -174,8 +174,8 @@ void RunFolder::check_data(const RunGround& ground) const {
   ESPALIER_CHECK(different.empty(),
                  ValueError,
                  "run: ",
-                 path_.string(),
-                 " holds a run on other data. ",
+                 (path_ / kRunFile).string(),
+                 " is of a run on other data. ",
                  different,
                  ". Bring the data back, or choose another --out");
 }

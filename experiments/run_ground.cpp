@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <espalier/core/detail/json.h>
 #include <espalier/core/simd.h>
 #include <espalier/data/identity.h>
 
@@ -22,9 +23,10 @@ Json split_json(const data::Dataset& dataset) {
 }
 
 data::DatasetIdentity identity_of(const Json& json) {
-  const auto shape = json.at("shape").get<std::vector<int64_t>>();
-  return {.samples = json.at("samples").get<int64_t>(),
-          .shape = {shape.at(0), shape.at(1), shape.at(2)},
+  const auto whole = [](const Json& value) { return espalier::detail::json_whole(value).value(); };
+  const Json& shape = json.at("shape");
+  return {.samples = whole(json.at("samples")),
+          .shape = {whole(shape.at(0)), whole(shape.at(1)), whole(shape.at(2))},
           .class_names = json.at("classes").get<std::vector<std::string>>(),
           .fingerprint = json.at("fingerprint").get<std::string>()};
 }

@@ -155,13 +155,13 @@ void write_run_json(const fs::path& path, Json run) {
 
 Json read_run_json(const fs::path& path) {
   const std::vector<uint8_t> bytes = read_file(path, "run", kMostBytes);
+  Json run = espalier::detail::parse_json<Json>(bytes, cat("run: ", path.string()));
   ESPALIER_CHECK(check_run_json({bytes.begin(), bytes.end()}) != RunJsonState::Changed,
                  IoError,
                  "run: ",
                  path.string(),
                  ": damaged or changed: its checksum is not that of its text. Whoever changes it "
                  "takes the members 'checksum' and 'files' out");
-  Json run = espalier::detail::parse_json<Json>(bytes, cat("run: ", path.string()));
   const Checker checker(path);
   checker.check(run.is_object(), "holds no JSON object but ", json_kind(run));
   checker.check(run.contains("settings"), "holds no settings: not a run folder");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `espalier data`, and what the other verbs say about data: what is left out, what is damaged, and
 // classes of other names.
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -211,14 +212,30 @@ TEST(DataSynth, KilledAtAnyInstantTheSameCommandEndsRightAndNoTwoSetsAreMixed) {
   for (int round = 0; round < 60; ++round) {
     const fs::path root = folder / ("r" + std::to_string(round));
     const fs::path out = root / "cifar10";
+    fs::create_directories(root);
     if (round % 2 == 0) fs::copy(folder / "one", out, fs::copy_options::recursive);
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-      synth(out, "2");
-      _exit(0);
+      const int nothing = ::open("/dev/null", O_WRONLY);
+      ::dup2(nothing, STDOUT_FILENO);
+      ::dup2(nothing, STDERR_FILENO);
+      ::execl(ESPALIER_COMMAND,
+              ESPALIER_COMMAND,
+              "data",
+              "synth",
+              "--out",
+              out.c_str(),
+              "--seed",
+              "2",
+              "--train-size",
+              "400",
+              "--test-size",
+              "60",
+              nullptr);
+      ::_exit(127);
     }
-    usleep(static_cast<useconds_t>(2000 * (round / 2)));
+    usleep(static_cast<useconds_t>(4000 * (round / 2)));
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);

@@ -2,6 +2,7 @@
 // What was asked for, be it at its default, against what files say: networks, zeros, batches.
 #include <algorithm>
 
+#include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/failure.h>
 
@@ -190,11 +191,44 @@ TEST(Zeros, ThatAreNotThereAreNoMasks) {
   EXPECT_TRUE(has(alone.err, "--masks-from-zeros needs --weights")) << alone.err;
 }
 
+// Forty images of 28x28 as MNIST's four files.
+void write_digits(const std::filesystem::path& folder) {
+  const auto number = [](uint32_t value) {
+    std::string out;
+    for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(value >> shift & 255U);
+    return out;
+  };
+  std::string images = number(2051) + number(40) + number(28) + number(28);
+  std::string labels = number(2049) + number(40);
+  for (int i = 0; i < 40; ++i) {
+    for (int pixel = 0; pixel < 28 * 28; ++pixel)
+      images += static_cast<char>(pixel * (i + 3) % 251);
+    labels += static_cast<char>(i % 10);
+  }
+  for (const char* split : {"train", "t10k"}) {
+    write_file(folder / (std::string(split) + "-images-idx3-ubyte"), images);
+    write_file(folder / (std::string(split) + "-labels-idx1-ubyte"), labels);
+  }
+}
+
 TEST(Batches, OfOneSampleAreFoundBeforeTrainingWhereBatchNormNeedsMore) {
   const TemporaryFolder folder;
-  // VGG on 32x32 ends in planes of one value.
-  const std::vector<std::string> vgg = {
-      "--model", "vgg11", "--width", "0.125", "--train-size", "33", "--epochs", "1"};
+  // VGG on 28x28 ends in planes of one value.
+  write_digits(folder.path() / "mnist");
+  const std::vector<std::string> vgg = {"--model",
+                                        "vgg11",
+                                        "--width",
+                                        "0.125",
+                                        "--data",
+                                        "mnist",
+                                        "--data-root",
+                                        folder.path().string(),
+                                        "--train-size",
+                                        "33",
+                                        "--test-size",
+                                        "10",
+                                        "--epochs",
+                                        "1"};
   const Outcome refused = espalier_command(tiny_training(folder / "bn", vgg));
   EXPECT_EQ(refused.code, kExitBadUse) << refused.err;
   for (const char* part :

@@ -188,7 +188,7 @@ TEST(Misuse, AConfigurationMaySetWhatAFlagMakesIdle) {
   const std::string config =
       folder
           .write("steps.toml",
-                 "schedule = \"multistep\"\nmilestones = [0.5]\ndistill-weight = 0.5\n")
+                 "schedule = \"multistep\"\nmilestones = [0.5]\n")
           .string();
   const Outcome outcome = espalier_command(tiny_training(folder / "run",
                                                          {"--config",

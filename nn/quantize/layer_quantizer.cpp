@@ -71,6 +71,9 @@ Variable LayerQuantizer::conv2d(const Variable& x,
     observer_(x.value());
     return espalier::conv2d(x, weight.value, bias.value, options, weight.sparsity());
   }
+  if (is_looked_at()) {
+    return espalier::conv2d(x, weight.value, bias.value, options, weight.sparsity());
+  }
   if (runs_integers(x)) return run_integers(x, weight, bias, weight.shape(), options);
   return espalier::conv2d(
       forward(x), fake_quantize_weight(weight.value), bias.value, options, weight.sparsity());
@@ -81,6 +84,7 @@ Variable LayerQuantizer::linear(const Variable& x, const Parameter& weight, cons
     observer_(x.value());
     return espalier::linear(x, weight.value, bias.value, weight.sparsity());
   }
+  if (is_looked_at()) return espalier::linear(x, weight.value, bias.value, weight.sparsity());
   if (!runs_integers(x)) {
     return espalier::linear(
         forward(x), fake_quantize_weight(weight.value), bias.value, weight.sparsity());
@@ -103,6 +107,11 @@ Variable LayerQuantizer::linear(const Variable& x, const Parameter& weight, cons
   const Tensor flat = y.reshape({rows.size(0), out});
   if (lanes) return Variable(flat);
   return Variable(flat.to(Layout::Nchw).reshape(shape).to(x.layout()));
+}
+
+bool LayerQuantizer::is_looked_at() const {
+  // A trace before training wants channels and paths, not values; ranges are not known yet.
+  return !training() && is_observed() && !calibrated();
 }
 
 bool LayerQuantizer::runs_integers(const Variable& x) const {

@@ -69,6 +69,7 @@ class LayerQuantizer : public Module {
     sparse::Int8Blocks blocks;
   };
   const Packed& packed(const Tensor& weight, const Shape& as, int64_t groups);
+  bool is_looked_at() const;
   bool runs_integers(const Variable& x) const;
   Variable run_integers(const Variable& x,
                         const Parameter& weight,
