@@ -21,6 +21,9 @@ foreach(folder ${folders})
           PATTERN tests EXCLUDE PATTERN bench EXCLUDE PATTERN fuzz EXCLUDE PATTERN detail EXCLUDE
           PATTERN README.md EXCLUDE)
 endforeach()
+# Not an interface, but seen in the headers of convolution layers.
+install(FILES nn/detail/grouped_channels.h COMPONENT library
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier/nn/detail)
 
 # One file for both spellings: find_package(Espalier) and find_package(espalier) look for this name.
 install(EXPORT espalier NAMESPACE espalier:: FILE espalier-targets.cmake DESTINATION ${config_dir}

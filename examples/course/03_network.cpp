@@ -29,6 +29,8 @@ class TinyNet : public nn::Module {
   void visit(nn::MemberVisitor& visitor) override {
     visitor.module("conv", conv_);
     visitor.module("norm", norm_);
+    visitor.module("pool", pool_);
+    visitor.module("flatten", flatten_);
     visitor.module("fc", fc_);
   }
   std::string describe() const override { return "TinyNet"; }

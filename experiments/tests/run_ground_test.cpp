@@ -89,7 +89,7 @@ TEST(RunGround, OtherDataIsRefusedByName) {
     const Outcome pixel = espalier_command(training(folder, "1"));
     EXPECT_EQ(pixel.code, kExitBadUse);
     EXPECT_TRUE(has(pixel.err,
-                    "holds a run on other data. train split: as many samples and the same classes, "
+                    "is of a run on other data. train split: as many samples and the same classes, "
                     "but other pixels"))
         << pixel.err;
     write_digits(folder / "mnist", 61);
