@@ -11,9 +11,9 @@
 namespace espalier {
 
 /// New files for one folder. They are written beside the old ones under temporary names; `commit`
-/// notes in a journal what goes where, and moves them. Killed before the journal is there, the old files
-/// stand; after it, the next FileSet of that folder moves the rest before it does anything else,
-/// and until then `check_file_set` refuses the folder.
+/// notes in a journal what goes where, and moves them. Killed before the journal is there, the old
+/// files stand; after it, the next FileSet of that folder moves the rest before it does anything
+/// else, and until then `check_file_set` refuses the folder.
 ///
 ///     FileSet files(folder);
 ///     files.write("train.bin", bytes.data(), size);

@@ -320,8 +320,8 @@ const FlowGraph* MaskUpdate::flow() {
 
 void MaskUpdate::check() {
   const auto mask = [&](const nn::Parameter& parameter) {
-    const auto planned = std::ranges::find_if(
-        masks_, [&](const auto& one) { return one.first == &parameter; });
+    const auto planned =
+        std::ranges::find_if(masks_, [&](const auto& one) { return one.first == &parameter; });
     return planned == masks_.end() ? parameter.mask() : planned->second;
   };
   check_collapse(flow(), mask, settings_, report_);

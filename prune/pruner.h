@@ -86,8 +86,8 @@ struct UpdateReport {
   int64_t step = 0;                      ///< at which it was made
   Sparsity target = Sparsity(0.0);       ///< what the schedule asked for
   std::vector<LayerReport> layers = {};  ///< in the order of the weights
-  /// What a user must know: layers left dense and why, collapse, idle layers, and of the last update
-  /// a target that was missed.
+  /// What a user must know: layers left dense and why, collapse, idle layers, and of the last
+  /// update a target that was missed.
   std::vector<std::string> notes = {};
   /// What `target` is a fraction of.
   SparsityOf target_of = SparsityOf::Nothing;

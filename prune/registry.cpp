@@ -216,8 +216,7 @@ std::map<std::string, Tensor> raw_scores(const std::string& name,
                      {{weight.name, weight.parameter, units, true}}});
   }
   const std::span<const Site> summed(sites);
-  const std::vector<Tensor> scores =
-      own->compute({model, weights, inputs, rng, nullptr, &summed});
+  const std::vector<Tensor> scores = own->compute({model, weights, inputs, rng, nullptr, &summed});
   std::map<std::string, Tensor> result;
   size_t next = 0;
   for (size_t w = 0; w < weights.size(); ++w) {

@@ -31,8 +31,7 @@ void RegularizedPruner::before_training(nn::TrainState& state) {
   if (const auto allocation = planned_allocation()) {
     const PruneInputs inputs = inputs_of_training(inputs_, state);
     MaskUpdate first(state.model, *pattern_, settings_, inputs, false);
-    check_reachable(
-        first.sites(), first.flow(), pattern_->coupled(), allocation.get(), settings_);
+    check_reachable(first.sites(), first.flow(), pattern_->coupled(), allocation.get(), settings_);
   }
   begin(state);
   prune_when_due(state);

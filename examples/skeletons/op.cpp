@@ -25,9 +25,9 @@ Variable softsign(const Variable& a) {
   // The value. `map` takes any strides and both layouts; f is instantiated for float and double.
   Tensor out = detail::map(a.value(), "softsign", [](auto x) { return x / (1 + std::abs(x)); });
 
-  // The gradient with respect to each input. It captures only what it needs, as Saved, which notices
-  // when it was changed in the meantime: here the input. (To keep the output, pass SaveOutput::Yes
-  // and read ctx.output; never capture it.)
+  // The gradient with respect to each input. It captures only what it needs, as Saved, which
+  // notices when it was changed in the meantime: here the input. (To keep the output, pass
+  // SaveOutput::Yes and read ctx.output; never capture it.)
   return record("softsign", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
     const auto fused = [](auto g, auto x) {
       const auto width = 1 + std::abs(x);

@@ -186,10 +186,7 @@ TEST(Misuse, SynthDoesNotReplaceFilesOfOthers) {
 TEST(Misuse, AConfigurationMaySetWhatAFlagMakesIdle) {
   const TemporaryFolder folder;
   const std::string config =
-      folder
-          .write("steps.toml",
-                 "schedule = \"multistep\"\nmilestones = [0.5]\n")
-          .string();
+      folder.write("steps.toml", "schedule = \"multistep\"\nmilestones = [0.5]\n").string();
   const Outcome outcome = espalier_command(tiny_training(folder / "run",
                                                          {"--config",
                                                           config,

@@ -101,7 +101,8 @@ TEST_F(ReportPage, DrawsEveryChartWithAxesAndSpread) {
       "  empty: svg.textContent.includes('no data'),"
       "  marks: svg.querySelectorAll('.mark').length,"
       "  ticks: svg.querySelectorAll('.axis, .grid').length}));");
-  // Cost 2 (no speed: these runs were not timed in turns), training 5, density 1, times of 2 groups.
+  // Cost 2 (no speed: these runs were not timed in turns), training 5, density 1, times of 2
+  // groups.
   ASSERT_EQ(charts.size(), 10U);
   for (const Json& chart : charts) {
     EXPECT_FALSE(chart.at("empty").get<bool>()) << chart.dump();

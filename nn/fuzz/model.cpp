@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzz target: networks that rebuild themselves, with masks (save_model's safetensors). The checksum
-// is put right first, so that changes get past it.
+// Fuzz target: networks that rebuild themselves, with masks (save_model's safetensors). The
+// checksum is put right first, so that changes get past it.
 #include <espalier/core/detail/checksum.h>
 #include <espalier/core/fuzz/target.h>
 #include <espalier/core/safetensors.h>

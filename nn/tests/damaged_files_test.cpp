@@ -164,9 +164,8 @@ TEST_F(NotFiniteFiles, OfCompressedNetworksAreRefused) {
   std::memcpy(&*at, &kInfinity, 4);
   const uint32_t crc = espalier::detail::crc32(std::span<const uint8_t>(bytes).subspan(24));
   std::memcpy(bytes.data() + 12, &crc, 4);
-  expect_named(message_of<IoError>([&] { compress::decode_edc(bytes, path_.string()); }),
-               "fc.bias",
-               1);
+  expect_named(
+      message_of<IoError>([&] { compress::decode_edc(bytes, path_.string()); }), "fc.bias", 1);
 }
 
 // As version 0.1 wrote them: the description, and no checksum.

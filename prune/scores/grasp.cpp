@@ -77,8 +77,8 @@ class GraspScore : public Score {
 
   std::vector<Tensor> compute(const ScoreContext& context) override {
     const RecordingScope recording(true);
-    auto landscape = std::make_unique<Landscape>(
-        context, options_, options_.mode.value_or(ScoringMode::Train));
+    auto landscape =
+        std::make_unique<Landscape>(context, options_, options_.mode.value_or(ScoringMode::Train));
     const std::vector<data::Batch> halves = draw(context, landscape->classes());
     const std::vector<Tensor> g = gradient_in_the_right_mode(context, landscape, halves);
 

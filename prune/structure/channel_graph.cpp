@@ -145,9 +145,8 @@ Variable normal_sample(nn::Module& model, const Shape& image) {
   Rng rng(0, "channel_groups");
   fill_normal_(input, rng);
   const std::vector<nn::NamedParameter> parameters = model.named_parameters();
-  return Variable(parameters.empty()
-                      ? input
-                      : input.to(parameters.front().parameter->value.dtype()));
+  return Variable(parameters.empty() ? input
+                                     : input.to(parameters.front().parameter->value.dtype()));
 }
 
 std::vector<ChannelGroup> channel_groups(nn::Module& model, const Shape& image) {

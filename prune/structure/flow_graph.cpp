@@ -136,8 +136,8 @@ std::vector<std::string> FlowGraph::ends_of_ways(const Kept& kept,
     for (const int32_t from : node.from) visit(from);
     if (node.call < 0) continue;
     const Call& call = calls_[at(node.call)];
-    const bool arrives = std::ranges::any_of(
-        call.in, [&](int32_t in) { return in >= 0 && reached[at(in)] != 0; });
+    const bool arrives =
+        std::ranges::any_of(call.in, [&](int32_t in) { return in >= 0 && reached[at(in)] != 0; });
     if (arrives || kept.empty(at(node.call))) ends[at(node.call)] = 1;
     if (arrives) continue;
     for (const int32_t in : call.in) visit(in);

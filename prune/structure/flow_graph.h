@@ -104,8 +104,8 @@ class FlowGraph {
   std::vector<Node> nodes_;
   std::vector<Call> calls_;
   std::vector<std::vector<int32_t>> outputs_;  // the nodes of each
-  std::vector<uint8_t> dense_;       // outputs that depend on the input without masks
-  std::vector<uint8_t> dense_idle_;  // calls through which nothing passes even then
+  std::vector<uint8_t> dense_;                 // outputs that depend on the input without masks
+  std::vector<uint8_t> dense_idle_;            // calls through which nothing passes even then
   bool connected_ = false;
 };
 

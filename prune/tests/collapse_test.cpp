@@ -44,8 +44,9 @@ TEST(Collapse, IsACutAndNamesWhereTheWaysEnd) {
   // Of 8 weights the four of the first layer are the largest.
   auto net = linear_chain({{{2, 2}, {9, 8, 7, 6}}, {{2, 2}, {1, 2, 3, 4}}});
   const PruneInputs inputs = {.input_shape = {2}};
-  const std::string text =
-      error_of([&] { prune(*net, "magnitude", {{"sparsity", "0.5"}}, inputs); });
+  const std::string text = error_of([&] {
+    prune(*net, "magnitude", {{"sparsity", "0.5"}}, inputs);
+  });
   EXPECT_NE(text.find("no path of weights leads from the network's input to its outputs"),
             std::string::npos)
       << text;
@@ -54,8 +55,8 @@ TEST(Collapse, IsACutAndNamesWhereTheWaysEnd) {
   EXPECT_FALSE(net->parameter("0.weight").masked());
   EXPECT_FALSE(net->parameter("1.weight").masked());
 
-  const auto notes = prune(
-      *net, "magnitude", {{"sparsity", "0.5"}, {"allow-collapse", "true"}}, inputs);
+  const auto notes =
+      prune(*net, "magnitude", {{"sparsity", "0.5"}, {"allow-collapse", "true"}}, inputs);
   ASSERT_EQ(notes.size(), 1U);
   EXPECT_NE(notes[0].find("collapsed: no path of weights"), std::string::npos) << notes[0];
   EXPECT_EQ(net->parameter("1.weight").nnz(), 0);
@@ -65,9 +66,9 @@ TEST(Collapse, IsFoundWhereNoLayerIsEmpty) {
   // Kept are 9 (input 0 to hidden 0) and 4 (hidden 1 to output 1).
   auto net = linear_chain({{{2, 2}, {9, 1, 1, 1}}, {{2, 2}, {1, 1, 1, 4}}});
   const Given given = {{"sparsity", "0.75"}};
-  EXPECT_NE(error_of([&] { prune(*net, "magnitude", given, {.input_shape = {2}}); })
-                .find("1.weight"),
-            std::string::npos);
+  EXPECT_NE(
+      error_of([&] { prune(*net, "magnitude", given, {.input_shape = {2}}); }).find("1.weight"),
+      std::string::npos);
   // Without a sample the network's paths are not known, and no layer is empty.
   EXPECT_NO_THROW(prune(*net, "magnitude", given, {}));
 }
@@ -75,11 +76,9 @@ TEST(Collapse, IsFoundWhereNoLayerIsEmpty) {
 TEST(Collapse, IsFoundThroughMasksThatWereThereBefore) {
   auto net = linear_chain({{{2, 2}, {9, 8, 1, 1}}, {{2, 2}, {1, 7, 1, 6}}});
   set_mask(*net, "1.weight", {0, 1, 0, 1});  // reads hidden 1, and is left out below
-  EXPECT_THROW(prune(*net,
-                     "magnitude",
-                     {{"sparsity", "0.5"}, {"exclude", "1"}},
-                     {.input_shape = {2}}),
-               ValueError);
+  EXPECT_THROW(
+      prune(*net, "magnitude", {{"sparsity", "0.5"}, {"exclude", "1"}}, {.input_shape = {2}}),
+      ValueError);
 }
 
 TEST(Collapse, AShuffledMaskIsLookedAtToo) {
@@ -88,8 +87,8 @@ TEST(Collapse, AShuffledMaskIsLookedAtToo) {
   for (uint64_t seed = 0; seed < 12; ++seed) {
     auto net = linear_chain({{{3, 1}, {9, 1, 1}}, {{1, 3}, {9, 1, 1}}});
     const Given given = {{"sparsity", "0.66"}, {"ablation", "shuffle"}};
-    const std::string text = error_of(
-        [&] { prune(*net, "magnitude", given, {.input_shape = {1}, .seed = seed}); });
+    const std::string text =
+        error_of([&] { prune(*net, "magnitude", given, {.input_shape = {1}, .seed = seed}); });
     const bool met = mask_of(net->parameter("0.weight")) == mask_of(net->parameter("1.weight"));
     if (text.empty()) {
       EXPECT_TRUE(met) << seed;
@@ -134,10 +133,8 @@ TEST(Collapse, SynflowMayEmptyAShortcutWhichLeavesThePathBesideIt) {
       {"fc.weight", 1145},
   };
   const auto model = nn::make_model("wrn-16-2");
-  const auto notes = prune(*model,
-                           "synflow",
-                           {{"sparsity", "0.9"}, {"rounds", "20"}},
-                           {.input_shape = {3, 16, 16}});
+  const auto notes = prune(
+      *model, "synflow", {{"sparsity", "0.9"}, {"rounds", "20"}}, {.input_shape = {3, 16, 16}});
   for (const auto& [name, kept] : by_pytorch) EXPECT_EQ(model->parameter(name).nnz(), kept) << name;
   ASSERT_EQ(notes.size(), 1U);
   EXPECT_EQ(notes[0],
@@ -147,8 +144,9 @@ TEST(Collapse, SynflowMayEmptyAShortcutWhichLeavesThePathBesideIt) {
 
 TEST(Collapse, WithoutASampleALayerWithNothingLeftCounts) {
   auto net = linear_chain({{{2, 2}, {9, 8, 7, 6}}, {{2, 2}, {1, 2, 3, 4}}});
-  EXPECT_NE(error_of([&] { prune(*net, "magnitude", {{"sparsity", "0.5"}}, {}); })
-                .find("nothing is left of 1.weight"),
+  EXPECT_NE(error_of([&] {
+              prune(*net, "magnitude", {{"sparsity", "0.5"}}, {});
+            }).find("nothing is left of 1.weight"),
             std::string::npos);
 }
 
@@ -157,8 +155,9 @@ TEST(Collapse, TheSampleMayComeFromTheBatches) {
   const PruneInputs inputs = {.batch = [](int64_t) {
     return data::Batch{Tensor::ones({4, 2}), Tensor::zeros({4}, DType::I64)};
   }};
-  EXPECT_NE(error_of([&] { prune(*net, "magnitude", {{"sparsity", "0.5"}}, inputs); })
-                .find("nothing passes through 1.weight"),
+  EXPECT_NE(error_of([&] {
+              prune(*net, "magnitude", {{"sparsity", "0.5"}}, inputs);
+            }).find("nothing passes through 1.weight"),
             std::string::npos);
 }
 

@@ -64,9 +64,7 @@ TEST(FlowGraph, ADenseNetworkLosesNothing) {
 TEST(FlowGraph, LayersThatEachKeepSomethingMayCutTogether) {
   // a makes channel 0, b reads channel 1: no layer is empty, and nothing arrives.
   Net net({{"a", conv(1, 2)}, {"norm", norm(2)}, {"b", conv(2, 2)}, {"fc", dense(2, 3)}},
-          [](Net& n, const Variable& x) {
-            return head(n, n["b"](relu(n["norm"](n["a"](x)))));
-          });
+          [](Net& n, const Variable& x) { return head(n, n["b"](relu(n["norm"](n["a"](x))))); });
   keep_only(net, "a.weight", {{0, 0}});
   keep_only(net, "b.weight", {{0, 1}, {1, 1}});
   const Flow flow = flow_of_image(net, {1, 4, 4});
@@ -86,15 +84,13 @@ TEST(FlowGraph, EmptyLayersBehindACutAreNamedWithIt) {
 
 /// x -> stem -> (main + shortcut) -> fc
 Net residual() {
-  return Net({{"stem", conv(1, 2)},
-              {"main", conv(2, 2)},
-              {"shortcut", conv(2, 2)},
-              {"fc", dense(2, 2)}},
-             [](Net& n, const Variable& x) {
-               const Variable y = n["stem"](x);
-               const Variable main = n["main"](y);
-               return head(n, relu(add(main, n["shortcut"](y))));
-             });
+  return Net(
+      {{"stem", conv(1, 2)}, {"main", conv(2, 2)}, {"shortcut", conv(2, 2)}, {"fc", dense(2, 2)}},
+      [](Net& n, const Variable& x) {
+        const Variable y = n["stem"](x);
+        const Variable main = n["main"](y);
+        return head(n, relu(add(main, n["shortcut"](y))));
+      });
 }
 
 TEST(FlowGraph, OneEmptyBranchOfASumIsNoCut) {
@@ -138,7 +134,9 @@ TEST(FlowGraph, OneOutputCanBeLostAlone) {
 
 TEST(FlowGraph, HalvesOfAConcatenationStayApart) {
   Net net({{"a", conv(1, 2)}, {"b", conv(1, 2)}, {"fc", dense(4, 1)}},
-          [](Net& n, const Variable& x) { return head(n, concat({n["a"](x), n["b"](x)}, 1)); });
+          [](Net& n, const Variable& x) {
+            return head(n, concat({n["a"](x), n["b"](x)}, 1));
+          });
   keep_only(net, "a.weight", {});
   keep_only(net, "fc.weight", {{0, 0}, {0, 1}});  // reads a alone
   EXPECT_TRUE(flow_of_image(net, {1, 4, 4}).cut);
@@ -147,9 +145,9 @@ TEST(FlowGraph, HalvesOfAConcatenationStayApart) {
 }
 
 TEST(FlowGraph, GroupsAndDepthwiseFiltersReadTheirOwnChannels) {
-  Net net({{"a", conv(1, 4)}, {"groups", conv(4, 4, 2)}, {"depth", conv(4, 4, 4)},
-           {"fc", dense(4, 1)}},
-          [](Net& n, const Variable& x) { return head(n, n["depth"](n["groups"](n["a"](x)))); });
+  Net net(
+      {{"a", conv(1, 4)}, {"groups", conv(4, 4, 2)}, {"depth", conv(4, 4, 4)}, {"fc", dense(4, 1)}},
+      [](Net& n, const Variable& x) { return head(n, n["depth"](n["groups"](n["a"](x)))); });
   keep_only(net, "a.weight", {{2, 0}});       // the second group's first input
   keep_only(net, "groups.weight", {{3, 0}});  // read by output 3
   keep_only(net, "depth.weight", {{3, 0}});
@@ -172,10 +170,9 @@ TEST(FlowGraph, AFeatureOfAPlaneBelongsToItsChannel) {
 }
 
 TEST(FlowGraph, ALayerThatIsCalledTwiceIsIdleOnlyIfBothCallsAre) {
-  Net net({{"a", dense(2, 2)}, {"b", dense(2, 2)}, {"out", dense(2, 1)}},
-          [](Net& n, const Variable& x) {
-            return n["out"](n["a"](relu(n["b"](relu(n["a"](x))))));
-          });
+  Net net(
+      {{"a", dense(2, 2)}, {"b", dense(2, 2)}, {"out", dense(2, 1)}},
+      [](Net& n, const Variable& x) { return n["out"](n["a"](relu(n["b"](relu(n["a"](x)))))); });
   keep_only(net, "a.weight", {{1, 0}});
   keep_only(net, "b.weight", {{1, 1}});
   keep_only(net, "out.weight", {{0, 1}});
@@ -186,11 +183,10 @@ TEST(FlowGraph, ALayerThatIsCalledTwiceIsIdleOnlyIfBothCallsAre) {
 }
 
 TEST(FlowGraph, RowsThatMakeOutputsAreThoseWithNothingButSumsAndNormsBehind) {
-  Net net({{"a", conv(1, 2)}, {"b", conv(2, 2)}, {"norm", norm(2)}},
-          [](Net& n, const Variable& x) {
-            const Variable y = n["a"](x);
-            return adaptive_avg_pool2d(relu(add(n["norm"](n["b"](y)), y)), 1, 1);
-          });
+  Net net({{"a", conv(1, 2)}, {"b", conv(2, 2)}, {"norm", norm(2)}}, [](Net& n, const Variable& x) {
+    const Variable y = n["a"](x);
+    return adaptive_avg_pool2d(relu(add(n["norm"](n["b"](y)), y)), 1, 1);
+  });
   const FlowGraph graph = trace_flow(net, Variable(Tensor::ones({1, 1, 4, 4})));
   EXPECT_EQ(graph.outputs(), 2);
   EXPECT_EQ(graph.output_rows().size(), 2U);

@@ -92,8 +92,7 @@ Scored score_of(const Method& chosen,
   const PruneSettings settings = {.pattern = pattern};
   const PruneInputs inputs = twelve_images();
   const OptionValues values(chosen.name, chosen.options, options);
-  const auto score =
-      chosen.recipe ? std::move(chosen.recipe(values).score) : chosen.score(values);
+  const auto score = chosen.recipe ? std::move(chosen.recipe(values).score) : chosen.score(values);
   MaskUpdate update(*net, *make_pattern(pattern), settings, inputs, false);
   Rng rng(1);
   const NoGrad no_grad;
@@ -109,9 +108,8 @@ Scored score_of(const Method& chosen,
 }
 
 bool tells(const Scored& scored, const std::string& text) {
-  return std::ranges::any_of(scored.notes, [&](const std::string& note) {
-    return note.find(text) != std::string::npos;
-  });
+  return std::ranges::any_of(
+      scored.notes, [&](const std::string& note) { return note.find(text) != std::string::npos; });
 }
 
 /// Proportional to |g|^2, or zero but for rounding, in every filter.
