@@ -2,7 +2,6 @@
 #include <espalier/experiments/training.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include <fmt/format.h>
 
@@ -13,6 +12,7 @@
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/recipe.h>
+#include <espalier/experiments/recorder.h>
 #include <espalier/experiments/run_folder.h>
 #include <espalier/experiments/run_json.h>
 #include <espalier/experiments/scoring_batches.h>
@@ -26,13 +26,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kEvaluationBatch = 256;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // The options of the chosen method, with those that all methods have.
 prune::OptionValues pruning_values(const TrainRequest& request) {
@@ -57,111 +52,6 @@ Json settings_json(const prune::OptionValues& train, const prune::OptionValues& 
   }
   return out;
 }
-
-// A running variance overflows without the loss of training showing it.
-void check_network(nn::Module& model, const std::string& when) {
-  const auto found = find_not_finite(model.state_dict());
-  ESPALIER_CHECK(!found,
-                 ValueError,
-                 "train: after ",
-                 when,
-                 " ",
-                 found->str(),
-                 "; expected finite numbers. A lower learning rate, warm-up or --clip-norm may "
-                 "help");
-}
-
-// Evaluates and records each epoch, and saves checkpoints. Comes last, so that it sees what other
-// hooks did.
-class Recorder : public nn::TrainHook {
- public:
-  Recorder(RunFolder& folder,
-           Network& network,
-           data::Loader& test,
-           TrainingParts parts,
-           int64_t checkpoint_every,
-           int64_t epochs,
-           Progress& progress)
-      : folder_(folder),
-        network_(network),
-        test_(test),
-        parts_(std::move(parts)),
-        checkpoint_every_(checkpoint_every),
-        epochs_(epochs),
-        progress_(progress) {}
-
-  void continue_from(const SafetensorsFile& checkpoint) {
-    metrics_ = RunFolder::checkpoint_metrics(checkpoint);
-    seconds_before_ = checkpoint_seconds(checkpoint);
-    folder_.write_metrics(metrics_);
-  }
-
-  double seconds() const { return seconds_before_ + seconds_since(start_); }
-  /// True once a step was made in this process.
-  bool has_stepped() const { return has_stepped_; }
-
-  void after_step(nn::TrainState& state) override {
-    has_stepped_ = true;
-    progress_.update(state.step + state.progress.repeated,
-                     fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.4f}",
-                                 metrics_.size() + 1,
-                                 epochs_,
-                                 state.loss,
-                                 state.accuracy));
-    const bool within_epoch = state.step % state.steps_per_epoch != 0;
-    if (checkpoint_every_ > 0 && state.step % checkpoint_every_ == 0 && within_epoch) {
-      check_network(state.model, cat("step ", state.step));
-      save(state);
-    }
-  }
-
-  void end_of_epoch(nn::TrainState& state) override {
-    const std::string epoch = cat("epoch ", metrics_.size() + 1);
-    check_network(state.model, epoch);
-    const nn::Evaluation test = nn::evaluate(state.model, test_);
-    check_evaluation(test, "train: evaluation after " + epoch);
-    metrics_.push_back({.epoch = static_cast<int64_t>(metrics_.size()) + 1,
-                        .step = state.step + state.progress.repeated,
-                        .lr = state.optimizer.lr(),
-                        .train_loss = state.loss,
-                        .train_accuracy = state.accuracy,
-                        .test_loss = test.loss,
-                        .test_accuracy = test.accuracy(),
-                        .sparsity = nn::count_model(state.model, network_.image()).sparsity(),
-                        .seconds = seconds()});
-    save(state);
-    const EpochMetrics& line = metrics_.back();
-    progress_.line(fmt::format(
-        "epoch {}/{}  lr {:.4g}  train loss {:.4f} accuracy {:.4f}  test loss {:.4f} accuracy "
-        "{:.4f}  sparsity {:.4f}  {}",
-        line.epoch,
-        epochs_,
-        line.lr,
-        line.train_loss,
-        line.train_accuracy,
-        line.test_loss,
-        line.test_accuracy,
-        line.sparsity,
-        clock_text(line.seconds)));
-  }
-
- private:
-  void save(const nn::TrainState& state) {
-    folder_.save_checkpoint(take_checkpoint(parts_, state.progress, seconds()), metrics_);
-  }
-
-  RunFolder& folder_;
-  Network& network_;
-  data::Loader& test_;
-  TrainingParts parts_;
-  int64_t checkpoint_every_;
-  int64_t epochs_;
-  Progress& progress_;
-  std::vector<EpochMetrics> metrics_;
-  double seconds_before_ = 0.0;
-  bool has_stepped_ = false;
-  Clock::time_point start_ = Clock::now();
-};
 
 prune::PruneInputs pruning_inputs(const TrainRequest& request,
                                   const Network& network,
