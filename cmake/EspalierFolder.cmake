@@ -25,11 +25,12 @@ function(espalier_folder name)
   list(TRANSFORM headers APPEND ">")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/${name}/(.*/)?(tests|bench|fuzz|app|peers)/")
-  # Loops over elements: kernels, steps of plans, and the ops of autograd. Without -O3 gcc 12 leaves
+  # Loops over elements: kernels, steps of plans, the ops of autograd, and linear algebra. Without -O3 gcc 12 leaves
   # loops whose length it does not know to scalars.
   file(GLOB_RECURSE kernels CONFIGURE_DEPENDS
     ${CMAKE_SOURCE_DIR}/${name}/kernels/*.cpp ${CMAKE_SOURCE_DIR}/${name}/*/kernels/*.cpp
-    ${CMAKE_SOURCE_DIR}/${name}/*/planes/*.cpp ${CMAKE_SOURCE_DIR}/${name}/ops/*.cpp)
+    ${CMAKE_SOURCE_DIR}/${name}/*/planes/*.cpp ${CMAKE_SOURCE_DIR}/${name}/ops/*.cpp
+    ${CMAKE_SOURCE_DIR}/${name}/linalg/*.cpp)
   if(NOT ESPALIER_SANITIZE AND kernels)
     set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "-O3")
   endif()

@@ -43,6 +43,15 @@ std::vector<double> lasso(const Tensor& gram,
   std::vector<double> b = std::move(start);
   b.resize(c.size(), 0.0);
   const double* a = gram.data<double>();
+  // c - gram b, kept up to date: a coordinate that stays costs one step, one that moves n of them.
+  std::vector<double> rest(c.begin(), c.end());
+  const auto take_off = [&](int64_t i, double by) {
+    const double* row = a + i * n;  // of a symmetric matrix
+    for (int64_t j = 0; j < n; ++j) rest[static_cast<size_t>(j)] -= row[j] * by;
+  };
+  for (int64_t i = 0; i < n; ++i) {
+    if (b[static_cast<size_t>(i)] != 0.0) take_off(i, b[static_cast<size_t>(i)]);
+  }
   for (int sweep = 0; sweep < kMostSweeps; ++sweep) {
     double move = 0.0;
     double largest = 0.0;
@@ -50,11 +59,12 @@ std::vector<double> lasso(const Tensor& gram,
       const auto at = static_cast<size_t>(i);
       const double diagonal = a[i * n + i];
       if (diagonal <= 0.0) continue;
-      double rest = c[at] + diagonal * b[at];
-      for (int64_t j = 0; j < n; ++j) rest -= a[i * n + j] * b[static_cast<size_t>(j)];
-      const double next = soft_threshold(rest, lambda) / diagonal;
-      move = std::max(move, std::abs(next - b[at]));
+      const double next = soft_threshold(rest[at] + diagonal * b[at], lambda) / diagonal;
+      const double step = next - b[at];
+      move = std::max(move, std::abs(step));
       largest = std::max(largest, std::abs(next));
+      if (step == 0.0) continue;
+      take_off(i, step);
       b[at] = next;
     }
     if (move <= kSmallestMove * largest) break;
