@@ -19,9 +19,9 @@ class WatchedTensor {
   WatchedTensor() = default;
   /// Watches from now on; an undefined tensor is as none.
   explicit WatchedTensor(const Tensor& tensor);
-  WatchedTensor(const WatchedTensor& other);
-  WatchedTensor(WatchedTensor&& other) noexcept;
-  WatchedTensor& operator=(WatchedTensor other) noexcept;
+  WatchedTensor(const WatchedTensor& other);               ///< since the same moment
+  WatchedTensor(WatchedTensor&& other) noexcept;           ///< leaves one that watches nothing
+  WatchedTensor& operator=(WatchedTensor other) noexcept;  ///< watches what `other` did
   ~WatchedTensor();
 
   /// The tensor, as it is now.

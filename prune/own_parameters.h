@@ -20,7 +20,7 @@ class OwnParameters : public nn::MemberVisitor {
   void rng(std::string_view, Rng&) override {}
   void module(std::string_view, nn::Module&) override {}
 
-  std::vector<std::pair<std::string, nn::Parameter*>> found;
+  std::vector<std::pair<std::string, nn::Parameter*>> found;  ///< by name, in order
 };
 
 }  // namespace espalier::prune

@@ -16,7 +16,7 @@ namespace espalier::prune {
 /// Listens to one forward pass.
 class FlowTracer : public nn::TraceListener {
  public:
-  explicit FlowTracer(nn::Module& model);
+  explicit FlowTracer(nn::Module& model);  ///< of the prunable weights that it has now
 
   /// Every element of the network's input is the input.
   void begin(const Variable& input);
