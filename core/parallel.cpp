@@ -26,7 +26,8 @@ constexpr int kMostThreads = 1024;
 // is one, of all that can be asked for, and the arena alone says how many threads run. A program
 // around this library may have a smaller limit of its own.
 int allowed_by_tbb(int n) {
-  static auto* limit =
+  // Never destroyed; volatile, or the unread pointer would be left out and the limit called a leak.
+  static tbb::global_control* const volatile limit =
       new tbb::global_control(tbb::global_control::max_allowed_parallelism, kMostThreads);
   (void)limit;
   const size_t allowed =
