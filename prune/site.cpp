@@ -220,6 +220,15 @@ std::vector<double> unit_scores(const Site& site,
       if (counts[u] > 0) scores[u] /= static_cast<double>(counts[u]);
     }
   }
+  if (reduce == Reduce::Sum) {
+    // The last block of a weight may be smaller, and would go first for that alone: with blocks of
+    // eight rows, the last two of ten classes.
+    const int64_t whole = counts.empty() ? 0 : *std::max_element(counts.begin(), counts.end());
+    for (size_t u = 0; u < scores.size(); ++u) {
+      if (counts[u] == 0 || counts[u] == whole) continue;
+      scores[u] *= static_cast<double>(whole) / static_cast<double>(counts[u]);
+    }
+  }
   return scores;
 }
 

@@ -70,7 +70,8 @@ std::vector<Site> channel_sites(nn::Module& model,
                                 bool single_producer_only,
                                 std::vector<std::string>& notes);
 
-/// The score of every unit of a site from the float64 scores of its scored parts (in their order).
+/// The score of every unit of a site from the float64 scores of its scored parts (in their order). A
+/// sum over a smaller unit, as the last block of a weight may be, counts as of a whole one.
 std::vector<double> unit_scores(const Site& site,
                                 std::span<const Tensor> part_scores,
                                 Reduce reduce);
