@@ -118,7 +118,8 @@ void fetch(const DataFlags& flags, Console& console) {
     if (file != shown_file) {
       shown_file = file;
       progress = std::make_unique<Progress>(console, total);
-      progress->line(fmt::format("fetching {} ({} bytes)", file, grouped(total)));
+      const std::string size = total > 0 ? fmt::format(" ({} bytes)", grouped(total)) : "";
+      progress->line(fmt::format("fetching {}{}", file, size));
     }
     progress->update(received, file);
     return true;
