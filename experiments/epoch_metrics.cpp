@@ -10,6 +10,7 @@
 #include <espalier/core/detail/json.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/csv.h>
+#include <espalier/experiments/run_files.h>
 
 namespace espalier::experiments {
 namespace {
@@ -17,8 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kMetricsFile = "metrics.jsonl";
-constexpr const char* kMetricsTable = "metrics.csv";
 constexpr int64_t kMostMetricsBytes = int64_t{1} << 28;
 constexpr espalier::detail::JsonLimits kMetricsLimits = {.depth = 2, .bytes = 1 << 16};
 

@@ -29,12 +29,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kRunFile = "run.json";
-constexpr const char* kModelFile = "model.safetensors";
-constexpr const char* kStateFile = "state.safetensors";
-constexpr const char* kPreviousFile = "state.previous.safetensors";
-constexpr const char* kMetricsFile = "metrics.jsonl";
-constexpr const char* kMetricsTable = "metrics.csv";
 constexpr const char* kMetricsKey = "metrics";
 
 std::string utc_now() {

@@ -30,6 +30,7 @@
 
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/epoch_metrics.h>
+#include <espalier/experiments/run_files.h>
 #include <espalier/experiments/run_ground.h>
 
 namespace espalier::experiments {
@@ -60,7 +61,7 @@ class RunFolder {
 
   State state() const { return state_; }
   const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path model_path() const { return path_ / "model.safetensors"; }
+  std::filesystem::path model_path() const { return path_ / kModelFile; }
   /// The results that run.json of a finished run holds; a loss that is null there is NaN.
   nlohmann::ordered_json results() const;
 

@@ -13,6 +13,7 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/recipe.h>
 #include <espalier/experiments/recorder.h>
+#include <espalier/experiments/run_files.h>
 #include <espalier/experiments/run_folder.h>
 #include <espalier/experiments/run_json.h>
 #include <espalier/experiments/scoring_batches.h>
@@ -261,7 +262,7 @@ Json run_training(const TrainRequest& request, Console& console) {
                    ground_of(*train_split, *test_split, values.flag("allow-other-simd")));
   if (folder.state() == RunFolder::State::Finished) {
     const Json results = folder.results();
-    check_finished_results(results, folder.path() / "run.json");
+    check_finished_results(results, folder.path() / kRunFile);
     return with_status(results, "was finished", folder.path());
   }
   set_kernel_chooser(values, folder.path() / "kernels.json");

@@ -18,6 +18,7 @@
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/csv.h>
+#include <espalier/experiments/run_files.h>
 #include <espalier/experiments/run_folder.h>
 #include <espalier/experiments/run_json.h>
 #include <espalier/nn/compress/edc_file.h>
@@ -33,12 +34,6 @@ using Json = nlohmann::ordered_json;
 using Bytes = std::vector<uint8_t>;
 using State = Verified::State;
 
-constexpr const char* kRunFile = "run.json";
-constexpr const char* kModelFile = "model.safetensors";
-constexpr const char* kStateFile = "state.safetensors";
-constexpr const char* kPreviousFile = "state.previous.safetensors";
-constexpr const char* kMetricsFile = "metrics.jsonl";
-constexpr const char* kMetricsTable = "metrics.csv";
 // Endings of what is looked at in folders that hold no run.
 const std::set<std::string> kEndings = {".safetensors", ".plan", ".edc", ".npz", ".npy"};
 

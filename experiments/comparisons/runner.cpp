@@ -11,6 +11,7 @@
 #include <espalier/core/error.h>
 #include <espalier/experiments/inputs.h>
 #include <espalier/experiments/options.h>
+#include <espalier/experiments/run_files.h>
 #include <espalier/experiments/run_folder.h>
 #include <espalier/experiments/training.h>
 #include <espalier/prune/patterns/pattern.h>
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 std::string model_file(const RunRow& row) {
-  return (fs::path(row.folder) / "model.safetensors").string();
+  return (fs::path(row.folder) / kModelFile).string();
 }
 
 prune::OptionValues train_values(const PlannedRun& run,

@@ -7,6 +7,7 @@
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/inputs.h>
+#include <espalier/experiments/run_files.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/prune/structure/shrink.h>
 
@@ -32,7 +33,7 @@ Network dense_twin(const Network& network) {
 }
 
 Network deployed(const fs::path& folder, bool structured, bool& shrunk) {
-  Network network = load_network(folder / "model.safetensors");
+  Network network = load_network(folder / kModelFile);
   if (structured) {
     const prune::ShrinkReport report =
         prune::shrink(*network.module, nn::example_input(network.name, network.options));

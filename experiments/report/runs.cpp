@@ -16,6 +16,7 @@
 #include <espalier/experiments/report/reproduce.h>
 #include <espalier/experiments/report/sources.h>
 #include <espalier/experiments/report/variants.h>
+#include <espalier/experiments/run_files.h>
 
 namespace espalier::experiments {
 namespace {
@@ -24,8 +25,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr int64_t kMostBytes = int64_t{1} << 28;
-constexpr const char* kRunsTable = "runs.csv";
-constexpr const char* kLayersTable = "layers.csv";
 
 std::string text_setting(const Json& settings, const char* name) {
   const Json value = settings.value(name, Json());
@@ -91,7 +90,7 @@ ReportRun read_folder(const fs::path& path) {
     const Json value = results.value(name, Json());
     if (value.is_number()) out.figures[name] = value.get<double>();
   }
-  if (fs::exists(path / "model.safetensors")) out.model_file = path / "model.safetensors";
+  if (fs::exists(path / kModelFile)) out.model_file = path / kModelFile;
   try {
     const Json timing = record.run.value("timing", Json::object());
     out.layers = timed_layers(timing);
@@ -169,7 +168,7 @@ fs::path folder_of_row(const fs::path& results, const std::string& named) {
   const fs::path root = results.lexically_normal().parent_path().parent_path();
   for (const fs::path& path : {fs::path(named), root / fs::path(named).filename()}) {
     std::error_code ignored;
-    if (fs::exists(path / "run.json", ignored)) return path;
+    if (fs::exists(path / kRunFile, ignored)) return path;
   }
   return {};
 }
@@ -307,7 +306,7 @@ std::vector<fs::path> find_runs(const fs::path& path) {
   // What may not be looked at is none.
   const auto holds = [](const fs::path& folder) {
     std::error_code ignored;
-    return fs::exists(folder / "run.json", ignored) || fs::exists(folder / kRunsTable, ignored);
+    return fs::exists(folder / kRunFile, ignored) || fs::exists(folder / kRunsTable, ignored);
   };
   if (holds(path)) return {path};
   std::vector<fs::path> out;

@@ -9,6 +9,7 @@
 #include <espalier/core/random.h>
 #include <espalier/experiments/report/limited_server.h>
 #include <espalier/experiments/report/report.h>
+#include <espalier/experiments/run_files.h>
 
 namespace espalier::experiments {
 namespace {
@@ -22,8 +23,7 @@ std::string state_of(const fs::path& folder) {
   std::string all;
   for (const fs::path& run : find_runs(folder)) {
     all += run.string() + '\n';
-    for (const char* name :
-         {"run.json", "metrics.jsonl", "model.safetensors", "runs.csv", "layers.csv"}) {
+    for (const char* name : {kRunFile, kMetricsFile, kModelFile, kRunsTable, kLayersTable}) {
       std::error_code error;
       const auto size = fs::file_size(run / name, error);
       if (error) continue;

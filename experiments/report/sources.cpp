@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <espalier/core/error.h>
+#include <espalier/experiments/run_files.h>
 #include <espalier/experiments/run_folder.h>
 
 namespace espalier::experiments {
@@ -23,7 +24,7 @@ Json settings_of_writer(const fs::path& folder, const fs::path& file) {
   const fs::path beside = (folder / "..").lexically_normal() / named.filename();
   for (const fs::path& place : {named, beside}) {
     std::error_code ignored;
-    if (!fs::exists(place / "run.json", ignored)) continue;
+    if (!fs::exists(place / kRunFile, ignored)) continue;
     try {
       return read_run(place).run.at("settings");
     } catch (const IoError&) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The comparisons: plans, the runner with runs that fail, and the smallest smoke run.
+// The comparisons: the verb with its smallest runs, and the runner with runs that fail.
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <fstream>
 #include <future>
 #include <map>
@@ -10,8 +9,6 @@
 #include <set>
 #include <thread>
 
-#include <espalier/core/io.h>
-#include <espalier/core/safetensors.h>
 #include <espalier/experiments/comparisons/findings.h>
 #include <espalier/experiments/comparisons/page.h>
 #include <espalier/experiments/failure.h>
@@ -31,148 +28,6 @@ using espalier::testing::expect_error;
 using espalier::testing::row;
 using espalier::testing::slurp;
 using espalier::testing::TemporaryFolder;
-
-constexpr double kExact = 1e-12;
-
-TEST(Plans, DenseTrainingIsPlannedOnce) {
-  Plan plan(scale_of(Preset::Smoke));
-  const Where where = {"vgg16", "synth", 1};
-  const size_t dense = plan.dense(where);
-  plan.add(plan.fine_tuned(where, "magnitude", 0.9));
-  plan.add(plan.fine_tuned(where, "snip", 0.9));
-  EXPECT_EQ(plan.dense(where), dense);
-  ASSERT_EQ(plan.runs().size(), 3u);
-  EXPECT_EQ(plan.runs()[1].weights_of, dense);
-  EXPECT_EQ(plan.runs()[2].weights_of, dense);
-  PlannedRun early = plan.run(where);
-  early.mask_of = 7;
-  expect_error<ValueError>([&] { plan.add(early); }, {"not planned before"});
-}
-
-// Both sides of a claim must be planned, else the claim would never find data; and settings must
-// be ones that exist, else hours pass until a run says so.
-TEST(Plans, OfEveryPresetAskForWhatExistsAndFeedTheirClaims) {
-  for (const Experiment& one : experiments()) {
-    if (!one.unavailable.empty()) continue;
-    for (const Preset preset : {Preset::Smoke, Preset::Quick, Preset::Paper}) {
-      SCOPED_TRACE(one.name + " " + name(preset));
-      Plan plan(scale_of(one, preset, "/nowhere"));
-      one.plan(plan);
-      std::vector<RunRow> rows;
-      for (const PlannedRun& run : plan.runs()) {
-        SCOPED_TRACE(run.title());
-        const prune::OptionValues values("train", train_options(), run.settings);
-        if (const std::string& method = values.text("prune"); !method.empty()) {
-          const auto settings = prune::parse_settings(prune::method(method), run.pruning);
-          // Of channels, the share that takes so many weights with it: both ends of a weight must
-          // stay.
-          const double left = 1.0 - settings.sparsity.value();
-          const bool channels = run.variant == "channel";
-          EXPECT_NEAR(
-              channels ? 1.0 - left * left : 1.0 - left, run.sparsity, channels ? 1e-4 : 1e-12);
-          EXPECT_NO_THROW(
-              prune::OptionValues(method, prune::method(method).options, settings.options));
-        }
-        RunRow made = row(run.method, run.variant, run.seed, 0.5);
-        made.model = run.model;
-        made.data = run.data;
-        made.sparsity_asked = run.sparsity;
-        made.compared = run.compared;
-        rows.push_back(made);
-      }
-      EXPECT_EQ(one.claims.empty(), !one.accuracies);
-      for (const Claim& claim : one.claims) {
-        const Finding finding = judge(claim, rows);
-        EXPECT_EQ(finding.overall.count, static_cast<int64_t>(plan.scale().seeds.size()))
-            << claim.sentence;
-      }
-    }
-  }
-}
-
-/// How a run divides its budget among the layers.
-std::string allocation_of(const PlannedRun& run) {
-  // Those without the option: each layer has the same share.
-  static const std::set<std::string> uniform = {"sparsegpt", "wanda", "fpgm", "sfp", "l1-filters"};
-  const std::string& name = run.settings.at("prune");
-  if (name == "smart-ratio") return name;
-  if (uniform.contains(name)) return "uniform";
-  const prune::Method& method = prune::method(name);
-  const auto given = run.pruning.find("allocation");
-  if (given != run.pruning.end()) return given->second;
-  for (const prune::Option& option : method.options) {
-    if (option.name == "allocation") return option.default_value;
-  }
-  return "of " + name;
-}
-
-// A comparison of scores or patterns must not be one of allocations. (Gates are held against
-// filters at equal cost.)
-TEST(Plans, HoldOnlyRunsThatDivideTheirBudgetAlikeAgainstEachOther) {
-  for (const Experiment& one : experiments()) {
-    if (one.name == "static-dynamic") continue;
-    Plan plan(scale_of(one, Preset::Quick, "/nowhere"));
-    one.plan(plan);
-    for (const Claim& claim : one.claims) {
-      std::map<std::string, std::set<std::string>> by_group;
-      for (const PlannedRun& run : plan.runs()) {
-        RunRow made = row(run.method, run.variant, run.seed, 0.5);
-        made.model = run.model;
-        made.data = run.data;
-        made.sparsity_asked = run.sparsity;
-        const std::string side = made.column(claim.column);
-        if (!run.settings.contains("prune")) continue;
-        if (!std::ranges::count(claim.higher, side) && !std::ranges::count(claim.lower, side)) {
-          continue;
-        }
-        std::string group;
-        for (const std::string& column : claim.within) group += made.column(column) + " ";
-        by_group[group].insert(allocation_of(run));
-      }
-      for (const auto& [group, allocations] : by_group) {
-        EXPECT_EQ(allocations.size(), 1U) << claim.sentence << " " << group << *allocations.begin()
-                                          << " and " << *allocations.rbegin();
-      }
-    }
-  }
-}
-
-// A method that is registered is in the table, without a line being written for it.
-TEST(Plans, OfMethodsHaveEveryRegisteredMethodForEveryNetworkAndSeed) {
-  const Experiment& table = experiment("methods");
-  Plan plan(scale_of(table, Preset::Quick, "/nowhere"));
-  table.plan(plan);
-  std::map<std::string, int64_t> runs;
-  for (const PlannedRun& run : plan.runs()) {
-    ++runs[run.method];
-    EXPECT_EQ(run.settings.at("epochs"), run.model == "resnet20" ? "10" : "6") << run.title();
-    EXPECT_EQ(run.settings.at("train-size"), "10000");
-    EXPECT_EQ(run.settings.at("width"), "0.25");
-  }
-  EXPECT_EQ(runs.size(), prune::methods().size() + 1);
-  for (const auto& [method, count] : runs) EXPECT_EQ(count, 2 * 3) << method;
-}
-
-TEST(Plans, TakeTheSecondDataSetThatIsThere) {
-  const TemporaryFolder folder;
-  const auto put = [&](const std::string& name) {
-    for (const data::DatasetInfo& info : data::known_datasets()) {
-      if (info.name == name) write_file(folder / info.folder / info.first_file, "");
-    }
-  };
-  const auto second = [&](const char* name, Preset preset) {
-    return scale_of(experiment(name), preset, folder.path()).other_data;
-  };
-  EXPECT_EQ(second("data-free-data-driven", Preset::Quick), "synth");
-  put("cifar100");
-  EXPECT_EQ(second("data-free-data-driven", Preset::Quick), "cifar100");
-  // Masks of a network with a hundred classes don't fit one with ten.
-  EXPECT_EQ(second("original-transfer", Preset::Paper), "synth");
-  put("svhn");
-  EXPECT_EQ(second("data-free-data-driven", Preset::Paper), "svhn");
-  EXPECT_EQ(second("original-transfer", Preset::Paper), "svhn");
-  EXPECT_EQ(second("layer-density", Preset::Smoke), "synth#1");
-}
 
 TEST(ExperimentVerb, ListHasAllTenAndSaysWhatIsMissing) {
   const auto json = espalier_command({"experiment", "list", "--json"}).json();
@@ -421,6 +276,5 @@ TEST(Runner, ARunThatFailsStopsOnlyThoseThatNeedIt) {
   EXPECT_NE(err.str().find("failed: "), std::string::npos);
 }
 
-// The masks of a model file by name.
 }  // namespace
 }  // namespace espalier::experiments

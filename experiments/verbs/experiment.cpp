@@ -20,6 +20,7 @@
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/outputs.h>
 #include <espalier/experiments/report/reproduce.h>
+#include <espalier/experiments/run_files.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments {
@@ -132,8 +133,8 @@ void run(const ExperimentFlags& flags, Console& console) {
       flags.page.empty() ? fs::path() : fs::path(flags.page).replace_extension(".csv");
   check_outputs("experiment run",
                 {{"--out", folder / "README.md", FileKind::ExperimentPage},
-                 {"--out", folder / "runs.csv", FileKind::ExperimentTable},
-                 {"--out", folder / "layers.csv", FileKind::LayerTable},
+                 {"--out", folder / kRunsTable, FileKind::ExperimentTable},
+                 {"--out", folder / kLayersTable, FileKind::LayerTable},
                  {"--page", flags.page, FileKind::ExperimentPage},
                  {"--page's table", table, FileKind::ExperimentTable}},
                 {});
@@ -148,8 +149,8 @@ void run(const ExperimentFlags& flags, Console& console) {
                   flags.page.empty() ? "" : " --page " + shell_word(flags.page));
   while_writing([&] {
     FileSet files(folder);
-    files.write("runs.csv", page.csv());
-    files.write("layers.csv", page.layers_csv());
+    files.write(kRunsTable, page.csv());
+    files.write(kLayersTable, page.layers_csv());
     files.write("README.md", page.markdown(command));
     files.commit();
     if (flags.page.empty()) return;
@@ -166,7 +167,7 @@ void run(const ExperimentFlags& flags, Console& console) {
                   << "\nhere: " << finding.text() << "\n\n";
     }
     console.out << (folder / "README.md").string() << '\n'
-                << (folder / "runs.csv").string() << '\n';
+                << (folder / kRunsTable).string() << '\n';
   }
   if (page.failed() > 0) {
     throw RunFailure(cat("experiment ",

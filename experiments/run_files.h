@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The names of the files in a run's folder, and of those of a comparison.
+#pragma once
+
+namespace espalier::experiments {
+
+inline constexpr const char* kRunFile = "run.json";             ///< settings, state and results
+inline constexpr const char* kModelFile = "model.safetensors";  ///< the trained network
+inline constexpr const char* kStateFile = "state.safetensors";  ///< the newest checkpoint
+/// The checkpoint before it, used where the newest is damaged.
+inline constexpr const char* kPreviousFile = "state.previous.safetensors";
+inline constexpr const char* kMetricsFile = "metrics.jsonl";  ///< a line an epoch, as written
+inline constexpr const char* kMetricsTable = "metrics.csv";   ///< the same as a table, at the end
+inline constexpr const char* kRunsTable = "runs.csv";         ///< of a comparison: a row a run
+inline constexpr const char* kLayersTable = "layers.csv";     ///< of a comparison: a row a layer
+
+}  // namespace espalier::experiments
