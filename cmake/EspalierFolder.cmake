@@ -43,6 +43,7 @@ function(espalier_folder name)
   espalier_options(espalier_${name})
   set(uses ${arg_USES})
   list(TRANSFORM uses PREPEND espalier_)
+  target_compile_features(espalier_${name} PUBLIC cxx_std_20)  # its headers ask for it
   target_link_libraries(espalier_${name} PUBLIC ${uses} Threads::Threads PRIVATE ${arg_LINK} ${headers})
   set_target_properties(espalier_${name} PROPERTIES EXPORT_NAME ${name})
 

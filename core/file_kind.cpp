@@ -70,6 +70,23 @@ FileKind kind_of_zip(std::string_view text) {
   return FileKind::Zip;
 }
 
+// Protocol 0 is text: a mark and a dictionary or a list, or a class by name.
+bool is_text_pickle(std::string_view text) {
+  if (has(text, 0, "(dp") || has(text, 0, "(lp")) return true;
+  if (text.empty() || text[0] != 'c') return false;
+  const std::string_view first = text.substr(0, text.find('\n'));
+  return first.size() < text.size() && first.size() > 1 &&
+         std::ranges::all_of(first, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.';
+         });
+}
+
+bool is_ascii_text(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) {
+    return (c >= ' ' && c <= '~') || c == '\t' || c == '\r' || c == '\n';
+  });
+}
+
 // Pickles of protocol 2 and up: the protocol, then what CIFAR's Python version (a dictionary, a
 // frame) or an old torch.save (a long number) begin with.
 bool is_pickle(std::string_view text) {
@@ -97,10 +114,12 @@ std::string beginning(std::string_view text) {
 
 FileKind kind_of_text(std::string_view text) {
   const std::string begin = beginning(text);
-  for (const std::string_view tag : {"<!doctype html", "<html", "<head", "<?xml", "<body"}) {
+  for (const std::string_view tag :
+       {"<!doctype html", "<!--", "<html", "<head", "<?xml", "<body"}) {
     if (begin.starts_with(tag)) return FileKind::Html;
   }
-  return begin.starts_with("{") ? FileKind::Json : FileKind::Unknown;
+  if (begin.starts_with("{")) return FileKind::Json;
+  return is_ascii_text(text) ? FileKind::Text : FileKind::Unknown;
 }
 
 }  // namespace
@@ -116,7 +135,7 @@ FileKind file_kind(std::span<const uint8_t> first_bytes) {
   for (const Mark& mark : kMarks) {
     if (has(text, mark.at, mark.bytes)) return mark.kind;
   }
-  if (is_pickle(text)) return FileKind::Pickle;
+  if (is_pickle(text) || is_text_pickle(text)) return FileKind::Pickle;
   if (is_bmp(text)) return FileKind::Bmp;
   return kind_of_text(text);
 }
@@ -146,6 +165,8 @@ std::string_view name(FileKind kind) {
       return "a web page";
     case FileKind::Json:
       return "JSON";
+    case FileKind::Text:
+      return "text";
     case FileKind::Safetensors:
       return "a safetensors file";
     case FileKind::TorchZip:
@@ -203,6 +224,7 @@ std::string told(FileKind kind) {
       case FileKind::GitLfsPointer:
         return ", not the file that it stands for; `git lfs pull` in the place where it came from "
                "fetches that";
+      case FileKind::Text:
       case FileKind::Html:
         return ", perhaps an error that was saved under this name; download the file again and "
                "look at what comes";
@@ -213,7 +235,8 @@ std::string told(FileKind kind) {
       case FileKind::Pickle:
         return ", which can run any program and is not read. Weights of an old torch.save become "
                "safetensors in Python: safetensors.torch.save_file(torch.load(FILE, "
-               "weights_only=True), NEW_FILE)";
+               "weights_only=True), NEW_FILE); where it holds more than weights, the part under "
+               "'state_dict' or 'model'";
       case FileKind::Npz:
         return "; in Python: safetensors.numpy.save_file(dict(numpy.load(FILE)), NEW_FILE)";
       case FileKind::Json:

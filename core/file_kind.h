@@ -18,6 +18,7 @@ enum class FileKind : uint8_t {
   GitLfsPointer,  ///< the text that stands for a file which Git LFS did not fetch
   Html,           ///< a web page, often an error that was saved under another file's name
   Json,           ///< text that begins with `{`
+  Text,           ///< other ASCII text, often an error that was saved under another file's name
   Safetensors,    ///< a header's length, then `{`
   TorchZip,       ///< `torch.save` since PyTorch 1.6
   Pickle,         ///< Python's pickle, as older `torch.save` and CIFAR's Python version

@@ -42,4 +42,14 @@ void check_finite(const std::map<std::string, Tensor>& tensors, const std::strin
                  "; expected finite numbers. Was it damaged, or did training diverge?");
 }
 
+void check_can_be_read(const std::map<std::string, Tensor>& tensors, const std::string& where) {
+  const auto found = find_not_finite(tensors);
+  ESPALIER_CHECK(!found,
+                 ValueError,
+                 where,
+                 ": ",
+                 found->str(),
+                 "; expected finite numbers. Nothing was written, for no reader would take it");
+}
+
 }  // namespace espalier

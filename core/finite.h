@@ -24,5 +24,7 @@ struct NotFinite {
 std::optional<NotFinite> find_not_finite(const std::map<std::string, Tensor>& tensors);
 /// Throws IoError naming `where`, the tensor and the index when there is one.
 void check_finite(const std::map<std::string, Tensor>& tensors, const std::string& where);
+/// The same before a file is written, which no reader would take: ValueError.
+void check_can_be_read(const std::map<std::string, Tensor>& tensors, const std::string& where);
 
 }  // namespace espalier

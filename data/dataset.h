@@ -45,9 +45,9 @@ class Dataset {
   /// What a person should know of how it was read, with counts: files that were left out, folders
   /// that were not looked into. Empty where all that is there is read.
   virtual std::vector<std::string> notes() const { return {}; }
-  /// Bytes of the file that sample `index` alone lies in, 0 where it shares one: tells whether a
-  /// picture was replaced without decoding it.
-  virtual int64_t stored_bytes(int64_t) const { return 0; }
+  /// The file that sample `index` alone lies in, empty where it shares one with others: tells
+  /// whether a picture was replaced without decoding it.
+  virtual std::filesystem::path file_of(int64_t) const { return {}; }
 };
 
 /// Which part of a data set.

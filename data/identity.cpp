@@ -2,16 +2,19 @@
 #include <espalier/data/identity.h>
 
 #include <algorithm>
-#include <span>
+#include <system_error>
 
+#include <espalier/core/detail/checksum.h>
 #include <espalier/core/error.h>
+#include <espalier/core/io.h>
+#include <espalier/core/parallel.h>
 #include <espalier/data/checksum.h>
 
 namespace espalier::data {
 namespace {
 
-constexpr int64_t kMostSamples = 256, kFewestSamples = 16;
-constexpr int64_t kMostValues = int64_t{1} << 24;
+constexpr int64_t kMostFileBytes = int64_t{1} << 32;
+constexpr int64_t kSpotChecks = 1024;
 constexpr size_t kDigits = 32;
 
 void add(Checksum& sum, int64_t number) {
@@ -24,6 +27,42 @@ void add(Checksum& sum, int64_t number) {
 
 std::string shape_text(const ImageShape& shape) {
   return cat(shape.channels, "x", shape.height, "x", shape.width);
+}
+
+int64_t length_of(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(file, error);
+  return error ? 0 : static_cast<int64_t>(bytes);
+}
+
+// A number a sample, in which every byte of what is looked at counts.
+std::vector<int64_t> contents(const Dataset& dataset) {
+  const int64_t samples = dataset.size();
+  std::vector<int64_t> lengths, out(static_cast<size_t>(samples));
+  const bool files = samples > 0 && !dataset.file_of(0).empty();
+  int64_t total = 0;
+  for (int64_t i = 0; files && i < samples; ++i) {
+    lengths.push_back(length_of(dataset.file_of(i)));
+    total += lengths.back();
+  }
+  const int64_t distance =
+      total <= kMostFileBytes ? 1 : std::max<int64_t>(1, samples / kSpotChecks);
+  const auto numel = static_cast<size_t>(dataset.image_shape().numel());
+  parallel_for(samples, 64, [&](int64_t begin, int64_t end) {
+    std::vector<uint8_t> bytes(files ? 0 : numel);
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t& content = out[static_cast<size_t>(i)];
+      if (files) content = lengths[static_cast<size_t>(i)] << 32;
+      if (i % distance != 0 && i + 1 != samples) continue;
+      if (files) {
+        bytes = read_file(dataset.file_of(i), dataset.name());
+      } else {
+        dataset.read(i, bytes);
+      }
+      content ^= static_cast<int64_t>(espalier::detail::crc32(bytes));
+    }
+  });
+  return out;
 }
 
 bool same_names_reordered(std::vector<std::string> a, std::vector<std::string> b) {
@@ -41,16 +80,10 @@ DatasetIdentity identify(const Dataset& dataset) {
   for (const int64_t number : {samples, shape.channels, shape.height, shape.width}) {
     add(sum, number);
   }
+  const std::vector<int64_t> content = contents(dataset);
   for (int64_t i = 0; i < samples; ++i) {
     add(sum, dataset.label(i));
-    add(sum, dataset.stored_bytes(i));
-  }
-  const int64_t most = std::clamp(kMostValues / shape.numel(), kFewestSamples, kMostSamples);
-  const int64_t looked_at = std::min(samples, most);
-  std::vector<uint8_t> pixels(static_cast<size_t>(shape.numel()));
-  for (int64_t k = 0; k < looked_at; ++k) {
-    dataset.read(looked_at == 1 ? 0 : k * (samples - 1) / (looked_at - 1), pixels);
-    sum.update(pixels);
+    add(sum, content[static_cast<size_t>(i)]);
   }
   return {.samples = samples,
           .shape = shape,

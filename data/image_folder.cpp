@@ -62,11 +62,9 @@ class ImageFolder final : public Dataset {
   std::vector<float> mean() const override { return {0.485f, 0.456f, 0.406f}; }
   std::vector<float> stddev() const override { return {0.229f, 0.224f, 0.225f}; }
   std::vector<std::string> notes() const override { return notes_; }
-  int64_t stored_bytes(int64_t index) const override {
+  fs::path file_of(int64_t index) const override {
     detail::check_index(*this, index);
-    std::error_code error;
-    const auto bytes = fs::file_size(files_[static_cast<size_t>(index)], error);
-    return error ? 0 : static_cast<int64_t>(bytes);
+    return files_[static_cast<size_t>(index)];
   }
 
   void read(int64_t index, std::span<uint8_t> pixels) const override {

@@ -27,8 +27,8 @@ class Subset final : public Dataset {
   std::vector<float> mean() const override { return whole_->mean(); }
   std::vector<float> stddev() const override { return whole_->stddev(); }
   std::vector<std::string> notes() const override { return whole_->notes(); }
-  int64_t stored_bytes(int64_t index) const override {
-    return whole_->stored_bytes(original(index));
+  std::filesystem::path file_of(int64_t index) const override {
+    return whole_->file_of(original(index));
   }
 
  private:

@@ -81,9 +81,33 @@ std::string toml_text(const toml::node& node, const std::string& where) {
   throw ValueError(cat(where, ": expected a text, a number, true or false, or a list of these"));
 }
 
+// The library follows the parts of `a.a.a..` by recursion: too many of them are the end of the
+// stack. Neither keys nor tables go over a line.
+void check_dots(std::string_view text, const std::filesystem::path& path) {
+  constexpr int64_t kMostDots = 1000;
+  int64_t line = 1, dots = 0;
+  for (const char c : text) {
+    if (c == '\n') {
+      ++line;
+      dots = 0;
+    }
+    if (c == '.') ++dots;
+    ESPALIER_CHECK(dots <= kMostDots,
+                   IoError,
+                   "config: ",
+                   path.string(),
+                   ", line ",
+                   line,
+                   ": expected at most ",
+                   kMostDots,
+                   " dots in a line, got more");
+  }
+}
+
 toml::table parse_toml(const std::filesystem::path& path) {
   const std::vector<uint8_t> bytes = read_file(path, "config", kMostConfigBytes);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  check_dots(text, path);
   try {
     return toml::parse(text, path.string());
   } catch (const toml::parse_error& error) {

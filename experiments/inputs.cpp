@@ -128,9 +128,10 @@ nlohmann::ordered_json count_json(const nn::ModelCount& count) {
           {"macs_executed", count.total.macs_executed}};
 }
 
-nn::InferencePlan compile_network(Network& network, int64_t batch) {
-  return nn::compile(
-      *network.module, nn::example_input(network.name, network.options), {.batch = batch});
+nn::InferencePlan compile_network(Network& network, int64_t batch, nn::PlanFormat format) {
+  return nn::compile(*network.module,
+                     nn::example_input(network.name, network.options),
+                     {.batch = batch, .format = format});
 }
 
 void check_evaluation(const nn::Evaluation& evaluation, const std::string& what) {

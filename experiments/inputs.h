@@ -53,7 +53,9 @@ data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t
 
 /// The network as an inference plan for `batch` images at once. Throws NotImplemented naming what a
 /// plan cannot do.
-nn::InferencePlan compile_network(Network& network, int64_t batch);
+nn::InferencePlan compile_network(Network& network,
+                                  int64_t batch,
+                                  nn::PlanFormat format = nn::PlanFormat::Auto);
 
 /// Throws ValueError when the loss is no finite number: then no accuracy means anything. `what` is
 /// the evaluation, as a text.

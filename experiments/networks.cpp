@@ -204,6 +204,34 @@ Network load_network(const std::filesystem::path& path) {
   return take(edc ? nn::compress::load_edc(path) : nn::load_model(path));
 }
 
+Network load_network(const std::string& verb,
+                     const std::filesystem::path& path,
+                     const std::string& model) {
+  if (tells_its_network(path)) {
+    Network network = load_network(path);
+    if (!model.empty()) check_asked_network(verb, {{"model", model}}, network, path.string());
+    return network;
+  }
+  const SafetensorsFile file = load_safetensors(path);
+  check_holds_weights(file, path);
+  ESPALIER_CHECK(!model.empty(),
+                 ValueError,
+                 verb,
+                 ": ",
+                 path.string(),
+                 " does not tell which network it is of, as weights from elsewhere; name it with "
+                 "--model");
+  return load_network(path, fresh_network(model));
+}
+
+Network fresh_network(const std::string& model, uint64_t seed) {
+  Network network;
+  network.name = nn::canonical_model_name(model);
+  network.options.seed = seed;
+  network.module = nn::make_model(network.name, network.options);
+  return network;
+}
+
 std::vector<std::string> take_masks(const std::filesystem::path& path,
                                     Network& network,
                                     std::optional<prune::BlockOrder> elastic) {
@@ -309,7 +337,8 @@ std::vector<std::string> heed_zeros(const std::filesystem::path& file,
   }
   if (share < kMany) return {};
   return {what +
-          ": they train and run like any other weight. --masks-from-zeros keeps them removed"};
+          ": they train like any other weight, and only compiled plans leave them out. "
+          "--masks-from-zeros keeps them removed"};
 }
 
 std::string file_fingerprint(const std::filesystem::path& path) {

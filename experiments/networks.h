@@ -66,6 +66,15 @@ Network load_network(const std::filesystem::path& path,
 /// The network that a file of ours describes. Throws IoError for a file without a description.
 Network load_network(const std::filesystem::path& path);
 
+/// The network of a file whichever it is: rebuilt from the file's description, else the zoo's
+/// `model` (32x32 pixels, ten classes) with its tensors. Throws as the others, and ValueError
+/// naming `verb` where the file has no description and `model` is empty.
+Network load_network(const std::string& verb,
+                     const std::filesystem::path& path,
+                     const std::string& model);
+/// A network of the zoo with initial weights of a seed.
+Network fresh_network(const std::string& model, uint64_t seed = 0);
+
 /// Sets the masks of a file of ours, as of a pruned run, on a network, whose values stay what they
 /// are elsewhere. With `elastic` the file may be of another depth. A classifier for another number
 /// of classes stays dense, which the returned notes tell. Throws IoError for a bad file, ValueError

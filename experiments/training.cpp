@@ -207,6 +207,11 @@ Json run_training(const TrainRequest& request, Console& console) {
   set_num_threads(static_cast<int>(values.integer("threads")));
   const prune::OptionValues pruning = pruning_values(request);
   Json settings = settings_json(values, pruning);
+  // An N:M pattern implies its sparsity.
+  if (const std::string& name = values.text("prune"); !name.empty()) {
+    settings["sparsity"] =
+        prune::parse_settings(prune::method(name), request.pruning).sparsity.value();
+  }
 
   // All that can be wrong with the request is found before the folder is made.
   const auto train_split = open_training_split(values);

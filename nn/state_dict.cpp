@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <optional>
 #include <set>
 
 #include <espalier/core/detail/nearest_name.h>
@@ -16,6 +18,30 @@ constexpr std::string_view kMaskSuffix = ".mask";
 // What PyTorch saves beside a batch norm's statistics and nothing needs.
 bool is_ignored(std::string_view name) {
   return name.ends_with("num_batches_tracked");
+}
+
+// The first value of `tensor` that can't stand in the member `name` of the type `kept_as`, in
+// words.
+std::optional<std::string> misfit(const std::string& name, const Tensor& tensor, DType kept_as) {
+  if (!is_floating(tensor.dtype())) return std::nullopt;
+  const Tensor plain = tensor.to(Layout::Nchw).contiguous();
+  const Tensor kept = plain.to(kept_as);
+  const bool variance = name.ends_with("running_var");
+  std::optional<std::string> found;
+  dispatch_floating(plain.dtype(), "load_state_dict", [&](auto zero) {
+    const auto* given = plain.data<decltype(zero)>();
+    dispatch_floating(kept_as, "load_state_dict", [&](auto kept_zero) {
+      const auto* values = kept.data<decltype(kept_zero)>();
+      for (int64_t i = 0; i < plain.numel() && !found; ++i) {
+        if (std::isfinite(given[i]) && !std::isfinite(values[i])) {
+          found = cat(given[i], " at flat index ", i, " is beyond ", espalier::name(kept_as));
+        } else if (variance && given[i] < 0) {
+          found = cat("expected variances, got ", given[i], " at flat index ", i);
+        }
+      }
+    });
+  });
+  return found;
 }
 
 // Collects everything that is wrong, to name it in one error: how much, and the first of each kind.
@@ -129,6 +155,9 @@ void Module::load_state_dict(const std::map<std::string, Tensor>& state) {
     if (is_floating(mine.dtype()) && !is_floating(found->second.dtype())) {
       complaints.wrong(
           name, "expected a floating type, got ", espalier::name(found->second.dtype()));
+    } else if (is_floating(mine.dtype())) {
+      const auto text = misfit(name, found->second, mine.dtype());
+      if (text) complaints.wrong(name, *text);
     }
     return &found->second;
   };

@@ -86,7 +86,8 @@ void check_sparsity(const Pattern& pattern, Sparsity sparsity) {
                  fixed,
                  " of the weights, but sparsity is ",
                  sparsity.value(),
-                 ". Leave the sparsity out, or choose another pattern.");
+                 ". Leave --sparsity out (in C++: set PruneSettings::sparsity to what the pattern "
+                 "removes), or choose another pattern.");
 }
 
 MaskUpdate::MaskUpdate(nn::Module& model,

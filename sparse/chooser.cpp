@@ -234,7 +234,7 @@ KernelChoice choose_conv2d(
     const bool sparse = executed <= highest;
     return {sparse,
             cat("density ",
-                rounded(executed),
+                std::round(executed * 1e4) / 1e4,
                 sparse ? " is at most " : " is above ",
                 highest,
                 sparse ? "" : ", where dense is about as fast")};

@@ -26,7 +26,13 @@ std::vector<Bytes> seeds() {
 
 std::vector<Bytes> refused() {
   const std::string deep = "lr = " + std::string(100'000, '[') + std::string(100'000, ']');
-  return {Bytes(deep.begin(), deep.end())};
+  std::string dotted = "a";
+  for (int i = 0; i < 200'000; ++i) dotted += ".a";
+  const std::string key = dotted + " = 1", header = "[" + dotted + "]", inner = "a = {" + key + "}";
+  std::vector<Bytes> out;
+  for (const std::string& text : {deep, key, header, inner})
+    out.emplace_back(text.begin(), text.end());
+  return out;
 }
 
 }  // namespace espalier::fuzz

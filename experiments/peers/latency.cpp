@@ -36,7 +36,8 @@ Json compare_latency(const LatencySettings& s) {
   const auto add =
       [&](Network network, std::string name, std::optional<Conv2dAlgorithm> dense = {}) {
         ours.push_back(std::make_unique<StepBench>(std::move(network), s.batch));
-        sides.push_back(repeated(ours.back()->infer_compiled(dense), s.round_seconds));
+        sides.push_back(
+            repeated(ours.back()->infer_compiled(nn::PlanFormat::Auto, dense), s.round_seconds));
         names.push_back(std::move(name));
       };
   add(fresh_network(s.model), "espalier dense");

@@ -19,11 +19,17 @@ using Clock = std::chrono::steady_clock;
 
 // Set while a connection is only to be closed.
 thread_local bool refusing = false;
+// When the connection came that this thread works on.
+thread_local Clock::time_point accepted;
+// For what a client sent while others were answered.
+constexpr std::chrono::milliseconds kReadAtLeast{100};
 
 class Connection : public httplib::Stream {
  public:
   Connection(socket_t sock, const ServerLimits& limits)
-      : sock_(sock), limits_(limits), read_until_(Clock::now() + limits.read) {}
+      : sock_(sock),
+        limits_(limits),
+        read_until_(std::max(accepted + limits.read, Clock::now() + kReadAtLeast)) {}
 
   bool is_readable() const override { return begin_ < end_ || wait(POLLIN, read_until_); }
   bool is_writable() const override { return wait(POLLOUT, write_until()); }
@@ -100,7 +106,10 @@ class LimitedPool : public httplib::TaskQueue {
       refusing = false;
       return;
     }
-    pool_.enqueue([this, task = std::move(task)] {
+    // A client's time runs while it waits for its turn: a hundred that send nothing take no longer
+    // than one.
+    pool_.enqueue([this, task = std::move(task), since = Clock::now()] {
+      accepted = since;
       task();
       --open_;
     });

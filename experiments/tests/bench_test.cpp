@@ -2,8 +2,10 @@
 // The bench verbs and the kernel options, on networks of a fraction of a second.
 #include <set>
 
+#include <espalier/core/safetensors.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/timing/rounds.h>
+#include <espalier/experiments/timing/step_bench.h>
 
 #include "command_line.h"
 
@@ -58,6 +60,73 @@ TEST(Bench, TrainingStepHasThePromisedKeys) {
       EXPECT_TRUE(layer.contains(key)) << key;
     }
     EXPECT_EQ(layer.at("kernel"), "sparse") << layer;
+  }
+}
+
+// Weights of a file are zero where its masks were: no plan of the dense side may leave them out.
+TEST(Bench, TheDenseSideOfAPrunedFileMultipliesItsZeros) {
+  const TemporaryFolder folder;
+  Network network = fresh_network("lenet5");
+  mask_randomly(network, {.sparsity = 0.9});
+  const std::string file = (folder / "pruned.safetensors").string();
+  nn::save_model(file, network.name, network.options, *network.module);
+  const int64_t all =
+      nn::count_model(*fresh_network("lenet5").module, network.image()).total.macs_dense;
+  const auto run = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command = {"bench",
+                                        "infer",
+                                        "--weights",
+                                        file,
+                                        "--batch",
+                                        "16",
+                                        "--dense",
+                                        "direct",
+                                        "--rounds",
+                                        "1",
+                                        "--round-seconds",
+                                        "0",
+                                        "--json"};
+    command.insert(command.end(), more.begin(), more.end());
+    const Outcome outcome = espalier_command(command);
+    EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+    return outcome.json();
+  };
+  for (const auto& json : {run({}), run({"--compiled"})}) {
+    EXPECT_EQ(json.at("macs_executed_dense"), all);
+    EXPECT_LT(json.at("macs_executed").get<int64_t>(), all / 2);
+  }
+}
+
+// Weights pruned elsewhere: zeros, no masks, no description of their network.
+TEST(Bench, WeightsFromElsewhereNeedTheNameOfTheirNetwork) {
+  const TemporaryFolder folder;
+  Network network = fresh_network("lenet5");
+  mask_randomly(network, {.sparsity = 0.5});
+  SafetensorsFile file{.tensors = network.module->state_dict(), .metadata = {}};
+  std::erase_if(file.tensors, [](const auto& one) { return one.first.ends_with(".mask"); });
+  const std::string zeros = (folder / "zeros.safetensors").string();
+  const std::string out = (folder / "ours.safetensors").string();
+  save_safetensors(zeros, file);
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"bench", "infer", "--rounds", "1", "--round-seconds", "0"},
+        {"shrink", "--out", out}}) {
+    std::vector<std::string> with = command;
+    with.insert(with.end(), {"--weights", zeros, "--masks-from-zeros"});
+    const Outcome unknown = espalier_command(with);
+    EXPECT_EQ(unknown.code, kExitBadUse);
+    EXPECT_NE(unknown.err.find("--model"), std::string::npos) << unknown.err;
+    with.insert(with.end(), {"--model", "lenet5"});
+    EXPECT_EQ(espalier_command(with).code, kExitOk);
+  }
+  EXPECT_TRUE(nn::load_model(out).module->parameter("fc1.weight").masked());
+  // A file of ours tells its network; another is not asked of it.
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"bench", "infer"}, {"shrink", "--out", zeros + ".out"}}) {
+    std::vector<std::string> with = command;
+    with.insert(with.end(), {"--weights", out, "--model", "vgg16"});
+    const Outcome other = espalier_command(with);
+    EXPECT_EQ(other.code, kExitBadUse);
+    EXPECT_NE(other.err.find("--model"), std::string::npos) << other.err;
   }
 }
 
@@ -201,7 +270,6 @@ TEST(Bench, BadUseExitsWithTwoAndSaysWhy) {
       {{"bench", "infer", "--gates", "fbs", "--weights", "x"}, "--gates"},
       {{"bench", "infer", "--gates", "chainsaw"}, "chainsaw"},
       {{"bench", "infer", "--weights", "x", "--sparsity", "0.5"}, "--sparsity"},
-      {{"bench", "train", "--weights", "x", "--model", "vgg16"}, "--model"},
       {{"bench", "train", "--pattern", "5:4"}, "5:4"},
       {{"bench", "train", "--pattern", "4x1"}, "--pattern needs --sparsity above 0"},
       {{"bench", "infer", "--allocation", "erk"}, "--allocation needs --sparsity above 0"},

@@ -162,6 +162,19 @@ TEST(ReportServer, ClosesClientsThatAreSlowToAskAndAnswersTheOthers) {
   for (const auto& one : slow) EXPECT_TRUE(one->is_closed_within(5000));
 }
 
+// All of them wait at once, not one after the other.
+TEST(ReportServer, ManyHalfRequestsTakeNoLongerThanOne) {
+  const TemporaryFolder folder;
+  Served served(folder.path(), {.read = std::chrono::milliseconds(1500), .threads = 1});
+  ASSERT_EQ(served.client().Get("/state")->status, 200);
+  std::vector<std::unique_ptr<RawClient>> half;
+  for (int i = 0; i < 20; ++i) half.push_back(std::make_unique<RawClient>(served.port(), "G"));
+  served.client().set_read_timeout(15);  // one after the other: 30 s
+  const auto answer = served.client().Get("/state");
+  ASSERT_TRUE(answer) << "half requests keep others out";
+  EXPECT_EQ(answer->status, 200);
+}
+
 TEST(ReportServer, ClosesRequestsWithoutEndAndConnectionsBeyondItsLimit) {
   const TemporaryFolder folder;
   Served served(

@@ -49,6 +49,14 @@ TEST_F(Training, FolderHoldsSettingsMetricsModelAndState) {
   EXPECT_TRUE(std::filesystem::exists(path("pruned/state.safetensors")));
 }
 
+TEST_F(Training, AnNMPatternIsRecordedWithItsSparsity) {
+  const Outcome run = espalier_command(
+      tiny_training(path("n_m"), {"--prune", "magnitude", "--pattern", "2:4", "--epochs", "0"}));
+  ASSERT_EQ(run.code, kExitOk) << run.err;
+  const auto json = nlohmann::json::parse(slurp(path("n_m/run.json")));
+  EXPECT_EQ(json.at("settings").at("sparsity"), 0.5);
+}
+
 TEST_F(Training, ATeacherGoesWithAnyMethodAndChangesTheResult) {
   const std::string teacher = path("dense/model.safetensors");
   const auto weights = [&](const char* name, std::vector<std::string> more) {

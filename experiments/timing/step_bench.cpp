@@ -33,14 +33,6 @@ class AlgorithmScope {
 
 }  // namespace
 
-Network fresh_network(const std::string& model, uint64_t seed) {
-  Network network;
-  network.name = nn::canonical_model_name(model);
-  network.options.seed = seed;
-  network.module = nn::make_model(network.name, network.options);
-  return network;
-}
-
 void mask_randomly(Network& network, const RandomMask& mask) {
   prune::PruneSettings settings;
   settings.sparsity = prune::Sparsity(mask.sparsity);
@@ -169,8 +161,8 @@ Side StepBench::infer() {
   });
 }
 
-Side StepBench::infer_one_by_one() {
-  nn::InferencePlan plan = compile_network(network_, 1);
+Side StepBench::infer_one_by_one(nn::PlanFormat format) {
+  nn::InferencePlan plan = compile_network(network_, 1, format);
   Tensor output = Tensor::empty(plan.output_shape().inserted(0, batch()));
   compiled_.push_back(std::make_unique<Compiled>(Compiled{std::move(plan), std::move(output)}));
   return timed([own = compiled_.back().get(), images = images_.to(Layout::Nchw).contiguous()] {
@@ -183,9 +175,9 @@ Side StepBench::infer_one_by_one() {
   });
 }
 
-Side StepBench::infer_compiled(std::optional<Conv2dAlgorithm> dense) {
+Side StepBench::infer_compiled(nn::PlanFormat format, std::optional<Conv2dAlgorithm> dense) {
   const AlgorithmScope scope(dense.value_or(conv2d_algorithm()));
-  nn::InferencePlan plan = compile_network(network_, batch());
+  nn::InferencePlan plan = compile_network(network_, batch(), format);
   Tensor output =
       Tensor::empty(plan.output_shape().inserted(0, batch()), DType::F32, Layout::Nchw16n);
   compiled_in_planes_ = plan.runs_in_planes(batch());

@@ -15,9 +15,6 @@
 
 namespace espalier::experiments {
 
-/// A network of the zoo with initial weights, for CIFAR images.
-Network fresh_network(const std::string& model, uint64_t seed = 0);
-
 /// Normal pixels (N,C,H,W) in the layout of training, the same for every call.
 Tensor random_images(const Shape& image, int64_t batch);
 
@@ -59,15 +56,18 @@ class StepBench {
   /// An unrecorded forward pass in eval mode. The object must outlive it.
   Side infer();
   /// The same as a compiled plan, into memory that is there already, with dense convolutions
-  /// compiled for `dense` where given. The object must outlive it.
-  Side infer_compiled(std::optional<Conv2dAlgorithm> dense = {});
+  /// compiled for `dense` where given. PlanFormat::Auto skips zeros that have no mask too, so that
+  /// a network whose masks were taken off is dense with PlanFormat::Dense alone. The object must
+  /// outlive it.
+  Side infer_compiled(nn::PlanFormat format = nn::PlanFormat::Auto,
+                      std::optional<Conv2dAlgorithm> dense = {});
   /// Whether the plan of the newest `infer_compiled` runs its images one by one in planes.
   bool compiled_in_planes() const { return compiled_in_planes_; }
   /// Multiply-accumulates that it executes.
   int64_t compiled_macs() const { return compiled_macs_; }
   /// A compiled plan that gets the images one after another, each in planes. The object must
   /// outlive it.
-  Side infer_one_by_one();
+  Side infer_one_by_one(nn::PlanFormat format = nn::PlanFormat::Auto);
 
   /// What each layer runs and why, timed layer by layer.
   std::vector<nn::LayerExplanation> explain();

@@ -45,7 +45,8 @@ std::vector<prune::Option> bench_options(Job job) {
       prune::text_option(
           "weights",
           "",
-          "Take a network with its masks from this file of ours, safetensors or .edc."),
+          "Take a network with its masks from this file, safetensors or .edc; --model names the "
+          "network of a file from elsewhere."),
       masks_from_zeros_option(),
       prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
       prune::real_option(
@@ -88,7 +89,7 @@ std::vector<Need> needs(Job job) {
 /// The sparsity of a random mask: of N:M that of the pattern where none is given. Throws ValueError
 /// for an unknown pattern, and for options that a file of weights would leave without effect.
 double asked_sparsity(const prune::OptionValues& values, const GivenOptions& given) {
-  for (const char* name : {"model", "sparsity", "pattern", "allocation"}) {
+  for (const char* name : {"sparsity", "pattern", "allocation"}) {
     ESPALIER_CHECK(values.text("weights").empty() || given.find(name) == nullptr,
                    ValueError,
                    "bench: --",
@@ -112,11 +113,13 @@ double asked_sparsity(const prune::OptionValues& values, const GivenOptions& giv
   return sparsity;
 }
 
-Network open_network(const prune::OptionValues& values) {
+Network open_network(const prune::OptionValues& values, const GivenOptions& given) {
   const std::string& weights = values.text("weights");
-  return weights.empty()
-             ? fresh_network(values.text("model"), static_cast<uint64_t>(values.integer("seed")))
-             : load_network(weights);
+  if (weights.empty()) {
+    return fresh_network(values.text("model"), static_cast<uint64_t>(values.integer("seed")));
+  }
+  const std::string* model = given.find("model");
+  return load_network("bench", weights, model == nullptr ? "" : *model);
 }
 
 void remove_masks(Network& network) {
@@ -148,7 +151,7 @@ Sides open_sides(Job job, const prune::OptionValues& values, const GivenOptions&
                  "bench: --gates are for a network with initial weights; those of ",
                  values.text("weights"),
                  " are run as they are");
-  Network masked = open_network(values);
+  Network masked = open_network(values, given);
   if (gates != "none") {
     gate_randomly(masked, gates, sparsity, static_cast<uint64_t>(values.integer("seed")));
   } else if (values.text("weights").empty() && sparsity > 0.0) {
@@ -167,7 +170,7 @@ Sides open_sides(Job job, const prune::OptionValues& values, const GivenOptions&
                 : values.text("weights").empty() ? values.text("pattern")
                                                  : "as in " + values.text("weights");
   out.gated = nn::is_gated(*masked.module);
-  Network plain = open_network(values);
+  Network plain = open_network(values, given);
   remove_masks(plain);
   nn::remove_gates(*plain.module);
   out.dense = std::make_unique<StepBench>(std::move(plain), batch);
@@ -180,18 +183,23 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const int64_t batch = values.integer("batch");
   const auto& [dense, sparse, sparsity, gated, pattern, notes] = bench;
   const bool compiled = job == Job::Infer && values.flag("compiled");
+  // The weights of a file are zero where its masks were, which only the sparse side may skip.
   const auto side = [&](StepBench& bench) {
-    if (compiled) return bench.infer_compiled();
+    if (compiled) {
+      return bench.infer_compiled(&bench == dense.get() ? nn::PlanFormat::Dense
+                                                        : nn::PlanFormat::Auto);
+    }
     return job == Job::Train ? bench.train_step() : bench.infer();
   };
   // The direct dense step beside the one in use: sparse kernels save products of the direct form.
-  const Side direct = compiled ? dense->infer_compiled(Conv2dAlgorithm::Direct)
-                               : by_algorithm(Conv2dAlgorithm::Direct, side(*dense));
+  const Side direct = compiled
+                          ? dense->infer_compiled(nn::PlanFormat::Dense, Conv2dAlgorithm::Direct)
+                          : by_algorithm(Conv2dAlgorithm::Direct, side(*dense));
   std::vector<Side> sides = {side(*dense), direct};
   if (sparse) sides.push_back(side(*sparse));
   // In batches a gated network is held against dense planes too: what it would be without gates.
   const bool against_planes = compiled && gated && batch > nn::InferencePlan::kPlanesSamples;
-  if (against_planes) sides.push_back(dense->infer_one_by_one());
+  if (against_planes) sides.push_back(dense->infer_one_by_one(nn::PlanFormat::Dense));
   const double peak_before = measure_peak();
   const std::vector<RoundTimes> times =
       time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
@@ -206,35 +214,37 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
     return static_cast<double>(batch) / t.median();
   };
   const bool planes = compiled ? measured.compiled_in_planes() : gated;
-  Json out = {{"model", measured.network().name},
-              {"batch", batch},
-              {"threads", num_threads()},
-              {"pattern", sparse ? pattern : "dense"},
-              {"sparsity", sparsity},
-              {"compiled", compiled},
-              {"gated", gated},
-              {"macs", measured.infer_macs() / batch},
-              {"macs_dense", dense->infer_macs() / batch},
-              {"layout", planes ? "planes" : "nchw16n"},
-              // In batches a gate's layer may compute what several images chose.
-              {"macs_executed", (compiled ? macs : measured.infer_macs()) / batch},
-              {"images_per_second", images_per_second(own)},
-              {"images_per_second_dense", images_per_second(times.front())},
-              {"speedup", times[0].median() / own.median()},
-              {"speedup_over_direct", times[1].median() / own.median()},
-              {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
-              {"milliseconds", 1e3 * own.median()},
-              {"milliseconds_dense", 1e3 * times[0].median()},
-              {"milliseconds_dense_direct", 1e3 * times[1].median()},
-              {"spread", own.spread()},
-              {"spread_dense", times.front().spread()},
-              {"rounds", values.integer("rounds")},
-              {"peak_gflops", peak / 1e9},
-              {"peak_gflops_before", peak_before / 1e9},
-              {"peak_memory", peak_memory()},
-              // Layers are timed in lanes and without gates.
-              {"layers", planes || gated ? Json::array() : layers_json(measured.explain(), job)},
-              {"machine", machine_json()}};
+  Json out = {
+      {"model", measured.network().name},
+      {"batch", batch},
+      {"threads", num_threads()},
+      {"pattern", sparse ? pattern : "dense"},
+      {"sparsity", sparsity},
+      {"compiled", compiled},
+      {"gated", gated},
+      {"macs", measured.infer_macs() / batch},
+      {"macs_dense", dense->infer_macs() / batch},
+      {"layout", planes ? "planes" : "nchw16n"},
+      // In batches a gate's layer may compute what several images chose.
+      {"macs_executed", (compiled ? macs : measured.infer_macs()) / batch},
+      {"macs_executed_dense", (compiled ? dense->compiled_macs() : dense->infer_macs()) / batch},
+      {"images_per_second", images_per_second(own)},
+      {"images_per_second_dense", images_per_second(times.front())},
+      {"speedup", times[0].median() / own.median()},
+      {"speedup_over_direct", times[1].median() / own.median()},
+      {"share_of_peak", 2.0 * static_cast<double>(macs) / own.median() / peak},
+      {"milliseconds", 1e3 * own.median()},
+      {"milliseconds_dense", 1e3 * times[0].median()},
+      {"milliseconds_dense_direct", 1e3 * times[1].median()},
+      {"spread", own.spread()},
+      {"spread_dense", times.front().spread()},
+      {"rounds", values.integer("rounds")},
+      {"peak_gflops", peak / 1e9},
+      {"peak_gflops_before", peak_before / 1e9},
+      {"peak_memory", peak_memory()},
+      // Layers are timed in lanes and without gates.
+      {"layers", planes || gated ? Json::array() : layers_json(measured.explain(), job)},
+      {"machine", machine_json()}};
   if (against_planes) {
     out["speedup_over_planes"] = times[3].median() / own.median();
     out["milliseconds_dense_planes"] = 1e3 * times[3].median();

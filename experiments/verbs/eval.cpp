@@ -72,7 +72,6 @@ void eval(const EvalFlags& flags, Console& console) {
   std::optional<nn::InferencePlan> plan;
   if (values.flag("compiled")) {
     plan = compile_network(network, values.integer("batch"));
-    if (!values.text("plan").empty()) while_writing([&] { plan->save(values.text("plan")); });
     if (!flags.json) console.out << plan->describe() << '\n';
   }
   // With the figures, for a file of weights doesn't say which data they are for.
@@ -80,6 +79,10 @@ void eval(const EvalFlags& flags, Console& console) {
   const std::string& split = values.text("split");
   nlohmann::ordered_json figures = {{"data", data}, {"split", split}};
   figures.update(while_running([&] { return measure(network, loader, plan ? &*plan : nullptr); }));
+  // Only now: a network whose evaluation fails leaves the plan that was there.
+  if (plan && !values.text("plan").empty()) {
+    while_writing([&] { plan->save(values.text("plan")); });
+  }
   console.out << (flags.json ? figures.dump(2) + "\n"
                              : fmt::format("data        {}, {} split\n", data, split) +
                                    figures_text(figures));

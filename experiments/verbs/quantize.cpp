@@ -128,9 +128,9 @@ void quantize(const QuantizeFlags& flags, Console& console) {
                                        .percentile = values.real("percentile")};
   const std::vector<std::string> left = nn::attach_quantizers(*network.module);
   while_running([&] { nn::calibrate(*network.module, loader, options); });
+  const auto layers = nn::quantized_layers(*network.module);
   const std::string& out = values.text("out");
   while_writing([&] { nn::save_model(out, network.name, network.options, *network.module); });
-  const auto layers = nn::quantized_layers(*network.module);
   console.out << (flags.json
                       ? report_json(layers, left).dump(2) + "\n"
                       : report_text(layers, left) + "written to " + out +

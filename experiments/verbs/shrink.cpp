@@ -18,6 +18,7 @@ namespace {
 
 struct ShrinkFlags {
   std::string weights;
+  std::string model;
   std::string out;
   bool masks_from_zeros = false;
   bool gather_blocks = false;
@@ -85,7 +86,7 @@ std::string report_text(const prune::ShrinkReport& report) {
 
 void shrink(const ShrinkFlags& flags, Console& console) {
   check_outputs("shrink", {{"--out", flags.out, FileKind::Model}}, {flags.weights});
-  Network network = load_network(flags.weights);
+  Network network = load_network("shrink", flags.weights, flags.model);
   tell(heed_zeros(flags.weights, network, flags.masks_from_zeros), console);
   const nlohmann::ordered_json before =
       count_json(nn::count_model(*network.module, network.image()));
@@ -117,9 +118,14 @@ void add_shrink(CLI::App& app, Console& console, Action& action) {
   CLI::App* verb = app.add_subcommand(
       "shrink", "Remove channels that are all zero: a smaller network that computes the same.");
   const auto flags = std::make_shared<ShrinkFlags>();
-  verb->add_option("--weights", flags->weights, "A network of ours: safetensors or .edc.")
+  verb->add_option("--weights", flags->weights, "A network: safetensors or .edc.")
       ->type_name("FILE")
       ->required();
+  verb->add_option("--model",
+                   flags->model,
+                   "The network of weights from elsewhere, by its name in the model zoo; files of "
+                   "ours tell it themselves.")
+      ->type_name("TEXT");
   verb->add_option("--out", flags->out, "Where the smaller network goes.")
       ->type_name("FILE")
       ->required();

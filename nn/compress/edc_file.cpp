@@ -222,6 +222,7 @@ std::vector<uint8_t> encode_edc(std::string_view name,
                                 Module& module,
                                 const EdcOptions& edc,
                                 EdcReport* report) {
+  check_can_be_read(module.state_dict(), "encode_edc");
   EdcReport own;
   Encoder encoder(edc, own);
   ByteWriter& out = encoder.out();

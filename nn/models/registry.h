@@ -67,7 +67,7 @@ SavedModel model_of_description(const std::string& description, const std::strin
 
 /// Writes values, masks and buffers of `module`, built by `make_model(name, options)` and possibly
 /// shrunk since, with its description as metadata `architecture`. PyTorch reads the tensors under
-/// their usual names. Throws IoError.
+/// their usual names. Throws IoError, and ValueError for values that are not finite.
 void save_model(const std::filesystem::path& path,
                 std::string_view name,
                 const ModelOptions& options,

@@ -141,7 +141,9 @@ void save_model(const std::filesystem::path& path,
                 std::string_view name,
                 const ModelOptions& options,
                 Module& module) {
-  save_safetensors(path, {module.state_dict(), {{kKey, describe_model(name, options, module)}}});
+  const std::map<std::string, Tensor> state = module.state_dict();
+  check_can_be_read(state, cat("save_model: ", path.string()));
+  save_safetensors(path, {state, {{kKey, describe_model(name, options, module)}}});
 }
 
 SavedModel load_model(const std::filesystem::path& path) {
@@ -157,7 +159,11 @@ SavedModel load_model(const std::filesystem::path& path) {
   check_finite(file.tensors, path.string());
   SavedModel saved =
       detail::described_network(entry->second, path.string(), static_cast<int64_t>(bytes.size()));
-  saved.module->load_state_dict(file.tensors);
+  try {
+    saved.module->load_state_dict(file.tensors);
+  } catch (const Error& error) {
+    throw ValueError(cat("load_model: ", path.string(), ": ", error.what()));
+  }
   return saved;
 }
 

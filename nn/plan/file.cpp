@@ -364,6 +364,7 @@ void InferencePlan::save(const std::filesystem::path& path) const {
                               {"output", graph.output},
                               {"steps", steps}})
                             .dump();
+  check_can_be_read(file.tensors, cat("plan: ", path.string()));
   save_safetensors(path, file);
 }
 

@@ -90,7 +90,7 @@ class InferencePlan {
   std::string describe() const;
 
   /// Writes the plan atomically; see README.md for the format. Sparse weights go as their nonzeros.
-  /// Throws IoError.
+  /// Throws IoError, and ValueError for values that are not finite.
   void save(const std::filesystem::path& path) const;
   /// The same plan again, with the same bits in its results. Throws IoError naming the file and
   /// what is wrong with it.

@@ -74,6 +74,26 @@ TEST(StateDict, AnErrorNamesEverythingAndChangesNothing) {
   EXPECT_EQ(snapshot(net->state_dict()), before);
 }
 
+// A number of a wider type becomes infinity, a negative variance NaN.
+TEST(StateDict, ValuesThatNoMemberCanHoldAreNamed) {
+  auto net = tiny_net();
+  const auto before = snapshot(net->state_dict());
+  auto state = deep_copy(net->state_dict());
+  state["conv.weight"] = state["conv.weight"].to(DType::F64);
+  state["conv.weight"].data<double>()[4] = -1e300;
+  state["bn.running_var"].data<float>()[1] = -5;
+  const std::string text = message_of<ValueError>([&] { net->load_state_dict(state); });
+  for (const char* part : {"conv.weight (-1e+300 at flat index 4 is beyond float32)",
+                           "bn.running_var (expected variances, got -5 at flat index 1)"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
+  }
+  EXPECT_EQ(snapshot(net->state_dict()), before);
+  // What float32 can hold may come in float64.
+  state["conv.weight"].data<double>()[4] = 3e38;
+  state["bn.running_var"].data<float>()[1] = 0;
+  EXPECT_NO_THROW(net->load_state_dict(state));
+}
+
 TEST(StateDict, NamesOfWrappersAreTold) {
   auto net = tiny_net();
   const auto error_with = [&](const std::string& front) {

@@ -24,7 +24,8 @@ std::string NMPattern::name() const {
 std::string NMPattern::refusal(const Shape& weight) const {
   const int64_t inputs = weight_dims(weight)[1];
   if (inputs % m_ == 0) return {};
-  return cat(inputs, " input channels are not a multiple of ", m_);
+  return cat(
+      inputs, inputs == 1 ? " input channel is" : " input channels are", " not a multiple of ", m_);
 }
 
 Units NMPattern::units(const Shape& weight) const {

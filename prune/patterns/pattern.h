@@ -3,15 +3,17 @@
 /// neighbourhood may stay. It chooses nothing; scores and select.h do.
 ///
 /// Names (weights are (O,I,R,S); a linear layer is (O,I,1,1)):
-///   unstructured   every weight alone
-///   4x1, 8x1, BxC  B output channels times C input channels at one tap; the last block may be
-///   smaller kernel         one R x S kernel          stripe   one tap of a filter, all inputs
-///   filter         one output channel        layer    the whole weight
-///   2:4, N:M       N of every M neighbouring input channels stay
-///   2:4g4, N:MgG   the same, shared by G neighbouring output channels
-///   channel        a channel of the network with all that is tied to it (structure/): the
-///   producers'
-///                  filters, their batch norm, the consumers' inputs
+///   - unstructured: every weight alone
+///   - 4x1, 8x1, BxC: B output channels times C input channels at one tap; the last block may be
+///     smaller
+///   - kernel: one R x S kernel
+///   - stripe: one tap of a filter, all inputs
+///   - filter: one output channel
+///   - layer: the whole weight
+///   - 2:4, N:M: N of every M neighbouring input channels stay
+///   - 2:4g4, N:MgG: the same, shared by G neighbouring output channels
+///   - channel: a channel of the network with all that is tied to it (structure/): the producers'
+///     filters, their batch norm, the consumers' inputs
 #pragma once
 
 #include <cstdint>

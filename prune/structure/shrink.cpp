@@ -72,7 +72,10 @@ Choice choose(nn::Module& model, const ChannelGraph& graph) {
                                                : cat(shifted[c], " is not zero there")];
   }
   for (const auto& [reason, channels] : reasons) {
-    choice.notes.push_back(cat(channels, " channels with zero filters stay: ", reason));
+    choice.notes.push_back(cat(channels,
+                               channels == 1 ? " channel with a zero filter stays: "
+                                             : " channels with zero filters stay: ",
+                               reason));
   }
   return choice;
 }
