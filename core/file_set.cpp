@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <espalier/core/detail/json.h>
+#include <espalier/core/detail/new_folders.h>
 #include <espalier/core/detail/temporary_file.h>
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
@@ -34,7 +35,7 @@ constexpr auto kPatience = std::chrono::seconds(2);  // another's replacement ta
 constexpr const char* kJournal = ".espalier-files.json";
 
 [[noreturn]] void fail(const fs::path& path, const std::string& reason) {
-  throw IoError(cat("can't replace ", path.string(), ": ", reason));
+  throw WriteError(cat("can't replace ", path.string(), ": ", reason));
 }
 
 void check_made(const fs::path& path, const std::error_code& error) {
@@ -46,9 +47,12 @@ std::string inner_name(const fs::path& folder, const fs::path& name) {
   const fs::path plain = name.lexically_normal();
   const bool leaves = plain.empty() || plain.is_absolute() || !plain.has_filename() ||
                       *plain.begin() == ".." || *plain.begin() == ".";
-  if (leaves) fail(folder / name, "a file of a set lies in its folder");
   const std::string out = plain.string();
-  if (!detail::is_utf8(out)) fail(folder / name, "its name is not UTF-8");
+  const auto refuse = [&](const char* reason) {
+    throw IoError(cat("can't replace ", (folder / name).string(), ": ", reason));
+  };
+  if (leaves) refuse("a file of a set lies in its folder");
+  if (!detail::is_utf8(out)) refuse("its name is not UTF-8");
   return out;
 }
 
@@ -138,18 +142,21 @@ void remove_staging(const fs::path& folder) {
 }  // namespace
 
 struct FileSet::Impl {
+  explicit Impl(fs::path path) : folder(std::move(path)), folders(folder) {}
   fs::path folder;
+  detail::NewFolders folders;
   Descriptor lock;
   Journal files;
 };
 
-FileSet::FileSet(fs::path folder) : impl_(std::make_unique<Impl>()) {
+FileSet::FileSet(fs::path folder) : impl_(std::make_unique<Impl>(std::move(folder))) {
   Impl& my = *impl_;
-  my.folder = std::move(folder);
-  std::error_code error;
-  fs::create_directories(my.folder, error);
-  ESPALIER_CHECK(
-      !error, IoError, "can't create folder ", my.folder.string(), ": ", error.message());
+  ESPALIER_CHECK(!my.folders.error(),
+                 WriteError,
+                 "can't create folder ",
+                 my.folder.string(),
+                 ": ",
+                 my.folders.error().message());
   my.lock = open_descriptor(my.folder, O_RDONLY | O_DIRECTORY);
   if (!my.lock.open()) fail(my.folder, system_reason());
   // The system lets go of the lock when the process ends, however it ends.
@@ -193,7 +200,7 @@ fs::path FileSet::stage(const fs::path& name) {
 }
 
 void FileSet::write(const fs::path& name, const void* bytes, int64_t count) {
-  write_file(stage(name), bytes, count);
+  detail::replace_file(stage(name), impl_->folder / name, nullptr, bytes, count);
 }
 
 void FileSet::write(const fs::path& name, std::string_view text) {
@@ -216,6 +223,7 @@ void FileSet::commit() {
   }
   sync(my.folder, O_DIRECTORY);
   write_file(my.folder / kJournal, my.files.to_json().dump());
+  my.folders.keep();
   // From here on the new files are the journal's.
   const Journal journal = std::exchange(my.files, {});
   carry_out(my.folder, journal);

@@ -25,7 +25,7 @@ class FileSet {
   /// Creates `folder` if it is missing, finishes what a killed writer noted there, and removes what
   /// another one left. Throws IoError, also while another process replaces files there.
   explicit FileSet(std::filesystem::path folder);
-  /// Without `commit` nothing has changed.
+  /// Without `commit` nothing has changed, and folders that were made for it are gone.
   ~FileSet();
   FileSet(const FileSet&) = delete;
   FileSet& operator=(const FileSet&) = delete;

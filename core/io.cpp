@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <espalier/core/detail/new_folders.h>
 #include <espalier/core/detail/temporary_file.h>
 #include <espalier/core/error.h>
 
@@ -139,7 +140,7 @@ bool write_bytes(int file, const void* bytes, int64_t count, int64_t& done) {
 // A device, a pipe, or the file that the standard output was sent to: what it is stays.
 void write_through(Descriptor file, const fs::path& path, const void* bytes, int64_t count) {
   ESPALIER_CHECK(file.open(),
-                 IoError,
+                 WriteError,
                  "can't write ",
                  path.string(),
                  ": ",
@@ -147,7 +148,7 @@ void write_through(Descriptor file, const fs::path& path, const void* bytes, int
   const NoPipeSignal quiet;
   int64_t done = 0;
   ESPALIER_CHECK(write_bytes(file.get(), bytes, count, done) && file.close(),
-                 IoError,
+                 WriteError,
                  "can't write ",
                  path.string(),
                  ": ",
@@ -176,12 +177,12 @@ fs::path follow_links(fs::path path) {
     std::error_code error;
     if (fs::symlink_status(path, error).type() != fs::file_type::symlink) return path;
     ESPALIER_CHECK(links < kMostLinks,
-                   IoError,
+                   WriteError,
                    "can't write ",
                    path.string(),
                    ": a link that leads to itself");
     const fs::path leads_to = fs::read_symlink(path, error);
-    ESPALIER_CHECK(!error, IoError, "can't write ", path.string(), ": ", error.message());
+    ESPALIER_CHECK(!error, WriteError, "can't write ", path.string(), ": ", error.message());
     path = leads_to.is_absolute() ? leads_to : path.parent_path() / leads_to;
   }
 }
@@ -190,20 +191,30 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-// `replaced` is what was there, if anything.
+}  // namespace
+
+namespace detail {
+
 void replace_file(const fs::path& path,
+                  const fs::path& told,
                   const struct stat* replaced,
                   const void* bytes,
                   int64_t count) {
   const fs::path folder = folder_of(path);
-  std::error_code error;
-  fs::create_directories(folder, error);
-  ESPALIER_CHECK(!error, IoError, "can't create folder ", folder.string(), ": ", error.message());
-  detail::sweep_once(folder);
+  NewFolders folders(folder);
+  ESPALIER_CHECK(!folders.error(),
+                 WriteError,
+                 "can't write ",
+                 told.string(),
+                 ": can't create folder ",
+                 folder.string(),
+                 ": ",
+                 folders.error().message());
+  sweep_once(folder);
 
-  detail::TemporaryFile temporary(path);
+  TemporaryFile temporary(path);
   Descriptor& file = temporary.file();
-  ESPALIER_CHECK(file.open(), IoError, "can't write ", path.string(), ": ", system_reason());
+  ESPALIER_CHECK(file.open(), WriteError, "can't write ", told.string(), ": ", system_reason());
   if (replaced != nullptr) {
     // The owner can be kept by root alone, and changing it clears bits of the mode.
     if (::fchown(file.get(), replaced->st_uid, replaced->st_gid) != 0) errno = 0;
@@ -211,9 +222,9 @@ void replace_file(const fs::path& path,
   }
   int64_t done = 0;
   ESPALIER_CHECK(write_bytes(file.get(), bytes, count, done),
-                 IoError,
+                 WriteError,
                  "can't write ",
-                 path.string(),
+                 told.string(),
                  ": ",
                  system_reason(),
                  " after ",
@@ -222,19 +233,20 @@ void replace_file(const fs::path& path,
                  count,
                  " bytes; what was there before is untouched");
   ESPALIER_CHECK(::fsync(file.get()) == 0 && temporary.rename_to(path),
-                 IoError,
+                 WriteError,
                  "can't write ",
-                 path.string(),
+                 told.string(),
                  ": ",
                  system_reason(),
                  "; what was there before is untouched");
+  folders.keep();
   // The new name survives a power cut only once the folder is on disk. Some file systems can't sync
   // a folder (EINVAL); the file itself is whole either way.
   const Descriptor directory = open_descriptor(folder, O_RDONLY | O_DIRECTORY);
   if (directory.open()) ::fsync(directory.get());
 }
 
-}  // namespace
+}  // namespace detail
 
 std::vector<uint8_t> read_file(const fs::path& path, std::string_view what, int64_t max_bytes) {
   int64_t size = 0;
@@ -289,21 +301,22 @@ std::string_view words_for(PathKind kind) {
 
 void write_file(const fs::path& path, const void* bytes, int64_t count) {
   ESPALIER_CHECK(count >= 0, ValueError, "write_file: negative size ", count);
-  ESPALIER_CHECK(path.has_filename(), IoError, "write_file: '", path.string(), "' names no file");
+  ESPALIER_CHECK(
+      path.has_filename(), WriteError, "write_file: '", path.string(), "' names no file");
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) {
     ESPALIER_CHECK(errno == ENOENT || errno == ENOTDIR,
-                   IoError,
+                   WriteError,
                    "can't write ",
                    path.string(),
                    ": ",
                    system_reason());
-    replace_file(follow_links(path), nullptr, bytes, count);
+    detail::replace_file(follow_links(path), path, nullptr, bytes, count);
     return;
   }
   const PathKind kind = kind_of_mode(info.st_mode);
   ESPALIER_CHECK(kind != PathKind::Folder && kind != PathKind::Socket && !S_ISBLK(info.st_mode),
-                 IoError,
+                 WriteError,
                  "can't write ",
                  path.string(),
                  ": it is ",
@@ -314,7 +327,7 @@ void write_file(const fs::path& path, const void* bytes, int64_t count) {
     write_through(
         Descriptor(::fcntl(stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)), path, bytes, count);
   } else {
-    replace_file(follow_links(path), &info, bytes, count);
+    detail::replace_file(follow_links(path), path, &info, bytes, count);
   }
 }
 

@@ -9,7 +9,15 @@
 #include <string_view>
 #include <vector>
 
+#include <espalier/core/error.h>
+
 namespace espalier {
+
+/// A file can't be written: a disk that is full, a folder that may not be written to.
+class WriteError : public IoError {
+ public:
+  using IoError::IoError;
+};
 
 /// The whole content. Throws IoError naming `what` and the path: missing, a folder, a pipe or a
 /// device, no permission, larger than `max_bytes`, or shorter than its size said.
@@ -34,8 +42,8 @@ std::string_view words_for(PathKind kind);
 /// folder, synced, renamed, the folder synced: after a crash the old or the new content is there,
 /// whole; the mode stays as it was. A link: the file that it leads to. A pipe, a terminal or a
 /// device such as /dev/null: written through. A folder, a disk, a socket, and a pipe that nobody
-/// reads are refused. Creates missing folders, and removes what killed writers left
-/// (`remove_temporary_files`). Throws IoError.
+/// reads are refused. Creates missing folders, which go away again where the file can't be written,
+/// and removes what killed writers left (`remove_temporary_files`). Throws WriteError.
 void write_file(const std::filesystem::path& path, const void* bytes, int64_t count);
 /// The same for a text.
 void write_file(const std::filesystem::path& path, std::string_view text);

@@ -102,7 +102,7 @@ class Extraction {
   void write(const fs::path& staged, const std::string& name) {
     const std::unique_ptr<std::FILE, Close> out(std::fopen(staged.c_str(), "wbe"));
     if (!out)
-      fail(cat("can't be unpacked to ", staged.string()),
+      fail(cat("can't be unpacked at '", name, "'"),
            std::generic_category().message(errno).c_str());
     for (;;) {
       const la_ssize_t n = archive_read_data(reader_.get(), piece_.data(), piece_.size());
@@ -112,11 +112,11 @@ class Extraction {
       if (bytes_left_ < 0) fail(cat("unpacks to more than is allowed, at '", name, "'"), nullptr);
       if (std::fwrite(piece_.data(), 1, static_cast<size_t>(n), out.get()) !=
           static_cast<size_t>(n)) {
-        fail(cat("can't be unpacked to ", staged.string()), "the disk is full?");
+        fail(cat("can't be unpacked at '", name, "'"), "the disk is full?");
       }
     }
     if (std::fflush(out.get()) != 0)
-      fail(cat("can't be unpacked to ", staged.string()), "the disk is full?");
+      fail(cat("can't be unpacked at '", name, "'"), "the disk is full?");
   }
 
   const fs::path& path_;

@@ -12,6 +12,7 @@
 #include <espalier/core/file_kind.h>
 #include <espalier/core/file_set.h>
 #include <espalier/core/io.h>
+#include <espalier/data/detail/file_checks.h>
 #include <espalier/data/detail/record_counts.h>
 #include <espalier/data/memory_dataset.h>
 
@@ -174,6 +175,7 @@ std::vector<std::string> names_in(const std::filesystem::path& folder) {
                  kMostNames,
                  ", one a line",
                  told(file_kind(bytes)));
+  for (const std::string& name : names) detail::check_class_name(name, path.string(), "cifar10");
   return names;
 }
 

@@ -14,6 +14,7 @@
 #include <curl/curl.h>
 
 #include <espalier/core/error.h>
+#include <espalier/core/io.h>
 #include <espalier/data/fetch.h>
 
 namespace espalier::data {
@@ -86,11 +87,12 @@ class Download {
     if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
     part_.reset(std::fopen(part_path_.c_str(), "abe"));
     ESPALIER_CHECK(part_ != nullptr,
-                   IoError,
-                   "download: ",
+                   WriteError,
+                   "download: can't write ",
                    part_path_.string(),
-                   " can't be written: ",
-                   std::generic_category().message(errno));
+                   ": ",
+                   error ? cat("can't create its folder: ", error.message())
+                         : std::generic_category().message(errno));
     ESPALIER_CHECK(flock(fileno(part_.get()), LOCK_EX | LOCK_NB) == 0,
                    IoError,
                    "download: ",
@@ -227,6 +229,12 @@ fs::path place_behind_links(const fs::path& path) {
   fs::path place = path;
   if (fs::is_symlink(path, error)) place = fs::weakly_canonical(path, error);
   const fs::file_type type = fs::status(place, error).type();
+  ESPALIER_CHECK(type != fs::file_type::none,
+                 IoError,
+                 "download: ",
+                 path.string(),
+                 " can't be looked at: ",
+                 error.message());
   ESPALIER_CHECK(type == fs::file_type::regular || type == fs::file_type::not_found,
                  IoError,
                  "download: ",

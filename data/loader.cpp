@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <numeric>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -89,7 +90,12 @@ struct Loader::Impl {
                                 : (size + options.batch_size - 1) / options.batch_size;
     try {
       for (int i = 0; i < options.workers; ++i) threads.emplace_back([this] { work(); });
-    } catch (...) {  // the system has no more threads
+    } catch (const std::system_error& error) {  // the system has no more threads
+      shut_down();
+      throw std::system_error(
+          error.code(),
+          cat("loader: can't start worker ", threads.size() + 1, " of ", options.workers));
+    } catch (...) {
       shut_down();
       throw;
     }

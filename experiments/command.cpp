@@ -4,12 +4,16 @@
 #include <algorithm>
 #include <new>
 #include <ostream>
+#include <system_error>
+
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
 #include <espalier/core/detail/json.h>
 #include <espalier/core/detail/nearest_name.h>
 #include <espalier/core/detail/printable.h>
+#include <espalier/core/io.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/plain_stream.h>
@@ -177,6 +181,21 @@ void check_utf8(const std::vector<std::string>& arguments) {
   }
 }
 
+// A variable of ours stands for an argument.
+void check_environment() {
+  for (char** at = environ; at != nullptr && *at != nullptr; ++at) {
+    const std::string_view variable = *at;
+    const std::string_view name = variable.substr(0, variable.find('='));
+    ESPALIER_CHECK(!name.starts_with("ESPALIER_") || espalier::detail::is_utf8(variable),
+                   ValueError,
+                   "expected ",
+                   name,
+                   " in UTF-8, got '",
+                   variable.substr(std::min(name.size() + 1, variable.size())),
+                   "'. Rename the file or folder, or lead to it by a link");
+  }
+}
+
 // An error tells what it has to say at its start; a damaged file may have made it of any length.
 std::string told(const std::string& text) {
   constexpr size_t kMost = 4000;
@@ -202,10 +221,13 @@ int run_command(const std::vector<std::string>& arguments, Console& given) {
   };
   try {
     check_utf8(arguments);
+    check_environment();
     const int code = parse_and_run(arguments, console);
     check_written(console);
     return code;
   } catch (const RunFailure& error) {
+    return fail(error.what(), kExitFailed);
+  } catch (const WriteError& error) {
     return fail(error.what(), kExitFailed);
   } catch (const Error& error) {
     return fail(error.what(), kExitBadUse);
@@ -213,6 +235,14 @@ int run_command(const std::vector<std::string>& arguments, Console& given) {
     return fail("out of memory", kExitFailed);
   } catch (const std::filesystem::filesystem_error& error) {
     return fail(file_system_words(error), kExitBadUse);
+  } catch (const std::system_error& error) {
+    const bool threads = error.code() == std::errc::resource_unavailable_try_again;
+    return fail(threads ? cat("can't start a thread: ",
+                              error.what(),
+                              ". Ask for fewer (--threads 1, --workers 0), or raise the limits of "
+                              "threads and memory (ulimit -u, ulimit -v)")
+                        : error.what(),
+                kExitFailed);
   } catch (const nlohmann::json::exception& error) {
     return fail(cat("a value of a file is not as expected: ", espalier::detail::json_words(error)),
                 kExitBadUse);

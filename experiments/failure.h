@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Which failures end the command with which exit code: 2 for bad use and bad input files, 1 for
-/// what fails while running. An `Error` of the library counts as bad use unless it is marked here.
+/// what fails while running. An `Error` of the library counts as bad use unless it is marked here,
+/// or is a WriteError.
 #pragma once
 
 #include <filesystem>

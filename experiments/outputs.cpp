@@ -9,6 +9,8 @@
 #include <espalier/core/detail/json.h>
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
+#include <espalier/experiments/run_files.h>
+#include <espalier/experiments/run_json.h>
 #include <espalier/nn/compress/edc_file.h>
 
 namespace espalier::experiments {
@@ -80,6 +82,58 @@ void check_kind(const std::string& verb, const Output& output) {
                  " to replace, or no file, got ",
                  in_words(kind, text_of(read_start(output.path, "output", 24))),
                  ". It is not overwritten; choose another name");
+}
+
+bool is_file_or_nothing(const fs::path& path) {
+  const PathKind kind = path_kind(path);
+  return kind == PathKind::File || kind == PathKind::Missing;
+}
+
+// Where it is written to, behind all links.
+fs::path real_place(const fs::path& path) {
+  std::error_code error;
+  fs::path at = path;
+  for (int links = 0; fs::is_symlink(at, error) && links < 40; ++links) {
+    const fs::path to = fs::read_symlink(at, error);
+    at = to.is_absolute() ? to : at.parent_path() / to;
+  }
+  const fs::path folder =
+      fs::weakly_canonical(at.has_parent_path() ? at.parent_path() : ".", error);
+  return (error ? at.parent_path() : folder) / at.filename();
+}
+
+// One that train writes, or that run.json tells. A run.json that can't be read tells none.
+bool belongs_to_run(const fs::path& place) {
+  const fs::path record = place.parent_path() / kRunFile;
+  const std::string name = place.filename().string();
+  std::error_code error;
+  if (!fs::is_regular_file(record, error)) return false;
+  if (name == kRunFile) return true;
+  if (std::find(kTrainedFiles.begin(), kTrainedFiles.end(), name) != kTrainedFiles.end()) {
+    return true;
+  }
+  try {
+    const nlohmann::ordered_json run = read_run_json(record);
+    return run.contains("files") && run.at("files").contains(name);
+  } catch (const IoError&) {
+    return false;
+  }
+}
+
+void check_no_run(const std::string& verb, const Output& output) {
+  if (!is_file_or_nothing(output.path)) return;
+  const fs::path place = real_place(output.path);
+  ESPALIER_CHECK(!belongs_to_run(place),
+                 ValueError,
+                 verb,
+                 ": ",
+                 output.option,
+                 " ",
+                 output.path.string(),
+                 " is a file of the run in ",
+                 place.parent_path().string(),
+                 ", which train alone writes: expected another name or folder. It is not "
+                 "overwritten");
 }
 
 bool same_file(const fs::path& a, const fs::path& b) {
@@ -177,7 +231,13 @@ void check_outputs(const std::string& verb,
                      ": expected two files");
     }
     check_kind(verb, output);
+    check_no_run(verb, output);
   }
+}
+
+fs::path table_beside(const fs::path& page) {
+  if (page.empty() || !is_file_or_nothing(page)) return {};
+  return fs::path(page).replace_extension(".csv");
 }
 
 }  // namespace espalier::experiments

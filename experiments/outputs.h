@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What verbs may write over: nothing, or a file of the kind that they write. Never an input.
+/// What verbs may write over: nothing, or a file of the kind that they write. Never an input, never
+/// a file of a run.
 #pragma once
 
 #include <filesystem>
@@ -41,9 +42,14 @@ struct Output {
   FileKind kind;
 };
 
+/// The table that goes beside a page: its name with `.csv`. None beside no page, and beside what is
+/// no file, as /dev/null or a pipe. Throws IoError when it can't be told what the page is.
+std::filesystem::path table_beside(const std::filesystem::path& page);
+
 /// Throws ValueError when an output is one of `inputs`, by any name or link, or another output, or
-/// when a file is there that is of another kind: expected and got. What is empty, a device or a
-/// pipe may be written to. Throws IoError for a folder.
+/// when a file is there that is of another kind: expected and got; or when it would be, or take the
+/// place of, a file of a run: one that the run.json beside it tells, or that has the name of one.
+/// What is empty, a device or a pipe may be written to. Throws IoError for a folder.
 void check_outputs(const std::string& verb,
                    const std::vector<Output>& outputs,
                    const std::vector<std::filesystem::path>& inputs);

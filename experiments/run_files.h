@@ -2,6 +2,8 @@
 /// The names of the files in a run's folder, and of those of a comparison.
 #pragma once
 
+#include <array>
+
 namespace espalier::experiments {
 
 inline constexpr const char* kRunFile = "run.json";             ///< settings, state and results
@@ -9,9 +11,18 @@ inline constexpr const char* kModelFile = "model.safetensors";  ///< the trained
 inline constexpr const char* kStateFile = "state.safetensors";  ///< the newest checkpoint
 /// The checkpoint before it, used where the newest is damaged.
 inline constexpr const char* kPreviousFile = "state.previous.safetensors";
+/// One of the two while they change names, on file systems where that is no single step.
+inline constexpr const char* kSwapFile = "state.swap.safetensors";
 inline constexpr const char* kMetricsFile = "metrics.jsonl";  ///< a line an epoch, as written
 inline constexpr const char* kMetricsTable = "metrics.csv";   ///< the same as a table, at the end
 inline constexpr const char* kRunsTable = "runs.csv";         ///< of a comparison: a row a run
 inline constexpr const char* kLayersTable = "layers.csv";     ///< of a comparison: a row a layer
+
+/// What run.json of a finished run tells size and checksum of.
+inline constexpr std::array<const char*, 5> kRecordedFiles = {
+    kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable};
+/// What `train` writes besides run.json.
+inline constexpr std::array<const char*, 6> kTrainedFiles = {
+    kModelFile, kStateFile, kPreviousFile, kSwapFile, kMetricsFile, kMetricsTable};
 
 }  // namespace espalier::experiments

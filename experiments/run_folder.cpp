@@ -10,14 +10,16 @@
 
 #include <fmt/format.h>
 
-#include <espalier/core/detail/checksum.h>
+#include <espalier/core/detail/descriptor.h>
 #include <espalier/core/detail/json.h>
-#include <espalier/core/detail/temporary_file.h>
+#include <espalier/core/detail/new_folders.h>
+#include <espalier/core/detail/printable.h>
 #include <espalier/core/error.h>
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/core/random.h>
 #include <espalier/experiments/checkpoint.h>
+#include <espalier/experiments/checkpoint_files.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/options.h>
@@ -61,11 +63,27 @@ std::string differences(const Json& here, const Json& asked, const Json& default
   return espalier::detail::some_of(out, kMost, "; ");
 }
 
-// Size and checksum of a file, as run.json tells them.
-Json file_record(const fs::path& path) {
-  const std::vector<uint8_t> bytes = read_file(path, "run");
-  return {{"bytes", bytes.size()},
-          {"crc32", fmt::format("{:08x}", espalier::detail::crc32(bytes))}};
+// A name that no folder can have, in contrast to what a file system refuses: a disk that is full, a
+// folder that may not be written to.
+bool is_bad_name(const std::error_code& error) {
+  for (const std::errc reason : {std::errc::filename_too_long,
+                                 std::errc::not_a_directory,
+                                 std::errc::file_exists,
+                                 std::errc::too_many_symbolic_link_levels,
+                                 std::errc::invalid_argument}) {
+    if (error == reason) return true;
+  }
+  return !error;
+}
+
+void check_made(const fs::path& path, const std::error_code& error) {
+  std::error_code is_folder;
+  if (fs::is_directory(path, is_folder)) return;
+  const std::string text = cat("run: can't create the folder ",
+                               path.string(),
+                               error ? ": " + error.message() : ": there is a file of that name");
+  if (is_bad_name(error)) throw IoError(text);
+  throw WriteError(text);
 }
 
 }  // namespace
@@ -76,26 +94,28 @@ RunFolder::RunFolder(fs::path path,
                      const std::function<void()>& busy,
                      const RunGround& ground)
     : path_(std::move(path)) {
-  std::error_code error, is_folder;
-  fs::create_directories(path_, error);
-  ESPALIER_CHECK(fs::is_directory(path_, is_folder),
-                 IoError,
-                 "run: can't create the folder ",
-                 path_.string(),
-                 error ? ": " + error.message() : ": there is a file of that name");
+  espalier::detail::NewFolders folders(path_);
+  check_made(path_, folders.error());
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ESPALIER_CHECK(lock_ >= 0,
+                 IoError,
+                 "run: can't open the folder ",
+                 path_.string(),
+                 ": ",
+                 espalier::detail::system_reason());
   // The system lets go of the lock when the process ends, however it ends.
-  bool held = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0;
-  if (!held && lock_ >= 0 && busy) {
+  bool held = ::flock(lock_, LOCK_EX | LOCK_NB) == 0;
+  if (!held && busy) {
     busy();
     held = ::flock(lock_, LOCK_EX) == 0;
   }
   if (!held) {
-    if (lock_ >= 0) ::close(lock_);
+    ::close(lock_);
     throw ValueError(cat("run: another process is at work in ", path_.string()));
   }
   try {
     remove_temporary_files(path_);
+    while_writing([&] { finish_swap(path_); });
     if (fs::exists(path_ / kRunFile)) {
       run_ = read_run_json(path_ / kRunFile);
       const std::string different =
@@ -126,7 +146,7 @@ RunFolder::RunFolder(fs::path path,
         while_writing([&] { write(); });
       }
     } else {
-      for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile}) {
+      for (const char* name : kTrainedFiles) {
         ESPALIER_CHECK(!fs::exists(path_ / name),
                        ValueError,
                        "run: ",
@@ -137,6 +157,7 @@ RunFolder::RunFolder(fs::path path,
       }
       begin(settings, ground);
     }
+    folders.keep();
   } catch (...) {
     ::close(lock_);
     throw;
@@ -157,7 +178,7 @@ Json RunFolder::results() const {
 
 bool RunFolder::has_results() const {
   if (run_.contains("results")) return true;
-  for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable}) {
+  for (const char* name : kTrainedFiles) {
     if (fs::exists(path_ / name)) return true;
   }
   return false;
@@ -210,7 +231,7 @@ void RunFolder::write() const {
 
 void RunFolder::note(const std::string& text) {
   notes_.push_back(text);
-  run_["notes"].push_back(utc_now() + ": " + text);
+  run_["notes"].push_back(utc_now() + ": " + espalier::detail::printable(text));
   while_writing([&] { write(); });
 }
 
@@ -220,8 +241,12 @@ void RunFolder::check_model() {
   if (fs::exists(model_path())) {
     try {
       check_finite(load_safetensors(model_path()).tensors, model_path().string());
-      state_ = State::Finished;
-      return;
+      const std::string wrong = wrong_beside_record(run_, path_, kModelFile);
+      if (wrong.empty()) {
+        state_ = State::Finished;
+        return;
+      }
+      trouble = cat(kModelFile, " ", wrong);
     } catch (const IoError& error) {
       trouble = cat(kModelFile, " can't be read (", error.what(), ")");
     }
@@ -248,10 +273,14 @@ std::optional<SafetensorsFile> RunFolder::load_checkpoint() {
       SafetensorsFile checkpoint = load_safetensors(file);
       check_checkpoint(checkpoint, file.string());
       checkpoint_metrics(checkpoint);
+      if (const std::string wrong = wrong_beside_record(run_, path_, name); !wrong.empty()) {
+        trouble += cat(trouble.empty() ? "" : "; ", name, " ", wrong);
+        continue;
+      }
       newest_is_whole_ = name == kStateFile;
       if (!newest_is_whole_) {
         note(cat(trouble.empty() ? cat(kStateFile, " is missing") : trouble,
-                 "; the checkpoint before it, ",
+                 "; the checkpoint kept beside it, ",
                  kPreviousFile,
                  ", is taken"));
       }
@@ -270,31 +299,16 @@ std::optional<SafetensorsFile> RunFolder::load_checkpoint() {
   return std::nullopt;
 }
 
-// By a second name for the same file, so that the newest checkpoint has its name all the time.
-// Where a file system knows no such names, there is none of that name until the next is written.
-void RunFolder::keep_previous() const {
-  const fs::path link = espalier::detail::temporary_name(path_ / kPreviousFile);
-  std::error_code error;
-  fs::remove(link, error);
-  fs::create_hard_link(path_ / kStateFile, link, error);
-  fs::rename(error ? path_ / kStateFile : link, path_ / kPreviousFile, error);
-  ESPALIER_CHECK(!error,
-                 IoError,
-                 "run: can't keep ",
-                 (path_ / kStateFile).string(),
-                 " as ",
-                 kPreviousFile,
-                 ": ",
-                 error.message());
-  fs::remove(link, error);  // renaming to another name of the same file does nothing
-}
-
 void RunFolder::save_checkpoint(SafetensorsFile checkpoint,
                                 const std::vector<EpochMetrics>& metrics) {
   checkpoint.metadata[kMetricsKey] = metrics_lines(metrics);
   while_writing([&] {
-    if (newest_is_whole_) keep_previous();
-    save_safetensors(path_ / kStateFile, checkpoint);
+    if (run_.contains("files")) {  // of a finished run that is made again; they change from here on
+      run_.erase("files");
+      run_["status"] = "running";
+      write();
+    }
+    replace_checkpoint(path_, checkpoint, newest_is_whole_);
   });
   newest_is_whole_ = true;
   write_metrics(metrics);
@@ -316,7 +330,7 @@ void RunFolder::write_metrics(const std::vector<EpochMetrics>& metrics) const {
 
 void RunFolder::fail(const std::string& error) {
   run_["status"] = "failed";
-  run_["error"] = error;
+  run_["error"] = espalier::detail::printable(error);  // it may name a file of any bytes
   try {
     write();
   } catch (const Error&) {  // the disk is full, as the error itself may say, which matters more
@@ -337,7 +351,7 @@ void RunFolder::finish(const Json& results, const Json& timing) {
   if (!timing.is_null()) run_["timing"] = timing;
   while_writing([&] {
     run_["files"] = Json::object();
-    for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable}) {
+    for (const char* name : kRecordedFiles) {
       if (fs::exists(path_ / name)) run_["files"][name] = file_record(path_ / name);
     }
     write();

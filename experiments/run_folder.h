@@ -8,7 +8,8 @@
 ///   metrics.jsonl/csv  a line an epoch
 ///   state.safetensors  the newest checkpoint: everything needed to continue, in one atomic file
 ///   state.previous.safetensors
-///                      the one before it, for when the newest is damaged
+///                      the one before it, for when the newest is damaged; two different files from
+///                      the second checkpoint on, at every instant (checkpoint_files.h)
 ///   model.safetensors  weights and masks of the finished run
 ///   report.html        made by `report`
 ///
@@ -38,7 +39,7 @@ namespace espalier::experiments {
 /// One folder, held by one process at a time.
 class RunFolder {
  public:
-  /// Finished means that a good model is there.
+  /// Finished means that the model is there that the run came to, by the checksum in run.json.
   enum class State { Fresh, Unfinished, Finished };
 
   /// Creates the folder, or opens it when run.json is there and tells the same `settings`
@@ -46,10 +47,11 @@ class RunFolder {
   /// runs made before there was such an option go on). A run without checkpoint, metrics and
   /// results has nothing to lose: other settings replace it. Throws ValueError naming every setting
   /// that differs, when another process holds the folder, and when there are files of a run but no
-  /// run.json; IoError for a bad run.json, and for a finished run whose model is missing or damaged
-  /// when there is no checkpoint either. With `busy` another process is waited for, and `busy` is
-  /// called before the wait. `ground` must be that of the run too: the data always, the vector
-  /// instructions while it is unfinished.
+  /// run.json; IoError for a bad run.json, and for a finished run whose model is missing, damaged
+  /// or another one when there is no checkpoint either. A folder that it made is gone after an
+  /// error. With `busy` another process is waited for, and `busy` is called before the wait.
+  /// `ground` must be that of the run too: the data always, the vector instructions while it is
+  /// unfinished.
   RunFolder(std::filesystem::path path,
             const nlohmann::ordered_json& settings,
             const nlohmann::ordered_json& defaults,
@@ -71,8 +73,8 @@ class RunFolder {
   /// The newest checkpoint that is whole; none for a run that did not get so far. Throws IoError
   /// when there are some and none is.
   std::optional<SafetensorsFile> load_checkpoint();
-  /// Replaces the checkpoint, whose predecessor is kept, then brings the metrics files up to date
-  /// with it. At every instant a whole checkpoint is there.
+  /// Replaces the checkpoint, whose predecessor is kept (`replace_checkpoint`), then brings the
+  /// metrics files up to date with it. A finished run counts as running from here on.
   void save_checkpoint(SafetensorsFile checkpoint, const std::vector<EpochMetrics>& metrics);
   /// The metrics lines that a checkpoint holds.
   static std::vector<EpochMetrics> checkpoint_metrics(const SafetensorsFile& checkpoint);
@@ -89,7 +91,6 @@ class RunFolder {
   bool has_results() const;
   void note(const std::string& text);
   void check_model();
-  void keep_previous() const;
   void begin(const nlohmann::ordered_json& settings, const RunGround& ground);
   void check_data(const RunGround& ground) const;
   void check_simd(const RunGround& ground);

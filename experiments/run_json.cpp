@@ -11,6 +11,7 @@
 #include <espalier/core/detail/checksum.h>
 #include <espalier/core/detail/json.h>
 #include <espalier/core/io.h>
+#include <espalier/experiments/run_files.h>
 
 namespace espalier::experiments {
 namespace {
@@ -175,6 +176,21 @@ Json read_run_json(const fs::path& path) {
   checker.numbers(checker.values(run, "results"));
   checker.timing(run);
   return run;
+}
+
+Json file_record(const fs::path& path) {
+  const std::vector<uint8_t> bytes = read_file(path, "run");
+  return {{"bytes", bytes.size()},
+          {"crc32", fmt::format("{:08x}", espalier::detail::crc32(bytes))}};
+}
+
+std::string wrong_beside_record(const Json& run, const fs::path& folder, const char* name) {
+  const Json files = run.is_object() ? run.value("files", Json::object()) : Json();
+  if (!files.is_object() || !files.contains(name)) return "";
+  if (!fs::exists(folder / name)) return cat("is missing, which ", kRunFile, " tells");
+  return file_record(folder / name) == files.at(name)
+             ? ""
+             : cat("is not the file that ", kRunFile, " tells: its bytes are others");
 }
 
 void check_finished_results(const Json& results, const fs::path& path) {

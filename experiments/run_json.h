@@ -24,6 +24,16 @@ void write_run_json(const std::filesystem::path& path, nlohmann::ordered_json ru
 enum class RunJsonState : uint8_t { Whole, Changed, Unchecked };
 RunJsonState check_run_json(const std::string& text);
 
+/// Size and CRC-32 of a file, as `files` of run.json tells them. Throws IoError.
+nlohmann::ordered_json file_record(const std::filesystem::path& path);
+
+/// What is wrong with the file `name` of a run's folder beside what `files` of its run.json tells:
+/// "is missing, ..", "is not the file that run.json tells ..", or nothing. Nothing too where
+/// nothing is told of it. Throws IoError when it can't be read.
+std::string wrong_beside_record(const nlohmann::ordered_json& run,
+                                const std::filesystem::path& folder,
+                                const char* name);
+
 /// Throws IoError naming the first figure that the results of a finished run lack, and the file,
 /// its run.json.
 void check_finished_results(const nlohmann::ordered_json& results,

@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <espalier/core/detail/checksum.h>
 #include <espalier/core/error.h>
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
@@ -152,9 +151,8 @@ class RunCheck {
   std::vector<Verified> results() {
     Verified whole{.path = path_, .kind = "run", .state = State::Good, .text = {}};
     guarded(whole, [&] { record_ = read_run(path_); });
-    for (const char* name : {kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable}) {
-      check_file(name);
-    }
+    for (const char* name : kRecordedFiles) check_file(name);
+    check_file(kSwapFile);
     if (whole.state == State::Good) check_all(whole);
     found_.push_back(std::move(whole));
     return std::move(found_);
@@ -185,16 +183,14 @@ class RunCheck {
     const Json& run = record_.run;
     const Json files = run.is_object() ? run.value("files", Json::object()) : Json();
     if (files.is_object() && files.contains(name) && file.state != State::Damaged) {
-      const Json told = files.at(name);
-      const Bytes bytes = read_file(path_ / name, "verify");
-      const std::string here = fmt::format("{:08x}", espalier::detail::crc32(bytes));
-      if (told.is_object() && told.value("crc32", Json()) == Json(here)) {
+      const std::string wrong = wrong_beside_record(run, path_, name);
+      if (wrong.empty()) {
         file.state = State::Good;
         const size_t hint = file.text.find(kNoChecksum);
         if (hint != std::string::npos) file.text.resize(hint);
       } else {
         file.state = State::Damaged;
-        file.text = cat("is not the file that ", kRunFile, " tells: its bytes are others");
+        file.text = wrong;
       }
     }
     found_.push_back(std::move(file));
@@ -210,8 +206,19 @@ class RunCheck {
     }
   }
 
-  // Recorded runs keep run.json and the metrics alone.
+  // Every file that run.json tells. Recorded runs, whose run.json tells of none, keep that and the
+  // metrics alone.
   void check_completeness() {
+    const Json files = record_.run.value("files", Json::object());
+    for (const auto& [name, told] : files.items()) {
+      if (!has(name.c_str()) && name != kModelFile) {
+        wrong(cat(name, " is missing, which ", kRunFile, " tells"));
+      }
+    }
+    if (files.contains(kModelFile) && !has(kModelFile)) {
+      wrong(cat(kModelFile, " is missing; the command that trained it makes it again"));
+      return;
+    }
     const bool weights = has(kModelFile) || has(kStateFile) || has(kPreviousFile);
     if (!weights) {
       notes_ += ", a record without weights";

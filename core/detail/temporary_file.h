@@ -2,8 +2,11 @@
 /// Names of files that are still being written, and which of them nobody writes any more.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
+
+#include <sys/stat.h>
 
 #include <espalier/core/detail/descriptor.h>
 
@@ -38,6 +41,14 @@ class TemporaryFile {
   Descriptor file_;
   bool renamed_ = false;
 };
+
+/// `write_file` where there is nothing or a plain file, whose `struct stat` is `replaced`. Errors
+/// name `told`. Throws WriteError.
+void replace_file(const std::filesystem::path& path,
+                  const std::filesystem::path& told,
+                  const struct stat* replaced,
+                  const void* bytes,
+                  int64_t count);
 
 /// True when the process that made the temporary file at `path` is gone.
 bool is_stale(const std::filesystem::path& path);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -63,6 +64,25 @@ TEST(FileSet, ChangesNothingWithoutCommit) {
   { FileSet(folder.path()).write("a", "new a"); }
   EXPECT_EQ(slurp(folder / "a"), "old a");
   EXPECT_EQ(folder.names(), std::vector<std::string>{"a"});
+}
+
+TEST(FileSet, ThatCannotBeWrittenNamesTheFileAndLeavesNoNewFolder) {
+  const TemporaryFolder folder;
+  struct rlimit before {};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  struct rlimit limit = before;
+  limit.rlim_cur = 1000;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+  expect_error<WriteError>(
+      [&] {
+        FileSet files(folder / "new/set");
+        files.write("batch", std::string(100000, 'n'));
+      },
+      {"can't write", "new/set/batch"});
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(folder.names(), std::vector<std::string>{});
 }
 
 TEST(FileSet, GoesOnWhereAKilledWriterStopped) {

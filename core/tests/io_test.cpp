@@ -108,8 +108,10 @@ TEST(WriteFile, KeepsTheOldContentWhenTheDiskIsFull) {
   write_file(folder / "x", "old");
   {
     const FileSizeLimit limit(1000);
-    expect_error<IoError>([&] { write_file(folder / "x", std::string(100000, 'n')); },
-                          {"untouched", "x"});
+    expect_error<WriteError>([&] { write_file(folder / "x", std::string(100000, 'n')); },
+                             {"untouched", "x"});
+    expect_error<WriteError>([&] { write_file(folder / "new/er/y", std::string(100000, 'n')); },
+                             {"can't write", "new/er/y"});
   }
   EXPECT_EQ(slurp(folder / "x"), "old");
   EXPECT_EQ(folder.names(), std::vector<std::string>{"x"});

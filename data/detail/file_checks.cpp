@@ -4,6 +4,7 @@
 #include <fstream>
 #include <system_error>
 
+#include <espalier/core/detail/printable.h>
 #include <espalier/core/error.h>
 
 namespace espalier::data::detail {
@@ -60,6 +61,17 @@ void check_directory(const std::filesystem::path& path, std::string_view what) {
                  " is not a directory");
   std::filesystem::directory_iterator(path, error);
   ESPALIER_CHECK(!error, IoError, what, ": ", path.string(), " can't be listed: ", error.message());
+}
+
+void check_class_name(std::string_view name, const std::string& where, std::string_view what) {
+  ESPALIER_CHECK(espalier::detail::is_utf8(name),
+                 IoError,
+                 what,
+                 ": expected names of classes in UTF-8, got '",
+                 espalier::detail::printable_line(name),
+                 "' (",
+                 espalier::detail::printable_line(where),
+                 "). Rename it");
 }
 
 }  // namespace espalier::data::detail

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 namespace espalier::data::detail {
@@ -15,5 +16,9 @@ int64_t check_readable(const std::filesystem::path& path, std::string_view what)
 
 /// Throws IoError naming `what` and the path unless it is a directory that may be listed.
 void check_directory(const std::filesystem::path& path, std::string_view what);
+
+/// Throws IoError naming `what` and where the class stands unless its name is UTF-8, as model files
+/// and tables are.
+void check_class_name(std::string_view name, const std::string& where, std::string_view what);
 
 }  // namespace espalier::data::detail

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <system_error>
 
+#include <espalier/core/detail/printable.h>
 #include <espalier/core/error.h>
 #include <espalier/data/detail/file_checks.h>
 
@@ -125,12 +126,13 @@ void note_other_folders(const fs::path& path, const fs::path& test, SplitPlaces&
     if (count++ == 0) example = folder;
   }
   if (count == 0) return;
-  places.notes.push_back(cat("training and test pictures are those of train and ",
-                             test.empty() ? "test" : test.filename().string(),
-                             "; not read beside them: ",
-                             count,
-                             count == 1 ? " folder, " : " folders, for example ",
-                             example.string()));
+  places.notes.push_back(
+      espalier::detail::printable_line(cat("training and test pictures are those of train and ",
+                                           test.empty() ? "test" : test.filename().string(),
+                                           "; not read beside them: ",
+                                           count,
+                                           count == 1 ? " folder, " : " folders, for example ",
+                                           example.string())));
 }
 
 }  // namespace
@@ -169,12 +171,13 @@ void LeftOut::add(const std::string& reason, const fs::path& path) {
 std::vector<std::string> LeftOut::notes() const {
   std::vector<std::string> out;
   for (const auto& [reason, found] : found_) {
-    out.push_back(cat("left out: ",
-                      found.count,
-                      found.count == 1 ? " file " : " files ",
-                      reason,
-                      found.count == 1 ? ", " : ", for example ",
-                      found.example.string()));
+    // A name may have any bytes; notes go into JSON.
+    out.push_back(espalier::detail::printable_line(cat("left out: ",
+                                                       found.count,
+                                                       found.count == 1 ? " file " : " files ",
+                                                       reason,
+                                                       found.count == 1 ? ", " : ", for example ",
+                                                       found.example.string())));
   }
   return out;
 }
@@ -196,6 +199,7 @@ std::vector<std::string> class_folders(const fs::path& split, LeftOut& left_out)
                      path.string(),
                      " is a link to a folder that holds it, no class");
       out.push_back(path.filename().string());
+      check_class_name(out.back(), path.string(), kWhat);
     }
   }
   return out;

@@ -40,7 +40,7 @@ class LeftOut {
 };
 
 /// The class folders of a split by name; counts the files beside them. Throws IoError for a folder
-/// that can't be listed, or that is a link to one that holds it.
+/// that can't be listed, that is a link to one that holds it, or whose name is not UTF-8.
 std::vector<std::string> class_folders(const std::filesystem::path& split, LeftOut& left_out);
 
 /// Pictures of a class.

@@ -171,6 +171,19 @@ TEST_F(Download, ErrorsAreNamedAndLeaveNothing) {
   EXPECT_TRUE(fs::is_empty(target().parent_path()));
 }
 
+TEST_F(Download, AFolderThatMayNotBeMadeIsNamedWithTheReason) {
+  const TempFolder root;
+  const auto fetch = [&] {
+    const AsNobody nobody;
+    download("file:///nowhere", root.path() / "set/x", "", Digest::Md5, {});
+  };
+  fs::permissions(root.path(), fs::perms(0555));
+  expect_io_error(fetch, "can't create its folder: Permission denied");
+  fs::permissions(root.path(), fs::perms::none);
+  expect_io_error(fetch, "set/x can't be looked at: Permission denied");
+  fs::permissions(root.path(), fs::perms::owner_all);
+}
+
 TEST_F(Download, StopsWhenTheCallerSaysSoOrThrows) {
   const HttpServer server(content_, {});
   FetchOptions options;

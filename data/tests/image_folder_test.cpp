@@ -259,6 +259,19 @@ TEST(ImageFolder, NamesWhatIsMissing) {
   expect_io_error(open_test, "is a class that");
 }
 
+// They go into model files and tables, which are UTF-8.
+TEST(ImageFolder, RefusesNamesOfClassesThatAreNoUtf8AndSpellsOutOthers) {
+  const TempFolder folder;
+  make_png(folder.path() / "a/1.png", 0, 2, 2);
+  store(folder.path() / "a/note\xff.t\xfe", {1});
+  const auto set = open_image_folder(folder.path(), Split::Train);
+  ASSERT_EQ(set->notes().size(), 1u);
+  EXPECT_NE(set->notes()[0].find("note\\xff.t\\xfe"), std::string::npos) << set->notes()[0];
+  make_png(folder.path() / "\xff\xfe/1.png", 0, 2, 2);
+  expect_io_error([&] { open_image_folder(folder.path(), Split::Train); },
+                  "expected names of classes in UTF-8, got '\\xff\\xfe'");
+}
+
 TEST(ImageFolder, NamesAFolderWithoutPermission) {
   const TempFolder folder;
   make_png(folder.path() / "train/a/1.png", 0, 2, 2);

@@ -85,6 +85,14 @@ TEST(Cifar, WritesWhatItReads) {
   EXPECT_EQ(std::string(names.begin(), names.end()), "a\nb\nc\n");
 }
 
+TEST(Cifar, NamesOfClassesThatAreNoUtf8AreRefused) {
+  const TempFolder folder;
+  make_cifar(folder.path() / "test_batch.bin", {}, Bytes(10000, 1));
+  store(folder.path() / "batches.meta.txt", {'a', '\n', 0xff, '\n'});
+  expect_io_error([&] { open_cifar10(folder.path(), Split::Test); },
+                  "expected names of classes in UTF-8, got '\\xff'");
+}
+
 TEST(Cifar, FileCutBetweenRecordsOfThePublishedSetIsRefused) {
   const TempFolder folder;
   for (int b = 1; b <= 5; ++b) {

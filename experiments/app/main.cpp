@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The `espalier` program. All of it is in the library, where tests reach it.
+#include <csignal>
 #include <iostream>
 
 #include <fcntl.h>
@@ -23,6 +24,8 @@ void keep_standard_streams() {
 
 int main(int argc, char** argv) {
   keep_standard_streams();
+  // A file that grows over `ulimit -f` is then an error of the write, with a name and a reason.
+  std::signal(SIGXFSZ, SIG_IGN);
   espalier::experiments::Console console{
       .out = std::cout, .err = std::cerr, .terminal = ::isatty(STDERR_FILENO) == 1};
   return espalier::experiments::run_command({argv + 1, argv + argc}, console);

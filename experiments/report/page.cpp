@@ -287,7 +287,7 @@ std::string html_page(const Report& report, const PageOptions& options) {
        "Accuracy and cost",
        grid(report.cost_charts()) + (many ? means_table(report) : std::string())},
       {"runs", "Runs", count == 0 ? std::string() : runs_section(report)},
-      {"failed", "Runs that failed", failures(report)},
+      {"failed", "Runs that failed or can't be read", failures(report)},
       {"training",
        "Training",
        grid(training) +

@@ -74,6 +74,7 @@ std::vector<Column> columns_of(const std::vector<ReportRun>& runs) {
 }
 
 std::string shown_name(const ReportRun& run) {
+  if (run.unreadable) return run.name + " (can't be read)";
   if (!run.error.empty()) return run.name + " (failed)";
   return run.name + (run.finished ? "" : " (not finished)");
 }
@@ -116,8 +117,9 @@ std::vector<std::vector<std::string>> Report::rows() const {
   const std::vector<Column> columns = columns_of(runs_);
   for (const Column& column : columns) rows[0].emplace_back(column.heading);
   for (const ReportRun& run : runs_) {
+    const std::string seed = run.unreadable ? "-" : std::to_string(run.seed);
     std::vector<std::string> row = {
-        shown_name(run), run.model, run.data, run.method, run.variant, std::to_string(run.seed)};
+        shown_name(run), run.model, run.data, run.method, run.variant, seed};
     for (const Column& column : columns) {
       const auto value = column.value(run, compared_with(run));
       row.push_back(value && std::isfinite(*value) ? column.shown(*value) : "-");
@@ -131,7 +133,8 @@ std::vector<std::vector<std::string>> Report::sort_keys() const {
   std::vector<std::vector<std::string>> out;
   const std::vector<Column> columns = columns_of(runs_);
   for (const ReportRun& run : runs_) {
-    std::vector<std::string> row = {"", "", "", "", "", std::to_string(run.seed)};
+    const std::string seed = run.unreadable ? "" : std::to_string(run.seed);
+    std::vector<std::string> row = {"", "", "", "", "", seed};
     for (const Column& column : columns) {
       const auto value = column.value(run, compared_with(run));
       row.push_back(value && std::isfinite(*value) ? fmt::format("{}", *value) : "");
@@ -150,7 +153,11 @@ std::string Report::text() const {
   }
   std::string out;
   for (const std::string& sentence : report_findings(*this)) out += sentence + "\n";
-  return out + (out.empty() ? "" : "\n") + text_table(shown);
+  out += (out.empty() ? "" : "\n") + text_table(shown);
+  for (const ReportRun& run : runs_) {
+    if (!run.error.empty()) out += shown_name(run) + ": " + run.error + "\n";
+  }
+  return out;
 }
 
 std::string Report::csv() const {

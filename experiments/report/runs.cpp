@@ -17,6 +17,7 @@
 #include <espalier/experiments/report/sources.h>
 #include <espalier/experiments/report/variants.h>
 #include <espalier/experiments/run_files.h>
+#include <espalier/experiments/run_json.h>
 
 namespace espalier::experiments {
 namespace {
@@ -61,8 +62,26 @@ std::vector<RunLayer> counted_layers(const fs::path& model_file) {
   return out;
 }
 
+// Figures are those of run.json, curves and layers those of the files beside it. One that is
+// missing is not shown: recorded runs have no weights.
+void check_files(const RunRecord& record) {
+  for (const char* name : {kModelFile, kMetricsFile, kMetricsTable}) {
+    if (!fs::exists(record.path / name)) continue;
+    const std::string wrong = wrong_beside_record(record.run, record.path, name);
+    ESPALIER_CHECK(wrong.empty(),
+                   IoError,
+                   "run: ",
+                   (record.path / name).string(),
+                   " ",
+                   wrong,
+                   ". Bring it back; the command that trained it makes a model again from its "
+                   "checkpoint");
+  }
+}
+
 ReportRun read_folder(const fs::path& path) {
   const RunRecord record = read_run(path);
+  check_files(record);
   ReportRun out;
   out.folder = path;
   out.settings = record.run.at("settings");
@@ -257,6 +276,7 @@ std::vector<ReportRun> try_to_read(const fs::path& folder) {
     ReportRun bad;
     bad.name = folder.filename().string();
     bad.error = error.what();
+    bad.unreadable = true;
     bad.settings = Json::object();
     bad.machine = Json::object();
     std::vector<ReportRun> out;

@@ -35,7 +35,8 @@ struct ReportRun {
   double sparsity_asked = 0.0;
   int64_t seed = 0;
   bool finished = false;
-  std::string error;  ///< of a run that failed, or that can't be read
+  std::string error;        ///< of a run that failed, or that can't be read
+  bool unreadable = false;  ///< nothing but the name is known, and why in `error`
   /// Those of `figure_names` that are known; `speedup` too, where the dense network was timed in
   /// turn with this one: images/s as a multiple of its.
   std::map<std::string, double> figures;
@@ -64,8 +65,9 @@ const std::vector<std::string>& figure_names();
 /// experiment's results (runs.csv, perhaps layers.csv), whose run folders are read too where they
 /// still are; or a folder in which such folders lie. Layers that run.json does not have are counted
 /// in the masks of model.safetensors. A run that came with an earlier path already is left out.
-/// Throws IoError for a path without any run and for bad files; among the runs of a folder one that
-/// can't be read is a run with an `error`.
+/// Throws IoError for a path without any run and for bad files, among them a model and metrics that
+/// are not those that run.json tells; among the runs of a folder one that can't be read is
+/// `unreadable`.
 std::vector<ReportRun> read_runs(const std::vector<std::filesystem::path>& paths);
 
 /// The run folders and experiment results at `path`, none if there are none: what read_runs reads.

@@ -145,6 +145,31 @@ TEST_F(DamagedRun, AModelThatCannotBeMadeAgainIsNamed) {
   expect_refused({"model.safetensors is missing", "no checkpoint"});
 }
 
+TEST_F(DamagedRun, AnotherRunsModelIsNotTheOneThatWasFinished) {
+  put(run_ / "model.safetensors", slurp(path("dense/model.safetensors")));
+  const Outcome report = espalier_command({"report", run_.string()});
+  EXPECT_EQ(report.code, kExitBadUse) << report.out;
+  expect_has(report.err, "model.safetensors is not the file that run.json tells");
+  expect_mended("model.safetensors is not the file that run.json tells");
+  EXPECT_EQ(espalier_command({"report", run_.string()}).code, kExitOk);
+}
+
+TEST_F(DamagedRun, AnotherRunsCheckpointIsNotTakenForAFinishedOne) {
+  fs::remove(run_ / "model.safetensors");
+  put(run_ / "state.safetensors", slurp(path("dense/state.safetensors")));
+  put(run_ / "state.previous.safetensors", slurp(path("dense/state.previous.safetensors")));
+  expect_refused({"state.safetensors is not the file", "state.previous.safetensors is not"});
+  put(run_ / "state.previous.safetensors", slurp(path("pruned/state.previous.safetensors")));
+  expect_mended("state.safetensors is not the file that run.json tells");
+}
+
+TEST_F(DamagedRun, MetricsOfAnotherRunAreNotReported) {
+  put(run_ / "metrics.jsonl", slurp(path("dense/metrics.jsonl")));
+  const Outcome report = espalier_command({"report", copies_.path().string()});
+  EXPECT_EQ(report.code, kExitBadUse) << report.out;
+  expect_has(report.err, "metrics.jsonl is not the file that run.json tells");
+}
+
 TEST_F(DamagedRun, AnyChangedByteOfACheckpointIsFound) {
   const fs::path state = run_ / "state.safetensors";
   const std::string good = slurp(state);
@@ -316,7 +341,23 @@ TEST_F(Verify, NamesWhatIsNoFileOfOurs) {
   EXPECT_EQ(verify(copies_.path()).code, kExitBadUse);
 }
 
+TEST_F(Verify, MissesEveryFileThatRunJsonTells) {
+  for (const auto& [name, told] : run_json(run_).at("files").items()) {
+    const std::string good = slurp(run_ / name);
+    fs::remove(run_ / name);
+    const Outcome outcome = verify(run_);
+    EXPECT_EQ(outcome.code, kExitBadUse) << outcome.out;
+    expect_has(outcome.out, name + " is missing");
+    put(run_ / name, good);
+  }
+  EXPECT_EQ(verify(run_).code, kExitOk);
+}
+
 TEST_F(Verify, TakesARecordWithoutWeights) {
+  nlohmann::ordered_json record = nlohmann::ordered_json::parse(slurp(run_ / "run.json"));
+  record.erase("files");
+  record.erase("checksum");
+  put(run_ / "run.json", record.dump(2));
   for (const char* name :
        {"model.safetensors", "state.safetensors", "state.previous.safetensors", "metrics.jsonl"}) {
     fs::remove(run_ / name);

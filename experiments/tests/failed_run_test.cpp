@@ -63,6 +63,22 @@ TEST(FailedRun, RecordsWithoutWeightsAreNotReplaced) {
   EXPECT_EQ(espalier_command(tiny_training(folder / "run")).code, kExitBadUse);
 }
 
+TEST(FailedRun, FilesOfItsNamesThatAreNoRunsAreNotReplaced) {
+  for (const char* name : {"model.safetensors",
+                           "state.safetensors",
+                           "state.previous.safetensors",
+                           "state.swap.safetensors",
+                           "metrics.jsonl",
+                           "metrics.csv"}) {
+    const TemporaryFolder folder;
+    folder.write(name, "somebody's");
+    const Outcome outcome = espalier_command(tiny_training(folder.path(), {"--epochs", "1"}));
+    EXPECT_EQ(outcome.code, kExitBadUse) << name;
+    EXPECT_NE(outcome.err.find("but no run.json"), std::string::npos) << outcome.err;
+    EXPECT_EQ(folder.names().size(), 1u);
+  }
+}
+
 TEST(FailedRun, IsMarkedAndNamedInTheReport) {
   const TemporaryFolder folder;
   const auto diverging =

@@ -110,6 +110,58 @@ TEST_F(Outputs, NeverReplaceAFileOfAnotherKind) {
   EXPECT_FALSE(fs::exists(in("metrics.html")));
 }
 
+// Of the kind that is written, and yet a run's.
+TEST_F(Outputs, NeverTakeThePlaceOfAFileOfARun) {
+  fs::copy(path("pruned"), here_ / "run", fs::copy_options::recursive);
+  fs::create_directory_symlink("run", here_ / "folder-link");
+  fs::create_symlink("run/model.safetensors", here_ / "file-link");
+  const std::string model = "run/model.safetensors";
+  for (const char* name : {"run/model.safetensors",
+                           "folder-link/model.safetensors",
+                           "file-link",
+                           "run/../run/model.safetensors"}) {
+    const std::vector<std::string> parts = {in(name), "is a file of the run in"};
+    expect_refused({"shrink", "--weights", in("model"), "--out", in(name)}, model.c_str(), parts);
+    expect_refused({"quantize", "--weights", in("model"), "--data", "synth", "--out", in(name)},
+                   model.c_str(),
+                   parts);
+  }
+  ASSERT_EQ(espalier_command({"compress", "--weights", in("model"), "--out", in("edc")}).code,
+            kExitOk);
+  expect_refused({"decompress", "--weights", in("edc"), "--out", in("file-link")},
+                 model.c_str(),
+                 {"is a file of the run in"});
+  // What is not there would be taken for the run's too.
+  fs::remove(here_ / "run/model.safetensors");
+  fs::remove(here_ / "run/metrics.csv");
+  const std::vector<std::vector<std::string>> attempts = {
+      compiled(in("run/model.safetensors")),
+      compiled(in("run/state.swap.safetensors")),
+      {"compress", "--weights", in("model"), "--out", in("file-link")},
+      {"score", "snip", "--inputs", in("model"), "--out", in("run/state.safetensors")},
+      {"report", path("dense"), "--out", in("run/metrics.html")}};
+  for (const std::vector<std::string>& arguments : attempts) {
+    const Outcome outcome = espalier_command(arguments);
+    EXPECT_EQ(outcome.code, kExitBadUse) << arguments[0] << ": " << outcome.out;
+    EXPECT_FALSE(fs::exists(here_ / "run/model.safetensors")) << arguments[0];
+    EXPECT_FALSE(fs::exists(here_ / "run/metrics.csv")) << arguments[0];
+  }
+  EXPECT_EQ(espalier_command({"shrink", "--weights", in("model"), "--out", in("run/small")}).code,
+            kExitOk);
+}
+
+TEST_F(Outputs, APageThatIsNoFileHasNoTable) {
+  EXPECT_EQ(table_beside("page.html"), "page.csv");
+  EXPECT_EQ(table_beside("/dev/null"), "");
+  EXPECT_EQ(table_beside(""), "");
+  ASSERT_EQ(::mkfifo(in("pipe").c_str(), 0600), 0);
+  fs::create_symlink("/dev/null", here_ / "nothing.html");
+  EXPECT_EQ(table_beside(in("pipe")), "");
+  const Outcome outcome = espalier_command({"report", path("dense"), "--out", in("nothing.html")});
+  EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_FALSE(fs::exists(in("nothing.csv")));
+}
+
 TEST_F(Outputs, ReplaceTheirOwnKindAndWhatIsEmpty) {
   for (int time = 0; time < 2; ++time) {
     for (const char* name : {"empty", "fresh"}) {
@@ -139,6 +191,28 @@ TEST_F(Outputs, GoThroughPipesAndLinksAndKeepModes) {
   EXPECT_EQ(espalier_command({"shrink", "--weights", in("model"), "--out", "/dev/null"}).code,
             kExitOk);
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
+}
+
+// Whichever option names them, and whether the disk is full or may not be written to.
+TEST_F(Outputs, ThatMayNotBeWrittenAreAFailureAndNotBadUse) {
+  std::vector<std::string> measured = compiled("/proc/nobody/plan");
+  const auto plan = measured;
+  measured.resize(measured.size() - 2);
+  measured[2] = path("pruned/model.safetensors");
+  for (const char* more : {"--kernels", "measured", "--kernel-times", "/proc/nobody/times"}) {
+    measured.emplace_back(more);
+  }
+  for (const std::vector<std::string>& arguments :
+       {plan,
+        measured,
+        tiny_training("/proc/nobody/run", {"--epochs", "1"}),
+        {"data", "synth", "--train-size", "5", "--test-size", "1", "--out", "/proc/nobody/set"},
+        {"shrink", "--weights", in("model"), "--out", "/proc/nobody/small"}}) {
+    const Outcome outcome = espalier_command(arguments);
+    const std::string place = arguments.back();
+    EXPECT_EQ(outcome.code, kExitFailed) << place << ": " << outcome.err;
+    EXPECT_NE(outcome.err.find("/proc/nobody"), std::string::npos) << outcome.err;
+  }
 }
 
 TEST_F(Outputs, ThatDoNotFitOnTheDiskAreAFailureAndNotBadUse) {
@@ -230,6 +304,20 @@ TEST(OutputNames, ThatAreNoUtf8AreRefused) {
   const Outcome outcome = espalier_command(tiny_training("/tmp/x\xff"));
   EXPECT_EQ(outcome.code, kExitBadUse);
   EXPECT_NE(outcome.err.find("UTF-8, got '/tmp/x\\xff'"), std::string::npos) << outcome.err;
+}
+
+TEST(OutputNames, OfTheEnvironmentAreUtf8TooBeforeAFolderIsMade) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::setenv("ESPALIER_DATA", "nu\xff", 1), 0);
+  for (const auto& arguments :
+       {tiny_training(folder / "run"), std::vector<std::string>{"doctor", "--json"}}) {
+    const Outcome outcome = espalier_command(arguments);
+    EXPECT_EQ(outcome.code, kExitBadUse);
+    EXPECT_NE(outcome.err.find("ESPALIER_DATA in UTF-8, got 'nu\\xff'"), std::string::npos)
+        << outcome.err;
+  }
+  ::unsetenv("ESPALIER_DATA");
+  EXPECT_EQ(folder.names(), std::vector<std::string>{});
 }
 
 TEST(Terminal, IsNotCommandedByNames) {

@@ -66,6 +66,40 @@ TEST(Process, ThreadsAreThoseOfTheAffinityMask) {
       << slurp(folder / "out");
 }
 
+TEST(Process, AFileThatGrowsOverTheLimitIsAnErrorAndNoSignal) {
+  const TemporaryFolder folder;
+  const auto limit = [] {
+    const rlimit size{20000, 20000};
+    ::setrlimit(RLIMIT_FSIZE, &size);
+  };
+  const auto training = tiny_training(folder / "run", {"--epochs", "1"});
+  EXPECT_EQ(run_process(training, folder / "out", limit), 1);
+  const std::string out = slurp(folder / "out");
+  EXPECT_NE(out.find("can't write"), std::string::npos) << out;
+  EXPECT_NE(out.find("File too large"), std::string::npos) << out;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "run")) {
+    EXPECT_EQ(entry.path().filename(), "run.json");
+  }
+}
+
+TEST(Process, AThreadThatCannotBeStartedIsNamed) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers start threads of their own";
+#endif
+  const TemporaryFolder folder;
+  const auto limit = [] {  // stacks of threads that no address space holds
+    rlimit stack{};
+    ::getrlimit(RLIMIT_STACK, &stack);
+    stack.rlim_cur = rlim_t{100} << 40;
+    ::setrlimit(RLIMIT_STACK, &stack);
+  };
+  EXPECT_EQ(run_process(tiny_training(folder / "run"), folder / "out", limit), 1);
+  const std::string out = slurp(folder / "out");
+  EXPECT_NE(out.find("can't start a thread"), std::string::npos) << out;
+  EXPECT_NE(out.find("--workers 0"), std::string::npos) << out;
+  EXPECT_FALSE(std::filesystem::exists(folder / "run"));
+}
+
 TEST(Process, EndsWhereverMemoryEnds) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "sanitizers need all of the address space";

@@ -6,6 +6,7 @@
 #include <espalier/core/detail/printable.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/csv.h>
+#include <espalier/experiments/failure.h>
 #include <espalier/experiments/report/report.h>
 #include <espalier/experiments/run_folder.h>
 
@@ -188,7 +189,23 @@ TEST(ReportRuns, OneThatIsBrokenIsNamedAmongOthersAndAnErrorAlone) {
   EXPECT_NE(runs[0].error.find("not valid JSON"), std::string::npos) << runs[0].error;
   EXPECT_TRUE(runs[1].error.empty());
   EXPECT_NE(html_page(Report(runs)).find("Runs that failed"), std::string::npos);
+  EXPECT_TRUE(runs[0].unreadable);
   expect_error<IoError>([&] { read_runs({folder / "broken"}); }, {"not valid JSON"});
+}
+
+TEST(ReadRuns, BrokenOnesAreToldWithFileAndReason) {
+  const TemporaryFolder folder;
+  write_file(folder / "broken/run.json", "[[");
+  // Where there is nothing else there is nothing to report.
+  const Outcome alone = espalier_command({"report", folder.path().string()});
+  EXPECT_EQ(alone.code, kExitBadUse) << alone.out;
+  EXPECT_NE(alone.err.find("broken/run.json is not valid JSON"), std::string::npos) << alone.err;
+  write_run(folder / "whole", {{"seed", 1}}, 0.9);
+  const Outcome both = espalier_command({"report", folder.path().string()});
+  EXPECT_EQ(both.code, kExitOk) << both.err;
+  EXPECT_NE(both.out.find("broken (can't be read): run: "), std::string::npos) << both.out;
+  EXPECT_NE(both.out.find("broken/run.json is not valid JSON"), std::string::npos) << both.out;
+  EXPECT_EQ(both.out.find("(failed)"), std::string::npos) << both.out;
 }
 
 // A network whose outputs overflow has a loss that JSON can't write.

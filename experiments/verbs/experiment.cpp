@@ -129,8 +129,7 @@ void run(const ExperimentFlags& flags, Console& console) {
                  "experiment run: --page expects a file, got the folder ",
                  flags.page);
   const fs::path folder = fs::path(flags.out) / "experiments" / (chosen.name + "-" + name(preset));
-  const fs::path table =
-      flags.page.empty() ? fs::path() : fs::path(flags.page).replace_extension(".csv");
+  const fs::path table = table_beside(flags.page);
   check_outputs("experiment run",
                 {{"--out", folder / "README.md", FileKind::ExperimentPage},
                  {"--out", folder / kRunsTable, FileKind::ExperimentTable},
@@ -155,7 +154,7 @@ void run(const ExperimentFlags& flags, Console& console) {
     files.commit();
     if (flags.page.empty()) return;
     write_file(flags.page, page.markdown(command));
-    write_file(table, page.csv());
+    if (!table.empty()) write_file(table, page.csv());
   });
   if (flags.json) {
     Json json = page.json();

@@ -6,6 +6,7 @@
 #include <optional>
 #include <ostream>
 
+#include <espalier/core/detail/printable.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/outputs.h>
@@ -35,6 +36,17 @@ fs::path default_page(const ReportFlags& flags) {
   return (flags.runs.size() == 1 ? fs::path(flags.runs[0]) : fs::path(".")) / "report.html";
 }
 
+// Where all runs of a folder are broken there is nothing to report.
+void check_some_are_read(const Report& report) {
+  std::vector<std::string> reasons;
+  for (const ReportRun& run : report.runs()) {
+    if (!run.unreadable) return;
+    reasons.push_back(run.error);
+  }
+  throw IoError(
+      cat("report: none of the runs can be read: ", espalier::detail::some_of(reasons, 3, "; ")));
+}
+
 void write_report(const ReportFlags& flags, Console& console) {
   ESPALIER_CHECK(!flags.port, ValueError, "report: --port needs --watch, which is not given");
   ESPALIER_CHECK(!flags.runs.empty(),
@@ -45,18 +57,20 @@ void write_report(const ReportFlags& flags, Console& console) {
   ESPALIER_CHECK(page.extension() != ".csv",
                  ValueError,
                  "report: --out names the page; the CSV is written beside it");
-  const fs::path csv = fs::path(page).replace_extension(".csv");
+  const fs::path csv = table_beside(page);
   check_outputs(
       "report",
       {{"--out", page, FileKind::ReportPage}, {"--out's table", csv, FileKind::ReportTable}},
       {});
   const Report report(read_runs({flags.runs.begin(), flags.runs.end()}));
+  check_some_are_read(report);
   const std::string html = html_page(report);
   while_writing([&] {
     write_file(page, html);
-    write_file(csv, report.csv());
+    if (!csv.empty()) write_file(csv, report.csv());
   });
-  console.out << report.text() << "\n" << page.string() << "\n" << csv.string() << '\n';
+  console.out << report.text() << "\n" << page.string() << '\n';
+  if (!csv.empty()) console.out << csv.string() << '\n';
   const auto write_pictures = [&](const std::string& folder, ChartFormat format) {
     if (folder.empty()) return;
     const auto files = while_writing([&] { return write_charts(report, folder, format); });
