@@ -7,6 +7,10 @@
 #include <optional>
 #include <set>
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -108,8 +112,9 @@ void read(Verified& out) {
                      ": is not valid JSON");
       begin = end + 1;
     }
-    ESPALIER_CHECK(!text.empty(), IoError, out.path.string(), ": is empty");
-    out.text = "valid JSON";
+    // Lines may be none yet: those of a run come with its epochs.
+    ESPALIER_CHECK(lines || !text.empty(), IoError, out.path.string(), ": is empty");
+    out.text = text.empty() ? "no lines yet" : "valid JSON";
   } else if (ending == ".csv") {
     out.kind = "table";
     out.state = State::Unchecked;
@@ -143,6 +148,15 @@ Verified verify_file(const fs::path& path) {
   return out;
 }
 
+// Whether a process holds the lock of a run's folder; it lets go of it however it ends.
+bool is_at_work(const fs::path& folder) {
+  const int lock = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock < 0) return false;
+  const bool held = ::flock(lock, LOCK_SH | LOCK_NB) != 0;
+  ::close(lock);
+  return held;
+}
+
 // A run folder, whose run.json is there.
 class RunCheck {
  public:
@@ -162,6 +176,9 @@ class RunCheck {
   void check_all(Verified& whole) {
     guarded(whole, [&] {
       status_ = record_.run.value("status", std::string("unknown"));
+      if (status_ == "running" && !is_at_work(path_)) {
+        status_ = "not finished, no process is at work; the same command goes on";
+      }
       check_record();
       check_completeness();
       check_metrics();

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <espalier/core/safetensors.h>
+#include <espalier/experiments/failure.h>
 #include <espalier/experiments/run_folder.h>
 
 #include "command_line.h"
@@ -162,6 +163,23 @@ TEST_P(CheckpointFiles, AreTwoDifferentWholeOnesWheneverTheProcessIsKilled) {
     EXPECT_EQ(epochs_of(run / kStateFile), epochs + 1);
   }
   EXPECT_GE(kills, 8);
+}
+
+// As one that is killed in its first epoch leaves behind.
+TEST(CheckpointFiles, ARunWithoutAnEpochYetIsWholeAndNotTakenForOneAtWork) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "run";
+  const auto verify = [&] {
+    const Outcome outcome = espalier_command({"verify", path.string()});
+    EXPECT_EQ(outcome.code, kExitOk) << outcome.out;
+    return outcome.out;
+  };
+  {
+    RunFolder run(path, kSettings, Json::object());
+    save(run, 0);
+    EXPECT_NE(verify().find("run, running"), std::string::npos);
+  }
+  EXPECT_NE(verify().find("no process is at work"), std::string::npos);
 }
 
 // Of runs that a process of an earlier version was killed in.
