@@ -7,6 +7,9 @@ namespace espalier::nn {
 Variable ReLU::forward(const Variable& x) {
   return relu(x);
 }
+Variable ReLU6::forward(const Variable& x) {
+  return limited_ ? clamp(x, 0.0, 6.0) : relu(x);
+}
 Variable GELU::forward(const Variable& x) {
   return options_.tanh ? gelu_tanh(x) : gelu(x);
 }

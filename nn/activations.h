@@ -19,6 +19,24 @@ class ReLU : public Module {
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<ReLU>(*this); }
 };
 
+/// min(max(x, 0), 6). Source: Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
+class ReLU6 : public Module {
+ public:
+  void visit(MemberVisitor&) override {}
+  std::string describe() const override { return limited_ ? "ReLU6" : "ReLU6 without its limit"; }
+  ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
+  /// max(x, 0) from here on: for who asks of a copy what passes through the network when no unit is
+  /// full.
+  void lift_limit() { limited_ = false; }
+
+ protected:
+  Variable forward(const Variable& x) override;
+  std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<ReLU6>(*this); }
+
+ private:
+  bool limited_ = true;
+};
+
 /// x/2 * (1 + erf(x / sqrt 2)), or its form by tanh (`gelu_tanh`). Source: arXiv:1606.08415.
 class GELU : public Module {
  public:

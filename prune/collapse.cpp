@@ -47,25 +47,6 @@ void check_layers(const PruneSettings& settings, UpdateReport& report) {
   if (!empty.empty()) collapsed("nothing is left of " + list(empty), settings, report);
 }
 
-/// Rows (dimension 0) of a site's weight that are all in one unit, which has other weights too or
-/// not: one weight alone is no structure.
-std::vector<uint8_t> rows_in_one_unit(const Site& site) {
-  const SitePart& part = site.parts.front();
-  const int64_t numel = part.parameter->numel();
-  std::vector<uint8_t> rows(static_cast<size_t>(part.parameter->shape()[0]), 0);
-  if (part.units.count == numel || site.cell.size > 0) return rows;
-  const int64_t inner = numel / static_cast<int64_t>(rows.size());
-  for (size_t r = 0; r < rows.size(); ++r) {
-    const int64_t first = static_cast<int64_t>(r) * inner;
-    bool same = true;
-    for (int64_t i = 1; i < inner && same; ++i) {
-      same = part.units.unit(first + i) == part.units.unit(first);
-    }
-    rows[r] = same ? 1 : 0;
-  }
-  return rows;
-}
-
 }  // namespace
 
 std::shared_ptr<const FlowGraph> flow_of(nn::Module& model, const PruneInputs& inputs) {
@@ -135,34 +116,6 @@ void check_empty_sites(const FlowGraph* graph,
     return emptied == masks.end() ? parameter.mask() : emptied->second;
   };
   check_collapse(graph, mask, settings, unread);
-}
-
-void keep_outputs(const FlowGraph* graph,
-                  std::vector<Site>& sites,
-                  std::vector<std::string>& notes) {
-  std::map<const nn::Parameter*, std::vector<uint8_t>> outputs;
-  if (graph != nullptr) outputs = graph->output_rows();
-  std::erase_if(sites, [&](const Site& site) {
-    const std::vector<uint8_t> rows = rows_in_one_unit(site);
-    if (std::ranges::none_of(rows, [](uint8_t row) { return row != 0; })) return false;
-    ESPALIER_CHECK(graph != nullptr,
-                   ValueError,
-                   "prune: a unit of ",
-                   site.name,
-                   " is a whole output of the layer; whether the network's own outputs are among "
-                   "them shows a run on one sample, whose shape nobody tells. Set "
-                   "PruneInputs::input_shape, or prune inside of fit()");
-    const auto found = outputs.find(site.parts.front().parameter);
-    if (found == outputs.end()) return false;
-    bool any = false;
-    for (size_t r = 0; r < rows.size(); ++r) any = any || (rows[r] & found->second[r]) != 0;
-    if (any) notes.push_back(cat(site.name, " keeps its rows: they are the network's outputs"));
-    return any;
-  });
-  ESPALIER_CHECK(!sites.empty(),
-                 ValueError,
-                 "prune: no layer is left to prune: the rows of all that can have the pattern are "
-                 "outputs of the network");
 }
 
 }  // namespace espalier::prune

@@ -32,11 +32,4 @@ void check_empty_sites(const FlowGraph* graph,
                        const std::vector<int64_t>& kept,
                        const PruneSettings& settings);
 
-/// Leaves out the sites of which a unit would be an output of the network (a class): all weights of
-/// a row that makes it. They are noted by name. Throws ValueError when no site is left, and when
-/// `graph` is null although a site has such units.
-void keep_outputs(const FlowGraph* graph,
-                  std::vector<Site>& sites,
-                  std::vector<std::string>& notes);
-
 }  // namespace espalier::prune

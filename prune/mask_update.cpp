@@ -5,6 +5,7 @@
 #include <espalier/prune/channel_weights.h>
 #include <espalier/prune/collapse.h>
 #include <espalier/prune/mask_update.h>
+#include <espalier/prune/outputs.h>
 #include <espalier/prune/structure/channel_graph.h>
 
 namespace espalier::prune {
@@ -24,11 +25,13 @@ std::vector<uint8_t> best_units(const Site& site,
                                 const std::vector<double>& scores,
                                 const std::vector<uint8_t>& candidates,
                                 int64_t kept,
-                                Sparsity target) {
+                                Sparsity target,
+                                const std::vector<uint8_t>& first) {
   if (site.run > 0) {
-    return top_k_in_cells(scores, candidates, kept_count(site.run, target), site.run);
+    const int64_t of_run = std::max<int64_t>(kept_count(site.run, target), first.empty() ? 0 : 1);
+    return top_k_in_cells(scores, candidates, of_run, site.run);
   }
-  if (site.cell.size == 0) return top_k(scores, candidates, kept);
+  if (site.cell.size == 0) return top_k(scores, candidates, kept, first);
   return top_k_in_cells(scores, candidates, keep_in_cell(site.cell, target), site.cell.size);
 }
 
@@ -104,10 +107,10 @@ MaskUpdate::MaskUpdate(nn::Module& model,
                                     single_producer_only,
                                     report_.notes)
                     : weight_sites(weights_, pattern, report_.notes);
-  const bool several = std::ranges::any_of(
-      sites_, [](const Site& site) { return site.units != site.shape.numel(); });
-  if (!coupled_ && several) keep_outputs(flow(), sites_, report_.notes);
+  const bool structured = pattern.speedup() != Speedup::Unstructured && pattern.cell().size == 0;
+  if (!coupled_ && structured) keep_outputs(flow(), sites_, report_.notes);
   for (const Site& site : sites_) alive_.push_back(site.alive());
+  saves_outputs_.resize(sites_.size(), 0);
 }
 
 void MaskUpdate::compete_in_rows() {
@@ -130,18 +133,21 @@ std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {
 
 std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>& scores,
                                          const Allocation& allocation,
-                                         Sparsity target) {
+                                         Sparsity target,
+                                         const std::vector<std::vector<uint8_t>>& of_outputs) {
   std::vector<std::vector<int64_t>> weights;
   std::vector<LayerView> views;
   for (const Site& site : sites_) weights.push_back(site.unit_weights());
   for (size_t s = 0; s < sites_.size(); ++s) {
-    views.push_back({sites_[s].name,
-                     sites_[s].shape,
-                     sites_[s].units,
-                     scores[s],
-                     alive_[s],
-                     weights[s],
-                     std::min(settings_.min_per_layer, sites_[s].units)});
+    views.push_back(
+        {sites_[s].name,
+         sites_[s].shape,
+         sites_[s].units,
+         scores[s],
+         alive_[s],
+         weights[s],
+         std::max(std::min(settings_.min_per_layer, sites_[s].units), count(of_outputs[s])),
+         of_outputs[s]});
   }
   std::vector<int64_t> kept;
   if (coupled_) {
@@ -194,7 +200,12 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
   report_.step = planned.step;
   const Sparsity target = target_of(planned);
   report_.target = target;
-  std::vector<int64_t> kept = budgets(scores, allocation, target);
+  std::vector<std::vector<uint8_t>> of_outputs;
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    of_outputs.push_back(units_of_outputs(sites_[s], scores[s], alive_[s]));
+  }
+  std::vector<int64_t> kept = budgets(scores, allocation, target, of_outputs);
+  tell_raised(scores, allocation, target, kept, of_outputs);
   keep_.clear();
   for (size_t s = 0; s < sites_.size(); ++s) {
     const int64_t alive = count(alive_[s]);
@@ -203,7 +214,10 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
       report_.notes.push_back(cat(
           sites_[s].name, " has only ", alive, " units left of the ", kept[s], " it should keep"));
     }
-    keep_.push_back(best_units(sites_[s], scores[s], alive_[s], std::min(kept[s], alive), target));
+    const int64_t stay = std::min(kept[s], alive);
+    keep_.push_back(best_units(sites_[s], scores[s], alive_[s], stay, target, of_outputs[s]));
+    if (of_outputs[s].empty()) continue;
+    saves_outputs_[s] |= keep_[s] != best_units(sites_[s], scores[s], alive_[s], stay, target, {});
   }
   if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
   if (regrowth != nullptr && planned.moved > 0.0) move(scores, planned.moved, *regrowth, rng);
@@ -230,6 +244,7 @@ void MaskUpdate::tell_reached(SparsityOf of) {
 void MaskUpdate::adopt(const MaskUpdate& chosen, Rng& rng) {
   report_ = chosen.report_;
   keep_ = chosen.keep_;
+  tell_outputs_of(chosen);
   if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
   make_masks();
 }
@@ -242,6 +257,7 @@ void MaskUpdate::shuffle(Rng& rng) {
     for (size_t begin = 0; begin < keep_[s].size(); begin += size) {
       shuffle_range(keep_[s], alive_[s], begin, begin + size, own);
     }
+    save_outputs(s, alive_[s], own, keep_[s]);
   }
 }
 
@@ -262,9 +278,17 @@ void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
     auto grown = guarded_floor(moved * static_cast<double>(kept));
     // What is dropped must find another place.
     if (!regrowth.may_regrow_dropped()) grown = std::min(grown, sites_[s].units - kept);
+    const auto of_outputs = units_of_outputs(sites_[s], scores[s], keep_[s]);
+    grown = std::min(grown, kept - count(of_outputs));
     Rng own = rng.fork(stream_id("move " + sites_[s].name));
-    std::vector<uint8_t> stays = top_k(scores[s], keep_[s], kept - grown);
-    if (at_random) shuffle_range(stays, keep_[s], 0, stays.size(), own);
+    std::vector<uint8_t> stays = top_k(scores[s], keep_[s], kept - grown, of_outputs);
+    if (!of_outputs.empty() && stays != top_k(scores[s], keep_[s], kept - grown)) {
+      saves_outputs_[s] = 1;
+    }
+    if (at_random) {
+      shuffle_range(stays, keep_[s], 0, stays.size(), own);
+      save_outputs(s, keep_[s], own, stays);
+    }
     std::vector<uint8_t> places(stays.size());
     for (size_t u = 0; u < stays.size(); ++u) {
       const bool dropped = keep_[s][u] != 0 && stays[u] == 0;

@@ -26,8 +26,8 @@ PruneInputs inputs_of_training(PruneInputs inputs, const nn::TrainState& state);
 class MaskUpdate {
  public:
   /// Finds the sites, of all prunable weights or of `only` some; never such that a unit would be an
-  /// output of the network. Throws ValueError as `prunable_weights`, the site functions and
-  /// `keep_outputs` do.
+  /// output of the network, and with the units of which each output keeps one. Throws ValueError as
+  /// `prunable_weights`, the site functions and `keep_outputs` do.
   MaskUpdate(nn::Module& model,
              const Pattern& pattern,
              const PruneSettings& settings,
@@ -48,7 +48,7 @@ class MaskUpdate {
   /// The score of every unit of every site, higher = stays (the paper's sign is turned here).
   std::vector<std::vector<double>> scores(Score& score, Rng& rng);
   /// Chooses the units that stay: exact counts, ties by index, nothing that is gone comes back but
-  /// by `regrowth`.
+  /// by `regrowth`. Every output of the network that the sites make keeps its best unit.
   void choose(const std::vector<std::vector<double>>& scores,
               const Allocation& allocation,
               const ScheduledUpdate& planned,
@@ -56,6 +56,8 @@ class MaskUpdate {
               Rng& rng);
   /// Takes over what another update chose on a copy of the model, shuffled if that is asked for.
   void adopt(const MaskUpdate& chosen, Rng& rng);
+  /// Tells of outputs that kept a unit by rule in `earlier`, a round before on a copy.
+  void tell_outputs_of(const MaskUpdate& earlier);
   /// 1 for the units of every site that stay, after `choose`.
   const std::vector<std::vector<uint8_t>>& kept() const { return keep_; }
   /// Throws ValueError when the chosen masks cut the network, as `check_collapse` does.
@@ -65,7 +67,7 @@ class MaskUpdate {
   /// The same without a check: of masks on the way to others, which remove more and are checked.
   void set_masks();
   /// What changed, after `choose`.
-  UpdateReport report() const { return report_; }
+  UpdateReport report() const;
 
  private:
   Sparsity target_of(const ScheduledUpdate& planned) const;
@@ -73,8 +75,18 @@ class MaskUpdate {
   std::pair<int64_t, int64_t> count_weights() const;
   std::vector<int64_t> budgets(const std::vector<std::vector<double>>& scores,
                                const Allocation& allocation,
-                               Sparsity target);
+                               Sparsity target,
+                               const std::vector<std::vector<uint8_t>>& of_outputs);
+  void tell_raised(const std::vector<std::vector<double>>& scores,
+                   const Allocation& allocation,
+                   Sparsity target,
+                   const std::vector<int64_t>& kept,
+                   const std::vector<std::vector<uint8_t>>& of_outputs);
   void shuffle(Rng& rng);
+  void save_outputs(size_t site,
+                    const std::vector<uint8_t>& candidates,
+                    const Rng& rng,
+                    std::vector<uint8_t>& chosen);
   void move(const std::vector<std::vector<double>>& scores,
             double moved,
             Regrowth& regrowth,
@@ -90,6 +102,7 @@ class MaskUpdate {
   std::shared_ptr<const FlowGraph> flow_;    // when it was needed
   std::vector<std::vector<uint8_t>> alive_;  // per site and unit, before the update
   std::vector<std::vector<uint8_t>> keep_;   // after it
+  std::vector<uint8_t> saves_outputs_;       // per site: outputs would have lost all their units
   std::vector<nn::Parameter*> changed_;      // in order of discovery
   std::map<nn::Parameter*, Tensor> masks_;
   UpdateReport report_;

@@ -246,6 +246,7 @@ UpdateReport MaskPruner::update_at_once(nn::Module& model,
       MaskUpdate round(*copy, *pattern_, plain, inputs, recipe_.single_producer_only);
       run_round(round, rounds[r], next_update_ + static_cast<int64_t>(r));
       round.set_masks();
+      update.tell_outputs_of(round);
       if (r + 1 < rounds.size()) continue;
       Rng rng = Rng(inputs.seed, "prune").fork(static_cast<uint64_t>(next_update_));
       update.adopt(round, rng);

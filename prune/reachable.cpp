@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <espalier/prune/collapse.h>
+#include <espalier/prune/outputs.h>
 
 namespace espalier::prune {
 namespace {
@@ -24,6 +25,26 @@ int64_t needed_by_a_path(const std::vector<Site>& sites, const FlowGraph* flow, 
   return flow->shortest(weights);
 }
 
+/// Units that the outputs of the network need of the site.
+int64_t needed_by_outputs(const Site& site) {
+  const std::vector<double> equal(static_cast<size_t>(site.units), 0.0);
+  const auto needed = units_of_outputs(site, equal, site.alive());
+  return std::accumulate(needed.begin(), needed.end(), int64_t{0});
+}
+
+int64_t least_of(const Site& site, const PruneSettings& settings) {
+  return std::max(std::min(settings.min_per_layer, site.units), needed_by_outputs(site));
+}
+
+/// Why `least_of` is not 0.
+std::string who_keeps(const std::vector<Site>& sites, const PruneSettings& settings) {
+  const bool outputs =
+      std::ranges::any_of(sites, [](const Site& site) { return !site.outputs.empty(); });
+  const std::string rule = "a unit of every output of the network";
+  if (settings.min_per_layer == 0) return rule;
+  return cat("min-per-layer ", settings.min_per_layer, outputs ? " with " + rule : "");
+}
+
 /// What every layer keeps: known, where the allocation looks at sizes alone.
 std::vector<int64_t> kept_by_size(const std::vector<Site>& sites,
                                   const Allocation& allocation,
@@ -36,7 +57,7 @@ std::vector<int64_t> kept_by_size(const std::vector<Site>& sites,
                      .scores = {},
                      .alive = {},
                      .weights = {},
-                     .at_least = std::min(settings.min_per_layer, site.units)});
+                     .at_least = least_of(site, settings)});
   }
   std::vector<int64_t> kept = allocation.keep(views, settings.sparsity);
   for (size_t s = 0; s < sites.size(); ++s) kept[s] = std::max(kept[s], views[s].at_least);
@@ -59,14 +80,14 @@ void check_reachable(const std::vector<Site>& sites,
   int64_t floors = 0;
   for (const Site& site : sites) {
     units += site.units;
-    floors += std::min(settings.min_per_layer, site.units);
+    floors += least_of(site, settings);
   }
   int64_t kept = kept_count(units, settings.sparsity);
   if (by_size) {
     const std::vector<int64_t> by_site = kept_by_size(sites, *allocation, settings);
     check_empty_sites(flow, sites, by_site, settings);
     kept = std::accumulate(by_site.begin(), by_site.end(), int64_t{0});
-  } else if (floors == 0 && !settings.allow_collapse && allocation != nullptr &&
+  } else if (settings.min_per_layer == 0 && !settings.allow_collapse && allocation != nullptr &&
              allocation->sparsity_of(coupled) ==
                  (coupled ? SparsityOf::Channels : SparsityOf::Weights)) {
     if (kept == 0) check_empty_sites(flow, sites, std::vector<int64_t>(sites.size(), 0), settings);
@@ -89,14 +110,15 @@ void check_reachable(const std::vector<Site>& sites,
       allocation != nullptr && allocation->sparsity_of(coupled) != SparsityOf::Nothing;
   ESPALIER_CHECK(!told || floors == 0 || reached >= sparsity - kWorthRefusing,
                  ValueError,
-                 "prune: min-per-layer ",
-                 settings.min_per_layer,
+                 "prune: ",
+                 who_keeps(sites, settings),
                  fmt::format(" keeps {} of {} units, so sparsity {:.4g} can't be reached, only "
-                             "{:.4f}. Ask for less, or lower min-per-layer",
+                             "{:.4f}. Ask for less",
                              least,
                              units,
                              sparsity,
-                             reached));
+                             reached),
+                 settings.min_per_layer > 0 ? ", or lower min-per-layer" : "");
 }
 
 }  // namespace espalier::prune

@@ -143,6 +143,33 @@ std::vector<uint8_t> top_k(std::span<const double> scores,
   return keep;
 }
 
+std::vector<uint8_t> top_k(std::span<const double> scores,
+                           std::span<const uint8_t> candidates,
+                           int64_t k,
+                           std::span<const uint8_t> first) {
+  if (first.empty()) return top_k(scores, candidates, k);
+  ESPALIER_CHECK(first.size() == scores.size(),
+                 ShapeError,
+                 "top_k: ",
+                 scores.size(),
+                 " scores but ",
+                 first.size(),
+                 " flags of those that go first");
+  std::vector<uint8_t> before(scores.size());
+  std::vector<uint8_t> others(scores.size());
+  int64_t count = 0;
+  for (size_t i = 0; i < scores.size(); ++i) {
+    const bool candidate = candidates.empty() || candidates[i] != 0;
+    before[i] = candidate && first[i] != 0 ? 1 : 0;
+    others[i] = candidate && first[i] == 0 ? 1 : 0;
+    count += before[i];
+  }
+  if (k <= count) return top_k(scores, before, k);
+  std::vector<uint8_t> keep = top_k(scores, others, k - count);
+  for (size_t i = 0; i < keep.size(); ++i) keep[i] |= before[i];
+  return keep;
+}
+
 std::vector<uint8_t> top_k_in_cells(std::span<const double> scores,
                                     std::span<const uint8_t> candidates,
                                     int64_t k,

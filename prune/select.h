@@ -43,6 +43,12 @@ std::vector<uint8_t> top_k(std::span<const double> scores,
                            std::span<const uint8_t> candidates,
                            int64_t k);
 
+/// The same, but the candidates that `first` marks go before all others; empty: none does.
+std::vector<uint8_t> top_k(std::span<const double> scores,
+                           std::span<const uint8_t> candidates,
+                           int64_t k,
+                           std::span<const uint8_t> first);
+
 /// The same k in every run of `cell` consecutive items, or all candidates of a run that has fewer.
 /// Throws ValueError when `cell` does not divide the number of items.
 std::vector<uint8_t> top_k_in_cells(std::span<const double> scores,

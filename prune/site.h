@@ -34,6 +34,9 @@ struct Site {
   /// Units compete with those of their own run of so many consecutive ones only, each run losing
   /// the same number; 0: with all. Without a meaning where there are cells.
   int64_t run = 0;
+  /// By output of the network (a class) that the weight makes, the units with weights of it;
+  /// outputs that share all of them come once. One of each stays. Filled in by `keep_outputs`.
+  std::vector<std::vector<int32_t>> outputs = {};
 
   /// Weights of every unit that count as prunable (rank >= 2), over all parts. Of channels these
   /// overlap between sites: see channel_weights.h.
@@ -70,8 +73,8 @@ std::vector<Site> channel_sites(nn::Module& model,
                                 bool single_producer_only,
                                 std::vector<std::string>& notes);
 
-/// The score of every unit of a site from the float64 scores of its scored parts (in their order). A
-/// sum over a smaller unit, as the last block of a weight may be, counts as of a whole one.
+/// The score of every unit of a site from the float64 scores of its scored parts (in their order).
+/// A sum over a smaller unit, as the last block of a weight may be, counts as of a whole one.
 std::vector<double> unit_scores(const Site& site,
                                 std::span<const Tensor> part_scores,
                                 Reduce reduce);

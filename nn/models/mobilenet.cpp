@@ -5,6 +5,7 @@
 #include <array>
 
 #include <espalier/autograd/ops.h>
+#include <espalier/nn/activations.h>
 #include <espalier/nn/batch_norm.h>
 #include <espalier/nn/conv2d.h>
 #include <espalier/nn/flatten.h>
@@ -12,18 +13,6 @@
 
 namespace espalier::nn::models {
 namespace {
-
-/// min(max(x, 0), 6).
-class ReLU6 : public Module {
- public:
-  void visit(MemberVisitor&) override {}
-  std::string describe() const override { return "ReLU6"; }
-  ChannelCoupling channel_coupling() const override { return {.passes_through = true}; }
-
- protected:
-  Variable forward(const Variable& x) override { return clamp(x, 0.0, 6.0); }
-  std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<ReLU6>(*this); }
-};
 
 Sequential norm_relu6(Conv2d conv) {
   const int64_t channels = conv.options().out_channels;

@@ -27,6 +27,8 @@ struct LayerView {
   std::span<const int64_t> weights;  ///< prunable weights of every unit
   /// Units that must stay; a budget that is shared takes them off the other layers.
   int64_t at_least = 0;
+  /// 1 for units that are the first of these; empty: those with the highest scores are.
+  std::span<const uint8_t> first = {};
 };
 
 /// Divides a budget.

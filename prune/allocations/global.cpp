@@ -80,10 +80,11 @@ class GlobalAllocation : public Allocation {
     int64_t unit;
   };
 
-  /// The best `at_least` units of a layer go before all others.
+  /// The `at_least` units of a layer that must stay go before all others.
   static void protect(const LayerView& layer, std::span<double> scores) {
     const int64_t alive = std::count(layer.alive.begin(), layer.alive.end(), uint8_t{1});
-    const auto best = top_k(layer.scores, layer.alive, std::min(layer.at_least, alive));
+    const auto best =
+        top_k(layer.scores, layer.alive, std::min(layer.at_least, alive), layer.first);
     for (size_t i = 0; i < best.size(); ++i) {
       if (best[i] != 0) scores[i] = std::numeric_limits<double>::infinity();
     }

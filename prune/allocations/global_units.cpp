@@ -40,11 +40,12 @@ class GlobalUnitsAllocation : public Allocation {
                                    std::vector<double> scores,
                                    const std::vector<uint8_t>& alive,
                                    Sparsity target) {
-    // The best `at_least` units of a layer go before all others.
+    // The `at_least` units of a layer that must stay go before all others.
     size_t begin = 0;
     for (const LayerView& layer : layers) {
       const int64_t left = std::count(layer.alive.begin(), layer.alive.end(), uint8_t{1});
-      const auto safe = top_k(layer.scores, layer.alive, std::min(layer.at_least, left));
+      const auto safe =
+          top_k(layer.scores, layer.alive, std::min(layer.at_least, left), layer.first);
       for (size_t u = 0; u < safe.size(); ++u) {
         if (safe[u] != 0) scores[begin + u] = std::numeric_limits<double>::infinity();
       }

@@ -5,8 +5,13 @@
 ///
 /// Source: Tanaka, Kunin, Yamins, Ganguli, arXiv 2006.05467, equation 4 and algorithm 1.
 #include <cmath>
+#include <map>
+#include <set>
+#include <string_view>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/ops.h>
+#include <espalier/nn/activations.h>
 #include <espalier/nn/batch_norm.h>
 #include <espalier/prune/scores/gradients.h>
 
@@ -31,6 +36,55 @@ void forget_statistics(nn::Module& net) {
   }
 }
 
+/// A unit at its limit passes no flow on, and of absolute values nearly all units are there. What
+/// is conserved is the flow of a network that is positively homogeneous.
+void lift_limits(nn::Module& net) {
+  for (const nn::NamedModule& layer : net.named_modules()) {
+    if (auto* limited = dynamic_cast<nn::ReLU6*>(layer.module)) limited->lift_limit();
+  }
+}
+
+/// Finds the ops through which the flow is not conserved.
+class FlowWatch : public OpObserver {
+ public:
+  void op(const char* name,
+          const Variable& output,
+          const std::vector<Variable>& inputs,
+          const BackwardFn&) override {
+    static const std::map<std::string_view, std::string> others = {{"exp", "exp"},
+                                                                   {"gelu", "GELU"},
+                                                                   {"gelu_tanh", "GELU"},
+                                                                   {"group_norm", "layer norm"},
+                                                                   {"log", "log"},
+                                                                   {"log_softmax", "softmax"},
+                                                                   {"sigmoid", "sigmoid"},
+                                                                   {"softmax", "softmax"},
+                                                                   {"softplus", "softplus"},
+                                                                   {"tanh", "tanh"}};
+    if (const auto found = others.find(name); found != others.end()) names.insert(found->second);
+    if (std::string_view(name) == "clamp") check_limit(output.value(), inputs.at(0).value());
+  }
+
+  std::set<std::string> names;  ///< that are not positively homogeneous, for users
+
+ private:
+  static void check_limit(const Tensor& output, const Tensor& input) {
+    const Tensor after = as_double(output);
+    const Tensor before = as_double(input);
+    for (int64_t i = 0; i < before.numel(); ++i) {
+      const double x = before.data<double>()[i];
+      ESPALIER_CHECK(after.data<double>()[i] >= x,
+                     ValueError,
+                     "synflow: a clamp of the network limits ",
+                     x,
+                     " to ",
+                     after.data<double>()[i],
+                     ", so no flow passes on from there and all weights before it would score 0. "
+                     "Use nn::ReLU6, whose limit is lifted while scoring, or another method");
+    }
+  }
+};
+
 class SynflowScore : public Score {
  public:
   explicit SynflowScore(SynflowStatistics statistics) : statistics_(statistics) {}
@@ -46,16 +100,19 @@ class SynflowScore : public Score {
     net->to(DType::F64);
     net->eval();
     if (statistics_ == SynflowStatistics::Initial) forget_statistics(*net);
+    lift_limits(*net);
     for (const nn::NamedParameter& one : net->named_parameters()) {
       make_positive(one.parameter->value.value());
     }
     for (const nn::NamedBuffer& one : net->named_buffers()) make_positive(*one.buffer);
 
+    const Variable ones(ones_like_a_sample(context.inputs.input_shape));
+    watch(*net, ones, context);
     std::vector<Variable> weights;
     for (const ScoredWeight& weight : context.weights) {
       weights.push_back(net->parameter(weight.name).value);
     }
-    const Variable flow = sum((*net)(Variable(ones_like_a_sample(context.inputs.input_shape))));
+    const Variable flow = sum((*net)(ones));
     ESPALIER_CHECK(std::isfinite(flow.item()),
                    ValueError,
                    "synflow: the flow through the network is ",
@@ -79,6 +136,25 @@ class SynflowScore : public Score {
   }
 
  private:
+  /// Looks once: rounds of pruning change the weights, not the ops.
+  void watch(nn::Module& net, const Variable& ones, const ScoreContext& context) {
+    if (!watched_) {
+      FlowWatch seen;
+      const NoGrad no_grad;
+      const OpObserverScope scope(&seen);
+      net(ones);
+      others_ = seen.names;
+      watched_ = true;
+    }
+    if (others_.empty() || context.notes == nullptr) return;
+    std::string list;
+    for (const std::string& name : others_) list += (list.empty() ? "" : ", ") + name;
+    context.notes->push_back(
+        cat("synflow: the flow is not conserved through ",
+            list,
+            ", so that scores of different layers don't compare as published"));
+  }
+
   static Tensor ones_like_a_sample(const Shape& sample) {
     Shape batch = {1};
     for (int d = 0; d < sample.rank(); ++d) batch.push_back(sample[d]);
@@ -86,6 +162,8 @@ class SynflowScore : public Score {
   }
 
   SynflowStatistics statistics_;
+  bool watched_ = false;
+  std::set<std::string> others_;  // ops that are not positively homogeneous
 };
 
 }  // namespace

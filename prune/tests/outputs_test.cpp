@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// No output of a network is ever without weights: every method with every pattern whose units are
-/// whole filters, on networks of all families of the zoo. Which weights are an output's own is
+/// No output of a network is ever without weights: every method with every structured pattern, on
+/// networks of all families of the zoo. Which weights are an output's own is
 /// asked of derivatives, not of names or places.
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -107,7 +108,7 @@ void prune(nn::Module& model, const Case& one) {
   const Method& chosen = method(one.method);
   std::map<std::string, std::string> given = {
       {"pattern", one.pattern},
-      {"sparsity", "0.6"},
+      {"sparsity", one.pattern.find('x') == std::string::npos ? "0.6" : "0.5"},
       {"min-per-layer", "1"},
       {"allow-collapse", "true"}};  // so small networks are cut elsewhere; outputs must stay
   for (const Option& option : chosen.options) {
@@ -124,20 +125,33 @@ void prune(nn::Module& model, const Case& one) {
   EXPECT_GT(hook->updates().back().sparsity().value(), 0.1);
 }
 
+/// The method's patterns but `unstructured` and N:M, and blocks of many forms where it has one.
+std::vector<std::string> structured_patterns(const Method& chosen) {
+  std::vector<std::string> patterns;
+  for (const std::string& one : chosen.patterns) {
+    if (one != "unstructured" && make_pattern(one)->cell().size == 0) patterns.push_back(one);
+  }
+  if (std::ranges::count(patterns, "4x1") > 0) {
+    for (const char* block : {"1x4", "1x8", "2x8", "4x8", "8x8"}) patterns.emplace_back(block);
+  }
+  return patterns;
+}
+
 TEST_P(Outputs, KeepWeightsOfTheirOwn) {
   const auto own = own_weights(GetParam());
   for (const auto& of_output : own) ASSERT_FALSE(of_output.empty());
+  std::set<std::string> seen;
   int cases = 0;
   for (const Method& chosen : methods()) {
     if (chosen.when == When::Runtime) continue;  // mask nothing
-    for (const std::string& pattern : chosen.patterns) {
-      if (pattern != "filter" && pattern != "stripe" && pattern != "channel") continue;
+    for (const std::string& pattern : structured_patterns(chosen)) {
       const bool norms = !GetParam().starts_with("lenet");
       if (chosen.name == "network-slimming" && !norms) continue;
       SCOPED_TRACE(cat(chosen.name, " ", pattern));
       const auto model = nn::make_model(GetParam(), options_of(GetParam()));
       prune(*model, {GetParam(), chosen.name, pattern});
       ++cases;
+      seen.insert(pattern);
       for (size_t o = 0; o < own.size(); ++o) {
         int64_t left = 0;
         for (const auto& [name, entries] : own[o]) {
@@ -148,7 +162,13 @@ TEST_P(Outputs, KeepWeightsOfTheirOwn) {
       }
     }
   }
-  EXPECT_GT(cases, 20);
+  EXPECT_GT(cases, 80);
+  for (const char* pattern : {"kernel", "1x4", "1x8", "4x1", "8x1", "2x8", "4x8", "8x8"}) {
+    EXPECT_TRUE(seen.contains(pattern)) << pattern;
+  }
+  for (const char* pattern : {"filter", "stripe", "channel"}) {
+    EXPECT_TRUE(seen.contains(pattern)) << pattern;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families,

@@ -4,7 +4,9 @@
 /// Source: Tanaka, Kunin, Yamins, Ganguli, "Pruning neural networks without any data by iteratively
 /// conserving synaptic flow", arXiv 2006.05467. Batch norm uses its initial statistics, also in a
 /// network that was trained before (the published code takes the absolute values of those it
-/// finds: option flow-statistics).
+/// finds: option flow-statistics). The published networks have no ReLU6; its limit is lifted while
+/// scoring, for of absolute values nearly all units would be full, and a full one passes no flow
+/// on.
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/scores/gradients.h>
 
@@ -31,7 +33,8 @@ Method synflow() {
       .schedule = "`rounds` rounds before training; then train with the mask fixed",
       .differs =
           "batch norm uses its initial statistics, also in a trained network (published: the "
-          "absolute values of those it finds, `flow-statistics running`)",
+          "absolute values of those it finds, `flow-statistics running`); the limit of ReLU6, "
+          "which no published network has, is lifted while scoring",
       .patterns = {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "channel"},
       .options =
           {
