@@ -12,7 +12,7 @@ std::optional<NotFinite> find_not_finite(const std::map<std::string, Tensor>& te
     if (!tensor.defined() || !is_floating(tensor.dtype())) continue;
     const Tensor plain = tensor.to(Layout::Nchw).contiguous();
     std::optional<NotFinite> found;
-    dispatch_floating(plain.dtype(), "find_not_finite", [&](auto zero) {
+    dispatch_floating(plain.dtype(), "find_not_finite", [&, &name = name](auto zero) {
       const auto* values = plain.data<decltype(zero)>();
       // x - x is 0 for numbers alone, and a sum without branches is fast.
       decltype(zero) sum = 0;
