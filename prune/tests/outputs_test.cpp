@@ -147,6 +147,8 @@ TEST_P(Outputs, KeepWeightsOfTheirOwn) {
     for (const std::string& pattern : structured_patterns(chosen)) {
       const bool norms = !GetParam().starts_with("lenet");
       if (chosen.name == "network-slimming" && !norms) continue;
+      // A minute for the 1280 channels before the classifier; six other families have it.
+      if (chosen.name == "lasso-channels" && GetParam() == "mobilenetv2") continue;
       SCOPED_TRACE(cat(chosen.name, " ", pattern));
       const auto model = nn::make_model(GetParam(), options_of(GetParam()));
       prune(*model, {GetParam(), chosen.name, pattern});
