@@ -11,6 +11,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace espalier::experiments {
 namespace {
@@ -19,8 +20,9 @@ using Clock = std::chrono::steady_clock;
 
 // Set while a connection is only to be closed.
 thread_local bool refusing = false;
-// When the connection came that this thread works on.
+// When the connection came that this thread works on, and the count that it is in.
 thread_local Clock::time_point accepted;
+thread_local std::atomic<size_t>* counted = nullptr;
 // For what a client sent while others were answered.
 constexpr std::chrono::milliseconds kReadAtLeast{100};
 
@@ -110,8 +112,8 @@ class LimitedPool : public httplib::TaskQueue {
     // than one.
     pool_.enqueue([this, task = std::move(task), since = Clock::now()] {
       accepted = since;
+      counted = &open_;
       task();
-      --open_;
     });
   }
   void shutdown() override { pool_.shutdown(); }
@@ -136,6 +138,8 @@ bool LimitedServer::process_and_close_socket(socket_t sock) {
     bool closed = false;
     done = process_request(connection, true, closed, nullptr);
   }
+  // First, so that whoever sees it closed finds its place free.
+  if (counted != nullptr) --*std::exchange(counted, nullptr);
   ::shutdown(sock, SHUT_RDWR);
   ::close(sock);
   return done;

@@ -125,7 +125,7 @@ TEST(Command, BadUseExitsWithTwoAndSaysWhy) {
       {{"score", "magnitude", "--batch", other, "--out", out}, "'images'"},
       {{"score", "chainsaw", "--batch", other, "--out", out}, "chainsaw"},
       {{"shrink", "--weights", missing, "--out", out}, "missing"},
-      {{"shrink", "--weights", other, "--out", out}, "description"},
+      {{"shrink", "--weights", other, "--out", out}, "--model"},
       {{"quantize", "--out", out}, "--weights"},
       {{"quantize", "--weights", other}, "--out"},
       {{"quantize", "--weights", other, "--out", out}, "does not fit resnet20"},
