@@ -27,8 +27,12 @@ std::vector<Option> joined(std::initializer_list<std::vector<Option>> lists) {
 }  // namespace
 
 std::vector<Option> model_options() {
+  std::string names;
+  for (const nn::ModelInfo& info : nn::model_list()) {
+    if (info.input == nn::InputKind::Images) names += (names.empty() ? "" : ", ") + info.name;
+  }
   return {
-      prune::text_option("model", "resnet20", "The network, by its name in the model zoo."),
+      prune::text_option("model", "resnet20", "The network, one of the zoo: " + names + "."),
       prune::choice_option(
           "shortcut", {"A", "B"}, "How CIFAR ResNets pass on where channels change."),
       prune::real_option("width",

@@ -22,20 +22,48 @@ constexpr size_t kMostFilled = 1 << 20;  // of a block: time is for reading
 std::atomic<int> fill_byte{0};
 
 void* filled(void* block, size_t size) {
+  if (block != nullptr) std::memset(block, fill_byte, std::min(size, kMostFilled));
+  return block;
+}
+void* plain(size_t size) {
+  return filled(std::malloc(std::max<size_t>(size, 1)), size);
+}
+void* aligned(size_t size, std::align_val_t alignment) {
+  const auto step = static_cast<size_t>(alignment);
+  return filled(std::aligned_alloc(step, (std::max<size_t>(size, 1) + step - 1) / step * step),
+                size);
+}
+void* or_throw(void* block) {
   if (block == nullptr) throw std::bad_alloc();
-  std::memset(block, fill_byte, std::min(size, kMostFilled));
   return block;
 }
 
 }  // namespace
 
+// Every form: one that is left to a sanitizer would not fit the others.
 void* operator new(size_t size) {
-  return filled(std::malloc(std::max<size_t>(size, 1)), size);
+  return or_throw(plain(size));
+}
+void* operator new[](size_t size) {
+  return or_throw(plain(size));
+}
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  return plain(size);
+}
+void* operator new[](size_t size, const std::nothrow_t&) noexcept {
+  return plain(size);
 }
 void* operator new(size_t size, std::align_val_t alignment) {
-  const auto step = static_cast<size_t>(alignment);
-  return filled(std::aligned_alloc(step, (std::max<size_t>(size, 1) + step - 1) / step * step),
-                size);
+  return or_throw(aligned(size, alignment));
+}
+void* operator new[](size_t size, std::align_val_t alignment) {
+  return or_throw(aligned(size, alignment));
+}
+void* operator new(size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return aligned(size, alignment);
+}
+void* operator new[](size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return aligned(size, alignment);
 }
 void operator delete(void* block) noexcept {
   std::free(block);
@@ -43,10 +71,34 @@ void operator delete(void* block) noexcept {
 void operator delete(void* block, size_t) noexcept {
   std::free(block);
 }
+void operator delete(void* block, const std::nothrow_t&) noexcept {
+  std::free(block);
+}
 void operator delete(void* block, std::align_val_t) noexcept {
   std::free(block);
 }
 void operator delete(void* block, size_t, std::align_val_t) noexcept {
+  std::free(block);
+}
+void operator delete(void* block, std::align_val_t, const std::nothrow_t&) noexcept {
+  std::free(block);
+}
+void operator delete[](void* block) noexcept {
+  std::free(block);
+}
+void operator delete[](void* block, size_t) noexcept {
+  std::free(block);
+}
+void operator delete[](void* block, const std::nothrow_t&) noexcept {
+  std::free(block);
+}
+void operator delete[](void* block, std::align_val_t) noexcept {
+  std::free(block);
+}
+void operator delete[](void* block, size_t, std::align_val_t) noexcept {
+  std::free(block);
+}
+void operator delete[](void* block, std::align_val_t, const std::nothrow_t&) noexcept {
   std::free(block);
 }
 

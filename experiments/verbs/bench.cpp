@@ -184,10 +184,9 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
   const auto& [dense, sparse, sparsity, gated, pattern, notes] = bench;
   const bool compiled = job == Job::Infer && values.flag("compiled");
   // The weights of a file are zero where its masks were, which only the sparse side may skip.
-  const auto side = [&](StepBench& bench) {
+  const auto side = [&, plain = bench.dense.get()](StepBench& bench) {
     if (compiled) {
-      return bench.infer_compiled(&bench == dense.get() ? nn::PlanFormat::Dense
-                                                        : nn::PlanFormat::Auto);
+      return bench.infer_compiled(&bench == plain ? nn::PlanFormat::Dense : nn::PlanFormat::Auto);
     }
     return job == Job::Train ? bench.train_step() : bench.infer();
   };

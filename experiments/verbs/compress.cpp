@@ -153,7 +153,9 @@ void add_compress(CLI::App& app, Console& console, Action& action) {
   const auto flags = std::make_shared<CompressFlags>();
   flags->given.declare(*verb, compress_only_options(), "Compression");
   flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
-  flags->given.declare(*verb, data_set_options(), "Data (its classes and images, for other files)");
+  flags->given.declare(*verb,
+                       data_set_options(),
+                       "Data for which weights from elsewhere are (files of ours tell it)");
   show_required(*verb, "weights");
   show_required(*verb, "out");
   verb->add_flag("--json", flags->json, "Print the sizes as JSON.");

@@ -253,7 +253,9 @@ void add_data(CLI::App& app, Console& console, Action& action) {
         return sub;
       };
   const auto root = [&](CLI::App* sub) {
-    sub->add_option("--data-root", flags->root, "Folder of the data sets.")
+    sub->add_option("--data-root",
+                    flags->root,
+                    "Folder of the data sets; also the environment variable ESPALIER_DATA.")
         ->type_name("DIR")
         ->capture_default_str();
   };

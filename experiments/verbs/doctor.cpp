@@ -91,7 +91,9 @@ void add_doctor(CLI::App& app, Console& console, Action& action) {
   CLI::App* verb = app.add_subcommand(
       "doctor", "The machine, the libraries and whether they compute right, the data sets found.");
   const auto flags = std::make_shared<DoctorFlags>();
-  verb->add_option("--data-root", flags->data_root, "Folder of the data sets.")
+  verb->add_option("--data-root",
+                   flags->data_root,
+                   "Folder of the data sets; also the environment variable ESPALIER_DATA.")
       ->type_name("DIR")
       ->capture_default_str();
   verb->add_flag("--json", flags->json, "Print as JSON.");
