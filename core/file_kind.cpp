@@ -75,16 +75,14 @@ bool is_text_pickle(std::string_view text) {
   if (has(text, 0, "(dp") || has(text, 0, "(lp")) return true;
   if (text.empty() || text[0] != 'c') return false;
   const std::string_view first = text.substr(0, text.find('\n'));
-  return first.size() < text.size() && first.size() > 1 &&
-         std::ranges::all_of(first, [](char c) {
+  return first.size() < text.size() && first.size() > 1 && std::ranges::all_of(first, [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.';
          });
 }
 
 bool is_ascii_text(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) {
-    return (c >= ' ' && c <= '~') || c == '\t' || c == '\r' || c == '\n';
-  });
+  return std::ranges::all_of(
+      text, [](char c) { return (c >= ' ' && c <= '~') || c == '\t' || c == '\r' || c == '\n'; });
 }
 
 // Pickles of protocol 2 and up: the protocol, then what CIFAR's Python version (a dictionary, a
