@@ -342,7 +342,8 @@ TEST_F(Verify, NamesWhatIsNoFileOfOurs) {
 }
 
 TEST_F(Verify, MissesEveryFileThatRunJsonTells) {
-  for (const auto& [name, told] : run_json(run_).at("files").items()) {
+  const nlohmann::json run = run_json(run_);
+  for (const auto& [name, told] : run.at("files").items()) {
     const std::string good = slurp(run_ / name);
     fs::remove(run_ / name);
     const Outcome outcome = verify(run_);
