@@ -53,11 +53,13 @@ std::string text_table(const std::vector<std::vector<std::string>>& cells) {
 }
 
 std::string grouped(int64_t number) {
-  std::string digits = std::to_string(std::abs(number));
+  std::string digits = std::to_string(number);
+  const bool negative = digits.front() == '-';  // the least number has no absolute value
+  if (negative) digits.erase(0, 1);
   for (auto at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3) {
     digits.insert(static_cast<size_t>(at), ",");
   }
-  return number < 0 ? "-" + digits : digits;
+  return negative ? "-" + digits : digits;
 }
 
 std::string short_count(double number) {

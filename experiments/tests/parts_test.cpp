@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The small parts of the command: options, tables.
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include <espalier/experiments/console.h>
@@ -51,6 +52,7 @@ TEST(Figures, CountsAreGroupedAndShortened) {
   EXPECT_EQ(grouped(999), "999");
   EXPECT_EQ(grouped(1000), "1,000");
   EXPECT_EQ(grouped(-1234567), "-1,234,567");
+  EXPECT_EQ(grouped(std::numeric_limits<int64_t>::min()), "-9,223,372,036,854,775,808");
   EXPECT_EQ(short_count(999), "999");
   EXPECT_EQ(short_count(40813184), "40.81 M");
 }
