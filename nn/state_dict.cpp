@@ -23,10 +23,11 @@ bool is_ignored(std::string_view name) {
 // The first value of `tensor` that can't stand in the member `name` of the type `kept_as`, in
 // words.
 std::optional<std::string> misfit(const std::string& name, const Tensor& tensor, DType kept_as) {
+  const bool variance = name.ends_with("running_var");
   if (!is_floating(tensor.dtype())) return std::nullopt;
+  if (tensor.dtype() == kept_as && !variance) return std::nullopt;  // no copy of whole networks
   const Tensor plain = tensor.to(Layout::Nchw).contiguous();
   const Tensor kept = plain.to(kept_as);
-  const bool variance = name.ends_with("running_var");
   std::optional<std::string> found;
   dispatch_floating(plain.dtype(), "load_state_dict", [&](auto zero) {
     const auto* given = plain.data<decltype(zero)>();
