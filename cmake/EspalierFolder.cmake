@@ -1,11 +1,11 @@
 # espalier_folder(NAME [USES folder...] [LINK library...] [HEADERS library...])
 #
-# One static library from all sources of a top-level folder, a test program from NAME/tests and a
+# One static library from all sources of espalier/NAME, a test program from NAME/tests and a
 # benchmark program from NAME/bench, where these exist. LINK names what its users must link too;
 # HEADERS what only its sources include, so that an installed library does not ask for it.
 function(espalier_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -fno-math-errno)
-  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_BINARY_DIR}/include>)
+  target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
   if(ESPALIER_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
@@ -19,23 +19,22 @@ function(espalier_options target)
 endfunction()
 
 function(espalier_folder name)
+  set(folder ${CMAKE_SOURCE_DIR}/espalier/${name})
   cmake_parse_arguments(arg "" "" "USES;LINK;HEADERS" ${ARGN})
   set(headers ${arg_HEADERS})
   list(TRANSFORM headers PREPEND "$<BUILD_INTERFACE:")
   list(TRANSFORM headers APPEND ">")
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/${name}/(.*/)?(tests|bench|fuzz|app|peers)/")
   # Loops over elements: kernels, steps of plans, the ops of autograd, and linear algebra. Without -O3 gcc 12 leaves
   # loops whose length it does not know to scalars.
-  file(GLOB_RECURSE kernels CONFIGURE_DEPENDS
-    ${CMAKE_SOURCE_DIR}/${name}/kernels/*.cpp ${CMAKE_SOURCE_DIR}/${name}/*/kernels/*.cpp
-    ${CMAKE_SOURCE_DIR}/${name}/*/planes/*.cpp ${CMAKE_SOURCE_DIR}/${name}/ops/*.cpp
-    ${CMAKE_SOURCE_DIR}/${name}/linalg/*.cpp)
+  set(kernels ${sources})
+  list(FILTER kernels INCLUDE REGEX "/espalier/${name}/(ops|(.*/)?(kernels|planes|linalg))/")
   if(NOT ESPALIER_SANITIZE AND kernels)
     set_source_files_properties(${kernels} PROPERTIES COMPILE_OPTIONS "-O3")
   endif()
   # Formulas that give the same bits on every instruction set: no compiler joins product and sum.
-  file(GLOB exact CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/kernels/vector_math.cpp)
+  file(GLOB exact CONFIGURE_DEPENDS ${folder}/kernels/vector_math.cpp)
   if(exact)
     set_property(SOURCE ${exact} APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=off)
   endif()
@@ -47,7 +46,7 @@ function(espalier_folder name)
   target_link_libraries(espalier_${name} PUBLIC ${uses} Threads::Threads PRIVATE ${arg_LINK} ${headers})
   set_target_properties(espalier_${name} PROPERTIES EXPORT_NAME ${name})
 
-  file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/tests/*.cpp)
+  file(GLOB tests CONFIGURE_DEPENDS ${folder}/tests/*.cpp)
   if(ESPALIER_BUILD_TESTS AND tests)
     add_executable(${name}_tests ${tests})
     espalier_options(${name}_tests)
@@ -56,12 +55,12 @@ function(espalier_folder name)
     add_test(NAME ${name} COMMAND ${name}_tests --gtest_brief=1)
   endif()
   # Tests that compare with numbers of PyTorch find them in the source tree.
-  file(GLOB oracles CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/tests/*oracle_test.cpp)
+  file(GLOB oracles CONFIGURE_DEPENDS ${folder}/tests/*oracle_test.cpp)
   if(oracles)
     set_source_files_properties(${oracles} PROPERTIES COMPILE_DEFINITIONS
-      "ESPALIER_ORACLES=\"${CMAKE_SOURCE_DIR}/${name}/tests/oracles\"")
+      "ESPALIER_ORACLES=\"${folder}/tests/oracles\"")
   endif()
-  file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/bench/*.cpp)
+  file(GLOB benches CONFIGURE_DEPENDS ${folder}/bench/*.cpp)
   if(ESPALIER_BUILD_BENCH AND benches)
     add_executable(${name}_bench ${benches})
     espalier_options(${name}_bench)

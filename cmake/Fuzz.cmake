@@ -1,9 +1,9 @@
-# Each FOLDER/fuzz/NAME.cpp is a reader under attack: with the preset `fuzz` (clang) a libFuzzer program
-# fuzz_NAME, otherwise a test of seconds that feeds it spoiled seeds (core/fuzz/rehearsal.cpp).
+# Each espalier/FOLDER/fuzz/NAME.cpp is a reader under attack: with the preset `fuzz` (clang) a libFuzzer program
+# fuzz_NAME, otherwise a test of seconds that feeds it spoiled seeds (espalier/core/fuzz/rehearsal.cpp).
 add_custom_target(fuzz_all)
-set(shared ${CMAKE_SOURCE_DIR}/core/fuzz)
+set(shared ${CMAKE_SOURCE_DIR}/espalier/core/fuzz)
 foreach(folder core data nn experiments)
-  file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/fuzz/*.cpp)
+  file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/espalier/${folder}/fuzz/*.cpp)
   list(REMOVE_ITEM targets ${shared}/files.cpp ${shared}/driver.cpp ${shared}/rehearsal.cpp
        ${shared}/twice.cpp)
   foreach(source ${targets})
@@ -14,7 +14,7 @@ foreach(folder core data nn experiments)
     add_dependencies(fuzz_all ${program})
     target_link_libraries(${program} PRIVATE espalier_${folder} ZLIB::ZLIB LibArchive::LibArchive)
     if(folder STREQUAL data)
-      target_sources(${program} PRIVATE ${CMAKE_SOURCE_DIR}/data/tests/fixtures.cpp)
+      target_sources(${program} PRIVATE ${CMAKE_SOURCE_DIR}/espalier/data/tests/fixtures.cpp)
       target_link_libraries(${program} PRIVATE matio webp)
     elseif(folder STREQUAL experiments)
       target_link_libraries(${program} PRIVATE nlohmann_json::nlohmann_json CLI11::CLI11)

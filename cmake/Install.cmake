@@ -6,24 +6,24 @@ set(folders core data sparse autograd nn prune)
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/espalier)
 
 install(TARGETS espalier_command RUNTIME COMPONENT command)
-install(DIRECTORY experiments/configs DESTINATION ${CMAKE_INSTALL_DATADIR}/espalier COMPONENT command)
+install(DIRECTORY espalier/experiments/configs DESTINATION ${CMAKE_INSTALL_DATADIR}/espalier COMPONENT command)
 
 set(libraries ${folders})
 list(TRANSFORM libraries PREPEND espalier_)
 set_target_properties(espalier_c PROPERTIES EXPORT_NAME c)
 install(TARGETS ${libraries} espalier_c espalier EXPORT espalier ARCHIVE COMPONENT library
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES espalier.h espalier_c.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier
+install(FILES espalier/espalier.h espalier/espalier_c.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier
         COMPONENT library)
 foreach(folder ${folders})
-  install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier COMPONENT library
+  install(DIRECTORY espalier/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier COMPONENT library
           FILES_MATCHING PATTERN *.h PATTERN *.inc
           PATTERN tests EXCLUDE PATTERN bench EXCLUDE PATTERN fuzz EXCLUDE PATTERN detail EXCLUDE
           PATTERN README.md EXCLUDE)
 endforeach()
 # Not an interface, but seen in the headers of convolution layers.
-install(FILES nn/detail/grouped_channels.h COMPONENT library
-        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier/nn/detail)
+install(FILES espalier/nn/layers/detail/grouped_channels.h COMPONENT library
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier/nn/layers/detail)
 
 # One file for both spellings: find_package(Espalier) and find_package(espalier) look for this name.
 install(EXPORT espalier NAMESPACE espalier:: FILE espalier-targets.cmake DESTINATION ${config_dir}

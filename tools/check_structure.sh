@@ -25,19 +25,19 @@ for folder in "${!MAY_USE[@]}"; do
   while IFS=: read -r file line include; do
     used=$(sed -E 's|.*<espalier/([a-z_]+)/.*|\1|' <<<"$include")
     [[ " ${MAY_USE[$folder]} " == *" $used "* ]] ||
-      complain "$file:$line: $folder/ may not include from $used/"
-  done < <(git ls-files "$folder/*.h" "$folder/*.cpp" "$folder/*.inc" |
+      complain "$file:$line: espalier/$folder/ may not include from espalier/$used/"
+  done < <(git ls-files "espalier/$folder/*.h" "espalier/$folder/*.cpp" "espalier/$folder/*.inc" |
     xargs -r grep -nHE '#include <espalier/[a-z_]+/' || true)
 done
 
 while IFS=: read -r file line include; do
   complain "$file:$line: third-party include in a public header:$include"
-done < <(git ls-files '*.h' ':!*/detail/*' ':!core/simd.h' ':!third_party' ':!*/tests/*' ':!experiments/*' |
+done < <(git ls-files '*.h' ':!*/detail/*' ':!espalier/core/simd.h' ':!*/tests/*' ':!espalier/experiments/*' |
   xargs -r grep -nHE '#include [<"](tbb|hwy|fmt|nlohmann|CLI|toml|matio|curl|archive|cblas|lapacke|zlib|jpeglib|png|webp|stb)' || true)
 
 while read -r lines file; do
   [ "$file" = total ] || [ "$lines" -le 600 ] || complain "$file has $lines lines (limit 600, aim 400)"
-done < <(git ls-files '*.h' '*.cpp' ':!third_party' | xargs -r wc -l)
+done < <(git ls-files '*.h' '*.cpp' | xargs -r wc -l)
 
 # The program that the README shows is the one that is compiled.
 diff <(sed -n '/^```cpp$/,/^```$/{/^```/d;p}' README.md) <(tail -n +2 examples/first_network.cpp) >/dev/null ||

@@ -2,9 +2,9 @@
 // Chapter 3 of the course (docs/03_network.md): a layer, a network, and what they cost.
 #include <espalier/core/random.h>
 #include <espalier/examples/course/facts.h>
-#include <espalier/nn/counting.h>
-#include <espalier/nn/init.h>
+#include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/layers.h>
+#include <espalier/nn/module/init.h>
 
 using namespace espalier;
 

@@ -4,10 +4,10 @@
 #include <espalier/core/parallel.h>
 #include <espalier/data/loader.h>
 #include <espalier/examples/course/facts.h>
-#include <espalier/nn/fit.h>
-#include <espalier/nn/init.h>
 #include <espalier/nn/layers.h>
-#include <espalier/nn/sgd.h>
+#include <espalier/nn/module/init.h>
+#include <espalier/nn/train/fit.h>
+#include <espalier/nn/train/sgd.h>
 
 using namespace espalier;
 

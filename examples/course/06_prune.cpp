@@ -3,10 +3,10 @@
 // train what is left.
 #include <espalier/data/loader.h>
 #include <espalier/examples/course/facts.h>
-#include <espalier/nn/counting.h>
-#include <espalier/nn/fit.h>
+#include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/models/registry.h>
-#include <espalier/nn/sgd.h>
+#include <espalier/nn/train/fit.h>
+#include <espalier/nn/train/sgd.h>
 #include <espalier/prune/registry.h>
 #include <espalier/prune/select.h>
 

@@ -7,13 +7,13 @@
 
 #include <espalier/data/loader.h>
 #include <espalier/examples/course/facts.h>
-#include <espalier/nn/counting.h>
-#include <espalier/nn/explain.h>
-#include <espalier/nn/fit.h>
+#include <espalier/nn/introspect/counting.h>
+#include <espalier/nn/introspect/explain.h>
 #include <espalier/nn/models/registry.h>
+#include <espalier/nn/module/trace.h>
 #include <espalier/nn/plan/plan.h>
-#include <espalier/nn/sgd.h>
-#include <espalier/nn/trace.h>
+#include <espalier/nn/train/fit.h>
+#include <espalier/nn/train/sgd.h>
 #include <espalier/prune/registry.h>
 
 using namespace espalier;

@@ -3,10 +3,10 @@
 // `rings HEIGHT WIDTH COUNT`, then COUNT records of a label byte and HEIGHT x WIDTH grey bytes. Run
 // it, and it writes such a file, opens it and walks over its batches.
 //
-// 1. Copy `open_rings` to data/rings.cpp and declare it in data/rings.h.
-// 2. Add a line to `entries()` in data/dataset.cpp; now `--data rings` works everywhere.
-// 3. Add a line to `all_fixtures()` in data/tests/fixtures.cpp; the tests of spoiled files run on
-// it.
+// 1. Copy `open_rings` to espalier/data/rings.cpp and declare it in espalier/data/rings.h.
+// 2. Add a line to `entries()` in espalier/data/dataset.cpp; now `--data rings` works everywhere.
+// 3. Add a line to `all_fixtures()` in espalier/data/tests/fixtures.cpp; tests of spoiled files run
+// on it.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Skeleton of a layer: copy it, rename it, change the marked places. In the library a layer is a
-/// pair nn/<name>.h and nn/<name>.cpp, one line in nn/layers.h and one line in
-/// nn/tests/layer_cases.h.
+/// pair <name>.h and <name>.cpp in espalier/nn/layers/, one line in espalier/nn/layers.h and one
+/// line in espalier/nn/tests/layer_cases.h.
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -10,8 +10,8 @@
 #include <espalier/autograd/gradcheck.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
-#include <espalier/nn/init.h>
-#include <espalier/nn/module.h>
+#include <espalier/nn/module/init.h>
+#include <espalier/nn/module/module.h>
 
 namespace {
 

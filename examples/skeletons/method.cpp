@@ -4,20 +4,24 @@
 // scale. Run it, and it trains a small network, prunes half of its weights on the way and prints
 // what is left.
 //
-// 1. Copy `RelativeMagnitude` to prune/scores/relative_magnitude.cpp, behind a factory
-//    `std::unique_ptr<Score> relative_magnitude_score()` that is declared in prune/scores/score.h.
-// 2. Copy `relative_magnitude()` to prune/methods/during/relative_magnitude.cpp, into namespace
+// 1. Copy `RelativeMagnitude` to espalier/prune/scores/relative_magnitude.cpp, behind a factory
+//    `std::unique_ptr<Score> relative_magnitude_score()` that is declared in
+//    espalier/prune/scores/score.h.
+// 2. Copy `relative_magnitude()` to espalier/prune/methods/during/relative_magnitude.cpp, into
+// namespace
 //    espalier::prune::method_list; its recipe calls the factory.
-// 3. Add `ESPALIER_METHOD(relative_magnitude)` to prune/methods.inc; now `espalier train --prune
-//    relative-magnitude`, `espalier methods`, and the property tests of prune/tests know it.
+// 3. Add `ESPALIER_METHOD(relative_magnitude)` to espalier/prune/methods.inc; now `espalier train
+// --prune
+//    relative-magnitude`, `espalier methods`, and the property tests of espalier/prune/tests know
+//    it.
 #include <cmath>
 #include <cstdio>
 #include <memory>
 
 #include <espalier/data/loader.h>
 #include <espalier/nn/layers.h>
-#include <espalier/nn/sequential.h>
-#include <espalier/nn/sgd.h>
+#include <espalier/nn/layers/sequential.h>
+#include <espalier/nn/train/sgd.h>
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/patterns/pattern.h>
 

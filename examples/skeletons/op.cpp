@@ -2,10 +2,12 @@
 // A skeleton to copy: how to add a differentiable op. This one is softsign, y = a / (1 + |a|), with
 // d/da = 1 / (1 + |a|)^2.
 //
-// 1. Copy `softsign()` and `softsign_op()` to autograd/ops/softsign.cpp; the first comment of that
+// 1. Copy `softsign()` and `softsign_op()` to espalier/autograd/ops/softsign.cpp; the first comment
+// of that
 //    file says formula and derivative, as above.
-// 2. Declare `softsign()` in autograd/ops/elementwise.h, with what it throws.
-// 3. Add `ESPALIER_OP(softsign)` to autograd/ops.inc; now the op suite of autograd/tests checks
+// 2. Declare `softsign()` in espalier/autograd/ops/elementwise.h, with what it throws.
+// 3. Add `ESPALIER_OP(softsign)` to espalier/autograd/ops.inc; now the op suite of
+// espalier/autograd/tests checks
 //    every sample in both element types, both layouts, out of order in memory and on several
 //    threads, and its first and second derivatives against differences.
 #include <algorithm>

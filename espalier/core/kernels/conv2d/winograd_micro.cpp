@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/kernels/conv2d/winograd_micro.h>
+
+#include <espalier/core/kernels/clones.h>
+#include <espalier/core/simd.h>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "espalier/core/kernels/conv2d/winograd_micro.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+// A two-dimensional transform is a one-dimensional one over columns, then over rows. Rows of B^T
+// are the coefficients of the product of (x - p) over the other points p; rows of G and columns of
+// A^T are the powers of a point, those of G divided by the product of its differences to the
+// others.
+#ifndef ESPALIER_CORE_KERNELS_WINOGRAD_POINTS
+#define ESPALIER_CORE_KERNELS_WINOGRAD_POINTS
+namespace espalier::detail {
+// F(4, 3) has the points 0, a, -a, b, -b and infinity.
+struct Points4 {
+  static constexpr float a = 0.625f;
+  static constexpr float b = 1.5f;
+  static constexpr float aa = a * a;
+  static constexpr float bb = b * b;
+  // One over the differences of 0, +-a and +-b to the others.
+  static constexpr float of_zero = 1.0f / (aa * bb);
+  static constexpr float of_a = 0.5f / (aa * (aa - bb));
+  static constexpr float of_b = 0.5f / (bb * (bb - aa));
+};
+}  // namespace espalier::detail
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::detail::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::CappedTag<float, 16>;
+using V = hn::Vec<D>;
+constexpr int64_t kVector = hn::MaxLanes(D());
+
+HWY_INLINE V constant(float x) {
+  return hn::Set(D(), x);
+}
+
+struct Form2 {
+  static constexpr int kSize = 2;
+  static constexpr int kWindow = 4;
+
+  // B^T x
+  static HWY_INLINE void input(const V (&x)[4], V (&out)[4]) {
+    out[0] = hn::Sub(x[0], x[2]);
+    out[1] = hn::Add(x[1], x[2]);
+    out[2] = hn::Sub(x[2], x[1]);
+    out[3] = hn::Sub(x[1], x[3]);
+  }
+  // A^T m
+  static HWY_INLINE void output(const V (&m)[4], V (&y)[2]) {
+    y[0] = hn::Add(hn::Add(m[0], m[1]), m[2]);
+    y[1] = hn::Sub(hn::Sub(m[1], m[2]), m[3]);
+  }
+  // A y
+  static HWY_INLINE void gradient(const V (&y)[2], V (&out)[4]) {
+    out[0] = y[0];
+    out[1] = hn::Add(y[0], y[1]);
+    out[2] = hn::Sub(y[0], y[1]);
+    out[3] = hn::Neg(y[1]);
+  }
+};
+
+struct Form4 : Points4 {
+  static constexpr int kSize = 4;
+  static constexpr int kWindow = 6;
+
+  static HWY_INLINE void input(const V (&x)[6], V (&out)[6]) {
+    const V sum = constant(aa + bb);
+    const V product = constant(aa * bb);
+    out[0] = hn::MulAdd(product, x[0], hn::NegMulAdd(sum, x[2], x[4]));
+    out[5] = hn::MulAdd(product, x[1], hn::NegMulAdd(sum, x[3], x[5]));
+    const V even_a = hn::NegMulAdd(constant(bb), x[2], x[4]);
+    const V odd_a = hn::NegMulAdd(constant(bb), x[1], x[3]);
+    out[1] = hn::MulAdd(constant(a), odd_a, even_a);
+    out[2] = hn::NegMulAdd(constant(a), odd_a, even_a);
+    const V even_b = hn::NegMulAdd(constant(aa), x[2], x[4]);
+    const V odd_b = hn::NegMulAdd(constant(aa), x[1], x[3]);
+    out[3] = hn::MulAdd(constant(b), odd_b, even_b);
+    out[4] = hn::NegMulAdd(constant(b), odd_b, even_b);
+  }
+  static HWY_INLINE void output(const V (&m)[6], V (&y)[4]) {
+    const V sum_a = hn::Add(m[1], m[2]);
+    const V difference_a = hn::Sub(m[1], m[2]);
+    const V sum_b = hn::Add(m[3], m[4]);
+    const V difference_b = hn::Sub(m[3], m[4]);
+    y[0] = hn::Add(m[0], hn::Add(sum_a, sum_b));
+    y[1] = hn::MulAdd(constant(a), difference_a, hn::Mul(constant(b), difference_b));
+    y[2] = hn::MulAdd(constant(aa), sum_a, hn::Mul(constant(bb), sum_b));
+    y[3] = hn::MulAdd(
+        constant(a * aa), difference_a, hn::MulAdd(constant(b * bb), difference_b, m[5]));
+  }
+  static HWY_INLINE void gradient(const V (&y)[4], V (&out)[6]) {
+    out[0] = y[0];
+    out[5] = y[3];
+    const V even_a = hn::MulAdd(constant(aa), y[2], y[0]);
+    const V odd_a = hn::MulAdd(constant(a * aa), y[3], hn::Mul(constant(a), y[1]));
+    out[1] = hn::Add(even_a, odd_a);
+    out[2] = hn::Sub(even_a, odd_a);
+    const V even_b = hn::MulAdd(constant(bb), y[2], y[0]);
+    const V odd_b = hn::MulAdd(constant(b * bb), y[3], hn::Mul(constant(b), y[1]));
+    out[3] = hn::Add(even_b, odd_b);
+    out[4] = hn::Sub(even_b, odd_b);
+  }
+};
+
+template <class Form, bool kWhole>
+void input_tiles(const WinogradInput& job) {
+  constexpr int kWindow = Form::kWindow;
+  const D d;
+  for (int64_t tile = 0; tile < job.tiles; ++tile) {
+    for (int64_t lane = 0; lane < 16; lane += kVector) {
+      const float* HWY_RESTRICT x = job.x + tile * Form::kSize * 16 + lane;
+      float* HWY_RESTRICT out = job.points + tile * 16 + lane;
+      V columns[kWindow][kWindow];
+      HWY_UNROLL(6)
+      for (int j = 0; j < kWindow; ++j) {
+        V column[kWindow];
+        HWY_UNROLL(6)
+        for (int i = 0; i < kWindow; ++i) {
+          column[i] = kWhole || (job.inside >> (kWindow * i + j) & 1) != 0
+                          ? hn::Load(d, x + i * job.row_stride + j * 16)
+                          : hn::Zero(d);
+        }
+        Form::input(column, columns[j]);
+      }
+      HWY_UNROLL(6)
+      for (int i = 0; i < kWindow; ++i) {
+        V row[kWindow], points[kWindow];
+        HWY_UNROLL(6)
+        for (int j = 0; j < kWindow; ++j) row[j] = columns[j][i];
+        Form::input(row, points);
+        HWY_UNROLL(6)
+        for (int j = 0; j < kWindow; ++j) {
+          hn::Store(points[j], d, out + (kWindow * i + j) * job.point_stride);
+        }
+      }
+    }
+  }
+}
+
+template <class Form>
+void input(const WinogradInput& job) {
+  if (job.inside == (uint64_t{1} << (Form::kWindow * Form::kWindow)) - 1) {
+    input_tiles<Form, true>(job);
+  } else {
+    input_tiles<Form, false>(job);
+  }
+}
+
+template <class Form>
+void output(const WinogradOutput& job) {
+  constexpr int kWindow = Form::kWindow;
+  constexpr int kSize = Form::kSize;
+  const D d;
+  const V bias = constant(job.bias);
+  for (int64_t tile = 0; tile < job.tiles; ++tile) {
+    for (int64_t lane = 0; lane < 16; lane += kVector) {
+      const float* HWY_RESTRICT m = job.points + tile * 16 + lane;
+      float* HWY_RESTRICT y = job.y + tile * kSize * 16 + lane;
+      V columns[kWindow][kSize];
+      HWY_UNROLL(6)
+      for (int j = 0; j < kWindow; ++j) {
+        V column[kWindow];
+        HWY_UNROLL(6)
+        for (int i = 0; i < kWindow; ++i) {
+          column[i] = hn::Load(d, m + (kWindow * i + j) * job.point_stride);
+        }
+        Form::output(column, columns[j]);
+      }
+      HWY_UNROLL(4)
+      for (int i = 0; i < kSize; ++i) {
+        if (i >= job.rows) break;
+        V row[kWindow], out[kSize];
+        HWY_UNROLL(6)
+        for (int j = 0; j < kWindow; ++j) row[j] = columns[j][i];
+        Form::output(row, out);
+        HWY_UNROLL(4)
+        for (int j = 0; j < kSize; ++j) {
+          if (j < job.cols) hn::Store(hn::Add(out[j], bias), d, y + i * job.row_stride + j * 16);
+        }
+      }
+    }
+  }
+}
+
+template <class Form>
+void gradient(const WinogradGradient& job) {
+  constexpr int kWindow = Form::kWindow;
+  constexpr int kSize = Form::kSize;
+  const D d;
+  for (int64_t tile = 0; tile < job.tiles; ++tile) {
+    for (int64_t lane = 0; lane < 16; lane += kVector) {
+      const float* HWY_RESTRICT dy = job.dy + tile * kSize * 16 + lane;
+      float* HWY_RESTRICT out = job.points + tile * 16 + lane;
+      V columns[kSize][kWindow];
+      HWY_UNROLL(4)
+      for (int j = 0; j < kSize; ++j) {
+        V column[kSize];
+        HWY_UNROLL(4)
+        for (int i = 0; i < kSize; ++i) {
+          column[i] = i < job.rows && j < job.cols ? hn::Load(d, dy + i * job.row_stride + j * 16)
+                                                   : hn::Zero(d);
+        }
+        Form::gradient(column, columns[j]);
+      }
+      HWY_UNROLL(6)
+      for (int i = 0; i < kWindow; ++i) {
+        V row[kSize], points[kWindow];
+        HWY_UNROLL(4)
+        for (int j = 0; j < kSize; ++j) row[j] = columns[j][i];
+        Form::gradient(row, points);
+        HWY_UNROLL(6)
+        for (int j = 0; j < kWindow; ++j) {
+          hn::Store(points[j], d, out + (kWindow * i + j) * job.point_stride);
+        }
+      }
+    }
+  }
+}
+
+// The dispatch tables take no templates.
+void input2(const WinogradInput& job) {
+  input<Form2>(job);
+}
+void input4(const WinogradInput& job) {
+  input<Form4>(job);
+}
+void output2(const WinogradOutput& job) {
+  output<Form2>(job);
+}
+void output4(const WinogradOutput& job) {
+  output<Form4>(job);
+}
+void gradient2(const WinogradGradient& job) {
+  gradient<Form2>(job);
+}
+void gradient4(const WinogradGradient& job) {
+  gradient<Form4>(job);
+}
+
+}  // namespace espalier::detail::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier::detail {
+
+HWY_EXPORT(input2);
+HWY_EXPORT(input4);
+HWY_EXPORT(output2);
+HWY_EXPORT(output4);
+HWY_EXPORT(gradient2);
+HWY_EXPORT(gradient4);
+namespace {
+
+struct Filters2 {
+  static constexpr int kWindow = 4;
+  // G g
+  static ESPALIER_INLINE void transform(const float (&g)[3], float (&u)[4]) {
+    const float even = 0.5f * (g[0] + g[2]);
+    const float odd = 0.5f * g[1];
+    u[0] = g[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = g[2];
+  }
+  // G^T s
+  static ESPALIER_INLINE void adjoint(const float (&s)[4], float (&g)[3]) {
+    const float sum = 0.5f * (s[1] + s[2]);
+    g[0] = s[0] + sum;
+    g[1] = 0.5f * (s[1] - s[2]);
+    g[2] = sum + s[3];
+  }
+};
+
+struct Filters4 : Points4 {
+  static constexpr int kWindow = 6;
+  static ESPALIER_INLINE void transform(const float (&g)[3], float (&u)[6]) {
+    const float even_a = of_a * (g[0] + aa * g[2]);
+    const float odd_a = of_a * a * g[1];
+    const float even_b = of_b * (g[0] + bb * g[2]);
+    const float odd_b = of_b * b * g[1];
+    u[0] = of_zero * g[0];
+    u[1] = even_a + odd_a;
+    u[2] = even_a - odd_a;
+    u[3] = even_b + odd_b;
+    u[4] = even_b - odd_b;
+    u[5] = g[2];
+  }
+  static ESPALIER_INLINE void adjoint(const float (&s)[6], float (&g)[3]) {
+    const float sum_a = of_a * (s[1] + s[2]);
+    const float sum_b = of_b * (s[3] + s[4]);
+    g[0] = of_zero * s[0] + sum_a + sum_b;
+    g[1] = of_a * a * (s[1] - s[2]) + of_b * b * (s[3] - s[4]);
+    g[2] = aa * sum_a + bb * sum_b + s[5];
+  }
+};
+
+template <class Form>
+ESPALIER_INLINE void transform_filters(const float (*g)[kWinogradFilters],
+                                       float (*u)[kWinogradFilters]) {
+  constexpr int kWindow = Form::kWindow;
+  for (int f = 0; f < kWinogradFilters; ++f) {
+    float columns[3][kWindow];
+    for (int j = 0; j < 3; ++j) {
+      Form::transform({g[j][f], g[3 + j][f], g[6 + j][f]}, columns[j]);
+    }
+    for (int i = 0; i < kWindow; ++i) {
+      float row[kWindow];
+      Form::transform({columns[0][i], columns[1][i], columns[2][i]}, row);
+      for (int j = 0; j < kWindow; ++j) u[kWindow * i + j][f] = row[j];
+    }
+  }
+}
+
+template <class Form>
+ESPALIER_INLINE void transform_filter_gradients(const float (*s)[kWinogradFilters],
+                                                float (*g)[kWinogradFilters]) {
+  constexpr int kWindow = Form::kWindow;
+  for (int f = 0; f < kWinogradFilters; ++f) {
+    float columns[kWindow][3];
+    for (int j = 0; j < kWindow; ++j) {
+      float column[kWindow];
+      for (int i = 0; i < kWindow; ++i) column[i] = s[kWindow * i + j][f];
+      Form::adjoint(column, columns[j]);
+    }
+    for (int i = 0; i < 3; ++i) {
+      float row[kWindow], out[3];
+      for (int j = 0; j < kWindow; ++j) row[j] = columns[j][i];
+      Form::adjoint(row, out);
+      for (int j = 0; j < 3; ++j) g[3 * i + j][f] = out[j];
+    }
+  }
+}
+
+using Filters = float[kWinogradFilters];
+ESPALIER_CLONES void filters2(const Filters* g, Filters* u) {
+  transform_filters<Filters2>(g, u);
+}
+ESPALIER_CLONES void filters4(const Filters* g, Filters* u) {
+  transform_filters<Filters4>(g, u);
+}
+ESPALIER_CLONES void filter_gradients2(const Filters* s, Filters* g) {
+  transform_filter_gradients<Filters2>(s, g);
+}
+ESPALIER_CLONES void filter_gradients4(const Filters* s, Filters* g) {
+  transform_filter_gradients<Filters4>(s, g);
+}
+
+}  // namespace
+
+WinogradMicroKernels winograd_micro_kernels(WinogradTile tile) {
+  simd_target();  // chooses the target at the first call
+  if (tile.size == 2) {
+    return {HWY_DYNAMIC_DISPATCH(input2),
+            HWY_DYNAMIC_DISPATCH(output2),
+            HWY_DYNAMIC_DISPATCH(gradient2),
+            filters2,
+            filter_gradients2};
+  }
+  return {HWY_DYNAMIC_DISPATCH(input4),
+          HWY_DYNAMIC_DISPATCH(output4),
+          HWY_DYNAMIC_DISPATCH(gradient4),
+          filters4,
+          filter_gradients4};
+}
+
+}  // namespace espalier::detail
+#endif

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The parts of a training, made from the settings of `training_options()`.
+#pragma once
+
+#include <memory>
+
+#include <espalier/data/loader.h>
+#include <espalier/nn/train/lr_schedule.h>
+#include <espalier/nn/train/optimizer.h>
+#include <espalier/prune/options.h>
+
+namespace espalier::experiments {
+
+/// Shuffled, augmented batches of a training split.
+data::LoaderOptions training_loader(const prune::OptionValues& values,
+                                    const data::Dataset& dataset);
+/// The optimizer for all parameters of `model`.
+std::unique_ptr<nn::Optimizer> make_optimizer(const prune::OptionValues& values, nn::Module& model);
+/// The schedule for a training of `steps_per_epoch` steps an epoch. Throws ValueError for
+/// milestones that are no increasing fractions.
+std::shared_ptr<const nn::LrSchedule> make_schedule(const prune::OptionValues& values,
+                                                    int64_t steps_per_epoch);
+
+}  // namespace espalier::experiments

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/experiments/timing/step_bench.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include <espalier/autograd/ops.h>
+#include <espalier/core/mac_counter.h>
+#include <espalier/nn/gates/attach.h>
+#include <espalier/nn/module/trace.h>
+#include <espalier/prune/registry.h>
+
+namespace espalier::experiments {
+namespace {
+
+// Small, so that a network on random labels stays finite over thousands of steps.
+constexpr nn::SgdOptions kSgd = {.lr = 1e-3, .momentum = 0.9};
+constexpr double kWeightDecay = 5e-4;
+
+/// How dense convolutions are computed while it lives.
+class AlgorithmScope {
+ public:
+  explicit AlgorithmScope(Conv2dAlgorithm algorithm) : before_(conv2d_algorithm()) {
+    set_conv2d_algorithm(algorithm);
+  }
+  ~AlgorithmScope() { set_conv2d_algorithm(before_); }
+  AlgorithmScope(const AlgorithmScope&) = delete;
+  AlgorithmScope& operator=(const AlgorithmScope&) = delete;
+
+ private:
+  Conv2dAlgorithm before_;
+};
+
+}  // namespace
+
+void mask_randomly(Network& network, const RandomMask& mask) {
+  prune::PruneSettings settings;
+  settings.sparsity = prune::Sparsity(mask.sparsity);
+  settings.pattern = mask.pattern;
+  settings.options = {{"allocation", mask.allocation}};
+  const auto pruner =
+      prune::make_pruner("random", settings, {.input_shape = network.image(), .seed = mask.seed});
+  dynamic_cast<prune::MaskPruner&>(*pruner).prune(*network.module, nullptr, settings.sparsity);
+}
+
+void gate_randomly(Network& network, const std::string& method, double sparsity, uint64_t seed) {
+  ESPALIER_CHECK(prune::method(method).when == prune::When::Runtime,
+                 ValueError,
+                 "bench: ",
+                 method,
+                 " has no gates; methods at run time are fbs and cgnet");
+  prune::PruneSettings settings;
+  settings.sparsity = prune::Sparsity(sparsity);
+  if (method == "cgnet") settings.options = {{"threshold-start", "target"}};
+  prune::prepare_network(
+      method, settings, {.input_shape = network.image(), .seed = seed}, *network.module);
+  for (const nn::GatedLayer& one : nn::gated_layers(*network.module)) {
+    auto* gate = dynamic_cast<nn::ChannelGate*>(one.gate);
+    if (gate == nullptr) continue;
+    const auto kept = std::llround((1.0 - sparsity) * static_cast<double>(gate->kept()));
+    gate->keep(std::max<int64_t>(1, kept));
+  }
+  // Enough passes for the running statistics to forget where they began.
+  constexpr int kPasses = 40;
+  constexpr int64_t kBatch = 16;
+  const Variable images(random_images(network.image(), kBatch));
+  const NoGrad no_grad;
+  network.module->train();
+  for (int pass = 0; pass < kPasses; ++pass) (*network.module)(images);
+}
+
+Tensor random_images(const Shape& image, int64_t batch) {
+  Tensor plain = Tensor::empty({batch, image[0], image[1], image[2]});
+  Rng rng(1, "bench");
+  fill_normal_(plain, rng, 0.0, 1.0);
+  return plain.to(Layout::Nchw16n);
+}
+
+StepBench::StepBench(Network network, int64_t batch) : network_(std::move(network)) {
+  set_up(random_images(network_.image(), batch));
+}
+
+StepBench::StepBench(Network network, const Tensor& images) : network_(std::move(network)) {
+  set_up(images.to(Layout::Nchw16n));
+}
+
+void StepBench::set_up(Tensor images) {
+  ESPALIER_CHECK(nn::model_input(network_.name) == nn::InputKind::Images,
+                 ValueError,
+                 "bench: ",
+                 network_.name,
+                 " is not fed images");
+  images_ = std::move(images);
+  labels_ = Tensor::empty({batch()}, DType::I64);
+  for (int64_t i = 0; i < batch(); ++i) {
+    labels_.data<int64_t>()[i] = i % network_.options.num_classes;
+  }
+  optimizer_ = std::make_unique<nn::Sgd>(*network_.module, kSgd, kWeightDecay);
+  const std::vector<nn::LayerCall> calls = nn::trace_layers(*network_.module, Variable(images_));
+  int64_t first = 0;
+  for (const nn::LayerCall& call : calls) {
+    infer_macs_ += call.macs;
+    if (first == 0) first = call.macs;
+  }
+  train_macs_ = 3 * infer_macs_ - first;
+  if (nn::is_gated(*network_.module)) {  // traced, they compute everything
+    images_ = images_.to(Layout::Nchw);
+    const MacCounter executed;
+    infer()();
+    infer_macs_ = executed.macs();
+  }
+}
+
+Side by_algorithm(Conv2dAlgorithm algorithm, Side side) {
+  return [algorithm, side = std::move(side)] {
+    const AlgorithmScope scope(algorithm);
+    return side();
+  };
+}
+
+std::vector<nn::LayerExplanation> StepBench::explain() {
+  return nn::explain(*network_.module, Variable(images_));
+}
+
+Side StepBench::train_step() {
+  return timed([this] {
+    network_.module->train();
+    optimizer_->zero_grad();
+    const Variable loss = cross_entropy((*network_.module)(Variable(images_)), labels_);
+    loss.backward();
+    optimizer_->step();
+  });
+}
+
+Side StepBench::mask_update() {
+  const Side step = train_step();
+  const Side with_update = timed([this, step] {
+    std::vector<nn::Parameter*> masked;
+    for (const nn::NamedParameter& p : network_.module->named_parameters()) {
+      if (p.parameter->masked()) masked.push_back(p.parameter);
+    }
+    for (nn::Parameter* p : masked) p->grad_request = sparse::GradRequest::Dense;
+    step();
+    for (nn::Parameter* p : masked) {
+      p->grad_request = sparse::GradRequest::Masked;
+      p->set_mask(p->mask().clone());
+    }
+    step();
+  });
+  return [step, with_update] {
+    const double plain = step() + step();
+    return with_update() - plain;
+  };
+}
+
+Side StepBench::infer() {
+  return timed([this] {
+    const nn::EvalScope eval(*network_.module);
+    const NoGrad no_grad;
+    (*network_.module)(Variable(images_));
+  });
+}
+
+Side StepBench::infer_one_by_one(nn::PlanFormat format) {
+  nn::InferencePlan plan = compile_network(network_, 1, format);
+  Tensor output = Tensor::empty(plan.output_shape().inserted(0, batch()));
+  compiled_.push_back(std::make_unique<Compiled>(Compiled{std::move(plan), std::move(output)}));
+  return timed([own = compiled_.back().get(), images = images_.to(Layout::Nchw).contiguous()] {
+    const nn::InferencePlan& plan = own->plan;
+    for (int64_t n = 0; n < images.size(0); ++n) {
+      plan.run(images.data<float>() + n * plan.input_shape().numel(),
+               1,
+               own->output.data<float>() + n * plan.output_shape().numel());
+    }
+  });
+}
+
+Side StepBench::infer_compiled(nn::PlanFormat format, std::optional<Conv2dAlgorithm> dense) {
+  const AlgorithmScope scope(dense.value_or(conv2d_algorithm()));
+  nn::InferencePlan plan = compile_network(network_, batch(), format);
+  Tensor output =
+      Tensor::empty(plan.output_shape().inserted(0, batch()), DType::F32, Layout::Nchw16n);
+  compiled_in_planes_ = plan.runs_in_planes(batch());
+  const Tensor images = images_.to(compiled_in_planes_ ? Layout::Nchw : Layout::Nchw16n);
+  const MacCounter executed;
+  plan.run(images, output);
+  compiled_macs_ = executed.macs();
+  compiled_.push_back(std::make_unique<Compiled>(Compiled{std::move(plan), std::move(output)}));
+  return timed([images, own = compiled_.back().get()] { own->plan.run(images, own->output); });
+}
+
+}  // namespace espalier::experiments

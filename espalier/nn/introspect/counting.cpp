@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/nn/introspect/counting.h>
+
+#include <algorithm>
+#include <map>
+
+#include <espalier/nn/module/trace.h>
+
+namespace espalier::nn {
+namespace {
+
+int64_t count_nonzero(const Tensor& tensor) {
+  const Tensor plain = tensor.contiguous();
+  return dispatch_floating(plain.dtype(), "count_model", [&](auto zero) -> int64_t {
+    using T = decltype(zero);
+    const T* data = plain.data<T>();
+    return plain.numel() - std::count(data, data + plain.numel(), T{0});
+  });
+}
+
+/// Whether `slices` cut dimension `first` or a later one of a member.
+bool cut(const std::vector<ChannelSlice>& slices, std::string_view member, int first) {
+  return std::ranges::any_of(slices, [&](const ChannelSlice& slice) {
+    return slice.name == member && slice.dim >= first;
+  });
+}
+
+/// Whether a weight is summed over with the input's channels.
+bool is_summed(const ChannelCoupling& coupling, std::string_view member) {
+  if (coupling.passes_through) return false;
+  const int first = coupling.transposed ? 0 : 1;
+  return cut(coupling.in, member, first) || cut(coupling.inner, member, 1);
+}
+
+bool is_depthwise(const ChannelCoupling& coupling, std::string_view member, const Shape& shape) {
+  return coupling.passes_through && shape.rank() >= 3 && cut(coupling.out, member, 0) &&
+         !cut(coupling.out, member, 1);
+}
+
+/// How often one sample multiplies each entry of a weight.
+int64_t uses(const Shape& weight, const LayerCall& call) {
+  if (call.input.numel() == 0) return 0;
+  const int64_t batch = call.input[0];
+  if (call.module->channel_coupling().transposed) return call.input.numel() / (batch * weight[0]);
+  if (weight.rank() >= 3) return call.output.numel() / (batch * weight[0]);
+  // Once at every position of a sequence; a vector is a sequence of one.
+  return call.input.numel() / (batch * call.input.size(-1));
+}
+
+void accumulate(LayerCount& sum, const LayerCount& part) {
+  sum.params += part.params;
+  sum.params_nonzero += part.params_nonzero;
+  sum.weights += part.weights;
+  sum.weights_nonzero += part.weights_nonzero;
+  sum.macs_dense += part.macs_dense;
+  sum.macs_effective += part.macs_effective;
+  sum.macs_executed += part.macs_executed;
+}
+
+}  // namespace
+
+double LayerCount::sparsity() const {
+  if (weights == 0) return 0.0;
+  return static_cast<double>(weights - weights_nonzero) / static_cast<double>(weights);
+}
+
+bool is_prunable_weight(const Module& layer, std::string_view member, const Parameter& parameter) {
+  const ChannelCoupling coupling = layer.channel_coupling();
+  return is_summed(coupling, member) || is_depthwise(coupling, member, parameter.shape());
+}
+
+std::vector<NamedParameter> prunable_parameters(Module& model) {
+  std::map<std::string, Module*> modules;
+  for (const NamedModule& part : model.named_modules()) modules[part.name] = part.module;
+  std::vector<NamedParameter> out;
+  for (const NamedParameter& p : model.named_parameters()) {
+    const size_t dot = p.name.rfind('.');
+    const std::string owner = dot == std::string::npos ? "" : p.name.substr(0, dot);
+    const std::string member = dot == std::string::npos ? p.name : p.name.substr(dot + 1);
+    if (is_prunable_weight(*modules.at(owner), member, *p.parameter)) out.push_back(p);
+  }
+  return out;
+}
+
+ModelCount count_model(Module& model, const Variable& input) {
+  std::multimap<const Module*, LayerCall> calls;
+  for (LayerCall& call : trace_layers(model, input)) {
+    const Module* module = call.module;
+    calls.emplace(module, std::move(call));
+  }
+  std::map<std::string, Module*> modules;
+  for (const NamedModule& part : model.named_modules()) modules[part.name] = part.module;
+
+  ModelCount result;
+  for (const NamedParameter& p : model.named_parameters()) {
+    const size_t dot = p.name.rfind('.');
+    const std::string owner = dot == std::string::npos ? "" : p.name.substr(0, dot);
+    const std::string member = dot == std::string::npos ? p.name : p.name.substr(dot + 1);
+    Module& layer = *modules.at(owner);
+    if (result.layers.empty() || result.layers.back().name != owner) {
+      result.layers.push_back({.name = owner, .kind = layer.describe()});
+    }
+    LayerCount& count = result.layers.back();
+    const bool prunable = is_prunable_weight(layer, member, *p.parameter);
+    const bool by_value = prunable && !p.parameter->masked();
+    const int64_t kept = by_value ? count_nonzero(p.parameter->value.value()) : p.parameter->nnz();
+    count.params += p.parameter->numel();
+    count.params_nonzero += kept;
+    if (prunable) {
+      count.weights += p.parameter->numel();
+      count.weights_nonzero += kept;
+    }
+    const auto [first, last] = calls.equal_range(&layer);
+    for (auto call = first; call != last; ++call) {
+      count.output = call->second.output;
+      if (!prunable) continue;
+      const int64_t times = uses(p.parameter->shape(), call->second);
+      count.macs_dense += times * p.parameter->numel();
+      count.macs_effective += times * kept;
+    }
+  }
+
+  for (LayerCount& count : result.layers) {
+    const auto [first, last] = calls.equal_range(modules.at(count.name));
+    for (auto call = first; call != last; ++call) {
+      count.macs_executed += call->second.macs / std::max<int64_t>(1, call->second.input[0]);
+    }
+    accumulate(result.total, count);
+  }
+  result.total.kind = model.describe();
+  return result;
+}
+
+ModelCount count_model(Module& model, const Shape& image) {
+  const Tensor input = Tensor::zeros(image.inserted(0, 1), DType::F32, Layout::Nchw16n);
+  return count_model(model, Variable(input));
+}
+
+}  // namespace espalier::nn

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/nn/introspect/explain.h>
+
+#include <espalier/nn/module/trace.h>
+
+namespace espalier::nn {
+namespace {
+
+LayerExplanation::PassChoice explain_pass(const WeightProduct& product,
+                                          DType dtype,
+                                          sparse::Pass pass) {
+  LayerExplanation::PassChoice out;
+  const auto& pattern = product.weight->pattern;
+  if (pattern) {
+    out.choice = sparse::choose_conv2d(product.shape, dtype, product.layout, *pattern, pass);
+  } else {
+    out.choice.reason = "no mask";
+  }
+  out.times.dense = sparse::measure_dense_conv2d(product.shape, pass);
+  if (pattern && sparse::has_sparse_conv2d(product.shape)) {
+    out.times.sparse = sparse::measure_sparse_conv2d(product.shape, *pattern, pass);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<LayerExplanation> explain(Module& model, const Variable& input) {
+  std::vector<LayerExplanation> out;
+  for (const LayerCall& call : trace_layers(model, input)) {
+    const std::optional<WeightProduct> product =
+        call.module->weight_product(call.input, input.layout());
+    if (!product) continue;
+    const auto& pattern = product->weight->pattern;
+    out.push_back({.name = call.name,
+                   .kind = call.module->describe(),
+                   .input = call.input,
+                   .density = pattern ? pattern->density() : 1.0,
+                   .forward = explain_pass(*product, input.dtype(), sparse::Pass::Forward),
+                   .backward = explain_pass(*product, input.dtype(), sparse::Pass::Backward)});
+  }
+  return out;
+}
+
+}  // namespace espalier::nn

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions and linear layers on one sample, by the planes kernels of core and sparse; bias,
+// residual and limits are applied in registers.
+#include <espalier/core/kernels/conv2d/planes_few.h>
+#include <espalier/nn/plan/planes/product.h>
+#include <espalier/nn/plan/weights.h>
+#include <espalier/sparse/kernels/conv2d_planes.h>
+
+namespace espalier::nn::plan {
+namespace {
+
+using espalier::detail::DensePlanes;
+using espalier::detail::FewPlanes;
+using espalier::detail::PlanesOperands;
+using sparse::detail::PlanesForm;
+using sparse::detail::SparsePlanes;
+
+class DenseProduct : public PlanesProduct {
+ public:
+  DenseProduct(const Graph& graph, const Step& step)
+      : PlanesProduct(graph, step), weight_(step.weight), planes_(shape_) {}
+
+  int64_t run(const PlanesRun& run) const override {
+    const PlanesOperands o = operands(run, weight_.data<float>());
+    for_planes_tasks(run, planes_.fill_tasks(), input_floats(), [&](int64_t task) {
+      planes_.fill(task, o.x, {}, run.scratch);
+    });
+    for_planes_tasks(run, planes_.tasks(), shape_.macs(), [&](int64_t task) {
+      planes_.run(task, o, {}, run.scratch);
+    });
+    return macs();
+  }
+  int64_t macs() const override { return shape_.macs(); }
+  int64_t scratch_floats() const override { return planes_.scratch_size(); }
+  int64_t nbytes() const override { return weight_.nbytes(); }
+  std::string_view format() const override { return "dense"; }
+
+ private:
+  Tensor weight_;
+  DensePlanes planes_;
+};
+
+class FewProduct : public PlanesProduct {
+ public:
+  FewProduct(const Graph& graph, const Step& step)
+      : PlanesProduct(graph, step), planes_(shape_, step.weight.data<float>()) {}
+
+  int64_t run(const PlanesRun& run) const override {
+    const PlanesOperands o = operands(run, nullptr);
+    planes_.fill(o.x, run.scratch);
+    for_planes_tasks(run, planes_.tasks(), shape_.macs(), [&](int64_t task) {
+      planes_.run(task, o, run.scratch);
+    });
+    return macs();
+  }
+  int64_t macs() const override { return shape_.macs(); }
+  int64_t scratch_floats() const override { return planes_.scratch_size(); }
+  int64_t nbytes() const override { return planes_.nbytes(); }
+  std::string_view format() const override { return "dense"; }
+
+ private:
+  FewPlanes planes_;
+};
+
+class SparseProduct : public PlanesProduct {
+ public:
+  SparseProduct(const Graph& graph, const Step& step)
+      : PlanesProduct(graph, step), planes_(shape_, nonzero_pattern(step.weight), step.weight) {}
+
+  int64_t run(const PlanesRun& run) const override {
+    const PlanesOperands o = operands(run, nullptr);
+    for_planes_tasks(run, planes_.fill_tasks(), input_floats(), [&](int64_t task) {
+      planes_.fill(task, o.x, run.scratch);
+    });
+    for_planes_tasks(run, planes_.tasks(), planes_.macs(), [&](int64_t task) {
+      planes_.run(task, o, run.scratch);
+    });
+    return macs();
+  }
+  int64_t macs() const override { return planes_.macs(); }
+  int64_t scratch_floats() const override { return planes_.scratch_size(); }
+  int64_t nbytes() const override { return planes_.nbytes(); }
+  std::string_view format() const override {
+    return planes_.form() == PlanesForm::Blocks ? "blocks" : "sparse";
+  }
+
+ private:
+  SparsePlanes planes_;
+};
+
+}  // namespace
+
+int64_t PlanesKernel::run_each(std::span<const PlanesRun> runs) const {
+  int64_t macs = 0;
+  for (const PlanesRun& one : runs) macs += run(one);
+  return macs;
+}
+
+std::unique_ptr<PlanesKernel> make_planes_product(const Graph& graph, const Step& step) {
+  if (step.gate.kind != GateKind::None) return make_planes_gated_product(graph, step);
+  if (step.format == Format::Sparse) return std::make_unique<SparseProduct>(graph, step);
+  if (FewPlanes::fits(product_shape(graph, step, 1))) {
+    return std::make_unique<FewProduct>(graph, step);
+  }
+  return std::make_unique<DenseProduct>(graph, step);
+}
+
+std::unique_ptr<PlanesKernel> make_planes_kernel(const Graph& graph, const Step& step) {
+  switch (step.kind) {
+    case StepKind::Product:
+      return make_planes_product(graph, step);
+    case StepKind::Affine:
+    case StepKind::Add:
+    case StepKind::Clamp:
+      return make_planes_elementwise(graph, step);
+    case StepKind::MaxPool:
+    case StepKind::MeanPool:
+      return make_planes_pool(graph, step);
+    case StepKind::Copy:
+      return make_planes_copy(graph, step);
+  }
+  throw ValueError("plan: unknown kind of step");
+}
+
+}  // namespace espalier::nn::plan

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/nn/train/distillation.h>
+
+#include <cmath>
+
+#include <espalier/autograd/ops.h>
+
+namespace espalier::nn {
+namespace {
+
+void check(const DistillationOptions& options) {
+  ESPALIER_CHECK(options.temperature > 0.0 && std::isfinite(options.temperature),
+                 ValueError,
+                 "distillation: expects a temperature above 0, got ",
+                 options.temperature);
+  ESPALIER_CHECK(options.weight >= 0.0 && options.weight <= 1.0,
+                 ValueError,
+                 "distillation: expects a weight in 0..1, got ",
+                 options.weight);
+}
+
+}  // namespace
+
+Variable distillation_loss(const Variable& student,
+                           const Variable& teacher,
+                           const Tensor& labels,
+                           const DistillationOptions& options,
+                           double label_smoothing) {
+  check(options);
+  ESPALIER_CHECK(student.rank() == 2 && teacher.shape() == student.shape(),
+                 ShapeError,
+                 "distillation: expects logits (N,C) of student and teacher, got ",
+                 student.shape(),
+                 " and ",
+                 teacher.shape());
+  const double t = options.temperature;
+  const Variable soft = softmax(teacher.detach() * (1.0 / t));
+  const Variable matched = kl_divergence(log_softmax(student * (1.0 / t)), soft);
+  return cross_entropy(student, labels, label_smoothing) * (1.0 - options.weight) +
+         matched * (options.weight * t * t);
+}
+
+Distillation::Distillation(std::shared_ptr<Module> teacher,
+                           const DistillationOptions& options,
+                           double label_smoothing)
+    : teacher_(std::move(teacher)), options_(options), label_smoothing_(label_smoothing) {
+  check(options);
+  ESPALIER_CHECK(teacher_ != nullptr, ValueError, "distillation: needs a teacher");
+  teacher_->eval();
+}
+
+Variable Distillation::operator()(const Variable& logits, const data::Batch& batch) const {
+  const Variable marks = [&] {
+    const NoGrad no_grad;
+    return (*teacher_)(Variable(batch.images));
+  }();
+  return distillation_loss(logits, marks, batch.labels, options_, label_smoothing_);
+}
+
+}  // namespace espalier::nn

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <espalier/autograd/ops.h>
+#include <espalier/nn/gates/attach.h>
+#include <espalier/nn/module/trace.h>
+#include <espalier/nn/train/batch_check.h>
+#include <espalier/nn/train/detail/member_check.h>
+#include <espalier/nn/train/fit.h>
+#include <espalier/nn/train/metrics.h>
+
+namespace espalier::nn {
+
+namespace {
+
+using Hooks = std::vector<TrainHook*>;
+
+void call(const Hooks& hooks, void (TrainHook::*moment)(TrainState&), TrainState& state) {
+  for (TrainHook* hook : hooks) (hook->*moment)(state);
+}
+
+// Brings what hooks see up to date with `state.progress`.
+void publish_progress(TrainState& state) {
+  const TrainProgress& p = state.progress;
+  const double seen = static_cast<double>(p.seen);
+  state.epoch = p.epoch;
+  state.step = p.step;
+  state.loss = p.seen == 0 ? 0.0 : p.loss_sum / seen;
+  state.accuracy = p.seen == 0 ? 0.0 : static_cast<double>(p.correct) / seen;
+}
+
+void begin_epoch(TrainProgress& p, int64_t epoch) {
+  p = TrainProgress{.epoch = epoch, .step = p.step, .repeated = p.repeated};
+}
+
+// Takes training back when a hook asks for it.
+bool rewind(TrainState& state, const Hooks& hooks) {
+  TrainProgress& p = state.progress;
+  for (TrainHook* hook : hooks) {
+    const std::optional<int64_t> step = hook->rewind(state);
+    if (!step) continue;
+    ESPALIER_CHECK(*step >= 0 && *step <= state.total_steps,
+                   ValueError,
+                   "fit: a hook goes back to step ",
+                   *step,
+                   "; expected 0 .. ",
+                   state.total_steps);
+    p = TrainProgress{.epoch = *step / std::max<int64_t>(state.steps_per_epoch, 1),
+                      .step = *step,
+                      .repeated = p.repeated + state.total_steps - *step};
+    return true;
+  }
+  return false;
+}
+
+void check_resumable(const TrainProgress& p, int64_t steps_per_epoch) {
+  const int64_t first = p.epoch * steps_per_epoch;
+  const int64_t last = first + steps_per_epoch;
+  ESPALIER_CHECK(
+      p.epoch >= 0 && p.step >= first && p.step <= last && (!p.epoch_ended || p.step == last),
+      ValueError,
+      "fit: can't resume at step ",
+      p.step,
+      " of epoch ",
+      p.epoch,
+      " with ",
+      steps_per_epoch,
+      " steps per epoch; is it another data set or batch size?");
+}
+
+// The first forward pass: all that takes part in it must be a member that is named.
+Variable checked_forward(TrainState& state, const data::Batch& batch) {
+  detail::MemberCheck check(state.model, state.optimizer);
+  const CallScope scope(check);
+  Variable logits = state.model(Variable(batch.images));
+  check.check_parameters(logits);
+  return logits;
+}
+
+// One batch: forward, backward, update. Hooks act between.
+void train_step(TrainState& state,
+                const data::Batch& batch,
+                const Hooks& hooks,
+                const std::vector<NamedParameter>& parameters,
+                const FitOptions& options,
+                bool first) {
+  call(hooks, &TrainHook::before_step, state);
+  state.model.zero_grad();
+  const Variable logits =
+      first ? checked_forward(state, batch) : state.model(Variable(batch.images));
+  const Variable loss = options.batch_loss ? options.batch_loss(logits, batch)
+                        : options.loss
+                            ? options.loss(logits, batch.labels)
+                            : cross_entropy(logits, batch.labels, options.label_smoothing);
+  state.step_loss = loss.item();
+  ESPALIER_CHECK(std::isfinite(state.step_loss),
+                 ValueError,
+                 "fit: the loss of step ",
+                 state.progress.step,
+                 " (epoch ",
+                 state.progress.epoch,
+                 ") is ",
+                 state.step_loss,
+                 "; expected a finite number. A lower learning rate, warm-up or a limit of the "
+                 "gradient's norm (clip_grad_norm; train: --clip-norm) may help; check that the "
+                 "inputs are finite");
+  Variable objective = loss;
+  for (TrainHook* hook : hooks) {
+    if (const Variable penalty = hook->penalty(state); penalty.defined()) {
+      objective = objective + penalty;
+    }
+  }
+  objective.backward();
+  call(hooks, &TrainHook::after_backward, state);
+  if (options.clip_grad_norm > 0.0) {
+    const double norm = clip_grad_norm(parameters, options.clip_grad_norm);
+    ESPALIER_CHECK(std::isfinite(norm),
+                   ValueError,
+                   "fit: the gradient norm of step ",
+                   state.progress.step,
+                   " is ",
+                   norm,
+                   "; expected a finite number. A lower learning rate may help");
+  }
+  state.optimizer.step();
+  TrainProgress& p = state.progress;
+  p.loss_sum += state.step_loss * static_cast<double>(batch.size());
+  p.correct += count_correct(logits.value(), batch.labels);
+  p.seen += batch.size();
+  ++p.step;
+  publish_progress(state);
+  call(hooks, &TrainHook::after_step, state);
+}
+
+}  // namespace
+
+std::map<std::string, Tensor> TrainProgress::to_tensors() const {
+  return {
+      {"loss_sum", Tensor::scalar(loss_sum, DType::F64)},
+      {"counters",
+       Tensor::from<int64_t>({6}, {epoch, step, epoch_ended ? 1 : 0, correct, seen, repeated})}};
+}
+
+TrainProgress TrainProgress::from_tensors(const std::map<std::string, Tensor>& tensors) {
+  const auto loss = tensors.find("loss_sum");
+  const auto counters = tensors.find("counters");
+  ESPALIER_CHECK(loss != tensors.end() && counters != tensors.end() &&
+                     loss->second.shape() == Shape{} && counters->second.shape() == Shape{6} &&
+                     counters->second.dtype() == DType::I64,
+                 ValueError,
+                 "TrainProgress: expects a scalar 'loss_sum' and int64 (6) 'counters'");
+  const std::vector<int64_t> c = counters->second.to_vector<int64_t>();
+  return {.epoch = c[0],
+          .step = c[1],
+          .epoch_ended = c[2] != 0,
+          .loss_sum = loss->second.item(),
+          .correct = c[3],
+          .seen = c[4],
+          .repeated = c[5]};
+}
+
+TrainProgress fit(Module& model,
+                  Optimizer& optimizer,
+                  const LrSchedule& schedule,
+                  data::Loader& loader,
+                  const std::vector<TrainHook*>& hooks,
+                  const FitOptions& options) {
+  const int64_t steps_per_epoch = loader.batches();
+  ESPALIER_CHECK(!options.loss || !options.batch_loss,
+                 ValueError,
+                 "fit: expects loss or batch_loss, got both");
+  ESPALIER_CHECK(options.epochs == 0 || steps_per_epoch > 0,
+                 ValueError,
+                 "fit: the loader has no batches; with drop_last the data set must hold a batch");
+  if (options.epochs > 0) check_batches(model, loader);
+  TrainState state{.model = model,
+                   .optimizer = optimizer,
+                   .total_steps = options.epochs * steps_per_epoch,
+                   .steps_per_epoch = steps_per_epoch,
+                   .progress = options.resume.value_or(TrainProgress{}),
+                   .loader = &loader};
+  model.train();
+  if (options.resume) {
+    check_resumable(state.progress, steps_per_epoch);
+  } else {
+    call(hooks, &TrainHook::before_training, state);
+  }
+  publish_progress(state);
+
+  const std::vector<NamedParameter> parameters = model.named_parameters();
+  TrainProgress& progress = state.progress;
+  bool first = true;
+  if (progress.epoch_ended) begin_epoch(progress, progress.epoch + 1);
+  do {
+    while (progress.epoch < options.epochs) {
+      publish_progress(state);
+      const int64_t done = progress.step - progress.epoch * steps_per_epoch;
+      if (done < steps_per_epoch) loader.start_epoch(progress.epoch, done);
+      while (progress.step < (progress.epoch + 1) * steps_per_epoch) {
+        const std::optional<data::Batch> batch = loader.next();
+        ESPALIER_CHECK(
+            batch, ValueError, "fit: the loader ended before its ", steps_per_epoch, " batches");
+        optimizer.set_lr(schedule.lr(progress.step, state.total_steps));
+        train_step(state, *batch, hooks, parameters, options, std::exchange(first, false));
+      }
+      progress.epoch_ended = true;
+      call(hooks, &TrainHook::end_of_epoch, state);
+      begin_epoch(progress, progress.epoch + 1);
+    }
+    model.zero_grad();
+  } while (rewind(state, hooks));
+  call(hooks, &TrainHook::end_of_training, state);
+  return state.progress;
+}
+
+Evaluation evaluate(const std::function<Tensor(const Tensor&)>& logits_of, data::Loader& loader) {
+  const NoGrad no_grad;
+  Evaluation result;
+  double loss_sum = 0.0;
+  loader.start_epoch(0);
+  while (const std::optional<data::Batch> batch = loader.next()) {
+    const Tensor logits = logits_of(batch->images);
+    loss_sum += cross_entropy(Variable(logits), batch->labels, 0.0, Reduction::Sum).item();
+    result.correct += count_correct(logits, batch->labels);
+    result.total += batch->size();
+  }
+  if (result.total > 0) result.loss = loss_sum / static_cast<double>(result.total);
+  return result;
+}
+
+Evaluation evaluate(Module& model, data::Loader& loader) {
+  const EvalScope eval(model);
+  const NoGrad no_grad;
+  // Gates decide for each sample: its planes, not sixteen samples' lanes.
+  const bool planes = is_gated(model);
+  const auto logits_of = [&](const Tensor& images) {
+    return model(Variable(planes ? images.to(Layout::Nchw) : images)).value();
+  };
+  return evaluate(logits_of, loader);
+}
+
+}  // namespace espalier::nn

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/// fit(): the one training loop. Everything that differs between runs (pruning before, during,
+/// after training, logging, checkpoints) is a TrainHook.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <espalier/data/loader.h>
+#include <espalier/nn/module/module.h>
+#include <espalier/nn/train/lr_schedule.h>
+#include <espalier/nn/train/optimizer.h>
+
+namespace espalier::nn {
+
+/// Where training stands: with model, optimizer and hooks all that a checkpoint needs. A resumed
+/// run continues from it in the middle of an epoch and ends with the same bits.
+struct TrainProgress {
+  int64_t epoch = 0;  ///< the running epoch
+  int64_t step = 0;   ///< position in training: schedules and data order are functions of it
+  /// All steps of `epoch` are done and its end-of-epoch hooks were called (or are being called).
+  bool epoch_ended = false;
+  double loss_sum = 0.0;  ///< of the running epoch: sum over samples seen
+  int64_t correct = 0;    ///< of the running epoch: samples classified correctly
+  int64_t seen = 0;       ///< of the running epoch: samples seen
+  /// Steps that hooks took back (`TrainHook::rewind`): `step + repeated` steps were done in all.
+  int64_t repeated = 0;
+
+  /// As tensors, for a checkpoint file: float64 `loss_sum` and int64 `counters`.
+  std::map<std::string, Tensor> to_tensors() const;
+  /// Throws ValueError when a tensor is missing or has another shape.
+  static TrainProgress from_tensors(const std::map<std::string, Tensor>& tensors);
+  bool operator==(const TrainProgress&) const = default;
+};
+
+/// What hooks see. Steps and epochs count from 0.
+struct TrainState {
+  Module& model;                ///< what is trained
+  Optimizer& optimizer;         ///< what moves its weights
+  int64_t epoch = 0;            ///< the running one, from 0
+  int64_t step = 0;             ///< position in training, 0 .. total_steps
+  int64_t total_steps = 0;      ///< of the whole training
+  int64_t steps_per_epoch = 0;  ///< batches an epoch
+  double loss = 0.0;            ///< mean loss of the running epoch so far
+  double accuracy = 0.0;        ///< the same for training accuracy, as a fraction
+  double step_loss = 0.0;       ///< loss of the newest step
+  /// What to save to resume exactly here. Valid in `after_step` and `end_of_epoch`; the hook that
+  /// writes it comes last in the list, so that the others have acted.
+  TrainProgress progress = {};
+  /// The loader of this training, for hooks that need data (scores from gradients): they make a
+  /// loader of their own from its dataset and options.
+  const data::Loader* loader = nullptr;
+};
+
+/// Something that acts at fixed moments of training. Pruners, loggers and checkpoints are hooks.
+class TrainHook {
+ public:
+  virtual ~TrainHook() = default;
+  /// Before the first step (not called when resuming).
+  virtual void before_training(TrainState&) {}
+  /// Before the forward pass of a step.
+  virtual void before_step(TrainState&) {}
+  /// Between the forward and the backward pass: what to add to the loss, a scalar with the tape of
+  /// this step; undefined for nothing. Reported losses are without it.
+  virtual Variable penalty(TrainState&) { return {}; }
+  /// Between backward and the optimizer: gradients are there.
+  virtual void after_backward(TrainState&) {}
+  /// After the optimizer's step.
+  virtual void after_step(TrainState&) {}
+  /// After the last step of an epoch; `loss` and `accuracy` are those of the whole epoch.
+  virtual void end_of_epoch(TrainState&) {}
+  /// After the last epoch (also when a run is resumed there): the step to go back to, for methods
+  /// that train in rounds; nothing to end. From that step on learning rates and batches are those
+  /// that it had before. Asked again after each round; the first hook that answers decides.
+  virtual std::optional<int64_t> rewind(TrainState&) { return std::nullopt; }
+  /// After the last epoch, also when a resumed run has no epoch left; gradients are gone.
+  virtual void end_of_training(TrainState&) {}
+  /// All that the hook must know to continue a killed run; tensors by name.
+  virtual std::map<std::string, Tensor> state() const { return {}; }
+  /// Takes over what `state()` gave. Throws ValueError when it does not fit.
+  virtual void load_state(const std::map<std::string, Tensor>&) {}
+};
+
+/// Settings of one training.
+struct FitOptions {
+  int64_t epochs = 1;            ///< walks over the data
+  double label_smoothing = 0.0;  ///< share of the target spread over all classes
+  double clip_grad_norm = 0.0;   ///< 0 = off
+  /// Loss of (logits, labels); empty means cross-entropy with `label_smoothing`.
+  std::function<Variable(const Variable&, const Tensor&)> loss = {};
+  /// Instead of `loss`: one of (logits, batch), that needs the images too
+  /// (nn/train/distillation.h).
+  std::function<Variable(const Variable&, const data::Batch&)> batch_loss = {};
+  /// To resume: where the killed run stood. `before_training` of hooks is then not called; model,
+  /// optimizer and hooks must have been loaded.
+  std::optional<TrainProgress> resume = {};
+};
+
+/// Trains `model` on `loader`; a short last batch is a step like any other. The learning rate of
+/// each step is the schedule's (a hook may set another in `before_step`). Hooks are called in their
+/// order. Returns where training ended. The model is left in training mode, without gradients.
+/// Throws ValueError before the first step for batches that a batch norm can't be trained on
+/// (batch_check.h) and when a module or a parameter that no `visit` names takes part in it, and
+/// naming the step when the loss is not finite; the parameters then are as after the step before.
+TrainProgress fit(Module& model,
+                  Optimizer& optimizer,
+                  const LrSchedule& schedule,
+                  data::Loader& loader,
+                  const std::vector<TrainHook*>& hooks,
+                  const FitOptions& options);
+
+/// Result of an evaluation.
+struct Evaluation {
+  int64_t correct = 0;  ///< samples classified correctly
+  int64_t total = 0;    ///< samples seen
+  double loss = 0.0;    ///< mean cross-entropy
+  /// Fraction classified correctly; 0 without samples.
+  double accuracy() const {
+    return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total);
+  }
+};
+
+/// Runs `model` in eval mode over the loader's epoch 0, unrecorded, and restores all training
+/// flags.
+Evaluation evaluate(Module& model, data::Loader& loader);
+/// The same of any function from images to logits, such as a compiled plan.
+Evaluation evaluate(const std::function<Tensor(const Tensor& images)>& logits_of,
+                    data::Loader& loader);
+
+}  // namespace espalier::nn

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+/// SR-STE: the hand-worked example, what the model looks like between steps, and the traps. That N
+/// = M is dense training can't be asked for: a pattern that removes nothing is refused
+/// (pattern_test.cpp).
+#include <gtest/gtest.h>
+
+#include <espalier/autograd/ops.h>
+#include <espalier/nn/train/sgd.h>
+#include <espalier/prune/mask_update.h>
+#include <espalier/prune/scores/gradients.h>
+#include <espalier/prune/tests/tiny.h>
+
+namespace espalier::prune {
+namespace {
+
+using testing::linear_chain;
+using testing::mask_of;
+using testing::tiny_conv_net;
+using testing::tiny_loader;
+
+constexpr double kTolerance = 1e-6;
+
+std::unique_ptr<Pruner> sr_ste(const std::map<std::string, std::string>& options = {}) {
+  return make_pruner("sr-ste", parse_settings(method("sr-ste"), options));
+}
+
+std::vector<float> values_of(const nn::Parameter& parameter) {
+  return parameter.value.value().to_vector<float>();
+}
+
+void set_gradient(nn::Parameter& parameter, double value) {
+  parameter.value.set_grad(Variable(Tensor::full(parameter.shape(), value)));
+}
+
+TEST(SrSte, MatchesTheHandWorkedExample) {
+  // w = (4,-3,2,1), 2:4, G = 0.1: the gradient is (0.1, 0.1, 0.1004, 0.1002), on all of w.
+  auto net = linear_chain({{{1, 4}, {4, -3, 2, 1}}});
+  nn::Parameter& weight = net->parameter("0.weight");
+  nn::Sgd sgd(*net, {.lr = 1.0});
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
+  auto hook = sr_ste();
+  hook->before_training(state);
+  EXPECT_EQ(mask_of(weight), (std::vector<int>{1, 1, 0, 0}));
+  EXPECT_EQ(values_of(weight), (std::vector<float>{4, -3, 0, 0}));
+
+  hook->before_step(state);
+  EXPECT_EQ(weight.grad_request, sparse::GradRequest::Dense);
+  set_gradient(weight, 0.1);
+  hook->after_backward(state);
+  EXPECT_FALSE(weight.masked());
+  EXPECT_EQ(values_of(weight), (std::vector<float>{4, -3, 2, 1}));
+  const auto gradient = weight.value.grad().value().to_vector<double>();
+  const double expected[] = {0.1, 0.1, 0.1004, 0.1002};
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(gradient[i], expected[i], kTolerance);
+
+  sgd.step();
+  hook->after_step(state);
+  EXPECT_EQ(mask_of(weight), (std::vector<int>{1, 1, 0, 0}));
+  const auto dense = hook->state().at("dense.0.weight").to_vector<double>();
+  const double after[] = {3.9, -3.1, 1.8996, 0.8998};
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(dense[i], after[i], kTolerance);
+}
+
+/// One step of plain descent with the given gradient.
+void step(nn::Module& net, Pruner& hook, nn::Optimizer& sgd, double gradient) {
+  nn::TrainState state{.model = net, .optimizer = sgd, .total_steps = 10};
+  hook.before_step(state);
+  set_gradient(net.parameter("0.weight"), gradient);
+  hook.after_backward(state);
+  sgd.step();
+  hook.after_step(state);
+}
+
+TEST(SrSte, TheMaskFollowsTheWeightsAndFlipsAreCounted) {
+  // A weight that is out comes back with the value that it has reached in the meantime.
+  auto net = linear_chain({{{1, 4}, {-1, 0.9F, 2, 0}}});
+  nn::Parameter& weight = net->parameter("0.weight");
+  nn::Sgd sgd(*net, {.lr = 1.0});
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
+  auto hook = sr_ste({{"sparse-decay", "0"}});
+  hook->before_training(state);
+  EXPECT_EQ(mask_of(weight), (std::vector<int>{1, 0, 1, 0}));
+  step(*net, *hook, sgd, -0.2);  // -0.8, 1.1, 2.2, 0.2
+  EXPECT_EQ(mask_of(weight), (std::vector<int>{0, 1, 1, 0}));
+  EXPECT_NEAR(values_of(weight)[1], 1.1, kTolerance);
+  step(*net, *hook, sgd, 0.2);
+  EXPECT_EQ(mask_of(weight), (std::vector<int>{1, 0, 1, 0}));
+  hook->end_of_epoch(state);
+  EXPECT_EQ(hook->updates().back().layers[0].changed, 4);
+}
+
+TEST(SrSte, WithoutDecayItIsStraightThrough) {
+  // w <- w - lr G(e), G the gradient of the sparse network at all weights.
+  auto net = tiny_conv_net();
+  auto reference = tiny_conv_net();
+  nn::Sgd sgd(*net, {.lr = 0.1});
+  auto loader = tiny_loader();
+  auto hook = sr_ste({{"sparse-decay", "0"}});
+  const std::vector<double> initial =
+      reference->parameter("3.weight").value.value().to_vector<double>();
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 4};
+  hook->before_training(state);
+  for (const char* name : {"3.weight", "7.weight"}) {
+    reference->parameter(name).set_mask(net->parameter(name).mask());
+  }
+  const data::Batch batch = batches_like(*loader)(0);
+  const PruneInputs inputs;
+  const std::vector<ScoredWeight> weights = prunable_weights(*reference);
+  Rng rng(1);
+  const auto gradients =
+      dense_gradients({*reference, weights, inputs, rng}, batch, ScoringMode::Train);
+
+  hook->before_step(state);
+  cross_entropy((*net)(Variable(batch.images)), batch.labels).backward();
+  hook->after_backward(state);
+  sgd.step();
+  hook->after_step(state);
+  const auto dense = hook->state().at("dense.3.weight").to_vector<double>();
+  for (size_t i = 0; i < dense.size(); ++i) {
+    ASSERT_NEAR(dense[i],
+                initial[i] - 0.1 * gradients[1].data<double>()[static_cast<int64_t>(i)],
+                kTolerance);
+  }
+}
+
+TEST(SrSte, WeightDecayActsOnAllWeights) {
+  auto net = linear_chain({{{1, 4}, {4, -3, 2, 1}}});
+  nn::Sgd sgd(*net, {.lr = 1.0}, 0.1);
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
+  auto hook = sr_ste({{"sparse-decay", "0.2"}});
+  hook->before_training(state);
+  step(*net, *hook, sgd, 0.0);
+  const auto dense = hook->state().at("dense.0.weight").to_vector<double>();
+  const double expected[] = {3.6, -2.7, 1.4, 0.7};
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(dense[i], expected[i], kTolerance);
+}
+
+TEST(SrSte, LayersWhoseInputsDoNotFitStayDenseAndAreNamed) {
+  // Trap: three input channels would put neighbouring taps into one group.
+  auto net = tiny_conv_net();
+  nn::Sgd sgd(*net, {.lr = 0.1, .momentum = 0.9});
+  auto loader = tiny_loader();
+  auto hook = sr_ste({{"pattern", "1:4"}});
+  nn::fit(*net, sgd, nn::ConstantLr(0.05), *loader, {hook.get()}, {.epochs = 2});
+  EXPECT_FALSE(net->parameter("0.weight").masked());
+  ASSERT_EQ(hook->updates().front().notes.size(), 1U);
+  EXPECT_NE(hook->updates().front().notes[0].find("0.weight"), std::string::npos);
+  // Groups run along the input channels: of weight (16,8,3,3), 4 channels at one tap.
+  const std::vector<int> mask = mask_of(net->parameter("3.weight"));
+  for (size_t o = 0; o < 16; ++o) {
+    for (size_t i = 0; i < 8; i += 4) {
+      for (size_t tap = 0; tap < 9; ++tap) {
+        int kept = 0;
+        for (size_t j = 0; j < 4; ++j) kept += mask[(o * 8 + i + j) * 9 + tap];
+        ASSERT_EQ(kept, 1);
+      }
+    }
+  }
+  EXPECT_NE(net->parameter("7.bias").value.value().to_vector<float>(),
+            tiny_conv_net()->parameter("7.bias").value.value().to_vector<float>());
+}
+
+/// Looks at the model between steps, as evaluations and checkpoints do.
+class BetweenSteps : public nn::TrainHook {
+ public:
+  void after_step(nn::TrainState& state) override {
+    const nn::Parameter& weight = state.model.parameter("3.weight");
+    const std::vector<int> mask = mask_of(weight);
+    const auto values = weight.value.value().to_vector<float>();
+    for (size_t i = 0; i < mask.size(); ++i) {
+      if (mask[i] == 0) {
+        ASSERT_EQ(values[i], 0.0F);
+      }
+    }
+    ASSERT_EQ(2 * weight.nnz(), weight.numel());
+    ASSERT_TRUE(state.model.state_dict().contains("3.weight.mask"));
+    ++steps;
+  }
+  int steps = 0;
+};
+
+TEST(SrSte, BetweenStepsTheModelIsTheSparseNetwork) {
+  auto net = tiny_conv_net();
+  nn::Sgd sgd(*net, {.lr = 0.1, .momentum = 0.9});
+  auto loader = tiny_loader();
+  auto hook = sr_ste();
+  BetweenSteps watcher;
+  nn::fit(*net, sgd, nn::ConstantLr(0.05), *loader, {hook.get(), &watcher}, {.epochs = 2});
+  EXPECT_EQ(watcher.steps, 8);
+  EXPECT_EQ(net->parameter("3.weight").grad_request, sparse::GradRequest::Masked);
+}
+
+TEST(SrSte, AChoiceThatStaysKeepsThePatternAndWhatKernelsMadeOfIt) {
+  auto net = linear_chain({{{1, 4}, {4, -3, 2, 1}}});
+  nn::Parameter& weight = net->parameter("0.weight");
+  nn::Sgd sgd(*net, {.lr = 1.0});
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
+  auto hook = sr_ste();
+  hook->before_training(state);
+  const auto first = weight.pattern;
+  int made = 0;
+  const auto derive = [&] { return first->derived<int>({0}, [&] { return ++made; }); };
+  derive();
+  step(*net, *hook, sgd, 0.1);  // (3.9, -3.1, 1.9, 0.9): the same two stay
+  EXPECT_EQ(weight.pattern, first);
+  derive();
+  EXPECT_EQ(made, 1);
+  step(*net, *hook, sgd, -2.0);  // (5.9, -1.1, 3.9, 2.9): now the first and the third
+  EXPECT_NE(weight.pattern, first);
+  EXPECT_EQ(mask_of(weight), (std::vector<int>{1, 0, 1, 0}));
+}
+
+TEST(SrSte, RefusesWhatItCannotDo) {
+  EXPECT_THROW(sr_ste({{"pattern", "unstructured"}}), ValueError);
+  EXPECT_THROW(sr_ste({{"sparsity", "0.9"}}), ValueError);
+  EXPECT_THROW(sr_ste({{"ablation", "shuffle"}}), ValueError);
+  auto hook = sr_ste();
+  auto net = linear_chain({{{1, 4}, {4, -3, 2, 1}}});
+  nn::Sgd sgd(*net, {.lr = 1.0});
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
+  hook->load_state({{"dense.0.weight", Tensor::zeros({2, 2})}});
+  EXPECT_THROW(hook->before_step(state), ValueError);
+}
+
+}  // namespace
+}  // namespace espalier::prune

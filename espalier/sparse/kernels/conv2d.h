@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Convolution with an unstructured sparse weight: the three directions of
+/// core/kernels/conv2d/conv2d.h, for float32 in `Nchw16n`, at the cost of the kept weights. Nothing
+/// is recorded here.
+#pragma once
+
+#include <espalier/core/kernels/conv2d/conv2d.h>
+#include <espalier/sparse/pattern.h>
+
+namespace espalier::sparse {
+
+/// As conv2d_forward with a weight that is `weight` at kept positions and 0 elsewhere (other values
+/// are not read); here and below `weight` may also be its `kept_values` (nnz). Throws ValueError
+/// for operands without a sparse kernel: these exist for float32 in `Nchw16n`, one group, strides 1
+/// and 2.
+void conv2d_forward(const Conv2dShape& shape,
+                    const Tensor& x,
+                    const Tensor& weight,
+                    const Pattern& pattern,
+                    const Tensor& bias,
+                    Tensor& y);
+/// As conv2d_backward_data, likewise.
+void conv2d_backward_data(const Conv2dShape& shape,
+                          const Tensor& dy,
+                          const Tensor& weight,
+                          const Pattern& pattern,
+                          Tensor& dx);
+/// As conv2d_backward_weight at kept positions: `dweight` has their values alone (nnz), in the
+/// order of Pattern::kept(). Bits don't depend on the thread count.
+void conv2d_backward_weight(const Conv2dShape& shape,
+                            const Tensor& x,
+                            const Tensor& dy,
+                            const Pattern& pattern,
+                            Tensor& dweight);
+/// Whether a result replaces the content of its tensor or is added to it.
+enum class Result : uint8_t { Replaces, Adds };
+/// Both of these in one pass over dy, which costs less than one after the other. With
+/// `Result::Adds` dx holds a gradient already and becomes the sum, without a pass of its own.
+void conv2d_backward(const Conv2dShape& shape,
+                     const Tensor& x,
+                     const Tensor& dy,
+                     const Tensor& weight,
+                     const Pattern& pattern,
+                     Tensor& dx,
+                     Tensor& dweight,
+                     Result dx_result = Result::Replaces);
+
+}  // namespace espalier::sparse
