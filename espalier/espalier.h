@@ -3,7 +3,7 @@
 /// gates and distillation have headers of their own.
 #pragma once
 
-#include <espalier/autograd/gradcheck.h>
+#include <espalier/autograd/derivative/gradcheck.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/core/finite.h>
 #include <espalier/core/npz.h>

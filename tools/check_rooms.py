@@ -2,7 +2,9 @@
 """Which rooms (folders below espalier/) include which: fails when two lead into each other.
 
 Files of one room may include each other; a list (`.inc`) may name what stands above it, since that
-is what a list is for. `check_rooms.py --tell FOLDER` prints the rooms of a folder floor by floor.
+is what a list is for. A header that does nothing but include (`autograd/ops.h`) is no room's: who
+includes it includes what it names. `check_rooms.py FOLDER..` checks the named folders, without
+names all; `check_rooms.py --tell FOLDER` prints the rooms of a folder floor by floor.
 """
 import collections
 import pathlib
@@ -11,6 +13,7 @@ import subprocess
 import sys
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+<espalier/([^>]+)>', re.MULTILINE)
+NO_CODE = re.compile(r"\s*(//|#|$)")
 LEFT_OUT = re.compile(r"/(tests|bench|fuzz|peers|results)/")
 
 
@@ -22,14 +25,30 @@ def room_of(path):
     return "/".join(parts) or "."
 
 
+def gathered(files):
+    """{header that does nothing but include: what it includes}"""
+    out = {}
+    for file in files:
+        text = pathlib.Path(file).read_text(encoding="utf-8")
+        if file.endswith(".h") and all(NO_CODE.match(line) for line in text.splitlines()):
+            out[file.removeprefix("espalier/")] = INCLUDE.findall(text)
+    return out
+
+
 def arrows(files):
     """{room: {other room: a file that includes it}}"""
     found = collections.defaultdict(dict)
+    gathers = gathered(files)
     for file in files:
         inside = file.removeprefix("espalier/")
+        if inside in gathers:
+            continue
         room = room_of(inside)
-        text = pathlib.Path(file).read_text(encoding="utf-8")
-        for include in INCLUDE.findall(text):
+        wanted = INCLUDE.findall(pathlib.Path(file).read_text(encoding="utf-8"))
+        for include in wanted:  # grows while it is read
+            if include in gathers:
+                wanted += [inner for inner in gathers[include] if inner not in wanted]
+                continue
             other = room_of(include)
             if other != room and not include.endswith(".inc"):
                 found[room].setdefault(other, f"{file} includes <espalier/{include}>")
@@ -88,7 +107,8 @@ def main():
         for room, floor in floors(graph, sys.argv[2]):
             print(f"{floor:2} {room}: {' '.join(sorted(graph.get(room, {})))}")
         return 0
-    found = circles(graph)
+    named = tuple(f"{folder}/" for folder in sys.argv[1:])
+    found = [group for group in circles(graph) if not named or any(f"{room}/".startswith(named) for room in group)]
     for group in found:
         print("structure: rooms that include each other: " + ", ".join(group), file=sys.stderr)
         for room in group:

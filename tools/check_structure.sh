@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The rules of the house that a compiler does not check: includes point one way, public headers carry
-# no third-party include, no file outgrows a reader, and README.md shows the program that it names.
+# no third-party include, no file outgrows a reader, no two rooms include each other, no name is defined
+# twice, and README.md shows the program that it names.
 # Exits 1 and names each break.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -39,9 +40,13 @@ while read -r lines file; do
   [ "$file" = total ] || [ "$lines" -le 600 ] || complain "$file has $lines lines (limit 600, aim 400)"
 done < <(git ls-files '*.h' '*.cpp' | xargs -r wc -l)
 
+# Without names, all folders, once the circles of sparse, nn and prune are gone.
+python3 tools/check_rooms.py core data autograd experiments embed || failed=1
+python3 tools/check_names.py || failed=1
+
 # The program that the README shows is the one that is compiled.
 diff <(sed -n '/^```cpp$/,/^```$/{/^```/d;p}' README.md) <(tail -n +2 examples/first_network.cpp) >/dev/null ||
   complain "the program in README.md is not examples/first_network.cpp"
 
-[ "$failed" -eq 0 ] && echo "structure: includes point one way, headers are clean, the README's program is the one that is compiled"
+[ "$failed" -eq 0 ] && echo "structure: includes point one way, headers are clean, names are defined once, the README's program is the one that is compiled"
 exit "$failed"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chapter 2 of the course (docs/02_gradients.md): the tape, and gradients checked by hand.
-#include <espalier/autograd/gradcheck.h>
+#include <espalier/autograd/derivative/gradcheck.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/examples/course/facts.h>
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include <espalier/autograd/gradcheck.h>
+#include <espalier/autograd/derivative/gradcheck.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/module/init.h>

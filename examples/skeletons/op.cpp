@@ -15,7 +15,7 @@
 #include <cstdio>
 #include <string>
 
-#include <espalier/autograd/gradcheck.h>
+#include <espalier/autograd/derivative/gradcheck.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>

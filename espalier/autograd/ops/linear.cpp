@@ -12,7 +12,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
 #include <espalier/core/kernels/gemm.h>
-#include <espalier/core/kernels/linear.h>
+#include <espalier/core/kernels/linear/linear.h>
 #include <espalier/core/loops.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/sparse/chooser.h>

@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include <espalier/autograd/gradcheck.h>
+#include <espalier/autograd/derivative/gradcheck.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/core/parallel.h>

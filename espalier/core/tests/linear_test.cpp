@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include <espalier/core/kernels/linear.h>
+#include <espalier/core/kernels/linear/linear.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/random.h>
 

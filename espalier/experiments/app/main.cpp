@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <espalier/experiments/command.h>
+#include <espalier/experiments/command/command.h>
 
 namespace {
 

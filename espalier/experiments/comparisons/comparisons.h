@@ -4,10 +4,10 @@
 
 #include <espalier/experiments/comparisons/experiment.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 
 #define ESPALIER_EXPERIMENT(name) Experiment name();
 #include <espalier/experiments/comparisons/comparisons.inc>
 #undef ESPALIER_EXPERIMENT
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

@@ -2,7 +2,7 @@
 /// Data-free against data-driven pruning, with SNIP on random images between them.
 #include <espalier/experiments/comparisons/comparisons.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 
 Experiment data_free_data_driven() {
   return {
@@ -52,4 +52,4 @@ Experiment data_free_data_driven() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

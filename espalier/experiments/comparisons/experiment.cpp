@@ -7,9 +7,9 @@
 
 #include <espalier/core/error.h>
 #include <espalier/experiments/comparisons/comparisons.h>
-#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/inputs/inputs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 using Settings = std::map<std::string, std::string>;
@@ -193,7 +193,7 @@ PlannedRun Plan::fine_tuned(const Where& where,
 
 const std::vector<Experiment>& experiments() {
   static const std::vector<Experiment> list = {
-#define ESPALIER_EXPERIMENT(name) comparison_list::name(),
+#define ESPALIER_EXPERIMENT(name) list::name(),
 #include <espalier/experiments/comparisons/comparisons.inc>
 #undef ESPALIER_EXPERIMENT
   };
@@ -209,4 +209,4 @@ const Experiment& experiment(const std::string& name) {
   throw ValueError(cat("experiment: unknown name '", name, "'. Known: ", known));
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 
 struct RunRow;
 
@@ -150,4 +150,4 @@ const std::vector<Experiment>& experiments();
 /// Throws ValueError with the known names.
 const Experiment& experiment(const std::string& name);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

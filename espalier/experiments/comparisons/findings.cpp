@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 // The two sides of one seed in one group.
@@ -178,4 +178,4 @@ Finding judge(const Claim& claim, const std::vector<RunRow>& rows) {
   return finding;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -11,7 +11,7 @@
 #include <espalier/experiments/comparisons/runner.h>
 #include <espalier/experiments/comparisons/statistics.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 
 /// Whether the figures speak for a sentence. Equal: both sides are the same to rounding. TooShort:
 /// the trainings are there to see that they run, and say nothing.
@@ -51,4 +51,4 @@ bool is_sure(const Summary& summary);
 /// `2.3 standard errors, 3 seeds`, with `not sure` where that is due.
 std::string sureness(const Summary& summary);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 constexpr int kParts = 4;  // of CGNet
@@ -20,4 +20,4 @@ std::map<std::string, std::string> gate_options(const std::string& method) {
   return {{"parts", std::to_string(kParts)}, {"threshold-start", "target"}};
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

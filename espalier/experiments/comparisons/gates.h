@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 
 /// The method's own sparsity at which about `share` of the multiply-accumulates are left. Channels
 /// (`fbs`, and static methods) leave twice, as outputs of a layer and as inputs of the next: 1 -
@@ -16,4 +16,4 @@ double sparsity_for_share(const std::string& method, double share);
 /// Options of a gated method in a short fine-tuning: thresholds of `cgnet` start at their target.
 std::map<std::string, std::string> gate_options(const std::string& method);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -2,7 +2,7 @@
 /// Pruning initialized against pruning pre-trained weights, by methods made for initialized ones.
 #include <espalier/experiments/comparisons/comparisons.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 
 Experiment initialized_pretrained() {
   return {
@@ -43,4 +43,4 @@ Experiment initialized_pretrained() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

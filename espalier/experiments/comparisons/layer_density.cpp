@@ -12,7 +12,7 @@
 #include <espalier/experiments/comparisons/comparisons.h>
 #include <espalier/experiments/comparisons/findings.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 namespace {
 
 using Rows = std::vector<RunRow>;
@@ -183,4 +183,4 @@ Experiment layer_density() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

@@ -8,7 +8,7 @@
 #include <espalier/prune/recovery/recovery.h>
 #include <espalier/prune/registry.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 namespace {
 
 using Settings = std::map<std::string, std::string>;
@@ -156,4 +156,4 @@ Experiment methods() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

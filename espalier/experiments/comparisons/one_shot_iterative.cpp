@@ -2,7 +2,7 @@
 /// One-shot against iterative pruning: one update of the masks, or many small ones to the same end.
 #include <espalier/experiments/comparisons/comparisons.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 
 Experiment one_shot_iterative() {
   return {
@@ -49,4 +49,4 @@ Experiment one_shot_iterative() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

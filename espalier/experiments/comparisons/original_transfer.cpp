@@ -5,7 +5,7 @@
 
 #include <espalier/experiments/comparisons/comparisons.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 namespace {
 
 const char* const kMethods[] = {"magnitude", "snip"};
@@ -140,4 +140,4 @@ Experiment original_transfer() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

@@ -10,7 +10,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/machine.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -381,4 +381,4 @@ Json ExperimentPage::json() const {
   return out;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -12,7 +12,7 @@
 #include <espalier/experiments/comparisons/findings.h>
 #include <espalier/experiments/comparisons/runner.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 
 /// A finished experiment.
 class ExperimentPage {
@@ -45,4 +45,4 @@ class ExperimentPage {
   std::vector<Finding> findings_;
 };
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

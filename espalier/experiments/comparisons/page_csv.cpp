@@ -5,7 +5,7 @@
 #include <espalier/experiments/comparisons/page.h>
 #include <espalier/experiments/csv.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 std::string names_of_run(const RunRow& row) {
@@ -75,4 +75,4 @@ std::string ExperimentPage::layers_csv() const {
   return out;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -7,7 +7,7 @@
 
 #include <espalier/experiments/comparisons/comparisons.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 namespace {
 
 /// The share of every layer's channels that takes `sparsity` of the weights with it: a weight stays
@@ -80,4 +80,4 @@ Experiment patterns() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

@@ -9,15 +9,15 @@
 #include <fmt/format.h>
 
 #include <espalier/core/error.h>
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/run_files.h>
-#include <espalier/experiments/run_folder.h>
-#include <espalier/experiments/training.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/run/run_files.h>
+#include <espalier/experiments/run/run_folder.h>
+#include <espalier/experiments/run/training.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/patterns/pattern.h>
 #include <espalier/prune/registry.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 namespace fs = std::filesystem;
@@ -180,4 +180,4 @@ std::vector<RunRow> run_plan(const Plan& plan, const RunnerOptions& options, Con
   return rows;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

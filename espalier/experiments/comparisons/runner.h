@@ -13,7 +13,7 @@
 #include <espalier/experiments/comparisons/speeds.h>
 #include <espalier/experiments/console.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 
 /// What is left of one prunable weight.
 struct LayerDensity {
@@ -74,4 +74,4 @@ struct RunnerOptions {
 /// IoError before the first run when a data set is missing or a setting is wrong.
 std::vector<RunRow> run_plan(const Plan& plan, const RunnerOptions& options, Console& console);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -3,7 +3,7 @@
 /// weights, or from weights of an earlier moment.
 #include <espalier/experiments/comparisons/comparisons.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 
 Experiment scratch_fine_tuning() {
   return {
@@ -63,4 +63,4 @@ Experiment scratch_fine_tuning() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

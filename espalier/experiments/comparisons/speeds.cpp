@@ -6,12 +6,12 @@
 #include <espalier/core/detail/json.h>
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/run_files.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/run/run_files.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/prune/structure/shrink.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 namespace fs = std::filesystem;
@@ -42,7 +42,7 @@ Network deployed(const fs::path& folder, bool structured, bool& shrunk) {
   return network;
 }
 
-Side inference(StepBench& bench) {
+timing::Side inference(timing::StepBench& bench) {
   try {
     return bench.infer_compiled();
   } catch (const NotImplemented&) {
@@ -50,8 +50,9 @@ Side inference(StepBench& bench) {
   }
 }
 
-Pair seconds_of(StepBench& dense, StepBench& own, double round_seconds) {
-  const auto times = time_in_turns({inference(dense), inference(own)}, kRounds, round_seconds);
+Pair seconds_of(timing::StepBench& dense, timing::StepBench& own, double round_seconds) {
+  const auto times =
+      timing::time_in_turns({inference(dense), inference(own)}, kRounds, round_seconds);
   return {times[0].median(), times[1].median()};
 }
 
@@ -61,8 +62,8 @@ RunSpeed measure_speed(const fs::path& folder, const SpeedJob& job) {
   const int64_t batch = images.size(0);
   {
     Network own = deployed(folder, job.structured, out.shrunk);
-    StepBench dense(dense_twin(own), images);
-    StepBench bench(std::move(own), images);
+    timing::StepBench dense(dense_twin(own), images);
+    timing::StepBench bench(std::move(own), images);
     const Pair seconds = seconds_of(dense, bench, job.round_seconds);
     out.images_per_second = static_cast<double>(batch) / seconds.own;
     out.images_per_second_dense = static_cast<double>(batch) / seconds.dense;
@@ -71,8 +72,8 @@ RunSpeed measure_speed(const fs::path& folder, const SpeedJob& job) {
   }
   const Tensor one = images.slice(0, 0, 1);
   Network own = deployed(folder, job.structured, out.shrunk);
-  StepBench dense(dense_twin(own), one);
-  StepBench bench(std::move(own), one);
+  timing::StepBench dense(dense_twin(own), one);
+  timing::StepBench bench(std::move(own), one);
   const Pair seconds = seconds_of(dense, bench, job.round_seconds);
   out.one_image_ms = 1e3 * seconds.own;
   out.one_image_ms_dense = 1e3 * seconds.dense;
@@ -120,4 +121,4 @@ RunSpeed run_speed(const fs::path& folder, const SpeedJob& job) {
   return speed;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -9,7 +9,7 @@
 
 #include <espalier/core/tensor.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 
 /// Images in the batch that is timed, at most.
 inline constexpr int64_t kSpeedBatch = 128;
@@ -40,4 +40,4 @@ struct SpeedJob {
 /// written there. Networks that plans cannot run are timed as modules. Throws IoError.
 RunSpeed run_speed(const std::filesystem::path& folder, const SpeedJob& job);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -10,7 +10,7 @@
 #include <espalier/experiments/comparisons/findings.h>
 #include <espalier/experiments/comparisons/gates.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 namespace {
 
 using Rows = std::vector<RunRow>;
@@ -136,4 +136,4 @@ Experiment static_dynamic() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

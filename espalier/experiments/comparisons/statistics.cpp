@@ -8,7 +8,7 @@
 
 #include <espalier/core/error.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 std::vector<double> ranks(const std::vector<double>& values) {
@@ -72,4 +72,4 @@ double rank_correlation(const std::vector<double>& a, const std::vector<double>&
   return xx == 0.0 || yy == 0.0 ? 0.0 : xy / std::sqrt(xx * yy);
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

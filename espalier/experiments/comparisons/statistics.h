@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 
 /// Mean of a sample and how sure it is.
 struct Summary {
@@ -26,4 +26,4 @@ Summary summarize(const std::vector<double>& values);
 /// side are equal. Throws ValueError for sizes that differ or fewer than two values.
 double rank_correlation(const std::vector<double>& a, const std::vector<double>& b);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -3,7 +3,7 @@
 /// filters by the sum of their weights' scores.
 #include <espalier/experiments/comparisons/comparisons.h>
 
-namespace espalier::experiments::comparison_list {
+namespace espalier::experiments::comparisons::list {
 
 Experiment unstructured_structured() {
   return {
@@ -45,4 +45,4 @@ Experiment unstructured_structured() {
   };
 }
 
-}  // namespace espalier::experiments::comparison_list
+}  // namespace espalier::experiments::comparisons::list

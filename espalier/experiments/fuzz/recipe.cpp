@@ -2,8 +2,8 @@
 // Fuzz target: a training's configuration file (TOML), its values checked as `train --config` does.
 #include <espalier/core/error.h>
 #include <espalier/core/fuzz/target.h>
-#include <espalier/experiments/given_options.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/options.h>
 
 namespace espalier::fuzz {
 

@@ -3,7 +3,7 @@
 // run.json, otherwise metrics.jsonl.
 #include <espalier/core/error.h>
 #include <espalier/core/fuzz/target.h>
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run/run_folder.h>
 
 namespace espalier::fuzz {
 namespace {

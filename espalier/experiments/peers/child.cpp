@@ -11,7 +11,7 @@
 
 #include <espalier/core/error.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::peers {
 
 Child::Child(const std::vector<std::string>& command,
              const std::vector<std::pair<std::string, std::string>>& environment)
@@ -71,4 +71,4 @@ double Child::ask(const std::string& line) {
   return number;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::peers

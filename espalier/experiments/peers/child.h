@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-namespace espalier::experiments {
+namespace espalier::experiments::peers {
 
 /// Runs a program with its standard input and output tied to us; ends it when destroyed.
 class Child {
@@ -29,4 +29,4 @@ class Child {
   int from_ = -1;
 };
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::peers

@@ -27,7 +27,7 @@
 #include <espalier/experiments/timing/conv_bench.h>
 #include <espalier/experiments/timing/step_bench.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::peers {
 namespace {
 
 namespace fs = std::filesystem;
@@ -48,7 +48,7 @@ struct Settings {
 
 struct Row {
   std::string name;
-  RoundTimes times;
+  timing::RoundTimes times;
   double macs;
 };
 
@@ -84,7 +84,7 @@ Json compare_steps(const std::string& model, const Settings& s) {
   const std::string program = beside("peer_libtorch", "libtorch-dev");
   const std::vector<std::string> layouts = {"nchw", "channels_last"};
   std::vector<std::unique_ptr<Child>> children;
-  std::vector<Side> sides;
+  std::vector<timing::Side> sides;
   for (const std::string& layout : layouts) {
     children.push_back(std::make_unique<Child>(
         std::vector<std::string>{
@@ -93,34 +93,35 @@ Json compare_steps(const std::string& model, const Settings& s) {
             {"OMP_NUM_THREADS", std::to_string(s.threads)}}));
     sides.push_back(side_of(*children.back(), s.infer ? "infer " : "train ", s.round_seconds));
   }
-  std::vector<std::unique_ptr<StepBench>> ours;
+  std::vector<std::unique_ptr<timing::StepBench>> ours;
   std::vector<std::string> names = {"libtorch nchw", "libtorch channels_last", "espalier dense"};
-  ours.push_back(std::make_unique<StepBench>(fresh_network(model), s.batch));
+  ours.push_back(std::make_unique<timing::StepBench>(fresh_network(model), s.batch));
   for (const double sparsity : s.sparsities) {
     Network network = fresh_network(model);
-    mask_randomly(network, {.sparsity = sparsity, .allocation = s.allocation});
+    timing::mask_randomly(network, {.sparsity = sparsity, .allocation = s.allocation});
     names.push_back(fmt::format("espalier {:.0f} %", 100.0 * sparsity));
-    ours.push_back(std::make_unique<StepBench>(std::move(network), s.batch));
+    ours.push_back(std::make_unique<timing::StepBench>(std::move(network), s.batch));
   }
   for (const auto& bench : ours) {
     sides.push_back(repeated(s.infer ? bench->infer() : bench->train_step(), s.round_seconds));
   }
   names.push_back("espalier direct dense");
   sides.push_back(
-      repeated(by_algorithm(Conv2dAlgorithm::Direct,
-                            s.infer ? ours.front()->infer() : ours.front()->train_step()),
+      repeated(timing::by_algorithm(Conv2dAlgorithm::Direct,
+                                    s.infer ? ours.front()->infer() : ours.front()->train_step()),
                s.round_seconds));
-  const double before = measure_peak();
-  const std::vector<RoundTimes> times = time_in_turns(sides, s.rounds, 0.0);
-  const double after = measure_peak();
-  const auto macs_of = [&](const StepBench& bench) {
+  const double before = timing::measure_peak();
+  const std::vector<timing::RoundTimes> times = timing::time_in_turns(sides, s.rounds, 0.0);
+  const double after = timing::measure_peak();
+  const auto macs_of = [&](const timing::StepBench& bench) {
     return static_cast<double>(s.infer ? bench.infer_macs() : bench.train_macs());
   };
   Json rows = Json::array();
   const double fastest = std::min(times[0].median(), times[1].median());
   for (size_t i = 0; i < times.size(); ++i) {
     const size_t own = i - layouts.size();
-    const StepBench& bench = i < layouts.size() || own == ours.size() ? *ours[0] : *ours[own];
+    const timing::StepBench& bench =
+        i < layouts.size() || own == ours.size() ? *ours[0] : *ours[own];
     rows.push_back(row_json({names[i], times[i], macs_of(bench)},
                             fastest,
                             times[layouts.size()].median(),
@@ -154,13 +155,14 @@ Json compare_convolutions(const Settings& s) {
                                                   "ours ms",
                                                   "x faster",
                                                   "share of peak"}};
-  const double before = measure_peak();
-  for (const ConvLayer& layer : cifar_layers()) {
-    ConvBench bench(layer, s.batch);
-    for (const ConvDirection direction :
-         {ConvDirection::Forward, ConvDirection::BackwardData, ConvDirection::BackwardWeights}) {
+  const double before = timing::measure_peak();
+  for (const timing::ConvLayer& layer : timing::cifar_layers()) {
+    timing::ConvBench bench(layer, s.batch);
+    for (const timing::ConvDirection direction : {timing::ConvDirection::Forward,
+                                                  timing::ConvDirection::BackwardData,
+                                                  timing::ConvDirection::BackwardWeights}) {
       std::vector<std::unique_ptr<Child>> children;
-      std::vector<Side> sides;
+      std::vector<timing::Side> sides;
       for (const char* how : {"direct", "auto"}) {
         children.push_back(
             std::make_unique<Child>(std::vector<std::string>{program,
@@ -174,7 +176,7 @@ Json compare_convolutions(const Settings& s) {
         sides.push_back(side_of(*children.back(), "", s.round_seconds));
       }
       sides.push_back(repeated(bench.dense(direction), s.round_seconds));
-      const std::vector<RoundTimes> times = time_in_turns(sides, s.rounds, 0.0);
+      const std::vector<timing::RoundTimes> times = timing::time_in_turns(sides, s.rounds, 0.0);
       const double fastest = std::min(times[0].median(), times[1].median());
       const double ratio = fastest / times[2].median();
       ratios.push_back(ratio);
@@ -198,18 +200,18 @@ Json compare_convolutions(const Settings& s) {
                        fmt::format("{:.0f} %", 1e11 * gflops / before)});
     }
   }
-  const double after = measure_peak();
+  const double after = timing::measure_peak();
   std::cout
       << text_table(table)
       << fmt::format(
              "ours against the faster of direct and auto: {:.2f} x, geometric mean; batch {}, "
              "{} threads, peak {:.0f} / {:.0f} GFLOP/s\n",
-             geometric_mean(ratios),
+             timing::geometric_mean(ratios),
              s.batch,
              s.threads,
              before / 1e9,
              after / 1e9);
-  return {{"geometric_mean", geometric_mean(ratios)},
+  return {{"geometric_mean", timing::geometric_mean(ratios)},
           {"peak_gflops_before", before / 1e9},
           {"peak_gflops_after", after / 1e9},
           {"rows", out}};
@@ -246,8 +248,8 @@ Json compare_memory(const std::string& model, const Settings& s) {
 
 /// Answers `train N` and `memory` as a peer does.
 void serve(const Settings& s) {
-  StepBench bench(fresh_network(s.models.front()), s.batch);
-  const Side step = bench.train_step();
+  timing::StepBench bench(fresh_network(s.models.front()), s.batch);
+  const timing::Side step = bench.train_step();
   for (std::string line; std::getline(std::cin, line);) {
     if (line == "memory") {
       rusage usage{};
@@ -316,11 +318,11 @@ int run(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::peers
 
 int main(int argc, char** argv) {
   try {
-    return espalier::experiments::run(argc, argv);
+    return espalier::experiments::peers::run(argc, argv);
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 2;

@@ -13,14 +13,14 @@
 #include <espalier/experiments/peers/sides.h>
 #include <espalier/experiments/timing/step_bench.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::peers {
 
 using Json = nlohmann::ordered_json;
 
 Json compare_latency(const LatencySettings& s) {
   const std::string program = beside("peer_libtorch", "libtorch-dev");
   std::vector<std::unique_ptr<Child>> children;
-  std::vector<Side> sides;
+  std::vector<timing::Side> sides;
   std::vector<std::string> names;
   for (const char* layout : {"nchw", "channels_last"}) {
     for (const char* threads : {"1", "2"}) {
@@ -32,10 +32,10 @@ Json compare_latency(const LatencySettings& s) {
     }
   }
   const size_t peers = sides.size();
-  std::vector<std::unique_ptr<StepBench>> ours;
+  std::vector<std::unique_ptr<timing::StepBench>> ours;
   const auto add =
       [&](Network network, std::string name, std::optional<Conv2dAlgorithm> dense = {}) {
-        ours.push_back(std::make_unique<StepBench>(std::move(network), s.batch));
+        ours.push_back(std::make_unique<timing::StepBench>(std::move(network), s.batch));
         sides.push_back(
             repeated(ours.back()->infer_compiled(nn::PlanFormat::Auto, dense), s.round_seconds));
         names.push_back(std::move(name));
@@ -45,11 +45,11 @@ Json compare_latency(const LatencySettings& s) {
   for (const double sparsity : s.sparsities) {
     for (const char* pattern : {"unstructured", "4x1"}) {
       Network network = fresh_network(s.model);
-      mask_randomly(network, {.sparsity = sparsity, .pattern = pattern});
+      timing::mask_randomly(network, {.sparsity = sparsity, .pattern = pattern});
       add(std::move(network), fmt::format("espalier {:.0f} % {}", 100.0 * sparsity, pattern));
     }
   }
-  const std::vector<RoundTimes> times = time_in_turns(sides, s.rounds, 0.0);
+  const std::vector<timing::RoundTimes> times = timing::time_in_turns(sides, s.rounds, 0.0);
   double peer = times[0].median();
   for (size_t i = 1; i < peers; ++i) peer = std::min(peer, times[i].median());
   const double dense = times[peers].median();
@@ -78,4 +78,4 @@ Json compare_latency(const LatencySettings& s) {
   return {{"model", s.model}, {"batch", s.batch}, {"threads", num_threads()}, {"rows", rows}};
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::peers

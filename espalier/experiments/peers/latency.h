@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace espalier::experiments {
+namespace espalier::experiments::peers {
 
 /// What is compared.
 struct LatencySettings {
@@ -24,4 +24,4 @@ struct LatencySettings {
 /// gives the figures.
 nlohmann::ordered_json compare_latency(const LatencySettings& settings);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::peers

@@ -7,7 +7,7 @@
 
 #include <espalier/core/error.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::peers {
 
 namespace fs = std::filesystem;
 
@@ -41,4 +41,4 @@ Side repeated(Side side, double round_seconds) {
   };
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::peers

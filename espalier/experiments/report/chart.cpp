@@ -8,7 +8,7 @@
 
 #include <espalier/experiments/report/chart_parts.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 using detail::AxisMap;
@@ -264,4 +264,4 @@ std::string draw(const Chart& chart) {
   return svg + detail::note(chart.note, notes) + "</svg>";
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// One point with its spread.
 struct ChartPoint {
@@ -103,4 +103,4 @@ std::string chart_colors(bool dark);
 /// variables.
 std::string standalone_svg(const std::string& svg);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

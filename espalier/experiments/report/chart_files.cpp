@@ -14,10 +14,10 @@
 #include <espalier/core/detail/descriptor.h>
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
-#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/report/chart.h>
+#include <espalier/experiments/run/outputs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 namespace fs = std::filesystem;
@@ -114,4 +114,4 @@ std::vector<fs::path> write_charts(const Report& report,
   return out;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -7,7 +7,7 @@
 
 #include <espalier/experiments/report/report.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// What a chart is written as.
 enum class ChartFormat : unsigned char { Svg, Png };
@@ -19,4 +19,4 @@ std::vector<std::filesystem::path> write_charts(const Report& report,
                                                 const std::filesystem::path& folder,
                                                 ChartFormat format);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -9,7 +9,7 @@
 
 #include <espalier/core/error.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 std::vector<double> axis_ticks(double low, double high, int count) {
   ESPALIER_CHECK(std::isfinite(low) && std::isfinite(high) && low <= high && count > 0,
@@ -272,4 +272,4 @@ std::string series_summary(const std::vector<Series>& series, const std::string&
 }
 
 }  // namespace detail
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

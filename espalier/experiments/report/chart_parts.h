@@ -10,7 +10,7 @@
 
 #include <espalier/experiments/report/chart.h>
 
-namespace espalier::experiments::detail {
+namespace espalier::experiments::report::detail {
 
 inline constexpr double kChartWidth = 440.0;
 inline constexpr double kCharacter = 6.8;  ///< width of a 12 px character, a little generous
@@ -67,4 +67,4 @@ std::string note(const std::string& text, double y);
 /// `name: n points, from a to b` of every series, to be read aloud.
 std::string series_summary(const std::vector<Series>& series, const std::string& unit);
 
-}  // namespace espalier::experiments::detail
+}  // namespace espalier::experiments::report::detail

@@ -5,7 +5,7 @@
 
 #include <espalier/experiments/report/chart.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 constexpr std::array<const char*, 7> kOnLight = {
@@ -99,4 +99,4 @@ std::string standalone_svg(const std::string& svg) {
          R"(</style><rect width="100%" height="100%" fill="#fff"/>)" + svg.substr(end + 1) + "\n";
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

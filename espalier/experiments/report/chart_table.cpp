@@ -8,7 +8,7 @@
 
 #include <espalier/experiments/figures.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 constexpr size_t kMostPoints = 12;  // of a series: a training has hundreds of epochs
@@ -75,4 +75,4 @@ HtmlTable table_of(const std::string& id, const RowChart& chart) {
   return table;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

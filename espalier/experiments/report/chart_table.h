@@ -8,7 +8,7 @@
 #include <espalier/experiments/report/chart.h>
 #include <espalier/experiments/report/html_table.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// A row a point: its series, x and y with one standard deviation. Of long lines every so many
 /// points, first and last included; the caption says so. `id`: unique in the page.
@@ -16,4 +16,4 @@ HtmlTable table_of(const std::string& id, const Chart& chart);
 /// A row a point: its row and series, and its value with one standard deviation.
 HtmlTable table_of(const std::string& id, const RowChart& chart);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -12,7 +12,7 @@
 #include <espalier/experiments/report/chart_table.h>
 #include <espalier/experiments/report/report.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 constexpr size_t kMostCurves = 7;        // in one chart; more are parted by sparsity
@@ -124,7 +124,7 @@ Series curve(const RunGroup& group, double EpochMetrics::*field, double factor) 
   }
   Series out{.name = group.label(), .points = {}, .style = 0};
   for (const auto& [epoch, list] : values) {
-    const Summary summary = summarize(list);
+    const comparisons::Summary summary = comparisons::summarize(list);
     out.points.push_back({.x = static_cast<double>(epoch),
                           .y = summary.mean,
                           .y_deviation = summary.deviation.value_or(0.0)});
@@ -175,7 +175,7 @@ Series layer_times(const char* name,
       }
     }
     if (values.empty()) continue;
-    const Summary summary = summarize(values);
+    const comparisons::Summary summary = comparisons::summarize(values);
     out.points.push_back({.x = summary.mean,
                           .y = static_cast<double>(row),
                           .x_deviation = summary.deviation.value_or(0.0)});
@@ -254,7 +254,7 @@ std::vector<NamedChart> Report::density_charts() const {
             }
           }
           if (values.empty()) continue;
-          const Summary summary = summarize(values);
+          const comparisons::Summary summary = comparisons::summarize(values);
           if (summary.mean == 0.0) ++emptied;
           line.points.push_back({.x = summary.mean,
                                  .y = static_cast<double>(row),
@@ -335,4 +335,4 @@ std::vector<NamedChart> Report::timing_charts() const {
   return out;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 bool same_group(const ReportRun& a, const ReportRun& b) {
@@ -29,7 +29,7 @@ std::string RunGroup::label() const {
                                       : series();
 }
 
-std::optional<Summary> RunGroup::summary(const std::string& figure) const {
+std::optional<comparisons::Summary> RunGroup::summary(const std::string& figure) const {
   std::vector<double> values;
   for (const ReportRun* run : runs) {
     // Halfway through its training a network says nothing about its end.
@@ -37,7 +37,7 @@ std::optional<Summary> RunGroup::summary(const std::string& figure) const {
     if (const auto value = run->figure(figure)) values.push_back(*value);
   }
   if (values.empty()) return std::nullopt;
-  return summarize(values);
+  return comparisons::summarize(values);
 }
 
 size_t RunGroup::finished() const {
@@ -98,4 +98,4 @@ std::vector<std::string> series_of(const std::vector<Panel>& panels) {
   return out;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -10,7 +10,7 @@
 #include <espalier/experiments/comparisons/statistics.h>
 #include <espalier/experiments/report/runs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// Runs that differ in their seed only, one at least. Points into the runs it was made of.
 struct RunGroup {
@@ -22,7 +22,7 @@ struct RunGroup {
   /// The same with the sparsity asked for: `snip 0.9`.
   std::string label() const;
   /// Mean and deviation of a figure over the finished runs that have it; none if none has.
-  std::optional<Summary> summary(const std::string& figure) const;
+  std::optional<comparisons::Summary> summary(const std::string& figure) const;
   /// How many of the runs are finished.
   size_t finished() const;
 };
@@ -46,4 +46,4 @@ std::vector<Panel> panels_of(const std::vector<ReportRun>& runs);
 /// chart, and what all others are compared with in every report.
 std::vector<std::string> series_of(const std::vector<Panel>& panels);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

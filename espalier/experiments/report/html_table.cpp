@@ -5,7 +5,7 @@
 
 #include <espalier/experiments/report/chart.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 std::string HtmlTable::html() const {
   const auto style = [&](size_t column) {
@@ -40,4 +40,4 @@ std::string HtmlTable::html() const {
   return out + "</tbody></table></div>\n";
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// One cell. With a key it is a number, sorted by it; an empty key: not known, always last.
 struct HtmlCell {
@@ -28,4 +28,4 @@ struct HtmlTable {
   std::string html() const;
 };
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -13,7 +13,7 @@
 #include <string>
 #include <utility>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -145,4 +145,4 @@ bool LimitedServer::process_and_close_socket(socket_t sock) {
   return done;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -9,7 +9,7 @@
 
 #include <httplib.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// What one client may take.
 struct ServerLimits {
@@ -31,4 +31,4 @@ class LimitedServer : public httplib::Server {
   ServerLimits limits_;
 };
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -15,7 +15,7 @@
 #include <espalier/experiments/report/report.h>
 #include <espalier/experiments/report/sentences.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -52,7 +52,9 @@ std::string download(const std::string& file, const std::string& text, const std
       label);
 }
 
-std::string with_deviation(const std::optional<Summary>& summary, double factor, int digits) {
+std::string with_deviation(const std::optional<comparisons::Summary>& summary,
+                           double factor,
+                           int digits) {
   if (!summary) return "-";
   std::string out = fmt::format("{:.{}f}", factor * summary->mean, digits);
   if (summary->deviation) out += fmt::format(" ± {:.{}f}", factor * *summary->deviation, digits);
@@ -79,10 +81,10 @@ std::string means_table(const Report& report) {
     for (const RunGroup& group : panel.groups) {
       const ReportRun& first = group.first();
       const auto number = [&](const char* figure) { return group.summary(figure); };
-      const auto key = [](const std::optional<Summary>& summary) {
+      const auto key = [](const std::optional<comparisons::Summary>& summary) {
         return summary ? fmt::format("{}", summary->mean) : std::string();
       };
-      const auto rounded = [](const std::optional<Summary>& summary) {
+      const auto rounded = [](const std::optional<comparisons::Summary>& summary) {
         return summary ? short_count(summary->mean) : std::string("-");
       };
       table.rows.push_back(
@@ -334,4 +336,4 @@ std::string html_page(const Report& report, const PageOptions& options) {
       finding_paragraphs(report));
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

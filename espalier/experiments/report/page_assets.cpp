@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/report/page_assets.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 const char* const kPageStyle = R"css(
 * { box-sizing: border-box; }
@@ -147,4 +147,4 @@ if (document.body.dataset.live !== undefined) {
 }
 )js";
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -3,11 +3,11 @@
 /// tables, opens what is folded before printing, and in a live page fetches what changed.
 #pragma once
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// CSS besides that of the charts.
 extern const char* const kPageStyle;
 /// JavaScript; no library, nothing is loaded.
 extern const char* const kPageScript;
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

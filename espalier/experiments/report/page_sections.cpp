@@ -11,7 +11,7 @@
 #include <espalier/experiments/report/chart.h>
 #include <espalier/experiments/report/html_table.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -141,4 +141,4 @@ std::string machine_section(const Report& report) {
   return out;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -6,7 +6,7 @@
 
 #include <espalier/experiments/report/report.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// Content that opens with a click; `id` becomes one without spaces, `summary` is escaped.
 std::string details(std::string id,
@@ -23,4 +23,4 @@ std::string settings_section(const Report& report);
 /// The machines that the runs were made on.
 std::string machine_section(const Report& report);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

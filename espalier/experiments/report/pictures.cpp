@@ -16,9 +16,9 @@
 #pragma GCC diagnostic pop
 
 #include <espalier/core/error.h>
-#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/inputs/inputs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 constexpr int64_t kMostPixels = 96;           // of a mask's side
@@ -211,4 +211,4 @@ std::string base64(const std::string& text) {
   return base64(std::vector<uint8_t>(text.begin(), text.end()));
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -10,7 +10,7 @@
 
 #include <espalier/core/tensor.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// A PNG file and how it is best shown.
 struct Picture {
@@ -45,4 +45,4 @@ std::string base64(const std::vector<uint8_t>& bytes);
 /// The same of a text.
 std::string base64(const std::string& text);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

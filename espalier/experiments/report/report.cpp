@@ -12,7 +12,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/report/sentences.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -210,4 +210,4 @@ std::string Report::means_csv() const {
   return out;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -11,7 +11,7 @@
 #include <espalier/experiments/report/pictures.h>
 #include <espalier/experiments/report/runs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// A chart and the name of its file, without an ending.
 struct NamedChart {
@@ -75,4 +75,4 @@ struct PageOptions {
 /// The page.
 std::string html_page(const Report& report, const PageOptions& options = {});
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -9,11 +9,11 @@
 #include <espalier/core/detail/printable.h>
 #include <espalier/core/error.h>
 #include <espalier/experiments/comparisons/experiment.h>
-#include <espalier/experiments/needs.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/needs.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/registry.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -114,8 +114,9 @@ std::string experiment_command(const std::filesystem::path& results) {
   const std::filesystem::path plain = results.lexically_normal();
   const std::string folder =
       (plain.has_filename() ? plain : plain.parent_path()).filename().string();
-  for (const Experiment& known : experiments()) {
-    for (const Preset preset : {Preset::Smoke, Preset::Quick, Preset::Paper}) {
+  for (const comparisons::Experiment& known : comparisons::experiments()) {
+    for (const comparisons::Preset preset :
+         {comparisons::Preset::Smoke, comparisons::Preset::Quick, comparisons::Preset::Paper}) {
       if (folder != known.name + "-" + name(preset)) continue;
       return fmt::format("espalier experiment run {} --preset {}", known.name, name(preset));
     }
@@ -123,4 +124,4 @@ std::string experiment_command(const std::filesystem::path& results) {
   return {};
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

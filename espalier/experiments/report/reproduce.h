@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// The defaults of `train` and of the method, if there is one, that the settings of a run.json
 /// name.
@@ -24,4 +24,4 @@ std::string experiment_command(const std::filesystem::path& results);
 /// A word as a POSIX shell reads it: quoted where it has to be.
 std::string shell_word(const std::string& text);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

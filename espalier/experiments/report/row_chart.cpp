@@ -7,7 +7,7 @@
 #include <espalier/experiments/report/chart.h>
 #include <espalier/experiments/report/chart_parts.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 using detail::AxisMap;
@@ -148,4 +148,4 @@ std::string draw(const RowChart& chart) {
   return svg + detail::note(chart.note, notes) + "</svg>";
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

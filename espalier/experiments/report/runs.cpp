@@ -12,14 +12,14 @@
 #include <espalier/core/file_set.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/csv.h>
-#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/report/reproduce.h>
 #include <espalier/experiments/report/sources.h>
 #include <espalier/experiments/report/variants.h>
-#include <espalier/experiments/run_files.h>
-#include <espalier/experiments/run_json.h>
+#include <espalier/experiments/run/run_files.h>
+#include <espalier/experiments/run/run_json.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 namespace fs = std::filesystem;
@@ -383,4 +383,4 @@ std::vector<ReportRun> read_runs(const std::vector<fs::path>& paths) {
   return runs;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

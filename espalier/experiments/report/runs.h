@@ -11,9 +11,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run/run_folder.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// One layer of a run.
 struct RunLayer {
@@ -73,4 +73,4 @@ std::vector<ReportRun> read_runs(const std::vector<std::filesystem::path>& paths
 /// The run folders and experiment results at `path`, none if there are none: what read_runs reads.
 std::vector<std::filesystem::path> find_runs(const std::filesystem::path& path);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -8,7 +8,7 @@
 
 #include <espalier/experiments/report/report.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 constexpr size_t kMostSentences = 3;
@@ -56,7 +56,7 @@ std::string sentence(const Panel& panel) {
   }
   std::erase_if(pruned, [&](const RunGroup* g) { return g->first().sparsity_asked < highest; });
   const RunGroup& best = best_of(pruned);
-  const Summary accuracy = *best.summary("accuracy");
+  const comparisons::Summary accuracy = *best.summary("accuracy");
   int64_t seeds = accuracy.count;
   std::string out = panel.title() + ": ";
   if (const auto sparsity = best.summary("sparsity")) {
@@ -97,4 +97,4 @@ std::vector<std::string> report_findings(const Report& report) {
   return out;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

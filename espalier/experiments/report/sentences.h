@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 class Report;
 
@@ -14,4 +14,4 @@ class Report;
 /// timed in turn. Empty without runs.
 std::vector<std::string> report_findings(const Report& report);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -9,9 +9,9 @@
 #include <espalier/core/random.h>
 #include <espalier/experiments/report/limited_server.h>
 #include <espalier/experiments/report/report.h>
-#include <espalier/experiments/run_files.h>
+#include <espalier/experiments/run/run_files.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 namespace fs = std::filesystem;
@@ -142,4 +142,4 @@ void ReportServer::stop() {
   impl_->server.stop();
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <memory>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 struct ServerLimits;
 
@@ -36,4 +36,4 @@ class ReportServer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

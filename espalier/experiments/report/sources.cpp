@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <espalier/core/error.h>
-#include <espalier/experiments/run_files.h>
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run/run_files.h>
+#include <espalier/experiments/run/run_folder.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 namespace fs = std::filesystem;
@@ -65,4 +65,4 @@ RunSources sources_of(const fs::path& folder, const Json& settings) {
   return out;
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

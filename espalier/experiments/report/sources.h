@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// What is known of where a run started.
 struct RunSources {
@@ -24,4 +24,4 @@ struct RunSources {
 /// when all runs were moved together.
 RunSources sources_of(const std::filesystem::path& folder, const nlohmann::ordered_json& settings);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

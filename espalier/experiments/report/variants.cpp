@@ -7,11 +7,11 @@
 
 #include <fmt/format.h>
 
-#include <espalier/experiments/options.h>
 #include <espalier/experiments/report/reproduce.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/registry.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -104,4 +104,4 @@ void name_variants(std::vector<ReportRun>& runs) {
   }
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

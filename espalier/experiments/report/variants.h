@@ -6,7 +6,7 @@
 
 #include <espalier/experiments/report/runs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 
 /// Runs of one network, data set and method that differ in more than sparsity and seed get as their
 /// variant the settings that differ and are not the default. What a run.json does not tell, being
@@ -15,4 +15,4 @@ namespace espalier::experiments {
 /// seeds of one.
 void name_variants(std::vector<ReportRun>& runs);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

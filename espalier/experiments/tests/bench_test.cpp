@@ -9,7 +9,7 @@
 
 #include "command_line.h"
 
-namespace espalier::experiments {
+namespace espalier::experiments::timing {
 namespace {
 
 using espalier::testing::slurp;
@@ -345,4 +345,4 @@ TEST(MeasureDifference, IsToldOnlyBeyondChance) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::timing

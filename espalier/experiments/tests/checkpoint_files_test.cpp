@@ -12,7 +12,7 @@
 
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/failure.h>
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run/run_folder.h>
 
 #include "command_line.h"
 

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/tests/temporary_folder.h>
-#include <espalier/experiments/command.h>
+#include <espalier/experiments/command/command.h>
 
 namespace espalier::experiments {
 

@@ -2,7 +2,7 @@
 // Runs whose files are damaged, cut or missing, and runs whose numbers are none.
 #include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run/run_folder.h>
 
 #include "runs.h"
 

@@ -12,14 +12,14 @@
 #include <espalier/experiments/comparisons/findings.h>
 #include <espalier/experiments/comparisons/page.h>
 #include <espalier/experiments/failure.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run/run_folder.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/registry.h>
 
 #include "command_line.h"
 #include "run_rows.h"
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 namespace fs = std::filesystem;
@@ -277,4 +277,4 @@ TEST(Runner, ARunThatFailsStopsOnlyThoseThatNeedIt) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -7,7 +7,7 @@
 #include "command_line.h"
 #include "run_rows.h"
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 using espalier::testing::expect_error;
@@ -174,4 +174,4 @@ TEST(Findings, EqualSidesSpeakNeitherForNorAgainst) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

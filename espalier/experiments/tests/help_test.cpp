@@ -4,8 +4,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include <espalier/experiments/given_options.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/registry.h>
 
 #include "command_line.h"

@@ -4,8 +4,8 @@
 #include <sstream>
 
 #include <espalier/core/tests/comma_locale.h>
-#include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/failure.h>
+#include <espalier/experiments/run/checkpoint.h>
 
 #include "command_line.h"
 

@@ -8,7 +8,7 @@
 #include <csignal>
 
 #include <espalier/core/io.h>
-#include <espalier/experiments/outputs.h>
+#include <espalier/experiments/run/outputs.h>
 
 #include "runs.h"
 

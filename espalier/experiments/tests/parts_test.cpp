@@ -6,8 +6,8 @@
 
 #include <espalier/experiments/console.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run/run_folder.h>
+#include <espalier/experiments/settings/options.h>
 
 #include "command_line.h"
 

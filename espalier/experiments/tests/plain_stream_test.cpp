@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/plain_stream.h>
+#include <espalier/experiments/command/plain_stream.h>
 
 #include <sstream>
 

@@ -6,13 +6,13 @@
 
 #include <espalier/core/io.h>
 #include <espalier/experiments/comparisons/findings.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/registry.h>
 
 #include "command_line.h"
 #include "run_rows.h"
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 namespace fs = std::filesystem;
@@ -162,4 +162,4 @@ TEST(Plans, TakeTheSecondDataSetThatIsThere) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

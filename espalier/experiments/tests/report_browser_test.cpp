@@ -17,7 +17,7 @@
 
 using espalier::testing::TemporaryFolder;
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 namespace fs = std::filesystem;
@@ -252,4 +252,4 @@ TEST_F(ReportPage, ALivePageShowsARunThatCameLater) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -8,12 +8,12 @@
 #include <espalier/experiments/csv.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/report/report.h>
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run/run_folder.h>
 
 #include "command_line.h"
 #include "made_up_runs.h"
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 namespace fs = std::filesystem;
@@ -269,4 +269,4 @@ TEST(ReportRuns, ManyDenseRunsHaveTheirCurves) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

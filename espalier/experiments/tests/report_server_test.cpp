@@ -24,7 +24,7 @@
 using espalier::testing::TemporaryFolder;
 using espalier::testing::write_run;
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 namespace fs = std::filesystem;
@@ -203,4 +203,4 @@ TEST(ReportServer, SaysWhatIsWrongWithFolderAndPort) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -7,7 +7,7 @@
 #include <espalier/experiments/report/report.h>
 #include <espalier/experiments/report/variants.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 namespace fs = std::filesystem;
@@ -119,4 +119,4 @@ TEST(Variants, AreWhatDiffersAndIsNotTheDefault) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

@@ -29,7 +29,7 @@
 using espalier::testing::TemporaryFolder;
 using espalier::testing::write_run;
 
-namespace espalier::experiments {
+namespace espalier::experiments::report {
 namespace {
 
 namespace fs = std::filesystem;
@@ -336,4 +336,4 @@ TEST(Report, ChartsAsFilesStandAlone) {
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::report

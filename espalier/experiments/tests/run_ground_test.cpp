@@ -5,7 +5,7 @@
 #include <espalier/core/simd.h>
 #include <espalier/data/idx.h>
 #include <espalier/experiments/failure.h>
-#include <espalier/experiments/run_ground.h>
+#include <espalier/experiments/run/run_ground.h>
 
 #include "command_line.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // run.json with members of other types than they have: each reader either goes on or names the
 // file.
-#include <espalier/experiments/run_json.h>
+#include <espalier/experiments/run/run_json.h>
 
 #include <espalier/core/io.h>
 #include <espalier/experiments/report/report.h>
@@ -82,7 +82,7 @@ TEST_F(RunJson, OfAnyDepthIsNoHarm) {
   EXPECT_EQ(outcome.code, kExitBadUse);
   EXPECT_NE(outcome.err.find("run.json: nested too deeply"), std::string::npos) << outcome.err;
   // As the server reads it, beside others.
-  const auto runs = read_runs({folder.path()});
+  const auto runs = report::read_runs({folder.path()});
   ASSERT_EQ(runs.size(), 1u);
   EXPECT_NE(runs[0].error.find("nested too deeply"), std::string::npos) << runs[0].error;
 }

@@ -9,11 +9,11 @@
 namespace espalier::testing {
 
 /// A finished run of a network "net" on "data".
-inline experiments::RunRow row(const std::string& method,
-                               const std::string& variant,
-                               int64_t seed,
-                               double accuracy) {
-  experiments::RunRow out;
+inline experiments::comparisons::RunRow row(const std::string& method,
+                                            const std::string& variant,
+                                            int64_t seed,
+                                            double accuracy) {
+  experiments::comparisons::RunRow out;
   out.model = "net";
   out.data = "data";
   out.method = method;

@@ -2,10 +2,10 @@
 // What methods score from: of the command what training sees, as the library gives it to pruners.
 #include <gtest/gtest.h>
 
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/recipe.h>
-#include <espalier/experiments/scoring_batches.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/inputs/recipe.h>
+#include <espalier/experiments/inputs/scoring_batches.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/scores/gradients.h>
 
 namespace espalier::experiments {

@@ -9,7 +9,7 @@
 #include "command_line.h"
 #include "run_rows.h"
 
-namespace espalier::experiments {
+namespace espalier::experiments::comparisons {
 namespace {
 
 using espalier::testing::row;
@@ -25,7 +25,7 @@ TEST(StaticDynamic, IsJudgedAtTheMacsThatWereExecuted) {
     out.macs_effective = out.macs_executed = static_cast<int64_t>(100 * share);
     return out;
   };
-  const Experiment& experiment = experiments::experiment("static-dynamic");
+  const Experiment& experiment = comparisons::experiment("static-dynamic");
   std::vector<RunRow> rows = {made("dense", "", 1.0, 0.10),
                               made("dense", "trained on", 1.0, 0.80),
                               made("l1-filters", "50 % of MACs", 0.5, 0.70),
@@ -97,4 +97,4 @@ TEST(ExperimentVerb, StaticAndDynamicPruningAreHeldAgainstEachOtherAtEqualCost) 
 }
 
 }  // namespace
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::comparisons

@@ -7,7 +7,7 @@
 #include <espalier/nn/layers/sequential.h>
 #include <espalier/sparse/kernels/conv2d.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::timing {
 namespace {
 
 Tensor random_plain(const Shape& shape, uint64_t seed) {
@@ -94,4 +94,4 @@ Side ConvBench::sparse(ConvDirection direction, std::shared_ptr<const sparse::Pa
   });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::timing

@@ -10,7 +10,7 @@
 #include <espalier/experiments/timing/rounds.h>
 #include <espalier/sparse/pattern.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::timing {
 
 /// What is computed. Backward is both gradients.
 enum class ConvDirection : uint8_t { Forward, BackwardData, BackwardWeights, Backward };
@@ -47,4 +47,4 @@ class ConvBench {
   Tensor x_, w_, dy_, y_, dx_, dw_;
 };
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::timing

@@ -3,7 +3,7 @@
 
 #include <espalier/experiments/timing/step_bench.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::timing {
 
 using Json = nlohmann::ordered_json;
 
@@ -40,4 +40,4 @@ Json time_layers(Network& network, int64_t batch) {
           {"layers", layers_json(nn::explain(*network.module, images), Job::Train)}};
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::timing

@@ -8,10 +8,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/inputs/inputs.h>
 #include <espalier/nn/introspect/explain.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::timing {
 
 /// What a network does when it is timed.
 enum class Job : uint8_t { Train, Infer };
@@ -24,4 +24,4 @@ nlohmann::ordered_json layers_json(const std::vector<nn::LayerExplanation>& laye
 /// Masks, weights and buffers stay what they are.
 nlohmann::ordered_json time_layers(Network& network, int64_t batch);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::timing

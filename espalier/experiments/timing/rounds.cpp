@@ -9,7 +9,7 @@
 #include <espalier/core/kernels/conv2d/micro.h>
 #include <espalier/core/parallel.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::timing {
 namespace {
 
 // Multiply-adds of a thread between two looks at the clock: about 10 ms.
@@ -98,4 +98,4 @@ double geometric_mean(const std::vector<double>& numbers) {
   return std::exp(sum / static_cast<double>(numbers.size()));
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::timing

@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-namespace espalier::experiments {
+namespace espalier::experiments::timing {
 
 /// Seconds of one call, by round.
 struct RoundTimes {
@@ -47,4 +47,4 @@ double measure_peak();
 /// The geometric mean of positive numbers; 0 of none.
 double geometric_mean(const std::vector<double>& numbers);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::timing

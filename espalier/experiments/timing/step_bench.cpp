@@ -10,7 +10,7 @@
 #include <espalier/nn/module/trace.h>
 #include <espalier/prune/registry.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::timing {
 namespace {
 
 // Small, so that a network on random labels stays finite over thousands of steps.
@@ -189,4 +189,4 @@ Side StepBench::infer_compiled(nn::PlanFormat format, std::optional<Conv2dAlgori
   return timed([images, own = compiled_.back().get()] { own->plan.run(images, own->output); });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::timing

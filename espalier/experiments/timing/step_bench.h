@@ -8,12 +8,12 @@
 #include <optional>
 
 #include <espalier/core/kernels/conv2d/conv2d.h>
-#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/timing/rounds.h>
 #include <espalier/nn/introspect/explain.h>
 #include <espalier/nn/train/sgd.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::timing {
 
 /// Normal pixels (N,C,H,W) in the layout of training, the same for every call.
 Tensor random_images(const Shape& image, int64_t batch);
@@ -99,4 +99,4 @@ class StepBench {
   int64_t compiled_macs_ = 0;
 };
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::timing

@@ -9,17 +9,17 @@
 
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/given_options.h>
 #include <espalier/experiments/machine.h>
-#include <espalier/experiments/needs.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/needs.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/prune/patterns/pattern.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -36,7 +36,7 @@ double peak_memory() {
   return 1024.0 * static_cast<double>(usage.ru_maxrss);
 }
 
-std::vector<prune::Option> bench_options(Job job) {
+std::vector<prune::Option> bench_options(timing::Job job) {
   std::vector<prune::Option> out;
   for (const prune::Option& option : model_options()) {
     if (option.name == "model") out.push_back(option);
@@ -60,7 +60,7 @@ std::vector<prune::Option> bench_options(Job job) {
       prune::integer_option("seed", 0, 0, 1e9, "", "Of the weights and the mask."),
   };
   out.insert(out.end(), own.begin(), own.end());
-  if (job == Job::Infer) {
+  if (job == timing::Job::Infer) {
     out.push_back(prune::flag_option(
         "compiled", "Run both sides as inference plans: batch norm folded, steps fused."));
     out.push_back(prune::choice_option(
@@ -76,10 +76,10 @@ std::vector<prune::Option> bench_options(Job job) {
   return out;
 }
 
-std::vector<Need> needs(Job job) {
+std::vector<Need> needs(timing::Job job) {
   std::vector<Need> out = {{"kernel-times", {"kernels", {"measured"}}},
                            {"masks-from-zeros", {"weights", {""}, true}}};
-  if (job == Job::Infer) {
+  if (job == timing::Job::Infer) {
     out.push_back({"pattern", {"gates", {"none"}}});
     out.push_back({"allocation", {"gates", {"none"}}});
   }
@@ -133,19 +133,19 @@ constexpr double kStepsPerUpdate = 100.0;
 
 /// What is timed: without a mask the dense network alone.
 struct Sides {
-  std::unique_ptr<StepBench> dense;
-  std::unique_ptr<StepBench> sparse;
+  std::unique_ptr<timing::StepBench> dense;
+  std::unique_ptr<timing::StepBench> sparse;
   double sparsity = 0.0;  ///< of the weights; of what random gates leave out
   bool gated = false;     ///< the sparse side chooses for each image
   std::string pattern;    ///< of the sparse side
   std::vector<std::string> notes;
 };
 
-Sides open_sides(Job job, const prune::OptionValues& values, const GivenOptions& given) {
+Sides open_sides(timing::Job job, const prune::OptionValues& values, const GivenOptions& given) {
   const int64_t batch = values.integer("batch");
   const double sparsity = asked_sparsity(values, given);
   Sides out;
-  const std::string gates = job == Job::Infer ? values.text("gates") : "none";
+  const std::string gates = job == timing::Job::Infer ? values.text("gates") : "none";
   ESPALIER_CHECK(gates == "none" || values.text("weights").empty(),
                  ValueError,
                  "bench: --gates are for a network with initial weights; those of ",
@@ -153,13 +153,13 @@ Sides open_sides(Job job, const prune::OptionValues& values, const GivenOptions&
                  " are run as they are");
   Network masked = open_network(values, given);
   if (gates != "none") {
-    gate_randomly(masked, gates, sparsity, static_cast<uint64_t>(values.integer("seed")));
+    timing::gate_randomly(masked, gates, sparsity, static_cast<uint64_t>(values.integer("seed")));
   } else if (values.text("weights").empty() && sparsity > 0.0) {
-    mask_randomly(masked,
-                  {.sparsity = sparsity,
-                   .pattern = values.text("pattern"),
-                   .allocation = values.text("allocation"),
-                   .seed = static_cast<uint64_t>(values.integer("seed"))});
+    timing::mask_randomly(masked,
+                          {.sparsity = sparsity,
+                           .pattern = values.text("pattern"),
+                           .allocation = values.text("allocation"),
+                           .seed = static_cast<uint64_t>(values.integer("seed"))});
   }
   if (const std::string& weights = values.text("weights"); !weights.empty()) {
     out.notes = heed_zeros(weights, masked, values.flag("masks-from-zeros"));
@@ -173,43 +173,43 @@ Sides open_sides(Job job, const prune::OptionValues& values, const GivenOptions&
   Network plain = open_network(values, given);
   remove_masks(plain);
   nn::remove_gates(*plain.module);
-  out.dense = std::make_unique<StepBench>(std::move(plain), batch);
+  out.dense = std::make_unique<timing::StepBench>(std::move(plain), batch);
   if (out.sparsity > 0.0 || out.gated)
-    out.sparse = std::make_unique<StepBench>(std::move(masked), batch);
+    out.sparse = std::make_unique<timing::StepBench>(std::move(masked), batch);
   return out;
 }
 
-Json run(Job job, const prune::OptionValues& values, Sides& bench) {
+Json run(timing::Job job, const prune::OptionValues& values, Sides& bench) {
   const int64_t batch = values.integer("batch");
   const auto& [dense, sparse, sparsity, gated, pattern, notes] = bench;
-  const bool compiled = job == Job::Infer && values.flag("compiled");
+  const bool compiled = job == timing::Job::Infer && values.flag("compiled");
   // The weights of a file are zero where its masks were, which only the sparse side may skip.
-  const auto side = [&, plain = bench.dense.get()](StepBench& bench) {
+  const auto side = [&, plain = bench.dense.get()](timing::StepBench& bench) {
     if (compiled) {
       return bench.infer_compiled(&bench == plain ? nn::PlanFormat::Dense : nn::PlanFormat::Auto);
     }
-    return job == Job::Train ? bench.train_step() : bench.infer();
+    return job == timing::Job::Train ? bench.train_step() : bench.infer();
   };
   // The direct dense step beside the one in use: sparse kernels save products of the direct form.
-  const Side direct = compiled
-                          ? dense->infer_compiled(nn::PlanFormat::Dense, Conv2dAlgorithm::Direct)
-                          : by_algorithm(Conv2dAlgorithm::Direct, side(*dense));
-  std::vector<Side> sides = {side(*dense), direct};
+  const timing::Side direct =
+      compiled ? dense->infer_compiled(nn::PlanFormat::Dense, Conv2dAlgorithm::Direct)
+               : timing::by_algorithm(Conv2dAlgorithm::Direct, side(*dense));
+  std::vector<timing::Side> sides = {side(*dense), direct};
   if (sparse) sides.push_back(side(*sparse));
   // In batches a gated network is held against dense planes too: what it would be without gates.
   const bool against_planes = compiled && gated && batch > nn::InferencePlan::kPlanesSamples;
   if (against_planes) sides.push_back(dense->infer_one_by_one(nn::PlanFormat::Dense));
-  const double peak_before = measure_peak();
-  const std::vector<RoundTimes> times =
-      time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
-  const double peak = std::max(peak_before, measure_peak());
+  const double peak_before = timing::measure_peak();
+  const std::vector<timing::RoundTimes> times =
+      timing::time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
+  const double peak = std::max(peak_before, timing::measure_peak());
 
-  StepBench& measured = sparse ? *sparse : *dense;
-  const int64_t macs = compiled            ? measured.compiled_macs()
-                       : job == Job::Train ? measured.train_macs()
-                                           : measured.infer_macs();
-  const RoundTimes& own = sparse ? times[2] : times[0];
-  const auto images_per_second = [&](const RoundTimes& t) {
+  timing::StepBench& measured = sparse ? *sparse : *dense;
+  const int64_t macs = compiled                    ? measured.compiled_macs()
+                       : job == timing::Job::Train ? measured.train_macs()
+                                                   : measured.infer_macs();
+  const timing::RoundTimes& own = sparse ? times[2] : times[0];
+  const auto images_per_second = [&](const timing::RoundTimes& t) {
     return static_cast<double>(batch) / t.median();
   };
   const bool planes = compiled ? measured.compiled_in_planes() : gated;
@@ -242,18 +242,18 @@ Json run(Job job, const prune::OptionValues& values, Sides& bench) {
       {"peak_gflops_before", peak_before / 1e9},
       {"peak_memory", peak_memory()},
       // Layers are timed in lanes and without gates.
-      {"layers", planes || gated ? Json::array() : layers_json(measured.explain(), job)},
+      {"layers", planes || gated ? Json::array() : timing::layers_json(measured.explain(), job)},
       {"machine", machine_json()}};
   if (against_planes) {
     out["speedup_over_planes"] = times[3].median() / own.median();
     out["milliseconds_dense_planes"] = 1e3 * times[3].median();
   }
-  if (job == Job::Train && sparse) {
+  if (job == timing::Job::Train && sparse) {
     const int64_t rounds = values.integer("rounds");
-    const TimeDifference update =
-        measure_difference(sparse->mask_update(),
-                           std::max<int64_t>(rounds, 5),
-                           static_cast<double>(rounds) * values.real("round-seconds"));
+    const timing::TimeDifference update =
+        timing::measure_difference(sparse->mask_update(),
+                                   std::max<int64_t>(rounds, 5),
+                                   static_cast<double>(rounds) * values.real("round-seconds"));
     const auto known = [&](double x) { return update.is_sure() ? Json(x) : Json(); };
     out["mask_update_milliseconds"] = known(1e3 * update.seconds);
     out["mask_update_noise_milliseconds"] = 1e3 * update.noise;
@@ -296,7 +296,7 @@ std::string planes_text(const Json& result) {
                      result.at("milliseconds_dense_planes").get<double>());
 }
 
-std::string text(Job job, const Json& result) {
+std::string text(timing::Job job, const Json& result) {
   const auto number = [&](const char* key) { return result.at(key).get<double>(); };
   return (result.at("layers").empty() ? "" : layers_text(result.at("layers"))) +
          fmt::format(
@@ -306,7 +306,7 @@ std::string text(Job job, const Json& result) {
              "speed-up     {:.2f} x over our dense, {:.2f} x over our direct dense ({:.3f} ms)\n"
              "{}"
              "share        {:.1f} % of {:.0f} GFLOP/s (multiply-adds {})\n",
-             job == Job::Train                   ? "training"
+             job == timing::Job::Train           ? "training"
              : result.at("compiled").get<bool>() ? "compiled inference"
                                                  : "inference",
              result.at("model").get<std::string>(),
@@ -334,7 +334,7 @@ std::string text(Job job, const Json& result) {
 void add_job(CLI::App& bench,
              const std::string& name,
              const std::string& help,
-             Job job,
+             timing::Job job,
              Console& console,
              Action& action) {
   CLI::App* verb = bench.add_subcommand(name, help);
@@ -360,9 +360,11 @@ void add_job(CLI::App& bench,
 void add_bench(CLI::App& app, Console& console, Action& action) {
   CLI::App* verb = app.add_subcommand("bench", "How fast a network trains and runs here.");
   verb->require_subcommand(1);
-  add_job(*verb, "train", "Training steps, sparse against dense.", Job::Train, console, action);
-  add_job(*verb, "infer", "Forward passes, sparse against dense.", Job::Infer, console, action);
+  add_job(
+      *verb, "train", "Training steps, sparse against dense.", timing::Job::Train, console, action);
+  add_job(
+      *verb, "infer", "Forward passes, sparse against dense.", timing::Job::Infer, console, action);
   add_bench_kernels(*verb, console, action);
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

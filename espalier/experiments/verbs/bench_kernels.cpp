@@ -8,15 +8,15 @@
 
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/given_options.h>
 #include <espalier/experiments/machine.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/timing/conv_bench.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/patterns/pattern.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -62,13 +62,15 @@ std::vector<double> read_sparsities(const prune::OptionValues& values) {
 
 Json run(const prune::OptionValues& values, const std::vector<double>& sparsities) {
   set_num_threads(static_cast<int>(values.integer("threads")));
-  const double peak_before = measure_peak();
+  const double peak_before = timing::measure_peak();
   Json rows = Json::array();
-  for (const ConvLayer& layer : cifar_layers()) {
-    ConvBench bench(layer, values.integer("batch"));
-    for (const ConvDirection direction : {ConvDirection::Forward, ConvDirection::Backward}) {
-      std::vector<Side> sides = {bench.dense(direction),
-                                 by_algorithm(Conv2dAlgorithm::Direct, bench.dense(direction))};
+  for (const timing::ConvLayer& layer : timing::cifar_layers()) {
+    timing::ConvBench bench(layer, values.integer("batch"));
+    for (const timing::ConvDirection direction :
+         {timing::ConvDirection::Forward, timing::ConvDirection::Backward}) {
+      std::vector<timing::Side> sides = {
+          bench.dense(direction),
+          timing::by_algorithm(Conv2dAlgorithm::Direct, bench.dense(direction))};
       std::vector<std::string> kernels = {"dense", "direct"};
       std::vector<double> kept = {1.0, 1.0};
       std::vector<double> removed = {0.0, 0.0};
@@ -79,8 +81,8 @@ Json run(const prune::OptionValues& values, const std::vector<double>& sparsitie
         kernels.push_back("sparse");
         sides.push_back(bench.sparse(direction, pattern));
       }
-      const std::vector<RoundTimes> times =
-          time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
+      const std::vector<timing::RoundTimes> times =
+          timing::time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
       for (size_t i = 0; i < sides.size(); ++i) {
         rows.push_back({{"channels", layer.channels},
                         {"plane", layer.plane},
@@ -95,7 +97,7 @@ Json run(const prune::OptionValues& values, const std::vector<double>& sparsitie
       }
     }
   }
-  const double peak = std::max(peak_before, measure_peak());
+  const double peak = std::max(peak_before, timing::measure_peak());
   for (Json& row : rows) row["share_of_peak"] = 1e9 * row.at("gflops").get<double>() / peak;
   return {{"batch", values.integer("batch")},
           {"rounds", values.integer("rounds")},
@@ -144,8 +146,8 @@ std::string text(const Json& result) {
         "{} at {:.0f} % sparsity: {:.2f} x our dense, {:.2f} x our direct dense, geometric means\n",
         key.first,
         100.0 * key.second,
-        geometric_mean(ratios),
-        geometric_mean(over_direct.at(key)));
+        timing::geometric_mean(ratios),
+        timing::geometric_mean(over_direct.at(key)));
   }
   out +=
       "Shares of the peak count the products of a direct convolution: dense kernels by Winograd's "
@@ -176,4 +178,4 @@ void add_bench_kernels(CLI::App& bench, Console& console, Action& action) {
   });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

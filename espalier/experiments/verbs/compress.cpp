@@ -9,14 +9,14 @@
 
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/given_options.h>
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/outputs.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/run/outputs.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/compress/edc_file.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 using nn::compress::EdcLayer;
@@ -174,4 +174,4 @@ void add_decompress(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { decompress(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

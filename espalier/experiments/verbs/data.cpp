@@ -17,11 +17,11 @@
 #include <espalier/data/synth.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 namespace fs = std::filesystem;
@@ -297,4 +297,4 @@ void add_data(CLI::App& app, Console& console, Action& action) {
   synth_verb->add_option("--test-size", flags->test_size, "Test images.")->capture_default_str();
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

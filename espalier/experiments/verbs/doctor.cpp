@@ -12,12 +12,12 @@
 #include <espalier/data/dataset.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/machine.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 namespace fs = std::filesystem;
@@ -101,4 +101,4 @@ void add_doctor(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { doctor(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

@@ -9,14 +9,14 @@
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/given_options.h>
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/needs.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/outputs.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/run/outputs.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/needs.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 struct EvalFlags {
@@ -106,4 +106,4 @@ void add_eval(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { eval(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

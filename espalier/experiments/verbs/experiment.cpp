@@ -16,14 +16,14 @@
 #include <espalier/experiments/comparisons/runner.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/given_options.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/report/reproduce.h>
-#include <espalier/experiments/run_files.h>
+#include <espalier/experiments/run/outputs.h>
+#include <espalier/experiments/run/run_files.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 namespace fs = std::filesystem;
@@ -42,7 +42,7 @@ struct ExperimentFlags {
 void list(const ExperimentFlags& flags, Console& console) {
   Json json = Json::array();
   std::vector<std::vector<std::string>> rows = {{"name", "title", "presets"}};
-  for (const Experiment& one : experiments()) {
+  for (const comparisons::Experiment& one : comparisons::experiments()) {
     const bool available = one.unavailable.empty();
     rows.push_back(
         {one.name, one.title, available ? "smoke, quick, paper" : "none: " + one.unavailable});
@@ -66,19 +66,22 @@ std::vector<prune::Option> place_options() {
   return out;
 }
 
-RunnerOptions runner_options(const ExperimentFlags& flags,
-                             const Experiment& experiment,
-                             Preset preset) {
+comparisons::RunnerOptions runner_options(const ExperimentFlags& flags,
+                                          const comparisons::Experiment& experiment,
+                                          comparisons::Preset preset) {
   constexpr double kRoundSeconds = 0.05;
-  RunnerOptions options{.folder = flags.out, .settings = flags.given.given()};
+  comparisons::RunnerOptions options{.folder = flags.out, .settings = flags.given.given()};
   if (experiment.speeds)
-    options.speed_round_seconds = preset == Preset::Smoke ? 0.0 : kRoundSeconds;
+    options.speed_round_seconds = preset == comparisons::Preset::Smoke ? 0.0 : kRoundSeconds;
   return options;
 }
 
-Scale scale_for(const ExperimentFlags& flags, const Experiment& experiment, Preset preset) {
+comparisons::Scale scale_for(const ExperimentFlags& flags,
+                             const comparisons::Experiment& experiment,
+                             comparisons::Preset preset) {
   const std::string* root = flags.given.find("data-root");
-  Scale scale = scale_of(experiment, preset, root == nullptr ? default_data_root() : *root);
+  comparisons::Scale scale =
+      comparisons::scale_of(experiment, preset, root == nullptr ? default_data_root() : *root);
   if (!flags.seed) return scale;
   ESPALIER_CHECK(
       std::find(scale.seeds.begin(), scale.seeds.end(), *flags.seed) != scale.seeds.end(),
@@ -96,24 +99,26 @@ Scale scale_for(const ExperimentFlags& flags, const Experiment& experiment, Pres
 }
 
 /// A part of the runs, made for whoever makes the page. Runs of different seeds share nothing.
-void share(const Plan& plan, const RunnerOptions& options, Console& console) {
-  const std::vector<RunRow> rows = run_plan(plan, options, console);
-  const auto failed =
-      std::count_if(rows.begin(), rows.end(), [](const RunRow& row) { return !row.finished(); });
+void share(const comparisons::Plan& plan,
+           const comparisons::RunnerOptions& options,
+           Console& console) {
+  const std::vector<comparisons::RunRow> rows = comparisons::run_plan(plan, options, console);
+  const auto failed = std::count_if(
+      rows.begin(), rows.end(), [](const comparisons::RunRow& row) { return !row.finished(); });
   console.out << fmt::format("{} of {} runs are there\n", rows.size() - failed, rows.size());
   if (failed > 0) throw RunFailure(cat("experiment: ", failed, " runs failed"));
 }
 
 void run(const ExperimentFlags& flags, Console& console) {
-  const Experiment& chosen = experiment(flags.name);
+  const comparisons::Experiment& chosen = comparisons::experiment(flags.name);
   ESPALIER_CHECK(chosen.unavailable.empty(),
                  NotImplemented,
                  "experiment ",
                  chosen.name,
                  ": is not available: ",
                  chosen.unavailable);
-  const Preset preset = parse_preset(flags.preset);
-  Plan plan(scale_for(flags, chosen, preset));
+  const comparisons::Preset preset = comparisons::parse_preset(flags.preset);
+  comparisons::Plan plan(scale_for(flags, chosen, preset));
   chosen.plan(plan);
   ESPALIER_CHECK(!flags.seed || (flags.page.empty() && !flags.json),
                  ValueError,
@@ -138,14 +143,16 @@ void run(const ExperimentFlags& flags, Console& console) {
                  {"--page's table", table, FileKind::ExperimentTable}},
                 {});
   if (flags.seed) return share(plan, runner_options(flags, chosen, preset), console);
-  const ExperimentPage page(
-      chosen, plan.scale(), run_plan(plan, runner_options(flags, chosen, preset), console));
+  const comparisons::ExperimentPage page(
+      chosen,
+      plan.scale(),
+      comparisons::run_plan(plan, runner_options(flags, chosen, preset), console));
 
   const std::string command =
       fmt::format("espalier experiment run {} --preset {}{}",
                   chosen.name,
                   name(preset),
-                  flags.page.empty() ? "" : " --page " + shell_word(flags.page));
+                  flags.page.empty() ? "" : " --page " + report::shell_word(flags.page));
   while_writing([&] {
     FileSet files(folder);
     files.write(kRunsTable, page.csv());
@@ -161,7 +168,7 @@ void run(const ExperimentFlags& flags, Console& console) {
     json["out"] = folder.string();
     console.out << json.dump(2) << '\n';
   } else {
-    for (const Finding& finding : page.findings()) {
+    for (const comparisons::Finding& finding : page.findings()) {
       console.out << finding.claim.source << ": " << finding.claim.sentence
                   << "\nhere: " << finding.text() << "\n\n";
     }
@@ -225,4 +232,4 @@ void add_experiment(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { run(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

@@ -8,7 +8,7 @@
 #include <espalier/prune/registry.h>
 #include <espalier/prune/taxonomy_page.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 struct MethodsFlags {
@@ -63,4 +63,4 @@ void add_methods(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { methods(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

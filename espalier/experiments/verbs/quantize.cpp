@@ -10,15 +10,15 @@
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/given_options.h>
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/needs.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/outputs.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/run/outputs.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/needs.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/quantize/quantize.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 constexpr int64_t kCalibrationBatch = 64;
@@ -156,4 +156,4 @@ void add_quantize(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { quantize(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

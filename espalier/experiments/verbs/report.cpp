@@ -9,13 +9,13 @@
 #include <espalier/core/detail/printable.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/failure.h>
-#include <espalier/experiments/outputs.h>
 #include <espalier/experiments/report/chart_files.h>
 #include <espalier/experiments/report/report.h>
 #include <espalier/experiments/report/server.h>
+#include <espalier/experiments/run/outputs.h>
 #include <espalier/experiments/verbs/verbs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 namespace fs = std::filesystem;
@@ -37,9 +37,9 @@ fs::path default_page(const ReportFlags& flags) {
 }
 
 // Where all runs of a folder are broken there is nothing to report.
-void check_some_are_read(const Report& report) {
+void check_some_are_read(const report::Report& report) {
   std::vector<std::string> reasons;
-  for (const ReportRun& run : report.runs()) {
+  for (const report::ReportRun& run : report.runs()) {
     if (!run.unreadable) return;
     reasons.push_back(run.error);
   }
@@ -62,22 +62,22 @@ void write_report(const ReportFlags& flags, Console& console) {
       "report",
       {{"--out", page, FileKind::ReportPage}, {"--out's table", csv, FileKind::ReportTable}},
       {});
-  const Report report(read_runs({flags.runs.begin(), flags.runs.end()}));
+  const report::Report report(report::read_runs({flags.runs.begin(), flags.runs.end()}));
   check_some_are_read(report);
-  const std::string html = html_page(report);
+  const std::string html = report::html_page(report);
   while_writing([&] {
     write_file(page, html);
     if (!csv.empty()) write_file(csv, report.csv());
   });
   console.out << report.text() << "\n" << page.string() << '\n';
   if (!csv.empty()) console.out << csv.string() << '\n';
-  const auto write_pictures = [&](const std::string& folder, ChartFormat format) {
+  const auto write_pictures = [&](const std::string& folder, report::ChartFormat format) {
     if (folder.empty()) return;
-    const auto files = while_writing([&] { return write_charts(report, folder, format); });
+    const auto files = while_writing([&] { return report::write_charts(report, folder, format); });
     for (const fs::path& file : files) console.out << file.string() << '\n';
   };
-  write_pictures(flags.svg, ChartFormat::Svg);
-  write_pictures(flags.png, ChartFormat::Png);
+  write_pictures(flags.svg, report::ChartFormat::Svg);
+  write_pictures(flags.png, report::ChartFormat::Png);
 }
 
 void watch(const ReportFlags& flags, Console& console) {
@@ -85,7 +85,7 @@ void watch(const ReportFlags& flags, Console& console) {
                  ValueError,
                  "report: --watch shows one folder and writes nothing; leave the other arguments "
                  "out");
-  ReportServer server(flags.watch, flags.port.value_or(kPort));
+  report::ReportServer server(flags.watch, flags.port.value_or(kPort));
   console.out << "http://127.0.0.1:" << server.port() << "/  (Ctrl-C ends it)" << std::endl;
   server.run();
 }
@@ -126,4 +126,4 @@ void add_report(CLI::App& app, Console& console, Action& action) {
   });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

@@ -10,14 +10,14 @@
 #include <espalier/core/finite.h>
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/failure.h>
-#include <espalier/experiments/given_options.h>
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/outputs.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/run/outputs.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/registry.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 constexpr int64_t kMostClasses = 1 << 20;
@@ -183,4 +183,4 @@ void add_score(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { score(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

@@ -7,13 +7,14 @@
 
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/outputs.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/run/outputs.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/structure/reorder.h>
 #include <espalier/prune/structure/shrink.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 struct ShrinkFlags {
@@ -139,4 +140,4 @@ void add_shrink(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { shrink(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

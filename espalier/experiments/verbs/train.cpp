@@ -5,13 +5,13 @@
 #include <set>
 
 #include <espalier/experiments/figures.h>
-#include <espalier/experiments/given_options.h>
-#include <espalier/experiments/needs.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/training.h>
+#include <espalier/experiments/run/training.h>
+#include <espalier/experiments/settings/given_options.h>
+#include <espalier/experiments/settings/needs.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 struct TrainFlags {
@@ -97,4 +97,4 @@ void add_train(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { train(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

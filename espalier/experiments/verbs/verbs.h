@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// One function per verb: it adds the verb with its flags to the command and, when the verb is
 /// chosen, sets `action` to what it does. To add a verb: a file here, a line below, a line in
-/// command.cpp.
+/// command/command.cpp.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@
 
 #include <espalier/experiments/console.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 
 /// What the chosen verb does, called after all flags are parsed.
 using Action = std::function<void()>;
@@ -33,4 +33,4 @@ void add_experiment(CLI::App& app, Console& console, Action& action);
 void add_verify(CLI::App& app, Console& console, Action& action);
 void add_report(CLI::App& app, Console& console, Action& action);
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

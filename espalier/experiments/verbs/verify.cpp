@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/error.h>
+#include <espalier/experiments/run/verify.h>
 #include <espalier/experiments/verbs/verbs.h>
-#include <espalier/experiments/verify.h>
 
-namespace espalier::experiments {
+namespace espalier::experiments::verbs {
 namespace {
 
 struct VerifyFlags {
@@ -62,4 +62,4 @@ void add_verify(CLI::App& app, Console& console, Action& action) {
       [&action, &console, flags] { action = [&console, flags] { verify_all(*flags, console); }; });
 }
 
-}  // namespace espalier::experiments
+}  // namespace espalier::experiments::verbs

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/autograd/gradcheck.h>
+#include <espalier/autograd/derivative/gradcheck.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/nn/train/distillation.h>

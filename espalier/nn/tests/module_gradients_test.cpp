@@ -3,7 +3,7 @@
 // those of activations where they have kinks, against PyTorch's (autograd/tests/oracles).
 #include <limits>
 
-#include <espalier/autograd/gradcheck.h>
+#include <espalier/autograd/derivative/gradcheck.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/train/distillation.h>
 #include <espalier/nn/train/sgd.h>

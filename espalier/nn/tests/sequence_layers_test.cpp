@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention and LSTM against plain loops, and their gradients in float64.
-#include <espalier/autograd/gradcheck.h>
+#include <espalier/autograd/derivative/gradcheck.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/introspect/counting.h>
 

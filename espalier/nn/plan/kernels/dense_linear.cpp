@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dense linear layer (and convolution of planes of one position) with weights packed once. Tiles
-// are outputs x blocks of samples, as in core/kernels/linear.cpp.
+// are outputs x blocks of samples, as in core/kernels/linear/linear.cpp.
 #include <espalier/core/kernels/conv2d/micro.h>
 #include <espalier/core/kernels/conv2d/padded.h>
 #include <espalier/nn/plan/kernels/product.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/recorder.h>
+#include <espalier/experiments/run/recorder.h>
 
 #include <utility>
 
@@ -7,7 +7,7 @@
 
 #include <espalier/core/error.h>
 #include <espalier/core/finite.h>
-#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/inputs/inputs.h>
 #include <espalier/nn/introspect/counting.h>
 
 namespace espalier::experiments {

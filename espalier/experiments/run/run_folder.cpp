@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/run/run_folder.h>
 
 #include <ctime>
 #include <limits>
@@ -18,12 +18,12 @@
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/core/random.h>
-#include <espalier/experiments/checkpoint.h>
-#include <espalier/experiments/checkpoint_files.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/run_json.h>
+#include <espalier/experiments/run/checkpoint.h>
+#include <espalier/experiments/run/checkpoint_files.h>
+#include <espalier/experiments/run/run_json.h>
+#include <espalier/experiments/settings/options.h>
 
 namespace espalier::experiments {
 namespace {

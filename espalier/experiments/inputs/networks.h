@@ -83,9 +83,6 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                                     Network& network,
                                     std::optional<prune::BlockOrder> elastic = std::nullopt);
 
-/// The flag `masks-from-zeros` of verbs that read weights.
-prune::Option masks_from_zeros_option();
-
 /// What zeros of prunable weights without masks are, of a network read from `file`: with `mask`
 /// they become masks, so that they stay zero and cost nothing; else, when there are many, the
 /// returned notes tell of them, for they train and run like any other weight. Throws ValueError

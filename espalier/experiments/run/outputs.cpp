@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/outputs.h>
+#include <espalier/experiments/run/outputs.h>
 
 #include <algorithm>
 #include <cstring>
@@ -9,8 +9,8 @@
 #include <espalier/core/detail/json.h>
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
-#include <espalier/experiments/run_files.h>
-#include <espalier/experiments/run_json.h>
+#include <espalier/experiments/run/run_files.h>
+#include <espalier/experiments/run/run_json.h>
 #include <espalier/nn/compress/edc_file.h>
 
 namespace espalier::experiments {

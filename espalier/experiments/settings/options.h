@@ -26,6 +26,8 @@ std::vector<prune::Option> normalization_options();
 std::vector<prune::Option> machine_options();
 /// `kernels`, `kernel-times`, `require-sparse`: how kernels of masked layers are chosen.
 std::vector<prune::Option> kernel_options();
+/// The flag `masks-from-zeros` of verbs that read weights.
+prune::Option masks_from_zeros_option();
 /// How `train` trains: epochs, optimizer, schedule, augmentation, seed, ..
 std::vector<prune::Option> training_options();
 /// Where `train` starts from and writes to, and which method prunes: `weights`,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/recipe.h>
+#include <espalier/experiments/inputs/recipe.h>
 
 #include <cmath>
 
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/nn/train/adam.h>
 #include <espalier/nn/train/sgd.h>
 

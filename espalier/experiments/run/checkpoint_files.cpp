@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/checkpoint_files.h>
+#include <espalier/experiments/run/checkpoint_files.h>
 
 #include <cstdio>
 
@@ -9,7 +9,7 @@
 #include <espalier/core/detail/descriptor.h>
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
-#include <espalier/experiments/run_files.h>
+#include <espalier/experiments/run/run_files.h>
 
 namespace espalier::experiments {
 namespace {

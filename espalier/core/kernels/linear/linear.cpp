@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/core/kernels/linear.h>
+#include <espalier/core/kernels/linear/linear.h>
 
 #include <algorithm>
 
 #include <espalier/core/kernels/conv2d/micro.h>
 #include <espalier/core/kernels/conv2d/padded.h>
-#include <espalier/core/kernels/linear_check.h>
+#include <espalier/core/kernels/linear/check.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/parallel.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/command.h>
+#include <espalier/experiments/command/command.h>
 
 #include <algorithm>
 #include <new>
@@ -14,9 +14,9 @@
 #include <espalier/core/detail/nearest_name.h>
 #include <espalier/core/detail/printable.h>
 #include <espalier/core/io.h>
+#include <espalier/experiments/command/plain_stream.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
-#include <espalier/experiments/plain_stream.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments {
@@ -128,21 +128,21 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
   app.require_subcommand(1);
   app.formatter(std::make_shared<HelpFormatter>());
   app.get_formatter()->column_width(34);
-  Action action;
-  for (const auto& add : {add_doctor,
-                          add_methods,
-                          add_data,
-                          add_train,
-                          add_eval,
-                          add_bench,
-                          add_score,
-                          add_shrink,
-                          add_quantize,
-                          add_compress,
-                          add_decompress,
-                          add_experiment,
-                          add_report,
-                          add_verify}) {
+  verbs::Action action;
+  for (const auto& add : {verbs::add_doctor,
+                          verbs::add_methods,
+                          verbs::add_data,
+                          verbs::add_train,
+                          verbs::add_eval,
+                          verbs::add_bench,
+                          verbs::add_score,
+                          verbs::add_shrink,
+                          verbs::add_quantize,
+                          verbs::add_compress,
+                          verbs::add_decompress,
+                          verbs::add_experiment,
+                          verbs::add_report,
+                          verbs::add_verify}) {
     add(app, console, action);
   }
   if (!arguments.empty() && !arguments[0].starts_with("-")) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/core/kernels/linear.h>
-#include <espalier/core/kernels/linear_check.h>
+#include <espalier/core/kernels/linear/check.h>
+#include <espalier/core/kernels/linear/linear.h>
 
 namespace espalier {
 namespace detail {

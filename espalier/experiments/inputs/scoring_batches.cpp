@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/scoring_batches.h>
+#include <espalier/experiments/inputs/scoring_batches.h>
 
 #include <espalier/core/random.h>
-#include <espalier/experiments/recipe.h>
+#include <espalier/experiments/inputs/recipe.h>
 
 namespace espalier::experiments {
 namespace {

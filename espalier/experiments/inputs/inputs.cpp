@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/inputs.h>
+#include <espalier/experiments/inputs/inputs.h>
 
 #include <algorithm>
 #include <chrono>
@@ -9,7 +9,7 @@
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/data/fetch.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/sparse/chooser.h>
 

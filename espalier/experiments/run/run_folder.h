@@ -30,9 +30,9 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/safetensors.h>
-#include <espalier/experiments/epoch_metrics.h>
-#include <espalier/experiments/run_files.h>
-#include <espalier/experiments/run_ground.h>
+#include <espalier/experiments/run/epoch_metrics.h>
+#include <espalier/experiments/run/run_files.h>
+#include <espalier/experiments/run/run_ground.h>
 
 namespace espalier::experiments {
 

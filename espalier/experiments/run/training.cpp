@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/training.h>
+#include <espalier/experiments/run/training.h>
 
 #include <algorithm>
 
@@ -7,16 +7,16 @@
 
 #include <espalier/core/finite.h>
 #include <espalier/core/parallel.h>
-#include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/failure.h>
-#include <espalier/experiments/inputs.h>
-#include <espalier/experiments/options.h>
-#include <espalier/experiments/recipe.h>
-#include <espalier/experiments/recorder.h>
-#include <espalier/experiments/run_files.h>
-#include <espalier/experiments/run_folder.h>
-#include <espalier/experiments/run_json.h>
-#include <espalier/experiments/scoring_batches.h>
+#include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/inputs/recipe.h>
+#include <espalier/experiments/inputs/scoring_batches.h>
+#include <espalier/experiments/run/checkpoint.h>
+#include <espalier/experiments/run/recorder.h>
+#include <espalier/experiments/run/run_files.h>
+#include <espalier/experiments/run/run_folder.h>
+#include <espalier/experiments/run/run_json.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/nn/quantize/quantize.h>
 #include <espalier/nn/train/distillation.h>
@@ -187,7 +187,7 @@ fs::path folder_path(const TrainRequest& request, const Json& settings) {
 Json try_to_time_layers(Network& network, int64_t batch, Progress& progress) {
   progress.line("timing each layer");
   try {
-    return time_layers(network, batch);
+    return timing::time_layers(network, batch);
   } catch (const std::exception& error) {
     progress.line(fmt::format("the layers are not timed: {}", error.what()));
     return {};

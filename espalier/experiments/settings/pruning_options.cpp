@@ -3,7 +3,7 @@
 // entry.
 #include <algorithm>
 
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/registry.h>
 
 namespace espalier::experiments {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/checkpoint.h>
+#include <espalier/experiments/run/checkpoint.h>
 
 #include <charconv>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/networks.h>
+#include <espalier/experiments/inputs/networks.h>
 
 #include <algorithm>
 
@@ -8,7 +8,7 @@
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/data/identity.h>
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/options.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/introspect/counting.h>
 
@@ -292,12 +292,6 @@ std::vector<std::string> take_masks(const std::filesystem::path& path,
                  " holds no masks; give the model.safetensors of a pruned run");
   for (const auto& [parameter, mask] : masks) parameter->set_mask(mask);
   return notes;
-}
-
-prune::Option masks_from_zeros_option() {
-  return prune::flag_option("masks-from-zeros",
-                            "Weights that are zero in the file and have no mask, as after pruning "
-                            "elsewhere, get one: they stay zero and cost nothing.");
 }
 
 std::vector<std::string> heed_zeros(const std::filesystem::path& file,

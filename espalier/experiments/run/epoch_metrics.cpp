@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/epoch_metrics.h>
+#include <espalier/experiments/run/epoch_metrics.h>
 
 #include <algorithm>
 #include <limits>
@@ -10,7 +10,7 @@
 #include <espalier/core/detail/json.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/csv.h>
-#include <espalier/experiments/run_files.h>
+#include <espalier/experiments/run/run_files.h>
 
 namespace espalier::experiments {
 namespace {

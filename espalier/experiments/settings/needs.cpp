@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/needs.h>
+#include <espalier/experiments/settings/needs.h>
 
 #include <espalier/core/error.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/run_ground.h>
+#include <espalier/experiments/run/run_ground.h>
 
 #include <vector>
 

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include <espalier/data/loader.h>
-#include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/console.h>
-#include <espalier/experiments/networks.h>
-#include <espalier/experiments/run_folder.h>
+#include <espalier/experiments/inputs/networks.h>
+#include <espalier/experiments/run/checkpoint.h>
+#include <espalier/experiments/run/run_folder.h>
 #include <espalier/nn/train/fit.h>
 
 namespace espalier::experiments {

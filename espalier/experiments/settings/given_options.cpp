@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/given_options.h>
+#include <espalier/experiments/settings/given_options.h>
 
 #include <charconv>
 #include <cmath>

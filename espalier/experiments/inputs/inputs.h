@@ -12,7 +12,7 @@
 
 #include <espalier/data/loader.h>
 #include <espalier/experiments/console.h>
-#include <espalier/experiments/networks.h>
+#include <espalier/experiments/inputs/networks.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/train/fit.h>

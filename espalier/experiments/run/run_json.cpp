@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/run_json.h>
+#include <espalier/experiments/run/run_json.h>
 
 #include <algorithm>
 #include <array>
@@ -11,7 +11,7 @@
 #include <espalier/core/detail/checksum.h>
 #include <espalier/core/detail/json.h>
 #include <espalier/core/io.h>
-#include <espalier/experiments/run_files.h>
+#include <espalier/experiments/run/run_files.h>
 
 namespace espalier::experiments {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/verify.h>
+#include <espalier/experiments/run/verify.h>
 
 #include <algorithm>
 #include <cstring>
@@ -19,11 +19,11 @@
 #include <espalier/core/io.h>
 #include <espalier/core/npz.h>
 #include <espalier/core/safetensors.h>
-#include <espalier/experiments/checkpoint.h>
 #include <espalier/experiments/csv.h>
-#include <espalier/experiments/run_files.h>
-#include <espalier/experiments/run_folder.h>
-#include <espalier/experiments/run_json.h>
+#include <espalier/experiments/run/checkpoint.h>
+#include <espalier/experiments/run/run_files.h>
+#include <espalier/experiments/run/run_folder.h>
+#include <espalier/experiments/run/run_json.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/models/registry.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/experiments/options.h>
+#include <espalier/experiments/settings/options.h>
 
 #include <algorithm>
 #include <charconv>
@@ -8,7 +8,7 @@
 #include <set>
 
 #include <espalier/core/error.h>
-#include <espalier/experiments/networks.h>
+#include <espalier/nn/models/registry.h>
 
 namespace espalier::experiments {
 namespace {
@@ -118,6 +118,12 @@ std::vector<Option> kernel_options() {
                            "How dense 3x3 convolutions are computed: directly, by Winograd's "
                            "F(2x2,3x3), by F(4x4,3x3), or by the fastest of them by the shape."),
   };
+}
+
+Option masks_from_zeros_option() {
+  return prune::flag_option("masks-from-zeros",
+                            "Weights that are zero in the file and have no mask, as after pruning "
+                            "elsewhere, get one: they stay zero and cost nothing.");
 }
 
 std::vector<Option> training_options() {
