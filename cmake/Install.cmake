@@ -46,6 +46,8 @@ install(FILES ${CMAKE_BINARY_DIR}/espalier.pc DESTINATION ${CMAKE_INSTALL_LIBDIR
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright COMPONENT command)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libespalier-dev RENAME copyright
         COMPONENT library)
+install(FILES NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT command)
+install(FILES NOTICE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libespalier-dev COMPONENT library)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME espalier)
@@ -63,7 +65,7 @@ set(CPACK_COMPONENT_COMMAND_DESCRIPTION
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libespalier-dev)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_DEPENDS
-    "libtbb-dev, libhwy-dev, libopenblas-dev, libmatio-dev, libcurl4-openssl-dev, libarchive-dev, zlib1g-dev, libjpeg62-turbo-dev, libpng-dev, libwebp-dev, pkg-config")
+    "libtbb-dev, libhwy-dev, libopenblas-dev, libfmt-dev, libmatio-dev, libcurl4-openssl-dev, libarchive-dev, zlib1g-dev, libjpeg62-turbo-dev, libpng-dev, libwebp-dev, pkg-config")
 set(CPACK_COMPONENT_LIBRARY_DESCRIPTION
     "Deep learning with pruning at its heart: C++20 library\n Static libraries and headers of Espalier, for find_package(Espalier) and pkg-config.")
 include(CPack)

@@ -16,6 +16,12 @@ mv "$prefix" "$work/prefix"
 prefix=$work/prefix
 include=$prefix/include/espalier
 
+for package in espalier libespalier-dev; do
+  for work_of_others in fmt nlohmann/json CLI11 toml++ cpp-httplib stb; do
+    grep -qF "$work_of_others (https" "$prefix/share/doc/$package/NOTICE" ||
+      fail "the NOTICE of $package is missing or does not name $work_of_others"
+  done
+done
 [ -f "$include/espalier.h" ] && [ -f "$include/espalier_c.h" ] || fail "the headers of the root are missing"
 if grep -rnE '#include [<"](tbb|oneapi|hwy|fmt|nlohmann|CLI|toml|matio|curl|archive|cblas|lapacke|zlib|jpeglib|png|webp|stb|gtest)' "$include"; then
   fail "an installed header includes a third-party one"
@@ -70,7 +76,7 @@ gcc -std=c99 "$work/c.c" $(pkg-config --cflags espalier) -lespalier_c $(pkg-conf
   "$work/c" || fail "a C program can't use the installed library"
 
 (cd "$work" && cpack --config "$build/CPackConfig.cmake" -B "$work/debs" >/dev/null 2>&1) || fail "cpack makes no packages"
-for package in espalier:libtbb12 libespalier-dev:libtbb-dev; do
+for package in espalier:libtbb12 espalier:libfmt9 libespalier-dev:libtbb-dev libespalier-dev:libfmt-dev; do
   deb=$(find "$work/debs" -maxdepth 1 -name "${package%%:*}_*.deb")
   [ -n "$deb" ] || fail "there is no package ${package%%:*}"
   dpkg-deb --field "$deb" Depends | grep -q "${package##*:}" || fail "$deb does not depend on ${package##*:}"

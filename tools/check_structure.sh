@@ -44,9 +44,17 @@ done < <(git ls-files '*.h' '*.cpp' | xargs -r wc -l)
 python3 tools/check_rooms.py core data autograd experiments embed || failed=1
 python3 tools/check_names.py || failed=1
 
+# Whatever is looked for has a row in the table of third_party/.
+while IFS=: read -r file line found; do
+  found=$(sed -E 's/.*((find_package|pkg_check_modules)\([A-Za-z0-9_]+).*/\1/' <<<"$found")
+  grep -qF "\`$found)\`" third_party/README.md ||
+    complain "$file:$line: third_party/README.md has no row with \`$found)\`"
+done < <(git ls-files '*CMakeLists.txt' '*.cmake' ':!examples/*' |
+  xargs grep -nHE '^ *(find_package|pkg_check_modules)\(')
+
 # The program that the README shows is the one that is compiled.
 diff <(sed -n '/^```cpp$/,/^```$/{/^```/d;p}' README.md) <(tail -n +2 examples/first_network.cpp) >/dev/null ||
   complain "the program in README.md is not examples/first_network.cpp"
 
-[ "$failed" -eq 0 ] && echo "structure: includes point one way, headers are clean, names are defined once, the README's program is the one that is compiled"
+[ "$failed" -eq 0 ] && echo "structure: includes point one way, headers are clean, names are defined once, dependencies are listed, the README's program is the one that is compiled"
 exit "$failed"

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <cblas.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/detail/blas_call.h>
 #include <espalier/core/parallel.h>

@@ -6,7 +6,6 @@
 #include <random>
 
 #include <espalier/data/loader.h>
-#include <espalier/examples/course/facts.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/introspect/explain.h>
 #include <espalier/nn/models/registry.h>
@@ -15,6 +14,7 @@
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/registry.h>
+#include "facts.h"
 
 using namespace espalier;
 

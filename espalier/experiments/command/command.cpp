@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/detail/json.h>
 #include <espalier/core/detail/nearest_name.h>
@@ -143,7 +144,7 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
                           verbs::add_experiment,
                           verbs::add_report,
                           verbs::add_verify}) {
-    add(app, console, action);
+    add(Verb(app), console, action);
   }
   if (!arguments.empty() && !arguments[0].starts_with("-")) {
     const auto named =

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/machine.h>

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <espalier/experiments/comparisons/experiment.h>
 #include <espalier/experiments/comparisons/findings.h>

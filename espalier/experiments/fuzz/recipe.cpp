@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: a training's configuration file (TOML), its values checked as `train --config` does.
+#include <CLI/CLI.hpp>
+
 #include <espalier/core/error.h>
 #include <espalier/core/fuzz/target.h>
 #include <espalier/experiments/settings/given_options.h>
@@ -11,7 +13,7 @@ void read(const Bytes& input) {
   const std::vector<prune::Option> options = experiments::train_options();
   CLI::App app;
   experiments::GivenOptions given;
-  given.declare(app, options, "train");
+  given.declare(experiments::Verb(app), options, "train");
   given.read_config(put("input.toml", input));
   prune::OptionValues("train", options, given.given());
   for (const auto& [name, text] : given.given()) saw(name + "=" + text);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: a run folder as `report` reads it. The first byte says which file the others are: 0
 // run.json, otherwise metrics.jsonl.
+#include <nlohmann/json.hpp>
+
 #include <espalier/core/error.h>
 #include <espalier/core/fuzz/target.h>
 #include <espalier/experiments/run/run_folder.h>

@@ -7,6 +7,8 @@
 #include <ostream>
 #include <set>
 
+#include <nlohmann/json.hpp>
+
 #include <espalier/core/mac_counter.h>
 #include <espalier/data/fetch.h>
 #include <espalier/experiments/settings/options.h>

@@ -17,6 +17,7 @@
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/io.h>
 #include <espalier/core/parallel.h>

@@ -5,6 +5,7 @@
 #include <set>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/machine.h>

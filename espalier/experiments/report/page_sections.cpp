@@ -6,6 +6,7 @@
 #include <set>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/report/chart.h>

@@ -6,6 +6,7 @@
 #include <set>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/detail/json.h>
 #include <espalier/core/error.h>

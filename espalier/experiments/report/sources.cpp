@@ -2,6 +2,7 @@
 #include <espalier/experiments/report/sources.h>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/error.h>
 #include <espalier/experiments/run/run_files.h>

@@ -6,6 +6,7 @@
 #include <set>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/experiments/report/reproduce.h>
 #include <espalier/experiments/settings/options.h>

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/detail/checksum.h>
 #include <espalier/core/detail/json.h>

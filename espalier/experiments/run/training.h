@@ -8,7 +8,7 @@
 #include <set>
 #include <string>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <espalier/experiments/console.h>
 #include <espalier/prune/options.h>

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include <toml++/toml.h>
+#include <CLI/CLI.hpp>
 
 #include <espalier/core/detail/nearest_name.h>
 #include <espalier/core/error.h>
@@ -122,11 +123,11 @@ toml::table parse_toml(const std::filesystem::path& path) {
 
 }  // namespace
 
-void show_required(CLI::App& app, const std::string& name) {
-  app.get_option("--" + name)->option_text("FILE REQUIRED");
+void show_required(const Verb& verb, const std::string& name) {
+  verb.app().get_option("--" + name)->option_text("FILE REQUIRED");
 }
 
-void GivenOptions::declare(CLI::App& app,
+void GivenOptions::declare(const Verb& verb,
                            const std::vector<Option>& options,
                            const std::string& group) {
   for (const Option& option : options) {
@@ -134,12 +135,12 @@ void GivenOptions::declare(CLI::App& app,
     const std::string name = option.name;
     CLI::Option* flag = nullptr;
     if (option.kind == OptionKind::Flag) {
-      flag = app.add_flag_function(
+      flag = verb.app().add_flag_function(
           flag_names(name),
           [this, name](int64_t count) { given_[name] = count > 0 ? "true" : "false"; },
           help_text(option));
     } else {
-      flag = app.add_option_function<std::string>(
+      flag = verb.app().add_option_function<std::string>(
           "--" + name,
           [this, name](const std::string& text) { given_[name] = text; },
           help_text(option));

@@ -8,14 +8,13 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
+#include <espalier/experiments/settings/verb.h>
 #include <espalier/prune/options.h>
 
 namespace espalier::experiments {
 
 /// Shows in the help that the declared option `name`, a file, must be given; the verb checks it.
-void show_required(CLI::App& app, const std::string& name);
+void show_required(const Verb& verb, const std::string& name);
 
 /// What was given of the declared options, by flag or by file. Must outlive the parsing.
 class GivenOptions {
@@ -23,7 +22,9 @@ class GivenOptions {
   /// Makes a flag `--name` of each option, listed under `group` in the help; of an option that is
   /// on or off also `--no-name`, and of one named `no-name` `--name`. A name that is declared
   /// already is left alone.
-  void declare(CLI::App& app, const std::vector<prune::Option>& options, const std::string& group);
+  void declare(const Verb& verb,
+               const std::vector<prune::Option>& options,
+               const std::string& group);
 
   /// Takes every key of a TOML file that no flag gave. Throws IoError for a bad file, ValueError
   /// for an unknown key (with the nearest known one, if one is near) and for a value that is no

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <set>
 
+#include <nlohmann/json.hpp>
+
 #include <espalier/core/error.h>
 #include <espalier/nn/models/registry.h>
 

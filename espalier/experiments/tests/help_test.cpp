@@ -100,7 +100,7 @@ TEST(Help, OfFlagsTellsTheDefaultAndBothNames) {
 TEST(GivenOptions, AFlagIsTurnedOffByItsOppositeName) {
   GivenOptions given;
   CLI::App app;
-  given.declare(app, training_options(), "Training");
+  given.declare(Verb(app), training_options(), "Training");
   std::vector<std::string> reversed = {"--no-nesterov", "--decay-1d"};
   app.parse(reversed);
   EXPECT_EQ(given.given().at("no-decay-1d"), "false");

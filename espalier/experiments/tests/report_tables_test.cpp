@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reports of an experiment's tables, with or without the run folders that they name.
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/io.h>
 #include <espalier/core/tests/temporary_folder.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/timing/layer_times.h>
 
+#include <nlohmann/json.hpp>
+
 #include <espalier/experiments/timing/step_bench.h>
 
 namespace espalier::experiments::timing {

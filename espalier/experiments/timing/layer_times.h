@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/nn/introspect/explain.h>

@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/figures.h>
@@ -331,17 +332,17 @@ std::string text(timing::Job job, const Json& result) {
          mask_update_text(result);
 }
 
-void add_job(CLI::App& bench,
+void add_job(const Verb& bench,
              const std::string& name,
              const std::string& help,
              timing::Job job,
              Console& console,
              Action& action) {
-  CLI::App* verb = bench.add_subcommand(name, help);
+  const Verb verb = bench.add_verb(name, help);
   const auto flags = std::make_shared<BenchFlags>();
-  flags->given.declare(*verb, bench_options(job), "Benchmark");
-  verb->add_flag("--json", flags->json, "Print the figures as JSON.");
-  verb->callback([&action, &console, flags, job] {
+  flags->given.declare(verb, bench_options(job), "Benchmark");
+  verb.add_flag("--json", flags->json, "Print the figures as JSON.");
+  verb.callback([&action, &console, flags, job] {
     action = [&console, flags, job] {
       const prune::OptionValues values("bench", bench_options(job), flags->given.given());
       check_needs("bench", needs(job), flags->given.given(), values);
@@ -357,14 +358,14 @@ void add_job(CLI::App& bench,
 
 }  // namespace
 
-void add_bench(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand("bench", "How fast a network trains and runs here.");
-  verb->require_subcommand(1);
+void add_bench(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb("bench", "How fast a network trains and runs here.");
+  verb.require_verb();
   add_job(
-      *verb, "train", "Training steps, sparse against dense.", timing::Job::Train, console, action);
+      verb, "train", "Training steps, sparse against dense.", timing::Job::Train, console, action);
   add_job(
-      *verb, "infer", "Forward passes, sparse against dense.", timing::Job::Infer, console, action);
-  add_bench_kernels(*verb, console, action);
+      verb, "infer", "Forward passes, sparse against dense.", timing::Job::Infer, console, action);
+  add_bench_kernels(verb, console, action);
 }
 
 }  // namespace espalier::experiments::verbs

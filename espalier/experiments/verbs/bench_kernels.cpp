@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/figures.h>
@@ -161,13 +162,13 @@ std::string text(const Json& result) {
 
 }  // namespace
 
-void add_bench_kernels(CLI::App& bench, Console& console, Action& action) {
-  CLI::App* verb =
-      bench.add_subcommand("kernels", "Single convolutions: dense, unstructured, share of peak.");
+void add_bench_kernels(const Verb& bench, Console& console, Action& action) {
+  const Verb verb =
+      bench.add_verb("kernels", "Single convolutions: dense, unstructured, share of peak.");
   const auto flags = std::make_shared<KernelFlags>();
-  flags->given.declare(*verb, bench_kernels_options(), "Benchmark");
-  verb->add_flag("--json", flags->json, "Print the figures as JSON.");
-  verb->callback([&action, &console, flags] {
+  flags->given.declare(verb, bench_kernels_options(), "Benchmark");
+  verb.add_flag("--json", flags->json, "Print the figures as JSON.");
+  verb.callback([&action, &console, flags] {
     action = [&console, flags] {
       const prune::OptionValues values(
           "bench kernels", bench_kernels_options(), flags->given.given());

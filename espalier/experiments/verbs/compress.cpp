@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
@@ -146,31 +147,31 @@ void decompress(const DecompressFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_compress(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand(
+void add_compress(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb(
       "compress",
       "Deep Compression to a small file: shared values, relative positions, Huffman codes.");
   const auto flags = std::make_shared<CompressFlags>();
-  flags->given.declare(*verb, compress_only_options(), "Compression");
-  flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
-  flags->given.declare(*verb,
+  flags->given.declare(verb, compress_only_options(), "Compression");
+  flags->given.declare(verb, model_options(), "Network (files of ours tell it themselves)");
+  flags->given.declare(verb,
                        data_set_options(),
                        "Data for which weights from elsewhere are (files of ours tell it)");
-  show_required(*verb, "weights");
-  show_required(*verb, "out");
-  verb->add_flag("--json", flags->json, "Print the sizes as JSON.");
-  verb->callback(
+  show_required(verb, "weights");
+  show_required(verb, "out");
+  verb.add_flag("--json", flags->json, "Print the sizes as JSON.");
+  verb.callback(
       [&action, &console, flags] { action = [&console, flags] { compress(*flags, console); }; });
 }
 
-void add_decompress(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand("decompress", "An .edc file back to safetensors.");
+void add_decompress(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb("decompress", "An .edc file back to safetensors.");
   const auto flags = std::make_shared<DecompressFlags>();
-  verb->add_option("--weights", flags->weights, "The .edc file.")->type_name("FILE")->required();
-  verb->add_option("--out", flags->out, "Where the safetensors file goes.")
-      ->type_name("FILE")
-      ->required();
-  verb->callback(
+  verb.add_option("--weights", flags->weights, "The .edc file.").type_name("FILE").required();
+  verb.add_option("--out", flags->out, "Where the safetensors file goes.")
+      .type_name("FILE")
+      .required();
+  verb.callback(
       [&action, &console, flags] { action = [&console, flags] { decompress(*flags, console); }; });
 }
 

@@ -240,61 +240,59 @@ void synth(const DataFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_data(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand("data", "The data sets: list, info, fetch, verify, synth.");
-  verb->require_subcommand(1);
+void add_data(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb("data", "The data sets: list, info, fetch, verify, synth.");
+  verb.require_verb();
   const auto flags = std::make_shared<DataFlags>();
   const auto add =
       [&](const char* name, const char* help, void (*run)(const DataFlags&, Console&)) {
-        CLI::App* sub = verb->add_subcommand(name, help);
-        sub->callback([&action, &console, flags, run] {
+        const Verb sub = verb.add_verb(name, help);
+        sub.callback([&action, &console, flags, run] {
           action = [&console, flags, run] { run(*flags, console); };
         });
         return sub;
       };
-  const auto root = [&](CLI::App* sub) {
-    sub->add_option("--data-root",
-                    flags->root,
-                    "Folder of the data sets; also the environment variable ESPALIER_DATA.")
-        ->type_name("DIR")
-        ->capture_default_str();
+  const auto root = [&](const Verb& sub) {
+    sub.add_option("--data-root",
+                   flags->root,
+                   "Folder of the data sets; also the environment variable ESPALIER_DATA.")
+        .type_name("DIR")
+        .show_default();
   };
-  CLI::App* list_verb = add("list", "What is known, and what is there.", list);
+  const Verb list_verb = add("list", "What is known, and what is there.", list);
   root(list_verb);
-  list_verb->add_flag("--json", flags->json, "Print as JSON.");
+  list_verb.add_flag("--json", flags->json, "Print as JSON.");
 
-  CLI::App* info_verb = add("info", "Sizes, classes and normalization of one.", info);
-  info_verb->add_option("name", flags->name, "The data set.")->required();
+  const Verb info_verb = add("info", "Sizes, classes and normalization of one.", info);
+  info_verb.add_option("name", flags->name, "The data set.").required();
   root(info_verb);
-  CLI::Validator seeds = CLI::Range(uint64_t{0}, uint64_t{1000000000});
-  seeds.description("");  // the help stays `UINT=0`
-  info_verb->add_option("--data-seed", flags->seed, "Which pictures synth draws.")
-      ->check(seeds)
-      ->capture_default_str();
-  info_verb->add_flag("--allow-empty-classes",
-                      flags->allow_empty_classes,
-                      "Of folder:PATH: a class without pictures is no error.");
-  info_verb->add_flag("--json", flags->json, "Print as JSON.");
+  constexpr int64_t kMostSeed = 1'000'000'000;
+  info_verb.add_option("--data-seed", flags->seed, "Which pictures synth draws.")
+      .between(0, kMostSeed)
+      .show_default();
+  info_verb.add_flag("--allow-empty-classes",
+                     flags->allow_empty_classes,
+                     "Of folder:PATH: a class without pictures is no error.");
+  info_verb.add_flag("--json", flags->json, "Print as JSON.");
 
-  CLI::App* fetch_verb = add("fetch", "Download one from its authors, checked, resumable.", fetch);
-  fetch_verb->add_option("name", flags->name, "The data set.")->required();
+  const Verb fetch_verb = add("fetch", "Download one from its authors, checked, resumable.", fetch);
+  fetch_verb.add_option("name", flags->name, "The data set.").required();
   root(fetch_verb);
 
-  CLI::App* verify_verb =
+  const Verb verify_verb =
       add("verify", "Compare files that are there with the published checksums.", verify);
-  verify_verb->add_option("names", flags->names, "The data sets; without, all that are there.");
+  verify_verb.add_option("names", flags->names, "The data sets; without, all that are there.");
   root(verify_verb);
-  verify_verb->add_flag("--json", flags->json, "Print as JSON.");
+  verify_verb.add_flag("--json", flags->json, "Print as JSON.");
 
-  CLI::App* synth_verb =
+  const Verb synth_verb =
       add("synth", "Write the embedded set to disk, in CIFAR-10's binary layout.", synth);
-  synth_verb->add_option("--out", flags->out, "The folder.")->type_name("DIR")->required();
-  synth_verb->add_option("--seed", flags->seed, "Which pictures are drawn.")
-      ->check(seeds)
-      ->capture_default_str();
-  synth_verb->add_option("--train-size", flags->train_size, "Training images.")
-      ->capture_default_str();
-  synth_verb->add_option("--test-size", flags->test_size, "Test images.")->capture_default_str();
+  synth_verb.add_option("--out", flags->out, "The folder.").type_name("DIR").required();
+  synth_verb.add_option("--seed", flags->seed, "Which pictures are drawn.")
+      .between(0, kMostSeed)
+      .show_default();
+  synth_verb.add_option("--train-size", flags->train_size, "Training images.").show_default();
+  synth_verb.add_option("--test-size", flags->test_size, "Test images.").show_default();
 }
 
 }  // namespace espalier::experiments::verbs

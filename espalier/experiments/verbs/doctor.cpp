@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
@@ -87,17 +88,17 @@ void doctor(const DoctorFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_doctor(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand(
+void add_doctor(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb(
       "doctor", "The machine, the libraries and whether they compute right, the data sets found.");
   const auto flags = std::make_shared<DoctorFlags>();
-  verb->add_option("--data-root",
-                   flags->data_root,
-                   "Folder of the data sets; also the environment variable ESPALIER_DATA.")
-      ->type_name("DIR")
-      ->capture_default_str();
-  verb->add_flag("--json", flags->json, "Print as JSON.");
-  verb->callback(
+  verb.add_option("--data-root",
+                  flags->data_root,
+                  "Folder of the data sets; also the environment variable ESPALIER_DATA.")
+      .type_name("DIR")
+      .show_default();
+  verb.add_flag("--json", flags->json, "Print as JSON.");
+  verb.callback(
       [&action, &console, flags] { action = [&console, flags] { doctor(*flags, console); }; });
 }
 

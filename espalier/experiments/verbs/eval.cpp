@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/failure.h>
@@ -90,19 +91,19 @@ void eval(const EvalFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_eval(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb =
-      app.add_subcommand("eval", "Accuracy, size, cost and speed of a network with given weights.");
+void add_eval(const Verb& app, Console& console, Action& action) {
+  const Verb verb =
+      app.add_verb("eval", "Accuracy, size, cost and speed of a network with given weights.");
   const auto flags = std::make_shared<EvalFlags>();
-  flags->given.declare(*verb, eval_only_options(), "Evaluation");
-  flags->given.declare(*verb, normalization_options(), "Weights from elsewhere");
-  flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
-  flags->given.declare(*verb, data_options(), "Data");
-  flags->given.declare(*verb, machine_options(), "Machine");
-  flags->given.declare(*verb, kernel_options(), "Kernels");
-  show_required(*verb, "weights");
-  verb->add_flag("--json", flags->json, "Print the figures as JSON.");
-  verb->callback(
+  flags->given.declare(verb, eval_only_options(), "Evaluation");
+  flags->given.declare(verb, normalization_options(), "Weights from elsewhere");
+  flags->given.declare(verb, model_options(), "Network (files of ours tell it themselves)");
+  flags->given.declare(verb, data_options(), "Data");
+  flags->given.declare(verb, machine_options(), "Machine");
+  flags->given.declare(verb, kernel_options(), "Kernels");
+  show_required(verb, "weights");
+  verb.add_flag("--json", flags->json, "Print the figures as JSON.");
+  verb.callback(
       [&action, &console, flags] { action = [&console, flags] { eval(*flags, console); }; });
 }
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/file_set.h>
 #include <espalier/core/io.h>
@@ -190,45 +191,43 @@ void run(const ExperimentFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_experiment(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb =
-      app.add_subcommand("experiment", "The survey's comparisons: list them, run one.");
-  verb->require_subcommand(1);
+void add_experiment(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb("experiment", "The survey's comparisons: list them, run one.");
+  verb.require_verb();
   const auto flags = std::make_shared<ExperimentFlags>();
-  CLI::App* listing = verb->add_subcommand("list", "The experiments and their presets.");
-  listing->add_flag("--json", flags->json, "Print as JSON.");
-  listing->callback(
+  const Verb listing = verb.add_verb("list", "The experiments and their presets.");
+  listing.add_flag("--json", flags->json, "Print as JSON.");
+  listing.callback(
       [&action, &console, flags] { action = [&console, flags] { list(*flags, console); }; });
 
-  CLI::App* running = verb->add_subcommand(
+  const Verb running = verb.add_verb(
       "run", "Make the runs of an experiment that are missing, then its tables and its page.");
-  running->add_option("name", flags->name, "The experiment; `espalier experiment list` has them.")
-      ->required();
-  running->add_option("--preset",
-                      flags->preset,
-                      "smoke: seconds, on made-up digits. quick: narrow networks, a part of "
-                      "CIFAR-10. paper: all of it. Default: quick.");
+  running.add_option("name", flags->name, "The experiment; `espalier experiment list` has them.")
+      .required();
+  running.add_option("--preset",
+                     flags->preset,
+                     "smoke: seconds, on made-up digits. quick: narrow networks, a part of "
+                     "CIFAR-10. paper: all of it. Default: quick.");
   running
-      ->add_option("--out",
-                   flags->out,
-                   "Run folders go here, shared by all experiments, and results to "
-                   "experiments/NAME-PRESET below it. Default: runs.")
-      ->type_name("DIR");
+      .add_option("--out",
+                  flags->out,
+                  "Run folders go here, shared by all experiments, and results to "
+                  "experiments/NAME-PRESET below it. Default: runs.")
+      .type_name("DIR");
   running
-      ->add_option("--page",
-                   flags->page,
-                   "Also write the page to this file, and the runs to .csv beside it.")
-      ->type_name("FILE");
+      .add_option("--page",
+                  flags->page,
+                  "Also write the page to this file, and the runs to .csv beside it.")
+      .type_name("FILE");
   running
-      ->add_option(
-          "--seed",
-          flags->seed,
-          "Make the runs of this seed alone, and no tables: a share of the work for one of "
-          "several processes. Default: all seeds.")
-      ->type_name("INT");
-  flags->given.declare(*running, place_options(), "Machine");
-  running->add_flag("--json", flags->json, "Print findings and failures as JSON.");
-  running->callback(
+      .add_option("--seed",
+                  flags->seed,
+                  "Make the runs of this seed alone, and no tables: a share of the work for one of "
+                  "several processes. Default: all seeds.")
+      .type_name("INT");
+  flags->given.declare(running, place_options(), "Machine");
+  running.add_flag("--json", flags->json, "Print findings and failures as JSON.");
+  running.callback(
       [&action, &console, flags] { action = [&console, flags] { run(*flags, console); }; });
 }
 

@@ -3,6 +3,8 @@
 #include <memory>
 #include <ostream>
 
+#include <nlohmann/json.hpp>
+
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/registry.h>
@@ -49,17 +51,17 @@ void methods(const MethodsFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_methods(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand(
+void add_methods(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb(
       "methods",
       "The pruning methods as a table, or one explained: idea, formula, schedule, paper.");
   const auto flags = std::make_shared<MethodsFlags>();
-  CLI::Option* name = verb->add_option("name", flags->name, "Explain this one.");
-  CLI::Option* json = verb->add_flag("--json", flags->json, "Print as JSON.");
-  verb->add_flag("--markdown", flags->markdown, "Print the page docs/taxonomy.md.")
-      ->excludes(json)
-      ->excludes(name);
-  verb->callback(
+  const Flag name = verb.add_option("name", flags->name, "Explain this one.");
+  const Flag json = verb.add_flag("--json", flags->json, "Print as JSON.");
+  verb.add_flag("--markdown", flags->markdown, "Print the page docs/taxonomy.md.")
+      .excludes(json)
+      .excludes(name);
+  verb.callback(
       [&action, &console, flags] { action = [&console, flags] { methods(*flags, console); }; });
 }
 

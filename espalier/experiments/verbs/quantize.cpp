@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/failure.h>
@@ -140,19 +141,19 @@ void quantize(const QuantizeFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_quantize(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand(
+void add_quantize(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb(
       "quantize", "A trained network in 8-bit integers, calibrated on a few hundred images.");
   const auto flags = std::make_shared<QuantizeFlags>();
-  flags->given.declare(*verb, quantize_only_options(), "Quantization");
-  flags->given.declare(*verb, normalization_options(), "Weights from elsewhere");
-  flags->given.declare(*verb, model_options(), "Network (files of ours tell it themselves)");
-  flags->given.declare(*verb, data_set_options(), "Data");
-  flags->given.declare(*verb, machine_options(), "Machine");
-  show_required(*verb, "weights");
-  show_required(*verb, "out");
-  verb->add_flag("--json", flags->json, "Print the layers as JSON.");
-  verb->callback(
+  flags->given.declare(verb, quantize_only_options(), "Quantization");
+  flags->given.declare(verb, normalization_options(), "Weights from elsewhere");
+  flags->given.declare(verb, model_options(), "Network (files of ours tell it themselves)");
+  flags->given.declare(verb, data_set_options(), "Data");
+  flags->given.declare(verb, machine_options(), "Machine");
+  show_required(verb, "weights");
+  show_required(verb, "out");
+  verb.add_flag("--json", flags->json, "Print the layers as JSON.");
+  verb.callback(
       [&action, &console, flags] { action = [&console, flags] { quantize(*flags, console); }; });
 }
 

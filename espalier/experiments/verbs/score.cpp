@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <espalier/core/finite.h>
 #include <espalier/core/parallel.h>
@@ -156,30 +157,30 @@ void score(const ScoreFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_score(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand("score",
-                                      "A method's raw scores for given weights and a given batch, "
-                                      "as safetensors. Gates and methods "
-                                      "that rebuild layers have none.");
+void add_score(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb("score",
+                                 "A method's raw scores for given weights and a given batch, "
+                                 "as safetensors. Gates and methods "
+                                 "that rebuild layers have none.");
   const auto flags = std::make_shared<ScoreFlags>();
-  verb->add_option("--method,method",
-                   flags->method,
-                   "The pruning method; required, in this place or as --method.")
-      ->option_text("NAME")
-      ->required();
-  verb->add_option("--inputs,--batch",
-                   flags->batch,
-                   "Safetensors with 'images' (N,C,H,W) float32, normalized, and 'labels' int64.")
-      ->type_name("FILE")
-      ->required();
-  verb->add_option("--weights",
-                   flags->weights,
-                   "Weights, safetensors or .edc; without: the initial ones of --seed.")
-      ->type_name("FILE");
-  verb->add_option("--out", flags->out, "Where the scores go.")->type_name("FILE")->required();
-  flags->given.declare(*verb, score_options(), "Network");
-  flags->given.declare(*verb, pruning_options(), "Method");
-  verb->callback(
+  verb.add_option("--method,method",
+                  flags->method,
+                  "The pruning method; required, in this place or as --method.")
+      .option_text("NAME")
+      .required();
+  verb.add_option("--inputs,--batch",
+                  flags->batch,
+                  "Safetensors with 'images' (N,C,H,W) float32, normalized, and 'labels' int64.")
+      .type_name("FILE")
+      .required();
+  verb.add_option("--weights",
+                  flags->weights,
+                  "Weights, safetensors or .edc; without: the initial ones of --seed.")
+      .type_name("FILE");
+  verb.add_option("--out", flags->out, "Where the scores go.").type_name("FILE").required();
+  flags->given.declare(verb, score_options(), "Network");
+  flags->given.declare(verb, pruning_options(), "Method");
+  verb.callback(
       [&action, &console, flags] { action = [&console, flags] { score(*flags, console); }; });
 }
 

@@ -4,6 +4,8 @@
 #include <ostream>
 #include <set>
 
+#include <nlohmann/json.hpp>
+
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/run/training.h>
 #include <espalier/experiments/settings/given_options.h>
@@ -77,23 +79,23 @@ void train(TrainFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_train(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand(
+void add_train(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb(
       "train",
       "Train a network, dense or with a pruning method; continues a run that was stopped.");
   const auto flags = std::make_shared<TrainFlags>();
-  flags->given.declare(*verb, model_options(), "Network");
-  flags->given.declare(*verb, data_options(), "Data");
-  flags->given.declare(*verb, training_options(), "Training");
-  flags->given.declare(*verb, run_options(), "Run");
-  flags->given.declare(*verb, normalization_options(), "Weights from elsewhere");
-  flags->given.declare(*verb, machine_options(), "Machine");
-  flags->given.declare(*verb, kernel_options(), "Kernels");
-  flags->given.declare(*verb, pruning_options(), "Pruning methods (with --prune)");
-  verb->add_option("--config", flags->config, "TOML file with the same names as keys; flags win.")
-      ->type_name("FILE");
-  verb->add_flag("--json", flags->json, "Print the results as JSON.");
-  verb->callback(
+  flags->given.declare(verb, model_options(), "Network");
+  flags->given.declare(verb, data_options(), "Data");
+  flags->given.declare(verb, training_options(), "Training");
+  flags->given.declare(verb, run_options(), "Run");
+  flags->given.declare(verb, normalization_options(), "Weights from elsewhere");
+  flags->given.declare(verb, machine_options(), "Machine");
+  flags->given.declare(verb, kernel_options(), "Kernels");
+  flags->given.declare(verb, pruning_options(), "Pruning methods (with --prune)");
+  verb.add_option("--config", flags->config, "TOML file with the same names as keys; flags win.")
+      .type_name("FILE");
+  verb.add_flag("--json", flags->json, "Print the results as JSON.");
+  verb.callback(
       [&action, &console, flags] { action = [&console, flags] { train(*flags, console); }; });
 }
 

@@ -6,31 +6,30 @@
 
 #include <functional>
 
-#include <CLI/CLI.hpp>
-
 #include <espalier/experiments/console.h>
+#include <espalier/experiments/settings/verb.h>
 
 namespace espalier::experiments::verbs {
 
 /// What the chosen verb does, called after all flags are parsed.
 using Action = std::function<void()>;
 
-void add_doctor(CLI::App& app, Console& console, Action& action);
-void add_methods(CLI::App& app, Console& console, Action& action);
-void add_data(CLI::App& app, Console& console, Action& action);
-void add_train(CLI::App& app, Console& console, Action& action);
-void add_eval(CLI::App& app, Console& console, Action& action);
-void add_score(CLI::App& app, Console& console, Action& action);
-void add_shrink(CLI::App& app, Console& console, Action& action);
-void add_compress(CLI::App& app, Console& console, Action& action);
-void add_decompress(CLI::App& app, Console& console, Action& action);
-void add_quantize(CLI::App& app, Console& console, Action& action);
-void add_bench(CLI::App& app, Console& console, Action& action);
+void add_doctor(const Verb& app, Console& console, Action& action);
+void add_methods(const Verb& app, Console& console, Action& action);
+void add_data(const Verb& app, Console& console, Action& action);
+void add_train(const Verb& app, Console& console, Action& action);
+void add_eval(const Verb& app, Console& console, Action& action);
+void add_score(const Verb& app, Console& console, Action& action);
+void add_shrink(const Verb& app, Console& console, Action& action);
+void add_compress(const Verb& app, Console& console, Action& action);
+void add_decompress(const Verb& app, Console& console, Action& action);
+void add_quantize(const Verb& app, Console& console, Action& action);
+void add_bench(const Verb& app, Console& console, Action& action);
 /// `bench kernels`, a verb below `bench`.
-void add_bench_kernels(CLI::App& bench, Console& console, Action& action);
+void add_bench_kernels(const Verb& bench, Console& console, Action& action);
 /// `experiment list` and `experiment run`.
-void add_experiment(CLI::App& app, Console& console, Action& action);
-void add_verify(CLI::App& app, Console& console, Action& action);
-void add_report(CLI::App& app, Console& console, Action& action);
+void add_experiment(const Verb& app, Console& console, Action& action);
+void add_verify(const Verb& app, Console& console, Action& action);
+void add_report(const Verb& app, Console& console, Action& action);
 
 }  // namespace espalier::experiments::verbs

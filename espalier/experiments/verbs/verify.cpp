@@ -45,20 +45,20 @@ void verify_all(const VerifyFlags& flags, Console& console) {
 
 }  // namespace
 
-void add_verify(CLI::App& app, Console& console, Action& action) {
-  CLI::App* verb = app.add_subcommand(
+void add_verify(const Verb& app, Console& console, Action& action) {
+  const Verb verb = app.add_verb(
       "verify",
       "Whether files and run folders are whole: each is read as its users read it, checksums are "
       "compared, and the files of a run with each other. Exit code 2 when one is damaged.");
   const auto flags = std::make_shared<VerifyFlags>();
-  verb->add_option("paths",
-                   flags->paths,
-                   "Networks, checkpoints, plans (safetensors), .edc, .npz, .npy; run folders, or "
-                   "folders in which such lie.")
-      ->option_text("PATH ...")
-      ->required();
-  verb->add_flag("--json", flags->json, "Print what was found as JSON.");
-  verb->callback(
+  verb.add_option("paths",
+                  flags->paths,
+                  "Networks, checkpoints, plans (safetensors), .edc, .npz, .npy; run folders, or "
+                  "folders in which such lie.")
+      .option_text("PATH ...")
+      .required();
+  verb.add_flag("--json", flags->json, "Print what was found as JSON.");
+  verb.callback(
       [&action, &console, flags] { action = [&console, flags] { verify_all(*flags, console); }; });
 }
 

@@ -1,4 +1,5 @@
-# Everything the project links, found once. All are Debian 12 packages (see ./dev setup).
+# Everything the project links, found once; README.md beside this file has a row for each. All are Debian 12 packages
+# (see ./dev setup).
 find_package(Threads REQUIRED)
 find_package(TBB REQUIRED)
 find_package(HWY REQUIRED CONFIG)
