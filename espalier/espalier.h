@@ -21,5 +21,5 @@
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/lr_schedule.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 #include <espalier/prune/structure/shrink.h>

@@ -10,7 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include <espalier/prune/options.h>
+#include <espalier/experiments/option_values.h>
 
 namespace espalier::experiments {
 
@@ -23,7 +23,7 @@ class GivenOptions {
   /// Makes a flag `--name` of each option, listed under `group` in the help; of an option that is
   /// on or off also `--no-name`, and of one named `no-name` `--name`. A name that is declared
   /// already is left alone.
-  void declare(CLI::App& app, const std::vector<prune::Option>& options, const std::string& group);
+  void declare(CLI::App& app, const std::vector<Option>& options, const std::string& group);
 
   /// Takes every key of a TOML file that no flag gave. Throws IoError for a bad file, ValueError
   /// for an unknown key (with the nearest known one, if one is near) and for a value that is no
@@ -33,12 +33,12 @@ class GivenOptions {
   /// What was given, as texts by name.
   const std::map<std::string, std::string>& given() const { return given_; }
   /// Those of them that `options` declares.
-  std::map<std::string, std::string> given_of(const std::vector<prune::Option>& options) const;
+  std::map<std::string, std::string> given_of(const std::vector<Option>& options) const;
   /// The text of one option; null if it was not given.
   const std::string* find(const std::string& name) const;
 
  private:
-  std::map<std::string, prune::Option> declared_;
+  std::map<std::string, Option> declared_;
   std::map<std::string, std::string> given_;
 };
 

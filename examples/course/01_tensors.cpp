@@ -2,7 +2,7 @@
 // Chapter 1 of the course (docs/01_tensors.md): tensors are handles, and the two layouts.
 #include <numeric>
 
-#include <espalier/examples/course/facts.h>
+#include "facts.h"
 
 using namespace espalier;
 

@@ -2,7 +2,7 @@
 // Chapter 2 of the course (docs/02_gradients.md): the tape, and gradients checked by hand.
 #include <espalier/autograd/gradcheck.h>
 #include <espalier/autograd/ops.h>
-#include <espalier/examples/course/facts.h>
+#include "facts.h"
 
 using namespace espalier;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chapter 3 of the course (docs/03_network.md): a layer, a network, and what they cost.
 #include <espalier/core/random.h>
-#include <espalier/examples/course/facts.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/module/init.h>
+#include "facts.h"
 
 using namespace espalier;
 

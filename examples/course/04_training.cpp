@@ -3,11 +3,11 @@
 // threads.
 #include <espalier/core/parallel.h>
 #include <espalier/data/loader.h>
-#include <espalier/examples/course/facts.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/module/init.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
+#include "facts.h"
 
 using namespace espalier;
 

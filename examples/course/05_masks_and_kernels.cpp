@@ -4,9 +4,9 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/random.h>
-#include <espalier/examples/course/facts.h>
 #include <espalier/nn/layers.h>
 #include <espalier/sparse/chooser.h>
+#include "facts.h"
 
 using namespace espalier;
 

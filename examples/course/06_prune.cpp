@@ -2,13 +2,13 @@
 // Chapter 6 of the course (docs/06_prune.md): train, prune 80 % with a method of the registry, and
 // train what is left.
 #include <espalier/data/loader.h>
-#include <espalier/examples/course/facts.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/registry.h>
-#include <espalier/prune/select.h>
+#include <espalier/prune/drive/registry.h>
+#include <espalier/prune/ground/select.h>
+#include "facts.h"
 
 using namespace espalier;
 

@@ -2,14 +2,14 @@
 // Chapter 7 of the course (docs/07_shrink.md): prune whole channels, then make the network
 // physically smaller without changing a number that it computes.
 #include <espalier/data/loader.h>
-#include <espalier/examples/course/facts.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 #include <espalier/prune/structure/shrink.h>
+#include "facts.h"
 
 using namespace espalier;
 

@@ -6,7 +6,6 @@
 #include <random>
 
 #include <espalier/data/loader.h>
-#include <espalier/examples/course/facts.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/introspect/explain.h>
 #include <espalier/nn/models/registry.h>
@@ -14,7 +13,8 @@
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
+#include "facts.h"
 
 using namespace espalier;
 

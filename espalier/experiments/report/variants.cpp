@@ -9,7 +9,7 @@
 
 #include <espalier/experiments/options.h>
 #include <espalier/experiments/report/reproduce.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments {
 namespace {

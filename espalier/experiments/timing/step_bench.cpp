@@ -8,7 +8,7 @@
 #include <espalier/core/mac_counter.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/module/trace.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments {
 namespace {
@@ -40,7 +40,7 @@ void mask_randomly(Network& network, const RandomMask& mask) {
   settings.options = {{"allocation", mask.allocation}};
   const auto pruner =
       prune::make_pruner("random", settings, {.input_shape = network.image(), .seed = mask.seed});
-  dynamic_cast<prune::MaskPruner&>(*pruner).prune(*network.module, nullptr, settings.sparsity);
+  pruner->prune(*network.module, nullptr, settings.final());
 }
 
 void gate_randomly(Network& network, const std::string& method, double sparsity, uint64_t seed) {
@@ -51,9 +51,13 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
                  " has no gates; methods at run time are fbs and cgnet");
   prune::PruneSettings settings;
   settings.sparsity = prune::Sparsity(sparsity);
-  if (method == "cgnet") settings.options = {{"threshold-start", "target"}};
-  prune::prepare_network(
-      method, settings, {.input_shape = network.image(), .seed = seed}, *network.module);
+  // Thresholds that a training would have drawn to their target.
+  const auto& options = prune::method(method).options;
+  if (std::ranges::find(options, "threshold-start", &Option::name) != options.end()) {
+    settings.options = {{"threshold-start", "target"}};
+  }
+  prune::make_pruner(method, settings, {.input_shape = network.image(), .seed = seed})
+      ->attach(*network.module);
   for (const nn::GatedLayer& one : nn::gated_layers(*network.module)) {
     auto* gate = dynamic_cast<nn::ChannelGate*>(one.gate);
     if (gate == nullptr) continue;

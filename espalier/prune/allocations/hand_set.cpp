@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <espalier/core/error.h>
+#include <espalier/core/options/option.h>
 #include <espalier/prune/allocations/allocation.h>
 
 namespace espalier::prune {
@@ -11,6 +12,7 @@ namespace {
 
 class HandSetAllocation : public Allocation {
  public:
+  std::string name() const override { return entries_.empty() ? "uniform" : "hand-set"; }
   explicit HandSetAllocation(const std::string& text) {
     for (const std::string& entry : split_names(text)) entries_.push_back(parse(entry));
   }

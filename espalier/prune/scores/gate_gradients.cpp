@@ -164,9 +164,4 @@ std::vector<data::Batch> scoring_batches(const ScoreContext& context, int64_t co
   return batches;
 }
 
-Option batches_option(int64_t default_value) {
-  return integer_option(
-      "batches", default_value, 1, 10'000, "batches of training data", "averaged for a score");
-}
-
 }  // namespace espalier::prune

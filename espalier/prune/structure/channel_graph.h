@@ -12,7 +12,7 @@
 #include <vector>
 
 #include <espalier/nn/module/module.h>
-#include <espalier/prune/channel_group.h>
+#include <espalier/prune/ground/channel_group.h>
 
 namespace espalier::prune {
 

@@ -5,7 +5,7 @@
 #include <set>
 
 #include <espalier/nn/introspect/counting.h>
-#include <espalier/prune/own_parameters.h>
+#include <espalier/prune/ground/own_parameters.h>
 #include <espalier/prune/structure/element_moves.h>
 #include <espalier/prune/structure/op_rules.h>
 #include <espalier/prune/structure/tracer.h>

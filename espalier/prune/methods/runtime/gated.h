@@ -15,18 +15,15 @@ namespace espalier::prune {
 /// Calls `add` for every convolution of a model but the first (its three input channels leave
 /// nothing to choose) and the excluded ones. `add` returns why a layer can't have a gate, or
 /// nothing; the reasons are returned. A network that has gates of this kind keeps them. Throws
-/// ValueError when no layer gets a gate and when there are gates of another kind, NotImplemented
-/// for ablations.
+/// ValueError when no layer gets a gate and when there are gates of another kind.
 std::vector<std::string> add_gates(
     const std::string& method,
     const std::string& kind,
-    const PruneSettings& settings,
-    const PruneInputs& inputs,
-    nn::Module& model,
+    const Subject& subject,
     const std::function<std::string(const nn::GateSite&, int64_t number)>& add);
 
 /// The gates of a model, all of one class. Throws ValueError naming the method when there are none:
-/// `prepare_network` was not called.
+/// `Pruner::attach` was not called.
 template <class Gate>
 std::vector<Gate*> gates_of(const std::string& method, nn::Module& model) {
   std::vector<Gate*> out;
@@ -37,7 +34,7 @@ std::vector<Gate*> gates_of(const std::string& method, nn::Module& model) {
                  ValueError,
                  "prune ",
                  method,
-                 ": the network has no gates. Call prepare_network before its optimizer is made");
+                 ": the network has no gates. Call Pruner::attach before its optimizer is made");
   return out;
 }
 
