@@ -9,6 +9,7 @@
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/prune/drive/registry.h>
+#include <espalier/prune/patterns/pattern.h>
 
 namespace espalier::experiments {
 namespace {
@@ -37,7 +38,10 @@ void mask_randomly(Network& network, const RandomMask& mask) {
   prune::PruneSettings settings;
   settings.sparsity = prune::Sparsity(mask.sparsity);
   settings.pattern = mask.pattern;
-  settings.options = {{"allocation", mask.allocation}};
+  // An N:M pattern leaves nothing to divide.
+  if (prune::make_pattern(mask.pattern)->cell().size == 0) {
+    settings.options = {{"allocation", mask.allocation}};
+  }
   const auto pruner =
       prune::make_pruner("random", settings, {.input_shape = network.image(), .seed = mask.seed});
   pruner->prune(*network.module, nullptr, settings.final());
