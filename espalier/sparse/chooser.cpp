@@ -127,19 +127,19 @@ struct Share {
   bool sparse() const { return executed <= highest; }
 };
 
-Share share_of_products(const Conv2dShape& shape, const Pattern& pattern, Pass pass) {
+Share share_of_products(const Conv2dShape& shape, const Support& support, Pass pass) {
   const int tile = winograd_tile(
       shape, pass == Pass::Forward ? Conv2dPass::Forward : Conv2dPass::BackwardWeight);
   const bool wide = std::min(shape.c, shape.k) >= kWideLayer;
   const Limits& limits = tile == 0           ? kOverDirect
                          : tile == 4 && wide ? kOverLargeTiles
                                              : kOverSmallTiles;
-  if (detail::runs_in_blocks(pattern)) {
-    const Share blocks{pattern.density() / detail::block_form(pattern)->fill,
+  if (detail::runs_in_blocks(support)) {
+    const Share blocks{support.density() / detail::block_form(support)->fill,
                        pass == Pass::Forward ? limits.blocks : limits.blocks_backward};
     if (blocks.sparse()) return blocks;
   }
-  return {pattern.density(), limits.unstructured};
+  return {support.density(), limits.unstructured};
 }
 
 // Densities that share a measurement: two digits. Also what a reader wants to see of one.
@@ -201,14 +201,14 @@ bool has_sparse_conv2d(const Conv2dShape& shape) {
   return detail::missing_conv2d(shape, DType::F32, Layout::Nchw16n).empty();
 }
 
-double measure_sparse_conv2d(const Conv2dShape& shape, const Pattern& pattern, Pass pass) {
+double measure_sparse_conv2d(const Conv2dShape& shape, const Support& support, Pass pass) {
   Operands o(shape);
-  Tensor dw = Tensor::empty({pattern.nnz()});
+  Tensor dw = Tensor::empty({support.nnz()});
   return best_milliseconds([&] {
     if (pass == Pass::Forward) {
-      conv2d_forward(shape, o.x, o.w, pattern, {}, o.y);
+      conv2d_forward(shape, o.x, o.w, support, {}, o.y);
     } else {
-      conv2d_backward(shape, o.x, o.y, o.w, pattern, o.dx, dw);
+      conv2d_backward(shape, o.x, o.y, o.w, support, o.dx, dw);
     }
   });
 }
@@ -226,11 +226,11 @@ double measure_dense_conv2d(const Conv2dShape& shape, Pass pass) {
 }
 
 KernelChoice choose_conv2d(
-    const Conv2dShape& shape, DType dtype, Layout layout, const Pattern& pattern, Pass pass) {
+    const Conv2dShape& shape, DType dtype, Layout layout, const Support& support, Pass pass) {
   std::string missing = detail::missing_conv2d(shape, dtype, layout);
   if (!missing.empty()) return {false, std::move(missing)};
   if (!options_in_use().measure) {
-    const auto [executed, highest] = share_of_products(shape, pattern, pass);
+    const auto [executed, highest] = share_of_products(shape, support, pass);
     const bool sparse = executed <= highest;
     return {sparse,
             cat("density ",
@@ -239,16 +239,16 @@ KernelChoice choose_conv2d(
                 highest,
                 sparse ? "" : ", where dense is about as fast")};
   }
-  const double density = pattern.density();
+  const double density = support.density();
   const std::string key = cat(pass == Pass::Forward ? "forward " : "backward ",
                               describe(shape),
                               " density ",
                               rounded(density),
-                              detail::runs_in_blocks(pattern) ? " in blocks " : " ",
+                              detail::runs_in_blocks(support) ? " in blocks " : " ",
                               simd_target(),
                               conv2d_algorithm() == Conv2dAlgorithm::Direct ? " direct" : "");
   const KernelTimes times = measurements().get(key, [&] {
-    return KernelTimes{measure_sparse_conv2d(shape, pattern, pass),
+    return KernelTimes{measure_sparse_conv2d(shape, support, pass),
                        measure_dense_conv2d(shape, pass)};
   });
   const bool sparse = times.sparse < times.dense;
@@ -262,13 +262,13 @@ KernelChoice choose_conv2d(
           times};
 }
 
-void check_fallback(const KernelChoice& choice, const Pattern& pattern, std::string_view what) {
-  const bool nothing_removed = pattern.nnz() == pattern.numel();
+void check_fallback(const KernelChoice& choice, const Support& support, std::string_view what) {
+  const bool nothing_removed = support.nnz() == support.numel();
   ESPALIER_CHECK(choice.sparse || nothing_removed || !options_in_use().require_sparse || dry_run,
                  ValueError,
                  what,
                  " at density ",
-                 rounded(pattern.density()),
+                 rounded(support.density()),
                  " would run densely although a sparse kernel is required: ",
                  choice.reason);
 }
@@ -281,16 +281,16 @@ DryRunScope::~DryRunScope() {
 bool takes_sparse_conv2d(const Conv2dShape& shape,
                          DType dtype,
                          Layout layout,
-                         const Pattern& pattern,
+                         const Support& support,
                          Pass pass,
                          std::string_view op) {
   // Called for every layer of every step: by the rule, no reason is written that nobody reads.
-  if (!options_in_use().measure && share_of_products(shape, pattern, pass).sparse() &&
+  if (!options_in_use().measure && share_of_products(shape, support, pass).sparse() &&
       detail::missing_conv2d(shape, dtype, layout).empty()) {
     return true;
   }
-  const KernelChoice choice = choose_conv2d(shape, dtype, layout, pattern, pass);
-  if (!choice.sparse) check_fallback(choice, pattern, cat(op, ": ", describe(shape)));
+  const KernelChoice choice = choose_conv2d(shape, dtype, layout, support, pass);
+  if (!choice.sparse) check_fallback(choice, support, cat(op, ": ", describe(shape)));
   return choice.sparse;
 }
 

@@ -54,7 +54,7 @@ std::vector<PlanStep> InferencePlan::steps() const {
                   .planes = std::string(planes.format()),
                   .macs = lanes ? lanes->macs() : planes.macs(),
                   .nbytes = lanes ? lanes->nbytes() : planes.nbytes()};
-    if (step.kind == StepKind::Product) line.density = plan::nonzero_pattern(step.weight).density();
+    if (step.kind == StepKind::Product) line.density = plan::nonzero_support(step.weight).density();
     out.push_back(std::move(line));
   }
   return out;

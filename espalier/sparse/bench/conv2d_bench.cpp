@@ -63,7 +63,7 @@ Tensor two_of_four(const Shape& shape, int64_t channels) {
 struct Problem {
   Conv2dShape shape;
   Tensor x, w, dy, y, dx, dw, kept_dw;
-  std::unique_ptr<sparse::Pattern> pattern;
+  std::unique_ptr<sparse::Support> support;
   explicit Problem(const benchmark::State& state, int64_t channels = 1) {
     const int64_t c = state.range(1);
     const int64_t plane = state.range(2);
@@ -87,8 +87,8 @@ struct Problem {
     set_conv2d_algorithm(Conv2dAlgorithm::Direct);
   }
   void keep(const Tensor& mask) {
-    pattern = std::make_unique<sparse::Pattern>(mask);
-    kept_dw = Tensor::empty({pattern->nnz()});
+    support = std::make_unique<sparse::Support>(mask);
+    kept_dw = Tensor::empty({support->nnz()});
   }
 };
 
@@ -113,7 +113,7 @@ void compare(benchmark::State& state,
     sparse_seconds = std::min(sparse_seconds, seconds_of_processor() - start);
   }
   const double flop =
-      2.0 * directions * static_cast<double>(p.pattern->nnz() * p.shape.n * p.shape.p * p.shape.q);
+      2.0 * directions * static_cast<double>(p.support->nnz() * p.shape.n * p.shape.p * p.shape.q);
   state.counters["speedup"] = dense_seconds / sparse_seconds;
   state.counters["share"] = flop / sparse_seconds / peak();
 }
@@ -123,7 +123,7 @@ void BM_SparseForward(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.support, {}, p.y); },
       [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
 }
 void BM_SparseBackwardData(benchmark::State& state) {
@@ -131,7 +131,7 @@ void BM_SparseBackwardData(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward_data(p.shape, p.dy, p.w, *p.pattern, p.dx); },
+      [&] { sparse::conv2d_backward_data(p.shape, p.dy, p.w, *p.support, p.dx); },
       [&] { conv2d_backward_data(p.shape, p.dy, p.w, p.dx); });
 }
 // Both gradients, fused against the two dense kernels one after the other.
@@ -140,7 +140,7 @@ void BM_SparseBackward(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.kept_dw); },
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.support, p.dx, p.kept_dw); },
       [&] {
         conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
         conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
@@ -152,7 +152,7 @@ void BM_BlockForward(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.support, {}, p.y); },
       [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
 }
 void BM_BlockBackward(benchmark::State& state) {
@@ -160,7 +160,7 @@ void BM_BlockBackward(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.kept_dw); },
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.support, p.dx, p.kept_dw); },
       [&] {
         conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
         conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
@@ -170,14 +170,14 @@ void BM_BlockBackward(benchmark::State& state) {
 // Half of the output channels in blocks of four, half weight by weight.
 void BM_MixedForward(benchmark::State& state) {
   Problem p(state);
-  Tensor mask = p.pattern->mask().clone();
+  Tensor mask = p.support->mask().clone();
   const int64_t half = mask.size(0) / 8 * 4;
-  mask.slice(0, 0, half).copy_(Problem(state, 4).pattern->mask().slice(0, 0, half));
+  mask.slice(0, 0, half).copy_(Problem(state, 4).support->mask().slice(0, 0, half));
   p.keep(mask);
   compare(
       state,
       p,
-      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.support, {}, p.y); },
       [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
 }
 // 2:4, by output channel or by four of them.
@@ -187,7 +187,7 @@ void BM_TwoOfFourForward(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.support, {}, p.y); },
       [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
 }
 void BM_TwoOfFourBackward(benchmark::State& state) {
@@ -196,7 +196,7 @@ void BM_TwoOfFourBackward(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.kept_dw); },
+      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.support, p.dx, p.kept_dw); },
       [&] {
         conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
         conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
@@ -208,7 +208,7 @@ void BM_SparseBackwardWeight(benchmark::State& state) {
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward_weight(p.shape, p.x, p.dy, *p.pattern, p.kept_dw); },
+      [&] { sparse::conv2d_backward_weight(p.shape, p.x, p.dy, *p.support, p.kept_dw); },
       [&] { conv2d_backward_weight(p.shape, p.x, p.dy, p.dw); });
 }
 

@@ -18,10 +18,10 @@ constexpr int64_t kStreamedBytes = 16 << 20;
 
 class BlockBackwardRun {
  public:
-  BlockBackwardRun(const Conv2dShape& shape, const Pattern& pattern)
-      : pattern_(pattern),
-        plan_(espalier::detail::forward_taps(shape), lane_blocks(shape.n), pattern),
-        stream_(block_backward_stream(plan_, pattern)),
+  BlockBackwardRun(const Conv2dShape& shape, const Support& support)
+      : support_(support),
+        plan_(espalier::detail::forward_taps(shape), lane_blocks(shape.n), support),
+        stream_(block_backward_stream(plan_, support)),
         kernels_(block_backward_kernels()) {}
 
   /// `dx` may be null, and then `weight` undefined; so may `dw`, and then `x`.
@@ -36,7 +36,7 @@ class BlockBackwardRun {
     emission_ = dx_result == Result::Adds    ? Emission::Add
                 : dx_bytes >= kStreamedBytes ? Emission::Stream
                                              : Emission::Store;
-    if (dx != nullptr) values_ = in_order(stream_->ranks, values_of(weight, pattern_));
+    if (dx != nullptr) values_ = in_order(stream_->ranks, values_of(weight, support_));
     if (dw != nullptr) {
       partials_ = Tensor::empty({plan_.shares * stream_->size() * kBlockChannels * kLanes});
     }
@@ -174,7 +174,7 @@ class BlockBackwardRun {
     });
   }
 
-  const Pattern& pattern_;
+  const Support& support_;
   BlockBackwardPlan plan_;
   std::shared_ptr<const BlockBackwardStream> stream_;
   BlockBackwardKernels kernels_;
@@ -188,11 +188,11 @@ void backward_in_blocks(const Conv2dShape& shape,
                         const Tensor& x,
                         const Tensor& dy,
                         const Tensor& weight,
-                        const Pattern& pattern,
+                        const Support& support,
                         Tensor* dx,
                         Result dx_result,
                         Tensor* dweight) {
-  BlockBackwardRun(shape, pattern)
+  BlockBackwardRun(shape, support)
       .run(dweight == nullptr ? nullptr : x.data<float>(),
            dy.data<float>(),
            weight,

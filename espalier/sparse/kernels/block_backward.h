@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Both gradients of a convolution with weights in blocks of four output channels. Not a public
-/// interface: kernels/conv2d.h takes it where a pattern has such blocks.
+/// interface: kernels/conv2d.h takes it where a support has such blocks.
 #pragma once
 
 #include <espalier/sparse/kernels/conv2d.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse::detail {
 
@@ -18,7 +18,7 @@ void backward_in_blocks(const Conv2dShape& shape,
                         const Tensor& x,
                         const Tensor& dy,
                         const Tensor& weight,
-                        const Pattern& pattern,
+                        const Support& support,
                         Tensor* dx,
                         Result dx_result,
                         Tensor* dweight);

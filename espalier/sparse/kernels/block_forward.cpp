@@ -9,10 +9,10 @@ namespace {
 
 class BlockForward : public PreparedForward {
  public:
-  BlockForward(ConvPlan plan, const Pattern& pattern, const Tensor& weight)
+  BlockForward(ConvPlan plan, const Support& support, const Tensor& weight)
       : PreparedForward(std::move(plan)),
-        stream_(block_stream(this->plan(), pattern)),
-        values_(in_order(stream_->ranks, values_of(weight, pattern))) {}
+        stream_(block_stream(this->plan(), support)),
+        values_(in_order(stream_->ranks, values_of(weight, support))) {}
 
   int64_t nbytes() const override {
     const size_t indices = stream_->offsets.size() + stream_->bounds.size();
@@ -42,11 +42,11 @@ class BlockForward : public PreparedForward {
 
 std::unique_ptr<const PreparedForward> prepare_in_blocks(const TapConvolution& conv,
                                                          int64_t blocks,
-                                                         const Pattern& pattern,
+                                                         const Support& support,
                                                          const Tensor& weight) {
-  const double density = pattern.density() / block_form(pattern)->fill;
+  const double density = support.density() / block_form(support)->fill;
   return std::make_unique<BlockForward>(
-      ConvPlan::in_blocks(conv, blocks, density, block_kernel().vector), pattern, weight);
+      ConvPlan::in_blocks(conv, blocks, density, block_kernel().vector), support, weight);
 }
 
 }  // namespace espalier::sparse::detail

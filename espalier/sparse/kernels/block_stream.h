@@ -12,7 +12,7 @@
 
 #include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse::detail {
 
@@ -20,19 +20,19 @@ namespace espalier::sparse::detail {
 inline constexpr int kBlockChannels = 4;
 
 /// Calls body(row of blocks, position within an output channel's weights, the ranks among
-/// Pattern::kept() of the block's weights, -1 for one that is not kept) for every block with a kept
+/// Support::kept() of the block's weights, -1 for one that is not kept) for every block with a kept
 /// weight, in order.
 template <class F>
-void for_each_block(const Pattern& pattern, F body) {
-  const int64_t channels = pattern.shape()[0];
-  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
-  const uint8_t* mask = pattern.mask().data<uint8_t>();
+void for_each_block(const Support& support, F body) {
+  const int64_t channels = support.shape()[0];
+  const int64_t filter = channels == 0 ? 0 : support.numel() / channels;
+  const uint8_t* mask = support.mask().data<uint8_t>();
   for (int64_t row = 0; row * kBlockChannels < channels; ++row) {
     const int64_t first = row * kBlockChannels;
     const int64_t count = std::min<int64_t>(kBlockChannels, channels - first);
     std::array<int32_t, kBlockChannels> next = {};
     for (int64_t b = 0; b < count; ++b) {
-      next[static_cast<size_t>(b)] = kept_before(pattern, (first + b) * filter);
+      next[static_cast<size_t>(b)] = kept_before(support, (first + b) * filter);
     }
     for (int64_t i = 0; i < filter; ++i) {
       std::array<int32_t, kBlockChannels> ranks;
@@ -48,16 +48,16 @@ void for_each_block(const Pattern& pattern, F body) {
   }
 }
 
-/// How a pattern (K,C,..) falls into blocks of four output channels, the last of a layer fewer.
+/// How a support (K,C,..) falls into blocks of four output channels, the last of a layer fewer.
 struct BlockForm {
   int64_t blocks = 0;  ///< with at least one kept weight
   double fill = 1.0;   ///< kept weights of all positions of these blocks
 };
-/// Computed once and kept with the pattern.
-std::shared_ptr<const BlockForm> block_form(const Pattern& pattern);
+/// Computed once and kept with the support.
+std::shared_ptr<const BlockForm> block_form(const Support& support);
 /// Whether the block kernel is the faster one: its products with explicit zeros cost less than what
 /// it saves in loads.
-bool runs_in_blocks(const Pattern& pattern);
+bool runs_in_blocks(const Support& support);
 
 /// Rows of taps (those with one dh) that find input: `count` from `first` on.
 struct TapRows {
@@ -72,7 +72,7 @@ int64_t tap_rows(const TapConvolution& conv);
 /// blocks, row of taps, input channel, tap.
 struct BlockStream {
   std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
-  std::vector<int32_t> ranks;    ///< kBlockChannels each, among Pattern::kept(); -1: a zero
+  std::vector<int32_t> ranks;    ///< kBlockChannels each, among Support::kept(); -1: a zero
   std::vector<int32_t> bounds;   ///< of these three among the offsets
   int64_t rows = 0;              ///< of blocks
   int64_t parts = 1;             ///< rows of taps
@@ -82,7 +82,7 @@ struct BlockStream {
     return bounds.data() + channel_block * rows * parts;
   }
 };
-/// The stream of a pattern for a plan of its forward convolution, made once and kept with it.
-std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Pattern& pattern);
+/// The stream of a support for a plan of its forward convolution, made once and kept with it.
+std::shared_ptr<const BlockStream> block_stream(const ConvPlan& plan, const Support& support);
 
 }  // namespace espalier::sparse::detail

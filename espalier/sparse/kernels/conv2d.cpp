@@ -31,19 +31,19 @@ std::string missing_conv2d(const Conv2dShape& shape, DType dtype, Layout layout)
 
 void check_conv2d(const Conv2dShape& shape,
                   const Tensor& activations,
-                  const Pattern& pattern,
+                  const Support& support,
                   std::string_view op) {
   const std::string missing = missing_conv2d(shape, activations.dtype(), activations.layout());
   ESPALIER_CHECK(missing.empty(), ValueError, op, ": ", missing);
   const Shape expected = {shape.k, shape.c, shape.r, shape.s};
-  const bool linear = shape.r * shape.s == 1 && pattern.shape() == Shape{shape.k, shape.c};
-  ESPALIER_CHECK(linear || pattern.shape() == expected,
+  const bool linear = shape.r * shape.s == 1 && support.shape() == Shape{shape.k, shape.c};
+  ESPALIER_CHECK(linear || support.shape() == expected,
                  ShapeError,
                  op,
-                 ": expects a pattern ",
+                 ": expects a support ",
                  expected,
                  ", got ",
-                 pattern.shape());
+                 support.shape());
 }
 
 }  // namespace detail
@@ -51,15 +51,15 @@ void check_conv2d(const Conv2dShape& shape,
 void conv2d_forward(const Conv2dShape& shape,
                     const Tensor& x,
                     const Tensor& weight,
-                    const Pattern& pattern,
+                    const Support& support,
                     const Tensor& bias,
                     Tensor& y) {
-  detail::check_conv2d(shape, x, pattern, "conv2d");
-  count_macs(shape.n * shape.p * shape.q * pattern.nnz());
+  detail::check_conv2d(shape, x, support, "conv2d");
+  count_macs(shape.n * shape.p * shape.q * support.nnz());
   const Tensor b = bias.defined() ? bias.contiguous() : Tensor();
   const float* start = b.defined() ? b.data<float>() : nullptr;
   const TapConvolution conv = forward_taps(shape);
-  const auto forward = detail::prepare_forward(conv, lane_blocks(shape.n), pattern, weight);
+  const auto forward = detail::prepare_forward(conv, lane_blocks(shape.n), support, weight);
   forward->run({x.data<float>(), start, y.data<float>()});
   if (b.defined()) zero_padding_lanes(y);
 }
@@ -67,18 +67,18 @@ void conv2d_forward(const Conv2dShape& shape,
 void conv2d_backward_data(const Conv2dShape& shape,
                           const Tensor& dy,
                           const Tensor& weight,
-                          const Pattern& pattern,
+                          const Support& support,
                           Tensor& dx) {
-  detail::check_conv2d(shape, dy, pattern, "conv2d_backward_data");
-  if (detail::runs_in_blocks(pattern)) {
+  detail::check_conv2d(shape, dy, support, "conv2d_backward_data");
+  if (detail::runs_in_blocks(support)) {
     return detail::backward_in_blocks(
-        shape, {}, dy, weight, pattern, &dx, Result::Replaces, nullptr);
+        shape, {}, dy, weight, support, &dx, Result::Replaces, nullptr);
   }
   const BackwardDataTaps taps = backward_data_taps(shape);
   if (!taps.all_reached) dx.fill_(0.0);
-  const Tensor w = detail::values_of(weight, pattern);
+  const Tensor w = detail::values_of(weight, support);
   for (const TapConvolution& conv : taps.classes) {
-    const auto transposed = detail::prepare_forward(conv, lane_blocks(shape.n), pattern, w, true);
+    const auto transposed = detail::prepare_forward(conv, lane_blocks(shape.n), support, w, true);
     transposed->run({dy.data<float>(), nullptr, dx.data<float>()});
   }
 }

@@ -5,7 +5,7 @@
 #pragma once
 
 #include <espalier/core/kernels/conv2d/conv2d.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse {
 
@@ -16,21 +16,21 @@ namespace espalier::sparse {
 void conv2d_forward(const Conv2dShape& shape,
                     const Tensor& x,
                     const Tensor& weight,
-                    const Pattern& pattern,
+                    const Support& support,
                     const Tensor& bias,
                     Tensor& y);
 /// As conv2d_backward_data, likewise.
 void conv2d_backward_data(const Conv2dShape& shape,
                           const Tensor& dy,
                           const Tensor& weight,
-                          const Pattern& pattern,
+                          const Support& support,
                           Tensor& dx);
 /// As conv2d_backward_weight at kept positions: `dweight` has their values alone (nnz), in the
-/// order of Pattern::kept(). Bits don't depend on the thread count.
+/// order of Support::kept(). Bits don't depend on the thread count.
 void conv2d_backward_weight(const Conv2dShape& shape,
                             const Tensor& x,
                             const Tensor& dy,
-                            const Pattern& pattern,
+                            const Support& support,
                             Tensor& dweight);
 /// Whether a result replaces the content of its tensor or is added to it.
 enum class Result : uint8_t { Replaces, Adds };
@@ -40,7 +40,7 @@ void conv2d_backward(const Conv2dShape& shape,
                      const Tensor& x,
                      const Tensor& dy,
                      const Tensor& weight,
-                     const Pattern& pattern,
+                     const Support& support,
                      Tensor& dx,
                      Tensor& dweight,
                      Result dx_result = Result::Replaces);

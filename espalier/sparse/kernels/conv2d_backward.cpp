@@ -17,11 +17,11 @@
 namespace espalier::sparse {
 namespace {
 
-void check_dweight(const Tensor& dweight, const Pattern& pattern) {
-  ESPALIER_CHECK(dweight.shape() == Shape({pattern.nnz()}),
+void check_dweight(const Tensor& dweight, const Support& support) {
+  ESPALIER_CHECK(dweight.shape() == Shape({support.nnz()}),
                  ShapeError,
                  "conv2d_backward: expects a dweight of ",
-                 pattern.nnz(),
+                 support.nnz(),
                  " kept values, got ",
                  dweight.shape());
 }
@@ -40,10 +40,10 @@ constexpr int64_t kSharedBytes = 32 << 20;
 /// One class of input positions (one for stride 1).
 class BackwardRun {
  public:
-  BackwardRun(const espalier::detail::TapConvolution& conv, const Pattern& pattern, int64_t blocks)
-      : plan_(conv, blocks, pattern.density()),
+  BackwardRun(const espalier::detail::TapConvolution& conv, const Support& support, int64_t blocks)
+      : plan_(conv, blocks, support.density()),
         stream_(detail::entry_stream(
-            plan_, pattern, true, kTaskWeights, ceil_div(kTasks / 2, plan_.image_groups))),
+            plan_, support, true, kTaskWeights, ceil_div(kTasks / 2, plan_.image_groups))),
         ranges_(stream_->range_count()),
         shares_(std::clamp<int64_t>(ceil_div(kTasks, ranges_), 1, plan_.image_groups)),
         kernels_(detail::sparse_conv_kernels()) {}
@@ -162,18 +162,18 @@ void run_classes(const Conv2dShape& shape,
                  const Tensor& x,
                  const Tensor& dy,
                  const Tensor& weight,
-                 const Pattern& pattern,
+                 const Support& support,
                  Tensor* dx,
                  Result dx_result,
                  Tensor& dweight) {
   const BackwardDataTaps taps = backward_data_taps(shape);
   if (dx != nullptr && !taps.all_reached && dx_result == Result::Replaces) dx->fill_(0.0);
   dweight.fill_(0.0);
-  const Tensor values = dx == nullptr ? Tensor() : detail::values_of(weight, pattern);
+  const Tensor values = dx == nullptr ? Tensor() : detail::values_of(weight, support);
   const int64_t blocks = lane_blocks(shape.n);
   for (const espalier::detail::TapConvolution& parity : taps.classes) {
     for (const espalier::detail::TapConvolution& conv : detail::tap_classes(parity, blocks)) {
-      BackwardRun(conv, pattern, blocks)
+      BackwardRun(conv, support, blocks)
           .run(x.data<float>(),
                dy.data<float>(),
                values,
@@ -189,31 +189,31 @@ void run_classes(const Conv2dShape& shape,
 void conv2d_backward_weight(const Conv2dShape& shape,
                             const Tensor& x,
                             const Tensor& dy,
-                            const Pattern& pattern,
+                            const Support& support,
                             Tensor& dweight) {
-  detail::check_conv2d(shape, x, pattern, "conv2d_backward_weight");
-  check_dweight(dweight, pattern);
-  if (detail::runs_in_blocks(pattern)) {
+  detail::check_conv2d(shape, x, support, "conv2d_backward_weight");
+  check_dweight(dweight, support);
+  if (detail::runs_in_blocks(support)) {
     return detail::backward_in_blocks(
-        shape, x, dy, {}, pattern, nullptr, Result::Replaces, &dweight);
+        shape, x, dy, {}, support, nullptr, Result::Replaces, &dweight);
   }
-  run_classes(shape, x, dy, {}, pattern, nullptr, Result::Replaces, dweight);
+  run_classes(shape, x, dy, {}, support, nullptr, Result::Replaces, dweight);
 }
 
 void conv2d_backward(const Conv2dShape& shape,
                      const Tensor& x,
                      const Tensor& dy,
                      const Tensor& weight,
-                     const Pattern& pattern,
+                     const Support& support,
                      Tensor& dx,
                      Tensor& dweight,
                      Result dx_result) {
-  detail::check_conv2d(shape, x, pattern, "conv2d_backward");
-  check_dweight(dweight, pattern);
-  if (detail::runs_in_blocks(pattern)) {
-    return detail::backward_in_blocks(shape, x, dy, weight, pattern, &dx, dx_result, &dweight);
+  detail::check_conv2d(shape, x, support, "conv2d_backward");
+  check_dweight(dweight, support);
+  if (detail::runs_in_blocks(support)) {
+    return detail::backward_in_blocks(shape, x, dy, weight, support, &dx, dx_result, &dweight);
   }
-  run_classes(shape, x, dy, weight, pattern, &dx, dx_result, dweight);
+  run_classes(shape, x, dy, weight, support, &dx, dx_result, dweight);
 }
 
 }  // namespace espalier::sparse

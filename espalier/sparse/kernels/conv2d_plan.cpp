@@ -184,18 +184,18 @@ struct EntryPlace {
   int64_t out, block, offset;
 };
 
-int64_t kernel_area(const Pattern& pattern) {
-  const Shape& shape = pattern.shape();
+int64_t kernel_area(const Support& support) {
+  const Shape& shape = support.shape();
   return shape.rank() == 2 ? 1 : shape[2] * shape[3];
 }
 
 /// Maps flat positions of a weight (K,C,R,S) or (K,C) to entries of a plan.
 class EntryMap {
  public:
-  EntryMap(const ConvPlan& plan, const Pattern& pattern, bool transposed)
+  EntryMap(const ConvPlan& plan, const Support& support, bool transposed)
       : plan_(plan),
-        area_(kernel_area(pattern)),
-        inputs_(pattern.shape()[1]),
+        area_(kernel_area(support)),
+        inputs_(support.shape()[1]),
         transposed_(transposed),
         tap_offsets_(static_cast<size_t>(area_), kNoTap) {
     for (const Tap& tap : plan.conv.taps) {
@@ -243,13 +243,13 @@ std::vector<int64_t> cut_ranges(const std::vector<int64_t>& counts, double targe
 }
 
 EntryStream make_stream(const ConvPlan& plan,
-                        const Pattern& pattern,
+                        const Support& support,
                         bool transposed,
                         int64_t max_per_range,
                         int64_t min_ranges) {
-  const EntryMap map(plan, pattern, transposed);
+  const EntryMap map(plan, support, transposed);
   // Of one output channel of the plan's convolution these come ordered by input channel, then tap.
-  const std::vector<int32_t>& kept = pattern.kept();
+  const std::vector<int32_t>& kept = support.kept();
   EntryStream stream;
   stream.channel_blocks = plan.channel_blocks();
   const int64_t channels = plan.conv.out_channels;
@@ -303,7 +303,7 @@ EntryStream make_stream(const ConvPlan& plan,
 }  // namespace
 
 std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
-                                                const Pattern& pattern,
+                                                const Support& support,
                                                 bool transposed,
                                                 int64_t max_per_range,
                                                 int64_t min_ranges) {
@@ -312,14 +312,14 @@ std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
   for (const Tap& tap : plan.conv.taps) {
     key.insert(key.end(), {tap.dh, tap.dw, tap.index});
   }
-  return pattern.derived<EntryStream>(
-      key, [&] { return make_stream(plan, pattern, transposed, max_per_range, min_ranges); });
+  return support.derived<EntryStream>(
+      key, [&] { return make_stream(plan, support, transposed, max_per_range, min_ranges); });
 }
 
-Tensor values_of(const Tensor& weight, const Pattern& pattern) {
-  if (weight.shape() == Shape({pattern.nnz()})) return weight;
-  // A linear layer's pattern is (K,C) where the kernel's weight may be (K,C,1,1).
-  return kept_values(weight.contiguous().reshape(pattern.shape()), pattern);
+Tensor values_of(const Tensor& weight, const Support& support) {
+  if (weight.shape() == Shape({support.nnz()})) return weight;
+  // A linear layer's support is (K,C) where the kernel's weight may be (K,C,1,1).
+  return kept_values(weight.contiguous().reshape(support.shape()), support);
 }
 
 Tensor in_order(const std::vector<int32_t>& ranks, const Tensor& kept_values) {

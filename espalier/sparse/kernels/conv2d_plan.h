@@ -11,7 +11,7 @@
 
 #include <espalier/core/kernels/conv2d/tap_convolution.h>
 #include <espalier/sparse/kernels/conv2d_micro.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse::detail {
 
@@ -141,7 +141,7 @@ struct ConvPlan {
 struct EntryStream {
   std::vector<int64_t> ranges;   ///< first output channel of each range, and the end
   std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
-  std::vector<int32_t> ranks;    ///< of the weight among Pattern::kept()
+  std::vector<int32_t> ranks;    ///< of the weight among Support::kept()
   std::vector<int32_t> bounds;
   int64_t channel_blocks = 0;
 
@@ -160,27 +160,27 @@ struct EntryStream {
   int64_t end_of(int64_t range) const { return begin_of(range + 1); }
 };
 
-/// The stream of a pattern for a plan, made once and kept with the pattern. `transposed`: dimension
+/// The stream of a support for a plan, made once and kept with the support. `transposed`: dimension
 /// 0 of the weight is the input of the convolution (backward). `max_per_range`: output channels are
 /// cut into ranges of about equally many weights, at most this many where one channel allows it,
 /// and into `min_ranges` at least; 0: one range.
 std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
-                                                const Pattern& pattern,
+                                                const Support& support,
                                                 bool transposed,
                                                 int64_t max_per_range = 0,
                                                 int64_t min_ranges = 1);
 
 /// Empty when sparse kernels exist for such operands, else why not.
 std::string missing_conv2d(const Conv2dShape& shape, DType dtype, Layout layout);
-/// Throws ValueError when no sparse kernel exists for these operands, ShapeError when the pattern
+/// Throws ValueError when no sparse kernel exists for these operands, ShapeError when the support
 /// has another shape than the weight.
 void check_conv2d(const Conv2dShape& shape,
                   const Tensor& activations,
-                  const Pattern& pattern,
+                  const Support& support,
                   std::string_view op);
 
 /// The kept values of a weight that is given dense, or as these already.
-Tensor values_of(const Tensor& weight, const Pattern& pattern);
+Tensor values_of(const Tensor& weight, const Support& support);
 /// The kept values in the order of a stream, `ranks` among them; 0 for -1.
 Tensor in_order(const std::vector<int32_t>& ranks, const Tensor& kept_values);
 

@@ -26,9 +26,9 @@ bool shifted(const Conv2dShape& shape, PlanesForm form) {
 
 }  // namespace
 
-SparsePlanes::SparsePlanes(const Conv2dShape& shape, const Pattern& pattern, const Tensor& weight)
+SparsePlanes::SparsePlanes(const Conv2dShape& shape, const Support& support, const Tensor& weight)
     : shape_(shape),
-      form_(runs_in_blocks(pattern) ? PlanesForm::Blocks : PlanesForm::Entries),
+      form_(runs_in_blocks(support) ? PlanesForm::Blocks : PlanesForm::Entries),
       input_(espalier::detail::forward_taps(shape), shifted(shape, form_)),
       kernel_(form_ == PlanesForm::Blocks ? block_planes_kernel() : sparse_planes_kernel()) {
   ESPALIER_CHECK(shape.options.groups == 1,
@@ -48,7 +48,7 @@ SparsePlanes::SparsePlanes(const Conv2dShape& shape, const Pattern& pattern, con
   const int64_t area = shape.r * shape.s;
   const int64_t filter = shape.c * area;
   const auto taps = static_cast<int64_t>(input_.tap_offsets().size());
-  const uint8_t* mask = pattern.mask().data<uint8_t>();
+  const uint8_t* mask = support.mask().data<uint8_t>();
   const float* w = weight.data<float>();
   bounds_.push_back(0);
   for (int64_t first = 0; first < shape.k; first += block) {

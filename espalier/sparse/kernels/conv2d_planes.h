@@ -6,7 +6,7 @@
 
 #include <espalier/core/kernels/conv2d/planes.h>
 #include <espalier/sparse/kernels/conv2d_planes_micro.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse::detail {
 
@@ -20,7 +20,7 @@ class SparsePlanes {
  public:
   /// The form is chosen by how well blocks are filled. Throws ValueError for groups, and for
   /// offsets beyond 32 bits.
-  SparsePlanes(const Conv2dShape& shape, const Pattern& pattern, const Tensor& weight);
+  SparsePlanes(const Conv2dShape& shape, const Support& support, const Tensor& weight);
 
   PlanesForm form() const { return form_; }
   int64_t scratch_size() const { return input_.size(shape_.c); }

@@ -21,13 +21,13 @@ struct FilledRows {
   double share = 0.0;           ///< of all kept weights
 };
 
-FilledRows find_filled(const Pattern& pattern) {
-  const int64_t channels = pattern.shape()[0];
+FilledRows find_filled(const Support& support) {
+  const int64_t channels = support.shape()[0];
   FilledRows rows;
   rows.filled.resize(static_cast<size_t>((channels + kBlockChannels - 1) / kBlockChannels));
   std::vector<int64_t> kept(rows.filled.size());
   std::vector<int64_t> positions(rows.filled.size());
-  for_each_block(pattern, [&](int64_t row, int64_t, const auto& ranks) {
+  for_each_block(support, [&](int64_t row, int64_t, const auto& ranks) {
     const auto r = static_cast<size_t>(row);
     for (const int32_t rank : ranks) kept[r] += rank >= 0;
     positions[r] += std::min<int64_t>(kBlockChannels, channels - row * kBlockChannels);
@@ -38,29 +38,29 @@ FilledRows find_filled(const Pattern& pattern) {
         static_cast<double>(kept[r]) >= kLeastRowFill * static_cast<double>(positions[r]);
     if (rows.filled[r] != 0) in_blocks += kept[r];
   }
-  if (pattern.nnz() > 0) {
-    rows.share = static_cast<double>(in_blocks) / static_cast<double>(pattern.nnz());
+  if (support.nnz() > 0) {
+    rows.share = static_cast<double>(in_blocks) / static_cast<double>(support.nnz());
   }
   return rows;
 }
 
-std::shared_ptr<const FilledRows> filled_rows(const Pattern& pattern) {
-  return pattern.derived<FilledRows>({}, [&] { return find_filled(pattern); });
+std::shared_ptr<const FilledRows> filled_rows(const Support& support) {
+  return support.derived<FilledRows>({}, [&] { return find_filled(support); });
 }
 
-MixedRows split(const Pattern& pattern, const FilledRows& rows) {
-  const int64_t channels = pattern.shape()[0];
-  Tensor blocks = pattern.mask().clone();
-  Tensor single = pattern.mask().clone();
+MixedRows split(const Support& support, const FilledRows& rows) {
+  const int64_t channels = support.shape()[0];
+  Tensor blocks = support.mask().clone();
+  Tensor single = support.mask().clone();
   for (size_t r = 0; r < rows.filled.size(); ++r) {
     const auto first = static_cast<int64_t>(r) * kBlockChannels;
     const int64_t last = std::min<int64_t>(channels, first + kBlockChannels);
     (rows.filled[r] != 0 ? single : blocks).slice(0, first, last).fill_(0.0);
   }
-  MixedRows mixed{Pattern(blocks), Pattern(single), {}, {}};
-  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
-  for (size_t rank = 0; rank < pattern.kept().size(); ++rank) {
-    const auto row = static_cast<size_t>(pattern.kept()[rank] / filter / kBlockChannels);
+  MixedRows mixed{Support(blocks), Support(single), {}, {}};
+  const int64_t filter = channels == 0 ? 0 : support.numel() / channels;
+  for (size_t rank = 0; rank < support.kept().size(); ++rank) {
+    const auto row = static_cast<size_t>(support.kept()[rank] / filter / kBlockChannels);
     (rows.filled[row] != 0 ? mixed.block_ranks : mixed.single_ranks)
         .push_back(static_cast<int32_t>(rank));
   }
@@ -117,22 +117,22 @@ class MixedForward : public PreparedForward {
 
 }  // namespace
 
-std::shared_ptr<const MixedRows> mixed_rows(const Pattern& pattern) {
-  // Outside of the call below, in which a pattern is locked.
-  const auto rows = filled_rows(pattern);
-  return pattern.derived<MixedRows>({}, [&] { return split(pattern, *rows); });
+std::shared_ptr<const MixedRows> mixed_rows(const Support& support) {
+  // Outside of the call below, in which a support is locked.
+  const auto rows = filled_rows(support);
+  return support.derived<MixedRows>({}, [&] { return split(support, *rows); });
 }
 
-bool runs_mixed(const Pattern& pattern) {
-  return pattern.density() >= kLeastDensity && filled_rows(pattern)->share >= kLeastPromoted;
+bool runs_mixed(const Support& support) {
+  return support.density() >= kLeastDensity && filled_rows(support)->share >= kLeastPromoted;
 }
 
 std::unique_ptr<const PreparedForward> prepare_mixed(const TapConvolution& conv,
                                                      int64_t blocks,
-                                                     const Pattern& pattern,
+                                                     const Support& support,
                                                      const Tensor& weight) {
   return std::make_unique<MixedForward>(
-      ConvPlan(conv, blocks, pattern.density()), *mixed_rows(pattern), values_of(weight, pattern));
+      ConvPlan(conv, blocks, support.density()), *mixed_rows(support), values_of(weight, support));
 }
 
 }  // namespace espalier::sparse::detail

@@ -23,20 +23,20 @@ struct PairForm {
   int64_t columns = 0;
 };
 
-/// The weights of a pattern in the order of use: block of input channels, pair, and then as a
+/// The weights of a support in the order of use: block of input channels, pair, and then as a
 /// PairSegment says.
 struct PairStream {
   std::vector<int32_t> offsets;
-  std::vector<int32_t> ranks;  ///< of the weights among Pattern::kept()
+  std::vector<int32_t> ranks;  ///< of the weights among Support::kept()
   std::vector<PairSegment> segments;
 };
 
 /// Calls body(pair, position within a channel's weights, whether the first keeps it, the second).
 template <class F>
-void for_each_column(const Pattern& pattern, F body) {
-  const int64_t channels = pattern.shape()[0];
-  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
-  const uint8_t* mask = pattern.mask().data<uint8_t>();
+void for_each_column(const Support& support, F body) {
+  const int64_t channels = support.shape()[0];
+  const int64_t filter = channels == 0 ? 0 : support.numel() / channels;
+  const uint8_t* mask = support.mask().data<uint8_t>();
   for (int64_t pair = 0; 2 * pair < channels; ++pair) {
     const uint8_t* first = mask + 2 * pair * filter;
     const uint8_t* second = 2 * pair + 1 < channels ? first + filter : nullptr;
@@ -47,9 +47,9 @@ void for_each_column(const Pattern& pattern, F body) {
   }
 }
 
-PairStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
-  const int64_t channels = pattern.shape()[0];
-  const int64_t filter = channels == 0 ? 0 : pattern.numel() / channels;
+PairStream make_stream(const ConvPlan& plan, const Support& support) {
+  const int64_t channels = support.shape()[0];
+  const int64_t filter = channels == 0 ? 0 : support.numel() / channels;
   const auto area = static_cast<int64_t>(plan.conv.taps.size());
   std::vector<int64_t> tap_offsets(static_cast<size_t>(area));
   for (const Tap& tap : plan.conv.taps) {
@@ -61,7 +61,7 @@ PairStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
   const auto segment_of = [&](int64_t pair, int64_t i) -> size_t {
     return static_cast<size_t>(i / area / plan.channel_block * pairs + pair);
   };
-  for_each_column(pattern, [&](int64_t pair, int64_t i, bool first, bool second) {
+  for_each_column(support, [&](int64_t pair, int64_t i, bool first, bool second) {
     PairSegment& segment = stream.segments[segment_of(pair, i)];
     ++(first && second ? segment.both : first ? segment.first : segment.second);
   });
@@ -82,9 +82,9 @@ PairStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
   stream.offsets.resize(static_cast<size_t>(offsets));
   // The weights of a channel come in the order of kept().
   std::vector<int32_t> next_rank;
-  for (int64_t k = 0; k < channels; ++k) next_rank.push_back(kept_before(pattern, k * filter));
+  for (int64_t k = 0; k < channels; ++k) next_rank.push_back(kept_before(support, k * filter));
   stream.ranks.resize(static_cast<size_t>(values));
-  for_each_column(pattern, [&](int64_t pair, int64_t i, bool first, bool second) {
+  for_each_column(support, [&](int64_t pair, int64_t i, bool first, bool second) {
     const size_t kind = first && second ? 0 : first ? 1 : 2;
     Next& at = next[segment_of(pair, i)];
     const int64_t offset =
@@ -100,17 +100,17 @@ PairStream make_stream(const ConvPlan& plan, const Pattern& pattern) {
   return stream;
 }
 
-std::shared_ptr<const PairStream> pair_stream(const ConvPlan& plan, const Pattern& pattern) {
-  return pattern.derived<PairStream>({plan.channel_block, plan.cols, plan.channel_stride()},
-                                     [&] { return make_stream(plan, pattern); });
+std::shared_ptr<const PairStream> pair_stream(const ConvPlan& plan, const Support& support) {
+  return support.derived<PairStream>({plan.channel_block, plan.cols, plan.channel_stride()},
+                                     [&] { return make_stream(plan, support); });
 }
 
 class PairForward : public PreparedForward {
  public:
-  PairForward(ConvPlan plan, const Pattern& pattern, const Tensor& weight)
+  PairForward(ConvPlan plan, const Support& support, const Tensor& weight)
       : PreparedForward(std::move(plan)),
-        stream_(pair_stream(this->plan(), pattern)),
-        values_(in_order(stream_->ranks, values_of(weight, pattern))) {}
+        stream_(pair_stream(this->plan(), support)),
+        values_(in_order(stream_->ranks, values_of(weight, support))) {}
 
   int64_t nbytes() const override {
     return values_.nbytes() + static_cast<int64_t>(stream_->offsets.size() * sizeof(int32_t) +
@@ -135,20 +135,20 @@ class PairForward : public PreparedForward {
 
 }  // namespace
 
-bool runs_in_pairs(const Pattern& pattern) {
-  const auto form = pattern.derived<PairForm>({}, [&] {
+bool runs_in_pairs(const Support& support) {
+  const auto form = support.derived<PairForm>({}, [&] {
     PairForm made;
-    for_each_column(pattern, [&](int64_t, int64_t, bool, bool) { ++made.columns; });
+    for_each_column(support, [&](int64_t, int64_t, bool, bool) { ++made.columns; });
     return made;
   });
-  return static_cast<double>(form->columns) < kMostLoads * static_cast<double>(pattern.nnz());
+  return static_cast<double>(form->columns) < kMostLoads * static_cast<double>(support.nnz());
 }
 
 std::unique_ptr<const PreparedForward> prepare_in_pairs(const TapConvolution& conv,
                                                         int64_t blocks,
-                                                        const Pattern& pattern,
+                                                        const Support& support,
                                                         const Tensor& weight) {
-  return std::make_unique<PairForward>(ConvPlan(conv, blocks, pattern.density()), pattern, weight);
+  return std::make_unique<PairForward>(ConvPlan(conv, blocks, support.density()), support, weight);
 }
 
 }  // namespace espalier::sparse::detail

@@ -12,12 +12,12 @@ namespace espalier::sparse::detail {
 /// d = 1/2 (2:4), where one channel reads one for each: the second loads of L1 and L2, which bind
 /// the loop of one channel, become fewer than the products. At low density little is shared, and
 /// the third loop per block of channels costs more than that.
-bool runs_in_pairs(const Pattern& pattern);
+bool runs_in_pairs(const Support& support);
 
-/// A forward tap convolution with the kept weights of a pattern, in pairs of output channels.
+/// A forward tap convolution with the kept weights of a support, in pairs of output channels.
 std::unique_ptr<const PreparedForward> prepare_in_pairs(const TapConvolution& conv,
                                                         int64_t blocks,
-                                                        const Pattern& pattern,
+                                                        const Support& support,
                                                         const Tensor& weight);
 
 }  // namespace espalier::sparse::detail

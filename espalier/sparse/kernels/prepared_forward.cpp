@@ -14,10 +14,10 @@ namespace {
 /// Weights one by one.
 class EntryForward : public PreparedForward {
  public:
-  EntryForward(ConvPlan plan, const Pattern& pattern, const Tensor& weight, bool transposed)
+  EntryForward(ConvPlan plan, const Support& support, const Tensor& weight, bool transposed)
       : PreparedForward(std::move(plan)),
-        stream_(entry_stream(this->plan(), pattern, transposed)),
-        values_(in_order(stream_->ranks, values_of(weight, pattern))) {}
+        stream_(entry_stream(this->plan(), support, transposed)),
+        values_(in_order(stream_->ranks, values_of(weight, support))) {}
 
   int64_t nbytes() const override {
     const size_t indices = stream_->offsets.size() + stream_->bounds.size();
@@ -75,20 +75,20 @@ void PreparedForward::run(const ForwardOperands& operands) const {
 
 std::unique_ptr<const PreparedForward> prepare_forward(const TapConvolution& conv,
                                                        int64_t blocks,
-                                                       const Pattern& pattern,
+                                                       const Support& support,
                                                        const Tensor& weight,
                                                        bool transposed) {
-  if (!transposed && runs_in_blocks(pattern)) {
-    return prepare_in_blocks(conv, blocks, pattern, weight);
+  if (!transposed && runs_in_blocks(support)) {
+    return prepare_in_blocks(conv, blocks, support, weight);
   }
-  if (!transposed && runs_mixed(pattern)) {
-    return prepare_mixed(conv, blocks, pattern, weight);
+  if (!transposed && runs_mixed(support)) {
+    return prepare_mixed(conv, blocks, support, weight);
   }
-  if (!transposed && runs_in_pairs(pattern)) {
-    return prepare_in_pairs(conv, blocks, pattern, weight);
+  if (!transposed && runs_in_pairs(support)) {
+    return prepare_in_pairs(conv, blocks, support, weight);
   }
   return std::make_unique<EntryForward>(
-      ConvPlan(conv, blocks, pattern.density()), pattern, weight, transposed);
+      ConvPlan(conv, blocks, support.density()), support, weight, transposed);
 }
 
 }  // namespace espalier::sparse::detail

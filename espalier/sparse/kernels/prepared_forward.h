@@ -10,7 +10,7 @@
 #include <espalier/core/tensor.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
 #include <espalier/sparse/kernels/tile.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse::detail {
 
@@ -55,11 +55,11 @@ class PreparedForward {
   ConvPlan plan_;
 };
 
-/// The form that is the fastest for a pattern, with `weight` dense or as kept values. `transposed`:
+/// The form that is the fastest for a support, with `weight` dense or as kept values. `transposed`:
 /// dimension 0 of the weight is the input of the convolution, whose weights are single ones.
 std::unique_ptr<const PreparedForward> prepare_forward(const TapConvolution& conv,
                                                        int64_t blocks,
-                                                       const Pattern& pattern,
+                                                       const Support& support,
                                                        const Tensor& weight,
                                                        bool transposed = false);
 

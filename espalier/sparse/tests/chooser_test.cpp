@@ -7,10 +7,10 @@
 namespace espalier::sparse {
 namespace {
 
-Pattern every(int64_t step, const Shape& shape) {
+Support every(int64_t step, const Shape& shape) {
   Tensor mask = Tensor::zeros(shape, DType::U8);
   for (int64_t i = 0; i < mask.numel(); i += step) mask.data<uint8_t>()[i] = 1;
-  return Pattern(mask);
+  return Support(mask);
 }
 
 class Chooser : public ::testing::Test {
@@ -19,9 +19,9 @@ class Chooser : public ::testing::Test {
 
   const Conv2dShape shape_ =
       conv2d_shape({16, 4, 8, 8}, {4, 4, 3, 3}, {.padding = 1}, "chooser test");
-  const Pattern sparse_ = every(10, {4, 4, 3, 3});
-  const Pattern full_ = every(1, {4, 4, 3, 3});
-  const Pattern nearly_full_ = Pattern(all_but_one({4, 4, 3, 3}));
+  const Support sparse_ = every(10, {4, 4, 3, 3});
+  const Support full_ = every(1, {4, 4, 3, 3});
+  const Support nearly_full_ = Support(all_but_one({4, 4, 3, 3}));
 
   static Tensor all_but_one(const Shape& shape) {
     Tensor mask = Tensor::ones(shape, DType::U8);
@@ -29,8 +29,8 @@ class Chooser : public ::testing::Test {
     return mask;
   }
 
-  KernelChoice choose(const Pattern& pattern, Layout layout = Layout::Nchw16n) const {
-    return choose_conv2d(shape_, DType::F32, layout, pattern, Pass::Forward);
+  KernelChoice choose(const Support& support, Layout layout = Layout::Nchw16n) const {
+    return choose_conv2d(shape_, DType::F32, layout, support, Pass::Forward);
   }
 };
 
@@ -46,24 +46,24 @@ TEST_F(Chooser, TheRuleSaysWhy) {
 TEST_F(Chooser, ComparesWhatKernelsExecute) {
   const Conv2dShape wide =
       conv2d_shape({16, 16, 8, 8}, {16, 16, 3, 3}, {.padding = 1}, "chooser test");
-  const auto forward = [&](const Pattern& pattern) {
-    return choose_conv2d(wide, DType::F32, Layout::Nchw16n, pattern, Pass::Forward).sparse;
+  const auto forward = [&](const Support& support) {
+    return choose_conv2d(wide, DType::F32, Layout::Nchw16n, support, Pass::Forward).sparse;
   };
   // Two of five weights: past what pays against Winograd's algorithm, which this shape runs by.
   Tensor two_of_five = Tensor::zeros({16, 16, 3, 3}, DType::U8);
   for (int64_t i = 0; i < two_of_five.numel(); ++i) two_of_five.data<uint8_t>()[i] = i % 5 < 2;
-  EXPECT_FALSE(forward(Pattern(two_of_five)));
+  EXPECT_FALSE(forward(Support(two_of_five)));
   set_conv2d_algorithm(Conv2dAlgorithm::Direct);
-  EXPECT_TRUE(forward(Pattern(two_of_five)));
+  EXPECT_TRUE(forward(Support(two_of_five)));
   set_conv2d_algorithm(Conv2dAlgorithm::Auto);
   // The first two of every five positions of all output channels: blocks, whose kernel pays longer.
   Tensor blocks = Tensor::zeros({16, 16, 3, 3}, DType::U8);
   for (int64_t i = 0; i < blocks.numel(); ++i) blocks.data<uint8_t>()[i] = i % 144 % 5 < 2;
-  EXPECT_TRUE(forward(Pattern(blocks)));
+  EXPECT_TRUE(forward(Support(blocks)));
   // Three quarters at random look like filled blocks, whose kernel would do nearly all products.
   Tensor most = Tensor::ones({16, 16, 3, 3}, DType::U8);
   for (int64_t i = 0; i < most.numel(); ++i) most.data<uint8_t>()[i] = i / 144 % 4 != i % 4;
-  EXPECT_FALSE(forward(Pattern(most)));
+  EXPECT_FALSE(forward(Support(most)));
 }
 
 TEST_F(Chooser, RequiringSparseMakesAFallbackAnErrorThatNamesTheReason) {

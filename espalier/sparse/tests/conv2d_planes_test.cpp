@@ -94,11 +94,11 @@ void for_all(bool every_target, F body) {
         for (int64_t i = 0; i < p.weight.numel(); ++i) {
           p.weight.data<float>()[i] *= static_cast<float>(mask.kept.data<uint8_t>()[i]);
         }
-        const Pattern pattern(mask.kept);
+        const Support support(mask.kept);
         for (const std::string& target : simd_targets()) {
           set_simd_target(every_target ? target : "");
           body(p,
-               SparsePlanes(p.shape, pattern, p.weight),
+               SparsePlanes(p.shape, support, p.weight),
                cat(c.name, ", blocks of ", block, ", ", mask.name, ", ", target));
           if (!every_target) break;
         }
@@ -128,7 +128,7 @@ TEST_F(SparsePlanesTest, HaveTheSameBitsOnAnyNumberOfThreads) {
 TEST_F(SparsePlanesTest, TakeBlocksWhereTheyAreFilled) {
   const PlanesProblem p({"", {1, 16, 8, 8}, {16, 16, 3, 3}, {.padding = 1}});
   const auto form = [&](int64_t block) {
-    return SparsePlanes(p.shape, Pattern(random_mask(p.weight.shape(), 0.1, block)), p.weight)
+    return SparsePlanes(p.shape, Support(random_mask(p.weight.shape(), 0.1, block)), p.weight)
         .form();
   };
   EXPECT_EQ(form(1), PlanesForm::Entries);
@@ -137,7 +137,7 @@ TEST_F(SparsePlanesTest, TakeBlocksWhereTheyAreFilled) {
 
 TEST_F(SparsePlanesTest, RefuseGroups) {
   const PlanesProblem p({"", {1, 4, 8, 8}, {4, 2, 3, 3}, {.padding = 1, .groups = 2}});
-  EXPECT_THROW(SparsePlanes(p.shape, Pattern(random_mask(p.weight.shape(), 0.1, 1)), p.weight),
+  EXPECT_THROW(SparsePlanes(p.shape, Support(random_mask(p.weight.shape(), 0.1, 1)), p.weight),
                ValueError);
 }
 

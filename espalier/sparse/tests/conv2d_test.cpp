@@ -103,7 +103,7 @@ Tensor plus(const Tensor& a, const Tensor& b) {
 struct Problem {
   Conv2dShape shape;
   Tensor x, weight, bias, dy, mask;
-  Pattern pattern;
+  Support support;
 
   Problem(const Case& c, double density) : Problem(c, random_mask(c.weight, density)) {}
   Problem(const Case& c, const Tensor& chosen)
@@ -113,45 +113,45 @@ struct Problem {
         bias(random_tensor({c.weight[0]}, 3)),
         dy(random_tensor({shape.n, shape.k, shape.p, shape.q}, 4)),
         mask(chosen),
-        pattern(mask) {}
+        support(mask) {}
 
   // Removed weights are not zero here: kernels must not read them.
   Results run() const {
     const Tensor x_lanes = x.to(Layout::Nchw16n);
     const Tensor dy_lanes = dy.to(Layout::Nchw16n);
     Results r{Tensor::empty_like(dy_lanes), Tensor::empty_like(x_lanes), {}};
-    Tensor dw = Tensor::full({pattern.nnz()}, std::nan(""));
-    sparse::conv2d_forward(shape, x_lanes, weight, pattern, bias, r.y);
-    sparse::conv2d_backward_data(shape, dy_lanes, weight, pattern, r.dx);
-    sparse::conv2d_backward_weight(shape, x_lanes, dy_lanes, pattern, dw);
-    r.dw = dense_from_kept(dw, pattern);
+    Tensor dw = Tensor::full({support.nnz()}, std::nan(""));
+    sparse::conv2d_forward(shape, x_lanes, weight, support, bias, r.y);
+    sparse::conv2d_backward_data(shape, dy_lanes, weight, support, r.dx);
+    sparse::conv2d_backward_weight(shape, x_lanes, dy_lanes, support, dw);
+    r.dw = dense_from_kept(dw, support);
     return r;
   }
 
   // Both gradients in one pass.
   Results run_fused() const {
     Results r{{}, Tensor::empty(x.shape(), DType::F32, Layout::Nchw16n), {}};
-    Tensor dw = Tensor::full({pattern.nnz()}, std::nan(""));
+    Tensor dw = Tensor::full({support.nnz()}, std::nan(""));
     sparse::conv2d_backward(shape,
                             x.to(Layout::Nchw16n),
                             dy.to(Layout::Nchw16n),
-                            kept_values(weight, pattern),
-                            pattern,
+                            kept_values(weight, support),
+                            support,
                             r.dx,
                             dw);
-    r.dw = dense_from_kept(dw, pattern);
+    r.dw = dense_from_kept(dw, support);
     return r;
   }
 
   // The same, where dx holds x already.
   Tensor run_adding() const {
     Tensor dx = x.to(Layout::Nchw16n).clone();
-    Tensor dw = Tensor::empty({pattern.nnz()});
+    Tensor dw = Tensor::empty({support.nnz()});
     sparse::conv2d_backward(shape,
                             x.to(Layout::Nchw16n),
                             dy.to(Layout::Nchw16n),
                             weight,
-                            pattern,
+                            support,
                             dx,
                             dw,
                             sparse::Result::Adds);
@@ -224,11 +224,11 @@ TEST_F(SparseConv2d, BlocksOfChannelsAgreeWithTheMaskedReference) {
 }
 
 TEST_F(SparseConv2d, BlocksOfEveryDensityHaveBothGradients) {
-  // The block kernels take patterns without weights and full ones too.
+  // The block kernels take supports without weights and full ones too.
   for (const Case& c : cases()) {
     for (const double density : {0.0, 0.1, 0.5, 1.0}) {
       const Problem p(c, block_mask(c.weight, density, 1.0));
-      ASSERT_TRUE(detail::runs_in_blocks(p.pattern));
+      ASSERT_TRUE(detail::runs_in_blocks(p.support));
       const Results exact = p.exact(false);
       const Results terms = p.exact(true);
       const Results fused = p.run_fused();
@@ -250,9 +250,9 @@ TEST_F(SparseConv2d, FilledRowsRunInBlocksBesideSingleWeights) {
     for (int64_t i = 0; i < 4 * filter; ++i) mask.data<uint8_t>()[i] = i % filter % 3 == 0;
     mask.slice(0, c.weight[0] - 1, c.weight[0]).fill_(0.0);
     const Problem p(c, mask);
-    if (detail::runs_in_blocks(p.pattern)) continue;
-    ASSERT_TRUE(detail::runs_mixed(p.pattern)) << c.name;
-    EXPECT_EQ(detail::mixed_rows(p.pattern)->blocks.nnz() % 4, 0) << c.name;
+    if (detail::runs_in_blocks(p.support)) continue;
+    ASSERT_TRUE(detail::runs_mixed(p.support)) << c.name;
+    EXPECT_EQ(detail::mixed_rows(p.support)->blocks.nnz() % 4, 0) << c.name;
     const Results exact = p.exact(false);
     const Results terms = p.exact(true);
     for (const std::string& target : simd_targets()) {
@@ -272,7 +272,7 @@ TEST_F(SparseConv2d, StripsOfRowsAddToTheirCommonRowsOfDx) {
   for (const Case& c : large) {
     const Problem p(c, block_mask(c.weight, 0.1, 1.0));
     const detail::BlockBackwardPlan plan(
-        espalier::detail::forward_taps(p.shape), lane_blocks(p.shape.n), p.pattern);
+        espalier::detail::forward_taps(p.shape), lane_blocks(p.shape.n), p.support);
     EXPECT_GT(plan.strips, 1) << c.name;
     const Results exact = p.exact(false);
     const Results terms = p.exact(true);
@@ -284,14 +284,14 @@ TEST_F(SparseConv2d, StripsOfRowsAddToTheirCommonRowsOfDx) {
 
 TEST_F(SparseConv2d, HalfOfTheWeightsRunTwoChannelsAtATime) {
   const Shape shape = {6, 8, 3, 3};
-  EXPECT_TRUE(detail::runs_in_pairs(Pattern(random_mask(shape, 0.5))));
-  EXPECT_FALSE(detail::runs_in_pairs(Pattern(random_mask(shape, 0.0))));
+  EXPECT_TRUE(detail::runs_in_pairs(Support(random_mask(shape, 0.5))));
+  EXPECT_FALSE(detail::runs_in_pairs(Support(random_mask(shape, 0.0))));
   // Two channels that keep nothing in common share nothing.
   Tensor apart = Tensor::zeros(shape, DType::U8);
   for (int64_t i = 0; i < apart.numel(); ++i) {
     apart.data<uint8_t>()[i] = (i + i / 72) % 2 == 0;
   }
-  EXPECT_FALSE(detail::runs_in_pairs(Pattern(apart)));
+  EXPECT_FALSE(detail::runs_in_pairs(Support(apart)));
 }
 
 TEST_F(SparseConv2d, LargeOutputsThatPassTheCachesByHaveTheBitsOfSmallOnes) {
@@ -320,13 +320,13 @@ TEST_F(SparseConv2d, LargeOutputsThatPassTheCachesByHaveTheBitsOfSmallOnes) {
 
 TEST(BlockForm, TellsBlocksFromScatteredWeights) {
   const Shape shape = {10, 3, 3, 3};
-  const Pattern whole(block_mask(shape, 0.3, 1.0));
+  const Support whole(block_mask(shape, 0.3, 1.0));
   EXPECT_EQ(detail::block_form(whole)->fill, 1.0);
   EXPECT_TRUE(detail::runs_in_blocks(whole));
   // One weight in an eighth position of four channels each: a quarter of its block.
   Tensor one = Tensor::zeros({8, 3, 3, 3}, DType::U8);
   one.data<uint8_t>()[0] = one.data<uint8_t>()[27 * 7 + 5] = 1;
-  const Pattern scattered(one);
+  const Support scattered(one);
   EXPECT_EQ(detail::block_form(scattered)->blocks, 2);
   EXPECT_EQ(detail::block_form(scattered)->fill, 0.25);
   EXPECT_FALSE(detail::runs_in_blocks(scattered));
@@ -359,21 +359,21 @@ TEST_F(SparseConv2d, ReportsTheMacsOfKeptWeights) {
   const Problem p(cases()[0], 0.1);
   MacCounter counter;
   Tensor y = Tensor::empty(p.dy.shape(), DType::F32, Layout::Nchw16n);
-  sparse::conv2d_forward(p.shape, p.x.to(Layout::Nchw16n), p.weight, p.pattern, {}, y);
-  EXPECT_EQ(counter.macs(), 16 * 12 * 12 * p.pattern.nnz());
+  sparse::conv2d_forward(p.shape, p.x.to(Layout::Nchw16n), p.weight, p.support, {}, y);
+  EXPECT_EQ(counter.macs(), 16 * 12 * 12 * p.support.nnz());
 }
 
 TEST_F(SparseConv2d, RefusesWhatItHasNoKernelFor) {
   const Problem p(cases()[0], 0.1);
   Tensor y = Tensor::empty(p.dy.shape());
-  EXPECT_THROW(sparse::conv2d_forward(p.shape, p.x, p.weight, p.pattern, {}, y), ValueError);
+  EXPECT_THROW(sparse::conv2d_forward(p.shape, p.x, p.weight, p.support, {}, y), ValueError);
   Tensor lanes = p.dy.to(Layout::Nchw16n);
-  EXPECT_THROW(sparse::conv2d_backward_weight(p.shape, lanes, lanes, p.pattern, y), ShapeError);
+  EXPECT_THROW(sparse::conv2d_backward_weight(p.shape, lanes, lanes, p.support, y), ShapeError);
 }
 
-TEST(PatternOrder, ListsKeptPositions) {
+TEST(SupportOrder, ListsKeptPositions) {
   // Two filters, two inputs, a 1x2 kernel.
-  const Pattern p(Tensor::from<uint8_t>({2, 2, 1, 2}, {1, 0, 1, 1, 0, 1, 1, 0}));
+  const Support p(Tensor::from<uint8_t>({2, 2, 1, 2}, {1, 0, 1, 1, 0, 1, 1, 0}));
   EXPECT_EQ(p.kept(), (std::vector<int32_t>{0, 2, 3, 5, 6}));
   EXPECT_EQ(p.density(), 5.0 / 8.0);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sparse convolution and linear layer, in whichever form runs its pattern fastest: plan, indices
+// Sparse convolution and linear layer, in whichever form runs its support fastest: plan, indices
 // and values are made once; a run only walks over tasks and tiles.
 #include <espalier/core/kernels/conv2d/tap_convolution.h>
 #include <espalier/nn/plan/kernels/product.h>
@@ -15,10 +15,10 @@ using sparse::detail::PreparedForward;
 class SparseProduct : public Product {
  public:
   SparseProduct(const Graph& graph, const Step& step, int64_t blocks) : Product(graph, step) {
-    const sparse::Pattern pattern = nonzero_pattern(step.weight);
-    nnz_ = pattern.nnz();
+    const sparse::Support support = nonzero_support(step.weight);
+    nnz_ = support.nnz();
     forward_ = sparse::detail::prepare_forward(
-        espalier::detail::forward_taps(shape_), blocks, pattern, step.weight);
+        espalier::detail::forward_taps(shape_), blocks, support, step.weight);
     for (int64_t b = 1; b <= blocks; ++b) plans_.push_back(forward_->plan().with_blocks(b));
   }
 

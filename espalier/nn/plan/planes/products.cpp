@@ -65,7 +65,7 @@ class FewProduct : public PlanesProduct {
 class SparseProduct : public PlanesProduct {
  public:
   SparseProduct(const Graph& graph, const Step& step)
-      : PlanesProduct(graph, step), planes_(shape_, nonzero_pattern(step.weight), step.weight) {}
+      : PlanesProduct(graph, step), planes_(shape_, nonzero_support(step.weight), step.weight) {}
 
   int64_t run(const PlanesRun& run) const override {
     const PlanesOperands o = operands(run, nullptr);
