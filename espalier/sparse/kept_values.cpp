@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/kept_values.h>
 
-#include <algorithm>
-
 #include <espalier/core/loops.h>
 #include <espalier/core/parallel.h>
 
@@ -55,9 +53,21 @@ Tensor dense_from_kept(const Tensor& values, const Support& support) {
   return dense;
 }
 
-int32_t kept_before(const Support& support, int64_t position) {
-  const auto at = std::ranges::lower_bound(support.kept(), position);
-  return static_cast<int32_t>(at - support.kept().begin());
+Tensor gather_values(const Tensor& values, const std::vector<int32_t>& ranks) {
+  const auto size = static_cast<int64_t>(ranks.size());
+  Tensor out = Tensor::empty({size}, values.dtype());
+  dispatch_floating(values.dtype(), "gather_values", [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = values.data<T>();
+    T* to = out.data<T>();
+    parallel_for(size, kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int32_t rank = ranks[static_cast<size_t>(i)];
+        to[i] = rank < 0 ? T{0} : from[rank];
+      }
+    });
+  });
+  return out;
 }
 
 }  // namespace espalier::sparse

@@ -4,6 +4,8 @@
 /// weights that exist.
 #pragma once
 
+#include <vector>
+
 #include <espalier/core/tensor.h>
 #include <espalier/sparse/support.h>
 
@@ -18,7 +20,9 @@ Tensor kept_values(const Tensor& dense, const Support& support);
 /// float64.
 Tensor dense_from_kept(const Tensor& values, const Support& support);
 
-/// Kept positions before `position`: the index of its value, if it is kept.
-int32_t kept_before(const Support& support, int64_t position);
+/// (ranks.size()): value number ranks[i] at place i, and 0 for -1: how kept values come in the
+/// order of a format or a kernel. `values` is contiguous, of one dimension, float32 or float64;
+/// throws TypeError otherwise.
+Tensor gather_values(const Tensor& values, const std::vector<int32_t>& ranks);
 
 }  // namespace espalier::sparse

@@ -67,6 +67,16 @@ const std::vector<int32_t>& Support::kept() const {
   return streams_->kept;
 }
 
+Support nonzero_support(const Tensor& weight) {
+  const Tensor plain = weight.to(Layout::Nchw).contiguous();
+  Tensor mask = Tensor::empty(plain.shape(), DType::U8);
+  dispatch_floating(plain.dtype(), "nonzero_support", [&](auto zero) {
+    using T = decltype(zero);
+    map_into<uint8_t, T>(mask, plain, [](T value) -> uint8_t { return value != T{0}; });
+  });
+  return Support(mask);
+}
+
 Tensor masked(const Tensor& dense, const Support& support) {
   ESPALIER_CHECK(dense.shape() == support.shape(),
                  ShapeError,

@@ -58,6 +58,9 @@ class Support {
   std::shared_ptr<Streams> streams_;
 };
 
+/// Where a float32 or float64 weight is not zero. Throws TypeError for another type.
+Support nonzero_support(const Tensor& weight);
+
 /// A plain contiguous copy of `dense`, 0 at removed positions. Throws ShapeError for another shape
 /// than the support's.
 Tensor masked(const Tensor& dense, const Support& support);

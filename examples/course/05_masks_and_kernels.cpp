@@ -6,7 +6,7 @@
 #include <espalier/core/random.h>
 #include <espalier/examples/course/facts.h>
 #include <espalier/nn/layers.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
 using namespace espalier;
 
@@ -98,9 +98,9 @@ void a_kernel(course::Facts& facts) {
   facts.check(tenth.sparse, "with a tenth of the weights the sparse kernel runs");
   facts.check(!most.sparse, "with nine tenths the dense one does, and says why");
 
-  const double sparse_ms = sparse::measure_sparse_conv2d(shape, *support, sparse::Pass::Forward);
-  const double dense_ms = sparse::measure_dense_conv2d(shape, sparse::Pass::Forward);
-  std::printf("  here and now: dense %.3f ms, sparse %.3f ms\n", dense_ms, sparse_ms);
+  const sparse::KernelTimes ms =
+      sparse::measure_conv2d(shape, support.get(), sparse::Pass::Forward);
+  std::printf("  here and now: dense %.3f ms, sparse %.3f ms\n", ms.dense, ms.sparse);
 }
 
 void two_gradients(course::Facts& facts) {

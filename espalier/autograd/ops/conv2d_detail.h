@@ -9,7 +9,7 @@
 
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops/convolution.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
 namespace espalier::detail {
 
@@ -23,7 +23,7 @@ inline bool is_masked(const sparse::WeightSparsity& sparsity) {
   return sparsity.support && sparsity.request == sparse::GradRequest::Masked;
 }
 
-/// True when the sparse kernels are to run (see sparse/chooser.h).
+/// True when the sparse kernels are to run (see sparse/choice/chooser.h).
 bool runs_sparse(const Conv2dShape& shape,
                  const Tensor& activations,
                  const sparse::WeightSparsity& sparsity,

@@ -15,9 +15,9 @@
 #include <espalier/core/kernels/linear.h>
 #include <espalier/core/loops.h>
 #include <espalier/core/mac_counter.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
+#include <espalier/sparse/forms/conv2d.h>
 #include <espalier/sparse/kept_values.h>
-#include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
 namespace {

@@ -5,7 +5,7 @@
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/nn/layers/conv2d.h>
 #include <espalier/nn/layers/sequential.h>
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/forms/conv2d.h>
 
 namespace espalier::experiments {
 namespace {

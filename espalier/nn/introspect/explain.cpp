@@ -16,10 +16,7 @@ LayerExplanation::PassChoice explain_pass(const WeightProduct& product,
   } else {
     out.choice.reason = "no mask";
   }
-  out.times.dense = sparse::measure_dense_conv2d(product.shape, pass);
-  if (support && sparse::has_sparse_conv2d(product.shape)) {
-    out.times.sparse = sparse::measure_sparse_conv2d(product.shape, *support, pass);
-  }
+  out.times = sparse::measure_conv2d(product.shape, support.get(), pass);
   return out;
 }
 

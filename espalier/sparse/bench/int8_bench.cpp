@@ -3,21 +3,14 @@
 // `vs_dense` are their processor times over ours.
 #include <benchmark/benchmark.h>
 
-#include <ctime>
-
 #include <espalier/core/random.h>
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/forms/conv2d.h>
 #include <espalier/sparse/kernels/int8_conv2d.h>
+
+#include "seconds.h"
 
 namespace espalier {
 namespace {
-
-template <class F>
-double seconds_of(F run) {
-  const double start = static_cast<double>(std::clock());
-  run();
-  return (static_cast<double>(std::clock()) - start) / CLOCKS_PER_SEC;
-}
 
 // Arguments: batch, channels (in and out), plane, kept weights in percent.
 void BM_Int8Forward(benchmark::State& state) {

@@ -92,22 +92,9 @@ struct BlockBackwardPlan {
   void cut(int64_t support_blocks);
 };
 
-/// Blocks in the order of use: block of input channels, row of blocks, row of taps, input channel,
-/// tap.
-struct BlockBackwardStream {
-  std::vector<int32_t> offsets;   ///< in the scratch of a range, from a position's origin
-  std::vector<int32_t> ranks;     ///< kBlockChannels each, among Support::kept(); -1: a zero
-  std::vector<int32_t> bounds;    ///< of (block of channels, row, row of taps) among the offsets
-  int64_t per_channel_block = 0;  ///< of bounds
-
-  int64_t size() const { return static_cast<int64_t>(offsets.size()); }
-  const int32_t* bounds_of(int64_t channel_block) const {
-    return bounds.data() + channel_block * per_channel_block;
-  }
-};
-
-/// The stream of a support for a plan, made once and kept with the support.
-std::shared_ptr<const BlockBackwardStream> block_backward_stream(const BlockBackwardPlan& plan,
-                                                                 const Support& support);
+/// The stream of a support for a plan, made once and kept with the support. Offsets are in the
+/// scratch of a range.
+std::shared_ptr<const BlockStream> block_backward_stream(const BlockBackwardPlan& plan,
+                                                         const Support& support);
 
 }  // namespace espalier::sparse::detail

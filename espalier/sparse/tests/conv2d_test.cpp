@@ -7,16 +7,17 @@
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
 #include <espalier/core/tests/conv2d_checks.h>
+#include <espalier/sparse/forms/conv2d.h>
+#include <espalier/sparse/forms/form.h>
 #include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/block_backward_plan.h>
 #include <espalier/sparse/kernels/block_stream.h>
-#include <espalier/sparse/kernels/conv2d.h>
-#include <espalier/sparse/kernels/mixed_forward.h>
-#include <espalier/sparse/kernels/pair_forward.h>
 
 namespace espalier::sparse {
 namespace {
 
+using espalier::detail::forward_taps;
+using espalier::detail::TapConvolution;
 using testing::expect_close;
 using testing::expect_zero_padding;
 using testing::magnitude;
@@ -105,7 +106,6 @@ struct Problem {
   Tensor x, weight, bias, dy, mask;
   Support support;
 
-  Problem(const Case& c, double density) : Problem(c, random_mask(c.weight, density)) {}
   Problem(const Case& c, const Tensor& chosen)
       : shape(conv2d_shape(c.x, c.weight, c.options, "test")),
         x(random_tensor(c.x, 1)),
@@ -120,7 +120,7 @@ struct Problem {
     const Tensor x_lanes = x.to(Layout::Nchw16n);
     const Tensor dy_lanes = dy.to(Layout::Nchw16n);
     Results r{Tensor::empty_like(dy_lanes), Tensor::empty_like(x_lanes), {}};
-    Tensor dw = Tensor::full({support.nnz()}, std::nan(""));
+    Tensor dw = not_numbers();
     sparse::conv2d_forward(shape, x_lanes, weight, support, bias, r.y);
     sparse::conv2d_backward_data(shape, dy_lanes, weight, support, r.dx);
     sparse::conv2d_backward_weight(shape, x_lanes, dy_lanes, support, dw);
@@ -131,7 +131,7 @@ struct Problem {
   // Both gradients in one pass.
   Results run_fused() const {
     Results r{{}, Tensor::empty(x.shape(), DType::F32, Layout::Nchw16n), {}};
-    Tensor dw = Tensor::full({support.nnz()}, std::nan(""));
+    Tensor dw = not_numbers();
     sparse::conv2d_backward(shape,
                             x.to(Layout::Nchw16n),
                             dy.to(Layout::Nchw16n),
@@ -143,20 +143,7 @@ struct Problem {
     return r;
   }
 
-  // The same, where dx holds x already.
-  Tensor run_adding() const {
-    Tensor dx = x.to(Layout::Nchw16n).clone();
-    Tensor dw = Tensor::empty({support.nnz()});
-    sparse::conv2d_backward(shape,
-                            x.to(Layout::Nchw16n),
-                            dy.to(Layout::Nchw16n),
-                            weight,
-                            support,
-                            dx,
-                            dw,
-                            sparse::Result::Adds);
-    return dx;
-  }
+  Tensor not_numbers() const { return Tensor::full({support.nnz()}, std::nan("")); }
 
   Results exact(bool of_magnitudes) const {
     const auto part = [&](const Tensor& a) { return of_magnitudes ? magnitude(a) : a; };
@@ -167,24 +154,77 @@ struct Problem {
   }
 };
 
-// All directions, each way to run them.
+using detail::KernelForm;
+
+// All that a form has kernels for, each way to run it, whether it would be chosen or not.
+void expect_exact(const KernelForm& form,
+                  const Problem& p,
+                  const Results& exact,
+                  const Results& terms,
+                  const std::string& told) {
+  const std::string what = cat(form.name, ", ", told);
+  const Tensor x = p.x.to(Layout::Nchw16n);
+  const Tensor dy = p.dy.to(Layout::Nchw16n);
+  if (form.has(Pass::Forward)) {
+    Tensor y = Tensor::empty_like(dy);
+    detail::forward_by(form, p.shape, x, p.weight, p.support, p.bias, y);
+    expect_close(y, exact.y, terms.y, what + ", forward");
+    expect_zero_padding(y, what);
+  }
+  if (!form.has(Pass::Backward)) return;
+  const Tensor kept = kept_values(p.weight, p.support);
+  Tensor dx = Tensor::empty_like(x);
+  Tensor dw = p.not_numbers();
+  const auto expect_dx = [&](const std::string& way) {
+    expect_close(dx, exact.dx, terms.dx, what + way);
+    expect_zero_padding(dx, what + way);
+  };
+  const auto expect_dw = [&](const std::string& way) {
+    expect_close(dense_from_kept(dw, p.support), exact.dw, terms.dw, what + way);
+  };
+  form.backward(
+      p.shape, p.support, {.x = &x, .dy = dy, .weight = &kept, .dx = &dx, .dweight = &dw});
+  expect_dx(", both gradients: data");
+  expect_dw(", both gradients: weight");
+  dx = Tensor::empty_like(x);
+  form.backward(p.shape, p.support, {.dy = dy, .weight = &p.weight, .dx = &dx});
+  expect_dx(", data");
+  dw = p.not_numbers();
+  form.backward(p.shape, p.support, {.x = &x, .dy = dy, .dweight = &dw});
+  expect_dw(", weight");
+  dx = x.clone();
+  form.backward(p.shape,
+                p.support,
+                {.x = &x,
+                 .dy = dy,
+                 .weight = &p.weight,
+                 .dx = &dx,
+                 .dx_result = sparse::Result::Adds,
+                 .dweight = &dw});
+  expect_close(dx, plus(exact.dx, p.x), plus(terms.dx, magnitude(p.x)), what + ", added to dx");
+  expect_zero_padding(dx, what + ", added to dx");
+}
+
+// Every form of the list.
 void expect_exact(const Problem& p,
                   const Results& exact,
                   const Results& terms,
                   const std::string& what) {
+  for (const KernelForm* form : detail::kernel_forms()) expect_exact(*form, p, exact, terms, what);
+}
+
+// What is chosen.
+void expect_exact_choice(const Problem& p,
+                         const Results& exact,
+                         const Results& terms,
+                         const std::string& what) {
   const Results got = p.run();
   expect_close(got.y, exact.y, terms.y, what + ", forward");
   expect_close(got.dx, exact.dx, terms.dx, what + ", backward data");
   expect_close(got.dw, exact.dw, terms.dw, what + ", backward weight");
-  expect_zero_padding(got.y, what);
-  expect_zero_padding(got.dx, what);
   const Results fused = p.run_fused();
   expect_close(fused.dx, exact.dx, terms.dx, what + ", fused backward, data");
   expect_close(fused.dw, exact.dw, terms.dw, what + ", fused backward, weight");
-  expect_zero_padding(fused.dx, what + ", fused backward");
-  const Tensor sum = p.run_adding();
-  expect_close(sum, plus(exact.dx, p.x), plus(terms.dx, magnitude(p.x)), what + ", added to dx");
-  expect_zero_padding(sum, what + ", added to dx");
 }
 
 class SparseConv2d : public ::testing::Test {
@@ -195,71 +235,92 @@ class SparseConv2d : public ::testing::Test {
   }
 };
 
-TEST_F(SparseConv2d, AgreesWithTheMaskedReferenceOnEveryTargetAndDensity) {
+TEST_F(SparseConv2d, EveryFormAgreesWithTheMaskedReferenceOnEveryTargetAndDensity) {
   for (const Case& c : cases()) {
     for (const double density : {0.0, -1.0, 0.1, 0.5, 1.0}) {
-      const Problem p(c, density);
+      const Problem p(c, random_mask(c.weight, density));
       const Results exact = p.exact(false);
       const Results terms = p.exact(true);
+      expect_exact_choice(p, exact, terms, cat(c.name, ", density ", density));
       for (const std::string& target : simd_targets()) {
         set_simd_target(target);
         expect_exact(p, exact, terms, cat(c.name, ", density ", density, ", ", target));
       }
+      set_simd_target("");
     }
   }
 }
 
-TEST_F(SparseConv2d, BlocksOfChannelsAgreeWithTheMaskedReference) {
+TEST_F(SparseConv2d, EveryFormRunsItsOwnSupportsOnEveryTargetAndDensity) {
   for (const Case& c : cases()) {
-    for (const double fill : {1.0, 0.85}) {
-      const Problem p(c, block_mask(c.weight, 0.3, fill));
-      const Results exact = p.exact(false);
-      const Results terms = p.exact(true);
-      for (const std::string& target : simd_targets()) {
-        set_simd_target(target);
-        expect_exact(p, exact, terms, cat(c.name, ", fill ", fill, ", ", target));
+    for (const KernelForm* form : detail::kernel_forms()) {
+      for (const double density : {0.0, 0.1, 0.5, 1.0}) {
+        const Problem p(c, form->sample(c.weight, density, 3));
+        const Results exact = p.exact(false);
+        const Results terms = p.exact(true);
+        for (const std::string& target : simd_targets()) {
+          set_simd_target(target);
+          expect_exact(*form, p, exact, terms, cat(c.name, ", own ", density, ", ", target));
+        }
       }
     }
   }
 }
 
-TEST_F(SparseConv2d, BlocksOfEveryDensityHaveBothGradients) {
-  // The block kernels take supports without weights and full ones too.
+TEST_F(SparseConv2d, PartlyFilledBlocksAgreeWithTheMaskedReference) {
   for (const Case& c : cases()) {
-    for (const double density : {0.0, 0.1, 0.5, 1.0}) {
-      const Problem p(c, block_mask(c.weight, density, 1.0));
-      ASSERT_TRUE(detail::runs_in_blocks(p.support));
-      const Results exact = p.exact(false);
-      const Results terms = p.exact(true);
-      const Results fused = p.run_fused();
-      const std::string what = cat(c.name, ", density ", density);
-      expect_close(fused.dx, exact.dx, terms.dx, what + ", data");
-      expect_close(fused.dw, exact.dw, terms.dw, what + ", weight");
+    const Problem p(c, block_mask(c.weight, 0.3, 0.85));
+    const Results exact = p.exact(false);
+    const Results terms = p.exact(true);
+    expect_exact_choice(p, exact, terms, cat(c.name, ", fill 0.85"));
+    for (const std::string& target : simd_targets()) {
+      set_simd_target(target);
+      expect_exact(p, exact, terms, cat(c.name, ", fill 0.85, ", target));
     }
+    set_simd_target("");
   }
 }
 
-TEST_F(SparseConv2d, FilledRowsRunInBlocksBesideSingleWeights) {
-  for (const Case& c : cases()) {
-    if (c.weight[0] <= 4) continue;
-    // The first four output channels are blocks at a third of the positions, of the others a fifth
-    // is kept at random.
-    Tensor mask = random_mask(c.weight, 0.2);
-    mask.slice(0, 0, 4).fill_(0.0);
-    const int64_t filter = mask.numel() / c.weight[0];
-    for (int64_t i = 0; i < 4 * filter; ++i) mask.data<uint8_t>()[i] = i % filter % 3 == 0;
-    mask.slice(0, c.weight[0] - 1, c.weight[0]).fill_(0.0);
-    const Problem p(c, mask);
-    if (detail::runs_in_blocks(p.support)) continue;
-    ASSERT_TRUE(detail::runs_mixed(p.support)) << c.name;
-    EXPECT_EQ(detail::mixed_rows(p.support)->blocks.nnz() % 4, 0) << c.name;
-    const Results exact = p.exact(false);
-    const Results terms = p.exact(true);
-    for (const std::string& target : simd_targets()) {
-      set_simd_target(target);
-      expect_exact(p, exact, terms, cat(c.name, ", ", target));
+TEST_F(SparseConv2d, TheFirstFormThatAppliesRuns) {
+  const Shape shape = {32, 16, 3, 3};
+  const TapConvolution conv =
+      forward_taps(conv2d_shape({16, 16, 8, 8}, shape, {.padding = 1}, "test"));
+  for (const KernelForm* form : detail::kernel_forms()) {
+    bool runs = false;
+    for (const double density : {0.1, 0.2, 0.5}) {
+      const Support own(form->sample(shape, density, 5));
+      EXPECT_GE(form->products(own), own.density()) << form->name;
+      EXPECT_LE(form->products(own), 1.0) << form->name;
+      if (&detail::form_for(own, Pass::Forward) != form) continue;
+      runs = true;
+      EXPECT_TRUE(form->applies(own)) << form->name;
+      const auto prepared = detail::prepare_forward(conv, 1, own, random_tensor(shape, 1));
+      EXPECT_EQ(&prepared->form(), form) << form->name;
+      EXPECT_TRUE(detail::form_for(own, Pass::Backward).has(Pass::Backward)) << form->name;
+      EXPECT_NE(detail::planes_form_for(own).planes, nullptr) << form->name;
     }
+    EXPECT_TRUE(runs) << form->name << " is never chosen";
   }
+  // The last takes what no other wants: no weight at all in some rows, all in one, one in a block.
+  EXPECT_TRUE(detail::kernel_forms().back()->applies(Support(random_mask(shape, -1.0))));
+  for (const Pass pass : {Pass::Forward, Pass::Backward}) {
+    EXPECT_TRUE(detail::kernel_forms().back()->has(pass));
+  }
+}
+
+TEST_F(SparseConv2d, FilledRowsAreTakenAsBlocks) {
+  // The first four of twelve output channels are blocks at a third of the positions, of the next
+  // four a fifth is kept one by one, the last four are empty.
+  Tensor mask = Tensor::zeros({12, 5, 3, 3}, DType::U8);
+  for (int64_t i = 0; i < 8 * 45; ++i) {
+    mask.data<uint8_t>()[i] = i < 4 * 45 ? i % 45 % 3 == 0 : (i + i / 45) % 5 == 0;
+  }
+  const Support support(mask);
+  // 60 weights in blocks, 36 single ones.
+  EXPECT_EQ(detail::mixed_form().facts(support),
+            "rows of 4 channels, those with 0.63 of the weights as filled blocks");
+  EXPECT_TRUE(detail::mixed_form().applies(support));
+  EXPECT_FALSE(detail::blocks_form().applies(support));
 }
 
 TEST_F(SparseConv2d, StripsOfRowsAddToTheirCommonRowsOfDx) {
@@ -284,14 +345,16 @@ TEST_F(SparseConv2d, StripsOfRowsAddToTheirCommonRowsOfDx) {
 
 TEST_F(SparseConv2d, HalfOfTheWeightsRunTwoChannelsAtATime) {
   const Shape shape = {6, 8, 3, 3};
-  EXPECT_TRUE(detail::runs_in_pairs(Support(random_mask(shape, 0.5))));
-  EXPECT_FALSE(detail::runs_in_pairs(Support(random_mask(shape, 0.0))));
+  EXPECT_TRUE(detail::pairs_form().applies(Support(random_mask(shape, 0.5))));
+  EXPECT_FALSE(detail::pairs_form().applies(Support(random_mask(shape, 0.0))));
   // Two channels that keep nothing in common share nothing.
   Tensor apart = Tensor::zeros(shape, DType::U8);
   for (int64_t i = 0; i < apart.numel(); ++i) {
     apart.data<uint8_t>()[i] = (i + i / 72) % 2 == 0;
   }
-  EXPECT_FALSE(detail::runs_in_pairs(Support(apart)));
+  EXPECT_FALSE(detail::pairs_form().applies(Support(apart)));
+  EXPECT_EQ(detail::pairs_form().facts(Support(apart)),
+            "pairs of channels that read 1 inputs for each product");
 }
 
 TEST_F(SparseConv2d, LargeOutputsThatPassTheCachesByHaveTheBitsOfSmallOnes) {
@@ -322,14 +385,16 @@ TEST(BlockForm, TellsBlocksFromScatteredWeights) {
   const Shape shape = {10, 3, 3, 3};
   const Support whole(block_mask(shape, 0.3, 1.0));
   EXPECT_EQ(detail::block_form(whole)->fill, 1.0);
-  EXPECT_TRUE(detail::runs_in_blocks(whole));
+  EXPECT_TRUE(detail::blocks_form().applies(whole));
   // One weight in an eighth position of four channels each: a quarter of its block.
   Tensor one = Tensor::zeros({8, 3, 3, 3}, DType::U8);
   one.data<uint8_t>()[0] = one.data<uint8_t>()[27 * 7 + 5] = 1;
   const Support scattered(one);
   EXPECT_EQ(detail::block_form(scattered)->blocks, 2);
   EXPECT_EQ(detail::block_form(scattered)->fill, 0.25);
-  EXPECT_FALSE(detail::runs_in_blocks(scattered));
+  EXPECT_FALSE(detail::blocks_form().applies(scattered));
+  EXPECT_EQ(detail::blocks_form().facts(scattered), "blocks of 4x1 filled to 0.25");
+  EXPECT_EQ(detail::blocks_form().products(scattered), 8.0 / 216.0);
 }
 
 TEST_F(SparseConv2d, BitsDontDependOnTheThreadCount) {
@@ -356,7 +421,7 @@ TEST_F(SparseConv2d, BitsDontDependOnTheThreadCount) {
 }
 
 TEST_F(SparseConv2d, ReportsTheMacsOfKeptWeights) {
-  const Problem p(cases()[0], 0.1);
+  const Problem p(cases()[0], random_mask(cases()[0].weight, 0.1));
   MacCounter counter;
   Tensor y = Tensor::empty(p.dy.shape(), DType::F32, Layout::Nchw16n);
   sparse::conv2d_forward(p.shape, p.x.to(Layout::Nchw16n), p.weight, p.support, {}, y);
@@ -364,7 +429,7 @@ TEST_F(SparseConv2d, ReportsTheMacsOfKeptWeights) {
 }
 
 TEST_F(SparseConv2d, RefusesWhatItHasNoKernelFor) {
-  const Problem p(cases()[0], 0.1);
+  const Problem p(cases()[0], random_mask(cases()[0].weight, 0.1));
   Tensor y = Tensor::empty(p.dy.shape());
   EXPECT_THROW(sparse::conv2d_forward(p.shape, p.x, p.weight, p.support, {}, y), ValueError);
   Tensor lanes = p.dy.to(Layout::Nchw16n);

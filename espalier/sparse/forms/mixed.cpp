@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/sparse/kernels/mixed_forward.h>
+// Supports of which some rows of four output channels are filled blocks and others not: each row in
+// its form, tile by tile from one padded copy of the input.
+#include <algorithm>
+#include <vector>
 
+#include <espalier/sparse/forms/form.h>
+#include <espalier/sparse/forms/sample.h>
 #include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d_block_micro.h>
 #include <espalier/sparse/kernels/conv2d_micro.h>
@@ -22,21 +27,19 @@ struct FilledRows {
 };
 
 FilledRows find_filled(const Support& support) {
-  const int64_t channels = support.shape()[0];
+  const CsrIndices csr = csr_indices(support);
+  const CsrIndices blocks = blocked(csr, kChannelBlock).indices.blocks;
   FilledRows rows;
-  rows.filled.resize(static_cast<size_t>((channels + kBlockChannels - 1) / kBlockChannels));
-  std::vector<int64_t> kept(rows.filled.size());
-  std::vector<int64_t> positions(rows.filled.size());
-  for_each_block(support, [&](int64_t row, int64_t, const auto& ranks) {
-    const auto r = static_cast<size_t>(row);
-    for (const int32_t rank : ranks) kept[r] += rank >= 0;
-    positions[r] += std::min<int64_t>(kBlockChannels, channels - row * kBlockChannels);
-  });
   int64_t in_blocks = 0;
-  for (size_t r = 0; r < kept.size(); ++r) {
-    rows.filled[r] =
-        static_cast<double>(kept[r]) >= kLeastRowFill * static_cast<double>(positions[r]);
-    if (rows.filled[r] != 0) in_blocks += kept[r];
+  for (int64_t row = 0; row < blocks.rows; ++row) {
+    const int64_t first = row * kBlockChannels;
+    const int64_t last = std::min<int64_t>(csr.rows, first + kBlockChannels);
+    const int64_t kept =
+        csr.row_offsets[static_cast<size_t>(last)] - csr.row_offsets[static_cast<size_t>(first)];
+    const int64_t positions = std::ssize(blocks.row(row)) * (last - first);
+    rows.filled.push_back(static_cast<double>(kept) >=
+                          kLeastRowFill * static_cast<double>(positions));
+    if (rows.filled.back() != 0) in_blocks += kept;
   }
   if (support.nnz() > 0) {
     rows.share = static_cast<double>(in_blocks) / static_cast<double>(support.nnz());
@@ -47,6 +50,13 @@ FilledRows find_filled(const Support& support) {
 std::shared_ptr<const FilledRows> filled_rows(const Support& support) {
   return support.derived<FilledRows>({}, [&] { return find_filled(support); });
 }
+
+/// A support in two, each of the whole shape, and where their kept weights are among the support's.
+struct MixedRows {
+  Support blocks;  ///< rows of four output channels that pay as blocks
+  Support single;  ///< all others
+  std::vector<int32_t> block_ranks, single_ranks;
+};
 
 MixedRows split(const Support& support, const FilledRows& rows) {
   const int64_t channels = support.shape()[0];
@@ -73,8 +83,8 @@ class MixedForward : public PreparedForward {
       : PreparedForward(std::move(plan)),
         entries_(entry_stream(this->plan(), rows.single, false)),
         blocks_(block_stream(this->plan(), rows.blocks)),
-        entry_values_(in_order(entries_->ranks, in_order(rows.single_ranks, kept))),
-        block_values_(in_order(blocks_->ranks, in_order(rows.block_ranks, kept))) {}
+        entry_values_(gather_values(gather_values(kept, rows.single_ranks), entries_->ranks)),
+        block_values_(gather_values(gather_values(kept, rows.block_ranks), blocks_->ranks)) {}
 
   int64_t nbytes() const override {
     const size_t indices = entries_->offsets.size() + entries_->bounds.size() +
@@ -82,7 +92,7 @@ class MixedForward : public PreparedForward {
     return entry_values_.nbytes() + block_values_.nbytes() +
            static_cast<int64_t>(indices * sizeof(int32_t));
   }
-  std::string_view form() const override { return "mixed"; }
+  const KernelForm& form() const override { return mixed_form(); }
 
  private:
   // The first kernel writes all channels, those without single weights too; the second adds.
@@ -115,24 +125,55 @@ class MixedForward : public PreparedForward {
   BlockKernel block_kernel_ = block_kernel();
 };
 
-}  // namespace
-
+/// Made once and kept with the support.
 std::shared_ptr<const MixedRows> mixed_rows(const Support& support) {
   // Outside of the call below, in which a support is locked.
   const auto rows = filled_rows(support);
   return support.derived<MixedRows>({}, [&] { return split(support, *rows); });
 }
 
-bool runs_mixed(const Support& support) {
+bool applies(const Support& support) {
   return support.density() >= kLeastDensity && filled_rows(support)->share >= kLeastPromoted;
 }
 
-std::unique_ptr<const PreparedForward> prepare_mixed(const TapConvolution& conv,
-                                                     int64_t blocks,
-                                                     const Support& support,
-                                                     const Tensor& weight) {
+std::string facts(const Support& support) {
+  return cat("rows of ",
+             kBlockChannels,
+             " channels, those with ",
+             two_digits(filled_rows(support)->share),
+             " of the weights as filled blocks");
+}
+
+std::unique_ptr<const PreparedForward> prepare(const TapConvolution& conv,
+                                               int64_t blocks,
+                                               const Support& support,
+                                               const Tensor& weight) {
   return std::make_unique<MixedForward>(
       ConvPlan(conv, blocks, support.density()), *mixed_rows(support), values_of(weight, support));
+}
+
+/// The first half of the rows of four output channels in blocks, the others weight by weight.
+Tensor sample(const Shape& weight, double density, uint64_t seed) {
+  Tensor mask = random_mask(weight, density, 1, seed);
+  const int64_t half = weight[0] / (2 * kBlockChannels) * kBlockChannels;
+  mask.slice(0, 0, half)
+      .copy_(random_mask(weight, density, kBlockChannels, seed).slice(0, 0, half));
+  return mask;
+}
+
+}  // namespace
+
+const KernelForm& mixed_form() {
+  static const KernelForm form = {
+      .name = "mixed",
+      .weights =
+          "some rows of four output channels filled to 90 % with a tenth of the weights or "
+          "more, others not: each row in its form, from one copy of the input",
+      .applies = applies,
+      .facts = facts,
+      .prepare = prepare,
+      .sample = sample};
+  return form;
 }
 
 }  // namespace espalier::sparse::detail

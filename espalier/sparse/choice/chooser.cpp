@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -12,26 +9,15 @@
 
 #include <espalier/core/detail/json.h>
 #include <espalier/core/io.h>
-#include <espalier/core/random.h>
 #include <espalier/core/simd.h>
-#include <espalier/sparse/kernels/block_stream.h>
-#include <espalier/sparse/kernels/conv2d.h>
-#include <espalier/sparse/kernels/conv2d_plan.h>
+#include <espalier/sparse/forms/conv2d.h>
+#include <espalier/sparse/forms/form.h>
 
 namespace espalier::sparse {
 namespace {
 
-/// Up to which part of all products the sparse kernels were faster, on planes of 2x2 to 32x32
-/// (Zen 4, AVX-512), by what the dense layer would run by.
-struct Limits {
-  double unstructured;
-  double blocks, blocks_backward;  ///< of output channels
-};
-constexpr Limits kOverDirect{0.5, 0.85, 0.7};      // 1.15 to 1.6 times, 1.86 times, at 0.5
-constexpr Limits kOverSmallTiles{0.35, 0.5, 0.5};  // F(2x2, 3x3) gains 1.4 to 1.9
-constexpr Limits kOverLargeTiles{0.22, 0.3, 0.3};  // F(4x4, 3x3) gains 2 to 3 on wide layers
-constexpr int64_t kWideLayer = 32;
-constexpr int kMeasuredRuns = 3;
+using detail::KernelForm;
+
 constexpr int64_t kMaxFileBytes = 64 << 20;
 
 /// Measured times by description, and the file they are kept in.
@@ -121,69 +107,48 @@ std::string describe(const Conv2dShape& s) {
              o.dilation.w);
 }
 
-/// The part of all products that a sparse kernel does, and up to which part it is chosen.
-struct Share {
-  double executed, highest;
-  bool sparse() const { return executed <= highest; }
-};
-
-Share share_of_products(const Conv2dShape& shape, const Support& support, Pass pass) {
-  const int tile = winograd_tile(
-      shape, pass == Pass::Forward ? Conv2dPass::Forward : Conv2dPass::BackwardWeight);
-  const bool wide = std::min(shape.c, shape.k) >= kWideLayer;
-  const Limits& limits = tile == 0           ? kOverDirect
-                         : tile == 4 && wide ? kOverLargeTiles
-                                             : kOverSmallTiles;
-  if (detail::runs_in_blocks(support)) {
-    const Share blocks{support.density() / detail::block_form(support)->fill,
-                       pass == Pass::Forward ? limits.blocks : limits.blocks_backward};
-    if (blocks.sparse()) return blocks;
+/// A form that applies and pays, or null. The last of the list first: it is asked for every layer
+/// of every step, and simple forms know a support at once.
+const KernelForm* paying_form(const Conv2dShape& shape, const Support& support, Pass pass) {
+  const auto forms = detail::kernel_forms();
+  for (auto form = forms.rbegin(); form != forms.rend(); ++form) {
+    if ((*form)->has(pass) && detail::cost_of(**form, shape, support, pass).pays() &&
+        (*form)->applies(support)) {
+      return *form;
+    }
   }
-  return {support.density(), limits.unstructured};
+  return nullptr;
+}
+
+std::string told(const KernelForm& form, const detail::FormCost& cost, const Support& support) {
+  const auto rounded = [](double part) { return std::round(part * 1e4) / 1e4; };
+  const bool zeros = rounded(cost.products) != rounded(support.density());
+  return cat(form.facts(support),
+             zeros ? ": density with zeros " : ": density ",
+             rounded(cost.products),
+             cost.pays() ? " is at most " : " is above ",
+             cost.limit);
+}
+
+/// By the rule. The reason is that of the form that would run; where it does not pay, also that of
+/// single weights, which may.
+KernelChoice ruled(const Conv2dShape& shape, const Support& support, Pass pass) {
+  const bool sparse = paying_form(shape, support, pass) != nullptr;
+  const KernelForm& form = detail::form_for(support, pass);
+  const KernelForm& simplest = *detail::kernel_forms().back();
+  const detail::FormCost cost = detail::cost_of(form, shape, support, pass);
+  const detail::FormCost other = detail::cost_of(simplest, shape, support, pass);
+  const bool differ = cost.products != other.products || cost.limit != other.limit;
+  return {sparse,
+          cat(told(form, cost, support),
+              !cost.pays() && differ ? cat("; ", told(simplest, other, support)) : "",
+              sparse ? "" : ", where dense is about as fast")};
 }
 
 // Densities that share a measurement: two digits. Also what a reader wants to see of one.
 double rounded(double density) {
   const double per_unit = density < 0.1 ? 1000.0 : 100.0;
   return std::round(density * per_unit) / per_unit;
-}
-
-/// Random operands of a convolution; y stands for dy as well.
-struct Operands {
-  Tensor x, w, y, dx, dw;
-  explicit Operands(const Conv2dShape& s)
-      : x(random({s.n, s.c, s.h, s.w}, Layout::Nchw16n, 1)),
-        w(random({s.k, s.c / s.options.groups, s.r, s.s}, Layout::Nchw, 2)),
-        y(random({s.n, s.k, s.p, s.q}, Layout::Nchw16n, 3)),
-        dx(Tensor::empty_like(x)),
-        dw(Tensor::empty_like(w)) {}
-
-  /// A few numbers again and again: to draw all of them would take longer than the kernels.
-  static Tensor random(const Shape& shape, Layout layout, uint64_t seed) {
-    Tensor drawn = Tensor::empty({1009});
-    Rng rng(seed, "kernel measurement");
-    fill_uniform_(drawn, rng, -1.0, 1.0);
-    Tensor t = Tensor::empty(shape, DType::F32, layout);
-    float* data = t.data<float>();
-    const std::vector<float> values = drawn.to_vector<float>();
-    const auto count = static_cast<size_t>(t.physical_numel());
-    for (size_t i = 0; i < count; i += values.size()) {
-      std::copy_n(values.begin(), std::min(values.size(), count - i), data + i);
-    }
-    return t;
-  }
-};
-
-template <class Work>
-double best_milliseconds(Work work) {
-  double best = std::numeric_limits<double>::max();
-  for (int run = 0; run <= kMeasuredRuns; ++run) {  // the first warms up
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    if (run > 0) best = std::min(best, took.count());
-  }
-  return best;
 }
 
 }  // namespace
@@ -197,65 +162,31 @@ const ChooserOptions& chooser_options() {
   return options_in_use();
 }
 
-bool has_sparse_conv2d(const Conv2dShape& shape) {
-  return detail::missing_conv2d(shape, DType::F32, Layout::Nchw16n).empty();
-}
-
-double measure_sparse_conv2d(const Conv2dShape& shape, const Support& support, Pass pass) {
-  Operands o(shape);
-  Tensor dw = Tensor::empty({support.nnz()});
-  return best_milliseconds([&] {
-    if (pass == Pass::Forward) {
-      conv2d_forward(shape, o.x, o.w, support, {}, o.y);
-    } else {
-      conv2d_backward(shape, o.x, o.y, o.w, support, o.dx, dw);
-    }
-  });
-}
-
-double measure_dense_conv2d(const Conv2dShape& shape, Pass pass) {
-  Operands o(shape);
-  return best_milliseconds([&] {
-    if (pass == Pass::Forward) {
-      espalier::conv2d_forward(shape, o.x, o.w, {}, o.y);
-    } else {
-      espalier::conv2d_backward_data(shape, o.y, o.w, o.dx);
-      espalier::conv2d_backward_weight(shape, o.x, o.y, o.dw);
-    }
-  });
-}
-
 KernelChoice choose_conv2d(
     const Conv2dShape& shape, DType dtype, Layout layout, const Support& support, Pass pass) {
   std::string missing = detail::missing_conv2d(shape, dtype, layout);
   if (!missing.empty()) return {false, std::move(missing)};
-  if (!options_in_use().measure) {
-    const auto [executed, highest] = share_of_products(shape, support, pass);
-    const bool sparse = executed <= highest;
-    return {sparse,
-            cat("density ",
-                std::round(executed * 1e4) / 1e4,
-                sparse ? " is at most " : " is above ",
-                highest,
-                sparse ? "" : ", where dense is about as fast")};
-  }
+  if (!options_in_use().measure) return ruled(shape, support, pass);
   const double density = support.density();
+  const KernelForm& form = detail::form_for(support, pass);
   const std::string key = cat(pass == Pass::Forward ? "forward " : "backward ",
                               describe(shape),
                               " density ",
                               rounded(density),
-                              detail::runs_in_blocks(support) ? " in blocks " : " ",
+                              " as ",
+                              form.name,
+                              " ",
                               simd_target(),
                               conv2d_algorithm() == Conv2dAlgorithm::Direct ? " direct" : "");
-  const KernelTimes times = measurements().get(key, [&] {
-    return KernelTimes{measure_sparse_conv2d(shape, support, pass),
-                       measure_dense_conv2d(shape, pass)};
-  });
+  const KernelTimes times =
+      measurements().get(key, [&] { return measure_conv2d(shape, &support, pass); });
   const bool sparse = times.sparse < times.dense;
   return {sparse,
           cat("measured ",
               times.sparse,
-              " ms sparse, ",
+              " ms as ",
+              form.facts(support),
+              ", ",
               times.dense,
               " ms dense at density ",
               rounded(density)),
@@ -285,7 +216,7 @@ bool takes_sparse_conv2d(const Conv2dShape& shape,
                          Pass pass,
                          std::string_view op) {
   // Called for every layer of every step: by the rule, no reason is written that nobody reads.
-  if (!options_in_use().measure && share_of_products(shape, support, pass).sparse() &&
+  if (!options_in_use().measure && paying_form(shape, support, pass) != nullptr &&
       detail::missing_conv2d(shape, dtype, layout).empty()) {
     return true;
   }

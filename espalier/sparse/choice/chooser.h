@@ -9,23 +9,15 @@
 #include <string>
 
 #include <espalier/core/kernels/conv2d/conv2d.h>
+#include <espalier/sparse/choice/measure.h>
 #include <espalier/sparse/support.h>
 
 namespace espalier::sparse {
 
-/// What is chosen for: the forward pass, or the gradients (both, or either).
-enum class Pass : uint8_t { Forward, Backward };
-
-/// Milliseconds of one pass with the threads in use: the best of several runs.
-struct KernelTimes {
-  double sparse = 0.0;  ///< 0 where no sparse kernel exists
-  double dense = 0.0;   ///< of the dense kernel
-};
-
 /// Which kernel, and why.
 struct KernelChoice {
   bool sparse = false;                    ///< else dense
-  std::string reason;                     ///< one sentence
+  std::string reason;                     ///< one sentence, which begins with the form
   std::optional<KernelTimes> times = {};  ///< when the choice was measured
 };
 
@@ -76,13 +68,5 @@ bool takes_sparse_conv2d(const Conv2dShape& shape,
                          const Support& support,
                          Pass pass,
                          std::string_view op);
-
-/// True when sparse kernels exist for a convolution of this shape, in float32 and `Nchw16n`.
-bool has_sparse_conv2d(const Conv2dShape& shape);
-/// Milliseconds of the sparse kernel on operands of its own, whatever the options say. Throws
-/// ValueError where none exists.
-double measure_sparse_conv2d(const Conv2dShape& shape, const Support& support, Pass pass);
-/// The same of the dense kernel.
-double measure_dense_conv2d(const Conv2dShape& shape, Pass pass);
 
 }  // namespace espalier::sparse
