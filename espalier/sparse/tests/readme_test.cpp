@@ -2,8 +2,6 @@
 // The README's table of forms is the list of forms.
 #include <gtest/gtest.h>
 
-#include <set>
-
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/sparse/forms/form.h>
 
@@ -37,13 +35,6 @@ TEST(Readme, TheTableOfFormsIsTheList) {
   EXPECT_NE(testing::slurp(ESPALIER_README).find(table + "\n"), std::string::npos)
       << "expects these lines:\n"
       << table;
-}
-
-TEST(Forms, HaveNamesOfTheirOwn) {
-  std::set<std::string_view> names;
-  for (const KernelForm* form : detail::kernel_forms()) {
-    EXPECT_TRUE(names.insert(form->name).second) << form->name;
-  }
 }
 
 }  // namespace
