@@ -11,7 +11,7 @@
 #include <espalier/data/fetch.h>
 #include <espalier/experiments/options.h>
 #include <espalier/nn/gates/attach.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
 namespace espalier::experiments {
 namespace {

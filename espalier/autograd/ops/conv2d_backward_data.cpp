@@ -4,7 +4,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/forms/conv2d.h>
 
 namespace espalier {
 
@@ -16,10 +16,10 @@ Variable conv2d_backward_data(const Variable& grad,
   detail::check_same_dtype(grad, weight, "conv2d_backward_data");
   const Conv2dShape shape =
       conv2d_shape(input_shape, weight.shape(), options, "conv2d_backward_data");
-  detail::check_pattern(sparsity, weight.shape(), "conv2d_backward_data");
+  detail::check_support(sparsity, weight.shape(), "conv2d_backward_data");
   Tensor dx = Tensor::empty(input_shape, grad.dtype(), grad.layout());
   if (detail::runs_sparse(shape, grad.value(), sparsity, sparse::Pass::Backward)) {
-    sparse::conv2d_backward_data(shape, grad.value(), weight.value(), *sparsity.pattern, dx);
+    sparse::conv2d_backward_data(shape, grad.value(), weight.value(), *sparsity.support, dx);
   } else {
     espalier::conv2d_backward_data(shape, grad.value(), weight.value(), dx);
   }

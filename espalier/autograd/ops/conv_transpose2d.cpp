@@ -5,7 +5,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/forms/conv2d.h>
 
 namespace espalier {
 namespace {
@@ -103,12 +103,12 @@ Variable conv_transpose2d(const Variable& x,
                  out[1],
                  "), got ",
                  bias.defined() ? bias.shape() : Shape());
-  detail::check_pattern(sparsity, weight.shape(), kName);
+  detail::check_support(sparsity, weight.shape(), kName);
   const Conv2dOptions conv = convolution_of(options);
   const Conv2dShape shape = conv2d_shape(out, weight.shape(), conv, kName);
   Tensor y = Tensor::empty(out, x.dtype(), x.layout());
   if (detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) {
-    sparse::conv2d_backward_data(shape, x.value(), weight.value(), *sparsity.pattern, y);
+    sparse::conv2d_backward_data(shape, x.value(), weight.value(), *sparsity.support, y);
   } else {
     espalier::conv2d_backward_data(shape, x.value(), weight.value(), y);
   }

@@ -72,11 +72,11 @@ Json run(const OptionValues& values, const std::vector<double>& sparsities) {
       std::vector<double> kept = {1.0, 1.0};
       std::vector<double> removed = {0.0, 0.0};
       for (const double sparsity : sparsities) {
-        const auto pattern = bench.random_pattern(sparsity, values.text("pattern"));
-        kept.push_back(pattern->density());
+        const auto support = bench.random_support(sparsity, values.text("pattern"));
+        kept.push_back(support->density());
         removed.push_back(sparsity);
         kernels.push_back("sparse");
-        sides.push_back(bench.sparse(direction, pattern));
+        sides.push_back(bench.sparse(direction, support));
       }
       const std::vector<RoundTimes> times =
           time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));

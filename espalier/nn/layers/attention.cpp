@@ -82,7 +82,7 @@ Variable split_heads(const Variable& x, int64_t heads) {
 }
 
 // Rows begin .. end of a weight. With a masked gradient request the mask is multiplied in, so that
-// the gradient is zero where the mask is, as an op that knows the pattern would make it.
+// the gradient is zero where the mask is, as an op that knows the support would make it.
 Variable weight_rows(const Parameter& weight, int64_t begin, int64_t end) {
   Variable value = weight.value;
   if (weight.masked() && weight.grad_request == sparse::GradRequest::Masked) {

@@ -15,14 +15,14 @@ Conv1d::Conv1d(const Options& options) : options_(options) {
 
 // Made again when the mask has changed.
 sparse::WeightSparsity Conv1d::row_sparsity() {
-  if (pattern_ != weight.pattern) {
+  if (support_ != weight.support) {
     const Shape& s = weight.shape();
-    pattern_ = weight.pattern;
-    row_pattern_ = pattern_ ? std::make_shared<const sparse::Pattern>(
-                                  pattern_->mask().reshape({s[0], s[1], 1, s[2]}))
+    support_ = weight.support;
+    row_support_ = support_ ? std::make_shared<const sparse::Support>(
+                                  support_->mask().reshape({s[0], s[1], 1, s[2]}))
                             : nullptr;
   }
-  return {row_pattern_, weight.grad_request};
+  return {row_support_, weight.grad_request};
 }
 
 Variable Conv1d::forward(const Variable& x) {

@@ -52,8 +52,8 @@ class Conv1d : public Module {
   sparse::WeightSparsity row_sparsity();
 
   Options options_;
-  /// The weight's pattern, and the same of filters of one row.
-  std::shared_ptr<const sparse::Pattern> pattern_, row_pattern_;
+  /// The weight's support, and the same of filters of one row.
+  std::shared_ptr<const sparse::Support> support_, row_support_;
 };
 
 }  // namespace espalier::nn

@@ -10,7 +10,7 @@
 
 #include <espalier/autograd/observer.h>
 #include <espalier/nn/module/module.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
 namespace espalier::nn {
 

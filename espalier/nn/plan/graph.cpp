@@ -6,7 +6,7 @@
 
 #include <espalier/autograd/ops/pool_check.h>
 #include <espalier/core/kernels/conv2d/winograd.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
 namespace espalier::nn::plan {
 namespace {

@@ -10,13 +10,6 @@ constexpr uint8_t kMore = 255;
 
 }  // namespace
 
-sparse::Pattern nonzero_pattern(const Tensor& weight) {
-  Tensor mask = Tensor::empty(weight.shape(), DType::U8);
-  const float* w = weight.data<float>();
-  for (int64_t i = 0; i < weight.numel(); ++i) mask.data<uint8_t>()[i] = w[i] != 0.0f;
-  return sparse::Pattern(mask);
-}
-
 PackedNonzeros pack_nonzeros(const Tensor& weight) {
   std::vector<float> values;
   std::vector<uint8_t> gaps;

@@ -6,12 +6,8 @@
 #include <cstdint>
 
 #include <espalier/core/tensor.h>
-#include <espalier/sparse/pattern.h>
 
 namespace espalier::nn::plan {
-
-/// The positions of a float32 weight that are not zero.
-sparse::Pattern nonzero_pattern(const Tensor& weight);
 
 /// The nonzeros of a weight: values in flat order, and the gaps between their positions. A byte
 /// below 255 is the distance from the last nonzero (at first: from -1), less one; 255 means 255

@@ -173,14 +173,14 @@ std::vector<std::vector<ScoredWeight>> calibration_stages(nn::Module& model,
 
 WeightKeeper::WeightKeeper(std::span<const ScoredWeight> weights) {
   for (const ScoredWeight& one : weights) {
-    kept_.push_back({one.parameter, one.parameter->value.value().clone(), one.parameter->pattern});
+    kept_.push_back({one.parameter, one.parameter->value.value().clone(), one.parameter->support});
   }
 }
 
 void WeightKeeper::restore() const {
   for (const Kept& one : kept_) {
     one.parameter->value.value().copy_(one.value);
-    one.parameter->set_pattern(one.pattern);
+    one.parameter->set_support(one.support);
   }
 }
 

@@ -61,7 +61,7 @@ class WeightKeeper {
   struct Kept {
     nn::Parameter* parameter;
     Tensor value;
-    std::shared_ptr<const sparse::Pattern> pattern;
+    std::shared_ptr<const sparse::Support> support;
   };
   std::vector<Kept> kept_;
 };

@@ -198,16 +198,16 @@ TEST(SrSte, AChoiceThatStaysKeepsThePatternAndWhatKernelsMadeOfIt) {
   nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
   auto hook = sr_ste();
   hook->before_training(state);
-  const auto first = weight.pattern;
+  const auto first = weight.support;
   int made = 0;
   const auto derive = [&] { return first->derived<int>({0}, [&] { return ++made; }); };
   derive();
   step(*net, *hook, sgd, 0.1);  // (3.9, -3.1, 1.9, 0.9): the same two stay
-  EXPECT_EQ(weight.pattern, first);
+  EXPECT_EQ(weight.support, first);
   derive();
   EXPECT_EQ(made, 1);
   step(*net, *hook, sgd, -2.0);  // (5.9, -1.1, 3.9, 2.9): now the first and the third
-  EXPECT_NE(weight.pattern, first);
+  EXPECT_NE(weight.support, first);
   EXPECT_EQ(mask_of(weight), (std::vector<int>{1, 0, 1, 0}));
 }
 

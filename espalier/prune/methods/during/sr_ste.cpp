@@ -21,7 +21,7 @@ namespace {
 struct Place {
   Site site;
   Tensor dense;                                    ///< w
-  std::shared_ptr<const sparse::Pattern> pattern;  ///< m
+  std::shared_ptr<const sparse::Support> support;  ///< m
   int64_t flips = 0;  ///< changes of mask entries since the last report, every one counted
 
   const std::string& name() const { return site.name; }
@@ -49,29 +49,29 @@ void put_sparse(Place& place) {
   const Tensor mask = best_mask(place);
   const uint8_t* after = mask.data<uint8_t>();
   int64_t flips = std::count(after, after + mask.numel(), uint8_t{0});
-  if (place.pattern) {
-    const uint8_t* before = place.pattern->mask().data<uint8_t>();
+  if (place.support) {
+    const uint8_t* before = place.support->mask().data<uint8_t>();
     flips = 0;
     for (int64_t i = 0; i < mask.numel(); ++i) flips += before[i] != after[i];
   }
   // A pattern that has not changed keeps what kernels have derived from it.
-  if (!place.pattern || flips > 0) place.pattern = std::make_shared<sparse::Pattern>(mask);
+  if (!place.support || flips > 0) place.support = std::make_shared<sparse::Support>(mask);
   place.flips += flips;
   place.parameter().value.value().copy_(place.dense);
-  place.parameter().set_pattern(place.pattern);
+  place.parameter().set_support(place.support);
 }
 
 /// The model's weight becomes w, and its gradient G(e) + lambda (1 - m) w.
 void put_dense(Place& place, double lambda) {
   nn::Parameter& parameter = place.parameter();
-  parameter.set_pattern(nullptr);
+  parameter.set_support(nullptr);
   parameter.value.value().copy_(place.dense);
   if (!parameter.value.grad().defined()) return;
   // Into fresh memory: a gradient may share its tensor with another leaf's.
   Tensor gradient = parameter.value.grad().value().to(Layout::Nchw).contiguous().clone();
   dispatch_floating(gradient.dtype(), "sr-ste", [&](auto zero) {
     using T = decltype(zero);
-    const uint8_t* m = place.pattern->mask().data<uint8_t>();
+    const uint8_t* m = place.support->mask().data<uint8_t>();
     const T* w = place.dense.data<T>();
     T* g = gradient.data<T>();
     for (int64_t i = 0; i < gradient.numel(); ++i) {
@@ -174,7 +174,7 @@ class SrSte : public Action {
                    place.name());
     place.dense.copy_(dense->second);
     place.flips = static_cast<int64_t>(flips->second.item());
-    place.pattern = place.parameter().pattern;
+    place.support = place.parameter().support;
   }
 
   double lambda_;

@@ -1,30 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gradients of a sparse convolution at kept positions. Seen from an input position, both need
-// the same vectors of dy: dx[c] += w * dy and dw += x[c] * dy. So one pass over dy serves both (the
-// weight's gradient is a sampled dense-dense product, SDDMM).
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/kernels/backward.h>
 
 #include <algorithm>
 
 #include <espalier/core/kernels/conv2d/micro.h>
 #include <espalier/core/kernels/conv2d/padded.h>
 #include <espalier/core/parallel.h>
-#include <espalier/sparse/kernels/block_backward.h>
-#include <espalier/sparse/kernels/block_stream.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
 #include <espalier/sparse/kernels/tap_classes.h>
 
-namespace espalier::sparse {
+namespace espalier::sparse::detail {
 namespace {
-
-void check_dweight(const Tensor& dweight, const Pattern& pattern) {
-  ESPALIER_CHECK(dweight.shape() == Shape({pattern.nnz()}),
-                 ShapeError,
-                 "conv2d_backward: expects a dweight of ",
-                 pattern.nnz(),
-                 " kept values, got ",
-                 dweight.shape());
-}
 
 using espalier::detail::backward_data_taps;
 using espalier::detail::BackwardDataTaps;
@@ -40,13 +26,13 @@ constexpr int64_t kSharedBytes = 32 << 20;
 /// One class of input positions (one for stride 1).
 class BackwardRun {
  public:
-  BackwardRun(const espalier::detail::TapConvolution& conv, const Pattern& pattern, int64_t blocks)
-      : plan_(conv, blocks, pattern.density()),
-        stream_(detail::entry_stream(
-            plan_, pattern, true, kTaskWeights, ceil_div(kTasks / 2, plan_.image_groups))),
+  BackwardRun(const TapConvolution& conv, const Support& support, int64_t blocks)
+      : plan_(conv, blocks, support.density()),
+        stream_(entry_stream(
+            plan_, support, true, kTaskWeights, ceil_div(kTasks / 2, plan_.image_groups))),
         ranges_(stream_->range_count()),
         shares_(std::clamp<int64_t>(ceil_div(kTasks, ranges_), 1, plan_.image_groups)),
-        kernels_(detail::sparse_conv_kernels()) {}
+        kernels_(sparse_conv_kernels()) {}
 
   /// `dx` may be null, and `kept_values` undefined with it. Writes dx of the class, or adds to it,
   /// and adds the sums of its weights to dw.
@@ -57,7 +43,7 @@ class BackwardRun {
            Result dx_result,
            float* dw) {
     adds_ = dx_result == Result::Adds;
-    if (dx != nullptr) values_ = detail::in_order(stream_->ranks, kept_values);
+    if (dx != nullptr) values_ = gather_values(kept_values, stream_->ranks);
     partials_ = Tensor::empty({shares_ * stream_->size() * kLanes});
     share_padded(dy);
     parallel_for(ranges_ * shares_, 1, [&](int64_t begin, int64_t end) {
@@ -88,7 +74,7 @@ class BackwardRun {
                       (share * stream_->size() + first_entry) * kLanes;
     std::fill_n(partials, (stream_->end_of(range) - first_entry) * kLanes, 0.0f);
     const int64_t first_channel = stream_->ranges[static_cast<size_t>(range)];
-    detail::BackwardJob job;
+    BackwardJob job;
     job.entries = {stream_->offsets.data(),
                    dx == nullptr ? nullptr : values_.data<float>(),
                    nullptr,
@@ -113,7 +99,7 @@ class BackwardRun {
         }
         const int64_t calls = plan_.tiles_of_strip() * stream_->channel_blocks;
         int64_t call = 0;
-        plan_.for_each_tile(group, strip, [&](const detail::ConvPlan::Place& place) {
+        plan_.for_each_tile(group, strip, [&](const ConvPlan::Place& place) {
           job.exist = place.exist;
           job.dy = padded + place.in;
           const int64_t at = place.out + first_channel * job.x_channel;
@@ -150,70 +136,35 @@ class BackwardRun {
     });
   }
 
-  detail::ConvPlan plan_;
-  std::shared_ptr<const detail::EntryStream> stream_;
+  ConvPlan plan_;
+  std::shared_ptr<const EntryStream> stream_;
   int64_t ranges_, shares_;
   bool adds_ = false;
-  detail::SparseConvKernels kernels_;
+  SparseConvKernels kernels_;
   Tensor values_, partials_, shared_;
 };
 
-void run_classes(const Conv2dShape& shape,
-                 const Tensor& x,
-                 const Tensor& dy,
-                 const Tensor& weight,
-                 const Pattern& pattern,
-                 Tensor* dx,
-                 Result dx_result,
-                 Tensor& dweight) {
+}  // namespace
+
+void backward_by_entries(const Conv2dShape& shape,
+                         const Support& support,
+                         const BackwardOperands& of) {
   const BackwardDataTaps taps = backward_data_taps(shape);
-  if (dx != nullptr && !taps.all_reached && dx_result == Result::Replaces) dx->fill_(0.0);
-  dweight.fill_(0.0);
-  const Tensor values = dx == nullptr ? Tensor() : detail::values_of(weight, pattern);
+  if (of.dx != nullptr && !taps.all_reached && of.dx_result == Result::Replaces) of.dx->fill_(0.0);
+  of.dweight->fill_(0.0);
+  const Tensor values = of.dx == nullptr ? Tensor() : values_of(*of.weight, support);
   const int64_t blocks = lane_blocks(shape.n);
-  for (const espalier::detail::TapConvolution& parity : taps.classes) {
-    for (const espalier::detail::TapConvolution& conv : detail::tap_classes(parity, blocks)) {
-      BackwardRun(conv, pattern, blocks)
-          .run(x.data<float>(),
-               dy.data<float>(),
+  for (const TapConvolution& parity : taps.classes) {
+    for (const TapConvolution& conv : tap_classes(parity, blocks)) {
+      BackwardRun(conv, support, blocks)
+          .run(of.x->data<float>(),
+               of.dy.data<float>(),
                values,
-               dx == nullptr ? nullptr : dx->data<float>(),
-               dx_result,
-               dweight.data<float>());
+               of.dx == nullptr ? nullptr : of.dx->data<float>(),
+               of.dx_result,
+               of.dweight->data<float>());
     }
   }
 }
 
-}  // namespace
-
-void conv2d_backward_weight(const Conv2dShape& shape,
-                            const Tensor& x,
-                            const Tensor& dy,
-                            const Pattern& pattern,
-                            Tensor& dweight) {
-  detail::check_conv2d(shape, x, pattern, "conv2d_backward_weight");
-  check_dweight(dweight, pattern);
-  if (detail::runs_in_blocks(pattern)) {
-    return detail::backward_in_blocks(
-        shape, x, dy, {}, pattern, nullptr, Result::Replaces, &dweight);
-  }
-  run_classes(shape, x, dy, {}, pattern, nullptr, Result::Replaces, dweight);
-}
-
-void conv2d_backward(const Conv2dShape& shape,
-                     const Tensor& x,
-                     const Tensor& dy,
-                     const Tensor& weight,
-                     const Pattern& pattern,
-                     Tensor& dx,
-                     Tensor& dweight,
-                     Result dx_result) {
-  detail::check_conv2d(shape, x, pattern, "conv2d_backward");
-  check_dweight(dweight, pattern);
-  if (detail::runs_in_blocks(pattern)) {
-    return detail::backward_in_blocks(shape, x, dy, weight, pattern, &dx, dx_result, &dweight);
-  }
-  run_classes(shape, x, dy, weight, pattern, &dx, dx_result, dweight);
-}
-
-}  // namespace espalier::sparse
+}  // namespace espalier::sparse::detail

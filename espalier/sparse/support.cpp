@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 #include <limits>
 #include <map>
@@ -16,20 +16,20 @@ constexpr size_t kMostDerived = 16;
 
 }  // namespace
 
-struct Pattern::Streams {
+struct Support::Streams {
   std::once_flag kept_once;
   std::vector<int32_t> kept;
   std::mutex derived_mutex;
   std::map<std::pair<std::type_index, std::vector<int64_t>>, std::shared_ptr<const void>> derived;
 };
 
-Pattern::Pattern(const Tensor& mask)
+Support::Support(const Tensor& mask)
     : mask_(mask.to(Layout::Nchw).clone()), streams_(std::make_shared<Streams>()) {
   const uint8_t* m = mask_.data<uint8_t>();
   for (int64_t i = 0; i < mask_.numel(); ++i) {
     ESPALIER_CHECK(m[i] <= 1,
                    ValueError,
-                   "pattern: a mask holds 0 and 1, got ",
+                   "support: a mask holds 0 and 1, got ",
                    static_cast<int>(m[i]),
                    " at flat position ",
                    i);
@@ -37,7 +37,7 @@ Pattern::Pattern(const Tensor& mask)
   }
 }
 
-std::shared_ptr<const void> Pattern::derived_erased(std::type_index type,
+std::shared_ptr<const void> Support::derived_erased(std::type_index type,
                                                     const std::vector<int64_t>& key,
                                                     const MakeErased& make) const {
   const std::lock_guard lock(streams_->derived_mutex);
@@ -48,15 +48,15 @@ std::shared_ptr<const void> Pattern::derived_erased(std::type_index type,
   return kept.emplace(std::pair(type, key), make()).first->second;
 }
 
-double Pattern::density() const {
+double Support::density() const {
   return numel() == 0 ? 1.0 : static_cast<double>(nnz_) / static_cast<double>(numel());
 }
 
-const std::vector<int32_t>& Pattern::kept() const {
+const std::vector<int32_t>& Support::kept() const {
   std::call_once(streams_->kept_once, [this] {
     ESPALIER_CHECK(numel() <= std::numeric_limits<int32_t>::max(),
                    ValueError,
-                   "pattern: expects fewer than 2^31 weights, got ",
+                   "support: expects fewer than 2^31 weights, got ",
                    shape());
     const uint8_t* m = mask_.data<uint8_t>();
     streams_->kept.reserve(static_cast<size_t>(nnz_));
@@ -67,18 +67,28 @@ const std::vector<int32_t>& Pattern::kept() const {
   return streams_->kept;
 }
 
-Tensor masked(const Tensor& dense, const Pattern& pattern) {
-  ESPALIER_CHECK(dense.shape() == pattern.shape(),
+Support nonzero_support(const Tensor& weight) {
+  const Tensor plain = weight.to(Layout::Nchw).contiguous();
+  Tensor mask = Tensor::empty(plain.shape(), DType::U8);
+  dispatch_floating(plain.dtype(), "nonzero_support", [&](auto zero) {
+    using T = decltype(zero);
+    map_into<uint8_t, T>(mask, plain, [](T value) -> uint8_t { return value != T{0}; });
+  });
+  return Support(mask);
+}
+
+Tensor masked(const Tensor& dense, const Support& support) {
+  ESPALIER_CHECK(dense.shape() == support.shape(),
                  ShapeError,
-                 "masked: expects the pattern's shape ",
-                 pattern.shape(),
+                 "masked: expects the support's shape ",
+                 support.shape(),
                  ", got ",
                  dense.shape());
   Tensor out = Tensor::empty(dense.shape(), dense.dtype());
   dispatch(dense.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map_into<T, T, uint8_t>(
-        out, dense, pattern.mask(), [](T value, uint8_t kept) { return kept != 0 ? value : T{0}; });
+        out, dense, support.mask(), [](T value, uint8_t kept) { return kept != 0 ? value : T{0}; });
   });
   return out;
 }

@@ -5,12 +5,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <string_view>
 
 #include <espalier/core/tensor.h>
 #include <espalier/sparse/kernels/conv2d_plan.h>
 #include <espalier/sparse/kernels/tile.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse::detail {
 
@@ -22,7 +21,9 @@ struct ForwardOperands {
   bool read_soon = false;  ///< `out` stays in the caches whatever its size
 };
 
-/// One form of the weights (single, in blocks, in pairs, mixed) with its kernel.
+struct KernelForm;
+
+/// Weights in one of the forms (form.h) with its kernel.
 class PreparedForward {
  public:
   virtual ~PreparedForward() = default;
@@ -42,8 +43,8 @@ class PreparedForward {
 
   /// Of values and indices.
   virtual int64_t nbytes() const = 0;
-  /// "sparse" for single weights, "blocks", "pairs", or "mixed" of the first two.
-  virtual std::string_view form() const = 0;
+  /// The form of the list that this is.
+  virtual const KernelForm& form() const = 0;
 
  protected:
   explicit PreparedForward(ConvPlan plan) : plan_(std::move(plan)) {}
@@ -54,13 +55,5 @@ class PreparedForward {
 
   ConvPlan plan_;
 };
-
-/// The form that is the fastest for a pattern, with `weight` dense or as kept values. `transposed`:
-/// dimension 0 of the weight is the input of the convolution, whose weights are single ones.
-std::unique_ptr<const PreparedForward> prepare_forward(const TapConvolution& conv,
-                                                       int64_t blocks,
-                                                       const Pattern& pattern,
-                                                       const Tensor& weight,
-                                                       bool transposed = false);
 
 }  // namespace espalier::sparse::detail

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The kernel chooser: whether a layer with a pattern runs a sparse kernel or the dense one, and
+/// The kernel chooser: whether a layer with a support runs a sparse kernel or the dense one, and
 /// why. By a rule that was measured once (the default: the same choice, and so the same bits, on
 /// every machine), or by measuring here, once per shape and density, kept in a file.
 #pragma once
@@ -9,23 +9,15 @@
 #include <string>
 
 #include <espalier/core/kernels/conv2d/conv2d.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/choice/measure.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse {
-
-/// What is chosen for: the forward pass, or the gradients (both, or either).
-enum class Pass : uint8_t { Forward, Backward };
-
-/// Milliseconds of one pass with the threads in use: the best of several runs.
-struct KernelTimes {
-  double sparse = 0.0;  ///< 0 where no sparse kernel exists
-  double dense = 0.0;   ///< of the dense kernel
-};
 
 /// Which kernel, and why.
 struct KernelChoice {
   bool sparse = false;                    ///< else dense
-  std::string reason;                     ///< one sentence
+  std::string reason;                     ///< one sentence, which begins with the form
   std::optional<KernelTimes> times = {};  ///< when the choice was measured
 };
 
@@ -47,12 +39,12 @@ const ChooserOptions& chooser_options();
 /// float32 in `Nchw16n`, one group, strides 1 and 2. May measure; throws IoError when the file
 /// cannot be written.
 KernelChoice choose_conv2d(
-    const Conv2dShape& shape, DType dtype, Layout layout, const Pattern& pattern, Pass pass);
+    const Conv2dShape& shape, DType dtype, Layout layout, const Support& support, Pass pass);
 
 /// What `require_sparse` asks, and the only place that asks it: throws ValueError that begins with
-/// `what` and ends with the choice's reason when the option is set, `pattern` removes weights and
+/// `what` and ends with the choice's reason when the option is set, `support` removes weights and
 /// they would be multiplied densely. Never in a DryRunScope.
-void check_fallback(const KernelChoice& choice, const Pattern& pattern, std::string_view what);
+void check_fallback(const KernelChoice& choice, const Support& support, std::string_view what);
 
 /// While it lives, what this thread computes is looked at and not used (traces): layers may run
 /// densely there, whatever `require_sparse` says.
@@ -73,16 +65,8 @@ class DryRunScope {
 bool takes_sparse_conv2d(const Conv2dShape& shape,
                          DType dtype,
                          Layout layout,
-                         const Pattern& pattern,
+                         const Support& support,
                          Pass pass,
                          std::string_view op);
-
-/// True when sparse kernels exist for a convolution of this shape, in float32 and `Nchw16n`.
-bool has_sparse_conv2d(const Conv2dShape& shape);
-/// Milliseconds of the sparse kernel on operands of its own, whatever the options say. Throws
-/// ValueError where none exists.
-double measure_sparse_conv2d(const Conv2dShape& shape, const Pattern& pattern, Pass pass);
-/// The same of the dense kernel.
-double measure_dense_conv2d(const Conv2dShape& shape, Pass pass);
 
 }  // namespace espalier::sparse

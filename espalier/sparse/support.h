@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Pattern: which weights of a layer exist. Immutable and shared; a mask update makes a new one, so
+/// Support: which weights of a layer exist. Immutable and shared; a mask update makes a new one, so
 /// whoever still runs with the old one may finish. Kernels attach their own index streams to it.
 #pragma once
 
@@ -14,11 +14,11 @@
 namespace espalier::sparse {
 
 /// The kept positions of a weight tensor.
-class Pattern {
+class Support {
  public:
   /// `mask` uint8, 1 = kept, in the weight's shape; copied. Throws TypeError, or ValueError for
   /// values other than 0 and 1.
-  explicit Pattern(const Tensor& mask);
+  explicit Support(const Tensor& mask);
 
   /// Of the weight.
   const Shape& shape() const { return mask_.shape(); }
@@ -36,8 +36,8 @@ class Pattern {
   /// more.
   const std::vector<int32_t>& kept() const;
 
-  /// What a kernel derives from the pattern alone: `make()` runs at the first call with a key and
-  /// its result is kept with the pattern (thread-safe). `key` tells uses of one type T apart.
+  /// What a kernel derives from the support alone: `make()` runs at the first call with a key and
+  /// its result is kept with the support (thread-safe). `key` tells uses of one type T apart.
   template <class T, class Make>
   std::shared_ptr<const T> derived(const std::vector<int64_t>& key, Make make) const {
     return std::static_pointer_cast<const T>(
@@ -58,9 +58,12 @@ class Pattern {
   std::shared_ptr<Streams> streams_;
 };
 
+/// Where a float32 or float64 weight is not zero. Throws TypeError for another type.
+Support nonzero_support(const Tensor& weight);
+
 /// A plain contiguous copy of `dense`, 0 at removed positions. Throws ShapeError for another shape
-/// than the pattern's.
-Tensor masked(const Tensor& dense, const Pattern& pattern);
+/// than the support's.
+Tensor masked(const Tensor& dense, const Support& support);
 
 /// Which gradient of a masked weight is asked for. With G = dL/d(m*w):
 enum class GradRequest : uint8_t {
@@ -68,10 +71,10 @@ enum class GradRequest : uint8_t {
   Dense,   ///< G everywhere: SNIP, RigL growth, straight-through training, Fisher scores
 };
 
-/// What an op is told of its weight's sparsity. Without a pattern the weight is dense.
+/// What an op is told of its weight's sparsity. Without a support the weight is dense.
 /// The weight's value is zero at removed positions.
 struct WeightSparsity {
-  std::shared_ptr<const Pattern> pattern;     ///< null: dense
+  std::shared_ptr<const Support> support;     ///< null: dense
   GradRequest request = GradRequest::Masked;  ///< of the backward pass
 };
 
