@@ -119,10 +119,12 @@ std::vector<double> smart_ratio_densities(std::span<const Shape> shapes,
                                           Sparsity target,
                                           const SmartRatioOptions& options);
 
-/// Sparsities by layer name (whole or a prefix up to a dot) as `NAME=S,NAME=S,..`; other layers get
-/// the target. Throws ValueError for text that does not parse and, once layers are known, for a
-/// name that fits none of them.
-std::unique_ptr<Allocation> hand_set_allocation(const std::string& text);
+/// Sparsities by layer name (whole or a prefix up to a dot) as `NAME=S,NAME=S,..`; `rest` divides
+/// the target among the others. Throws ValueError for text that does not parse and, once layers are
+/// known, for a name that fits none of them. (named.cpp)
+/// An empty text names none: `rest` itself.
+std::shared_ptr<const Allocation> named_allocation(std::shared_ptr<const Allocation> rest,
+                                                   const std::string& text);
 
 /// The allocation of a name: `global`, `uniform`, `uniform-dense-first`, `er`, `erk`. Throws
 /// ValueError for another.

@@ -9,7 +9,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/prune/ground/select.h>
 #include <espalier/prune/sites/site.h>
-#include <espalier/prune/update/mask_update.h>
+#include <espalier/prune/update/update.h>
 
 namespace espalier::prune {
 namespace {
@@ -51,6 +51,11 @@ Pruner::Pruner(std::string method,
     const std::string refusal = event.action->refusal(*pattern_);
     ESPALIER_CHECK(refusal.empty(), ValueError, "prune ", method_, ": ", refusal);
   }
+  ESPALIER_CHECK(settings_.target.empty() || last_update_of(timeline_),
+                 NotImplemented,
+                 "prune ",
+                 method_,
+                 ": has no target but its sparsity, because it removes nothing for good");
   const auto refused = timeline_.refused.find(settings_.ablation);
   ESPALIER_CHECK(refused == timeline_.refused.end(),
                  NotImplemented,
@@ -160,7 +165,8 @@ void Pruner::record(UpdateReport report, bool last) {
   const double missing = std::abs(report.reached.value() - report.target.value());
   if (last && report.target_of != SparsityOf::Nothing && missing > kWorthTelling) {
     report.notes.push_back(
-        fmt::format("asked for sparsity {:.4f}{}, reached {:.4f}",
+        fmt::format("asked for {} {:.4f}{}, reached {:.4f}",
+                    report.budget.empty() ? "sparsity" : "a saving of " + report.budget,
                     report.target.value(),
                     report.target_of == SparsityOf::Channels ? " of the channels" : "",
                     report.reached.value()));
@@ -300,8 +306,9 @@ int64_t Pruner::repeated_epochs(int64_t total_steps, int64_t steps_per_epoch) co
 }
 
 bool Pruner::is_first_of_action(size_t event) const {
-  const auto first = std::ranges::find(
-      timeline_.events, timeline_.events[event].action, [](const Event& one) { return one.action; });
+  const auto first = std::ranges::find(timeline_.events,
+                                       timeline_.events[event].action,
+                                       [](const Event& one) { return one.action; });
   return first - timeline_.events.begin() == static_cast<std::ptrdiff_t>(event);
 }
 

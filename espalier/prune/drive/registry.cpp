@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <espalier/core/detail/nearest_name.h>
+#include <espalier/prune/budgets/budget.h>
 #include <espalier/prune/sites/site.h>
 #include <espalier/prune/update/update.h>
 
@@ -61,6 +62,24 @@ MethodChoice settled(const Method& method, PruneSettings settings) {
                  " of ",
                  cell.size,
                  " weights in every one");
+  if (!settings.target.empty()) {
+    const Target target = parse_target(settings.target);
+    ESPALIER_CHECK(!settings.sparsity || settings.sparsity->value() == target.removed(),
+                   ValueError,
+                   owner,
+                   ": options sparsity and target both say how much goes; give one of them");
+    ESPALIER_CHECK(cell.size == 0 || target.kind == BudgetKind::Sparsity,
+                   ValueError,
+                   owner,
+                   ": option target has nothing to choose: pattern ",
+                   choice.pattern->name(),
+                   " keeps ",
+                   cell.keep,
+                   " of ",
+                   cell.size,
+                   " weights everywhere");
+    settings.sparsity = Sparsity(target.removed());
+  }
   if (!settings.sparsity) {
     settings.sparsity =
         cell.size > 0

@@ -2,6 +2,7 @@
 /// What a method may use besides the model: data, loss, seed.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 
@@ -28,6 +29,11 @@ struct PruneInputs {
   /// A newly initialized model of the same architecture; needed by Ablation::Reinit.
   std::function<std::unique_ptr<nn::Module>(uint64_t seed)> fresh_model = {};
   uint64_t seed = 0;  ///< of everything random
+  /// Samples at once of a target of latency.
+  int64_t latency_batch = 64;
+  /// Where measured times are kept, so that a killed run that starts anew decides alike. Empty: in
+  /// memory only.
+  std::filesystem::path measurements = {};
 };
 
 /// Batches as the training's loader makes them, by index, from a loader of their own on the same

@@ -28,6 +28,8 @@ struct UpdateReport {
   /// What a user must know: layers left dense and why, collapse, idle layers, and of the last
   /// update a target that was missed.
   std::vector<std::string> notes = {};
+  /// Of SparsityOf::Budget: `macs`, ..; else empty.
+  std::string budget = {};
   /// What `target` is a fraction of.
   SparsityOf target_of = SparsityOf::Nothing;
   Sparsity reached = Sparsity(0.0);  ///< of the same; 0 of nothing

@@ -25,7 +25,13 @@ enum class Ablation : uint8_t {
 struct PruneSettings {
   /// Final, over the prunable weights. Nothing: what the pattern implies, else 0.9.
   std::optional<Sparsity> sparsity = {};
-  std::string pattern = "";               ///< empty: the method's default
+  /// Instead of a sparsity, a share of another budget: `macs=0.5` (budgets/budget.h).
+  std::string target = "";
+  /// Sparsities of layers by name, `NAME=S,NAME=S,..`; the others get the common one.
+  std::string layer_sparsity = "";
+  Sparsity max_layer_sparsity = Sparsity(1.0);  ///< no layer loses more of its units
+  int64_t round_channels_to = 1;                ///< layers keep multiples of so many channels
+  std::string pattern = "";                     ///< empty: the method's default
   std::vector<std::string> exclude = {};  ///< parameter names, or prefixes of them up to a dot
   /// Units (weights, blocks, filters) that every layer keeps at least.
   int64_t min_per_layer = 0;
@@ -37,7 +43,8 @@ struct PruneSettings {
   Sparsity final() const;
 };
 
-/// The settings that every method has, as options: `sparsity`, `pattern`, `exclude`,
+/// The settings that every method has, as options: `sparsity`, `target`,
+/// `layer-sparsity`, `max-layer-sparsity`, `round-channels-to`, `pattern`, `exclude`,
 /// `min-per-layer`, `allow-collapse`, `ablation`.
 const OptionTable<PruneSettings>& prune_settings();
 

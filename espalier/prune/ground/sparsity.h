@@ -17,6 +17,7 @@ class Density;
 enum class SparsityOf : uint8_t {
   Weights,   ///< the prunable weights
   Channels,  ///< the channels that may go
+  Budget,    ///< another budget than weights, of the dense network's
   Nothing,   ///< no common number: layers have sparsities of their own, or N:M fixes them
 };
 

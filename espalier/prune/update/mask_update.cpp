@@ -35,6 +35,13 @@ std::vector<uint8_t> best_units(const Site& site,
   return top_k_in_cells(scores, candidates, keep_in_cell(site.cell, target), site.cell.size);
 }
 
+/// The nearest multiple that the user asked layers to keep; a layer that loses nothing stays.
+int64_t rounded_channels(int64_t kept, int64_t units, const PruneSettings& settings) {
+  const int64_t step = settings.round_channels_to;
+  if (step <= 1 || units < step || kept == units) return kept;
+  return std::min(std::max((kept + step / 2) / step * step, step), units);
+}
+
 /// Random order of the flags of the units begin..end-1 that are candidates.
 void shuffle_range(std::vector<uint8_t>& flags,
                    const std::vector<uint8_t>& candidates,
@@ -63,6 +70,11 @@ int64_t mask_changes(const nn::Parameter& parameter, const Tensor& mask) {
 }
 
 }  // namespace
+
+int64_t least_units(const Site& site, const PruneSettings& settings) {
+  const auto most = settings.max_layer_sparsity.value() * static_cast<double>(site.units);
+  return std::max(std::min(settings.min_per_layer, site.units), site.units - guarded_floor(most));
+}
 
 std::vector<LayerReport> unchanged_layers(const std::vector<ScoredWeight>& all,
                                           const std::vector<ScoredWeight>& chosen) {
@@ -147,15 +159,14 @@ std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>&
   std::vector<LayerView> views;
   for (const Site& site : sites_) weights.push_back(site.unit_weights());
   for (size_t s = 0; s < sites_.size(); ++s) {
-    views.push_back(
-        {sites_[s].name,
-         sites_[s].shape,
-         sites_[s].units,
-         scores[s],
-         alive_[s],
-         weights[s],
-         std::max(std::min(settings_.min_per_layer, sites_[s].units), count(of_outputs[s])),
-         of_outputs[s]});
+    views.push_back({sites_[s].name,
+                     sites_[s].shape,
+                     sites_[s].units,
+                     scores[s],
+                     alive_[s],
+                     weights[s],
+                     std::max(least_units(sites_[s], settings_), count(of_outputs[s])),
+                     of_outputs[s]});
   }
   std::vector<int64_t> kept;
   if (coupled_) {
@@ -164,7 +175,10 @@ std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>&
   } else {
     kept = allocation.keep(views, target);
   }
-  for (size_t s = 0; s < sites_.size(); ++s) kept[s] = std::max(kept[s], views[s].at_least);
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    kept[s] = std::max(kept[s], views[s].at_least);
+    if (coupled_) kept[s] = rounded_channels(kept[s], sites_[s].units, settings_);
+  }
   return kept;
 }
 
@@ -352,12 +366,29 @@ const FlowGraph* MaskUpdate::flow() {
 }
 
 void MaskUpdate::check() {
-  const auto mask = [&](const nn::Parameter& parameter) {
-    const auto planned =
-        std::ranges::find_if(masks_, [&](const auto& one) { return one.first == &parameter; });
-    return planned == masks_.end() ? parameter.mask() : planned->second;
-  };
-  check_collapse(flow(), mask, settings_, report_);
+  check_collapse(
+      flow(),
+      [&](const nn::Parameter& parameter) { return mask_of(parameter); },
+      settings_,
+      report_);
+}
+
+Tensor MaskUpdate::mask_of(const nn::Parameter& parameter) const {
+  const auto planned =
+      std::ranges::find_if(masks_, [&](const auto& one) { return one.first == &parameter; });
+  return planned == masks_.end() ? parameter.mask() : planned->second;
+}
+
+void MaskUpdate::keep_units(std::vector<std::vector<uint8_t>> kept) {
+  keep_ = std::move(kept);
+  make_masks();
+}
+
+void MaskUpdate::tell_budget(const std::string& budget, Sparsity asked, Sparsity reached) {
+  report_.budget = budget;
+  report_.target = asked;
+  report_.reached = reached;
+  report_.target_of = SparsityOf::Budget;
 }
 
 void MaskUpdate::commit() {

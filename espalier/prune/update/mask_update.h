@@ -63,6 +63,12 @@ class MaskUpdate {
               const Moment& moment,
               Growth* growth,
               Rng& rng);
+  /// Keeps these units, by site, instead of those that were chosen.
+  void keep_units(std::vector<std::vector<uint8_t>> kept);
+  /// The mask that a parameter of the model will have; undefined: it is dense.
+  Tensor mask_of(const nn::Parameter& parameter) const;
+  /// Reports a share of another budget than weights.
+  void tell_budget(const std::string& budget, Sparsity asked, Sparsity reached);
   /// Takes over what another update chose on a copy of the model, shuffled if that is asked for.
   void adopt(const MaskUpdate& chosen, Rng& rng);
   /// Tells of outputs that kept a unit by rule in `earlier`, a round before on a copy.
@@ -113,6 +119,9 @@ class MaskUpdate {
   std::map<nn::Parameter*, Tensor> masks_;
   UpdateReport report_;
 };
+
+/// Units that a site keeps whatever the budget is, by `min_per_layer` and `max_layer_sparsity`.
+int64_t least_units(const Site& site, const PruneSettings& settings);
 
 /// The reports of the weights that are not among `chosen`: as they are.
 std::vector<LayerReport> unchanged_layers(const std::vector<ScoredWeight>& all,

@@ -9,6 +9,7 @@
 
 #include <espalier/prune/sites/collapse.h>
 #include <espalier/prune/sites/outputs.h>
+#include <espalier/prune/update/mask_update.h>
 
 namespace espalier::prune {
 namespace {
@@ -33,7 +34,7 @@ int64_t needed_by_outputs(const Site& site) {
 }
 
 int64_t least_of(const Site& site, const PruneSettings& settings) {
-  return std::max(std::min(settings.min_per_layer, site.units), needed_by_outputs(site));
+  return std::max(least_units(site, settings), needed_by_outputs(site));
 }
 
 /// Why `least_of` is not 0.
@@ -91,10 +92,10 @@ void check_reachable(const std::vector<Site>& sites,
     kept = std::accumulate(by_site.begin(), by_site.end(), int64_t{0});
     // An allocation that rounds every layer down misses the number by itself.
     const std::vector<int64_t> free = kept_by_size(sites, *allocation, settings, false);
-    wanted = std::min(
-        wanted,
-        1.0 - static_cast<double>(std::accumulate(free.begin(), free.end(), int64_t{0})) /
-                  static_cast<double>(units));
+    wanted =
+        std::min(wanted,
+                 1.0 - static_cast<double>(std::accumulate(free.begin(), free.end(), int64_t{0})) /
+                           static_cast<double>(units));
   } else if (settings.min_per_layer == 0 && !settings.allow_collapse && allocation != nullptr &&
              allocation->sparsity_of(coupled) ==
                  (coupled ? SparsityOf::Channels : SparsityOf::Weights)) {

@@ -120,9 +120,10 @@ class RepairedUpdate {
     for (const Site& site : sites) {
       views.push_back({site.name, site.shape, site.units, {}, {}, {}});
     }
-    std::vector<int64_t> kept = parts_.allocation->keep(views, moment_.sparsity);
+    std::vector<int64_t> kept = named_allocation(parts_.allocation, settings_.layer_sparsity)
+                                    ->keep(views, moment_.sparsity);
     for (size_t s = 0; s < sites.size(); ++s) {
-      kept[s] = std::max(kept[s], std::min(settings_.min_per_layer, sites[s].units));
+      kept[s] = std::max(kept[s], least_units(sites[s], settings_));
       // A cell's own number stays whatever the sparsity is.
       if (sites[s].cell.size > 0) {
         kept[s] = sites[s].units / sites[s].cell.size * sites[s].cell.keep;

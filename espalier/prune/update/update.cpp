@@ -8,6 +8,7 @@
 #include <espalier/prune/update/mask_update.h>
 #include <espalier/prune/update/reachable.h>
 #include <espalier/prune/update/repaired.h>
+#include <espalier/prune/update/to_budget.h>
 
 namespace espalier::prune {
 namespace {
@@ -69,7 +70,7 @@ class Update : public Action {
   }
 
   void check(const Subject& subject) override {
-    if (!parts_.score) return;  // a repair is asked when it begins
+    if (!parts_.score || has_budget(subject)) return;  // found out when its moment comes
     const PruneSettings settings = settings_of(subject);
     MaskUpdate first = begin(subject, settings);
     check_reachable(
@@ -115,6 +116,19 @@ class Update : public Action {
   }
 
  private:
+  UpdateReport update_model(const Subject& subject,
+                            const PruneSettings& settings,
+                            std::span<const Moment> rounds,
+                            UpdateNumber number) {
+    if (!parts_.repair && !parts_.stages) return update_at_once(subject, settings, rounds, number);
+    ESPALIER_CHECK(rounds.size() == 1,
+                   NotImplemented,
+                   "prune: pruning layer by layer and in several rounds at one step");
+    const Moment moment = settled_moment(subject, rounds.front());
+    return parts_.repair ? repaired_update(parts_, subject, settings, moment)
+                         : update_in_stages(subject, settings, moment, number);
+  }
+
   static bool needs_data(ScoreNeeds needs) {
     return needs == ScoreNeeds::Gradients || needs == ScoreNeeds::Activations;
   }
@@ -138,10 +152,68 @@ class Update : public Action {
                  const Subject& subject,
                  const Moment& moment,
                  int64_t number) const {
-    Rng rng = Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number));
+    const Rng of_update = Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number));
+    Rng rng = of_update;
     if (parts_.compete_in_rows) update.compete_in_rows();
     const auto scores = update.scores(*parts_.score, rng);
-    update.choose(scores, *parts_.allocation, moment, parts_.growth.get(), rng);
+    const std::shared_ptr<const Allocation> allocation = allocation_for(subject.settings);
+    if (!has_budget(subject) || parts_.stages) {
+      update.choose(scores, *allocation, moment, parts_.growth.get(), rng);
+      return;
+    }
+    const MaskUpdate start = update;
+    const Rng drawn = rng;
+    const bool nested = subject.settings.ablation != Ablation::Shuffle && moment.moved == 0.0 &&
+                        !parts_.compete_in_rows;
+    BudgetSearch search(subject);
+    update = search.run(
+        [&](Sparsity sparsity) {
+          MaskUpdate candidate = start;
+          Rng own = drawn;
+          Moment at = moment;
+          at.sparsity = sparsity;
+          at.of_remaining = 0.0;
+          candidate.choose(scores, *allocation, at, parts_.growth.get(), own);
+          return candidate;
+        },
+        moment.sparsity,
+        nested ? scores : std::vector<std::vector<double>>());
+  }
+
+  /// Layers are pruned one by one: how much of each is settled before, by sizes alone.
+  Moment settled_moment(const Subject& subject, const Moment& moment) const {
+    if (!has_budget(subject)) return moment;
+    const std::shared_ptr<const Allocation> allocation = allocation_for(subject.settings);
+    const MaskUpdate start = begin(subject, settings_of(subject));
+    std::vector<std::vector<double>> equal;
+    for (const Site& site : start.sites()) {
+      equal.emplace_back(static_cast<size_t>(site.units), 0.0);
+    }
+    BudgetSearch search(subject);
+    search.run(
+        [&](Sparsity sparsity) {
+          MaskUpdate candidate = start;
+          if (parts_.compete_in_rows) candidate.compete_in_rows();
+          Rng unused(0);
+          Moment at = moment;
+          at.sparsity = sparsity;
+          candidate.choose(equal, *allocation, at, nullptr, unused);
+          return candidate;
+        },
+        moment.sparsity,
+        {});
+    Moment settled = moment;
+    settled.sparsity = search.sparsity();
+    return settled;
+  }
+
+  static bool has_budget(const Subject& subject) {
+    return !subject.settings.target.empty() &&
+           parse_target(subject.settings.target).kind != BudgetKind::Sparsity;
+  }
+
+  std::shared_ptr<const Allocation> allocation_for(const PruneSettings& settings) const {
+    return named_allocation(parts_.allocation, settings.layer_sparsity);
   }
 
   UpdateReport update_at_once(const Subject& subject,
@@ -184,14 +256,11 @@ class Update : public Action {
 
   UpdateReport update_in_stages(const Subject& subject,
                                 const PruneSettings& settings,
-                                std::span<const Moment> rounds,
+                                const Moment& moment,
                                 UpdateNumber number) const {
-    ESPALIER_CHECK(rounds.size() == 1,
-                   NotImplemented,
-                   "prune: pruning in stages and in several rounds at one step");
     nn::Module& model = subject.model;
     const std::vector<ScoredWeight> all = prunable_weights(model, settings.exclude);
-    UpdateReport report{.step = rounds.front().step, .target = rounds.front().sparsity};
+    UpdateReport report{.step = moment.step, .target = moment.sparsity};
     const std::vector<ScoredWeight> weights = fitting_weights(all, subject.pattern, report.notes);
     report.layers = unchanged_layers(all, weights);
     const auto batches = calibration_batches(subject.inputs);
@@ -199,7 +268,7 @@ class Update : public Action {
     try {
       for (const auto& stage : calibration_stages(model, weights, batches(0), *parts_.stages)) {
         MaskUpdate update = begin(subject, settings, stage);
-        run_round(update, subject, rounds.front(), number.number);
+        run_round(update, subject, moment, number.number);
         update.set_masks();
         const UpdateReport part = update.report();
         report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());

@@ -10,7 +10,6 @@ namespace {
 
 struct L1Filters {
   int64_t rounds = 1;
-  std::string layer_sparsity = "";
 };
 
 }  // namespace
@@ -30,14 +29,11 @@ Method l1_filters() {
        .differs = "channels that a residual sum ties together stay, as published; of the paper's "
                   "two ways to count, the norm is over all input channels (independent)",
        .patterns = {"channel"}},
-      {rounds_option(&L1Filters::rounds),
-       {&L1Filters::layer_sparsity,
-        "layer-sparsity",
-        "sparsities by layer, NAME=S,NAME=S,.., which replace the common one"}},
+      {rounds_option(&L1Filters::rounds)},
       [](const L1Filters& o, const PruneSettings&) -> Timeline {
         return {{at(iterative_schedule(o.rounds, 1.0),
                     mask_update({.score = magnitude_score(),
-                                 .allocation = hand_set_allocation(o.layer_sparsity),
+                                 .allocation = uniform_allocation(),
                                  .sites = {.single_producer_only = true}}))}};
       });
 }

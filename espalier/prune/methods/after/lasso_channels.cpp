@@ -9,7 +9,6 @@ namespace {
 
 struct LassoChannels {
   int64_t batches = 4;
-  std::string layer_sparsity = "";
 };
 
 }  // namespace
@@ -34,14 +33,10 @@ Method lasso_channels() {
                   "channels is exact; there is no intercept; channels that residual sums tie "
                   "together stay, so there is no channel sampler",
        .patterns = {"channel"}},
-      {calibration_option(&LassoChannels::batches),
-       {&LassoChannels::layer_sparsity,
-        "layer-sparsity",
-        "sparsities by layer that makes the channels, NAME=S,NAME=S,.., which replace the common "
-        "one"}},
+      {calibration_option(&LassoChannels::batches)},
       [](const LassoChannels& o, const PruneSettings&) -> Timeline {
         return {.events = {at(one_shot_schedule(),
-                              mask_update({.allocation = hand_set_allocation(o.layer_sparsity),
+                              mask_update({.allocation = uniform_allocation(),
                                            .repair = lasso_least_squares(o.batches),
                                            .sites = {.single_producer_only = true}}))},
                 .refused = no_ablation("its weights are made for its channels")};
