@@ -13,7 +13,7 @@ void read(const Bytes& input) {
   experiments::GivenOptions given;
   given.declare(app, options, "train");
   given.read_config(put("input.toml", input));
-  OptionValues("train", options, given.given());
+  experiments::OptionValues("train", options, given.given());
   for (const auto& [name, text] : given.given()) saw(name + "=" + text);
 }
 
