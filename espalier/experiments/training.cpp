@@ -41,10 +41,18 @@ Json settings_json(const TrainRequest& request) {
   return out;
 }
 
+fs::path folder_path(const TrainRequest& request, const Json& settings) {
+  if (const std::string& out = request.values.text("out"); !out.empty()) return out;
+  const OptionValues defaults("train", train_options());
+  return request.root / run_id(settings, to_json(defaults));
+}
+
 prune::PruneInputs pruning_inputs(const TrainRequest& request,
                                   const Network& network,
-                                  const std::shared_ptr<const data::Dataset>& train) {
+                                  const std::shared_ptr<const data::Dataset>& train,
+                                  const fs::path& folder) {
   prune::PruneInputs inputs;
+  inputs.measurements = folder / kLatenciesFile;
   const ScoringBatches batches(train, request.values);
   inputs.batch = batches;
   inputs.batches = batches.batches();
@@ -58,9 +66,10 @@ prune::PruneInputs pruning_inputs(const TrainRequest& request,
 
 std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
                                                const Network& network,
-                                               const std::shared_ptr<const data::Dataset>& train) {
+                                               const std::shared_ptr<const data::Dataset>& train,
+                                               const fs::path& folder) {
   if (!request.method) return nullptr;
-  return prune::make_pruner(*request.method, pruning_inputs(request, network, train));
+  return prune::make_pruner(*request.method, pruning_inputs(request, network, train, folder));
 }
 
 void tell_updates(prune::Pruner& pruner, Progress& progress) {
@@ -149,12 +158,6 @@ decltype(auto) finish_in(RunFolder& folder, Work&& work) {
   }
 }
 
-fs::path folder_path(const TrainRequest& request, const Json& settings) {
-  if (const std::string& out = request.values.text("out"); !out.empty()) return out;
-  const OptionValues defaults("train", train_options());
-  return request.root / run_id(settings, to_json(defaults));
-}
-
 // With the batch that was trained, which a small data set does not fill. It tells about a network
 // that is trained and saved: what goes wrong is told, and loses nothing.
 Json try_to_time_layers(Network& network, int64_t batch, Progress& progress) {
@@ -218,7 +221,8 @@ Json run_training(const TrainRequest& request, Console& console) {
     for (std::string& note : take_masks(masks, network, elastic)) notes.push_back(std::move(note));
   }
   // Before the optimizer is made: what a method trains besides the weights are parameters too.
-  const auto pruner = make_run_pruner(request, network, train_split);
+  const fs::path path = folder_path(request, settings);
+  const auto pruner = make_run_pruner(request, network, train_split, path);
   if (pruner) {
     for (std::string& note : pruner->attach(*network.module)) notes.push_back(std::move(note));
   }
@@ -235,7 +239,6 @@ Json run_training(const TrainRequest& request, Console& console) {
   progress.extend(repeated);
   for (const std::string& note : notes) progress.line(note);
 
-  const std::filesystem::path path = folder_path(request, settings);
   const auto busy = [&] {
     console.err << "  waiting for another process, which is at work in " << path.string() << '\n'
                 << std::flush;

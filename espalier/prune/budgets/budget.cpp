@@ -101,7 +101,7 @@ void cut_channels(nn::Module& model, const Shape& sample) {
   }
 }
 
-std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs) {
+std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs, int64_t batch) {
   ESPALIER_CHECK(
       inputs.input_shape.rank() > 0,
       ValueError,
@@ -116,7 +116,7 @@ std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs) 
     case BudgetKind::Bytes:
       return std::make_unique<Bytes>(inputs.input_shape);
     case BudgetKind::Latency:
-      return latency_budget(inputs);
+      return latency_budget(inputs, batch);
     case BudgetKind::Sparsity:
       break;
   }

@@ -46,8 +46,8 @@ class Budget {
   virtual bool exact() const { return true; }
 };
 
-/// Of a kind, for samples as `inputs` say. Throws ValueError for Sparsity, which needs none, and
-/// without `inputs.input_shape`.
-std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs);
+/// Of a kind, for samples as `inputs` say, `batch` of them at once for Latency. Throws ValueError
+/// for Sparsity, which needs none, and without `inputs.input_shape`.
+std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs, int64_t batch);
 
 }  // namespace espalier::prune

@@ -91,10 +91,8 @@ class Measurements {
 
 class Latency : public Budget {
  public:
-  explicit Latency(const PruneInputs& inputs)
-      : sample_(inputs.input_shape),
-        batch_(inputs.latency_batch),
-        measurements_(inputs.measurements) {
+  Latency(const PruneInputs& inputs, int64_t batch)
+      : sample_(inputs.input_shape), batch_(batch), measurements_(inputs.measurements) {
     ESPALIER_CHECK(batch_ >= 1,
                    ValueError,
                    "prune: a target of latency needs a batch of at least 1, got ",
@@ -149,8 +147,8 @@ class Latency : public Budget {
 
 }  // namespace
 
-std::unique_ptr<Budget> latency_budget(const PruneInputs& inputs) {
-  return std::make_unique<Latency>(inputs);
+std::unique_ptr<Budget> latency_budget(const PruneInputs& inputs, int64_t batch) {
+  return std::make_unique<Latency>(inputs, batch);
 }
 
 }  // namespace espalier::prune

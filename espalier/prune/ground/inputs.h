@@ -29,8 +29,6 @@ struct PruneInputs {
   /// A newly initialized model of the same architecture; needed by Ablation::Reinit.
   std::function<std::unique_ptr<nn::Module>(uint64_t seed)> fresh_model = {};
   uint64_t seed = 0;  ///< of everything random
-  /// Samples at once of a target of latency.
-  int64_t latency_batch = 64;
   /// Where measured times are kept, so that a killed run that starts anew decides alike. Empty: in
   /// memory only.
   std::filesystem::path measurements = {};

@@ -20,6 +20,11 @@ const OptionTable<PruneSettings>& prune_settings() {
        "instead of a sparsity KIND=SHARE: what is left of the dense network's macs, params, bytes "
        "or "
        "measured latency (sparsity=S: what is removed)"},
+      {&PruneSettings::latency_batch,
+       "latency-batch",
+       {1, 4096},
+       "samples",
+       "of a target of latency: samples at once"},
       {&PruneSettings::layer_sparsity,
        "layer-sparsity",
        "sparsities by layer, NAME=S,NAME=S,.., which replace the common one"},

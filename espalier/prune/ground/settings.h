@@ -27,6 +27,7 @@ struct PruneSettings {
   std::optional<Sparsity> sparsity = {};
   /// Instead of a sparsity, a share of another budget: `macs=0.5` (budgets/budget.h).
   std::string target = "";
+  int64_t latency_batch = 64;  ///< samples at once of a target of latency
   /// Sparsities of layers by name, `NAME=S,NAME=S,..`; the others get the common one.
   std::string layer_sparsity = "";
   Sparsity max_layer_sparsity = Sparsity(1.0);  ///< no layer loses more of its units
@@ -43,7 +44,7 @@ struct PruneSettings {
   Sparsity final() const;
 };
 
-/// The settings that every method has, as options: `sparsity`, `target`,
+/// The settings that every method has, as options: `sparsity`, `target`, `latency-batch`,
 /// `layer-sparsity`, `max-layer-sparsity`, `round-channels-to`, `pattern`, `exclude`,
 /// `min-per-layer`, `allow-collapse`, `ablation`.
 const OptionTable<PruneSettings>& prune_settings();

@@ -116,10 +116,10 @@ struct Timeline {
 
 /// What is true of a method by its timeline.
 struct MethodFacts {
-  bool one_shot = false;   ///< one mask update
-  bool global = false;     ///< layers compete for one budget
-  bool data_free = false;  ///< no action reads data
-  bool revives = false;    ///< what is gone may come back
+  bool one_shot = false;    ///< one mask update
+  bool global = false;      ///< layers compete for one budget
+  bool data_free = false;   ///< no action reads data
+  bool revives = false;     ///< what is gone may come back
   bool needs_norm = false;  ///< it ranks channels by the batch norm behind them
 };
 /// By its actions, and the moments of a training of a hundred epochs.

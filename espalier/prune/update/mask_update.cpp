@@ -111,7 +111,7 @@ MaskUpdate::MaskUpdate(nn::Module& model,
                        const PruneInputs& inputs,
                        const SiteRules& rules,
                        std::optional<std::vector<ScoredWeight>> only)
-    : model_(model), settings_(settings), inputs_(inputs), coupled_(pattern.coupled()) {
+    : model_(&model), settings_(&settings), inputs_(&inputs), coupled_(pattern.coupled()) {
   weights_ = only ? *std::move(only) : prunable_weights(model, settings.exclude);
   sites_ = coupled_ ? channel_sites(model,
                                     channel_groups(model, inputs.input_shape),
@@ -141,8 +141,8 @@ void MaskUpdate::compete_in_rows() {
 }
 
 std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {
-  auto result = score.score_units({model_, weights_, inputs_, rng, &report_.notes}, sites_);
-  const bool invert = settings_.ablation == Ablation::Invert;
+  auto result = score.score_units({*model_, weights_, *inputs_, rng, &report_.notes}, sites_);
+  const bool invert = settings_->ablation == Ablation::Invert;
   if ((score.keep() == Keep::Smallest) != invert) {
     for (auto& site : result) {
       for (double& value : site) value = -value;
@@ -165,7 +165,7 @@ std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>&
                      scores[s],
                      alive_[s],
                      weights[s],
-                     std::max(least_units(sites_[s], settings_), count(of_outputs[s])),
+                     std::max(least_units(sites_[s], *settings_), count(of_outputs[s])),
                      of_outputs[s]});
   }
   std::vector<int64_t> kept;
@@ -177,7 +177,7 @@ std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>&
   }
   for (size_t s = 0; s < sites_.size(); ++s) {
     kept[s] = std::max(kept[s], views[s].at_least);
-    if (coupled_) kept[s] = rounded_channels(kept[s], sites_[s].units, settings_);
+    if (coupled_) kept[s] = rounded_channels(kept[s], sites_[s].units, *settings_);
   }
   return kept;
 }
@@ -241,7 +241,7 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
     if (of_outputs[s].empty()) continue;
     saves_outputs_[s] |= keep_[s] != best_units(sites_[s], scores[s], alive_[s], stay, target, {});
   }
-  if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
+  if (settings_->ablation == Ablation::Shuffle) shuffle(rng);
   if (growth != nullptr && moment.moved > 0.0) move(scores, moment.moved, *growth, rng);
   make_masks();
   tell_reached(allocation.sparsity_of(coupled_));
@@ -267,7 +267,7 @@ void MaskUpdate::adopt(const MaskUpdate& chosen, Rng& rng) {
   report_ = chosen.report_;
   keep_ = chosen.keep_;
   tell_outputs_of(chosen);
-  if (settings_.ablation == Ablation::Shuffle) shuffle(rng);
+  if (settings_->ablation == Ablation::Shuffle) shuffle(rng);
   make_masks();
 }
 
@@ -287,10 +287,10 @@ void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
                       double moved,
                       Growth& growth,
                       Rng& rng) {
-  const auto merits =
-      unit_scores(sites_, weights_, growth.compute({model_, weights_, inputs_, rng}), Reduce::Sum);
+  const auto merits = unit_scores(
+      sites_, weights_, growth.compute({*model_, weights_, *inputs_, rng}), Reduce::Sum);
   // As many move, but others: only the densities of layers are left of the method's choice.
-  const bool at_random = settings_.ablation == Ablation::Shuffle;
+  const bool at_random = settings_->ablation == Ablation::Shuffle;
   for (size_t s = 0; s < sites_.size(); ++s) {
     ESPALIER_CHECK(sites_[s].cell.size == 0,
                    NotImplemented,
@@ -361,7 +361,7 @@ void MaskUpdate::make_masks() {
 }
 
 const FlowGraph* MaskUpdate::flow() {
-  if (!flow_) flow_ = flow_of(model_, inputs_);
+  if (!flow_) flow_ = flow_of(*model_, *inputs_);
   return flow_.get();
 }
 
@@ -369,7 +369,7 @@ void MaskUpdate::check() {
   check_collapse(
       flow(),
       [&](const nn::Parameter& parameter) { return mask_of(parameter); },
-      settings_,
+      *settings_,
       report_);
 }
 

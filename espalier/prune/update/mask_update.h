@@ -105,9 +105,9 @@ class MaskUpdate {
   void move(const std::vector<std::vector<double>>& scores, double moved, Growth& growth, Rng& rng);
   void make_masks();
 
-  nn::Module& model_;
-  const PruneSettings& settings_;
-  const PruneInputs& inputs_;
+  nn::Module* model_;
+  const PruneSettings* settings_;
+  const PruneInputs* inputs_;
   std::vector<ScoredWeight> weights_;
   bool coupled_;  // sites are channel groups
   std::vector<Site> sites_;

@@ -29,7 +29,7 @@ std::unique_ptr<nn::Module> dense_copy(nn::Module& model) {
 BudgetSearch::BudgetSearch(const Subject& subject)
     : subject_(subject),
       target_(parse_target(subject.settings.target)),
-      budget_(make_budget(target_.kind, subject.inputs)),
+      budget_(make_budget(target_.kind, subject.inputs, subject.settings.latency_batch)),
       dense_(dense_copy(subject.model)),
       dense_cost_(budget_->cost(*dense_->clone())) {}
 

@@ -86,9 +86,7 @@ class Update : public Action {
                       UpdateNumber number) override {
     const NoGrad no_grad;
     const PruneSettings settings = settings_of(subject);
-    UpdateReport report = parts_.repair ? repaired_update(parts_, subject, settings, rounds.front())
-                          : parts_.stages ? update_in_stages(subject, settings, rounds, number)
-                                          : update_at_once(subject, settings, rounds, number);
+    UpdateReport report = update_model(subject, settings, rounds, number);
     const bool changed = std::ranges::any_of(
         report.layers, [](const LayerReport& layer) { return layer.changed > 0; });
     if (parts_.norm_batches > 0 && changed) {
