@@ -73,6 +73,12 @@ enum class GradRequest : uint8_t {
 struct WeightSparsity {
   std::shared_ptr<const Pattern> pattern;     ///< null: dense
   GradRequest request = GradRequest::Masked;  ///< of the backward pass
+  /// For GradRequest::Masked: the weights whose gradient is asked for, where these are not the
+  /// pattern's (more of them, in methods that let weights come back). Null: the pattern's.
+  std::shared_ptr<const Pattern> gradient = nullptr;
+
+  /// What an op is told that computes the weight's gradient.
+  WeightSparsity of_gradient() const { return {gradient ? gradient : pattern, request}; }
 };
 
 }  // namespace espalier::sparse

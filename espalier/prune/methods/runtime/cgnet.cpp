@@ -3,7 +3,7 @@
 /// channels are worth adding.
 ///
 /// Source: Hua, Zhou, De Sa, Zhang, Suh, "Channel gating neural networks", arXiv 1805.12549. Gates
-/// and their arithmetic are nn/gates/position_gate.h. The paper's target threshold T is told by the
+/// and their arithmetic are nn/gates/partial_sum.h. The paper's target threshold T is told by the
 /// share S of values that normal partial sums would leave as they are, S = Phi(T): T = 1 is S =
 /// 0.8413. The paper's setting for CIFAR-10 is T = 1; the default S = 0.9, which all methods share,
 /// is T = 1.28. Thresholds never decay; the paper keeps decay off all vectors, which the option
@@ -36,12 +36,12 @@ class CgnetPruner : public Pruner {
   CgnetPruner(double target, double price) : target_(target), price_(price) {}
 
   void before_training(nn::TrainState& state) override {
-    gates_of<nn::PositionGate>(kName, state.model);
+    gates_of<nn::PartialSum>(kName, state.model);
   }
 
   Variable penalty(nn::TrainState& state) override {
     Variable total;
-    for (const nn::PositionGate* gate : gates_of<nn::PositionGate>(kName, state.model)) {
+    for (const nn::PartialSum* gate : gates_of<nn::PartialSum>(kName, state.model)) {
       const Variable one = sum(pow(gate->threshold.value + -target_, 2.0)) * price_;
       total = total.defined() ? total + one : one;
     }
@@ -123,10 +123,10 @@ Method cgnet() {
                            " parts");
               }
               const auto gate =
-                  nn::add_position_gate(site,
-                                        {.parts = parts,
-                                         .slope = options.real("slope"),
-                                         .sparse_back = options.flag("sparse-backprop")});
+                  nn::add_partial_sum_gate(site,
+                                           {.parts = parts,
+                                            .slope = options.real("slope"),
+                                            .sparse_back = options.flag("sparse-backprop")});
               if (options.text("threshold-start") == "target") {
                 gate->threshold.value.value().fill_(target_threshold(settings.sparsity.value()));
               }
