@@ -76,6 +76,12 @@ enum class GradRequest : uint8_t {
 struct WeightSparsity {
   std::shared_ptr<const Support> support;     ///< null: dense
   GradRequest request = GradRequest::Masked;  ///< of the backward pass
+  /// For GradRequest::Masked: the weights whose gradient is asked for, where these are not the
+  /// support's (more of them, in methods that let weights come back). Null: the support's.
+  std::shared_ptr<const Support> gradient = nullptr;
+
+  /// What an op is told that computes the weight's gradient.
+  WeightSparsity of_gradient() const { return {gradient ? gradient : support, request}; }
 };
 
 }  // namespace espalier::sparse

@@ -17,13 +17,15 @@ namespace detail {
 void check_support(const sparse::WeightSparsity& sparsity,
                    const Shape& weight,
                    std::string_view op) {
-  ESPALIER_CHECK(!sparsity.support || sparsity.support->shape() == weight,
-                 ShapeError,
-                 op,
-                 ": expects a support of the weight's shape ",
-                 weight,
-                 ", got ",
-                 sparsity.support ? sparsity.support->shape() : Shape());
+  for (const auto& support : {sparsity.support, sparsity.gradient}) {
+    ESPALIER_CHECK(!support || support->shape() == weight,
+                   ShapeError,
+                   op,
+                   ": expects a support of the weight's shape ",
+                   weight,
+                   ", got ",
+                   support ? support->shape() : Shape());
+  }
 }
 
 bool runs_sparse(const Conv2dShape& shape,
@@ -133,7 +135,8 @@ Variable conv2d(const Variable& x,
        x = Saved(weight.requires_grad() ? x : Variable()),
        weight = Saved(x.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
         std::vector<Variable> gradients(ctx.needs.size());
-        if (ctx.needs[0] && ctx.needs[1] && detail::is_masked(sparsity) && !is_recording()) {
+        const bool together = detail::is_masked(sparsity) && !sparsity.gradient;
+        if (ctx.needs[0] && ctx.needs[1] && together && !is_recording()) {
           std::tie(gradients[0], gradients[1]) = detail::masked_backward(
               x, ctx.grad, weight, kept, ctx.gathered[0], options, sparsity);
         }
@@ -141,7 +144,8 @@ Variable conv2d(const Variable& x,
           gradients[0] = conv2d_backward_data(ctx.grad, weight, x_shape, options, sparsity);
         }
         if (ctx.needs[1] && !gradients[1].defined()) {
-          gradients[1] = conv2d_backward_weight(x, ctx.grad, w_shape, options, sparsity);
+          gradients[1] =
+              conv2d_backward_weight(x, ctx.grad, w_shape, options, sparsity.of_gradient());
         }
         if (ctx.needs.size() > 2 && ctx.needs[2]) gradients[2] = sum(ctx.grad, {0, 2, 3});
         return gradients;

@@ -34,8 +34,9 @@ Variable conv2d_backward_data(const Variable& grad,
        weight = Saved(grad.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
         return std::vector<Variable>{
             ctx.needs[0] ? conv2d(ctx.grad, weight, {}, options, sparsity) : Variable(),
-            ctx.needs[1] ? conv2d_backward_weight(ctx.grad, grad, w_shape, options, sparsity)
-                         : Variable()};
+            ctx.needs[1]
+                ? conv2d_backward_weight(ctx.grad, grad, w_shape, options, sparsity.of_gradient())
+                : Variable()};
       });
 }
 

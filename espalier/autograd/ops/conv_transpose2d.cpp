@@ -123,8 +123,9 @@ Variable conv_transpose2d(const Variable& x,
               weight = Saved(x.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
                return std::vector<Variable>{
                    ctx.needs[0] ? conv2d(ctx.grad, weight, {}, conv, sparsity) : Variable(),
-                   ctx.needs[1] ? conv2d_backward_weight(ctx.grad, x, w_shape, conv, sparsity)
-                                : Variable()};
+                   ctx.needs[1]
+                       ? conv2d_backward_weight(ctx.grad, x, w_shape, conv, sparsity.of_gradient())
+                       : Variable()};
              });
   return bias.defined() ? product + reshape(bias, {out[1], 1, 1}) : product;
 }

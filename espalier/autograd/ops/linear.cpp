@@ -135,12 +135,12 @@ Variable forward(const Variable& x,
         std::vector<Variable> gradients(3);
         const Variable grad = to_layout(ctx.grad, layout);
         if (ctx.needs[0] && ctx.needs[1] && !is_recording() &&
-            sparsity.request == GradRequest::Masked &&
+            sparsity.request == GradRequest::Masked && !sparsity.gradient &&
             runs_sparse(x.value(), weight.shape(), sparsity, sparse::Pass::Backward)) {
           std::tie(gradients[0], gradients[1]) = masked_backward(x, grad, weight, sparsity);
         } else {
           if (ctx.needs[0]) gradients[0] = backward_data(grad, weight, sparsity);
-          if (ctx.needs[1]) gradients[1] = backward_weight(x, grad, sparsity);
+          if (ctx.needs[1]) gradients[1] = backward_weight(x, grad, sparsity.of_gradient());
         }
         if (has_bias && ctx.needs[2]) {
           gradients[2] = sum_to(grad, bias_shape, Layout::Nchw);
@@ -180,7 +180,7 @@ Variable backward_data(const Variable& grad,
         std::vector<Variable> gradients(2);
         const Variable u = to_layout(ctx.grad, layout);
         if (ctx.needs[0]) gradients[0] = forward(u, weight, {}, sparsity);
-        if (ctx.needs[1]) gradients[1] = backward_weight(u, grad, sparsity);
+        if (ctx.needs[1]) gradients[1] = backward_weight(u, grad, sparsity.of_gradient());
         return gradients;
       });
 }
@@ -247,12 +247,14 @@ Variable linear(const Variable& x,
                    ", got ",
                    bias.shape());
   }
-  ESPALIER_CHECK(!sparsity.support || sparsity.support->shape() == weight.shape(),
-                 ShapeError,
-                 "linear: the support has shape ",
-                 sparsity.support ? sparsity.support->shape() : Shape(),
-                 ", the weight ",
-                 weight.shape());
+  for (const auto& support : {sparsity.support, sparsity.gradient}) {
+    ESPALIER_CHECK(!support || support->shape() == weight.shape(),
+                   ShapeError,
+                   "linear: the support has shape ",
+                   support ? support->shape() : Shape(),
+                   ", the weight ",
+                   weight.shape());
+  }
   if (x.rank() == 2) return forward(x, weight, bias, sparsity);
   int64_t rows = 1;
   for (int d = 0; d + 1 < x.rank(); ++d) rows *= x.size(d);

@@ -63,7 +63,7 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
   prune::make_pruner(method, settings, {.input_shape = network.image(), .seed = seed})
       ->attach(*network.module);
   for (const nn::GatedLayer& one : nn::gated_layers(*network.module)) {
-    auto* gate = dynamic_cast<nn::ChannelGate*>(one.gate);
+    auto* gate = dynamic_cast<nn::Saliency*>(one.decision);
     if (gate == nullptr) continue;
     const auto kept = std::llround((1.0 - sparsity) * static_cast<double>(gate->kept()));
     gate->keep(std::max<int64_t>(1, kept));

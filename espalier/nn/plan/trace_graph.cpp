@@ -9,6 +9,7 @@
 
 #include <espalier/autograd/ops/pool_check.h>
 #include <espalier/autograd/variable_state.h>
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/gates/channel_gate.h>
 #include <espalier/nn/gates/position_gate.h>
 #include <espalier/nn/layers/batch_norm.h>
@@ -145,7 +146,8 @@ class GraphTracer : public TraceListener {
   /// Layers whose ops are not looked at.
   static bool is_whole_layer(const Module& module) {
     const auto* conv = dynamic_cast<const Conv2d*>(&module);
-    return dynamic_cast<const BatchNorm*>(&module) != nullptr || (conv != nullptr && conv->gate);
+    return dynamic_cast<const BatchNorm*>(&module) != nullptr ||
+           (conv != nullptr && dynamic_cast<const nn::Gate*>(conv->form.get()) != nullptr);
   }
 
   const int* find(const Variable& value) const {
@@ -243,12 +245,20 @@ class GraphTracer : public TraceListener {
     if (layer.bias.defined()) step.bias = plain(layer.bias.value);
     step.conv = layer.conv_options();
     step.format = Format::Dense;
-    const auto* gate = dynamic_cast<const PositionGate*>(layer.gate.get());
-    if (gate == nullptr || gate->options().parts == 1) return;
+    if (const auto* channels = dynamic_cast<const ChannelGate*>(layer.form.get())) {
+      require(channels->has_norm() && channels->decision()->channel_rule(),
+              "conv2d",
+              "has a gate whose decision no kernel takes");
+    }
+    const auto* gate = dynamic_cast<const PositionGate*>(layer.form.get());
+    if (gate == nullptr || gate->parts() == 1) return;
+    const auto least = gate->decision()->least_partial_sums();
+    require(least.has_value(), "conv2d", "has a gate whose decision no kernel takes");
+    const auto channels = static_cast<int64_t>(least->size());
     step.gate.kind = GateKind::Positions;
-    step.gate.parts = gate->options().parts;
-    step.gate.least = Tensor::from({gate->options().channels}, gate->least_partial_sums());
-    step.gate.scale = Tensor::ones({gate->options().channels});
+    step.gate.parts = gate->parts();
+    step.gate.least = Tensor::from({channels}, *least);
+    step.gate.scale = Tensor::ones({channels});
   }
 
   void add_batch_norm(const BatchNorm& norm, const Variable& input, const Variable& output) {
@@ -265,11 +275,13 @@ class GraphTracer : public TraceListener {
     step.weight = Tensor::from(channels, scale).to(DType::F32);
     step.bias = Tensor::from(channels, shift).to(DType::F32);
     if (norm.options().relu) step.limits.low = 0.0f;
-    if (!norm.gate) return;
+    const auto* gate = dynamic_cast<const ChannelGate*>(norm.scaling().get());
+    if (gate == nullptr) return;
+    const auto rule = *gate->decision()->channel_rule();
     step.gate.kind = GateKind::Channels;
-    step.gate.phi = plain(norm.gate->weight.value);
-    step.gate.rho = plain(norm.gate->bias.value);
-    step.gate.kept = norm.gate->kept();
+    step.gate.phi = plain(Variable(rule.phi));
+    step.gate.rho = plain(Variable(rule.rho));
+    step.gate.kept = rule.kept;
   }
 
   void add_reshape(const Variable& output, const std::vector<Variable>& inputs) {
@@ -326,6 +338,20 @@ Graph trace_graph(Module& model, const Variable& input) {
                  NotImplemented,
                  "compile: a network with int8 quantizers can't be compiled: a plan multiplies in "
                  "float32. Run it as it is, which uses the integer kernels");
+  for (const FormSite& site : form_sites(model)) {
+    ESPALIER_CHECK(site.form() == nullptr || dynamic_cast<nn::Gate*>(site.form()) != nullptr,
+                   NotImplemented,
+                   "compile: ",
+                   site.weight,
+                   " has a form; a plan multiplies with plain weights: fold_forms() first");
+  }
+  for (const BlockSite& site : block_sites(model)) {
+    ESPALIER_CHECK(!site.block->form,
+                   NotImplemented,
+                   "compile: ",
+                   site.name,
+                   " is a gated block, which a plan can't leave out");
+  }
   const EvalScope eval(model);
   const NoGrad no_grad;
   GraphTracer tracer(model);

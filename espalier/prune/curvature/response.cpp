@@ -33,7 +33,7 @@ class BranchListener : public nn::TraceListener {
       return;
     }
     const auto* norm = dynamic_cast<const nn::BatchNorm*>(&module);
-    if (norm == nullptr || !is_followed(input) || norm->gate) return;
+    if (norm == nullptr || !is_followed(input) || norm->scaling()) return;
     const std::vector<double> scales = norm->scales();
     for (size_t c = 0; c < scale.size(); ++c) {
       const auto at = static_cast<int64_t>(c);

@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <espalier/nn/forms/hard_concrete.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/gates/hard_concrete.h>
 #include <espalier/prune/tests/tiny.h>
 
 namespace espalier::prune {
@@ -66,7 +66,8 @@ TEST(L0, BetweenStepsTheModelHoldsTestTimeGatesAndTheStateTheWeights) {
   ASSERT_EQ(step.latent.size(), step.folded.size());
   for (size_t i = 0; i < step.latent.size(); ++i) {
     EXPECT_EQ(step.latent[i], step.weight[i]);  // the rate is 0
-    EXPECT_NEAR(step.folded[i], step.weight[i] * hard_concrete::expected_gate(step.gates[i]), 1e-6);
+    EXPECT_NEAR(
+        step.folded[i], step.weight[i] * nn::hard_concrete::expected_gate(step.gates[i]), 1e-6);
   }
 }
 
@@ -116,7 +117,7 @@ TEST(L0, ChannelGatesMultiplyTheWeightsThatReadTheChannel) {
   train(*net, {pruner.get(), &gates});
   ASSERT_EQ(gates.gates.size(), 8U);
   for (size_t i = 0; i < gates.readers.size(); ++i) {
-    const double gate = hard_concrete::expected_gate(gates.gates[i / 9 % 8]);
+    const double gate = nn::hard_concrete::expected_gate(gates.gates[i / 9 % 8]);
     EXPECT_NEAR(gates.readers[i], gates.latent[i] * gate, 1e-6);
   }
   // Exact: half of the weights of both groups, global.
@@ -224,7 +225,7 @@ TEST(L0, ThePriceOfAGateIsThatOfItsWeights) {
     const auto with = first_gradient(priced, site, start);
     ASSERT_EQ(with.size(), start.size());
     for (size_t i = 0; i < with.size(); ++i) {
-      const double p = hard_concrete::probability_open(start[i]);
+      const double p = nn::hard_concrete::probability_open(start[i]);
       const double expected = 400.0 / kSamples * weights * p * (1.0 - p);
       EXPECT_NEAR(with[i] - without[i], expected, 2e-3 * expected) << pattern << i;
     }
@@ -274,7 +275,7 @@ TEST(L0, WeightsGetTheirGateTimesTheGradientAndTheExpectedDecayAlone) {
     const double w = move.before[i];
     const double z = move.product[i] / w;
     closed += z == 0.0 ? 1 : 0;
-    const double p = hard_concrete::probability_open(move.gates[i]);
+    const double p = nn::hard_concrete::probability_open(move.gates[i]);
     const double expected = w - kRate * (raw.gradient[i] * z + kDecay * p * w);
     EXPECT_NEAR(move.after[i], expected, 1e-6) << i;
   }

@@ -158,7 +158,7 @@ TEST(Fbs, DensityFallsLinearlyToItsEnd) {
   const PruneSettings settings = parse_settings(method("fbs"), {{"sparsity", "0.7"}});
   const PruneInputs inputs = {.input_shape = {3, 8, 8}};
   make_pruner("fbs", settings, inputs)->attach(*net);
-  auto* gate = dynamic_cast<nn::ChannelGate*>(nn::gated_layers(*net).front().gate);
+  auto* gate = dynamic_cast<nn::Saliency*>(nn::gated_layers(*net).front().decision);
   nn::Sgd sgd(*net, {}, 0.0);
   const auto hook = make_pruner("fbs", settings, inputs);
   // ceil((1 - 0.7 * min(1, step/50)) * 16); 0.3 * 16 = 4.8.
@@ -198,7 +198,7 @@ TEST(Cgnet, PenaltyDrawsThresholdsToTheTargetOfTheShare) {
     EXPECT_NEAR(penalty.item(), 1e-4 * 16, 1e-9);
     penalty.backward();
   });
-  const auto* gate = dynamic_cast<nn::PositionGate*>(nn::gated_layers(*net).front().gate);
+  const auto* gate = dynamic_cast<nn::PartialSum*>(nn::gated_layers(*net).front().decision);
   EXPECT_NEAR(gate->threshold.value.grad().value().at({3}), -2e-4, 1e-9);
 }
 
@@ -207,7 +207,7 @@ TEST(Cgnet, ThresholdsCanStartAtTheTarget) {
   const PruneSettings settings =
       parse_settings(method("cgnet"), {{"sparsity", "0.841344746"}, {"threshold-start", "target"}});
   make_pruner("cgnet", settings, {.input_shape = {3, 8, 8}})->attach(*net);
-  const auto* gate = dynamic_cast<nn::PositionGate*>(nn::gated_layers(*net).front().gate);
+  const auto* gate = dynamic_cast<nn::PartialSum*>(nn::gated_layers(*net).front().decision);
   EXPECT_NEAR(gate->threshold.value.value().at({15}), 1.0, 1e-6);
 }
 

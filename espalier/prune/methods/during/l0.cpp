@@ -16,12 +16,14 @@
 #include <cmath>
 
 #include <espalier/core/parallel.h>
+#include <espalier/nn/forms/hard_concrete.h>
 #include <espalier/nn/train/adam.h>
-#include <espalier/prune/gates/hard_concrete.h>
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {
 namespace {
+
+namespace hard_concrete = nn::hard_concrete;
 
 constexpr int64_t kGrain = 4096;
 

@@ -3,7 +3,7 @@
 /// channels are worth adding.
 ///
 /// Source: Hua, Zhou, De Sa, Zhang, Suh, "Channel gating neural networks", arXiv 1805.12549. Gates
-/// and their arithmetic are nn/gates/position_gate.h. The paper's target threshold T is told by the
+/// and their arithmetic are nn/gates/partial_sum.h. The paper's target threshold T is told by the
 /// share S of values that normal partial sums would leave as they are, S = Phi(T): T = 1 is S =
 /// 0.8413. The paper's setting for CIFAR-10 is T = 1; the default S = 0.9, which all methods share,
 /// is T = 1.28. Thresholds never decay; the paper keeps decay off all vectors, which the option
@@ -60,7 +60,7 @@ class CgnetGates : public Action {
                    parts,
                    " parts");
       }
-      const auto gate = nn::add_position_gate(
+      const auto gate = nn::add_partial_sum_gate(
           site, {.parts = parts, .slope = options_.slope, .sparse_back = options_.sparse_backprop});
       if (options_.start == Start::Target) {
         gate->threshold.value.value().fill_(target);
@@ -71,13 +71,13 @@ class CgnetGates : public Action {
   }
 
   void enter(const Subject&, nn::TrainState& state) override {
-    gates_of<nn::PositionGate>(kName, state.model);
+    gates_of<nn::PartialSum>(kName, state.model);
   }
 
   Variable penalty(const Subject& subject, nn::TrainState& state) override {
     const double target = target_threshold(subject.settings.final().value());
     Variable total;
-    for (const nn::PositionGate* gate : gates_of<nn::PositionGate>(kName, state.model)) {
+    for (const nn::PartialSum* gate : gates_of<nn::PartialSum>(kName, state.model)) {
       const Variable one = sum(pow(gate->threshold.value + -target, 2.0)) * options_.price;
       total = total.defined() ? total + one : one;
     }

@@ -3,7 +3,7 @@
 /// predictor expects to matter for it, scaled by how much they should.
 ///
 /// Source: Gao, Zhao, Dudziak, Mullins, Xu, "Dynamic channel pruning: feature boosting and
-/// suppression", arXiv 1810.05331. Gates and their arithmetic are nn/gates/channel_gate.h. Exactly
+/// suppression", arXiv 1810.05331. Gates and their arithmetic are nn/gates/saliency.h. Exactly
 /// k channels stay, of equal saliencies the first; beta stands inside the product, as in the paper.
 /// Predictors start from normal values of the published code's deviation 0.05, without its cut at
 /// two deviations, which would only make their spread 12 % less; the paper's are He's. Starting
@@ -33,7 +33,7 @@ class FbsGates : public Action {
   std::vector<std::string> attach(const Subject& subject) override {
     const auto add = [&](const nn::GateSite& site, int64_t number) -> std::string {
       if (site.norm == nullptr) return "no batch norm alone reads it";
-      const auto gate = nn::add_channel_gate(site);
+      const auto gate = nn::add_saliency_gate(site);
       nn::init::normal(
           gate->weight,
           Rng(subject.inputs.seed, "fbs predictors").fork(static_cast<uint64_t>(number)),
@@ -53,7 +53,7 @@ class FbsGates : public Action {
   Variable penalty(const Subject&, nn::TrainState& state) override {
     Variable sum_of_saliencies;
     for (nn::ChannelGate* gate : gates_of<nn::ChannelGate>(kName, state.model)) {
-      const Variable g = gate->take_saliency();
+      const Variable g = gate->take_price();
       if (options_.lasso == 0.0 || !g.defined()) continue;
       const Variable one = sum(g) * (options_.lasso / static_cast<double>(g.size(0)));
       sum_of_saliencies = sum_of_saliencies.defined() ? sum_of_saliencies + one : one;
@@ -68,7 +68,7 @@ class FbsGates : public Action {
     const auto step = static_cast<double>(state.step);
     const double done = step >= lowering ? 1.0 : step / lowering;
     const double density = 1.0 - subject.settings.final().value() * done;
-    for (nn::ChannelGate* gate : gates_of<nn::ChannelGate>(kName, state.model)) {
+    for (nn::Saliency* gate : gates_of<nn::Saliency>(kName, state.model)) {
       const int64_t channels = gate->bias.numel();
       const int64_t least = std::clamp<int64_t>(subject.settings.min_per_layer, 1, channels);
       gate->keep(

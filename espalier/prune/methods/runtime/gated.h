@@ -22,13 +22,15 @@ std::vector<std::string> add_gates(
     const Subject& subject,
     const std::function<std::string(const nn::GateSite&, int64_t number)>& add);
 
-/// The gates of a model, all of one class. Throws ValueError naming the method when there are none:
-/// `Pruner::attach` was not called.
+/// The gates of a model, all of one class; or their decisions. Throws ValueError naming the method
+/// when there are none: `Pruner::attach` was not called.
 template <class Gate>
 std::vector<Gate*> gates_of(const std::string& method, nn::Module& model) {
   std::vector<Gate*> out;
   for (const nn::GatedLayer& one : nn::gated_layers(model)) {
-    if (auto* gate = dynamic_cast<Gate*>(one.gate)) out.push_back(gate);
+    auto* gate = dynamic_cast<Gate*>(one.gate);
+    if (gate == nullptr) gate = dynamic_cast<Gate*>(one.decision);
+    if (gate != nullptr) out.push_back(gate);
   }
   ESPALIER_CHECK(!out.empty(),
                  ValueError,

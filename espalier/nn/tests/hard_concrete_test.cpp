@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <espalier/core/random.h>
-#include <espalier/prune/gates/hard_concrete.h>
+#include <espalier/nn/forms/hard_concrete.h>
 
-namespace espalier::prune {
+namespace espalier::nn {
 namespace {
 
 constexpr double kCardTolerance = 1e-7;  // of numbers with seven decimals
@@ -73,4 +73,4 @@ TEST(HardConcrete, DerivativesMatchFiniteDifferencesAndVanishWhereClipped) {
 }
 
 }  // namespace
-}  // namespace espalier::prune
+}  // namespace espalier::nn
