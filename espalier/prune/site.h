@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include <espalier/prune/channel_group.h>
 #include <espalier/prune/patterns/pattern.h>
 #include <espalier/prune/scores/score.h>
+#include <espalier/prune/structure/channel_group.h>
 
 namespace espalier::prune {
 

@@ -2,7 +2,7 @@
 // compile: trace, fuse, choose formats, make the program.
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/plan/program.h>
-#include <espalier/nn/plan/weights.h>
+#include <espalier/nn/plan/steps/weights.h>
 #include <espalier/sparse/chooser.h>
 
 namespace espalier::nn {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a plan tells of itself.
 #include <espalier/nn/plan/program.h>
-#include <espalier/nn/plan/weights.h>
+#include <espalier/nn/plan/steps/weights.h>
 
 #include <fmt/format.h>
 

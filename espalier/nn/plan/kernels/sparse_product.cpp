@@ -3,7 +3,7 @@
 // and values are made once; a run only walks over tasks and tiles.
 #include <espalier/core/kernels/conv2d/tap_convolution.h>
 #include <espalier/nn/plan/kernels/product.h>
-#include <espalier/nn/plan/weights.h>
+#include <espalier/nn/plan/steps/weights.h>
 #include <espalier/sparse/kernels/prepared_forward.h>
 
 namespace espalier::nn::plan {

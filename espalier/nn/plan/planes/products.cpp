@@ -3,7 +3,7 @@
 // residual and limits are applied in registers.
 #include <espalier/core/kernels/conv2d/planes_few.h>
 #include <espalier/nn/plan/planes/product.h>
-#include <espalier/nn/plan/weights.h>
+#include <espalier/nn/plan/steps/weights.h>
 #include <espalier/sparse/kernels/conv2d_planes.h>
 
 namespace espalier::nn::plan {
