@@ -83,8 +83,11 @@ struct NetworkGraph {
   int input = -1;                  ///< a value
   int output = -1;                 ///< a value
 
+  /// By its number.
   const GraphValue& value(int id) const { return values[static_cast<size_t>(id)]; }
+  /// By its number.
   const GraphOp& op(int id) const { return ops[static_cast<size_t>(id)]; }
+  /// By its number.
   const GraphCall& call(int id) const { return calls[static_cast<size_t>(id)]; }
 
   /// Ops and ends of calls, in the order of the run. A call for which `whole` holds is one step:

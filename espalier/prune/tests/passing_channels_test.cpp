@@ -10,13 +10,16 @@
 #include <espalier/nn/layers.h>
 #include <espalier/prune/site.h>
 #include <espalier/prune/structure/shrink.h>
+#include <espalier/prune/tests/groups.h>
 #include <espalier/prune/tests/net.h>
 #include <espalier/prune/tests/zoo.h>
 
 namespace espalier::prune {
 namespace {
 
+using testing::group;
 using testing::Net;
+using testing::slice;
 using Channels = std::vector<int32_t>;
 
 // Float32 sums of some ten terms around 1 in another order.
@@ -50,20 +53,6 @@ Variable head(Net& net, const Variable& x) {
 }
 
 const Shape kImage = {3, 6, 6};
-
-ChannelGroup group(const std::vector<ChannelGroup>& groups, std::string_view name) {
-  for (const ChannelGroup& one : groups) {
-    if (one.name == name) return one;
-  }
-  throw ValueError(cat("no group is named ", name));
-}
-
-const GroupSlice& slice_of(const ChannelGroup& group, std::string_view name, int dim) {
-  for (const GroupSlice& one : group.slices) {
-    if (one.name == name && one.dim == dim) return one;
-  }
-  throw ValueError(cat("no slice of ", name));
-}
 
 /// Takes channel `gone` out of `name`'s group, and expects the same outputs of the smaller network.
 void expect_same_without(nn::Module& net, std::string_view name, size_t gone) {
@@ -115,11 +104,11 @@ TEST(PassingChannels, ADepthwiseConvolutionOfStrideTwoPassesThemOn) {
   Net net = with_depthwise(2);
   const ChannelGroup a = group(channel_groups(net, kImage), "a.weight");
   EXPECT_EQ(a.frozen_because, "");
-  EXPECT_EQ(slice_of(a, "deep.weight", 0).role, SliceRole::Follower);
-  EXPECT_EQ(slice_of(a, "deep.bias", 0).channel_of, (Channels{0, 1, 2, 3}));
-  EXPECT_EQ(slice_of(a, "norm.weight", 0).channel_of, (Channels{0, 1, 2, 3}));
-  EXPECT_EQ(slice_of(a, "b.weight", 1).role, SliceRole::Consumer);
-  EXPECT_EQ(slice_of(a, "b.weight", 1).channel_of, (Channels{0, 1, 2, 3}));
+  EXPECT_EQ(slice(a, "deep.weight", 0).role, SliceRole::Follower);
+  EXPECT_EQ(slice(a, "deep.bias", 0).channel_of, (Channels{0, 1, 2, 3}));
+  EXPECT_EQ(slice(a, "norm.weight", 0).channel_of, (Channels{0, 1, 2, 3}));
+  EXPECT_EQ(slice(a, "b.weight", 1).role, SliceRole::Consumer);
+  EXPECT_EQ(slice(a, "b.weight", 1).channel_of, (Channels{0, 1, 2, 3}));
   expect_same_without(net, "a.weight", 2);
 }
 
@@ -129,8 +118,8 @@ TEST(PassingChannels, AllExpansionsOfMobileNetCanBePruned) {
   for (const char* block : {"features.4", "features.7", "features.14"}) {
     const ChannelGroup hidden = group(groups, cat(block, ".conv.0.0.weight"));
     EXPECT_EQ(hidden.frozen_because, "");
-    EXPECT_EQ(slice_of(hidden, cat(block, ".conv.1.0.weight"), 0).role, SliceRole::Follower);
-    EXPECT_EQ(slice_of(hidden, cat(block, ".conv.2.weight"), 1).role, SliceRole::Consumer);
+    EXPECT_EQ(slice(hidden, cat(block, ".conv.1.0.weight"), 0).role, SliceRole::Follower);
+    EXPECT_EQ(slice(hidden, cat(block, ".conv.2.weight"), 1).role, SliceRole::Consumer);
   }
 }
 
@@ -163,11 +152,11 @@ TEST(PassingChannels, GatesOfSqueezeAndExciteFollowTheChannelsThatTheyMultiply) 
     Net net = squeeze_and_excite(kind);
     const ChannelGroup a = group(channel_groups(net, kImage), "a.weight");
     EXPECT_EQ(a.frozen_because, "");
-    EXPECT_EQ(slice_of(a, "a.weight", 0).role, SliceRole::Producer);
-    EXPECT_EQ(slice_of(a, "excite.weight", 0).role, SliceRole::Follower);
-    EXPECT_EQ(slice_of(a, "excite.bias", 0).channel_of, (Channels{0, 1, 2, 3, 4, 5, 6, 7}));
-    EXPECT_EQ(slice_of(a, "squeeze.weight", 1).role, SliceRole::Consumer);
-    EXPECT_EQ(slice_of(a, "b.weight", 1).role, SliceRole::Consumer);
+    EXPECT_EQ(slice(a, "a.weight", 0).role, SliceRole::Producer);
+    EXPECT_EQ(slice(a, "excite.weight", 0).role, SliceRole::Follower);
+    EXPECT_EQ(slice(a, "excite.bias", 0).channel_of, (Channels{0, 1, 2, 3, 4, 5, 6, 7}));
+    EXPECT_EQ(slice(a, "squeeze.weight", 1).role, SliceRole::Consumer);
+    EXPECT_EQ(slice(a, "b.weight", 1).role, SliceRole::Consumer);
     EXPECT_EQ(site_names(net),
               (std::vector<std::string>{"a.weight", "squeeze.weight", "b.weight"}));
     expect_same_without(net, "a.weight", 5);
@@ -201,8 +190,8 @@ TEST(PassingChannels, AGateThatSomebodyElseReadsMakesItsChannels) {
             return head(n, n["b"](n["a"](x) * sigmoid(told)) + n["c"](told));
           });
   const ChannelGroup both = group(channel_groups(net, kImage), "excite.weight");
-  EXPECT_EQ(slice_of(both, "excite.weight", 0).role, SliceRole::Producer);
-  EXPECT_EQ(slice_of(both, "a.weight", 0).role, SliceRole::Producer);
+  EXPECT_EQ(slice(both, "excite.weight", 0).role, SliceRole::Producer);
+  EXPECT_EQ(slice(both, "a.weight", 0).role, SliceRole::Producer);
   expect_same_without(net, "excite.weight", 1);
 }
 
@@ -218,9 +207,9 @@ Net with_concatenation() {
 TEST(PassingChannels, ConcatenationsPassThemOnWithOffsets) {
   Net net = with_concatenation();
   const auto groups = channel_groups(net, kImage);
-  EXPECT_EQ(slice_of(group(groups, "a.weight"), "c.weight", 1).channel_of,
+  EXPECT_EQ(slice(group(groups, "a.weight"), "c.weight", 1).channel_of,
             (Channels{0, 1, 2, 3, -1, -1, -1}));
-  EXPECT_EQ(slice_of(group(groups, "b.weight"), "c.weight", 1).channel_of,
+  EXPECT_EQ(slice(group(groups, "b.weight"), "c.weight", 1).channel_of,
             (Channels{-1, -1, -1, -1, 0, 1, 2}));
   expect_same_without(net, "a.weight", 2);
   Net other = with_concatenation();
