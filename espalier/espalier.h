@@ -13,6 +13,7 @@
 #include <espalier/core/simd.h>
 #include <espalier/data/loader.h>
 #include <espalier/nn/introspect/counting.h>
+#include <espalier/nn/introspect/summary.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/module/init.h>

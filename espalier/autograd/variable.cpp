@@ -106,7 +106,7 @@ Variable record(const char* name,
                 BackwardFn backward,
                 SaveOutput save) {
   Variable result(std::move(value));
-  detail::observe_op(name, result, inputs, backward);
+  detail::observe_op(name, result, inputs);
   if (!recording) return result;
   bool wanted = false;
   for (const Variable& input : inputs) wanted = wanted || input.requires_grad();

@@ -115,14 +115,12 @@ Variable conv2d(const Variable& x,
   }
   std::vector<Variable> inputs = {x, weight};
   if (bias.defined()) inputs.push_back(bias);
-  const auto real = [](int64_t n) { return static_cast<double>(n); };
-  detail::observe_settings({real(options.stride.h),
-                            real(options.stride.w),
-                            real(options.padding.h),
-                            real(options.padding.w),
-                            real(options.dilation.h),
-                            real(options.dilation.w),
-                            real(options.groups)});
+  detail::describe_op([&] {
+    return OpAttributes{{"stride", OpAttributes::list(options.stride)},
+                        {"padding", OpAttributes::list(options.padding)},
+                        {"dilation", OpAttributes::list(options.dilation)},
+                        {"groups", options.groups}};
+  });
   return record(
       "conv2d",
       std::move(y),
@@ -155,6 +153,8 @@ Variable conv2d(const Variable& x,
 OpInfo conv2d_op() {
   OpInfo info;
   info.name = "conv2d";
+  info.rule = OpRule::Freezes;
+  info.attributes = {"stride", "padding", "dilation", "groups"};
   for (const detail::ConvCase& c : detail::conv_cases()) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
     info.samples.push_back(

@@ -43,6 +43,7 @@ Variable conv2d_backward_data(const Variable& grad,
 OpInfo conv2d_backward_data_op() {
   OpInfo info;
   info.name = "conv2d_backward_data";
+  info.rule = OpRule::Freezes;
   for (const detail::ConvCase& c : detail::conv_cases()) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
     info.samples.push_back({c.name,

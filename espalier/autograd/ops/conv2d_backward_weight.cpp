@@ -56,6 +56,7 @@ Variable conv2d_backward_weight(const Variable& x,
 OpInfo conv2d_backward_weight_op() {
   OpInfo info;
   info.name = "conv2d_backward_weight";
+  info.rule = OpRule::Freezes;
   for (const detail::ConvCase& c : detail::conv_cases()) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
     info.samples.push_back({c.name,

@@ -2,6 +2,7 @@
 // conv_transpose2d: the adjoint of a convolution as a layer: y[n,k,p,q] = b[k] + sum of w[c,k,r,s]
 // x[n,c,h,w] over h stride - pad + r dil = p, w stride - pad + s dil = q.  Linear in x and in w, so
 // d/dx = conv2d(dy, w), d/dw = conv2d_backward_weight(dy, x), d/db = sum of dy.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
@@ -112,6 +113,13 @@ Variable conv_transpose2d(const Variable& x,
   } else {
     espalier::conv2d_backward_data(shape, x.value(), weight.value(), y);
   }
+  detail::describe_op([&] {
+    return OpAttributes{{"stride", OpAttributes::list(options.stride)},
+                        {"padding", OpAttributes::list(options.padding)},
+                        {"output_padding", OpAttributes::list(options.output_padding)},
+                        {"dilation", OpAttributes::list(options.dilation)},
+                        {"groups", options.groups}};
+  });
   const Variable product =
       record(kName,
              std::move(y),
@@ -158,6 +166,8 @@ OpInfo conv_transpose2d_op() {
       {"empty batch", {0, 2, 3, 3}, {2, 3, 3, 3}, {}}};
   OpInfo info;
   info.name = "conv_transpose2d";
+  info.rule = OpRule::Freezes;
+  info.attributes = {"stride", "padding", "output_padding", "dilation", "groups"};
   for (const Case& c : cases) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(
         {.name = "", .x = {}, .weight = c.weight, .options = {}, .masked = c.masked});

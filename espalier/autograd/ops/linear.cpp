@@ -289,6 +289,7 @@ OpInfo linear_op() {
   };
   return {
       .name = "linear",
+      .rule = OpRule::Freezes,
       .samples = {{"with bias",
                    {sample_tensor({17, 3}, 1), sample_tensor({5, 3}, 2), sample_tensor({5}, 3)},
                    run,

@@ -7,6 +7,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/nn/gates/attach.h>
+#include <espalier/nn/graph/tracer.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/prune/drive/registry.h>
 #include <espalier/prune/patterns/pattern.h>
@@ -104,11 +105,13 @@ void StepBench::set_up(Tensor images) {
     labels_.data<int64_t>()[i] = i % network_.options.num_classes;
   }
   optimizer_ = std::make_unique<nn::Sgd>(*network_.module, kSgd, kWeightDecay);
-  const std::vector<nn::LayerCall> calls = nn::trace_layers(*network_.module, Variable(images_));
+  const nn::NetworkGraph graph = nn::trace_network(*network_.module, Variable(images_));
+  nn::check_calls(*network_.module, graph);
   int64_t first = 0;
-  for (const nn::LayerCall& call : calls) {
-    infer_macs_ += call.macs;
-    if (first == 0) first = call.macs;
+  for (const nn::GraphCall* call : graph.layer_calls()) {
+    const int64_t macs = graph.own_macs(*call);
+    infer_macs_ += macs;
+    if (first == 0) first = macs;
   }
   train_macs_ = 3 * infer_macs_ - first;
   if (nn::is_gated(*network_.module)) {  // traced, they compute everything

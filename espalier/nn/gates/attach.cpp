@@ -2,71 +2,18 @@
 #include <espalier/nn/gates/attach.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 #include <utility>
 
-#include <espalier/autograd/variable_state.h>
-#include <espalier/nn/module/trace.h>
+#include <espalier/nn/graph/tracer.h>
+#include <espalier/nn/layers/batch_norm.h>
 
 namespace espalier::nn {
 namespace {
 
 // A smaller one would make beta / gamma, the new shift, large.
 constexpr double kLeastScale = 0.01;
-
-/// Sees which batch norm reads which convolution, and whether anybody else does.
-class SiteTracer : public TraceListener {
- public:
-  explicit SiteTracer(Module& model) {
-    for (const NamedModule& part : model.named_modules()) names_.emplace(part.module, part.name);
-  }
-
-  void enter(Module& module, const Variable& input) override {
-    auto* norm = dynamic_cast<BatchNorm*>(&module);
-    const auto made = made_.find(input.state().get());
-    if (norm == nullptr || made == made_.end()) return;
-    sites_[made->second].norm = norm;
-    sites_[made->second].norm_name = names_.at(norm);
-  }
-  void leave(Module& module, const Variable&, const Variable& output) override {
-    auto* layer = dynamic_cast<Conv2d*>(&module);
-    if (layer == nullptr) return;
-    made_[output.state().get()] = sites_.size();
-    outputs_.push_back(output);
-    sites_.push_back({.name = names_.at(layer), .layer = layer});
-    readers_.push_back(0);
-  }
-  void op(const char*,
-          const Variable&,
-          const std::vector<Variable>& inputs,
-          const BackwardFn&) override {
-    for (const Variable& input : inputs) {
-      const auto made = made_.find(input.state().get());
-      if (made != made_.end()) ++readers_[made->second];
-    }
-  }
-
-  std::vector<GateSite> result() const {
-    std::vector<GateSite> out;
-    for (size_t i = 1; i < sites_.size(); ++i) {
-      GateSite site = sites_[i];
-      const auto uses = std::count_if(sites_.begin(), sites_.end(), [&](const GateSite& one) {
-        return one.layer == site.layer;
-      });
-      if (uses > 1) continue;  // a shared layer decides twice; its batch norms would mix that up
-      if (readers_[i] != 1) site.norm = nullptr;
-      out.push_back(site);
-    }
-    return out;
-  }
-
- private:
-  std::unordered_map<const Module*, std::string> names_;
-  std::unordered_map<const VariableState*, size_t> made_;  // by which site
-  std::vector<Variable> outputs_;                          // kept, so that no address comes back
-  std::vector<GateSite> sites_;
-  std::vector<int> readers_;
-};
 
 void set_form(const GateSite& site, std::shared_ptr<Form> gate) {
   ESPALIER_CHECK(!site.layer->form,
@@ -118,12 +65,34 @@ void remove_gates(Module& model) {
 }
 
 std::vector<GateSite> gate_sites(Module& model, const Variable& example) {
-  const EvalScope eval(model);
-  const NoGrad no_grad;
-  SiteTracer tracer(model);
-  const TraceScope scope(tracer);
-  model(example);
-  return tracer.result();
+  const NetworkGraph graph = trace_network(model, example);
+  std::map<int, GateSite> by_output;  // the site of a value that a convolution makes
+  std::vector<int> outputs;
+  std::map<const Conv2d*, int> uses;
+  for (const GraphCall* call : graph.layer_calls()) {
+    if (auto* norm = dynamic_cast<BatchNorm*>(call->module)) {
+      const auto read = by_output.find(call->input);
+      if (read == by_output.end()) continue;
+      read->second.norm = norm;
+      read->second.norm_name = call->name;
+    } else if (auto* layer = dynamic_cast<Conv2d*>(call->module)) {
+      by_output[call->output] = {.name = call->name, .layer = layer};
+      outputs.push_back(call->output);
+      ++uses[layer];
+    }
+  }
+  std::map<int, int> readers;  // how many ops read a value
+  for (const GraphOp& op : graph.ops) {
+    for (const int input : op.inputs) ++readers[input];
+  }
+  std::vector<GateSite> sites;
+  for (size_t i = 1; i < outputs.size(); ++i) {
+    GateSite site = by_output.at(outputs[i]);
+    if (uses.at(site.layer) > 1) continue;  // it decides twice; its batch norms would mix that up
+    if (readers[outputs[i]] != 1) site.norm = nullptr;
+    sites.push_back(site);
+  }
+  return sites;
 }
 
 std::shared_ptr<ChannelGate> add_channel_gate(const GateSite& site,

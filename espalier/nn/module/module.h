@@ -165,11 +165,6 @@ class Module {
   /// Throws ValueError for missing or unexpected names before anything is changed.
   void load_rng_state(const std::map<std::string, Tensor>& state);
 
-  /// A table of the layers that have parameters: name, kind, output shape, parameters, kept ones,
-  /// and dense MACs of one sample of `input_shape` (C,H,W); the last line is the total. Conventions
-  /// of nn/introspect/counting.h.
-  std::string summary(const Shape& input_shape);
-
  protected:
   /// The module's function, for `operator()` alone. Layers that need more arguments have further
   /// named functions, which go through `call`.

@@ -10,7 +10,7 @@
 #include <espalier/core/finite.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/plan/program.h>
-#include <espalier/nn/plan/weights.h>
+#include <espalier/nn/plan/steps/weights.h>
 #include <espalier/sparse/support.h>
 
 namespace espalier::nn {

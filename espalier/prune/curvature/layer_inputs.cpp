@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cctype>
+#include <optional>
 #include <unordered_map>
 
+#include <espalier/nn/graph/tracer.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/prune/curvature/layer_inputs.h>
 #include <espalier/prune/ground/as_double.h>
@@ -12,52 +14,67 @@ namespace {
 
 constexpr int64_t kPartRows = 4096;
 
-/// Sees every product of an input with one of the weights.
-class ProductListener : public nn::TraceListener {
+/// Numbers of weights, and whether each was seen.
+class WeightNumbers {
  public:
-  using Call = FunctionRef<void(size_t, const nn::WeightProduct&, const Tensor&)>;
-  ProductListener(std::span<const ScoredWeight> weights, Call call) : call_(call) {
+  explicit WeightNumbers(std::span<const ScoredWeight> weights) : weights_(weights) {
     for (size_t w = 0; w < weights.size(); ++w) index_.emplace(weights[w].parameter, w);
     seen_.resize(weights.size());
   }
-  void enter(nn::Module& module, const Variable& input) override {
-    const auto product = module.weight_product(input.shape(), input.layout());
-    if (!product) return;
-    const auto found = index_.find(product->weight);
-    if (found == index_.end()) return;
-    seen_[found->second] = true;
-    call_(found->second, *product, input.value());
-  }
-  void leave(nn::Module&, const Variable&, const Variable&) override {}
 
-  void check_all_seen(std::span<const ScoredWeight> weights) const {
-    for (size_t w = 0; w < weights.size(); ++w) {
+  /// The weight of a product, which counts as seen; null for others.
+  const size_t* see(const std::optional<nn::WeightProduct>& product) {
+    const auto found = product ? index_.find(product->weight) : index_.end();
+    if (found == index_.end()) return nullptr;
+    seen_[found->second] = true;
+    return &found->second;
+  }
+
+  void check_all_seen() const {
+    for (size_t w = 0; w < weights_.size(); ++w) {
       ESPALIER_CHECK(seen_[w],
                      NotImplemented,
                      "calibration: no layer multiplies its input with the whole of ",
-                     weights[w].name,
+                     weights_[w].name,
                      ", so its inputs can't be told. Leave it out with exclude");
     }
   }
 
  private:
-  Call call_;
+  std::span<const ScoredWeight> weights_;
   std::unordered_map<const nn::Parameter*, size_t> index_;
   std::vector<bool> seen_;
+};
+
+/// Hands out inputs as the batch passes: of a traced run all activations would stay in memory.
+class InputListener : public nn::CallListener {
+ public:
+  using Call = FunctionRef<void(size_t, const nn::WeightProduct&, const Tensor&)>;
+  InputListener(WeightNumbers& weights, Call call) : weights_(weights), call_(call) {}
+  void enter(nn::Module& module, const Variable& input) override {
+    const auto product = module.weight_product(input.shape(), input.layout());
+    if (const size_t* weight = weights_.see(product)) call_(*weight, *product, input.value());
+  }
+  void leave(nn::Module&, const Variable&, const Variable&) override {}
+
+ private:
+  WeightNumbers& weights_;
+  Call call_;
 };
 
 void run(nn::Module& model,
          std::span<const ScoredWeight> weights,
          const data::Batch& batch,
-         ProductListener::Call call) {
+         InputListener::Call call) {
   const nn::EvalScope eval(model);
   const NoGrad no_grad;
-  ProductListener listener(weights, call);
+  WeightNumbers numbers(weights);
+  InputListener listener(numbers, call);
   {
     const nn::TraceScope scope(listener);
     model(Variable(batch.images));
   }
-  listener.check_all_seen(weights);
+  numbers.check_all_seen();
 }
 
 /// Positions first..last of one group as rows: every tap's channels, zeros in the padding.
@@ -158,9 +175,15 @@ std::vector<std::vector<ScoredWeight>> calibration_stages(nn::Module& model,
                                                           const data::Batch& example,
                                                           Stage stage) {
   std::vector<size_t> order;
-  run(model, weights, example, [&](size_t weight, const nn::WeightProduct&, const Tensor&) {
-    if (std::find(order.begin(), order.end(), weight) == order.end()) order.push_back(weight);
-  });
+  WeightNumbers numbers(weights);
+  const nn::NetworkGraph graph = nn::trace_network(model, Variable(example.images));
+  for (const nn::GraphCall& call : graph.calls) {
+    const nn::GraphValue& input = graph.value(call.input);
+    const size_t* weight = numbers.see(call.module->weight_product(input.shape, input.layout));
+    if (weight == nullptr) continue;
+    if (std::find(order.begin(), order.end(), *weight) == order.end()) order.push_back(*weight);
+  }
+  numbers.check_all_seen();
   std::vector<std::vector<ScoredWeight>> stages;
   for (size_t w : order) {
     const bool same = stage == Stage::Block && !stages.empty() &&

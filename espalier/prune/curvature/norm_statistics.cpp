@@ -13,7 +13,7 @@ namespace espalier::prune {
 namespace {
 
 /// Adds up what every call of a layer leaves in its running statistics.
-class StatisticsListener : public nn::TraceListener {
+class StatisticsListener : public nn::CallListener {
  public:
   void enter(nn::Module& module, const Variable&) override {
     nn::BatchNorm* layer = measured(module);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <string_view>
 
+#include <espalier/nn/graph/tracer.h>
 #include <espalier/nn/layers/batch_norm.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/prune/curvature/response.h>
@@ -18,42 +18,16 @@ Tensor rows_of(const Tensor& activation) {
   return x.permute({0, 2, 3, 1}).contiguous().reshape({x.numel() / s[1], s[1]});
 }
 
-class BranchListener : public nn::TraceListener {
+/// The layer's product, followed through the norms behind it to the sum with a shortcut.
+class Branch {
  public:
-  explicit BranchListener(const nn::Parameter* weight) : weight_(weight) {}
-
-  void enter(nn::Module&, const Variable&) override {}
-
-  void leave(nn::Module& module, const Variable& input, const Variable& output) override {
-    const auto product = module.weight_product(input.shape(), input.layout());
-    if (product && product->weight == weight_) {
-      ++calls;
-      scale.assign(static_cast<size_t>(weight_->shape()[0]), 1.0);
-      followed_ = output;
-      return;
-    }
-    const auto* norm = dynamic_cast<const nn::BatchNorm*>(&module);
-    if (norm == nullptr || !is_followed(input) || norm->scaling()) return;
-    const std::vector<double> scales = norm->scales();
-    for (size_t c = 0; c < scale.size(); ++c) {
-      const auto at = static_cast<int64_t>(c);
-      scale[c] *= scales[c] / std::sqrt(norm->running_var.at({at}) + norm->options().eps);
-    }
-    followed_ = norm->options().relu ? Variable() : output;
-  }
-
-  void op(const char* name,
-          const Variable& output,
-          const std::vector<Variable>& inputs,
-          const BackwardFn&) override {
-    if (std::string_view(name) != "add") return;
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      const Variable& other = inputs[1 - i];
-      if (!is_followed(inputs[i]) || is_followed(other)) continue;
-      if (other.shape() != output.shape()) continue;
-      shortcut = rows_of(other.value());
-      followed_ = Variable();
-      return;
+  Branch(const nn::TracedRun& run, const nn::Parameter& weight) : run_(run), weight_(weight) {
+    for (const nn::GraphStep& step : run.graph.steps([](const auto&) { return false; })) {
+      if (step.op >= 0) {
+        follow_op(run.graph.op(step.op));
+      } else {
+        follow_call(run.graph.call(step.call));
+      }
     }
   }
 
@@ -62,12 +36,42 @@ class BranchListener : public nn::TraceListener {
   Tensor shortcut;
 
  private:
-  bool is_followed(const Variable& value) const {
-    return followed_.defined() && value.state() == followed_.state();
+  void follow_call(const nn::GraphCall& call) {
+    const nn::GraphValue& input = run_.graph.value(call.input);
+    const auto product = call.module->weight_product(input.shape, input.layout);
+    if (product && product->weight == &weight_) {
+      ++calls;
+      scale.assign(static_cast<size_t>(weight_.shape()[0]), 1.0);
+      followed_ = call.output;
+      return;
+    }
+    const auto* norm = dynamic_cast<const nn::BatchNorm*>(call.module);
+    if (norm == nullptr || call.input != followed_ || norm->scaling()) return;
+    const std::vector<double> scales = norm->scales();
+    for (size_t c = 0; c < scale.size(); ++c) {
+      const auto at = static_cast<int64_t>(c);
+      scale[c] *= scales[c] / std::sqrt(norm->running_var.at({at}) + norm->options().eps);
+    }
+    followed_ = norm->options().relu ? kNothing : call.output;
   }
 
-  const nn::Parameter* weight_;
-  Variable followed_;
+  void follow_op(const nn::GraphOp& op) {
+    if (op.name != "add" || followed_ == kNothing) return;
+    for (size_t i = 0; i < op.inputs.size(); ++i) {
+      const int other = op.inputs[1 - i];
+      if (op.inputs[i] != followed_ || other == followed_) continue;
+      if (run_.graph.value(other).shape != run_.graph.value(op.output).shape) continue;
+      shortcut = rows_of(run_.values[static_cast<size_t>(other)].value());
+      followed_ = kNothing;
+      return;
+    }
+  }
+
+  static constexpr int kNothing = -1;
+
+  const nn::TracedRun& run_;
+  const nn::Parameter& weight_;
+  int followed_ = kNothing;
 };
 
 }  // namespace
@@ -75,18 +79,15 @@ class BranchListener : public nn::TraceListener {
 Response response_behind(nn::Module& model, const ScoredWeight& weight, const Tensor& images) {
   const nn::EvalScope eval(model);
   const NoGrad no_grad;
-  BranchListener listener(weight.parameter);
-  {
-    const nn::TraceScope scope(listener);
-    model(Variable(images));
-  }
-  ESPALIER_CHECK(listener.calls > 0,
+  const nn::TracedRun run = nn::trace_run(model, Variable(images));
+  Branch branch(run, *weight.parameter);
+  ESPALIER_CHECK(branch.calls > 0,
                  NotImplemented,
                  "calibration: no layer multiplies its input with the whole of ",
                  weight.name,
                  ", so its inputs can't be told. Leave it out with exclude");
-  if (listener.calls == 1) return {std::move(listener.scale), std::move(listener.shortcut)};
-  return {std::vector<double>(listener.scale.size(), 1.0), {}};
+  if (branch.calls == 1) return {std::move(branch.scale), std::move(branch.shortcut)};
+  return {std::vector<double>(branch.scale.size(), 1.0), {}};
 }
 
 }  // namespace espalier::prune

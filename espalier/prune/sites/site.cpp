@@ -5,7 +5,7 @@
 #include <set>
 
 #include <espalier/nn/introspect/counting.h>
-#include <espalier/prune/ground/own_parameters.h>
+#include <espalier/nn/module/own_parameters.h>
 #include <espalier/prune/sites/site.h>
 
 namespace espalier::prune {
@@ -76,7 +76,7 @@ std::vector<ScoredWeight> prunable_weights(nn::Module& model,
   std::set<const nn::Parameter*> seen;
   std::set<std::string> used;
   for (const nn::NamedModule& layer : model.named_modules()) {
-    OwnParameters own;
+    nn::OwnParameters own;
     layer.module->visit(own);
     for (const auto& [name, parameter] : own.found) {
       if (!nn::is_prunable_weight(*layer.module, name, *parameter)) continue;

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include <espalier/nn/module/module.h>
-#include <espalier/prune/ground/channel_group.h>
 #include <espalier/prune/ground/scored_weight.h>
 #include <espalier/prune/patterns/pattern.h>
+#include <espalier/prune/structure/channel_group.h>
 
 namespace espalier::prune {
 

@@ -7,8 +7,8 @@
 #include <espalier/nn/forms/straight_through.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
+#include <espalier/prune/ground/select.h>
 #include <espalier/prune/patterns/pattern.h>
-#include <espalier/prune/select.h>
 #include <espalier/prune/tests/tiny.h>
 
 namespace espalier::prune {

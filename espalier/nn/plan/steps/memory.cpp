@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include <espalier/nn/plan/graph.h>
+#include <espalier/nn/plan/steps/graph.h>
 
 namespace espalier::nn::plan {
 namespace {

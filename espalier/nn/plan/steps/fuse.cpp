@@ -4,8 +4,8 @@
 // add, ReLU) collapse, and a convolution waits for the residual that it adds.
 #include <algorithm>
 
-#include <espalier/nn/plan/copy_runs.h>
-#include <espalier/nn/plan/graph.h>
+#include <espalier/nn/plan/steps/copy_runs.h>
+#include <espalier/nn/plan/steps/graph.h>
 
 namespace espalier::nn::plan {
 namespace {

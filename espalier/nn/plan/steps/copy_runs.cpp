@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/nn/plan/copy_runs.h>
+#include <espalier/nn/plan/steps/copy_runs.h>
 
 namespace espalier::nn::plan {
 

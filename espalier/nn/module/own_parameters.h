@@ -8,19 +8,19 @@
 
 #include <espalier/nn/module/module.h>
 
-namespace espalier::prune {
+namespace espalier::nn {
 
 /// The members that a layer declares itself.
-class OwnParameters : public nn::MemberVisitor {
+class OwnParameters : public MemberVisitor {
  public:
-  void parameter(std::string_view name, nn::Parameter& parameter) override {
+  void parameter(std::string_view name, Parameter& parameter) override {
     if (parameter.defined()) found.emplace_back(std::string(name), &parameter);
   }
   void buffer(std::string_view, Tensor&) override {}
   void rng(std::string_view, Rng&) override {}
-  void module(std::string_view, nn::Module&) override {}
+  void module(std::string_view, Module&) override {}
 
-  std::vector<std::pair<std::string, nn::Parameter*>> found;  ///< by name, in order
+  std::vector<std::pair<std::string, Parameter*>> found;  ///< by name, in order
 };
 
-}  // namespace espalier::prune
+}  // namespace espalier::nn

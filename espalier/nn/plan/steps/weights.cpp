@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/nn/plan/weights.h>
+#include <espalier/nn/plan/steps/weights.h>
 
 #include <vector>
 

@@ -13,7 +13,7 @@ namespace espalier::prune {
 /// What a slice does with the channel.
 enum class SliceRole : uint8_t {
   Producer,  ///< makes it: a convolution's or linear layer's filter, and its bias
-  Follower,  ///< works on it alone: batch norm's scale and shift, a depthwise filter
+  Follower,  ///< works on it alone: batch norm's scale and shift, a depthwise filter, a gate's row
   Consumer,  ///< reads it: the next layer's input slice
 };
 

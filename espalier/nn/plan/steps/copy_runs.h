@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include <espalier/nn/plan/graph.h>
+#include <espalier/nn/plan/steps/graph.h>
 
 namespace espalier::nn::plan {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/nn/plan/graph.h>
+#include <espalier/nn/plan/steps/graph.h>
 
 #include <algorithm>
 #include <array>
