@@ -41,8 +41,9 @@ TEST(Forms, StraightThroughTrainsAsTheMethodDoes) {
   const auto state = hook->state();
   int64_t compared = 0;
   for (const auto& [name, tensor] : state) {
-    if (!name.starts_with("dense.")) continue;
-    const nn::FormSite site = nn::form_site(*by_form, name.substr(6));
+    if (!name.starts_with("event.0.dense.")) continue;
+    const nn::FormSite site =
+        nn::form_site(*by_form, name.substr(std::string("event.0.dense.").size()));
     EXPECT_EQ(site.slot.parameter->value.value().to_vector<float>(), tensor.to_vector<float>())
         << name;
     auto& form = dynamic_cast<nn::StraightThrough&>(*site.form());
