@@ -57,7 +57,9 @@ TEST(OpRules, EveryOpOfTheListSaysItsRule) {
 
 TEST(OpRules, AnOpIsComposedIfOtherOpsRunInItsPlace) {
   for (const OpInfo& op : op_list()) {
-    EXPECT_EQ(own_ops(op).empty(), op.rule == OpRule::Composed) << op.name;
+    size_t ran = 0;  // none in samples that come out as they went in
+    for (const OpSample& sample : op.samples) ran += run(sample, DType::F64).size();
+    EXPECT_EQ(ran > 0 && own_ops(op).empty(), op.rule == OpRule::Composed) << op.name;
   }
 }
 
