@@ -72,6 +72,12 @@ function(espalier_folder name)
     set_source_files_properties(${oracles} PROPERTIES COMPILE_DEFINITIONS
       "ESPALIER_ORACLES=\"${folder}/tests/oracles\"")
   endif()
+  # Tests that compare a README's table with the code find it there.
+  file(GLOB readmes CONFIGURE_DEPENDS ${folder}/tests/*readme_test.cpp)
+  if(readmes)
+    set_source_files_properties(${readmes} PROPERTIES COMPILE_DEFINITIONS
+      "ESPALIER_README=\"${folder}/README.md\"")
+  endif()
   file(GLOB benches CONFIGURE_DEPENDS ${folder}/bench/*.cpp)
   if(ESPALIER_BUILD_BENCH AND benches)
     add_executable(${name}_bench ${benches})

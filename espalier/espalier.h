@@ -13,6 +13,7 @@
 #include <espalier/core/simd.h>
 #include <espalier/data/loader.h>
 #include <espalier/nn/introspect/counting.h>
+#include <espalier/nn/introspect/summary.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/module/init.h>
@@ -21,5 +22,5 @@
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/lr_schedule.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 #include <espalier/prune/structure/shrink.h>

@@ -5,22 +5,22 @@
 
 namespace espalier {
 
-Variable kept_gradient(Tensor values, std::shared_ptr<const sparse::Pattern> pattern) {
-  ESPALIER_CHECK(values.shape() == Shape({pattern->nnz()}),
+Variable kept_gradient(Tensor values, std::shared_ptr<const sparse::Support> support) {
+  ESPALIER_CHECK(values.shape() == Shape({support->nnz()}),
                  ShapeError,
                  "kept_gradient: expects ",
-                 pattern->nnz(),
+                 support->nnz(),
                  " values, got ",
                  values.shape());
   auto state = std::make_shared<VariableState>();
-  state->kept = {std::move(values), std::move(pattern)};
+  state->kept = {std::move(values), std::move(support)};
   return Variable(std::move(state));
 }
 
-const Tensor* kept_values_of(const Variable& variable, const sparse::Pattern* pattern) {
-  if (!variable.defined() || pattern == nullptr) return nullptr;
+const Tensor* kept_values_of(const Variable& variable, const sparse::Support* support) {
+  if (!variable.defined() || support == nullptr) return nullptr;
   const VariableState& state = *variable.state();
-  return state.kept.pattern.get() == pattern ? &state.kept.values : nullptr;
+  return state.kept.support.get() == support ? &state.kept.values : nullptr;
 }
 
 }  // namespace espalier

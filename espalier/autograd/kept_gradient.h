@@ -7,17 +7,17 @@
 #include <memory>
 
 #include <espalier/autograd/variable.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier {
 
-/// A constant that is `values` (nnz, in the order of Pattern::kept()) at the positions that
-/// `pattern` keeps and 0 elsewhere. Its dense value is made by the first call of `value()` (and of
+/// A constant that is `values` (nnz, in the order of Support::kept()) at the positions that
+/// `support` keeps and 0 elsewhere. Its dense value is made by the first call of `value()` (and of
 /// what asks for its shape or type), which therefore is no matter for several threads. Throws
 /// ShapeError for another number of values.
-Variable kept_gradient(Tensor values, std::shared_ptr<const sparse::Pattern> pattern);
+Variable kept_gradient(Tensor values, std::shared_ptr<const sparse::Support> support);
 
-/// The values of such a variable if it has not become dense and is of this pattern; else null.
-const Tensor* kept_values_of(const Variable& variable, const sparse::Pattern* pattern);
+/// The values of such a variable if it has not become dense and is of this support; else null.
+const Tensor* kept_values_of(const Variable& variable, const sparse::Support* support);
 
 }  // namespace espalier

@@ -7,7 +7,7 @@ namespace espalier {
 namespace {
 
 thread_local OpObserver* current = nullptr;
-thread_local std::vector<double> current_settings;
+thread_local OpAttributes told;
 
 }  // namespace
 
@@ -17,29 +17,22 @@ OpObserverScope::~OpObserverScope() {
   current = previous_;
 }
 
-const std::vector<double>& observed_settings() {
-  return current_settings;
-}
-
 bool is_observed() {
   return current != nullptr;
 }
 
 namespace detail {
 
-void observe_settings(std::initializer_list<double> settings) {
-  if (current != nullptr) current_settings = settings;
+void tell_attributes(OpAttributes attributes) {
+  told = std::move(attributes);
 }
 
-void observe_op(const char* name,
-                const Variable& output,
-                const std::vector<Variable>& inputs,
-                const BackwardFn& backward) {
+void observe_op(const char* name, const Variable& output, const std::vector<Variable>& inputs) {
   if (current == nullptr) return;
   OpObserver& observer = *current;
   const OpObserverScope silence(nullptr);
-  observer.op(name, output, inputs, backward);
-  current_settings.clear();
+  const OpAttributes attributes = std::exchange(told, {});
+  observer.op({name, attributes, output, inputs});
 }
 
 }  // namespace detail

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/autograd/op_list.h>
 
+#include <map>
+
 #include <espalier/core/random.h>
 
 namespace espalier {
@@ -16,6 +18,16 @@ const std::vector<OpInfo>& op_list() {
 #undef ESPALIER_OP
   };
   return list;
+}
+
+const OpInfo* find_op(std::string_view name) {
+  static const std::map<std::string_view, const OpInfo*> by_name = [] {
+    std::map<std::string_view, const OpInfo*> result;
+    for (const OpInfo& op : op_list()) result.emplace(op.name, &op);
+    return result;
+  }();
+  const auto found = by_name.find(name);
+  return found == by_name.end() ? nullptr : found->second;
 }
 
 Tensor sample_tensor(const Shape& shape, uint64_t seed, double low, double high) {

@@ -5,8 +5,10 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include <espalier/autograd/op_rule.h>
 #include <espalier/autograd/variable.h>
 
 namespace espalier {
@@ -31,9 +33,13 @@ enum class OpGradient : uint8_t {
   StraightThrough,  ///< no numeric check; the op has tests of its own
 };
 
-/// An op as the suite sees it.
+/// An op as the suite sees it, and whoever reads a traced network.
 struct OpInfo {
-  std::string name;                         ///< as in `ops.inc`
+  std::string name;                          ///< as in `ops.inc`
+  OpRule rule = OpRule::Unsaid;              ///< what it does with elements and channels
+  std::vector<std::string> attributes = {};  ///< names of what it tells of its call
+  /// Of a movement; of another op, where it only moves elements (the mean of one element).
+  Movement movement = {};
   OpGradient gradient = OpGradient::Twice;  ///< how often it can be differentiated
   std::vector<OpSample> samples;            ///< what the suite runs
   /// Float64 reference for the forward value of a sample, computed another way (plain loops over
@@ -46,6 +52,8 @@ struct OpInfo {
 
 /// All ops, in the order of `ops.inc`.
 const std::vector<OpInfo>& op_list();
+/// The op of the list with this name; null if there is none.
+const OpInfo* find_op(std::string_view name);
 
 /// A plain float64 tensor of pseudo-random numbers in [low, high), the same at every call.
 Tensor sample_tensor(const Shape& shape, uint64_t seed, double low = -1.0, double high = 1.0);

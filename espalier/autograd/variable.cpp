@@ -36,7 +36,7 @@ Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<V
 
 const Tensor& Variable::value() const {
   ESPALIER_CHECK(defined(), ValueError, "variable: undefined, holds no tensor");
-  if (state_->kept.pattern) state_->become_dense();
+  if (state_->kept.support) state_->become_dense();
   return state_->value;
 }
 
@@ -106,7 +106,7 @@ Variable record(const char* name,
                 BackwardFn backward,
                 SaveOutput save) {
   Variable result(std::move(value));
-  detail::observe_op(name, result, inputs, backward);
+  detail::observe_op(name, result, inputs);
   if (!recording) return result;
   bool wanted = false;
   for (const Variable& input : inputs) wanted = wanted || input.requires_grad();

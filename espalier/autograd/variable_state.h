@@ -10,10 +10,10 @@
 
 namespace espalier {
 
-/// Values at the kept positions of a pattern; without a pattern there are none.
+/// Values at the kept positions of a support; without a support there are none.
 struct KeptPart {
   Tensor values;
-  std::shared_ptr<const sparse::Pattern> pattern;
+  std::shared_ptr<const sparse::Support> support;
 };
 
 /// What a Variable's handles share.
@@ -27,11 +27,11 @@ struct VariableState {
 
   /// Makes `value` of `kept`, which may be written to from now on.
   void become_dense() {
-    value = sparse::dense_from_kept(kept.values, *kept.pattern);
+    value = sparse::dense_from_kept(kept.values, *kept.support);
     kept = {};
   }
   /// Of the value, made dense or not.
-  const Shape& shape() const { return kept.pattern ? kept.pattern->shape() : value.shape(); }
+  const Shape& shape() const { return kept.support ? kept.support->shape() : value.shape(); }
 };
 
 /// Lets the backward pass reach into nodes.

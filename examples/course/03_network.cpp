@@ -2,6 +2,7 @@
 // Chapter 3 of the course (docs/03_network.md): a layer, a network, and what they cost.
 #include <espalier/core/random.h>
 #include <espalier/nn/introspect/counting.h>
+#include <espalier/nn/introspect/summary.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/module/init.h>
 #include "facts.h"
@@ -79,7 +80,7 @@ void cost(course::Facts& facts) {
   // Stride 2 makes 16x16 positions of 32x32; the linear layer runs once.
   facts.check(count.total.macs_dense == 16 * 16 * 8 * 27 + 80,
               "55,376 multiply-accumulates for one image");
-  std::printf("%s", net.summary({3, 32, 32}).c_str());
+  std::printf("%s", nn::summary(net, {3, 32, 32}).c_str());
 }
 
 void layouts(course::Facts& facts) {

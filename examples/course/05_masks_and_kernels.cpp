@@ -5,7 +5,7 @@
 #include <espalier/core/mac_counter.h>
 #include <espalier/core/random.h>
 #include <espalier/nn/layers.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 #include "facts.h"
 
 using namespace espalier;
@@ -41,12 +41,12 @@ Tensor random_tensor(const Shape& shape, std::string_view purpose) {
 }
 
 /// A 3x3 convolution with padding 1 of x (N,C,H,W) in `Nchw16n` that touches kept weights only.
-Tensor sparse_convolution(const Tensor& x, const Tensor& weight, const sparse::Pattern& pattern) {
+Tensor sparse_convolution(const Tensor& x, const Tensor& weight, const sparse::Support& support) {
   const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
   const int64_t outputs = weight.size(0);
   Tensor y = Tensor::zeros({x.size(0), outputs, height, width}, DType::F32, Layout::Nchw16n);
   for (int64_t block = 0; block < lane_blocks(x.size(0)); ++block) {
-    for (const int32_t at : pattern.kept()) {
+    for (const int32_t at : support.kept()) {
       const float w = weight.data<float>()[at];
       const int64_t o = at / (channels * 9), i = at / 9 % channels;
       const int64_t r = at / 3 % 3 - 1, s = at % 3 - 1;
@@ -68,8 +68,8 @@ void a_kernel(course::Facts& facts) {
   std::puts("A sparse kernel");
   constexpr int64_t kBatch = 32, kKept = 230;
   const Tensor x = random_tensor({kBatch, 16, 8, 8}, "x").to(Layout::Nchw16n);
-  const auto pattern = std::make_shared<sparse::Pattern>(random_mask({16, 16, 3, 3}, kKept));
-  const Tensor weight = sparse::masked(random_tensor({16, 16, 3, 3}, "weight"), *pattern);
+  const auto support = std::make_shared<sparse::Support>(random_mask({16, 16, 3, 3}, kKept));
+  const Tensor weight = sparse::masked(random_tensor({16, 16, 3, 3}, "weight"), *support);
 
   // Zeros multiplied like the rest.
   const Conv2dOptions options{.padding = 1};
@@ -79,38 +79,38 @@ void a_kernel(course::Facts& facts) {
 
   // Told which weights exist.
   const MacCounter of_sparse;
-  const Tensor skipping = conv2d(Variable(x), Variable(weight), {}, options, {pattern}).value();
+  const Tensor skipping = conv2d(Variable(x), Variable(weight), {}, options, {support}).value();
   const int64_t sparse_macs = of_sparse.macs();
 
   facts.check(course::largest_difference(skipping, full) < 1e-4, "skipping zeros changes nothing");
-  facts.check(course::largest_difference(sparse_convolution(x, weight, *pattern), full) < 1e-4,
+  facts.check(course::largest_difference(sparse_convolution(x, weight, *support), full) < 1e-4,
               "our twenty lines agree");
   facts.check(dense_macs == kBatch * 8 * 8 * 16 * 16 * 9, "dense: 4,718,592 MACs");
   facts.check(sparse_macs == kBatch * 8 * 8 * kKept, "sparse, 230 of 2304 weights: 471,040 MACs");
 
   const Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), options, "chapter 5");
-  const auto choice = [&](const sparse::Pattern& one) {
+  const auto choice = [&](const sparse::Support& one) {
     return sparse::choose_conv2d(shape, DType::F32, Layout::Nchw16n, one, sparse::Pass::Forward);
   };
-  const sparse::KernelChoice tenth = choice(*pattern);
-  const sparse::KernelChoice most = choice(sparse::Pattern(random_mask({16, 16, 3, 3}, 2074)));
+  const sparse::KernelChoice tenth = choice(*support);
+  const sparse::KernelChoice most = choice(sparse::Support(random_mask({16, 16, 3, 3}, 2074)));
   std::printf("  10 %% kept: %s\n  90 %% kept: %s\n", tenth.reason.c_str(), most.reason.c_str());
   facts.check(tenth.sparse, "with a tenth of the weights the sparse kernel runs");
   facts.check(!most.sparse, "with nine tenths the dense one does, and says why");
 
-  const double sparse_ms = sparse::measure_sparse_conv2d(shape, *pattern, sparse::Pass::Forward);
-  const double dense_ms = sparse::measure_dense_conv2d(shape, sparse::Pass::Forward);
-  std::printf("  here and now: dense %.3f ms, sparse %.3f ms\n", dense_ms, sparse_ms);
+  const sparse::KernelTimes ms =
+      sparse::measure_conv2d(shape, support.get(), sparse::Pass::Forward);
+  std::printf("  here and now: dense %.3f ms, sparse %.3f ms\n", ms.dense, ms.sparse);
 }
 
 void two_gradients(course::Facts& facts) {
   std::puts("A gradient is asked for");
   const Variable x(random_tensor({16, 4, 6, 6}, "x").to(Layout::Nchw16n));
-  const auto pattern = std::make_shared<sparse::Pattern>(random_mask({4, 4, 3, 3}, 14));
-  const Tensor value = sparse::masked(random_tensor({4, 4, 3, 3}, "weight"), *pattern);
+  const auto support = std::make_shared<sparse::Support>(random_mask({4, 4, 3, 3}, 14));
+  const Tensor value = sparse::masked(random_tensor({4, 4, 3, 3}, "weight"), *support);
   const auto gradient = [&](sparse::GradRequest request) {
     const Variable weight(value, /*requires_grad=*/true);
-    const Variable y = conv2d(x, weight, {}, {.padding = 1}, {pattern, request});
+    const Variable y = conv2d(x, weight, {}, {.padding = 1}, {support, request});
     sum(y * y).backward();
     return weight.grad().value();
   };
@@ -124,7 +124,7 @@ void two_gradients(course::Facts& facts) {
   facts.check(nonzeros(everywhere) == 144, "Dense: for all 144, also where nothing is (yet)");
   const double size = norm(Variable(everywhere)).item();
   facts.check(
-      course::largest_difference(masked, sparse::masked(everywhere, *pattern)) < 1e-5 * size,
+      course::largest_difference(masked, sparse::masked(everywhere, *support)) < 1e-5 * size,
       "where both exist they are the same");
 }
 

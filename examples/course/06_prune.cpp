@@ -6,8 +6,8 @@
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/registry.h>
-#include <espalier/prune/select.h>
+#include <espalier/prune/drive/registry.h>
+#include <espalier/prune/ground/select.h>
 #include "facts.h"
 
 using namespace espalier;

@@ -7,7 +7,7 @@
 #include <espalier/nn/module/trace.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 #include <espalier/prune/structure/shrink.h>
 #include "facts.h"
 

@@ -13,7 +13,7 @@
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 #include "facts.h"
 
 using namespace espalier;

@@ -15,7 +15,7 @@
 #include <string>
 
 #include <espalier/espalier.h>
-#include <espalier/prune/select.h>
+#include <espalier/prune/ground/select.h>
 
 using namespace espalier;
 using std::filesystem::path;

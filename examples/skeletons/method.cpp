@@ -4,16 +4,14 @@
 // scale. Run it, and it trains a small network, prunes half of its weights on the way and prints
 // what is left.
 //
-// 1. Copy `RelativeMagnitude` to espalier/prune/scores/relative_magnitude.cpp, behind a factory
-//    `std::unique_ptr<Score> relative_magnitude_score()` that is declared in
-//    espalier/prune/scores/score.h.
-// 2. Copy `relative_magnitude()` to espalier/prune/methods/during/relative_magnitude.cpp, into
-// namespace
-//    espalier::prune::method_list; its recipe calls the factory.
-// 3. Add `ESPALIER_METHOD(relative_magnitude)` to espalier/prune/methods.inc; now `espalier train
-// --prune
-//    relative-magnitude`, `espalier methods`, and the property tests of espalier/prune/tests know
-//    it.
+// To make it part of the library:
+// 1. `RelativeMagnitude` goes to prune/scores/relative_magnitude.cpp below espalier/, behind a
+//    factory `std::unique_ptr<Score> relative_magnitude_score()` that prune/scores/score.h
+//    declares.
+// 2. `relative_magnitude()` goes to prune/methods/during/relative_magnitude.cpp, into namespace
+//    espalier::prune::method_list; its timeline calls the factory.
+// 3. A line `ESPALIER_METHOD(relative_magnitude)` goes to prune/methods.inc; now `espalier train
+//    --prune relative-magnitude`, `espalier methods` and the property tests of prune/tests know it.
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -22,8 +20,9 @@
 #include <espalier/nn/layers.h>
 #include <espalier/nn/layers/sequential.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/methods/methods.h>
-#include <espalier/prune/patterns/pattern.h>
+#include <espalier/prune/drive/registry.h>
+#include <espalier/prune/schedules/schedule.h>
+#include <espalier/prune/update/update.h>
 
 namespace {
 
@@ -48,37 +47,30 @@ class RelativeMagnitude : public prune::Score {
   }
 };
 
+/// Its hyper-parameters, with their defaults.
+struct RelativeMagnitudeOptions {
+  double begin = 0.1;
+  double end = 0.6;
+};
+
 prune::Method relative_magnitude() {
-  return {
-      .name = "relative-magnitude",
-      .title = "Magnitude relative to the layer's mean",
-      .paper = "an example",
-      .year = 2026,
-      .speedup = prune::Speedup::Unstructured,
-      .when = prune::When::During,
-      .how = prune::How::Criterion,
-      .one_shot = false,
-      .global = true,
-      .data_free = true,
-      .idea = "One threshold for all layers is fair only when their weights have one scale.",
-      .formula = "s = |w| / mean |w| of the layer",
-      .schedule = "updates along a cubic between `begin` and `end`",
-      .patterns = {"unstructured", "4x1", "2:4"},
-      .options =
-          {
-              prune::real_option("begin", 0.1, 0.0, 1.0, "fraction of training", "first update"),
-              prune::real_option("end", 0.6, 0.0, 1.0, "fraction of training", "last update"),
-          },
-      .recipe =
-          [](const prune::OptionValues& options) {
-            prune::Recipe recipe;
-            recipe.score = std::make_unique<RelativeMagnitude>();
-            recipe.allocation = prune::global_allocation();
-            recipe.schedule = prune::cubic_schedule(
-                {.begin = options.real("begin"), .end = options.real("end"), .frequency = 1});
-            return recipe;
-          },
-  };
+  return prune::make_method<RelativeMagnitudeOptions>(
+      {.name = "relative-magnitude",
+       .title = "Magnitude relative to the layer's mean",
+       .paper = "an example",
+       .year = 2026,
+       .when = prune::When::During,
+       .idea = "One threshold for all layers is fair only when their weights have one scale.",
+       .formula = "s = |w| / mean |w| of the layer",
+       .schedule = "updates along a cubic between `begin` and `end`",
+       .patterns = {"unstructured", "4x1", "2:4"}},
+      {{&RelativeMagnitudeOptions::begin, "begin", {0, 1}, "fraction of training", "first update"},
+       {&RelativeMagnitudeOptions::end, "end", {0, 1}, "fraction of training", "last update"}},
+      [](const RelativeMagnitudeOptions& o, const prune::PruneSettings&) -> prune::Timeline {
+        return {{prune::at(prune::cubic_schedule({.begin = o.begin, .end = o.end, .frequency = 1}),
+                           prune::mask_update({.score = std::make_shared<RelativeMagnitude>(),
+                                               .allocation = prune::global_allocation()}))}};
+      });
 }
 
 }  // namespace
@@ -91,22 +83,18 @@ int main() {
   data::Loader loader(data::subset(data::open_dataset("synth", data::Split::Train, ""), 640, 0),
                       {.batch_size = 64, .shuffle = true});
 
-  // What `make_pruner` does for registered methods.
-  const prune::Method method = relative_magnitude();
-  prune::PruneSettings settings = prune::parse_settings(method, {{"sparsity", "0.5"}});
-  prune::MaskPruner pruner(method.recipe(prune::OptionValues(method.name, method.options)),
-                           prune::make_pattern("unstructured"),
-                           settings,
-                           {});
-  pruner.on_update = [](const prune::UpdateReport& report) {
+  // From here on the method is one of all: in help texts, and for whoever asks by name.
+  prune::register_method(relative_magnitude());
+  const auto pruner = prune::make_pruner("relative-magnitude", {.sparsity = prune::Sparsity(0.5)});
+  pruner->on_update = [](const prune::UpdateReport& report) {
     std::printf("step %2lld: sparsity %.4f\n",
                 static_cast<long long>(report.step),
                 report.sparsity().value());
   };
   nn::Sgd sgd(net, {.lr = 0.01, .momentum = 0.9});
-  nn::fit(net, sgd, nn::ConstantLr(0.01), loader, {&pruner}, {.epochs = 1});
+  nn::fit(net, sgd, nn::ConstantLr(0.01), loader, {pruner.get()}, {.epochs = 1});
 
-  const prune::UpdateReport& last = pruner.updates().back();
+  const prune::UpdateReport& last = pruner->updates().back();
   for (const prune::LayerReport& layer : last.layers) {
     std::printf("%s keeps %lld of %lld weights\n",
                 layer.name.c_str(),

@@ -48,6 +48,10 @@ Variable softsign(const Variable& a) {
 OpInfo softsign_op() {
   const auto run = [](const std::vector<Variable>& in) { return softsign(in[0]); };
   return {.name = "softsign",
+          // Element by element, and 0 stays 0: channels pass through it. An op with settings lists
+          // them as .attributes = {"slope"}, and tells their values right before record():
+          // detail::describe_op([&] { return OpAttributes{{"slope", slope}}; });
+          .rule = OpRule::ZeroToZero,
           .samples = {{"rows", {sample_tensor({3, 5}, 1, -2.0, 2.0)}, run, {0}},
                       {"planes", {sample_tensor({17, 2, 2, 2}, 2, -2.0, 2.0)}, run, {0}},
                       {"empty", {sample_tensor({0, 3}, 3)}, run, {0}}},

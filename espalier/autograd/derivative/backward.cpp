@@ -45,7 +45,7 @@ bool add_in_place(Variable& sum, const Variable& gradient) {
 
 // Whether a gradient holds kept values only; backward functions make those in memory of their own.
 bool is_kept(const Variable& gradient) {
-  return gradient.state()->kept.pattern != nullptr;
+  return gradient.state()->kept.support != nullptr;
 }
 
 class BackwardPass {
@@ -261,17 +261,17 @@ class BackwardPass {
     }
   }
 
-  // Kept values stay such, where both gradients are of one pattern.
+  // Kept values stay such, where both gradients are of one support.
   Variable sum_of(const Variable& a, const Variable& b) const {
-    const auto& pattern = a.state()->kept.pattern;
-    const Tensor* more = kept_values_of(b, pattern.get());
+    const auto& support = a.state()->kept.support;
+    const Tensor* more = kept_values_of(b, support.get());
     if (create_graph_ || more == nullptr) return add(a, b);
     Tensor sum = Tensor::empty_like(*more);
     dispatch_floating(sum.dtype(), "backward", [&](auto zero) {
       using T = decltype(zero);
       map_into<T, T, T>(sum, a.state()->kept.values, *more, [](T x, T y) { return x + y; });
     });
-    return kept_gradient(std::move(sum), pattern);
+    return kept_gradient(std::move(sum), support);
   }
 
   Variable apply_hooks(const std::vector<GradientHook>& hooks, Variable gradient) const {

@@ -28,6 +28,7 @@ Variable add(const Variable& a, double constant) {
 OpInfo add_op() {
   const auto run = [](const std::vector<Variable>& in) { return add(in[0], in[1]); };
   return {.name = "add",
+          .rule = OpRule::Sum,
           .samples = {
               {"same shape", {sample_tensor({2, 3}, 1), sample_tensor({2, 3}, 2)}, run, {0, 1}},
               {"channel bias", {sample_tensor({17, 3, 2}, 1), sample_tensor({3, 1}, 2)}, run, {0}},

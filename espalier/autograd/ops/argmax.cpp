@@ -32,6 +32,7 @@ OpInfo argmax_op() {
     return index_select(flat, 0, argmax(in[0]).reshape({1}));
   };
   return {.name = "argmax",
+          .rule = OpRule::Composed,
           .samples = {{"rows", {sample_tensor({17, 5}, 1)}, largest(-1), {0}, true},
                       {"channels", {sample_tensor({17, 3, 2}, 2)}, largest(1), {0}, true},
                       {"smallest", {sample_tensor({17, 3, 2}, 2)}, smallest(1), {0}, true},

@@ -24,6 +24,18 @@ Variable spread(const Variable& grad,
                 });
 }
 
+/// Windows of one element only move it.
+std::vector<ElementSource> strided(const OpAttributes& attributes,
+                                   const std::vector<Shape>& inputs,
+                                   const Shape& output) {
+  const Pair stride = attributes.pair("stride");
+  return by_place(inputs[0], output, [&](std::vector<int64_t> place) {
+    place[2] *= stride.h;
+    place[3] *= stride.w;
+    return place;
+  });
+}
+
 }  // namespace
 
 namespace detail {
@@ -50,7 +62,7 @@ Variable avg_pool2d(const Variable& x, const PoolOptions& options) {
                  "; a depthwise conv2d with equal weights has one");
   auto windows =
       std::make_shared<const PoolWindows>(detail::windows_of(x.shape(), options, "avg_pool2d"));
-  detail::observe_pool(options);
+  detail::describe_op([&] { return detail::pool_attributes(options); });
   return detail::mean_over_windows("avg_pool2d", x, std::move(windows));
 }
 
@@ -60,6 +72,9 @@ OpInfo avg_pool2d_op() {
   };
   return {
       .name = "avg_pool2d",
+      .rule = OpRule::Pool,
+      .attributes = {"kernel", "stride", "padding", "dilation", "ceil_mode", "count_include_pad"},
+      .movement = strided,
       .samples = {
           {"2x2", {sample_tensor({17, 2, 4, 4}, 1)}, pool({}), {0}},
           {"overlap and padding", {sample_tensor({2, 1, 5, 4}, 2)}, pool({3, 2, 1}), {0}},

@@ -6,6 +6,7 @@
 // Szegedy, arXiv:1502.03167, section 3.
 #include <cmath>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -233,6 +234,12 @@ Variable batch_norm(const Variable& x,
   if (kept.has_residual) inputs.push_back(residual);
   const bool gate_by_output = options.relu && kept.has_residual;
   if (options.relu && !kept.has_residual) kept.gate = std::move(affine);
+  detail::describe_op([&] {
+    return OpAttributes{{"training", int64_t{options.training}},
+                        {"momentum", options.momentum},
+                        {"eps", options.eps},
+                        {"relu", int64_t{options.relu}}};
+  });
   return record(
       "batch_norm",
       std::move(y),
@@ -274,6 +281,8 @@ OpInfo batch_norm_op() {
   };
   return {
       .name = "batch_norm",
+      .rule = OpRule::Freezes,
+      .attributes = {"training", "momentum", "eps", "relu"},
       .samples = {{"planes", inputs({2, 3, 2, 3}), training(false), {0}},
                   {"planes, relu", inputs({2, 3, 2, 3}), training(true), {0}},
                   {"batch 17", inputs({17, 3, 1, 2}), training(true), {0}},

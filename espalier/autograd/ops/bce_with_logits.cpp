@@ -20,6 +20,7 @@ Variable bce_with_logits(const Variable& logits, const Variable& target) {
 OpInfo bce_with_logits_op() {
   const auto run = [](const std::vector<Variable>& in) { return bce_with_logits(in[0], in[1]); };
   return {.name = "bce_with_logits",
+          .rule = OpRule::Composed,
           .samples = {
               {"batch",
                {sample_tensor({17, 2}, 1, -3, 3), sample_tensor({17, 2}, 2, 0, 1)},

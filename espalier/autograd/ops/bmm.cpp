@@ -12,6 +12,7 @@ OpInfo bmm_op() {
   };
   return {
       .name = "bmm",
+      .rule = OpRule::Freezes,
       .samples = {
           {"one batch dimension", {sample_tensor({3, 2, 4}, 1), sample_tensor({3, 4, 2}, 2)}, run},
           {"attention scores",

@@ -16,7 +16,7 @@ Variable clamp(const Variable& a, double low, double high) {
     const T above = x < T(low) ? T(low) : x;
     return above > T(high) ? T(high) : above;
   });
-  detail::observe_settings({low, high});
+  detail::describe_op([&] { return OpAttributes{{"low", low}, {"high", high}}; });
   return record(
       "clamp", std::move(out), {a}, [a = Saved(a), low, high](const BackwardContext& ctx) {
         return std::vector<Variable>{detail::gate(ctx.grad, a.value(), [low, high](auto g, auto x) {
@@ -30,6 +30,8 @@ Variable clamp(const Variable& a, double low, double high) {
 OpInfo clamp_op() {
   const auto run = [](const std::vector<Variable>& in) { return clamp(in[0], -0.5, 0.75); };
   return {.name = "clamp",
+          .rule = OpRule::Clamp,
+          .attributes = {"low", "high"},
           .samples = {{"rows", {sample_tensor({3, 5}, 1)}, run, {0}},
                       {"planes", {sample_tensor({17, 3, 2, 2}, 2)}, run, {0}},
                       // Padding lanes hold 0, which this range excludes: they must stay 0.

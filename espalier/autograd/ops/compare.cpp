@@ -56,6 +56,7 @@ OpInfo compare_op() {
   const std::vector<Tensor> channels = {sample_tensor({17, 3, 2}, 1), sample_tensor({3, 1}, 2)};
   const std::vector<Tensor> rows = {sample_tensor({2, 3}, 3)};
   return {.name = "compare",
+          .rule = OpRule::Composed,
           .samples = {{"greater", channels, by(&greater), {0}},
                       {"greater or equal", channels, by(&greater_equal), {0}},
                       {"less", channels, by(&less), {0}},

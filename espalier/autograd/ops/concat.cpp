@@ -1,10 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // concat: joins along a dimension.  Each part's gradient is its slice.
+#include <algorithm>
+
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
 
 namespace espalier {
+namespace {
+
+std::vector<ElementSource> joined(const OpAttributes& attributes,
+                                  const std::vector<Shape>& inputs,
+                                  const Shape& output) {
+  const auto dim = static_cast<int>(attributes.integer("dim"));
+  int64_t outer = 1;
+  for (int d = 0; d < dim; ++d) outer *= output[d];
+  std::vector<ElementSource> sources;
+  for (int64_t o = 0; o < outer; ++o) {
+    for (size_t part = 0; part < inputs.size(); ++part) {
+      const int64_t run = inputs[part].numel() / std::max<int64_t>(outer, 1);
+      for (int64_t i = 0; i < run; ++i) {
+        sources.push_back({static_cast<int32_t>(part), o * run + i});
+      }
+    }
+  }
+  return sources;
+}
+
+}  // namespace
 
 Variable concat(const std::vector<Variable>& parts, int dim) {
   ESPALIER_CHECK(!parts.empty(), ValueError, "concat: expects at least one part, got none");
@@ -33,6 +57,7 @@ Variable concat(const std::vector<Variable>& parts, int dim) {
     from.push_back(detail::meta(part));
     begin = end;
   }
+  detail::describe_op([&] { return OpAttributes{{"dim", int64_t{dim}}}; });
   return record(
       "concat", std::move(out), parts, [dim, from = std::move(from)](const BackwardContext& ctx) {
         std::vector<Variable> gradients(from.size());
@@ -54,6 +79,9 @@ OpInfo concat_op() {
   };
   return {
       .name = "concat",
+      .rule = OpRule::Movement,
+      .attributes = {"dim"},
+      .movement = joined,
       .samples = {
           {"channels",
            {sample_tensor({17, 1, 2}, 1), sample_tensor({17, 3, 2}, 2)},

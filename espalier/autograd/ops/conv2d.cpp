@@ -8,35 +8,37 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/sparse/forms/conv2d.h>
 #include <espalier/sparse/kept_values.h>
-#include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
 namespace detail {
 
-void check_pattern(const sparse::WeightSparsity& sparsity,
+void check_support(const sparse::WeightSparsity& sparsity,
                    const Shape& weight,
                    std::string_view op) {
-  ESPALIER_CHECK(!sparsity.pattern || sparsity.pattern->shape() == weight,
-                 ShapeError,
-                 op,
-                 ": expects a pattern of the weight's shape ",
-                 weight,
-                 ", got ",
-                 sparsity.pattern ? sparsity.pattern->shape() : Shape());
+  for (const auto& support : {sparsity.support, sparsity.gradient}) {
+    ESPALIER_CHECK(!support || support->shape() == weight,
+                   ShapeError,
+                   op,
+                   ": expects a support of the weight's shape ",
+                   weight,
+                   ", got ",
+                   support ? support->shape() : Shape());
+  }
 }
 
 bool runs_sparse(const Conv2dShape& shape,
                  const Tensor& activations,
                  const sparse::WeightSparsity& sparsity,
                  sparse::Pass pass) {
-  return sparsity.pattern &&
+  return sparsity.support &&
          sparse::takes_sparse_conv2d(
-             shape, activations.dtype(), activations.layout(), *sparsity.pattern, pass, "conv2d");
+             shape, activations.dtype(), activations.layout(), *sparsity.support, pass, "conv2d");
 }
 
 Variable mask_constant(const sparse::WeightSparsity& sparsity, DType dtype) {
-  return Variable(sparsity.pattern->mask().to(dtype));
+  return Variable(sparsity.support->mask().to(dtype));
 }
 
 std::pair<Variable, Variable> masked_backward(const Variable& x,
@@ -50,16 +52,16 @@ std::pair<Variable, Variable> masked_backward(const Variable& x,
   if (!runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) return {};
   const bool adds = gathered.defined() && gathered.value().layout() == x.layout();
   Tensor dx = adds ? gathered.value() : Tensor::empty_like(x.value());
-  Tensor dw = Tensor::empty({sparsity.pattern->nnz()});
+  Tensor dw = Tensor::empty({sparsity.support->nnz()});
   sparse::conv2d_backward(shape,
                           x.value(),
                           grad.value(),
                           kept.defined() ? kept : weight.value(),
-                          *sparsity.pattern,
+                          *sparsity.support,
                           dx,
                           dw,
                           adds ? sparse::Result::Adds : sparse::Result::Replaces);
-  return {Variable(std::move(dx)), kept_gradient(std::move(dw), sparsity.pattern)};
+  return {Variable(std::move(dx)), kept_gradient(std::move(dw), sparsity.support)};
 }
 
 std::vector<ConvCase> conv_cases() {
@@ -88,7 +90,7 @@ sparse::WeightSparsity conv_sparsity(const ConvCase& c) {
   if (!c.masked) return {};
   Tensor mask = Tensor::empty(c.weight, DType::U8);
   for (int64_t i = 0; i < mask.numel(); ++i) mask.data<uint8_t>()[i] = (i * 7 / 3) % 2 == 0;
-  return {.pattern = std::make_shared<const sparse::Pattern>(mask)};
+  return {.support = std::make_shared<const sparse::Support>(mask)};
 }
 
 }  // namespace detail
@@ -101,26 +103,24 @@ Variable conv2d(const Variable& x,
   detail::check_same_dtype(x, weight, "conv2d");
   if (bias.defined()) detail::check_same_dtype(x, bias, "conv2d");
   const Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), options, "conv2d");
-  detail::check_pattern(sparsity, weight.shape(), "conv2d");
+  detail::check_support(sparsity, weight.shape(), "conv2d");
   Tensor y = Tensor::empty({shape.n, shape.k, shape.p, shape.q}, x.dtype(), x.layout());
   const Tensor b = bias.defined() ? bias.value() : Tensor();
   Tensor kept;  // both passes use it: gathering it reads most lines of the weight
   if (detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Forward)) {
-    kept = sparse::kept_values(weight.value(), *sparsity.pattern);
-    sparse::conv2d_forward(shape, x.value(), kept, *sparsity.pattern, b, y);
+    kept = sparse::kept_values(weight.value(), *sparsity.support);
+    sparse::conv2d_forward(shape, x.value(), kept, *sparsity.support, b, y);
   } else {
     conv2d_forward(shape, x.value(), weight.value(), b, y);
   }
   std::vector<Variable> inputs = {x, weight};
   if (bias.defined()) inputs.push_back(bias);
-  const auto real = [](int64_t n) { return static_cast<double>(n); };
-  detail::observe_settings({real(options.stride.h),
-                            real(options.stride.w),
-                            real(options.padding.h),
-                            real(options.padding.w),
-                            real(options.dilation.h),
-                            real(options.dilation.w),
-                            real(options.groups)});
+  detail::describe_op([&] {
+    return OpAttributes{{"stride", OpAttributes::list(options.stride)},
+                        {"padding", OpAttributes::list(options.padding)},
+                        {"dilation", OpAttributes::list(options.dilation)},
+                        {"groups", options.groups}};
+  });
   return record(
       "conv2d",
       std::move(y),
@@ -133,7 +133,8 @@ Variable conv2d(const Variable& x,
        x = Saved(weight.requires_grad() ? x : Variable()),
        weight = Saved(x.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
         std::vector<Variable> gradients(ctx.needs.size());
-        if (ctx.needs[0] && ctx.needs[1] && detail::is_masked(sparsity) && !is_recording()) {
+        const bool together = detail::is_masked(sparsity) && !sparsity.gradient;
+        if (ctx.needs[0] && ctx.needs[1] && together && !is_recording()) {
           std::tie(gradients[0], gradients[1]) = detail::masked_backward(
               x, ctx.grad, weight, kept, ctx.gathered[0], options, sparsity);
         }
@@ -141,7 +142,8 @@ Variable conv2d(const Variable& x,
           gradients[0] = conv2d_backward_data(ctx.grad, weight, x_shape, options, sparsity);
         }
         if (ctx.needs[1] && !gradients[1].defined()) {
-          gradients[1] = conv2d_backward_weight(x, ctx.grad, w_shape, options, sparsity);
+          gradients[1] =
+              conv2d_backward_weight(x, ctx.grad, w_shape, options, sparsity.of_gradient());
         }
         if (ctx.needs.size() > 2 && ctx.needs[2]) gradients[2] = sum(ctx.grad, {0, 2, 3});
         return gradients;
@@ -151,6 +153,8 @@ Variable conv2d(const Variable& x,
 OpInfo conv2d_op() {
   OpInfo info;
   info.name = "conv2d";
+  info.rule = OpRule::Freezes;
+  info.attributes = {"stride", "padding", "dilation", "groups"};
   for (const detail::ConvCase& c : detail::conv_cases()) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
     info.samples.push_back(

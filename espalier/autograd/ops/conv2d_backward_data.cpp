@@ -4,7 +4,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/forms/conv2d.h>
 
 namespace espalier {
 
@@ -16,10 +16,10 @@ Variable conv2d_backward_data(const Variable& grad,
   detail::check_same_dtype(grad, weight, "conv2d_backward_data");
   const Conv2dShape shape =
       conv2d_shape(input_shape, weight.shape(), options, "conv2d_backward_data");
-  detail::check_pattern(sparsity, weight.shape(), "conv2d_backward_data");
+  detail::check_support(sparsity, weight.shape(), "conv2d_backward_data");
   Tensor dx = Tensor::empty(input_shape, grad.dtype(), grad.layout());
   if (detail::runs_sparse(shape, grad.value(), sparsity, sparse::Pass::Backward)) {
-    sparse::conv2d_backward_data(shape, grad.value(), weight.value(), *sparsity.pattern, dx);
+    sparse::conv2d_backward_data(shape, grad.value(), weight.value(), *sparsity.support, dx);
   } else {
     espalier::conv2d_backward_data(shape, grad.value(), weight.value(), dx);
   }
@@ -34,14 +34,16 @@ Variable conv2d_backward_data(const Variable& grad,
        weight = Saved(grad.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
         return std::vector<Variable>{
             ctx.needs[0] ? conv2d(ctx.grad, weight, {}, options, sparsity) : Variable(),
-            ctx.needs[1] ? conv2d_backward_weight(ctx.grad, grad, w_shape, options, sparsity)
-                         : Variable()};
+            ctx.needs[1]
+                ? conv2d_backward_weight(ctx.grad, grad, w_shape, options, sparsity.of_gradient())
+                : Variable()};
       });
 }
 
 OpInfo conv2d_backward_data_op() {
   OpInfo info;
   info.name = "conv2d_backward_data";
+  info.rule = OpRule::Freezes;
   for (const detail::ConvCase& c : detail::conv_cases()) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
     info.samples.push_back({c.name,

@@ -6,8 +6,8 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/sparse/forms/conv2d.h>
 #include <espalier/sparse/kept_values.h>
-#include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
 
@@ -19,18 +19,18 @@ Variable conv2d_backward_weight(const Variable& x,
   detail::check_same_dtype(x, grad, "conv2d_backward_weight");
   const Conv2dShape shape =
       conv2d_shape(x.shape(), weight_shape, options, "conv2d_backward_weight");
-  detail::check_pattern(sparsity, weight_shape, "conv2d_backward_weight");
+  detail::check_support(sparsity, weight_shape, "conv2d_backward_weight");
   const bool masked = detail::is_masked(sparsity);
   Tensor dw;
   if (masked && detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) {
-    Tensor kept = Tensor::empty({sparsity.pattern->nnz()});
-    sparse::conv2d_backward_weight(shape, x.value(), grad.value(), *sparsity.pattern, kept);
-    if (!is_recording()) return kept_gradient(std::move(kept), sparsity.pattern);
-    dw = sparse::dense_from_kept(kept, *sparsity.pattern);
+    Tensor kept = Tensor::empty({sparsity.support->nnz()});
+    sparse::conv2d_backward_weight(shape, x.value(), grad.value(), *sparsity.support, kept);
+    if (!is_recording()) return kept_gradient(std::move(kept), sparsity.support);
+    dw = sparse::dense_from_kept(kept, *sparsity.support);
   } else {
     dw = Tensor::empty(weight_shape, x.dtype());
     espalier::conv2d_backward_weight(shape, x.value(), grad.value(), dw);
-    if (masked) dw = sparse::masked(dw, *sparsity.pattern);
+    if (masked) dw = sparse::masked(dw, *sparsity.support);
   }
   return record(
       "conv2d_backward_weight",
@@ -42,7 +42,7 @@ Variable conv2d_backward_weight(const Variable& x,
        x_shape = x.shape(),
        x = Saved(grad.requires_grad() ? x : Variable()),
        grad = Saved(x.requires_grad() ? grad : Variable())](const BackwardContext& ctx) {
-        // The dense gradient's adjoint is dense; the masked one's has the pattern of the weight.
+        // The dense gradient's adjoint is dense; the masked one's has the support of the weight.
         const sparse::WeightSparsity of_gradient = masked ? sparsity : sparse::WeightSparsity{};
         const Variable g =
             masked ? mul(ctx.grad, detail::mask_constant(sparsity, ctx.grad.dtype())) : ctx.grad;
@@ -56,6 +56,7 @@ Variable conv2d_backward_weight(const Variable& x,
 OpInfo conv2d_backward_weight_op() {
   OpInfo info;
   info.name = "conv2d_backward_weight";
+  info.rule = OpRule::Freezes;
   for (const detail::ConvCase& c : detail::conv_cases()) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(c);
     info.samples.push_back({c.name,

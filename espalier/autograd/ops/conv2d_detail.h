@@ -9,21 +9,21 @@
 
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops/convolution.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
 namespace espalier::detail {
 
-/// Throws ShapeError when the pattern of `sparsity` has another shape than the weight.
-void check_pattern(const sparse::WeightSparsity& sparsity,
+/// Throws ShapeError when the support of `sparsity` has another shape than the weight.
+void check_support(const sparse::WeightSparsity& sparsity,
                    const Shape& weight,
                    std::string_view op);
 
 /// True when only kept positions of the weight get a gradient.
 inline bool is_masked(const sparse::WeightSparsity& sparsity) {
-  return sparsity.pattern && sparsity.request == sparse::GradRequest::Masked;
+  return sparsity.support && sparsity.request == sparse::GradRequest::Masked;
 }
 
-/// True when the sparse kernels are to run (see sparse/chooser.h).
+/// True when the sparse kernels are to run (see sparse/choice/chooser.h).
 bool runs_sparse(const Conv2dShape& shape,
                  const Tensor& activations,
                  const sparse::WeightSparsity& sparsity,
@@ -56,7 +56,7 @@ struct ConvCase {
 std::vector<ConvCase> conv_cases();
 /// The output shape of a case.
 Shape conv_output(const ConvCase& c);
-/// The sparsity of a case: a fixed pattern when `masked`.
+/// The sparsity of a case: a fixed support when `masked`.
 sparse::WeightSparsity conv_sparsity(const ConvCase& c);
 
 }  // namespace espalier::detail

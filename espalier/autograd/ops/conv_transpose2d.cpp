@@ -2,10 +2,11 @@
 // conv_transpose2d: the adjoint of a convolution as a layer: y[n,k,p,q] = b[k] + sum of w[c,k,r,s]
 // x[n,c,h,w] over h stride - pad + r dil = p, w stride - pad + s dil = q.  Linear in x and in w, so
 // d/dx = conv2d(dy, w), d/dw = conv2d_backward_weight(dy, x), d/db = sum of dy.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/forms/conv2d.h>
 
 namespace espalier {
 namespace {
@@ -103,15 +104,22 @@ Variable conv_transpose2d(const Variable& x,
                  out[1],
                  "), got ",
                  bias.defined() ? bias.shape() : Shape());
-  detail::check_pattern(sparsity, weight.shape(), kName);
+  detail::check_support(sparsity, weight.shape(), kName);
   const Conv2dOptions conv = convolution_of(options);
   const Conv2dShape shape = conv2d_shape(out, weight.shape(), conv, kName);
   Tensor y = Tensor::empty(out, x.dtype(), x.layout());
   if (detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) {
-    sparse::conv2d_backward_data(shape, x.value(), weight.value(), *sparsity.pattern, y);
+    sparse::conv2d_backward_data(shape, x.value(), weight.value(), *sparsity.support, y);
   } else {
     espalier::conv2d_backward_data(shape, x.value(), weight.value(), y);
   }
+  detail::describe_op([&] {
+    return OpAttributes{{"stride", OpAttributes::list(options.stride)},
+                        {"padding", OpAttributes::list(options.padding)},
+                        {"output_padding", OpAttributes::list(options.output_padding)},
+                        {"dilation", OpAttributes::list(options.dilation)},
+                        {"groups", options.groups}};
+  });
   const Variable product =
       record(kName,
              std::move(y),
@@ -123,8 +131,9 @@ Variable conv_transpose2d(const Variable& x,
               weight = Saved(x.requires_grad() ? weight : Variable())](const BackwardContext& ctx) {
                return std::vector<Variable>{
                    ctx.needs[0] ? conv2d(ctx.grad, weight, {}, conv, sparsity) : Variable(),
-                   ctx.needs[1] ? conv2d_backward_weight(ctx.grad, x, w_shape, conv, sparsity)
-                                : Variable()};
+                   ctx.needs[1]
+                       ? conv2d_backward_weight(ctx.grad, x, w_shape, conv, sparsity.of_gradient())
+                       : Variable()};
              });
   return bias.defined() ? product + reshape(bias, {out[1], 1, 1}) : product;
 }
@@ -157,6 +166,8 @@ OpInfo conv_transpose2d_op() {
       {"empty batch", {0, 2, 3, 3}, {2, 3, 3, 3}, {}}};
   OpInfo info;
   info.name = "conv_transpose2d";
+  info.rule = OpRule::Freezes;
+  info.attributes = {"stride", "padding", "output_padding", "dilation", "groups"};
   for (const Case& c : cases) {
     const sparse::WeightSparsity sparsity = detail::conv_sparsity(
         {.name = "", .x = {}, .weight = c.weight, .options = {}, .masked = c.masked});

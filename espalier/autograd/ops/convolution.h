@@ -6,13 +6,13 @@
 
 #include <espalier/autograd/variable.h>
 #include <espalier/core/kernels/conv2d/conv2d.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier {
 
 /// x (N,C,H,W), weight (K,C/groups,R,S), bias (K) or undefined, to (N,K,H',W') in x's layout,
 /// H' = (H + 2*padding - dilation*(R-1) - 1) / stride + 1.
-/// `sparsity` says which weights exist and which gradient is wanted of them (see sparse/pattern.h).
+/// `sparsity` says which weights exist and which gradient is wanted of them (see sparse/support.h).
 /// Throws ShapeError when sizes don't fit.
 Variable conv2d(const Variable& x,
                 const Variable& weight,
@@ -29,7 +29,7 @@ Variable conv2d_backward_data(const Variable& grad,
                               const sparse::WeightSparsity& sparsity = {});
 
 /// Gradient of conv2d with respect to the weight: x (N,C,H,W) and grad (N,K,H',W') to
-/// `weight_shape`. With `GradRequest::Masked` only positions kept by the pattern are computed,
+/// `weight_shape`. With `GradRequest::Masked` only positions kept by the support are computed,
 /// others are 0.
 Variable conv2d_backward_weight(const Variable& x,
                                 const Variable& grad,

@@ -215,6 +215,7 @@ OpInfo cross_entropy_op() {
   const std::vector<int64_t> seventeen = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1};
   return {
       .name = "cross_entropy",
+      .rule = OpRule::Freezes,
       .samples = {
           {"mean", {sample_tensor({3, 4}, 1, -3, 3)}, run({3, 0, 3}, 0.0, Reduction::Mean), {0}},
           {"smoothed",

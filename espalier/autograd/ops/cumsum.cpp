@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cumsum: y_i = a_0 + .. + a_i along a dimension.  d/da_i is the sum of the gradients from i on:
 // the same from the other end, each of the two the other's gradient.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/core/parallel.h>
@@ -37,6 +38,7 @@ Variable scan(const Variable& a, int dim, From from) {
                    }
                  });
   });
+  detail::describe_op([&] { return OpAttributes{{"dim", int64_t{dim}}}; });
   return record("cumsum",
                 std::move(out),
                 {a},
@@ -61,6 +63,8 @@ OpInfo cumsum_op() {
     return [dim](const std::vector<Variable>& in) { return cumsum(in[0], dim); };
   };
   return {.name = "cumsum",
+          .rule = OpRule::Freezes,
+          .attributes = {"dim"},
           .samples = {{"rows", {sample_tensor({17, 5}, 1)}, along(-1), {0}},
                       {"channels", {sample_tensor({17, 3, 2, 2}, 2)}, along(1), {0}},
                       {"samples", {sample_tensor({17, 3}, 3)}, along(0), {0}, true},

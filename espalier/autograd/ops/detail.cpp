@@ -29,6 +29,14 @@ std::vector<bool> reduced_dims(const Shape& shape,
   return over;
 }
 
+std::vector<int64_t> dims_of(const std::vector<bool>& over) {
+  std::vector<int64_t> dims;
+  for (size_t d = 0; d < over.size(); ++d) {
+    if (over[d]) dims.push_back(static_cast<int64_t>(d));
+  }
+  return dims;
+}
+
 int64_t count_over(const Shape& shape, const std::vector<bool>& over) {
   int64_t n = 1;
   for (int d = 0; d < shape.rank(); ++d) n *= over[static_cast<size_t>(d)] ? shape[d] : 1;

@@ -31,6 +31,9 @@ std::vector<bool> reduced_dims(const Shape& shape,
                                const std::vector<int>& dims,
                                std::string_view op);
 
+/// The dimensions that are flagged.
+std::vector<int64_t> dims_of(const std::vector<bool>& over);
+
 /// Number of elements that each result of a reduction is made from.
 int64_t count_over(const Shape& shape, const std::vector<bool>& over);
 

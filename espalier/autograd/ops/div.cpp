@@ -44,6 +44,7 @@ OpInfo div_op() {
   const auto inverse = [](const std::vector<Variable>& in) { return 1.5 / in[0]; };
   return {
       .name = "div",
+      .rule = OpRule::Quotient,
       .samples = {
           {"same shape",
            {sample_tensor({2, 3}, 1), sample_tensor({2, 3}, 2, 0.5, 2.0)},

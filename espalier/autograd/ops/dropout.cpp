@@ -2,6 +2,7 @@
 // dropout: x times a random mask of 0 and 1/(1-p).  The gradient is multiplied by the same mask.
 #include <cmath>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -73,6 +74,7 @@ Variable dropout(const Variable& x, double p, Rng& rng) {
     using T = decltype(zero);
     map_into<T, T, T>(out, x.value(), mask.value(), [](T value, T m) { return value * m; });
   });
+  detail::describe_op([&] { return OpAttributes{{"p", p}}; });
   return record("dropout", std::move(out), {x}, [mask = Saved(mask)](const BackwardContext& ctx) {
     return std::vector<Variable>{mul(ctx.grad, mask)};
   });
@@ -87,6 +89,8 @@ OpInfo dropout_op() {
     };
   };
   return {.name = "dropout",
+          .rule = OpRule::ZeroToZero,
+          .attributes = {"p"},
           .samples = {{"half", {sample_tensor({17, 3, 2}, 1)}, with(0.5), {0}},
                       {"nothing", {sample_tensor({3, 2}, 2)}, with(0.0), {0}},
                       {"all", {sample_tensor({2, 3}, 3)}, with(1.0), {0}},

@@ -35,6 +35,7 @@ OpInfo embedding_op() {
     return [index](const std::vector<Variable>& in) { return embedding(in[0], index); };
   };
   return {.name = "embedding",
+          .rule = OpRule::Composed,
           .samples = {
               {"a batch of sequences", {sample_tensor({4, 3}, 1)}, of({2, 3}, {0, 3, 3, 1, 0, 0})},
               {"one id", {sample_tensor({2, 2}, 2)}, of({}, {1})},

@@ -22,6 +22,7 @@ Variable exp(const Variable& a) {
 OpInfo exp_op() {
   const auto run = [](const std::vector<Variable>& in) { return exp(in[0]); };
   return {.name = "exp",
+          .rule = OpRule::Elementwise,
           .samples = {{"rows", {sample_tensor({3, 5}, 1, -2.0, 2.0)}, run, {0}},
                       {"planes", {sample_tensor({17, 3, 2, 2}, 2, -2.0, 2.0)}, run, {0}},
                       {"scalar", {sample_tensor({}, 3, -2.0, 2.0)}, run},

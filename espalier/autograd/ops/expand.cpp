@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // expand: repeats dimensions of size 1.  The gradient is summed over the repetitions.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
 #include <espalier/core/loops.h>
 
 namespace espalier {
+namespace {
+
+std::vector<ElementSource> expanded(const OpAttributes&,
+                                    const std::vector<Shape>& inputs,
+                                    const Shape& output) {
+  std::vector<ElementSource> sources;
+  for (const int64_t element : broadcast_index(output, inputs[0])) sources.push_back({0, element});
+  return sources;
+}
+
+}  // namespace
 
 Variable expand(const Variable& a, const Shape& shape) {
   const bool keeps =
@@ -20,6 +32,7 @@ Variable expand(const Variable& a, const Shape& shape) {
   } else {
     value = a.value().to(Layout::Nchw).expand(shape);
   }
+  detail::describe_op([&] { return OpAttributes{{"shape", OpAttributes::list(shape)}}; });
   return record(
       "expand", std::move(value), {a}, [from = detail::meta(a)](const BackwardContext& ctx) {
         return std::vector<Variable>{sum_to(ctx.grad, from.shape, from.layout)};
@@ -31,6 +44,9 @@ OpInfo expand_op() {
     return [shape](const std::vector<Variable>& in) { return expand(in[0], shape); };
   };
   return {.name = "expand",
+          .rule = OpRule::Movement,
+          .attributes = {"shape"},
+          .movement = expanded,
           .samples = {{"channels", {sample_tensor({17, 1, 2}, 1)}, to({17, 3, 2}), {0}},
                       {"new dimensions", {sample_tensor({2, 1}, 2)}, to({3, 2, 2}), {0}},
                       {"samples", {sample_tensor({1, 3}, 3)}, to({4, 3}), {0}},

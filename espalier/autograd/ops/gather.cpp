@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // gather: out[i][j].. = a[..][index[i][j]..][..] along a dimension.  scatter_add is its adjoint, so
 // each is the other's gradient.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -77,6 +78,18 @@ void for_indexed(const Shape& shape, int dim, const Tensor& index, Body body) {
   });
 }
 
+std::vector<ElementSource> gathered(const OpAttributes& attributes,
+                                    const std::vector<Shape>& inputs,
+                                    const Shape& output) {
+  const auto dim = static_cast<size_t>(attributes.integer("dim"));
+  const std::vector<int64_t>& index = attributes.integers("index");
+  size_t next = 0;
+  return by_place(inputs[0], output, [&](std::vector<int64_t> place) {
+    place[dim] = index[next++];
+    return place;
+  });
+}
+
 }  // namespace
 
 Variable gather(const Variable& a, int dim, const Tensor& index) {
@@ -89,6 +102,9 @@ Variable gather(const Variable& a, int dim, const Tensor& index) {
     const T* from = source.data<T>();
     T* to = out.data<T>();
     for_indexed(a.shape(), dim, where, [=](int64_t element, int64_t i) { to[i] = from[element]; });
+  });
+  detail::describe_op([&] {
+    return OpAttributes{{"dim", int64_t{dim}}, {"index", where.to_vector<int64_t>()}};
   });
   return record("gather",
                 std::move(out),
@@ -131,6 +147,9 @@ OpInfo gather_op() {
     return [=](const std::vector<Variable>& in) { return gather(in[0], dim, where); };
   };
   return {.name = "gather",
+          .rule = OpRule::Movement,
+          .attributes = {"dim", "index"},
+          .movement = gathered,
           .samples = {{"one each",
                        {sample_tensor({17, 4}, 1)},
                        at(1, {17, 1}, {2, 0, 2, 1, 1, 3, 0, 0, 2, 1, 3, 3, 0, 1, 2, 2, 1}),
@@ -155,6 +174,7 @@ OpInfo scatter_add_op() {
       };
   return {
       .name = "scatter_add",
+      .rule = OpRule::Freezes,
       .samples = {
           {"distinct", {sample_tensor({2, 2}, 1)}, at(1, {2, 2}, {0, 2, 1, 0}, {2, 3}), {0}, true},
           {"of a part of the lanes",

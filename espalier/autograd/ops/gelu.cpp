@@ -42,6 +42,7 @@ Variable gelu(const Variable& a) {
 OpInfo gelu_op() {
   const auto run = [](const std::vector<Variable>& in) { return gelu(in[0]); };
   return {.name = "gelu",
+          .rule = OpRule::ZeroToZero,
           .samples = {{"rows", {sample_tensor({3, 5}, 1, -2.0, 2.0)}, run, {0}},
                       {"planes", {sample_tensor({17, 3, 2, 2}, 2, -2.0, 2.0)}, run, {0}},
                       {"scalar", {sample_tensor({}, 3, -2.0, 2.0)}, run},

@@ -2,6 +2,7 @@
 // group_norm: y = gamma xhat + beta with xhat = (x - mean) / sqrt(var + eps) over each sample's
 // group. With h = gamma G: dL/dx = (h - mean(h) - xhat mean(h xhat)) / sqrt(var + eps), dL/dgamma =
 // sum G xhat, dL/dbeta = sum G.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -64,6 +65,7 @@ Variable normalize(const Variable& x,
   Tensor y = Tensor::empty_like(value);
   const GroupStatistics statistics =
       group_norm_forward(value, group.groups, scale, shift, group.eps, y);
+  detail::describe_op([&] { return OpAttributes{{"groups", group.groups}, {"eps", group.eps}}; });
   return record(
       "group_norm",
       std::move(y),
@@ -121,6 +123,8 @@ OpInfo group_norm_op() {
   };
   return {
       .name = "group_norm",
+      .rule = OpRule::Freezes,
+      .attributes = {"groups", "eps"},
       .samples = {{"two groups",
                    {sample_tensor({17, 4, 2, 2}, 1), sample_tensor({4}, 2), sample_tensor({4}, 3)},
                    with(2),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // index_select: whole slices of a dimension in the order of an index.  index_add is its adjoint, so
 // each is the other's gradient.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -48,6 +49,17 @@ int64_t grain_of(const Around& a) {
   return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, a.size * a.inner));
 }
 
+std::vector<ElementSource> selected(const OpAttributes& attributes,
+                                    const std::vector<Shape>& inputs,
+                                    const Shape& output) {
+  const auto dim = static_cast<size_t>(attributes.integer("dim"));
+  const std::vector<int64_t>& index = attributes.integers("index");
+  return by_place(inputs[0], output, [&](std::vector<int64_t> place) {
+    place[dim] = index[static_cast<size_t>(place[dim])];
+    return place;
+  });
+}
+
 }  // namespace
 
 Variable index_select(const Variable& a, int dim, const Tensor& index) {
@@ -69,6 +81,9 @@ Variable index_select(const Variable& a, int dim, const Tensor& index) {
         std::copy_n(from + row * in.inner, in.inner, p + i * in.inner);
       }
     });
+  });
+  detail::describe_op([&] {
+    return OpAttributes{{"dim", int64_t{dim}}, {"index", where.to_vector<int64_t>()}};
   });
   return record("index_select",
                 std::move(out),
@@ -127,6 +142,9 @@ OpInfo index_select_op() {
     return [=](const std::vector<Variable>& in) { return index_select(in[0], dim, where); };
   };
   return {.name = "index_select",
+          .rule = OpRule::Movement,
+          .attributes = {"dim", "index"},
+          .movement = selected,
           .samples = {{"channels", {sample_tensor({17, 3, 2}, 1)}, at(1, {2, 0}), {0}},
                       {"with repetitions", {sample_tensor({2, 3}, 2)}, at(-1, {1, 1, 0, 1}), {0}},
                       {"samples", {sample_tensor({18, 2}, 3)}, at(0, {17, 0, 17}), {0}},
@@ -140,6 +158,7 @@ OpInfo index_add_op() {
     return [=](const std::vector<Variable>& in) { return index_add(in[0], dim, where, size); };
   };
   return {.name = "index_add",
+          .rule = OpRule::Freezes,
           .samples = {{"channels", {sample_tensor({17, 2, 2}, 1)}, at(1, {2, 0}, 3), {0}},
                       {"added up", {sample_tensor({4, 2}, 2)}, at(0, {1, 1, 0, 1}, 3), {0}},
                       {"nothing", {sample_tensor({2, 0}, 3)}, at(1, {}, 2), {0}}}};

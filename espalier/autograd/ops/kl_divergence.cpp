@@ -31,6 +31,7 @@ Variable kl_divergence(const Variable& log_q, const Variable& p) {
 OpInfo kl_divergence_op() {
   const auto run = [](const std::vector<Variable>& in) { return kl_divergence(in[0], in[1]); };
   return {.name = "kl_divergence",
+          .rule = OpRule::Composed,
           .samples = {
               {"batch",
                {sample_tensor({17, 3}, 1, -3, 0), sample_tensor({17, 3}, 2, 0.1, 1)},

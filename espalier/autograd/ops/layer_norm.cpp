@@ -30,6 +30,7 @@ Variable layer_norm(const Variable& x, const Variable& gamma, const Variable& be
 OpInfo layer_norm_op() {
   const auto run = [](const std::vector<Variable>& in) { return layer_norm(in[0], in[1], in[2]); };
   return {.name = "layer_norm",
+          .rule = OpRule::Composed,
           .samples = {
               {"last dimension",
                {sample_tensor({17, 2, 4}, 1), sample_tensor({4}, 2), sample_tensor({4}, 3)},

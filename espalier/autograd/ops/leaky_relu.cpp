@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // leaky_relu: a where a > 0, else slope * a.  d/da = 1 where a > 0, else slope.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
@@ -12,6 +13,7 @@ Variable leaky_relu(const Variable& a, double slope) {
     // Two selections and a product, not a selected product, which gcc 12 leaves in a branch.
     return (x > 0 ? x : T(0)) + T(slope) * (x > 0 ? T(0) : x);
   });
+  detail::describe_op([&] { return OpAttributes{{"slope", slope}}; });
   return record(
       "leaky_relu", std::move(out), {a}, [a = Saved(a), slope](const BackwardContext& ctx) {
         return std::vector<Variable>{detail::gate(ctx.grad, a.value(), [slope](auto g, auto x) {
@@ -24,6 +26,8 @@ Variable leaky_relu(const Variable& a, double slope) {
 OpInfo leaky_relu_op() {
   const auto run = [](const std::vector<Variable>& in) { return leaky_relu(in[0], 0.1); };
   return {.name = "leaky_relu",
+          .rule = OpRule::ZeroToZero,
+          .attributes = {"slope"},
           .samples = {{"rows", {sample_tensor({3, 5}, 1, -2.0, 2.0)}, run, {0}},
                       {"planes", {sample_tensor({17, 3, 2, 2}, 2, -2.0, 2.0)}, run, {0}},
                       {"falling",

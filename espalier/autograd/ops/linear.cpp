@@ -15,9 +15,9 @@
 #include <espalier/core/kernels/linear/linear.h>
 #include <espalier/core/loops.h>
 #include <espalier/core/mac_counter.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
+#include <espalier/sparse/forms/conv2d.h>
 #include <espalier/sparse/kept_values.h>
-#include <espalier/sparse/kernels/conv2d.h>
 
 namespace espalier {
 namespace {
@@ -46,11 +46,11 @@ bool runs_sparse(const Tensor& activations,
                  const WeightSparsity& sparsity,
                  sparse::Pass pass) {
   const int64_t n = activations.size(0);
-  if (!sparsity.pattern || weight.numel() == 0) return false;
+  if (!sparsity.support || weight.numel() == 0) return false;
   return sparse::takes_sparse_conv2d(as_convolution(n, weight),
                                      activations.dtype(),
                                      Layout::Nchw16n,
-                                     *sparsity.pattern,
+                                     *sparsity.support,
                                      pass,
                                      "linear");
 }
@@ -71,7 +71,7 @@ Tensor lane_planes(const Variable& a) {
 /// m*w as a plain tensor.
 Tensor plain_weight(const Variable& weight, const WeightSparsity& sparsity) {
   const Tensor w = weight.value().to(Layout::Nchw);
-  return sparsity.pattern ? sparse::masked(w, *sparsity.pattern) : w;
+  return sparsity.support ? sparse::masked(w, *sparsity.support) : w;
 }
 
 /// Both gradients at once at kept positions. Not recorded.
@@ -79,17 +79,17 @@ std::pair<Variable, Variable> masked_backward(const Variable& x,
                                               const Variable& grad,
                                               const Variable& weight,
                                               const WeightSparsity& sparsity) {
-  Tensor dw = Tensor::empty({sparsity.pattern->nnz()});
+  Tensor dw = Tensor::empty({sparsity.support->nnz()});
   Tensor dx = in_lanes(x.shape(), x.layout(), [&](Tensor& planes) {
     sparse::conv2d_backward(as_convolution(x.size(0), weight.shape()),
                             lane_planes(x),
                             lane_planes(grad),
                             weight.value(),
-                            *sparsity.pattern,
+                            *sparsity.support,
                             planes,
                             dw);
   });
-  return {Variable(std::move(dx)), kept_gradient(std::move(dw), sparsity.pattern)};
+  return {Variable(std::move(dx)), kept_gradient(std::move(dw), sparsity.support)};
 }
 
 Variable forward(const Variable& x,
@@ -104,7 +104,7 @@ Variable forward(const Variable& x,
       sparse::conv2d_forward(as_convolution(x.size(0), weight.shape()),
                              lane_planes(x),
                              weight.value(),
-                             *sparsity.pattern,
+                             *sparsity.support,
                              b,
                              planes);
     });
@@ -135,12 +135,12 @@ Variable forward(const Variable& x,
         std::vector<Variable> gradients(3);
         const Variable grad = to_layout(ctx.grad, layout);
         if (ctx.needs[0] && ctx.needs[1] && !is_recording() &&
-            sparsity.request == GradRequest::Masked &&
+            sparsity.request == GradRequest::Masked && !sparsity.gradient &&
             runs_sparse(x.value(), weight.shape(), sparsity, sparse::Pass::Backward)) {
           std::tie(gradients[0], gradients[1]) = masked_backward(x, grad, weight, sparsity);
         } else {
           if (ctx.needs[0]) gradients[0] = backward_data(grad, weight, sparsity);
-          if (ctx.needs[1]) gradients[1] = backward_weight(x, grad, sparsity);
+          if (ctx.needs[1]) gradients[1] = backward_weight(x, grad, sparsity.of_gradient());
         }
         if (has_bias && ctx.needs[2]) {
           gradients[2] = sum_to(grad, bias_shape, Layout::Nchw);
@@ -159,7 +159,7 @@ Variable backward_data(const Variable& grad,
       sparse::conv2d_backward_data(as_convolution(grad.size(0), weight.shape()),
                                    lane_planes(grad),
                                    weight.value(),
-                                   *sparsity.pattern,
+                                   *sparsity.support,
                                    planes);
     });
   } else if (grad.layout() == Layout::Nchw16n) {
@@ -180,7 +180,7 @@ Variable backward_data(const Variable& grad,
         std::vector<Variable> gradients(2);
         const Variable u = to_layout(ctx.grad, layout);
         if (ctx.needs[0]) gradients[0] = forward(u, weight, {}, sparsity);
-        if (ctx.needs[1]) gradients[1] = backward_weight(u, grad, sparsity);
+        if (ctx.needs[1]) gradients[1] = backward_weight(u, grad, sparsity.of_gradient());
         return gradients;
       });
 }
@@ -192,14 +192,14 @@ Variable backward_weight(const Variable& x, const Variable& grad, const WeightSp
   const Shape w_shape = {grad.size(1), x.size(1)};
   Tensor dw;
   if (runs_sparse(x.value(), w_shape, wanted, sparse::Pass::Backward)) {
-    Tensor kept = Tensor::empty({wanted.pattern->nnz()});
+    Tensor kept = Tensor::empty({wanted.support->nnz()});
     sparse::conv2d_backward_weight(as_convolution(x.size(0), w_shape),
                                    lane_planes(x),
                                    lane_planes(grad),
-                                   *wanted.pattern,
+                                   *wanted.support,
                                    kept);
-    if (!is_recording()) return kept_gradient(std::move(kept), wanted.pattern);
-    dw = sparse::dense_from_kept(kept, *wanted.pattern);
+    if (!is_recording()) return kept_gradient(std::move(kept), wanted.support);
+    dw = sparse::dense_from_kept(kept, *wanted.support);
   } else {
     dw = Tensor::empty(w_shape, x.dtype());
     if (x.layout() == Layout::Nchw16n) {
@@ -207,7 +207,7 @@ Variable backward_weight(const Variable& x, const Variable& grad, const WeightSp
     } else {
       gemm(grad.value().transpose(0, 1), x.value(), dw);
     }
-    if (wanted.pattern) dw = sparse::masked(dw, *wanted.pattern);
+    if (wanted.support) dw = sparse::masked(dw, *wanted.support);
   }
   return record("linear_backward_weight",
                 std::move(dw),
@@ -247,12 +247,14 @@ Variable linear(const Variable& x,
                    ", got ",
                    bias.shape());
   }
-  ESPALIER_CHECK(!sparsity.pattern || sparsity.pattern->shape() == weight.shape(),
-                 ShapeError,
-                 "linear: the pattern has shape ",
-                 sparsity.pattern ? sparsity.pattern->shape() : Shape(),
-                 ", the weight ",
-                 weight.shape());
+  for (const auto& support : {sparsity.support, sparsity.gradient}) {
+    ESPALIER_CHECK(!support || support->shape() == weight.shape(),
+                   ShapeError,
+                   "linear: the support has shape ",
+                   support ? support->shape() : Shape(),
+                   ", the weight ",
+                   weight.shape());
+  }
   if (x.rank() == 2) return forward(x, weight, bias, sparsity);
   int64_t rows = 1;
   for (int d = 0; d + 1 < x.rank(); ++d) rows *= x.size(d);
@@ -266,9 +268,9 @@ OpInfo linear_op() {
     return linear(in[0], in[1], in.size() > 2 ? in[2] : Variable());
   };
   const auto with_mask = [run](const std::vector<uint8_t>& mask, const Shape& shape) {
-    const auto pattern = std::make_shared<sparse::Pattern>(Tensor::from(shape, mask));
-    return [pattern](const std::vector<Variable>& in) {
-      return linear(in[0], in[1], in[2], {pattern, GradRequest::Masked});
+    const auto support = std::make_shared<sparse::Support>(Tensor::from(shape, mask));
+    return [support](const std::vector<Variable>& in) {
+      return linear(in[0], in[1], in[2], {support, GradRequest::Masked});
     };
   };
   const auto naive = [](const OpSample& sample) {
@@ -277,7 +279,7 @@ OpInfo linear_op() {
     Tensor y = Tensor::empty({flat.size(0), w.size(0)}, DType::F64);
     Tensor kept = w;
     const auto keep = [&](const std::vector<uint8_t>& mask) {
-      kept = sparse::masked(w, sparse::Pattern(Tensor::from(w.shape(), mask)));
+      kept = sparse::masked(w, sparse::Support(Tensor::from(w.shape(), mask)));
     };
     if (sample.name == "few kept weights") keep({0, 1, 0, 0, 0, 1});
     if (sample.name == "many kept weights") keep({1, 1, 0, 1, 1, 1});
@@ -287,6 +289,7 @@ OpInfo linear_op() {
   };
   return {
       .name = "linear",
+      .rule = OpRule::Freezes,
       .samples = {{"with bias",
                    {sample_tensor({17, 3}, 1), sample_tensor({5, 3}, 2), sample_tensor({5}, 3)},
                    run,

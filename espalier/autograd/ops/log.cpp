@@ -19,6 +19,7 @@ Variable log(const Variable& a) {
 OpInfo log_op() {
   const auto run = [](const std::vector<Variable>& in) { return log(in[0]); };
   return {.name = "log",
+          .rule = OpRule::Elementwise,
           .samples = {{"rows", {sample_tensor({3, 5}, 1, 0.5, 3.0)}, run, {0}},
                       {"planes", {sample_tensor({17, 3, 2, 2}, 2, 0.5, 3.0)}, run, {0}},
                       {"scalar", {sample_tensor({}, 3, 0.5, 3.0)}, run},

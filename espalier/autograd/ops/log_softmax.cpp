@@ -2,6 +2,7 @@
 // log_softmax: y = a - log sum e^a along a dimension.  dL/da = G - e^y sum G.
 #include <cmath>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -14,6 +15,7 @@ Variable log_softmax(const Variable& a, int dim) {
   const Tensor x = (dim == 0 ? a.value().to(Layout::Nchw) : a.value()).contiguous();
   Tensor y = Tensor::empty_like(x);
   softmax_forward(x, dim, SoftmaxKind::Log, y);
+  detail::describe_op([&] { return OpAttributes{{"dim", int64_t{dim}}}; });
   return record(
       "log_softmax",
       std::move(y),
@@ -50,6 +52,8 @@ OpInfo log_softmax_op() {
     return v;
   };
   return {.name = "log_softmax",
+          .rule = OpRule::Freezes,
+          .attributes = {"dim"},
           .samples = {{"classes", {sample_tensor({17, 5}, 1, -3, 3)}, along(-1), {0}},
                       {"channels of a plane", {sample_tensor({3, 4, 2}, 2, -3, 3)}, along(1), {0}},
                       {"one class", {sample_tensor({2, 1}, 4)}, along(1), {0}},

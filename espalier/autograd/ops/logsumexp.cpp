@@ -2,6 +2,7 @@
 // logsumexp: y = log sum e^a, computed as m + log sum e^(a - m) with m = max a.  d/da = e^(a - y).
 #include <cmath>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
@@ -15,6 +16,7 @@ Tensor logsumexp_value(const Variable& a,
                        const std::vector<int>& dims,
                        bool keepdim) {
   const NoGrad no_grad;
+  const OpObserverScope unseen(nullptr);  // to whoever looks on it is one op
   if (detail::count_over(a.shape(), over) == 0) return log(sum(a, dims, keepdim)).value();
   // An infinite maximum would give inf - inf.
   const Tensor shift = detail::map(max(a, dims, true).value(), "logsumexp", [](auto m) {
@@ -33,9 +35,13 @@ Tensor logsumexp_value(const Variable& a,
 
 Variable logsumexp(const Variable& a, const std::vector<int>& dims, bool keepdim) {
   const std::vector<bool> over = detail::reduced_dims(a.shape(), dims, "logsumexp");
+  Tensor out = logsumexp_value(a, over, dims, keepdim);
+  detail::describe_op([&] {
+    return OpAttributes{{"dims", detail::dims_of(over)}, {"keepdim", int64_t{keepdim}}};
+  });
   return record(
       "logsumexp",
-      logsumexp_value(a, over, dims, keepdim),
+      std::move(out),
       {a},
       [a = Saved(a), over](const BackwardContext& ctx) {
         const detail::Meta from = detail::meta(a);
@@ -50,6 +56,8 @@ OpInfo logsumexp_op() {
     return [=](const std::vector<Variable>& in) { return logsumexp(in[0], dims, keepdim); };
   };
   return {.name = "logsumexp",
+          .rule = OpRule::Freezes,
+          .attributes = {"dims", "keepdim"},
           .samples = {{"classes", {sample_tensor({17, 3}, 1, -3.0, 3.0)}, over({1}, false), {0}},
                       {"batch", {sample_tensor({17, 3}, 2)}, over({0}, true), {0}},
                       {"all", {sample_tensor({4, 2, 3}, 3)}, over({}, false), {0}},

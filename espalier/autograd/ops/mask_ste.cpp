@@ -34,6 +34,7 @@ OpInfo mask_ste_op() {
     return mask_ste(in[0], mask);
   };
   return {.name = "mask_ste",
+          .rule = OpRule::Freezes,
           .gradient = OpGradient::StraightThrough,
           .samples = {{"rows", {sample_tensor({17, 3}, 1)}, run, {0}},
                       {"empty", {sample_tensor({0, 3}, 2)}, run, {0}}}};

@@ -104,6 +104,7 @@ OpInfo matmul_op() {
     return naive_product(turned);
   };
   return {.name = "matmul",
+          .rule = OpRule::Freezes,
           .samples = {{"square", {sample_tensor({3, 3}, 1), sample_tensor({3, 3}, 2)}, run},
                       {"wide", {sample_tensor({2, 5}, 3), sample_tensor({5, 3}, 4)}, run},
                       {"more rows than one block",

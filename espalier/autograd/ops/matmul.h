@@ -3,7 +3,7 @@
 #pragma once
 
 #include <espalier/autograd/variable.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier {
 
@@ -13,7 +13,7 @@ Variable matmul(const Variable& a, const Variable& b);
 Variable bmm(const Variable& a, const Variable& b);
 /// x (N, in) times weight (out, in) transposed, plus bias (out) if defined. Keeps `Nchw16n` of x.
 /// x may have more dimensions before the last in plain layout: (.., in) to (.., out).
-/// `sparsity` says which weights exist and which gradient is wanted of them (see sparse/pattern.h).
+/// `sparsity` says which weights exist and which gradient is wanted of them (see sparse/support.h).
 Variable linear(const Variable& x,
                 const Variable& weight,
                 const Variable& bias = {},

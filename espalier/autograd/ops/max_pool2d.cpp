@@ -54,7 +54,7 @@ Variable max_pool2d(const Variable& x, const PoolOptions& options) {
   Tensor y = Tensor::empty(shape, x.dtype(), x.layout());
   Tensor index = Tensor::empty(shape, DType::I32, x.layout());
   max_pool_forward(x.value().contiguous(), *windows, y, index);
-  detail::observe_pool(options);
+  detail::describe_op([&] { return detail::pool_attributes(options); });
   return record(
       "max_pool2d",
       std::move(y),
@@ -70,6 +70,8 @@ OpInfo max_pool2d_op() {
   };
   return {
       .name = "max_pool2d",
+      .rule = OpRule::Pool,
+      .attributes = {"kernel", "stride", "padding", "dilation", "ceil_mode", "count_include_pad"},
       .samples = {
           {"2x2", {sample_tensor({17, 2, 4, 4}, 1)}, pool({}), {0}},
           {"overlap and padding", {sample_tensor({2, 1, 5, 4}, 2)}, pool({3, 2, 1}), {0}},

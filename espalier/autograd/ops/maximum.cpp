@@ -14,6 +14,7 @@ OpInfo maximum_op() {
   const auto run = [](const std::vector<Variable>& in) { return maximum(in[0], in[1]); };
   return {
       .name = "maximum",
+      .rule = OpRule::Sum,
       .samples = {
           {"same shape", {sample_tensor({2, 3}, 1), sample_tensor({2, 3}, 2)}, run, {0, 1}},
           {"channels", {sample_tensor({17, 3, 2}, 1), sample_tensor({3, 1}, 2)}, run, {0}},

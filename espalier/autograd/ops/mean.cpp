@@ -16,6 +16,7 @@ OpInfo mean_op() {
     return [=](const std::vector<Variable>& in) { return mean(in[0], dims, keepdim); };
   };
   return {.name = "mean",
+          .rule = OpRule::Composed,
           .samples = {{"all", {sample_tensor({17, 3, 2}, 1)}, over({}, false), {0}},
                       {"channels", {sample_tensor({17, 3, 2, 2}, 2)}, over({0, 2, 3}, true), {0}},
                       {"planes", {sample_tensor({17, 3, 2, 2}, 3)}, over({-1, -2}, false), {0}},

@@ -15,6 +15,7 @@ OpInfo min_op() {
     return [=](const std::vector<Variable>& in) { return min(in[0], dims, keepdim); };
   };
   return {.name = "min",
+          .rule = OpRule::Freezes,
           .samples = {{"all", {sample_tensor({17, 3, 2}, 1)}, over({}, false), {0}},
                       {"positive", {sample_tensor({17, 3}, 4, 1.0, 2.0)}, over({0}, false), {0}},
                       {"channels", {sample_tensor({17, 3, 2, 2}, 2)}, over({0, 2, 3}, true), {0}},

@@ -25,6 +25,7 @@ OpInfo mse_loss_op() {
   };
   return {
       .name = "mse_loss",
+      .rule = OpRule::Composed,
       .samples = {
           {"mean",
            {sample_tensor({17, 2}, 1), sample_tensor({17, 2}, 2)},

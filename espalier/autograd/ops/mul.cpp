@@ -36,6 +36,7 @@ Variable mul(const Variable& a, double constant) {
 OpInfo mul_op() {
   const auto run = [](const std::vector<Variable>& in) { return mul(in[0], in[1]); };
   return {.name = "mul",
+          .rule = OpRule::Product,
           .samples = {
               {"same shape", {sample_tensor({2, 3}, 1), sample_tensor({2, 3}, 2)}, run, {0, 1}},
               {"channel scale", {sample_tensor({17, 3, 2}, 1), sample_tensor({3, 1}, 2)}, run, {0}},

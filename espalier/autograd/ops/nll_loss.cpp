@@ -73,6 +73,7 @@ OpInfo nll_loss_op() {
     };
   };
   return {.name = "nll_loss",
+          .rule = OpRule::Freezes,
           .samples = {{"mean", {sample_tensor({3, 4}, 1)}, run({3, 0, 3}, Reduction::Mean), {0}},
                       {"sum", {sample_tensor({2, 3}, 2)}, run({1, 2}, Reduction::Sum), {0}},
                       {"each",

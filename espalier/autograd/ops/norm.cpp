@@ -2,6 +2,7 @@
 // norm: y = (sum |a|^p)^(1/p).  d/da = sign(a) |a|^(p-1) / y^(p-1), 0 where y = 0.
 #include <cmath>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
@@ -34,6 +35,7 @@ Variable signed_power(const Variable& a, double q) {
 
 Tensor norm_value(const Variable& a, double p, const std::vector<int>& dims, bool keepdim) {
   const NoGrad no_grad;
+  const OpObserverScope unseen(nullptr);  // to whoever looks on it is one op
   if (p == 1.0) return sum(abs(a), dims, keepdim).value();
   if (p == 2.0) return sqrt(sum(mul(a, a), dims, keepdim)).value();
   return pow(sum(pow(abs(a), p), dims, keepdim), 1.0 / p).value();
@@ -44,9 +46,13 @@ Tensor norm_value(const Variable& a, double p, const std::vector<int>& dims, boo
 Variable norm(const Variable& a, double p, const std::vector<int>& dims, bool keepdim) {
   ESPALIER_CHECK(p >= 1.0 && std::isfinite(p), ValueError, "norm: expects 1 <= p < inf, got ", p);
   const std::vector<bool> over = detail::reduced_dims(a.shape(), dims, "norm");
+  Tensor out = norm_value(a, p, dims, keepdim);
+  detail::describe_op([&] {
+    return OpAttributes{{"p", p}, {"dims", detail::dims_of(over)}, {"keepdim", int64_t{keepdim}}};
+  });
   return record(
       "norm",
-      norm_value(a, p, dims, keepdim),
+      std::move(out),
       {a},
       [a = Saved(a), p, over](const BackwardContext& ctx) {
         if (p == 1.0) {
@@ -68,6 +74,8 @@ OpInfo norm_op() {
     return [=](const std::vector<Variable>& in) { return norm(in[0], p, dims, keepdim); };
   };
   return {.name = "norm",
+          .rule = OpRule::Freezes,
+          .attributes = {"p", "dims", "keepdim"},
           .samples = {{"all", {sample_tensor({17, 3}, 1)}, over(2.0, {}, false), {0}},
                       {"filters", {sample_tensor({17, 3, 2}, 2)}, over(2.0, {1, 2}, true), {0}},
                       {"p 1", {sample_tensor({17, 3}, 3)}, over(1.0, {0}, false), {0}},

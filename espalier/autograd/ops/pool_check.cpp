@@ -2,7 +2,6 @@
 #include <espalier/autograd/ops/pool_check.h>
 
 #include <algorithm>
-#include <cmath>
 
 namespace espalier::detail {
 namespace {
@@ -81,30 +80,23 @@ PoolWindows windows_of(const Shape& x, const PoolOptions& options, std::string_v
   return windows;
 }
 
-void observe_pool(const PoolOptions& options) {
+OpAttributes pool_attributes(const PoolOptions& options) {
   const PoolOptions o = checked(options, "pool");
-  const auto real = [](int64_t n) { return static_cast<double>(n); };
-  observe_settings({real(o.kernel.h),
-                    real(o.kernel.w),
-                    real(o.stride.h),
-                    real(o.stride.w),
-                    real(o.padding.h),
-                    real(o.padding.w),
-                    real(o.dilation.h),
-                    real(o.dilation.w),
-                    o.ceil_mode ? 1.0 : 0.0,
-                    o.count_include_pad ? 1.0 : 0.0});
+  return {{"kernel", OpAttributes::list(o.kernel)},
+          {"stride", OpAttributes::list(o.stride)},
+          {"padding", OpAttributes::list(o.padding)},
+          {"dilation", OpAttributes::list(o.dilation)},
+          {"ceil_mode", int64_t{o.ceil_mode}},
+          {"count_include_pad", int64_t{o.count_include_pad}}};
 }
 
-PoolOptions observed_pool() {
-  const std::vector<double>& settings = observed_settings();
-  const auto at = [&](size_t i) -> int64_t { return std::llround(settings.at(i)); };
-  return {.kernel = {at(0), at(1)},
-          .stride = {at(2), at(3)},
-          .padding = {at(4), at(5)},
-          .dilation = {at(6), at(7)},
-          .ceil_mode = at(8) != 0,
-          .count_include_pad = at(9) != 0};
+PoolOptions pool_options(const OpAttributes& attributes) {
+  return {.kernel = attributes.pair("kernel"),
+          .stride = attributes.pair("stride"),
+          .padding = attributes.pair("padding"),
+          .dilation = attributes.pair("dilation"),
+          .ceil_mode = attributes.flag("ceil_mode"),
+          .count_include_pad = attributes.flag("count_include_pad")};
 }
 
 }  // namespace espalier::detail

@@ -18,11 +18,10 @@ PoolOptions checked(PoolOptions options, std::string_view op);
 /// The windows of `options` over x (N,C,H,W). Throws ShapeError or ValueError naming `op`.
 PoolWindows windows_of(const Shape& x, const PoolOptions& options, std::string_view op);
 
-/// Tells an observer kernel, stride, padding and dilation, each h and w, ceil_mode and
-/// count_include_pad.
-void observe_pool(const PoolOptions& options);
-/// The options that were told.
-PoolOptions observed_pool();
+/// The options, strides filled in, as the attributes of a pooling op ..
+OpAttributes pool_attributes(const PoolOptions& options);
+/// .. and back.
+PoolOptions pool_options(const OpAttributes& attributes);
 
 /// (N,C,P,Q) for windows P x Q.
 inline Shape pooled_shape(const Shape& x, const PoolWindows& windows) {

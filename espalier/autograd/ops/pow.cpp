@@ -2,6 +2,7 @@
 // pow: a^p.  d/da = p a^(p-1), 0 where p = 0; d/dp = a^p log a, 0 where a = 0 and p >= 0.
 #include <cmath>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/map.h>
@@ -57,21 +58,22 @@ Variable exponent_slope(const Variable& a, const Variable& b, const Variable& y)
 }  // namespace
 
 Variable pow(const Variable& a, double exponent) {
-  return record(
-      "pow", power(a.value(), exponent), {a}, [a = Saved(a), p = exponent](const auto& ctx) {
-        if (p == 0.0) return std::vector<Variable>{detail::no_gradient(ctx.grad)};
-        const auto by_ops = [&] { return mul(ctx.grad, mul(pow(a, p - 1.0), p)); };
-        if (p == 2.0) {
-          return std::vector<Variable>{detail::chain(
-              ctx.grad, a, [](auto g, auto x) { return g * 2 * x; }, by_ops)};
-        }
-        if (is_recording()) return std::vector<Variable>{by_ops()};
-        const Tensor lower = power(a.value(), p - 1.0);
-        return std::vector<Variable>{
-            Variable(detail::map(ctx.grad.value(), lower, "backward", [p](auto g, auto x) {
-              return g * static_cast<decltype(x)>(p) * x;
-            }))};
-      });
+  Tensor out = power(a.value(), exponent);
+  detail::describe_op([&] { return OpAttributes{{"exponent", exponent}}; });
+  return record("pow", std::move(out), {a}, [a = Saved(a), p = exponent](const auto& ctx) {
+    if (p == 0.0) return std::vector<Variable>{detail::no_gradient(ctx.grad)};
+    const auto by_ops = [&] { return mul(ctx.grad, mul(pow(a, p - 1.0), p)); };
+    if (p == 2.0) {
+      return std::vector<Variable>{detail::chain(
+          ctx.grad, a, [](auto g, auto x) { return g * 2 * x; }, by_ops)};
+    }
+    if (is_recording()) return std::vector<Variable>{by_ops()};
+    const Tensor lower = power(a.value(), p - 1.0);
+    return std::vector<Variable>{
+        Variable(detail::map(ctx.grad.value(), lower, "backward", [p](auto g, auto x) {
+          return g * static_cast<decltype(x)>(p) * x;
+        }))};
+  });
 }
 
 Variable pow(const Variable& a, const Variable& b) {
@@ -102,6 +104,8 @@ OpInfo pow_op() {
   const auto run = [](const std::vector<Variable>& in) { return pow(in[0], in[1]); };
   return {
       .name = "pow",
+      .rule = OpRule::Elementwise,
+      .attributes = {"exponent"},
       .samples = {
           {"square", {sample_tensor({17, 3}, 1)}, to(2.0), {0}},
           {"cube", {sample_tensor({2, 3}, 2)}, to(3.0), {0}},

@@ -25,6 +25,7 @@ Variable relu(const Variable& a) {
 OpInfo relu_op() {
   const auto run = [](const std::vector<Variable>& in) { return relu(in[0]); };
   return {.name = "relu",
+          .rule = OpRule::ZeroToZero,
           .samples = {{"rows", {sample_tensor({3, 5}, 1, -2.0, 2.0)}, run, {0}},
                       {"planes", {sample_tensor({17, 3, 2, 2}, 2, -2.0, 2.0)}, run, {0}},
                       {"scalar", {sample_tensor({}, 3, -2.0, 2.0)}, run},

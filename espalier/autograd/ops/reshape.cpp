@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // reshape, flatten: the same elements in another shape.  The gradient takes the old shape again.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -21,10 +22,11 @@ bool keeps_batch(const Shape& from, const Shape& to) {
 Variable reshape(const Variable& a, const Shape& shape) {
   const bool keeps = keeps_batch(a.shape(), shape);
   const Tensor value = keeps ? a.value() : a.value().to(Layout::Nchw);
-  return record(
-      "reshape", value.reshape(shape), {a}, [from = detail::meta(a)](const BackwardContext& ctx) {
-        return std::vector<Variable>{to_layout(reshape(ctx.grad, from.shape), from.layout)};
-      });
+  const Tensor out = value.reshape(shape);
+  detail::describe_op([&] { return OpAttributes{{"shape", OpAttributes::list(out.shape())}}; });
+  return record("reshape", out, {a}, [from = detail::meta(a)](const BackwardContext& ctx) {
+    return std::vector<Variable>{to_layout(reshape(ctx.grad, from.shape), from.layout)};
+  });
 }
 
 Variable flatten(const Variable& a) {
@@ -40,6 +42,9 @@ OpInfo reshape_op() {
   };
   const auto flat = [](const std::vector<Variable>& in) { return flatten(in[0]); };
   return {.name = "reshape",
+          .rule = OpRule::Movement,
+          .attributes = {"shape"},
+          .movement = in_order,
           .samples = {{"batch stays", {sample_tensor({17, 6, 2}, 1)}, to({17, 3, 4}), {0}},
                       {"inferred batch", {sample_tensor({3, 4}, 2)}, to({-1, 2, 2}), {0}},
                       {"batch is cut", {sample_tensor({4, 3}, 3)}, to({2, -1}), {0}},

@@ -19,6 +19,7 @@ Variable round_ste(const Variable& a) {
 OpInfo round_ste_op() {
   const auto run = [](const std::vector<Variable>& in) { return round_ste(in[0]); };
   return {.name = "round_ste",
+          .rule = OpRule::ZeroToZero,
           .gradient = OpGradient::StraightThrough,
           .samples = {{"rows", {sample_tensor({17, 3}, 1, -4.0, 4.0)}, run, {0}},
                       {"empty", {sample_tensor({0, 3}, 2)}, run, {0}}}};

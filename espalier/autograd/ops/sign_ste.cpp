@@ -22,6 +22,7 @@ Variable sign_ste(const Variable& a) {
 OpInfo sign_ste_op() {
   const auto run = [](const std::vector<Variable>& in) { return sign_ste(in[0]); };
   return {.name = "sign_ste",
+          .rule = OpRule::Elementwise,
           .gradient = OpGradient::StraightThrough,
           .samples = {{"rows", {sample_tensor({17, 3}, 1, -2.0, 2.0)}, run, {0}},
                       {"empty", {sample_tensor({0, 3}, 2)}, run, {0}}}};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // slice: elements begin, begin+step, .. < end of a dimension.  The gradient is put back into zeros,
 // which is a linear op of its own, whose gradient is the slice again.
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -25,6 +26,18 @@ Variable put_slice(const Variable& a, const Shape& shape, const Range& range) {
       });
 }
 
+std::vector<ElementSource> sliced(const OpAttributes& attributes,
+                                  const std::vector<Shape>& inputs,
+                                  const Shape& output) {
+  const auto dim = static_cast<size_t>(attributes.integer("dim"));
+  const int64_t begin = attributes.integer("begin");
+  const int64_t step = attributes.integer("step");
+  return by_place(inputs[0], output, [&](std::vector<int64_t> place) {
+    place[dim] = begin + place[dim] * step;
+    return place;
+  });
+}
+
 }  // namespace
 
 Variable slice(const Variable& a, int dim, int64_t begin, int64_t end, int64_t step) {
@@ -39,6 +52,10 @@ Variable slice(const Variable& a, int dim, int64_t begin, int64_t end, int64_t s
     out.physical().copy_(part);
     value = out;
   }
+  detail::describe_op([&] {
+    return OpAttributes{
+        {"dim", int64_t{range.dim}}, {"begin", begin}, {"end", end}, {"step", step}};
+  });
   return record(
       "slice", std::move(value), {a}, [range, from = detail::meta(a)](const BackwardContext& ctx) {
         return std::vector<Variable>{
@@ -51,6 +68,9 @@ OpInfo slice_op() {
     return [=](const std::vector<Variable>& in) { return slice(in[0], dim, begin, end, step); };
   };
   return {.name = "slice",
+          .rule = OpRule::Movement,
+          .attributes = {"dim", "begin", "end", "step"},
+          .movement = sliced,
           .samples = {{"channels", {sample_tensor({17, 4, 2}, 1)}, cut(1, 1, 3, 1), {0}},
                       {"every second column", {sample_tensor({3, 2, 5}, 2)}, cut(-1, 0, 5, 2), {0}},
                       {"samples", {sample_tensor({18, 2}, 3)}, cut(0, 1, 17, 3), {0}},

@@ -2,6 +2,7 @@
 // softmax: y = e^a / sum e^a along a dimension.  dL/da = y (G - sum y G).
 #include <cmath>
 
+#include <espalier/autograd/observer.h>
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
@@ -14,6 +15,7 @@ Variable softmax(const Variable& a, int dim) {
   const Tensor x = (dim == 0 ? a.value().to(Layout::Nchw) : a.value()).contiguous();
   Tensor y = Tensor::empty_like(x);
   softmax_forward(x, dim, SoftmaxKind::Probability, y);
+  detail::describe_op([&] { return OpAttributes{{"dim", int64_t{dim}}}; });
   return record(
       "softmax",
       std::move(y),
@@ -54,6 +56,8 @@ OpInfo softmax_op() {
     return v;
   };
   return {.name = "softmax",
+          .rule = OpRule::Freezes,
+          .attributes = {"dim"},
           .samples = {{"classes", {sample_tensor({17, 5}, 1, -3, 3)}, along(-1), {0}},
                       {"channels of a plane", {sample_tensor({3, 4, 2}, 2, -3, 3)}, along(1), {0}},
                       {"samples", {sample_tensor({4, 3}, 3)}, along(0), {0}, true},

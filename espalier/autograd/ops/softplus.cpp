@@ -20,6 +20,7 @@ Variable softplus(const Variable& a) {
 OpInfo softplus_op() {
   const auto run = [](const std::vector<Variable>& in) { return softplus(in[0]); };
   return {.name = "softplus",
+          .rule = OpRule::Elementwise,
           .samples = {{"rows", {sample_tensor({3, 5}, 1, -2.0, 2.0)}, run, {0}},
                       {"planes", {sample_tensor({17, 3, 2, 2}, 2, -2.0, 2.0)}, run, {0}},
                       {"scalar", {sample_tensor({}, 3, -2.0, 2.0)}, run},

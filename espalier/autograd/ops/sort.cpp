@@ -58,6 +58,7 @@ OpInfo sort_op() {
     return [=](const std::vector<Variable>& in) { return sort(in[0], dim, descending).values; };
   };
   return {.name = "sort",
+          .rule = OpRule::Composed,
           .samples = {{"rows", {sample_tensor({17, 5}, 1)}, along(-1, false), {0}, true},
                       {"largest first", {sample_tensor({17, 5}, 1)}, along(-1, true), {0}, true},
                       {"channels", {sample_tensor({2, 3, 2}, 2)}, along(1, false), {0}, true},

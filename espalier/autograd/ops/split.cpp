@@ -42,6 +42,7 @@ OpInfo split_op() {
     };
   };
   return {.name = "split",
+          .rule = OpRule::Composed,
           .samples = {{"channels", {sample_tensor({17, 4}, 1)}, run({1, 3}, 1), {0}},
                       {"samples", {sample_tensor({18, 2}, 2)}, run({16, 0, 2}, 0), {0}, true},
                       {"last dimension", {sample_tensor({2, 2, 3}, 3)}, run({1, 1, 1}, -1), {0}},

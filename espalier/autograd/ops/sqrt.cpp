@@ -27,6 +27,7 @@ Variable sqrt(const Variable& a) {
 OpInfo sqrt_op() {
   const auto run = [](const std::vector<Variable>& in) { return sqrt(in[0]); };
   return {.name = "sqrt",
+          .rule = OpRule::ZeroToZero,
           .samples = {{"rows", {sample_tensor({3, 5}, 1, 0.5, 3.0)}, run, {0}},
                       {"planes", {sample_tensor({17, 3, 2, 2}, 2, 0.5, 3.0)}, run, {0}},
                       {"scalar", {sample_tensor({}, 3, 0.5, 3.0)}, run},

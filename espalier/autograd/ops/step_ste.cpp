@@ -19,6 +19,7 @@ Variable step_ste(const Variable& a) {
 OpInfo step_ste_op() {
   const auto run = [](const std::vector<Variable>& in) { return step_ste(in[0]); };
   return {.name = "step_ste",
+          .rule = OpRule::Elementwise,
           .gradient = OpGradient::StraightThrough,
           .samples = {{"rows", {sample_tensor({17, 3}, 1)}, run, {0}},
                       {"empty", {sample_tensor({0, 3}, 2)}, run, {0}}}};

@@ -22,6 +22,7 @@ OpInfo sub_op() {
   const auto run = [](const std::vector<Variable>& in) { return sub(in[0], in[1]); };
   return {
       .name = "sub",
+      .rule = OpRule::Sum,
       .samples = {
           {"same shape", {sample_tensor({2, 3}, 1), sample_tensor({2, 3}, 2)}, run, {0, 1}},
           {"channels", {sample_tensor({17, 3, 2}, 1), sample_tensor({3, 1}, 2)}, run, {0}},

@@ -33,6 +33,7 @@ OpInfo sum_to_op() {
     return [=](const std::vector<Variable>& in) { return sum_to(in[0], shape, Layout::Nchw); };
   };
   return {.name = "sum_to",
+          .rule = OpRule::Freezes,
           .samples = {{"channels", {sample_tensor({17, 3, 2}, 1)}, to({3, 1}), {0}},
                       {"scalar", {sample_tensor({17, 3}, 2)}, to({}), {0}},
                       {"rows", {sample_tensor({3, 4}, 3)}, to({1, 4}), {0}},

@@ -26,6 +26,8 @@ OpInfo to_dtype_op() {
   // itself is tested in shape_ops_test.cpp.
   const auto run = [](const std::vector<Variable>& in) { return to_dtype(in[0], in[0].dtype()); };
   return {.name = "to_dtype",
+          .rule = OpRule::Movement,
+          .movement = in_order,
           .samples = {{"same type", {sample_tensor({17, 3}, 1)}, run, {0}},
                       {"empty", {sample_tensor({0, 3}, 2)}, run, {0}}},
           .reference = [](const OpSample& s) { return s.inputs[0].to_vector<double>(); }};

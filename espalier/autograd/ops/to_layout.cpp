@@ -23,6 +23,8 @@ OpInfo to_layout_op() {
     return sample.inputs[0].to_vector<double>();
   };
   return {.name = "to_layout",
+          .rule = OpRule::Movement,
+          .movement = in_order,
           .samples = {{"one block and one lane", {sample_tensor({17, 2, 3}, 1)}, lanes, {0}},
                       {"back to plain", {sample_tensor({5, 2, 3}, 2)}, plain, {0}, true},
                       {"rank 1", {sample_tensor({18}, 3)}, lanes, {0}},

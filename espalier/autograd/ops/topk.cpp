@@ -72,6 +72,7 @@ OpInfo topk_op() {
     return [=](const std::vector<Variable>& in) { return topk(in[0], k, dim).values; };
   };
   return {.name = "topk",
+          .rule = OpRule::Composed,
           .samples = {{"three of five", {sample_tensor({17, 5}, 1)}, take(3, -1), {0}, true},
                       {"channels of a plane", {sample_tensor({2, 3, 2}, 2)}, take(2, 1), {0}, true},
                       {"all", {sample_tensor({4}, 3)}, take(4, 0), {0}, true},

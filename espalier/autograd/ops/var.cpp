@@ -22,6 +22,7 @@ OpInfo var_op() {
   };
   return {
       .name = "var",
+      .rule = OpRule::Composed,
       .samples = {{"all", {sample_tensor({17, 3}, 1)}, over({}, 1, false), {0}},
                   {"channels", {sample_tensor({17, 2, 2, 1}, 2)}, over({0, 2, 3}, 0, true), {0}},
                   {"planes", {sample_tensor({17, 2, 2, 2}, 3)}, over({2, 3}, 1, false), {0}},

@@ -50,6 +50,7 @@ OpInfo where_op() {
     };
   };
   return {.name = "where",
+          .rule = OpRule::Freezes,
           .samples = {
               {"same shape",
                {sample_tensor({2, 2}, 1), sample_tensor({2, 2}, 2)},

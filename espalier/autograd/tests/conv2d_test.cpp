@@ -30,10 +30,10 @@ struct Problem {
     weight = Variable(w.to(dtype), true);
     upstream = Variable(sample_tensor({5, 4, 9, 8}, 3).to(dtype).to(layout));
   }
-  int64_t kept() const { return sparse::Pattern(mask).nnz(); }
-  std::vector<Variable> gradients(sparse::GradRequest request, bool with_pattern = true) const {
+  int64_t kept() const { return sparse::Support(mask).nnz(); }
+  std::vector<Variable> gradients(sparse::GradRequest request, bool with_support = true) const {
     sparse::WeightSparsity sparsity;
-    if (with_pattern) sparsity = {std::make_shared<const sparse::Pattern>(mask), request};
+    if (with_support) sparsity = {std::make_shared<const sparse::Support>(mask), request};
     const Variable y = conv2d(x, weight, {}, kSame, sparsity);
     return grad({sum(mul(y, upstream), {}, false)}, {x, weight});
   }
@@ -78,10 +78,10 @@ TEST(Conv2dSparsity, Float32InLanesTakesTheSparseKernelsAndGivesTheSameGradients
 
 TEST(Conv2dSparsity, AGradientThatCameBeforeIsAddedTo) {
   // As beside a residual connection: h has a gradient of the newer product already.
-  const auto gradients = [](const Problem& p, bool with_pattern) {
+  const auto gradients = [](const Problem& p, bool with_support) {
     const Variable h = mul(p.x, p.x);
     sparse::WeightSparsity sparsity;
-    if (with_pattern) sparsity.pattern = std::make_shared<const sparse::Pattern>(p.mask);
+    if (with_support) sparsity.support = std::make_shared<const sparse::Support>(p.mask);
     const Variable y = conv2d(h, p.weight, {}, kSame, sparsity);
     const Variable beside = mul(h, p.x);
     return grad({sum(mul(y, p.upstream), {}, false), sum(beside, {}, false)}, {p.x, p.weight});
@@ -95,12 +95,12 @@ TEST(Conv2dSparsity, AGradientThatCameBeforeIsAddedTo) {
   }
 }
 
-TEST(Conv2dSparsity, PatternOfAnotherShapeIsRefused) {
+TEST(Conv2dSparsity, SupportOfAnotherShapeIsRefused) {
   const Variable x(Tensor::ones({1, 3, 4, 4}));
   const Variable w(Tensor::ones({2, 3, 3, 3}));
-  const auto pattern =
-      std::make_shared<const sparse::Pattern>(Tensor::ones({3, 2, 3, 3}, DType::U8));
-  EXPECT_THROW(conv2d(x, w, {}, kSame, {pattern}), ShapeError);
+  const auto support =
+      std::make_shared<const sparse::Support>(Tensor::ones({3, 2, 3, 3}, DType::U8));
+  EXPECT_THROW(conv2d(x, w, {}, kSame, {support}), ShapeError);
 }
 
 TEST(Conv2dOp, MixedTypesAreRefused) {

@@ -14,33 +14,33 @@ namespace {
 
 /// A convolution of 16 channels whose weights all exist but every third, and what its gradient is.
 struct Layer {
-  std::shared_ptr<const sparse::Pattern> pattern;
+  std::shared_ptr<const sparse::Support> support;
   Variable x, weight;
 
   Layer() {
     Tensor mask = Tensor::zeros({16, 16, 3, 3}, DType::U8);
     for (int64_t i = 0; i < mask.numel(); i += 3) mask.data<uint8_t>()[i] = 1;
-    pattern = std::make_shared<const sparse::Pattern>(mask);
+    support = std::make_shared<const sparse::Support>(mask);
     x = Variable(sample_tensor({16, 16, 4, 4}, 1).to(DType::F32).to(Layout::Nchw16n), true);
     weight =
-        Variable(sparse::masked(sample_tensor({16, 16, 3, 3}, 2).to(DType::F32), *pattern), true);
+        Variable(sparse::masked(sample_tensor({16, 16, 3, 3}, 2).to(DType::F32), *support), true);
   }
   void backward(sparse::GradRequest request = sparse::GradRequest::Masked) const {
-    const Variable y = conv2d(x, weight, {}, {.padding = 1}, {pattern, request});
+    const Variable y = conv2d(x, weight, {}, {.padding = 1}, {support, request});
     sum(mul(y, y)).backward();
   }
-  const Tensor* kept() const { return kept_values_of(weight.grad(), pattern.get()); }
+  const Tensor* kept() const { return kept_values_of(weight.grad(), support.get()); }
 };
 
 TEST(KeptGradient, OfASparseLayerHoldsWhatExists) {
   const Layer sparse;
   sparse.backward();
   ASSERT_NE(sparse.kept(), nullptr);
-  EXPECT_EQ(sparse.kept()->numel(), sparse.pattern->nnz());
+  EXPECT_EQ(sparse.kept()->numel(), sparse.support->nnz());
   const Layer dense;
   dense.backward(sparse::GradRequest::Dense);
   EXPECT_EQ(dense.kept(), nullptr);
-  const Tensor expected = sparse::kept_values(dense.weight.grad().value(), *dense.pattern);
+  const Tensor expected = sparse::kept_values(dense.weight.grad().value(), *dense.support);
   const auto a = sparse.kept()->to_vector<double>();
   const auto b = expected.to_vector<double>();
   for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-3 * (1.0 + std::abs(b[i])));
@@ -53,7 +53,7 @@ TEST(KeptGradient, BecomesDenseWhenLookedAt) {
   const Tensor dense = layer.weight.grad().value();
   EXPECT_EQ(layer.kept(), nullptr);
   EXPECT_EQ(dense.shape(), layer.weight.shape());
-  EXPECT_EQ(sparse::kept_values(dense, *layer.pattern).to_vector<float>(), kept.to_vector<float>());
+  EXPECT_EQ(sparse::kept_values(dense, *layer.support).to_vector<float>(), kept.to_vector<float>());
   EXPECT_EQ(dense.data<float>()[1], 0.0f);
 }
 
@@ -83,7 +83,7 @@ TEST(KeptGradient, AHookSeesAGradientLikeAnyOther) {
 
 TEST(KeptGradient, RefusesAnotherNumberOfValues) {
   const Layer layer;
-  EXPECT_THROW(kept_gradient(Tensor::zeros({3}), layer.pattern), ShapeError);
+  EXPECT_THROW(kept_gradient(Tensor::zeros({3}), layer.support), ShapeError);
 }
 
 }  // namespace

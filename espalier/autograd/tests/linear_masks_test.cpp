@@ -8,7 +8,7 @@ namespace espalier {
 namespace {
 
 using sparse::GradRequest;
-using sparse::Pattern;
+using sparse::Support;
 using sparse::WeightSparsity;
 
 const Layout kLayouts[] = {Layout::Nchw, Layout::Nchw16n};
@@ -22,7 +22,7 @@ struct MaskedLayer {
   explicit MaskedLayer(Layout layout, GradRequest request)
       : x(Tensor::from<double>({2, 2}, {1, 2, 3, 4}).to(layout), true),
         w(Tensor::from<double>({2, 2}, {1, 99, 0.5, -1}), true),
-        sparsity{std::make_shared<Pattern>(Tensor::from<uint8_t>({2, 2}, {1, 0, 1, 1})), request} {}
+        sparsity{std::make_shared<Support>(Tensor::from<uint8_t>({2, 2}, {1, 0, 1, 1})), request} {}
   Variable x, w;
   WeightSparsity sparsity;
   Variable y() const { return linear(x, w, {}, sparsity); }
@@ -70,10 +70,10 @@ TEST(MaskedLinear, SecondDerivativesFollowTheRequest) {
   }
 }
 
-TEST(MaskedLinear, APatternOfAnotherShapeIsAnError) {
+TEST(MaskedLinear, ASupportOfAnotherShapeIsAnError) {
   const Variable x(Tensor::zeros({2, 3})), w(Tensor::zeros({2, 3}));
-  const auto pattern = std::make_shared<Pattern>(Tensor::ones({3, 2}, DType::U8));
-  EXPECT_THROW(linear(x, w, {}, {pattern}), ShapeError);
+  const auto support = std::make_shared<Support>(Tensor::ones({3, 2}, DType::U8));
+  EXPECT_THROW(linear(x, w, {}, {support}), ShapeError);
 }
 
 TEST(Linear, WrongArgumentsAreErrors) {

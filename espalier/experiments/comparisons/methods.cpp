@@ -4,9 +4,10 @@
 
 #include <espalier/experiments/comparisons/comparisons.h>
 #include <espalier/experiments/comparisons/gates.h>
-#include <espalier/prune/pruner.h>
+#include <espalier/prune/drive/pruner.h>
+#include <espalier/prune/drive/registry.h>
 #include <espalier/prune/recovery/recovery.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/update/update.h>
 
 namespace espalier::experiments::comparisons::list {
 namespace {
@@ -36,8 +37,7 @@ const std::vector<Adjusted>& adjusted() {
 
 /// Trains by itself, in rounds that go back: it starts from nothing.
 bool brings_its_training(const prune::Method& method) {
-  return method.recipe &&
-         method.recipe(prune::OptionValues(method.name, method.options)).recovery != nullptr;
+  return prune::choose_method(method, OptionTexts()).timeline().recovery != nullptr;
 }
 
 /// Fine-tunes the dense network of the same seed. Six epochs are too few for gates and weights to
@@ -47,15 +47,21 @@ bool starts_trained(const prune::Method& method) {
   return method.when == prune::When::After && !brings_its_training(method);
 }
 
+/// True if a sparsity of its channels is a share of the weights, not of the channels.
+bool counts_weights(const prune::Method& method) {
+  const auto update = prune::last_update_of(prune::choose_method(method, OptionTexts()).timeline());
+  return update && update->allocation->sparsity_of(true) == prune::SparsityOf::Weights;
+}
+
 /// 90 % of the weights where single weights go, what the pattern says for N:M, and of channels 30
 /// %, which leave about half of the multiply-accumulates (0.7 * 0.7). Methods that rank channels of
 /// all layers by what their weights cost are asked for half of the weights. Gates are asked for
 /// half of the multiply-accumulates.
 double sparsity_of(const prune::Method& method) {
   if (method.when == prune::When::Runtime) return sparsity_for_share(method.name, 0.5);
-  if (method.speedup == prune::Speedup::Unstructured) return 0.9;
-  if (method.speedup == prune::Speedup::SemiStructured) return 0.5;
-  return method.global && method.name != "network-slimming" ? 0.5 : 0.3;
+  if (method.speedup() == prune::Speedup::Unstructured) return 0.9;
+  if (method.speedup() == prune::Speedup::SemiStructured) return 0.5;
+  return method.facts().global && counts_weights(method) ? 0.5 : 0.3;
 }
 
 Settings options_of(const prune::Method& method, const std::string& model, Preset preset) {
@@ -63,9 +69,11 @@ Settings options_of(const prune::Method& method, const std::string& model, Prese
   for (const Adjusted& one : adjusted()) {
     if (one.method == method.name && preset != Preset::Paper) options = one.options;
   }
-  if (method.name == "smart-ratio" && model == "vgg16") options["ratio-rule"] = "plain";
+  const bool has_rule =
+      std::ranges::find(method.options, "ratio-rule", &Option::name) != method.options.end();
+  if (has_rule && model == "vgg16") options["ratio-rule"] = "plain";  // no residual sums
   const bool cuts_channels =
-      method.speedup == prune::Speedup::Structured && method.when != prune::When::Runtime;
+      method.speedup() == prune::Speedup::Structured && method.when != prune::When::Runtime;
   if (cuts_channels) options["min-per-layer"] = "1";
   return options;
 }

@@ -15,8 +15,8 @@
 #include <espalier/experiments/run/run_folder.h>
 #include <espalier/experiments/run/training.h>
 #include <espalier/experiments/settings/options.h>
+#include <espalier/prune/drive/registry.h>
 #include <espalier/prune/patterns/pattern.h>
-#include <espalier/prune/registry.h>
 
 namespace espalier::experiments::comparisons {
 namespace {
@@ -28,9 +28,9 @@ std::string model_file(const RunRow& row) {
   return (fs::path(row.folder) / kModelFile).string();
 }
 
-prune::OptionValues train_values(const PlannedRun& run,
-                                 const RunnerOptions& options,
-                                 const std::vector<RunRow>& rows) {
+OptionValues train_values(const PlannedRun& run,
+                          const RunnerOptions& options,
+                          const std::vector<RunRow>& rows) {
   std::map<std::string, std::string> settings = run.settings;
   for (const auto& [name, text] : options.settings) settings[name] = text;
   if (run.weights_of) settings["weights"] = model_file(rows[*run.weights_of]);
@@ -46,7 +46,7 @@ void check_data(const Plan& plan, const RunnerOptions& options) {
     PlannedRun alone = run;
     alone.weights_of.reset();
     alone.mask_of.reset();
-    const prune::OptionValues values = train_values(alone, options, {});
+    const OptionValues values = train_values(alone, options, {});
     open_split(values, data::Split::Train);
     open_split(values, data::Split::Test);
   }
@@ -104,7 +104,7 @@ bool removes_channels(const PlannedRun& run) {
   return !method.patterns.empty() && prune::make_pattern(method.patterns.front())->coupled();
 }
 
-Tensor first_test_images(const prune::OptionValues& values) {
+Tensor first_test_images(const OptionValues& values) {
   data::Loader loader(open_split(values, data::Split::Test),
                       evaluation_loader(values, kSpeedBatch));
   loader.start_epoch(0);
@@ -123,9 +123,10 @@ void run_one(RunRow& row,
   }
   std::set<std::string> given;
   for (const auto& [name, text] : run.settings) given.insert(name);
-  const TrainRequest request{.values = train_values(run, options, rows),
+  const OptionValues values = train_values(run, options, rows);
+  const TrainRequest request{.values = values,
                              .given = std::move(given),
-                             .pruning = run.pruning,
+                             .method = chosen_method(values.text("prune"), run.pruning),
                              .root = options.folder,
                              .wait = true};
   const Json figures = run_training(request, console);

@@ -10,12 +10,12 @@
 namespace espalier::fuzz {
 
 void read(const Bytes& input) {
-  const std::vector<prune::Option> options = experiments::train_options();
+  const std::vector<Option> options = experiments::train_options();
   CLI::App app;
   experiments::GivenOptions given;
   given.declare(experiments::Verb(app), options, "train");
   given.read_config(put("input.toml", input));
-  prune::OptionValues("train", options, given.given());
+  experiments::OptionValues("train", options, given.given());
   for (const auto& [name, text] : given.given()) saw(name + "=" + text);
 }
 

@@ -13,7 +13,7 @@
 #include <espalier/data/fetch.h>
 #include <espalier/experiments/settings/options.h>
 #include <espalier/nn/gates/attach.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
 namespace espalier::experiments {
 namespace {
@@ -29,8 +29,7 @@ std::string how_to_get(const std::string& name, const std::string& root) {
 
 }  // namespace
 
-std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
-                                                data::Split split) {
+std::shared_ptr<const data::Dataset> open_split(const OptionValues& values, data::Split split) {
   const auto seed = static_cast<uint64_t>(values.integer("data-seed"));
   auto dataset =
       open_data(values.text("data"),
@@ -84,8 +83,7 @@ data::Split parse_split(const std::string& text) {
   throw ValueError(cat("split: expects train or test, got '", text, "'"));
 }
 
-void set_kernel_chooser(const prune::OptionValues& values,
-                        const std::filesystem::path& default_file) {
+void set_kernel_chooser(const OptionValues& values, const std::filesystem::path& default_file) {
   const bool measure = values.text("kernels") == "measured";
   const std::filesystem::path given = values.text("kernel-times");
   const std::filesystem::path& file = given.empty() ? default_file : given;
@@ -101,7 +99,7 @@ void set_kernel_chooser(const prune::OptionValues& values,
                                               : Conv2dAlgorithm::Auto);
 }
 
-void set_normalization(const prune::OptionValues& values, data::LoaderOptions& options) {
+void set_normalization(const OptionValues& values, data::LoaderOptions& options) {
   ESPALIER_CHECK(values.text("mean").empty() == values.text("std").empty(),
                  ValueError,
                  "--mean and --std come together");
@@ -113,7 +111,7 @@ void set_normalization(const prune::OptionValues& values, data::LoaderOptions& o
   options.stddev = channels("std");
 }
 
-data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch) {
+data::LoaderOptions evaluation_loader(const OptionValues& values, int64_t batch) {
   data::LoaderOptions options;
   options.batch_size = batch;
   options.workers = static_cast<int>(values.integer("workers"));

@@ -13,17 +13,16 @@
 #include <espalier/data/loader.h>
 #include <espalier/experiments/console.h>
 #include <espalier/experiments/inputs/networks.h>
+#include <espalier/experiments/settings/option_values.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/train/fit.h>
-#include <espalier/prune/options.h>
 
 namespace espalier::experiments {
 
 /// Opens a split of `data` below `data-root`; of the test split the subset that `test-size` asks
 /// for. Throws ValueError, IoError.
-std::shared_ptr<const data::Dataset> open_split(const prune::OptionValues& values,
-                                                data::Split split);
+std::shared_ptr<const data::Dataset> open_split(const OptionValues& values, data::Split split);
 /// Prints what data sets say of how they were read (Dataset::notes), each once, to `console.err`.
 void tell_notes(std::initializer_list<const data::Dataset*> datasets, Console& console);
 /// data::open_dataset; the error for files that are not there tells how to get them.
@@ -40,16 +39,15 @@ data::Split parse_split(const std::string& text);
 
 /// Sets up the kernel chooser from `kernels`, `kernel-times` and `require-sparse`; measured times
 /// go to `default_file` when `kernel-times` names none. Throws IoError for a bad file.
-void set_kernel_chooser(const prune::OptionValues& values,
-                        const std::filesystem::path& default_file = {});
+void set_kernel_chooser(const OptionValues& values, const std::filesystem::path& default_file = {});
 
 /// Takes over `mean` and `std` where they are given. Throws ValueError for one without the other
 /// and for texts that are no lists of numbers.
-void set_normalization(const prune::OptionValues& values, data::LoaderOptions& options);
+void set_normalization(const OptionValues& values, data::LoaderOptions& options);
 
 /// Test-time batches of a data set, with the `workers`, `mean` and `std` of the settings. Throws
 /// like `set_normalization`.
-data::LoaderOptions evaluation_loader(const prune::OptionValues& values, int64_t batch);
+data::LoaderOptions evaluation_loader(const OptionValues& values, int64_t batch);
 
 /// The network as an inference plan for `batch` images at once. Throws NotImplemented naming what a
 /// plan cannot do.

@@ -73,9 +73,7 @@ void check_holds_weights(const SafetensorsFile& file, const std::filesystem::pat
 
 }  // namespace
 
-Network make_network(const prune::OptionValues& values,
-                     const data::Dataset& dataset,
-                     uint64_t seed) {
+Network make_network(const OptionValues& values, const data::Dataset& dataset, uint64_t seed) {
   Network network;
   network.name = nn::canonical_model_name(values.text("model"));
   ESPALIER_CHECK(nn::model_input(network.name) == nn::InputKind::Images,
@@ -142,7 +140,7 @@ void check_asked_network(const std::string& verb,
 }
 
 std::map<std::string, nlohmann::ordered_json> asked_of_network(
-    const prune::OptionValues& values, const std::map<std::string, std::string>& given) {
+    const OptionValues& values, const std::map<std::string, std::string>& given) {
   const nlohmann::ordered_json settings = to_json(values);
   std::map<std::string, nlohmann::ordered_json> asked;
   for (const char* name : {"model", "width", "shortcut"}) {
@@ -155,7 +153,7 @@ bool tells_its_network(const std::filesystem::path& path) {
   return nn::compress::is_edc(path) || load_safetensors(path).metadata.contains(kArchitecture);
 }
 
-std::optional<prune::BlockOrder> elastic_order(const prune::OptionValues& values) {
+std::optional<prune::BlockOrder> elastic_order(const OptionValues& values) {
   const std::string& text = values.text("elastic");
   if (text == "none") return std::nullopt;
   return text == "append" ? prune::BlockOrder::Append : prune::BlockOrder::Interpolate;

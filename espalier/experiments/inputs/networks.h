@@ -13,8 +13,8 @@
 
 #include <espalier/core/safetensors.h>
 #include <espalier/data/dataset.h>
+#include <espalier/experiments/settings/option_values.h>
 #include <espalier/nn/models/registry.h>
-#include <espalier/prune/options.h>
 #include <espalier/prune/structure/elastic.h>
 
 namespace espalier::experiments {
@@ -32,9 +32,7 @@ struct Network {
 
 /// The network that `model`, `shortcut` and `width` name, for the images and classes of `dataset`;
 /// `other-classes` says whether it takes weights for classes of other names.
-Network make_network(const prune::OptionValues& values,
-                     const data::Dataset& dataset,
-                     uint64_t seed = 0);
+Network make_network(const OptionValues& values, const data::Dataset& dataset, uint64_t seed = 0);
 
 /// `model`, `width` and `shortcut` of a network, as settings.
 nlohmann::ordered_json network_settings(const Network& network);
@@ -46,14 +44,14 @@ void check_asked_network(const std::string& verb,
                          const std::string& file);
 /// Those of the options `given` whose names network_settings has, with their `values`.
 std::map<std::string, nlohmann::ordered_json> asked_of_network(
-    const prune::OptionValues& values, const std::map<std::string, std::string>& given);
+    const OptionValues& values, const std::map<std::string, std::string>& given);
 
 /// True for a readable file that describes its network: an .edc file, or safetensors of ours.
 /// Throws IoError for a bad one.
 bool tells_its_network(const std::filesystem::path& path);
 
 /// The setting `elastic`; nothing for `none`.
-std::optional<prune::BlockOrder> elastic_order(const prune::OptionValues& values);
+std::optional<prune::BlockOrder> elastic_order(const OptionValues& values);
 
 /// A network with the weights of a file: rebuilt from its description if it has one (shrunk and
 /// compressed networks too), else `fallback` with its tensors. With `elastic` always the latter,

@@ -18,8 +18,7 @@ bool may_mirror(const std::string& name) {
 
 }  // namespace
 
-data::LoaderOptions training_loader(const prune::OptionValues& values,
-                                    const data::Dataset& dataset) {
+data::LoaderOptions training_loader(const OptionValues& values, const data::Dataset& dataset) {
   data::LoaderOptions options;
   options.batch_size = values.integer("batch");
   options.shuffle = true;
@@ -37,8 +36,7 @@ data::LoaderOptions training_loader(const prune::OptionValues& values,
   return options;
 }
 
-std::unique_ptr<nn::Optimizer> make_optimizer(const prune::OptionValues& values,
-                                              nn::Module& model) {
+std::unique_ptr<nn::Optimizer> make_optimizer(const OptionValues& values, nn::Module& model) {
   auto groups = nn::parameter_groups(
       model, values.real("weight-decay"), /*decay_norm_and_bias=*/!values.flag("no-decay-1d"));
   const std::string& kind = values.text("optimizer");
@@ -53,7 +51,7 @@ std::unique_ptr<nn::Optimizer> make_optimizer(const prune::OptionValues& values,
       nn::AdamOptions{.lr = values.real("lr"), .decoupled_decay = kind == "adamw"});
 }
 
-std::shared_ptr<const nn::LrSchedule> make_schedule(const prune::OptionValues& values,
+std::shared_ptr<const nn::LrSchedule> make_schedule(const OptionValues& values,
                                                     int64_t steps_per_epoch) {
   const double lr = values.real("lr");
   const double gamma = values.real("gamma");

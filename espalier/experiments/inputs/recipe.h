@@ -5,20 +5,19 @@
 #include <memory>
 
 #include <espalier/data/loader.h>
+#include <espalier/experiments/settings/option_values.h>
 #include <espalier/nn/train/lr_schedule.h>
 #include <espalier/nn/train/optimizer.h>
-#include <espalier/prune/options.h>
 
 namespace espalier::experiments {
 
 /// Shuffled, augmented batches of a training split.
-data::LoaderOptions training_loader(const prune::OptionValues& values,
-                                    const data::Dataset& dataset);
+data::LoaderOptions training_loader(const OptionValues& values, const data::Dataset& dataset);
 /// The optimizer for all parameters of `model`.
-std::unique_ptr<nn::Optimizer> make_optimizer(const prune::OptionValues& values, nn::Module& model);
+std::unique_ptr<nn::Optimizer> make_optimizer(const OptionValues& values, nn::Module& model);
 /// The schedule for a training of `steps_per_epoch` steps an epoch. Throws ValueError for
 /// milestones that are no increasing fractions.
-std::shared_ptr<const nn::LrSchedule> make_schedule(const prune::OptionValues& values,
+std::shared_ptr<const nn::LrSchedule> make_schedule(const OptionValues& values,
                                                     int64_t steps_per_epoch);
 
 }  // namespace espalier::experiments

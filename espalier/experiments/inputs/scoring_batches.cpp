@@ -7,8 +7,7 @@
 namespace espalier::experiments {
 namespace {
 
-data::LoaderOptions loader_options(const prune::OptionValues& values,
-                                   const data::Dataset& dataset) {
+data::LoaderOptions loader_options(const OptionValues& values, const data::Dataset& dataset) {
   data::LoaderOptions out = training_loader(values, dataset);
   out.workers = 0;
   return out;
@@ -17,7 +16,7 @@ data::LoaderOptions loader_options(const prune::OptionValues& values,
 }  // namespace
 
 ScoringBatches::ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset,
-                               const prune::OptionValues& values)
+                               const OptionValues& values)
     : loader_(std::make_shared<data::Loader>(dataset, loader_options(values, *dataset))),
       seed_(Rng(static_cast<uint64_t>(values.integer("seed")), "scoring").fork(0).state().seed),
       noise_(values.text("scoring-input") == "noise") {}

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include <espalier/data/loader.h>
-#include <espalier/prune/options.h>
+#include <espalier/experiments/settings/option_values.h>
 
 namespace espalier::experiments {
 
@@ -16,8 +16,7 @@ namespace espalier::experiments {
 class ScoringBatches {
  public:
   /// `values` are settings of `train`.
-  ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset,
-                 const prune::OptionValues& values);
+  ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset, const OptionValues& values);
 
   /// The batch of an index from 0; after the last batch of the split the next epoch begins.
   data::Batch operator()(int64_t index) const;

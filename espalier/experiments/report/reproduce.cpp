@@ -12,7 +12,7 @@
 #include <espalier/experiments/comparisons/experiment.h>
 #include <espalier/experiments/settings/needs.h>
 #include <espalier/experiments/settings/options.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments::report {
 namespace {
@@ -25,17 +25,17 @@ bool is_told(const std::string& name) {
 }
 
 // None for a method that is not known here, as that of a newer version's run.
-std::vector<prune::Option> options_of(const Json& settings) {
+std::vector<Option> options_of(const Json& settings) {
   const Json method = settings.value("prune", Json());
   const bool known = std::ranges::any_of(
       prune::methods(), [&](const prune::Method& one) { return method == one.name; });
-  return known ? method_options(method.get<std::string>()) : std::vector<prune::Option>();
+  return known ? method_options(method.get<std::string>()) : std::vector<Option>();
 }
 
-bool is_met(const prune::OptionNeed& need, const Json& settings) {
+bool is_met(const OptionNeed& need, const Json& settings) {
   const Json other = settings.value(need.option, Json());
   return other.is_null() ||
-         prune::is_met(need, other.is_string() ? other.get<std::string>() : other.dump());
+         need.is_met(other.is_string() ? other.get<std::string>() : other.dump());
 }
 
 // What a configuration file set beside a setting that makes it idle: as a flag `train` would refuse
@@ -45,7 +45,7 @@ std::set<std::string> idle_settings(const Json& settings) {
   for (const Need& need : train_needs()) {
     if (!is_met(need.needs, settings)) out.insert(need.option);
   }
-  for (const prune::Option& option : options_of(settings)) {
+  for (const Option& option : options_of(settings)) {
     if (!is_met(option.needs, settings)) out.insert(option.name);
   }
   return out;
@@ -70,8 +70,11 @@ std::string spelt_word(const std::string& text) {
 }  // namespace
 
 Json default_settings(const Json& settings) {
-  Json out = to_json(prune::OptionValues("train", train_options()));
-  out.update(to_json(prune::OptionValues("train", options_of(settings))));
+  Json out = to_json(OptionValues("train", train_options()));
+  const Json method = settings.value("prune", Json());
+  for (const prune::Method& one : prune::methods()) {
+    if (method == one.name) out.update(to_json(prune::choose_method(one, OptionTexts())));
+  }
   return out;
 }
 

@@ -10,7 +10,7 @@
 
 #include <espalier/experiments/report/reproduce.h>
 #include <espalier/experiments/settings/options.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments::report {
 namespace {

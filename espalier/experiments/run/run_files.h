@@ -15,14 +15,16 @@ inline constexpr const char* kPreviousFile = "state.previous.safetensors";
 inline constexpr const char* kSwapFile = "state.swap.safetensors";
 inline constexpr const char* kMetricsFile = "metrics.jsonl";  ///< a line an epoch, as written
 inline constexpr const char* kMetricsTable = "metrics.csv";   ///< the same as a table, at the end
-inline constexpr const char* kRunsTable = "runs.csv";         ///< of a comparison: a row a run
-inline constexpr const char* kLayersTable = "layers.csv";     ///< of a comparison: a row a layer
+/// Measured times of a target of latency.
+inline constexpr const char* kLatenciesFile = "latencies.json";
+inline constexpr const char* kRunsTable = "runs.csv";      ///< of a comparison: a row a run
+inline constexpr const char* kLayersTable = "layers.csv";  ///< of a comparison: a row a layer
 
 /// What run.json of a finished run tells size and checksum of.
 inline constexpr std::array<const char*, 5> kRecordedFiles = {
     kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable};
 /// What `train` writes besides run.json.
-inline constexpr std::array<const char*, 6> kTrainedFiles = {
-    kModelFile, kStateFile, kPreviousFile, kSwapFile, kMetricsFile, kMetricsTable};
+inline constexpr std::array<const char*, 7> kTrainedFiles = {
+    kModelFile, kStateFile, kPreviousFile, kSwapFile, kMetricsFile, kMetricsTable, kLatenciesFile};
 
 }  // namespace espalier::experiments

@@ -21,7 +21,7 @@
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/nn/quantize/quantize.h>
 #include <espalier/nn/train/distillation.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments {
 namespace {
@@ -31,23 +31,10 @@ using Json = nlohmann::ordered_json;
 
 constexpr int64_t kEvaluationBatch = 256;
 
-// The options of the chosen method, with those that all methods have.
-prune::OptionValues pruning_values(const TrainRequest& request) {
-  const std::string& name = request.values.text("prune");
-  if (name.empty()) {
-    ESPALIER_CHECK(request.pruning.empty(),
-                   ValueError,
-                   "train: option ",
-                   request.pruning.begin()->first,
-                   " belongs to a pruning method, but none is chosen. Add --prune METHOD");
-    return {"train", {}};
-  }
-  return {prune::method(name).name, method_options(name), request.pruning};
-}
-
-Json settings_json(const prune::OptionValues& train, const prune::OptionValues& pruning) {
+Json settings_json(const TrainRequest& request) {
+  const OptionValues& train = request.values;
   Json out = to_json(train);
-  out.update(to_json(pruning));
+  if (request.method) out.update(to_json(*request.method));
   for (const char* file : {"weights", "distill-from", "mask-from"}) {
     const std::string& path = train.text(file);
     if (!path.empty()) out[cat(file, "-fingerprint")] = file_fingerprint(path);
@@ -55,10 +42,18 @@ Json settings_json(const prune::OptionValues& train, const prune::OptionValues& 
   return out;
 }
 
+fs::path folder_path(const TrainRequest& request, const Json& settings) {
+  if (const std::string& out = request.values.text("out"); !out.empty()) return out;
+  const OptionValues defaults("train", train_options());
+  return request.root / run_id(settings, to_json(defaults));
+}
+
 prune::PruneInputs pruning_inputs(const TrainRequest& request,
                                   const Network& network,
-                                  const std::shared_ptr<const data::Dataset>& train) {
+                                  const std::shared_ptr<const data::Dataset>& train,
+                                  const fs::path& folder) {
   prune::PruneInputs inputs;
+  inputs.measurements = folder / kLatenciesFile;
   const ScoringBatches batches(train, request.values);
   inputs.batch = batches;
   inputs.batches = batches.batches();
@@ -70,29 +65,16 @@ prune::PruneInputs pruning_inputs(const TrainRequest& request,
   return inputs;
 }
 
-// Before the optimizer is made: gates of run-time methods are parameters too.
-std::vector<std::string> prepare_for_pruning(const TrainRequest& request,
-                                             const Network& network,
-                                             const std::shared_ptr<const data::Dataset>& train) {
-  const std::string& name = request.values.text("prune");
-  if (name.empty()) return {};
-  return prune::prepare_network(name,
-                                prune::parse_settings(prune::method(name), request.pruning),
-                                pruning_inputs(request, network, train),
-                                *network.module);
-}
-
 std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
                                                const Network& network,
                                                const std::shared_ptr<const data::Dataset>& train,
-                                               Progress& progress) {
-  const std::string& name = request.values.text("prune");
-  if (name.empty()) return nullptr;
-  const prune::Method& method = prune::method(name);
-  auto pruner = prune::make_pruner(method.name,
-                                   prune::parse_settings(method, request.pruning),
-                                   pruning_inputs(request, network, train));
-  pruner->on_update = [&progress](const prune::UpdateReport& report) {
+                                               const fs::path& folder) {
+  if (!request.method) return nullptr;
+  return prune::make_pruner(*request.method, pruning_inputs(request, network, train, folder));
+}
+
+void tell_updates(prune::Pruner& pruner, Progress& progress) {
+  pruner.on_update = [&progress](const prune::UpdateReport& report) {
     progress.line(
         fmt::format("pruned at step {}: kept {} of {} weights that may go, sparsity {:.4f}",
                     report.step,
@@ -101,10 +83,9 @@ std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
                     report.sparsity().value()));
     for (const std::string& note : report.notes) progress.line("  " + note);
   };
-  return pruner;
 }
 
-std::shared_ptr<const data::Dataset> open_training_split(const prune::OptionValues& values) {
+std::shared_ptr<const data::Dataset> open_training_split(const OptionValues& values) {
   auto dataset = open_split(values, data::Split::Train);
   const int64_t size = values.integer("train-size");
   if (size == 0) return dataset;
@@ -113,7 +94,7 @@ std::shared_ptr<const data::Dataset> open_training_split(const prune::OptionValu
 
 // The teacher's part of the loss; empty without a teacher.
 std::function<Variable(const Variable&, const data::Batch&)> make_distillation(
-    const prune::OptionValues& values, const data::Dataset& dataset) {
+    const OptionValues& values, const data::Dataset& dataset) {
   const std::string& teacher = values.text("distill-from");
   if (teacher.empty()) return {};
   return nn::Distillation(
@@ -122,9 +103,10 @@ std::function<Variable(const Variable&, const data::Batch&)> make_distillation(
       values.real("label-smoothing"));
 }
 
-Json default_settings(const prune::OptionValues& pruning) {
-  Json out = to_json(prune::OptionValues("train", train_options()));
-  out.update(to_json(prune::OptionValues("train", pruning.declared())));
+Json default_settings(const TrainRequest& request) {
+  Json out = to_json(OptionValues("train", train_options()));
+  if (request.method)
+    out.update(to_json(prune::choose_method(*request.method->method, OptionTexts())));
   return out;
 }
 
@@ -177,12 +159,6 @@ decltype(auto) finish_in(RunFolder& folder, Work&& work) {
   }
 }
 
-fs::path folder_path(const TrainRequest& request, const Json& settings) {
-  if (const std::string& out = request.values.text("out"); !out.empty()) return out;
-  const prune::OptionValues defaults("train", train_options());
-  return request.root / run_id(settings, to_json(defaults));
-}
-
 // With the batch that was trained, which a small data set does not fill. It tells about a network
 // that is trained and saved: what goes wrong is told, and loses nothing.
 Json try_to_time_layers(Network& network, int64_t batch, Progress& progress) {
@@ -203,16 +179,21 @@ Json with_status(Json results, const std::string& status, const fs::path& out) {
 
 }  // namespace
 
+std::optional<prune::MethodChoice> chosen_method(const std::string& name,
+                                                 const OptionTexts& given) {
+  if (!name.empty()) return prune::choose_method(prune::method(name), given);
+  ESPALIER_CHECK(given.empty(),
+                 ValueError,
+                 "train: option ",
+                 given.begin()->first,
+                 " belongs to a pruning method, but none is chosen. Add --prune METHOD");
+  return std::nullopt;
+}
+
 Json run_training(const TrainRequest& request, Console& console) {
-  const prune::OptionValues& values = request.values;
+  const OptionValues& values = request.values;
   set_num_threads(static_cast<int>(values.integer("threads")));
-  const prune::OptionValues pruning = pruning_values(request);
-  Json settings = settings_json(values, pruning);
-  // An N:M pattern implies its sparsity.
-  if (const std::string& name = values.text("prune"); !name.empty()) {
-    settings["sparsity"] =
-        prune::parse_settings(prune::method(name), request.pruning).sparsity.value();
-  }
+  Json settings = settings_json(request);
 
   // All that can be wrong with the request is found before the folder is made.
   const auto train_split = open_training_split(values);
@@ -240,8 +221,11 @@ Json run_training(const TrainRequest& request, Console& console) {
                    "train: --mask-from and --masks-from-zeros both give masks; choose one of them");
     for (std::string& note : take_masks(masks, network, elastic)) notes.push_back(std::move(note));
   }
-  for (std::string& note : prepare_for_pruning(request, network, train_split)) {
-    notes.push_back(std::move(note));
+  // Before the optimizer is made: what a method trains besides the weights are parameters too.
+  const fs::path path = folder_path(request, settings);
+  const auto pruner = make_run_pruner(request, network, train_split, path);
+  if (pruner) {
+    for (std::string& note : pruner->attach(*network.module)) notes.push_back(std::move(note));
   }
   if (values.text("quantize") == "int8") nn::attach_quantizers(*network.module);
   data::Loader train(train_split, training_loader(values, *train_split));
@@ -251,19 +235,18 @@ Json run_training(const TrainRequest& request, Console& console) {
   const auto schedule = make_schedule(values, train.batches());
   const int64_t epochs = values.integer("epochs");
   Progress progress(console, epochs * train.batches());
-  const auto pruner = make_run_pruner(request, network, train_split, progress);
+  if (pruner) tell_updates(*pruner, progress);
   const int64_t repeated = pruner ? pruner->repeated_steps(epochs * train.batches()) : 0;
   progress.extend(repeated);
   for (const std::string& note : notes) progress.line(note);
 
-  const std::filesystem::path path = folder_path(request, settings);
   const auto busy = [&] {
     console.err << "  waiting for another process, which is at work in " << path.string() << '\n'
                 << std::flush;
   };
   RunFolder folder(path,
                    settings,
-                   default_settings(pruning),
+                   default_settings(request),
                    request.wait ? std::function<void()>(busy) : std::function<void()>(),
                    ground_of(*train_split, *test_split, values.flag("allow-other-simd")));
   if (folder.state() == RunFolder::State::Finished) {

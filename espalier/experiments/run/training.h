@@ -4,31 +4,36 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
+#include <optional>
 #include <set>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include <espalier/experiments/console.h>
-#include <espalier/prune/options.h>
+#include <espalier/experiments/settings/option_values.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments {
 
 /// What is to be trained.
 struct TrainRequest {
   /// Of `train_options()`.
-  prune::OptionValues values;
+  OptionValues values;
   /// Names of those of them that were asked for, be it at their default: what a file of weights
   /// decides otherwise is an error.
   std::set<std::string> given = {};
-  /// Options of the pruning method that were given, as texts; must be empty without a method.
-  std::map<std::string, std::string> pruning = {};
+  /// The pruning method with its settings; nothing: none prunes.
+  std::optional<prune::MethodChoice> method = {};
   /// Where the run's folder is made when `out` names none; its name then tells the settings.
   std::filesystem::path root = "runs";
   /// For another process that is at work in the run's folder; else that is an error.
   bool wait = false;
 };
+
+/// The method of `train --prune NAME` with the options that were given. Throws ValueError for
+/// options without a method (an empty name), and as prune::choose_method.
+std::optional<prune::MethodChoice> chosen_method(const std::string& name, const OptionTexts& given);
 
 /// Trains, or continues, or returns at once when the folder holds the finished run. Returns the
 /// figures of the trained network under the names of `eval --json`, with `epochs`, `steps`,

@@ -14,9 +14,6 @@
 namespace espalier::experiments {
 namespace {
 
-using prune::Option;
-using prune::OptionKind;
-
 constexpr int64_t kMostConfigBytes = 1 << 20;
 
 std::string number_text(double value) {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <espalier/experiments/settings/option_values.h>
 #include <espalier/experiments/settings/verb.h>
-#include <espalier/prune/options.h>
 
 namespace espalier::experiments {
 
@@ -22,9 +22,7 @@ class GivenOptions {
   /// Makes a flag `--name` of each option, listed under `group` in the help; of an option that is
   /// on or off also `--no-name`, and of one named `no-name` `--name`. A name that is declared
   /// already is left alone.
-  void declare(const Verb& verb,
-               const std::vector<prune::Option>& options,
-               const std::string& group);
+  void declare(const Verb& verb, const std::vector<Option>& options, const std::string& group);
 
   /// Takes every key of a TOML file that no flag gave. Throws IoError for a bad file, ValueError
   /// for an unknown key (with the nearest known one, if one is near) and for a value that is no
@@ -34,12 +32,12 @@ class GivenOptions {
   /// What was given, as texts by name.
   const std::map<std::string, std::string>& given() const { return given_; }
   /// Those of them that `options` declares.
-  std::map<std::string, std::string> given_of(const std::vector<prune::Option>& options) const;
+  std::map<std::string, std::string> given_of(const std::vector<Option>& options) const;
   /// The text of one option; null if it was not given.
   const std::string* find(const std::string& name) const;
 
  private:
-  std::map<std::string, prune::Option> declared_;
+  std::map<std::string, Option> declared_;
   std::map<std::string, std::string> given_;
 };
 

@@ -25,7 +25,7 @@ const std::vector<Need>& train_needs() {
 void check_needs(const std::string& verb,
                  const std::vector<Need>& needs,
                  const std::map<std::string, std::string>& given,
-                 const prune::OptionValues& values) {
+                 const OptionValues& values) {
   for (const Need& need : needs) {
     const auto found = given.find(need.option);
     if (found == given.end() || found->second == "false") continue;
@@ -34,7 +34,7 @@ void check_needs(const std::string& verb,
     for (const std::string& value : need.needs.values) {
       if (!value.empty()) wanted += (wanted.empty() ? " " : " or ") + value;
     }
-    ESPALIER_CHECK(prune::is_met(need.needs, has),
+    ESPALIER_CHECK(need.needs.is_met(has),
                    ValueError,
                    verb,
                    ": --",

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Options of verbs that do something only beside another one: giving one in vain is an error.
-/// Those of pruning methods declare theirs in `prune::Option::needs`.
+/// Those of pruning methods declare theirs in `Option::needs`.
 #pragma once
 
 #include <map>
 #include <string>
 #include <vector>
 
-#include <espalier/prune/options.h>
+#include <espalier/experiments/settings/option_values.h>
 
 namespace espalier::experiments {
 
 /// An option, without the dashes, and what it needs to have an effect.
 struct Need {
   std::string option;
-  prune::OptionNeed needs;
+  OptionNeed needs;
 };
 
 /// Those of `train`, for its flags and for the command that a report prints.
@@ -26,6 +26,6 @@ const std::vector<Need>& train_needs();
 void check_needs(const std::string& verb,
                  const std::vector<Need>& needs,
                  const std::map<std::string, std::string>& given,
-                 const prune::OptionValues& values);
+                 const OptionValues& values);
 
 }  // namespace espalier::experiments

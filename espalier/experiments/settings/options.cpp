@@ -15,9 +15,6 @@
 namespace espalier::experiments {
 namespace {
 
-using prune::Option;
-using prune::OptionKind;
-
 constexpr double kMost = 1e9;
 
 std::vector<Option> joined(std::initializer_list<std::vector<Option>> lists) {
@@ -34,198 +31,192 @@ std::vector<Option> model_options() {
     if (info.input == nn::InputKind::Images) names += (names.empty() ? "" : ", ") + info.name;
   }
   return {
-      prune::text_option("model", "resnet20", "The network, one of the zoo: " + names + "."),
-      prune::choice_option(
-          "shortcut", {"A", "B"}, "How CIFAR ResNets pass on where channels change."),
-      prune::real_option("width",
-                         1.0,
-                         0.01,
-                         64,
-                         "",
-                         "Multiplies the hidden channels of VGG, ResNet, WRN and MobileNetV2; "
-                         "others have one width."),
+      text_option("model", "resnet20", "The network, one of the zoo: " + names + "."),
+      choice_option("shortcut", {"A", "B"}, "How CIFAR ResNets pass on where channels change."),
+      real_option("width",
+                  1.0,
+                  0.01,
+                  64,
+                  "",
+                  "Multiplies the hidden channels of VGG, ResNet, WRN and MobileNetV2; "
+                  "others have one width."),
   };
 }
 
 std::vector<Option> data_set_options() {
   return {
-      prune::text_option(
+      text_option(
           "data",
           "synth",
           "The data set: synth, cifar10, cifar100, svhn, svhn+extra, mnist, fashion, folder:PATH."),
-      prune::text_option("data-root",
-                         default_data_root(),
-                         "Folder of the data sets; also the environment variable ESPALIER_DATA."),
-      prune::integer_option("data-seed",
-                            0,
-                            0,
-                            kMost,
-                            "",
-                            "Which pictures synth draws; of every data set, which subset "
-                            "--test-size takes."),
-      prune::flag_option("allow-empty-classes",
-                         "Of folder:PATH: a class without pictures is no error."),
-      prune::flag_option("other-classes",
-                         "Weights that were trained for classes of other names, or in another "
-                         "order, are no error."),
+      text_option("data-root",
+                  default_data_root(),
+                  "Folder of the data sets; also the environment variable ESPALIER_DATA."),
+      integer_option("data-seed",
+                     0,
+                     0,
+                     kMost,
+                     "",
+                     "Which pictures synth draws; of every data set, which subset "
+                     "--test-size takes."),
+      flag_option("allow-empty-classes", "Of folder:PATH: a class without pictures is no error."),
+      flag_option("other-classes",
+                  "Weights that were trained for classes of other names, or in another "
+                  "order, are no error."),
   };
 }
 
 std::vector<Option> data_options() {
   return joined({data_set_options(),
-                 {prune::integer_option("test-size",
-                                        0,
-                                        0,
-                                        kMost,
-                                        "samples",
-                                        "Test on a fixed subset, of --data-seed; 0 = the whole "
-                                        "split.")}});
+                 {integer_option("test-size",
+                                 0,
+                                 0,
+                                 kMost,
+                                 "samples",
+                                 "Test on a fixed subset, of --data-seed; 0 = the whole "
+                                 "split.")}});
 }
 
 std::vector<Option> normalization_options() {
   return {
-      prune::text_option("mean",
-                         "",
-                         "Normalization of weights trained elsewhere: mean of pixels / 255 by "
-                         "channel, r,g,b. Without: the data set's."),
-      prune::text_option("std", "", "Their standard deviation, r,g,b."),
+      text_option("mean",
+                  "",
+                  "Normalization of weights trained elsewhere: mean of pixels / 255 by "
+                  "channel, r,g,b. Without: the data set's."),
+      text_option("std", "", "Their standard deviation, r,g,b."),
   };
 }
 
 std::vector<Option> machine_options() {
   return {
-      prune::integer_option("threads",
-                            0,
-                            0,
-                            1024,
-                            "",
-                            "Threads of the kernels; 0 = all. Results don't depend on it."),
-      prune::integer_option("workers", 1, 0, 64, "", "Threads that prepare batches."),
+      integer_option("threads",
+                     0,
+                     0,
+                     1024,
+                     "",
+                     "Threads of the kernels; 0 = all. Results don't depend on it."),
+      integer_option("workers", 1, 0, 64, "", "Threads that prepare batches."),
   };
 }
 
 std::vector<Option> kernel_options() {
   return {
-      prune::choice_option("kernels",
-                           {"rule", "measured"},
-                           "How a masked layer's kernel is chosen: by the built-in rule (the same "
-                           "bits everywhere), or by timing both here once per shape and density."),
-      prune::text_option("kernel-times",
-                         "",
-                         "The file of measured times; without: kernels.json in the run folder of "
-                         "train, and none elsewhere."),
-      prune::flag_option("require-sparse", "A masked layer that would run densely is an error."),
-      prune::choice_option("dense",
-                           {"auto", "direct", "winograd2", "winograd4"},
-                           "How dense 3x3 convolutions are computed: directly, by Winograd's "
-                           "F(2x2,3x3), by F(4x4,3x3), or by the fastest of them by the shape."),
+      choice_option("kernels",
+                    {"rule", "measured"},
+                    "How a masked layer's kernel is chosen: by the built-in rule (the same "
+                    "bits everywhere), or by timing both here once per shape and density."),
+      text_option("kernel-times",
+                  "",
+                  "The file of measured times; without: kernels.json in the run folder of "
+                  "train, and none elsewhere."),
+      flag_option("require-sparse", "A masked layer that would run densely is an error."),
+      choice_option("dense",
+                    {"auto", "direct", "winograd2", "winograd4"},
+                    "How dense 3x3 convolutions are computed: directly, by Winograd's "
+                    "F(2x2,3x3), by F(4x4,3x3), or by the fastest of them by the shape."),
   };
 }
 
 Option masks_from_zeros_option() {
-  return prune::flag_option("masks-from-zeros",
-                            "Weights that are zero in the file and have no mask, as after pruning "
-                            "elsewhere, get one: they stay zero and cost nothing.");
+  return flag_option("masks-from-zeros",
+                     "Weights that are zero in the file and have no mask, as after pruning "
+                     "elsewhere, get one: they stay zero and cost nothing.");
 }
 
 std::vector<Option> training_options() {
   return {
-      prune::integer_option("train-size",
-                            0,
-                            0,
-                            kMost,
-                            "samples",
-                            "Train on a fixed subset, of --seed; 0 = the whole split."),
-      prune::integer_option("epochs", 30, 0, 100000, "", "Passes over the training split."),
-      prune::integer_option("batch", 128, 1, 65536, "samples", "Samples a step."),
-      prune::flag_option("drop-last", "Leave out a last batch of an epoch that is smaller."),
-      prune::choice_option("optimizer", {"sgd", "adam", "adamw"}, "How weights are updated."),
-      prune::real_option("lr", 0.1, 0, 1e3, "", "Learning rate; with a schedule its highest."),
-      prune::real_option("momentum", 0.9, 0, 1, "", "Momentum of sgd."),
-      prune::flag_option("nesterov", "Nesterov's form of momentum."),
-      prune::real_option("weight-decay", 5e-4, 0, 10, "", "Weight decay."),
-      prune::flag_option("no-decay-1d", "No weight decay of biases and norms."),
-      prune::choice_option("schedule",
-                           {"onecycle", "cosine", "multistep", "step", "constant"},
-                           "How the learning rate moves."),
-      prune::real_option(
-          "warmup", 0, 0, 1000, "epochs", "The rate first rises from 0 for so long."),
-      prune::text_option(
+      integer_option("train-size",
+                     0,
+                     0,
+                     kMost,
+                     "samples",
+                     "Train on a fixed subset, of --seed; 0 = the whole split."),
+      integer_option("epochs", 30, 0, 100000, "", "Passes over the training split."),
+      integer_option("batch", 128, 1, 65536, "samples", "Samples a step."),
+      flag_option("drop-last", "Leave out a last batch of an epoch that is smaller."),
+      choice_option("optimizer", {"sgd", "adam", "adamw"}, "How weights are updated."),
+      real_option("lr", 0.1, 0, 1e3, "", "Learning rate; with a schedule its highest."),
+      real_option("momentum", 0.9, 0, 1, "", "Momentum of sgd."),
+      flag_option("nesterov", "Nesterov's form of momentum."),
+      real_option("weight-decay", 5e-4, 0, 10, "", "Weight decay."),
+      flag_option("no-decay-1d", "No weight decay of biases and norms."),
+      choice_option("schedule",
+                    {"onecycle", "cosine", "multistep", "step", "constant"},
+                    "How the learning rate moves."),
+      real_option("warmup", 0, 0, 1000, "epochs", "The rate first rises from 0 for so long."),
+      text_option(
           "milestones", "0.5,0.75", "Of multistep: where the rate falls, fractions of training."),
-      prune::integer_option("step-every", 10, 1, 100000, "epochs", "Of step: how often it falls."),
-      prune::real_option("gamma", 0.1, 0, 1, "", "Of step and multistep: the factor."),
-      prune::real_option(
-          "label-smoothing", 0, 0, 1, "", "Share of the label given to all classes."),
-      prune::choice_option("quantize",
-                           {"none", "int8"},
-                           "Train with weights and activations rounded to 8 bits; the network then "
-                           "computes in integers."),
+      integer_option("step-every", 10, 1, 100000, "epochs", "Of step: how often it falls."),
+      real_option("gamma", 0.1, 0, 1, "", "Of step and multistep: the factor."),
+      real_option("label-smoothing", 0, 0, 1, "", "Share of the label given to all classes."),
+      choice_option("quantize",
+                    {"none", "int8"},
+                    "Train with weights and activations rounded to 8 bits; the network then "
+                    "computes in integers."),
       // Half: most of the usual schedule's fall comes after it, so weights settle on ranges that
       // stay.
-      prune::real_option("quantize-freeze",
-                         0.5,
-                         0,
-                         1,
-                         "fraction of training",
-                         "With --quantize: ranges of activations stand still from here on."),
-      prune::real_option("distill-temperature",
-                         4,
-                         1e-3,
-                         1e6,
-                         "",
-                         "With --distill-from: how soft the teacher's answers are."),
-      prune::real_option("distill-weight",
-                         0.9,
-                         0,
-                         1,
-                         "",
-                         "With --distill-from: the teacher's share of the loss; labels have the "
-                         "rest."),
-      prune::real_option("clip-norm", 0, 0, kMost, "", "Largest norm of the gradient; 0 = off."),
-      prune::choice_option("augment",
-                           {"standard", "none", "standard+cutout"},
-                           "Changes of training images: crop by 4 with padding; mirror where that "
-                           "keeps the class; cutout of 8 (tiny images) or 16 pixels."),
-      prune::integer_option(
-          "seed",
-          0,
-          0,
-          kMost,
-          "",
-          "Of initial weights, order, augmentation, and the subset of --train-size."),
+      real_option("quantize-freeze",
+                  0.5,
+                  0,
+                  1,
+                  "fraction of training",
+                  "With --quantize: ranges of activations stand still from here on."),
+      real_option("distill-temperature",
+                  4,
+                  1e-3,
+                  1e6,
+                  "",
+                  "With --distill-from: how soft the teacher's answers are."),
+      real_option("distill-weight",
+                  0.9,
+                  0,
+                  1,
+                  "",
+                  "With --distill-from: the teacher's share of the loss; labels have the "
+                  "rest."),
+      real_option("clip-norm", 0, 0, kMost, "", "Largest norm of the gradient; 0 = off."),
+      choice_option("augment",
+                    {"standard", "none", "standard+cutout"},
+                    "Changes of training images: crop by 4 with padding; mirror where that "
+                    "keeps the class; cutout of 8 (tiny images) or 16 pixels."),
+      integer_option("seed",
+                     0,
+                     0,
+                     kMost,
+                     "",
+                     "Of initial weights, order, augmentation, and the subset of --train-size."),
   };
 }
 
 std::vector<Option> run_options() {
   return {
-      prune::text_option(
+      text_option(
           "weights", "", "Start from this file, safetensors or .edc, instead of random weights."),
       masks_from_zeros_option(),
-      prune::text_option("distill-from",
-                         "",
-                         "A trained network whose answers are learned too (distillation); one of "
-                         "ours, or weights that fit --model."),
-      prune::text_option("prune", "", "The pruning method; `espalier methods` lists them."),
-      prune::text_option("mask-from",
-                         "",
-                         "Train under the masks of this file, such as model.safetensors of a "
-                         "pruned run, perhaps on other data; not with --prune."),
-      prune::choice_option(
-          "elastic",
-          {"none", "interpolate", "append"},
-          "--weights and --mask-from are of another depth of a residual network: "
-          "whole blocks are repeated (1 1 2 2, or 1 2 1 2) or left out. Weights are "
-          "meant to be initial ones."),
-      prune::choice_option("scoring-input",
-                           {"data", "noise"},
-                           "What methods that score from data see: the training split, or random "
-                           "images and labels (a control)."),
-      prune::text_option("out", "", "The run's folder. Without: runs/ and a name of its settings."),
-      prune::integer_option(
+      text_option("distill-from",
+                  "",
+                  "A trained network whose answers are learned too (distillation); one of "
+                  "ours, or weights that fit --model."),
+      text_option("prune", "", "The pruning method; `espalier methods` lists them."),
+      text_option("mask-from",
+                  "",
+                  "Train under the masks of this file, such as model.safetensors of a "
+                  "pruned run, perhaps on other data; not with --prune."),
+      choice_option("elastic",
+                    {"none", "interpolate", "append"},
+                    "--weights and --mask-from are of another depth of a residual network: "
+                    "whole blocks are repeated (1 1 2 2, or 1 2 1 2) or left out. Weights are "
+                    "meant to be initial ones."),
+      choice_option("scoring-input",
+                    {"data", "noise"},
+                    "What methods that score from data see: the training split, or random "
+                    "images and labels (a control)."),
+      text_option("out", "", "The run's folder. Without: runs/ and a name of its settings."),
+      integer_option(
           "checkpoint-every", 0, 0, kMost, "steps", "Also save within epochs; 0 = at their ends."),
-      prune::flag_option("allow-other-simd",
-                         "Continue a run although it was begun with other vector instructions, "
-                         "with which last bits differ."),
+      flag_option("allow-other-simd",
+                  "Continue a run although it was begun with other vector instructions, "
+                  "with which last bits differ."),
   };
 }
 
@@ -254,26 +245,31 @@ bool is_incidental(const std::string& option) {
   return kNames.contains(option);
 }
 
-nlohmann::ordered_json to_json(const prune::OptionValues& values) {
+nlohmann::ordered_json to_json(const std::vector<Option>& options, const OptionTexts& texts) {
   nlohmann::ordered_json out = nlohmann::ordered_json::object();
-  for (const Option& option : values.declared()) {
-    switch (option.kind) {
-      case OptionKind::Real:
-        out[option.name] = values.real(option.name);
-        break;
-      case OptionKind::Integer:
-        out[option.name] = values.integer(option.name);
-        break;
-      case OptionKind::Flag:
-        out[option.name] = values.flag(option.name);
-        break;
-      case OptionKind::Choice:
-      case OptionKind::Text:
-        out[option.name] = values.text(option.name);
-        break;
+  for (const Option& option : options) {
+    const std::string& text = texts.at(option.name);
+    if (option.kind == OptionKind::Choice || option.kind == OptionKind::Text) {
+      out[option.name] = text;
+    } else if (text.empty()) {
+      out[option.name] = nullptr;
+    } else if (option.kind == OptionKind::Real) {
+      out[option.name] = espalier::detail::real_of_text(text);
+    } else if (option.kind == OptionKind::Integer) {
+      out[option.name] = espalier::detail::integer_of_text(text);
+    } else {
+      out[option.name] = text == "true";
     }
   }
   return out;
+}
+
+nlohmann::ordered_json to_json(const prune::MethodChoice& choice) {
+  return to_json(method_options(choice.method->name), choice.texts());
+}
+
+nlohmann::ordered_json to_json(const OptionValues& values) {
+  return to_json(values.declared(), values.texts());
 }
 
 std::string default_data_root() {

@@ -4,12 +4,10 @@
 #include <algorithm>
 
 #include <espalier/experiments/settings/options.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments {
 namespace {
-
-using prune::Option;
 
 // More would be longer than what they say.
 constexpr size_t kMostNamed = 4;
@@ -95,7 +93,7 @@ std::vector<Option> pruning_options() {
       take_wording(found->wordings, option.help, method.name);
     }
   }
-  std::vector<Option> out = prune::common_options();
+  std::vector<Option> out = prune::prune_settings().options();
   // Sentences here, in a row with others; parts of one in the page of a method.
   for (Option& option : out) option.help.front() = capital(option.help.front());
   for (Shared& one : all) {
@@ -107,7 +105,7 @@ std::vector<Option> pruning_options() {
 }
 
 std::vector<Option> method_options(const std::string& method) {
-  std::vector<Option> out = prune::common_options();
+  std::vector<Option> out = prune::prune_settings().options();
   const std::vector<Option>& own = prune::method(method).options;
   out.insert(out.end(), own.begin(), own.end());
   return out;

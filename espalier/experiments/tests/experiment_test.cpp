@@ -14,7 +14,7 @@
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/run/run_folder.h>
 #include <espalier/experiments/settings/options.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 #include "command_line.h"
 #include "run_rows.h"

@@ -6,7 +6,7 @@
 
 #include <espalier/experiments/settings/given_options.h>
 #include <espalier/experiments/settings/options.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 #include "command_line.h"
 
@@ -31,8 +31,8 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-prune::Option shared_option(const std::string& name) {
-  for (const prune::Option& option : pruning_options()) {
+Option shared_option(const std::string& name) {
+  for (const Option& option : pruning_options()) {
     if (option.name == name) return option;
   }
   ADD_FAILURE() << "no option " << name;
@@ -43,8 +43,8 @@ constexpr const char* kOwnDefault = "the method's own, see `espalier methods NAM
 
 TEST(SharedOptions, SayWhatEveryMethodSaysAndTakeEveryChoice) {
   for (const prune::Method& method : prune::methods()) {
-    for (const prune::Option& declared : method.options) {
-      const prune::Option shared = shared_option(declared.name);
+    for (const Option& declared : method.options) {
+      const Option shared = shared_option(declared.name);
       EXPECT_TRUE(has(shared.help, ": " + declared.help)) << method.name << ": " << shared.help;
       for (const std::string& choice : declared.choices) {
         EXPECT_EQ(std::count(shared.choices.begin(), shared.choices.end(), choice), 1)

@@ -6,7 +6,7 @@
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/settings/options.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 #include "command_line.h"
 

@@ -17,7 +17,7 @@ namespace {
 TEST(Options, NamesAreUniqueOverTrainAndAllMethods) {
   std::set<std::string> names;
   for (const auto& list : {train_options(), pruning_options()}) {
-    for (const prune::Option& option : list) {
+    for (const Option& option : list) {
       EXPECT_TRUE(names.insert(option.name).second) << option.name;
       EXPECT_FALSE(option.help.empty()) << option.name;
     }
@@ -25,7 +25,7 @@ TEST(Options, NamesAreUniqueOverTrainAndAllMethods) {
 }
 
 TEST(Options, DefaultsAreValid) {
-  EXPECT_NO_THROW(prune::OptionValues("train", train_options()));
+  EXPECT_NO_THROW(OptionValues("train", train_options()));
 }
 
 TEST(Options, NumberListsAreStrict) {

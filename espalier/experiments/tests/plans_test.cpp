@@ -7,7 +7,8 @@
 #include <espalier/core/io.h>
 #include <espalier/experiments/comparisons/findings.h>
 #include <espalier/experiments/settings/options.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
+#include <espalier/prune/update/update.h>
 
 #include "command_line.h"
 #include "run_rows.h"
@@ -48,17 +49,15 @@ TEST(Plans, OfEveryPresetAskForWhatExistsAndFeedTheirClaims) {
       std::vector<RunRow> rows;
       for (const PlannedRun& run : plan.runs()) {
         SCOPED_TRACE(run.title());
-        const prune::OptionValues values("train", train_options(), run.settings);
+        const OptionValues values("train", train_options(), run.settings);
         if (const std::string& method = values.text("prune"); !method.empty()) {
-          const auto settings = prune::parse_settings(prune::method(method), run.pruning);
+          const auto choice = prune::choose_method(prune::method(method), run.pruning);
           // Of channels, the share that takes so many weights with it: both ends of a weight must
           // stay.
-          const double left = 1.0 - settings.sparsity.value();
+          const double left = 1.0 - choice.settings.final().value();
           const bool channels = run.variant == "channel";
           EXPECT_NEAR(
               channels ? 1.0 - left * left : 1.0 - left, run.sparsity, channels ? 1e-4 : 1e-12);
-          EXPECT_NO_THROW(
-              prune::OptionValues(method, prune::method(method).options, settings.options));
         }
         RunRow made = row(run.method, run.variant, run.seed, 0.5);
         made.model = run.model;
@@ -79,18 +78,9 @@ TEST(Plans, OfEveryPresetAskForWhatExistsAndFeedTheirClaims) {
 
 /// How a run divides its budget among the layers.
 std::string allocation_of(const PlannedRun& run) {
-  // Those without the option: each layer has the same share.
-  static const std::set<std::string> uniform = {"sparsegpt", "wanda", "fpgm", "sfp", "l1-filters"};
-  const std::string& name = run.settings.at("prune");
-  if (name == "smart-ratio") return name;
-  if (uniform.contains(name)) return "uniform";
-  const prune::Method& method = prune::method(name);
-  const auto given = run.pruning.find("allocation");
-  if (given != run.pruning.end()) return given->second;
-  for (const prune::Option& option : method.options) {
-    if (option.name == "allocation") return option.default_value;
-  }
-  return "of " + name;
+  const prune::Method& method = prune::method(run.settings.at("prune"));
+  const auto update = prune::last_update_of(prune::choose_method(method, run.pruning).timeline());
+  return update ? update->allocation->name() : "of " + method.name;
 }
 
 // A comparison of scores or patterns must not be one of allocations. (Gates are held against

@@ -11,7 +11,7 @@
 namespace espalier::experiments {
 namespace {
 
-prune::OptionValues settings(std::map<std::string, std::string> given) {
+OptionValues settings(std::map<std::string, std::string> given) {
   for (const auto& [name, text] : std::map<std::string, std::string>{
            {"data", "synth"}, {"batch", "64"}, {"seed", "3"}, {"threads", "1"}}) {
     given.emplace(name, text);

@@ -5,7 +5,7 @@
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/nn/layers/conv2d.h>
 #include <espalier/nn/layers/sequential.h>
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/forms/conv2d.h>
 
 namespace espalier::experiments::timing {
 namespace {
@@ -69,7 +69,7 @@ Side ConvBench::dense(ConvDirection direction) {
   }
 }
 
-std::shared_ptr<const sparse::Pattern> ConvBench::random_pattern(double removed,
+std::shared_ptr<const sparse::Support> ConvBench::random_support(double removed,
                                                                  const std::string& pattern) const {
   auto layers = std::make_unique<nn::Sequential>();
   layers->add("conv",
@@ -78,19 +78,19 @@ std::shared_ptr<const sparse::Pattern> ConvBench::random_pattern(double removed,
   network.options.image = {shape_.c, shape_.h, shape_.w};
   network.module = std::move(layers);
   mask_randomly(network, {.sparsity = removed, .pattern = pattern, .seed = 4});
-  return network.module->parameter("conv.weight").pattern;
+  return network.module->parameter("conv.weight").support;
 }
 
-Side ConvBench::sparse(ConvDirection direction, std::shared_ptr<const sparse::Pattern> pattern) {
+Side ConvBench::sparse(ConvDirection direction, std::shared_ptr<const sparse::Support> support) {
   if (direction == ConvDirection::Forward) {
-    return timed([this, pattern] { sparse::conv2d_forward(shape_, x_, w_, *pattern, {}, y_); });
+    return timed([this, support] { sparse::conv2d_forward(shape_, x_, w_, *support, {}, y_); });
   }
   ESPALIER_CHECK(direction == ConvDirection::Backward,
                  ValueError,
                  "bench: expects direction forward or backward, got ",
                  name(direction));
-  return timed([this, pattern, dw = Tensor::empty({pattern->nnz()})]() mutable {
-    sparse::conv2d_backward(shape_, x_, dy_, w_, *pattern, dx_, dw);
+  return timed([this, support, dw = Tensor::empty({support->nnz()})]() mutable {
+    sparse::conv2d_backward(shape_, x_, dy_, w_, *support, dx_, dw);
   });
 }
 

@@ -8,7 +8,7 @@
 
 #include <espalier/core/kernels/conv2d/conv2d.h>
 #include <espalier/experiments/timing/rounds.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::experiments::timing {
 
@@ -37,10 +37,10 @@ class ConvBench {
   Side dense(ConvDirection direction);
   /// A random mask of `removed` of the weights in units of `pattern` (`unstructured`, `4x1`, `2:4`,
   /// ..). Throws ValueError for a pattern without that sparsity.
-  std::shared_ptr<const sparse::Pattern> random_pattern(double removed,
+  std::shared_ptr<const sparse::Support> random_support(double removed,
                                                         const std::string& pattern) const;
   /// Forward or Backward (fused) with the weights of a pattern. Throws ValueError for others.
-  Side sparse(ConvDirection direction, std::shared_ptr<const sparse::Pattern> pattern);
+  Side sparse(ConvDirection direction, std::shared_ptr<const sparse::Support> support);
 
  private:
   Conv2dShape shape_;

@@ -7,8 +7,10 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/nn/gates/attach.h>
+#include <espalier/nn/graph/tracer.h>
 #include <espalier/nn/module/trace.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
+#include <espalier/prune/patterns/pattern.h>
 
 namespace espalier::experiments::timing {
 namespace {
@@ -37,10 +39,13 @@ void mask_randomly(Network& network, const RandomMask& mask) {
   prune::PruneSettings settings;
   settings.sparsity = prune::Sparsity(mask.sparsity);
   settings.pattern = mask.pattern;
-  settings.options = {{"allocation", mask.allocation}};
+  // An N:M pattern leaves nothing to divide.
+  if (prune::make_pattern(mask.pattern)->cell().size == 0) {
+    settings.options = {{"allocation", mask.allocation}};
+  }
   const auto pruner =
       prune::make_pruner("random", settings, {.input_shape = network.image(), .seed = mask.seed});
-  dynamic_cast<prune::MaskPruner&>(*pruner).prune(*network.module, nullptr, settings.sparsity);
+  pruner->prune(*network.module, nullptr, settings.final());
 }
 
 void gate_randomly(Network& network, const std::string& method, double sparsity, uint64_t seed) {
@@ -51,11 +56,15 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
                  " has no gates; methods at run time are fbs and cgnet");
   prune::PruneSettings settings;
   settings.sparsity = prune::Sparsity(sparsity);
-  if (method == "cgnet") settings.options = {{"threshold-start", "target"}};
-  prune::prepare_network(
-      method, settings, {.input_shape = network.image(), .seed = seed}, *network.module);
+  // Thresholds that a training would have drawn to their target.
+  const auto& options = prune::method(method).options;
+  if (std::ranges::find(options, "threshold-start", &Option::name) != options.end()) {
+    settings.options = {{"threshold-start", "target"}};
+  }
+  prune::make_pruner(method, settings, {.input_shape = network.image(), .seed = seed})
+      ->attach(*network.module);
   for (const nn::GatedLayer& one : nn::gated_layers(*network.module)) {
-    auto* gate = dynamic_cast<nn::ChannelGate*>(one.gate);
+    auto* gate = dynamic_cast<nn::Saliency*>(one.decision);
     if (gate == nullptr) continue;
     const auto kept = std::llround((1.0 - sparsity) * static_cast<double>(gate->kept()));
     gate->keep(std::max<int64_t>(1, kept));
@@ -96,11 +105,13 @@ void StepBench::set_up(Tensor images) {
     labels_.data<int64_t>()[i] = i % network_.options.num_classes;
   }
   optimizer_ = std::make_unique<nn::Sgd>(*network_.module, kSgd, kWeightDecay);
-  const std::vector<nn::LayerCall> calls = nn::trace_layers(*network_.module, Variable(images_));
+  const nn::NetworkGraph graph = nn::trace_network(*network_.module, Variable(images_));
+  nn::check_calls(*network_.module, graph);
   int64_t first = 0;
-  for (const nn::LayerCall& call : calls) {
-    infer_macs_ += call.macs;
-    if (first == 0) first = call.macs;
+  for (const nn::GraphCall* call : graph.layer_calls()) {
+    const int64_t macs = graph.own_macs(*call);
+    infer_macs_ += macs;
+    if (first == 0) first = macs;
   }
   train_macs_ = 3 * infer_macs_ - first;
   if (nn::is_gated(*network_.module)) {  // traced, they compute everything

@@ -37,42 +37,42 @@ double peak_memory() {
   return 1024.0 * static_cast<double>(usage.ru_maxrss);
 }
 
-std::vector<prune::Option> bench_options(timing::Job job) {
-  std::vector<prune::Option> out;
-  for (const prune::Option& option : model_options()) {
+std::vector<Option> bench_options(timing::Job job) {
+  std::vector<Option> out;
+  for (const Option& option : model_options()) {
     if (option.name == "model") out.push_back(option);
   }
-  const std::vector<prune::Option> own = {
-      prune::text_option(
+  const std::vector<Option> own = {
+      text_option(
           "weights",
           "",
           "Take a network with its masks from this file, safetensors or .edc; --model names the "
           "network of a file from elsewhere."),
       masks_from_zeros_option(),
-      prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
-      prune::real_option(
+      integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
+      real_option(
           "sparsity", 0.0, 0.0, 1.0, "fraction removed", "Of a random mask; 0: dense only."),
-      prune::text_option("pattern", "unstructured", "What is removed together."),
-      prune::choice_option("allocation",
-                           {"uniform", "erk", "er", "uniform-dense-first"},
-                           "Densities of the layers of a random mask."),
-      prune::integer_option("rounds", 5, 1, 1000, "", "Rounds; each side is timed once a round."),
-      prune::real_option("round-seconds", 1.0, 0.0, 600.0, "s", "Length of a side's round."),
-      prune::integer_option("seed", 0, 0, 1e9, "", "Of the weights and the mask."),
+      text_option("pattern", "unstructured", "What is removed together."),
+      choice_option("allocation",
+                    {"uniform", "erk", "er", "uniform-dense-first"},
+                    "Densities of the layers of a random mask."),
+      integer_option("rounds", 5, 1, 1000, "", "Rounds; each side is timed once a round."),
+      real_option("round-seconds", 1.0, 0.0, 600.0, "s", "Length of a side's round."),
+      integer_option("seed", 0, 0, 1e9, "", "Of the weights and the mask."),
   };
   out.insert(out.end(), own.begin(), own.end());
   if (job == timing::Job::Infer) {
-    out.push_back(prune::flag_option(
+    out.push_back(flag_option(
         "compiled", "Run both sides as inference plans: batch norm folded, steps fused."));
-    out.push_back(prune::choice_option(
+    out.push_back(choice_option(
         "gates",
         {"none", "fbs", "cgnet"},
         "Random gates of this method: each image leaves out `sparsity` of channels or values."));
   }
-  for (const prune::Option& option : machine_options()) {
+  for (const Option& option : machine_options()) {
     if (option.name == "threads") out.push_back(option);
   }
-  const std::vector<prune::Option> kernels = kernel_options();
+  const std::vector<Option> kernels = kernel_options();
   out.insert(out.end(), kernels.begin(), kernels.end());
   return out;
 }
@@ -89,7 +89,7 @@ std::vector<Need> needs(timing::Job job) {
 
 /// The sparsity of a random mask: of N:M that of the pattern where none is given. Throws ValueError
 /// for an unknown pattern, and for options that a file of weights would leave without effect.
-double asked_sparsity(const prune::OptionValues& values, const GivenOptions& given) {
+double asked_sparsity(const OptionValues& values, const GivenOptions& given) {
   for (const char* name : {"sparsity", "pattern", "allocation"}) {
     ESPALIER_CHECK(values.text("weights").empty() || given.find(name) == nullptr,
                    ValueError,
@@ -114,7 +114,7 @@ double asked_sparsity(const prune::OptionValues& values, const GivenOptions& giv
   return sparsity;
 }
 
-Network open_network(const prune::OptionValues& values, const GivenOptions& given) {
+Network open_network(const OptionValues& values, const GivenOptions& given) {
   const std::string& weights = values.text("weights");
   if (weights.empty()) {
     return fresh_network(values.text("model"), static_cast<uint64_t>(values.integer("seed")));
@@ -142,7 +142,7 @@ struct Sides {
   std::vector<std::string> notes;
 };
 
-Sides open_sides(timing::Job job, const prune::OptionValues& values, const GivenOptions& given) {
+Sides open_sides(timing::Job job, const OptionValues& values, const GivenOptions& given) {
   const int64_t batch = values.integer("batch");
   const double sparsity = asked_sparsity(values, given);
   Sides out;
@@ -180,7 +180,7 @@ Sides open_sides(timing::Job job, const prune::OptionValues& values, const Given
   return out;
 }
 
-Json run(timing::Job job, const prune::OptionValues& values, Sides& bench) {
+Json run(timing::Job job, const OptionValues& values, Sides& bench) {
   const int64_t batch = values.integer("batch");
   const auto& [dense, sparse, sparsity, gated, pattern, notes] = bench;
   const bool compiled = job == timing::Job::Infer && values.flag("compiled");
@@ -344,7 +344,7 @@ void add_job(const Verb& bench,
   verb.add_flag("--json", flags->json, "Print the figures as JSON.");
   verb.callback([&action, &console, flags, job] {
     action = [&console, flags, job] {
-      const prune::OptionValues values("bench", bench_options(job), flags->given.given());
+      const OptionValues values("bench", bench_options(job), flags->given.given());
       check_needs("bench", needs(job), flags->given.given(), values);
       set_num_threads(static_cast<int>(values.integer("threads")));
       set_kernel_chooser(values);

@@ -27,25 +27,24 @@ struct KernelFlags {
   bool json = false;
 };
 
-std::vector<prune::Option> bench_kernels_options() {
-  std::vector<prune::Option> out = {
-      prune::text_option("sparsities",
-                         "",
-                         "Removed fractions, 0.5,0.9,..; empty: that of an N:M pattern, else "
-                         "0.5,0.8,0.9,0.95,0.98."),
-      prune::text_option(
-          "pattern", "unstructured", "What is removed together: 4x1, 2:4, 2:4g4, .."),
-      prune::integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
-      prune::integer_option("rounds", 5, 1, 1000, "", "Rounds; each side is timed once a round."),
-      prune::real_option("round-seconds", 0.1, 0.0, 600.0, "s", "Length of a side's round."),
+std::vector<Option> bench_kernels_options() {
+  std::vector<Option> out = {
+      text_option("sparsities",
+                  "",
+                  "Removed fractions, 0.5,0.9,..; empty: that of an N:M pattern, else "
+                  "0.5,0.8,0.9,0.95,0.98."),
+      text_option("pattern", "unstructured", "What is removed together: 4x1, 2:4, 2:4g4, .."),
+      integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
+      integer_option("rounds", 5, 1, 1000, "", "Rounds; each side is timed once a round."),
+      real_option("round-seconds", 0.1, 0.0, 600.0, "s", "Length of a side's round."),
   };
-  for (const prune::Option& option : machine_options()) {
+  for (const Option& option : machine_options()) {
     if (option.name == "threads") out.push_back(option);
   }
   return out;
 }
 
-std::vector<double> read_sparsities(const prune::OptionValues& values) {
+std::vector<double> read_sparsities(const OptionValues& values) {
   const prune::Cell cell = prune::make_pattern(values.text("pattern"))->cell();
   if (values.text("sparsities").empty()) {
     if (cell.size == 0) return {0.5, 0.8, 0.9, 0.95, 0.98};
@@ -61,7 +60,7 @@ std::vector<double> read_sparsities(const prune::OptionValues& values) {
   return out;
 }
 
-Json run(const prune::OptionValues& values, const std::vector<double>& sparsities) {
+Json run(const OptionValues& values, const std::vector<double>& sparsities) {
   set_num_threads(static_cast<int>(values.integer("threads")));
   const double peak_before = timing::measure_peak();
   Json rows = Json::array();
@@ -76,11 +75,11 @@ Json run(const prune::OptionValues& values, const std::vector<double>& sparsitie
       std::vector<double> kept = {1.0, 1.0};
       std::vector<double> removed = {0.0, 0.0};
       for (const double sparsity : sparsities) {
-        const auto pattern = bench.random_pattern(sparsity, values.text("pattern"));
-        kept.push_back(pattern->density());
+        const auto support = bench.random_support(sparsity, values.text("pattern"));
+        kept.push_back(support->density());
         removed.push_back(sparsity);
         kernels.push_back("sparse");
-        sides.push_back(bench.sparse(direction, pattern));
+        sides.push_back(bench.sparse(direction, support));
       }
       const std::vector<timing::RoundTimes> times =
           timing::time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
@@ -170,8 +169,7 @@ void add_bench_kernels(const Verb& bench, Console& console, Action& action) {
   verb.add_flag("--json", flags->json, "Print the figures as JSON.");
   verb.callback([&action, &console, flags] {
     action = [&console, flags] {
-      const prune::OptionValues values(
-          "bench kernels", bench_kernels_options(), flags->given.given());
+      const OptionValues values("bench kernels", bench_kernels_options(), flags->given.given());
       const std::vector<double> sparsities = read_sparsities(values);
       const Json result = run(values, sparsities);
       console.out << (flags->json ? result.dump(2) + "\n" : text(result));

@@ -28,23 +28,22 @@ struct CompressFlags {
   bool json = false;
 };
 
-std::vector<prune::Option> compress_only_options() {
+std::vector<Option> compress_only_options() {
   return {
-      prune::text_option(
-          "weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
-      prune::text_option("out", "", "Where the .edc file goes."),
+      text_option("weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
+      text_option("out", "", "Where the .edc file goes."),
       masks_from_zeros_option(),
-      prune::integer_option("conv-bits", 8, 1, 16, "bits", "Of a convolution's shared values."),
-      prune::integer_option("fc-bits", 5, 1, 16, "bits", "Of a linear layer's shared values."),
-      prune::integer_option(
+      integer_option("conv-bits", 8, 1, 16, "bits", "Of a convolution's shared values."),
+      integer_option("fc-bits", 5, 1, 16, "bits", "Of a linear layer's shared values."),
+      integer_option(
           "conv-gap-bits", 8, 1, 16, "bits", "Of distances between a convolution's weights."),
-      prune::integer_option(
+      integer_option(
           "fc-gap-bits", 5, 1, 16, "bits", "Of distances between a linear layer's weights."),
   };
 }
 
-std::vector<prune::Option> compress_options() {
-  std::vector<prune::Option> out;
+std::vector<Option> compress_options() {
+  std::vector<Option> out;
   for (const auto& list : {model_options(), data_set_options(), compress_only_options()}) {
     out.insert(out.end(), list.begin(), list.end());
   }
@@ -95,7 +94,7 @@ std::string report_text(const EdcReport& report, const std::string& out) {
 }
 
 // A file of ours tells what it is; for others the flags and the data set do.
-Network open_network(const prune::OptionValues& values) {
+Network open_network(const OptionValues& values) {
   const std::string& weights = values.text("weights");
   if (tells_its_network(weights)) return load_network(weights);
   const auto dataset = open_data(values.text("data"),
@@ -107,7 +106,7 @@ Network open_network(const prune::OptionValues& values) {
 }
 
 void compress(const CompressFlags& flags, Console& console) {
-  const prune::OptionValues values("compress", compress_options(), flags.given.given());
+  const OptionValues values("compress", compress_options(), flags.given.given());
   for (const char* needed : {"weights", "out"}) {
     ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "compress: needs --", needed, " FILE");
   }

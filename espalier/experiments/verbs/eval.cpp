@@ -25,20 +25,19 @@ struct EvalFlags {
   bool json = false;
 };
 
-std::vector<prune::Option> eval_only_options() {
+std::vector<Option> eval_only_options() {
   return {
-      prune::text_option(
-          "weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
-      prune::choice_option("split", {"test", "train"}, "The part of the data set."),
-      prune::integer_option("batch", 256, 1, 65536, "samples", "Samples at once."),
+      text_option("weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
+      choice_option("split", {"test", "train"}, "The part of the data set."),
+      integer_option("batch", 256, 1, 65536, "samples", "Samples at once."),
       masks_from_zeros_option(),
-      prune::flag_option("compiled", "Run as an inference plan: batch norm folded, steps fused."),
-      prune::text_option("plan", "", "With --compiled: write the plan to this file."),
+      flag_option("compiled", "Run as an inference plan: batch norm folded, steps fused."),
+      text_option("plan", "", "With --compiled: write the plan to this file."),
   };
 }
 
-std::vector<prune::Option> eval_options() {
-  std::vector<prune::Option> out;
+std::vector<Option> eval_options() {
+  std::vector<Option> out;
   for (const auto& list : {model_options(),
                            data_options(),
                            eval_only_options(),
@@ -51,7 +50,7 @@ std::vector<prune::Option> eval_options() {
 }
 
 void eval(const EvalFlags& flags, Console& console) {
-  const prune::OptionValues values("eval", eval_options(), flags.given.given());
+  const OptionValues values("eval", eval_options(), flags.given.given());
   ESPALIER_CHECK(!values.text("weights").empty(), ValueError, "eval: needs --weights FILE");
   ESPALIER_CHECK(values.text("plan").empty() || values.flag("compiled"),
                  ValueError,

@@ -56,12 +56,12 @@ void list(const ExperimentFlags& flags, Console& console) {
 }
 
 // What is set for all runs: places and machine, nothing that changes a result.
-std::vector<prune::Option> place_options() {
-  std::vector<prune::Option> out = machine_options();
-  for (const prune::Option& option : data_options()) {
+std::vector<Option> place_options() {
+  std::vector<Option> out = machine_options();
+  for (const Option& option : data_options()) {
     if (option.name == "data-root") out.push_back(option);
   }
-  for (const prune::Option& option : run_options()) {
+  for (const Option& option : run_options()) {
     if (option.name == "allow-other-simd") out.push_back(option);
   }
   return out;

@@ -7,8 +7,8 @@
 
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/verbs/verbs.h>
-#include <espalier/prune/registry.h>
-#include <espalier/prune/taxonomy_page.h>
+#include <espalier/prune/drive/registry.h>
+#include <espalier/prune/drive/taxonomy_page.h>
 
 namespace espalier::experiments::verbs {
 namespace {
@@ -23,13 +23,14 @@ std::string taxonomy_table() {
   std::vector<std::vector<std::string>> rows = {
       {"name", "title", "speed-up", "when", "how", "scope", "data", "year"}};
   for (const prune::Method& method : prune::methods()) {
+    const prune::MethodFacts facts = method.facts();
     rows.push_back({method.name,
                     method.title,
-                    prune::name(method.speedup),
+                    prune::name(method.speedup()),
                     prune::name(method.when),
                     prune::name(method.how),
-                    method.global ? "global" : "local",
-                    method.data_free ? "free" : "needed",
+                    facts.global ? "global" : "local",
+                    facts.data_free ? "free" : "needed",
                     std::to_string(method.year)});
   }
   return text_table(rows);

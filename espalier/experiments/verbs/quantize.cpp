@@ -29,29 +29,29 @@ struct QuantizeFlags {
   bool json = false;
 };
 
-std::vector<prune::Option> quantize_only_options() {
+std::vector<Option> quantize_only_options() {
   return {
-      prune::text_option("weights", "", "The weights: safetensors or .edc."),
+      text_option("weights", "", "The weights: safetensors or .edc."),
       masks_from_zeros_option(),
-      prune::text_option("out", "", "Where the quantized network goes (safetensors)."),
-      prune::choice_option("calibration",
-                           {"mse", "minmax", "percentile"},
-                           "How ranges of activations follow from the images: least squared error, "
-                           "all values, or without the outermost."),
-      prune::real_option(
+      text_option("out", "", "Where the quantized network goes (safetensors)."),
+      choice_option("calibration",
+                    {"mse", "minmax", "percentile"},
+                    "How ranges of activations follow from the images: least squared error, "
+                    "all values, or without the outermost."),
+      real_option(
           "percentile", 0.999, 0.5001, 1, "", "Of percentile: the part below the upper end."),
-      prune::integer_option("images",
-                            512,
-                            1,
-                            1e9,
-                            "",
-                            "Training images to calibrate with, whole, as inference sees them."),
-      prune::integer_option("seed", 0, 0, 1e9, "", "Which images."),
+      integer_option("images",
+                     512,
+                     1,
+                     1e9,
+                     "",
+                     "Training images to calibrate with, whole, as inference sees them."),
+      integer_option("seed", 0, 0, 1e9, "", "Which images."),
   };
 }
 
-std::vector<prune::Option> quantize_options() {
-  std::vector<prune::Option> out;
+std::vector<Option> quantize_options() {
+  std::vector<Option> out;
   for (const auto& list : {model_options(),
                            data_set_options(),
                            quantize_only_options(),
@@ -99,7 +99,7 @@ std::string report_text(const std::vector<nn::QuantizedLayer>& layers,
 }
 
 void quantize(const QuantizeFlags& flags, Console& console) {
-  const prune::OptionValues values("quantize", quantize_options(), flags.given.given());
+  const OptionValues values("quantize", quantize_options(), flags.given.given());
   for (const char* needed : {"weights", "out"}) {
     ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "quantize: needs --", needed, " FILE");
   }

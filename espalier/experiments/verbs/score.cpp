@@ -16,7 +16,7 @@
 #include <espalier/experiments/settings/given_options.h>
 #include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments::verbs {
 namespace {
@@ -31,17 +31,16 @@ struct ScoreFlags {
   std::string out;
 };
 
-std::vector<prune::Option> score_options() {
-  std::vector<prune::Option> out = model_options();
-  out.push_back(
-      prune::integer_option("classes",
-                            10,
-                            1,
-                            kMostClasses,
-                            "",
-                            "Outputs of the network (files of ours tell it themselves)."));
-  out.push_back(prune::integer_option("seed", 0, 0, 1e9, "", "Of methods that draw."));
-  for (const prune::Option& option : machine_options()) {
+std::vector<Option> score_options() {
+  std::vector<Option> out = model_options();
+  out.push_back(integer_option("classes",
+                               10,
+                               1,
+                               kMostClasses,
+                               "",
+                               "Outputs of the network (files of ours tell it themselves)."));
+  out.push_back(integer_option("seed", 0, 0, 1e9, "", "Of methods that draw."));
+  for (const Option& option : machine_options()) {
     if (option.name == "threads") out.push_back(option);
   }
   return out;
@@ -91,7 +90,7 @@ void check_labels(const data::Batch& batch, int64_t classes, const std::string& 
 }
 
 Network open_network(const ScoreFlags& flags,
-                     const prune::OptionValues& values,
+                     const OptionValues& values,
                      const data::Batch& batch) {
   Network network;
   network.name = nn::canonical_model_name(values.text("model"));
@@ -132,12 +131,12 @@ Network open_network(const ScoreFlags& flags,
 }
 
 void score(const ScoreFlags& flags, Console& console) {
-  const prune::OptionValues values("score", score_options(), flags.given.given_of(score_options()));
+  const OptionValues values("score", score_options(), flags.given.given_of(score_options()));
   set_num_threads(static_cast<int>(values.integer("threads")));
   check_outputs("score", {{"--out", flags.out, FileKind::Scores}}, {flags.batch, flags.weights});
   const prune::Method& method = prune::method(flags.method);
-  const prune::PruneSettings settings =
-      prune::parse_settings(method, flags.given.given_of(pruning_options()));
+  const prune::MethodChoice choice =
+      prune::choose_method(method, flags.given.given_of(pruning_options()));
   data::Batch batch = load_batch(flags.batch);
   Network network = open_network(flags, values, batch);
   check_labels(batch, network.options.num_classes, flags.batch);
@@ -148,7 +147,7 @@ void score(const ScoreFlags& flags, Console& console) {
   inputs.seed = static_cast<uint64_t>(values.integer("seed"));
 
   SafetensorsFile file;
-  file.tensors = prune::raw_scores(method.name, *network.module, settings, inputs);
+  file.tensors = prune::raw_scores(choice, *network.module, inputs);
   file.metadata = {{"method", method.name}, {"model", network.name}};
   while_writing([&] { save_safetensors(flags.out, file); });
   console.out << fmt::format(

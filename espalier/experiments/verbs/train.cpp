@@ -28,16 +28,16 @@ std::map<std::string, std::string> without_idle(std::map<std::string, std::strin
                                                 const std::map<std::string, std::string>& by_flag,
                                                 const std::string& method) {
   if (method.empty()) return given;
-  const std::vector<prune::Option> declared = method_options(method);
+  const std::vector<Option> declared = method_options(method);
   const auto text = [&](const std::string& name) {
     if (const auto found = given.find(name); found != given.end()) return found->second;
-    for (const prune::Option& option : declared) {
+    for (const Option& option : declared) {
       if (option.name == name) return option.default_value;
     }
     return std::string();
   };
-  for (const prune::Option& option : declared) {
-    const bool idle = !prune::is_met(option.needs, text(option.needs.option));
+  for (const Option& option : declared) {
+    const bool idle = !option.needs.is_met(text(option.needs.option));
     const bool by_a_flag = by_flag.contains(option.needs.option) || by_flag.contains("prune");
     if (idle && by_a_flag && !by_flag.contains(option.name)) given.erase(option.name);
   }
@@ -57,15 +57,16 @@ std::map<std::string, std::string> in_vain(std::map<std::string, std::string> gi
 void train(TrainFlags& flags, Console& console) {
   const std::map<std::string, std::string> by_flag = flags.given.given();
   if (!flags.config.empty()) flags.given.read_config(flags.config);
-  const std::vector<prune::Option> own = train_options();
-  const prune::OptionValues values("train", own, flags.given.given_of(own));
+  const std::vector<Option> own = train_options();
+  const OptionValues values("train", own, flags.given.given_of(own));
   std::set<std::string> names;
   for (const auto& [name, text] : flags.given.given()) names.insert(name);
   const TrainRequest request{
       .values = values,
       .given = std::move(names),
-      .pruning =
-          without_idle(flags.given.given_of(pruning_options()), by_flag, values.text("prune"))};
+      .method = chosen_method(
+          values.text("prune"),
+          without_idle(flags.given.given_of(pruning_options()), by_flag, values.text("prune")))};
   check_needs("train", train_needs(), in_vain(flags.given.given(), by_flag), request.values);
   const nlohmann::ordered_json results = run_training(request, console);
   if (flags.json) {

@@ -35,7 +35,7 @@ void check_bits(const SharingBits& bits, std::string_view op) {
 std::vector<int64_t> kept_positions(const Parameter& weight) {
   std::vector<int64_t> out;
   if (weight.masked()) {
-    const std::vector<int32_t>& kept = weight.pattern->kept();
+    const std::vector<int32_t>& kept = weight.support->kept();
     out.assign(kept.begin(), kept.end());
     return out;
   }

@@ -45,7 +45,7 @@ std::vector<Bytes> seeds() {
   const auto tiny = nn::make_model("resnet20", options);
   out.push_back(nn::compress::encode_edc("resnet20", options, *tiny, {}, nullptr));
   const Variable image(Tensor::zeros({1, 1, 8, 8}));
-  for (const nn::GateSite& site : nn::gate_sites(*tiny, image)) nn::add_channel_gate(site);
+  for (const nn::GateSite& site : nn::gate_sites(*tiny, image)) nn::add_saliency_gate(site);
   out.push_back(nn::compress::encode_edc("resnet20", options, *tiny, {}, nullptr));
   return out;
 }

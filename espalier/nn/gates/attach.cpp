@@ -2,13 +2,12 @@
 #include <espalier/nn/gates/attach.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 #include <utility>
 
-#include <espalier/autograd/variable_state.h>
-#include <espalier/core/detail/json.h>
+#include <espalier/nn/graph/tracer.h>
 #include <espalier/nn/layers/batch_norm.h>
-#include <espalier/nn/module/trace.h>
 
 namespace espalier::nn {
 namespace {
@@ -16,75 +15,14 @@ namespace {
 // A smaller one would make beta / gamma, the new shift, large.
 constexpr double kLeastScale = 0.01;
 
-/// Sees which batch norm reads which convolution, and whether anybody else does.
-class SiteTracer : public TraceListener {
- public:
-  explicit SiteTracer(Module& model) {
-    for (const NamedModule& part : model.named_modules()) names_.emplace(part.module, part.name);
-  }
-
-  void enter(Module& module, const Variable& input) override {
-    auto* norm = dynamic_cast<BatchNorm*>(&module);
-    const auto made = made_.find(input.state().get());
-    if (norm == nullptr || made == made_.end()) return;
-    sites_[made->second].norm = norm;
-    sites_[made->second].norm_name = names_.at(norm);
-  }
-  void leave(Module& module, const Variable&, const Variable& output) override {
-    auto* layer = dynamic_cast<Conv2d*>(&module);
-    if (layer == nullptr) return;
-    made_[output.state().get()] = sites_.size();
-    outputs_.push_back(output);
-    sites_.push_back({.name = names_.at(layer), .layer = layer});
-    readers_.push_back(0);
-  }
-  void op(const char*,
-          const Variable&,
-          const std::vector<Variable>& inputs,
-          const BackwardFn&) override {
-    for (const Variable& input : inputs) {
-      const auto made = made_.find(input.state().get());
-      if (made != made_.end()) ++readers_[made->second];
-    }
-  }
-
-  std::vector<GateSite> result() const {
-    std::vector<GateSite> out;
-    for (size_t i = 1; i < sites_.size(); ++i) {
-      GateSite site = sites_[i];
-      const auto uses = std::count_if(sites_.begin(), sites_.end(), [&](const GateSite& one) {
-        return one.layer == site.layer;
-      });
-      if (uses > 1) continue;  // a shared layer decides twice; its batch norms would mix that up
-      if (readers_[i] != 1) site.norm = nullptr;
-      out.push_back(site);
-    }
-    return out;
-  }
-
- private:
-  std::unordered_map<const Module*, std::string> names_;
-  std::unordered_map<const VariableState*, size_t> made_;  // by which site
-  std::vector<Variable> outputs_;                          // kept, so that no address comes back
-  std::vector<GateSite> sites_;
-  std::vector<int> readers_;
-};
-
-void check_free(const GateSite& site) {
-  ESPALIER_CHECK(!site.layer->gate, ValueError, "gates: ", site.name, " has a gate already");
-  ESPALIER_CHECK(!site.layer->quantizer,
-                 NotImplemented,
+void set_form(const GateSite& site, std::shared_ptr<Form> gate) {
+  ESPALIER_CHECK(!site.layer->form,
+                 ValueError,
                  "gates: ",
                  site.name,
-                 " computes in 8-bit integers, which a gate can't");
-}
-
-std::shared_ptr<ChannelGate> link_channel_gate(Conv2d& layer, BatchNorm& norm) {
-  auto gate = std::make_shared<ChannelGate>(ChannelGate::Options{
-      .in_channels = layer.options().in_channels, .out_channels = layer.options().out_channels});
-  layer.gate = gate;
-  norm.gate = gate;
-  return gate;
+                 " has a form already: ",
+                 site.layer->form ? site.layer->form->describe() : std::string());
+  site.layer->form = std::move(gate);
 }
 
 }  // namespace
@@ -93,137 +31,142 @@ std::vector<GatedLayer> gated_layers(Module& model) {
   std::vector<GatedLayer> out;
   for (const NamedModule& part : model.named_modules()) {
     auto* layer = dynamic_cast<Conv2d*>(part.module);
-    if (layer != nullptr && layer->gate) out.push_back({part.name, layer, layer->gate.get()});
+    if (layer == nullptr) continue;
+    if (auto* gate = dynamic_cast<Gate*>(layer->form.get())) {
+      out.push_back({part.name, layer, layer->form.get(), gate->decision().get()});
+    }
   }
   return out;
 }
 
 bool is_gated(Module& model) {
-  return !gated_layers(model).empty();
+  const std::vector<NamedModule> parts = model.named_modules();
+  return std::ranges::any_of(
+      parts, [](const NamedModule& part) { return dynamic_cast<Gate*>(part.module) != nullptr; });
 }
 
 void remove_gates(Module& model) {
   // The list names the gates too: they must outlive the walk over it.
   std::vector<std::shared_ptr<Module>> removed;
   for (const NamedModule& part : model.named_modules()) {
-    if (auto* layer = dynamic_cast<Conv2d*>(part.module)) {
-      removed.push_back(std::exchange(layer->gate, nullptr));
+    if (auto* norm = dynamic_cast<FormedNorm*>(part.module)) {
+      removed.push_back(norm->scaling());
+      norm->set_scaling(nullptr);
     }
-    if (auto* norm = dynamic_cast<BatchNorm*>(part.module)) {
-      removed.push_back(std::exchange(norm->gate, nullptr));
+    auto* layer = dynamic_cast<Conv2d*>(part.module);
+    if (layer != nullptr && dynamic_cast<Gate*>(layer->form.get()) != nullptr) {
+      removed.push_back(std::exchange(layer->form, nullptr));
+    }
+    auto* block = dynamic_cast<FormedBlock*>(part.module);
+    if (block != nullptr && dynamic_cast<Gate*>(block->form.get()) != nullptr) {
+      removed.push_back(std::exchange(block->form, nullptr));
     }
   }
 }
 
 std::vector<GateSite> gate_sites(Module& model, const Variable& example) {
-  const EvalScope eval(model);
-  const NoGrad no_grad;
-  SiteTracer tracer(model);
-  const TraceScope scope(tracer);
-  model(example);
-  return tracer.result();
+  const NetworkGraph graph = trace_network(model, example);
+  std::map<int, GateSite> by_output;  // the site of a value that a convolution makes
+  std::vector<int> outputs;
+  std::map<const Conv2d*, int> uses;
+  for (const GraphCall* call : graph.layer_calls()) {
+    if (auto* norm = dynamic_cast<BatchNorm*>(call->module)) {
+      const auto read = by_output.find(call->input);
+      if (read == by_output.end()) continue;
+      read->second.norm = norm;
+      read->second.norm_name = call->name;
+    } else if (auto* layer = dynamic_cast<Conv2d*>(call->module)) {
+      by_output[call->output] = {.name = call->name, .layer = layer};
+      outputs.push_back(call->output);
+      ++uses[layer];
+    }
+  }
+  std::map<int, int> readers;  // how many ops read a value
+  for (const GraphOp& op : graph.ops) {
+    for (const int input : op.inputs) ++readers[input];
+  }
+  std::vector<GateSite> sites;
+  for (size_t i = 1; i < outputs.size(); ++i) {
+    GateSite site = by_output.at(outputs[i]);
+    if (uses.at(site.layer) > 1) continue;  // it decides twice; its batch norms would mix that up
+    if (readers[outputs[i]] != 1) site.norm = nullptr;
+    sites.push_back(site);
+  }
+  return sites;
 }
 
-std::shared_ptr<ChannelGate> add_channel_gate(const GateSite& site) {
-  check_free(site);
-  ESPALIER_CHECK(site.norm != nullptr,
-                 ValueError,
-                 "gates: no batch norm reads ",
-                 site.name,
-                 " alone; a channel gate takes the place of its scale");
-  ESPALIER_CHECK(site.norm->options().affine,
-                 NotImplemented,
-                 "gates: ",
-                 site.norm_name,
-                 ", which reads ",
-                 site.name,
-                 ", is not affine: it has no scale whose place a channel gate could take");
-  auto gate = link_channel_gate(*site.layer, *site.norm);
-  for (int64_t c = 0; c < gate->bias.numel(); ++c) {
+std::shared_ptr<ChannelGate> add_channel_gate(const GateSite& site,
+                                              std::shared_ptr<Decision> decision) {
+  auto gate = std::make_shared<ChannelGate>(std::move(decision));
+  if (gate->decision()->is_scale()) {
+    ESPALIER_CHECK(site.norm != nullptr,
+                   ValueError,
+                   "gates: no batch norm reads ",
+                   site.name,
+                   " alone; the gate takes the place of its scale");
+    ESPALIER_CHECK(site.norm->options().affine,
+                   NotImplemented,
+                   "gates: ",
+                   site.norm_name,
+                   ", which reads ",
+                   site.name,
+                   ", is not affine: it has no scale whose place a gate could take");
+  }
+  set_form(site, gate);
+  if (site.norm != nullptr) site.norm->set_scaling(gate);
+  return gate;
+}
+
+std::shared_ptr<Saliency> add_saliency_gate(const GateSite& site) {
+  auto decision = std::make_shared<Saliency>(
+      Saliency::Options{.in_channels = site.layer->options().in_channels,
+                        .out_channels = site.layer->options().out_channels});
+  add_channel_gate(site, decision);
+  for (int64_t c = 0; c < decision->bias.numel(); ++c) {
     float& gamma = site.norm->weight.value.value().data<float>()[c];
     const float scale = std::max(gamma, static_cast<float>(kLeastScale));
-    gate->bias.value.value().data<float>()[c] = scale;
+    decision->bias.value.value().data<float>()[c] = scale;
     site.norm->bias.value.value().data<float>()[c] /= scale;
     gamma = 1.0F;
   }
-  return gate;
+  return decision;
 }
 
 std::shared_ptr<PositionGate> add_position_gate(const GateSite& site,
-                                                const PositionGate::Options& options) {
-  check_free(site);
+                                                int64_t parts,
+                                                std::shared_ptr<Decision> decision) {
   const Conv2d::Options& conv = site.layer->options();
-  ESPALIER_CHECK(conv.groups == 1 && conv.in_channels % options.parts == 0 &&
-                     conv.out_channels % options.parts == 0,
-                 ValueError,
-                 "gates: ",
-                 site.name,
-                 ", ",
-                 site.layer->describe(),
-                 ", can't be cut into ",
-                 options.parts,
-                 " parts");
-  PositionGate::Options own = options;
-  own.channels = conv.out_channels;
-  auto gate = std::make_shared<PositionGate>(own);
-  site.layer->gate = gate;
+  ESPALIER_CHECK(
+      conv.groups == 1 && conv.in_channels % parts == 0 && conv.out_channels % parts == 0,
+      ValueError,
+      "gates: ",
+      site.name,
+      ", ",
+      site.layer->describe(),
+      ", can't be cut into ",
+      parts,
+      " parts");
+  auto gate = std::make_shared<PositionGate>(parts, std::move(decision));
+  set_form(site, gate);
   return gate;
 }
 
-std::string describe_gates(Module& model) {
-  std::unordered_map<const ConvGate*, std::string> norms;
-  for (const NamedModule& part : model.named_modules()) {
-    const auto* norm = dynamic_cast<BatchNorm*>(part.module);
-    if (norm != nullptr && norm->gate) norms[norm->gate.get()] = part.name;
-  }
-  nlohmann::json out = nlohmann::json::object();
-  for (const GatedLayer& one : gated_layers(model)) {
-    nlohmann::json entry = {{"kind", one.gate->kind()}, {"settings", one.gate->settings()}};
-    if (norms.contains(one.gate)) entry["norm"] = norms.at(one.gate);
-    out[one.name] = entry;
-  }
-  return out.empty() ? "" : out.dump();
+std::shared_ptr<PartialSum> add_partial_sum_gate(const GateSite& site,
+                                                 const PartialSumGateOptions& options) {
+  auto decision = std::make_shared<PartialSum>(
+      PartialSum::Options{.channels = site.layer->options().out_channels,
+                          .slope = options.slope,
+                          .sparse_back = options.sparse_back});
+  add_position_gate(site, options.parts, decision);
+  return decision;
 }
 
-void restore_gates(Module& model, const std::string& description) {
-  std::unordered_map<std::string, Module*> parts;
-  for (const NamedModule& part : model.named_modules()) parts[part.name] = part.module;
-  const auto part = [&]<class M>(const std::string& name, M*) {
-    const auto found = parts.find(name);
-    M* module = found == parts.end() ? nullptr : dynamic_cast<M*>(found->second);
-    ESPALIER_CHECK(module != nullptr, ValueError, "gates: the model has no such layer: ", name);
-    return module;
-  };
-  try {
-    const nlohmann::json layers =
-        espalier::detail::parse_json<nlohmann::json>(description, "gates: their description");
-    for (const auto& [name, entry] : layers.items()) {
-      Conv2d* layer = part(name, static_cast<Conv2d*>(nullptr));
-      const auto kind = entry.at("kind").get<std::string>();
-      const nlohmann::json& settings = entry.at("settings");
-      if (kind == "channels") {
-        link_channel_gate(
-            *layer, *part(entry.at("norm").get<std::string>(), static_cast<BatchNorm*>(nullptr)));
-      } else if (kind == "positions") {
-        const auto parts_wanted = settings.at("parts").get<double>();
-        ESPALIER_CHECK(parts_wanted >= 1.0 && parts_wanted <= 65536.0,
-                       ValueError,
-                       "gates: ",
-                       parts_wanted,
-                       " parts");
-        add_position_gate({.name = name, .layer = layer},
-                          {.parts = static_cast<int64_t>(parts_wanted),
-                           .slope = settings.at("slope").get<double>(),
-                           .sparse_back = settings.at("sparse_back").get<double>() != 0.0});
-      } else {
-        throw ValueError(cat("gates: unknown kind '", kind, "'"));
-      }
-    }
-  } catch (const IoError& e) {  // it is an argument here, of whatever file it came from
-    throw ValueError(e.what());
-  } catch (const nlohmann::json::exception& e) {
-    throw ValueError(cat("gates: bad description: ", espalier::detail::json_words(e)));
-  }
+std::shared_ptr<BlockGate> add_block_gate(const BlockSite& site,
+                                          std::shared_ptr<Decision> decision) {
+  ESPALIER_CHECK(!site.block->form, ValueError, "gates: ", site.name, " has a form already");
+  auto gate = std::make_shared<BlockGate>(std::move(decision));
+  site.block->form = gate;
+  return gate;
 }
 
 }  // namespace espalier::nn

@@ -1,86 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-/// ChannelGate: feature boosting and suppression. From the means of a convolution's input channels
-/// it foretells how much each output channel will matter for this sample, computes the k most
-/// salient ones, and boosts each by its saliency, which takes the place of batch norm's scale.
+/// ChannelGate: of the output channels of a convolution, those that a decision opens for this
+/// sample are computed, out of the input channels that are not zero.
 ///
-///   s_c = mean over space of |x_c|,  g = max(s phi^T + rho, 0)            saliencies
-///   pi = g where g is among the k largest of the sample (ties: the first), else 0
-///   y = pi * (norm(conv(x)) + beta)                                       norm without scale
-///
-/// Source: Gao, Zhao, Dudziak, Mullins, Xu, arXiv:1810.05331, equations 4 to 8.
+///   y = open * norm(conv(x))     behind a batch norm, before its ReLU (attach.h)
+///   y = open * conv(x)           without
 #pragma once
 
+#include <espalier/nn/forms/scaling_form.h>
 #include <espalier/nn/gates/gate.h>
 
 namespace espalier::nn {
 
-/// Held by a convolution, which decides, and by the batch norm behind it, which multiplies.
-class ChannelGate : public ConvGate {
+/// Held by a convolution, and by the batch norm behind it, which multiplies.
+class ChannelGate : public ScalingForm, public Gate {
  public:
-  /// Sizes of the convolution.
-  struct Options {
-    int64_t in_channels = 0;   ///< C
-    int64_t out_channels = 0;  ///< K
-  };
-  /// All channels open, phi = 0, rho = 1. Throws ValueError for sizes that are not positive.
-  explicit ChannelGate(const Options& options);
+  /// `decision` is of the convolution's input channels, for its output channels.
+  explicit ChannelGate(std::shared_ptr<Decision> decision) : Gate(std::move(decision)) {}
 
-  void visit(MemberVisitor& visitor) override;
+  void visit(MemberVisitor& visitor) override { visitor.inner(decision_); }
   std::string describe() const override;
   std::string kind() const override { return "channels"; }
-  std::map<std::string, double> settings() const override { return {}; }
+  std::map<std::string, double> settings() const override { return decision_->settings(); }
+  std::map<std::string, std::string> words() const override { return decision_word(); }
+  std::string_view member() const override { return "gate"; }
+  bool differs_by_sample() const override { return true; }
+  bool replaces_product() const override { return true; }
   /// Decides, and computes the chosen channels; what `behind_norm` then needs is kept for it.
-  Variable conv2d(const Variable& x,
-                  const Parameter& weight,
-                  const Parameter& bias,
-                  const Conv2dOptions& options) override;
-
-  /// What batch norm does in evaluation, by channel: y = x * scale + shift.
-  struct Affine {
-    std::vector<float> scale;  ///< (K)
-    std::vector<float> shift;  ///< (K)
-  };
-  /// True when the convolution left channels out: batch norm then calls `finish`.
-  bool skipped() const { return skipped_; }
-  /// pi * (y * scale + shift) for the channels that were computed, 0 for the others; then the
-  /// residual (may be undefined) is added, and the ReLU done. In y's layout, and in y's memory if
-  /// that is plain. Throws ValueError as `boost`.
-  Variable finish(const Variable& y, const Affine& affine, const Variable& residual, bool relu);
-  /// Otherwise: pi * y, y (N,K,P,Q) the normalized convolution. Throws ValueError when no
-  /// convolution decided before.
-  Variable boost(const Variable& y);
-
-  /// k, at least 1. Throws ValueError when out of range.
-  void keep(int64_t channels);
-  /// k, at first all channels.
-  int64_t kept() const;
-  /// The newest saliencies g (N,K), with their tape; then forgotten. For the penalty on their sum.
-  Variable take_saliency();
-
-  Parameter weight;  ///< phi, (out_channels, in_channels)
-  Parameter bias;    ///< rho, (out_channels)
+  Variable product(const Variable& x, const LayerProduct& layer) override;
+  /// Channels that were left out are zero. Throws ValueError when no convolution decided before.
+  Variable behind_norm(const NormCall& norm) override;
 
  protected:
-  /// pi (N,K) of the convolution's input x (N,C,H,W), in x's layout. The gradient passes to the
-  /// chosen saliencies only.
-  Variable forward(const Variable& x) override;
+  /// What is decided for the convolution's input x (N,C,H,W): (N,K), in x's layout.
+  Variable forward(const Variable& x) override { return decide(x); }
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<ChannelGate>(*this);
   }
 
  private:
-  Variable skip(const Variable& x, const Tensor& filters, const Tensor& offsets, Conv2dShape shape);
+  Variable skip(const Variable& x, const LayerProduct& layer, Conv2dShape shape);
+  Variable finish(const NormCall& norm);
+  Variable boost(const Variable& y);
   Variable take_decision(const Variable& y);
 
-  Options options_;
-  Tensor kept_;        // k, int64
-  Variable saliency_;  // of the newest forward pass
-  Variable pi_;        // between convolution and batch norm
+  Variable open_;  // between convolution and batch norm
   bool skipped_ = false;
 };
-
-/// The k largest of each row of g (N,K) as ones, zeros elsewhere, in g's layout; of equal ones the
-/// first.
-Tensor largest_in_rows(const Tensor& g, int64_t k);
 
 }  // namespace espalier::nn

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/// ConvGate: the part of a convolution layer that decides, for every sample, which of its products
-/// to compute. The weights stay whole; each input uses a part of them. What a gate decides by is in
-/// channel_gate.h and position_gate.h; putting gates on a network and telling them in files is
-/// attach.h; training them is prune/methods/runtime.
+/// Gate: what the grains of gates share. The weights stay whole; each input uses a part of them.
+/// What a gate decides by is decision.h; putting gates on a network is attach.h; training them is
+/// prune/methods/runtime.
 ///
-///   in training or while traced   dense convolution, what is gated off is multiplied by zero
+///   in training or while traced   all is computed, what is gated off is multiplied by zero
 ///   in evaluation                 what is gated off is not computed (float32, no recording), one
 ///                                 sample at a time in planes; fastest as a compiled plan, where
 ///                                 sixteen may share what any of them chose
@@ -14,28 +13,42 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
-#include <espalier/nn/module/module.h>
+#include <espalier/nn/gates/decision.h>
 
 namespace espalier::nn {
 
-/// A part of a Conv2d (its member `gate`).
-class ConvGate : public Module {
+/// A grain derives from it beside its form.
+class Gate {
  public:
-  /// What the layer computes, as the op conv2d: x (N,C,H,W) to (N,K,P,Q) in x's layout.
-  virtual Variable conv2d(const Variable& x,
-                          const Parameter& weight,
-                          const Parameter& bias,
-                          const Conv2dOptions& options) = 0;
-  /// `channels` or `positions`.
-  virtual std::string kind() const = 0;
-  /// What, besides the layer's sizes, makes an equal gate: numbers by name.
-  virtual std::map<std::string, double> settings() const = 0;
+  virtual ~Gate() = default;
+  /// What it decides by; not null.
+  const std::shared_ptr<Decision>& decision() const { return decision_; }
+  /// The newest price (Decided), with its tape; then forgotten.
+  Variable take_price();
 
  protected:
-  /// True when what is gated off may be skipped: nobody records or traces.
-  bool skips(const Variable& x) const;
+  /// Throws ValueError for null.
+  explicit Gate(std::shared_ptr<Decision> decision);
+  /// Decided::open of x; the price is kept.
+  Variable decide(const Variable& x);
+  /// The kind of decision, as a word of descriptions.
+  std::map<std::string, std::string> decision_word() const;
+
+  std::shared_ptr<Decision> decision_;  ///< visited by the grain
+
+ private:
+  Variable price_;
 };
+
+/// The decision that a gate's description names, `otherwise` where it names none.
+std::shared_ptr<Decision> described_decision(const PartDescription& description,
+                                             const std::string& otherwise,
+                                             const DecisionPlace& place);
+
+/// True when a gate in evaluation may leave out what is gated off: nobody records or traces.
+bool may_skip(const Variable& x);
 
 }  // namespace espalier::nn

@@ -2,7 +2,7 @@
 #include <espalier/nn/gates/position_gate.h>
 
 #include <espalier/autograd/ops.h>
-#include <espalier/nn/layers/detail/layer.h>
+#include <espalier/nn/forms/kinds.h>
 
 namespace espalier::nn {
 namespace {
@@ -35,77 +35,66 @@ Variable per_channel(const Variable& values) {
 
 }  // namespace
 
-PositionGate::PositionGate(const Options& options) : options_(options) {
-  detail::check_positive(options.channels, "PositionGate", "channels");
-  detail::check_positive(options.parts, "PositionGate", "parts");
-  ESPALIER_CHECK(
-      options.slope > 0.0, ValueError, "PositionGate: expects slope > 0, got ", options.slope);
-  threshold = Parameter(Tensor::zeros({options.channels}));
-  threshold.decays = false;
-  running_mean = Tensor::zeros({options.channels});
-  running_var = Tensor::ones({options.channels});
-}
-
-void PositionGate::visit(MemberVisitor& visitor) {
-  visitor.parameter("threshold", threshold);
-  visitor.buffer("running_mean", running_mean);
-  visitor.buffer("running_var", running_var);
+PositionGate::PositionGate(int64_t parts, std::shared_ptr<Decision> decision)
+    : Gate(std::move(decision)), parts_(parts) {
+  ESPALIER_CHECK(parts > 0, ValueError, "PositionGate: expects parts > 0, got ", parts);
 }
 
 std::string PositionGate::describe() const {
-  return cat("PositionGate(", options_.channels, ", 1/", options_.parts, " always)");
+  return cat("PositionGate(1/", parts_, " always, ", decision_->describe(), ")");
 }
 
 std::map<std::string, double> PositionGate::settings() const {
-  return {{"parts", static_cast<double>(options_.parts)},
-          {"slope", options_.slope},
-          {"sparse_back", options_.sparse_back ? 1.0 : 0.0}};
-}
-
-Variable PositionGate::forward(const Variable& partial) {
-  RunningStats running{running_mean, running_var};
-  const auto constant = [&](double value) {
-    Tensor values = Tensor::empty({options_.channels}, partial.dtype());
-    values.fill_(value);
-    return Variable(values);
-  };
-  const Variable normalized =
-      batch_norm(partial,
-                 constant(1.0),
-                 constant(0.0),
-                 &running,
-                 {.training = training(), .momentum = options_.momentum, .eps = options_.eps});
-  const Variable above = (normalized - per_channel(threshold.value)) * options_.slope;
-  const Variable open = step_ste(sigmoid(above) + -0.5);
-  // Times its own value: the same ones and zeros, but no gradient where it is 0.
-  return options_.sparse_back ? open * open.detach() : open;
+  std::map<std::string, double> out = decision_->settings();
+  out["parts"] = static_cast<double>(parts_);
+  return out;
 }
 
 Variable PositionGate::partial_sum(const Variable& x,
                                    const Variable& weight,
                                    const Conv2dOptions& options) {
   Conv2dOptions grouped = options;
-  grouped.groups = options_.parts;
-  return espalier::conv2d(x, base_weight(weight, options_.parts), {}, grouped);
+  grouped.groups = parts_;
+  return espalier::conv2d(x, base_weight(weight, parts_), {}, grouped);
 }
 
-Variable PositionGate::conv2d(const Variable& x,
-                              const Parameter& weight,
-                              const Parameter& bias,
-                              const Conv2dOptions& options) {
-  if (skips(x) && options_.parts > 1) {
-    return skip(x,
-                weight.value.value(),
-                bias.defined() ? bias.value.value() : Tensor(),
-                conv2d_shape(x.shape(), weight.shape(), options, "PositionGate"));
+Variable PositionGate::product(const Variable& x, const LayerProduct& layer) {
+  ESPALIER_CHECK(layer.conv != nullptr, ValueError, "PositionGate: is a part of convolutions");
+  const Variable& weight = layer.weight.value;
+  if (!training() && may_skip(x) && parts_ > 1) {
+    return skip(x, layer, conv2d_shape(x.shape(), weight.shape(), *layer.conv, "PositionGate"));
   }
-  const Variable partial = partial_sum(x, weight.value, options);
+  const Variable partial = partial_sum(x, weight, *layer.conv);
   Variable y = partial;
-  if (options_.parts > 1) {
-    const Variable mask(rest_mask(weight.shape(), options_.parts, x.dtype()));
-    y = partial + forward(partial) * espalier::conv2d(x, weight.value * mask, {}, options);
+  if (parts_ > 1) {
+    const Variable mask(rest_mask(weight.shape(), parts_, x.dtype()));
+    y = partial + decide(partial) * conv2d(x, weight * mask, {}, *layer.conv);
   }
-  return bias.defined() ? y + per_channel(bias.value) : y;
+  return layer.bias.defined() ? y + per_channel(layer.bias.value) : y;
+}
+
+PartKind position_gate_part() {
+  return {.name = "positions",
+          .make = [](const PartPlace& place, const PartDescription& description) {
+            constexpr int64_t kMostParts = 65536;
+            const int64_t parts = description.whole("parts", 1, kMostParts);
+            const FormSite* site = place.site;
+            ESPALIER_CHECK(site != nullptr && site->slot.parameter->shape().rank() == 4 &&
+                               site->slot.groups == 1 &&
+                               site->slot.parameter->shape()[0] % parts == 0 &&
+                               site->slot.parameter->shape()[1] % parts == 0,
+                           ValueError,
+                           "gates: ",
+                           place.name,
+                           " is no convolution that can be cut into ",
+                           parts,
+                           " parts");
+            const Shape& weight = site->slot.parameter->shape();
+            return std::make_shared<PositionGate>(
+                parts,
+                described_decision(
+                    description, "partial-sum", {.inputs = weight[0], .units = weight[0]}));
+          }};
 }
 
 }  // namespace espalier::nn

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/// PositionGate: channel gating. Every output value is first computed from a part of the input
-/// channels; where that partial sum, normalized, stays below a learnt threshold, it is the result,
-/// and only elsewhere the other channels are added.
+/// PositionGate: every output value of a convolution is first computed from a part of the input
+/// channels; where a decision on these partial sums leaves it closed, that is the result, and only
+/// elsewhere the other channels are added.
 ///
 ///   Y_p = W_p * x_p                         group g of the outputs reads part g of the inputs
-///   d = 1 where norm(Y_p) - Delta >= 0      norm without scale and shift, Delta per output channel
-///   y = Y_p + d (W_r * x_r)                 the rest of the inputs
-///
-/// The gradient of d is that of sigmoid(alpha (norm(Y_p) - Delta)).
+///   y = Y_p + open (W_r * x_r)              the rest of the inputs
 ///
 /// Source: Hua, Zhou, De Sa, Zhang, Suh, arXiv:1805.12549, section 3. One batch norm follows the
 /// layer (the paper has one for each kind of value), channels are not shuffled.
 #pragma once
 
+#include <espalier/nn/forms/form.h>
 #include <espalier/nn/gates/gate.h>
 
 namespace espalier::nn::detail {
@@ -22,47 +20,33 @@ class PositionGatedPlanes;
 namespace espalier::nn {
 
 /// See above. The layer must have groups 1.
-class PositionGate : public ConvGate {
+class PositionGate : public Form, public Gate {
  public:
-  /// Settings of one gate.
-  struct Options {
-    int64_t channels = 0;      ///< of the convolution's output
-    int64_t parts = 4;         ///< p: the partial sum has 1/p of the input channels
-    double slope = 2.0;        ///< alpha
-    double momentum = 0.1;     ///< of the running statistics
-    double eps = 1e-5;         ///< added to the variance
-    bool sparse_back = false;  ///< no gradient to the gate where it is closed
-  };
-  /// Thresholds 0. Throws ValueError for sizes that are not positive.
-  explicit PositionGate(const Options& options);
+  /// The partial sum has 1/parts of the input channels. Throws ValueError unless parts is positive.
+  PositionGate(int64_t parts, std::shared_ptr<Decision> decision);
 
-  void visit(MemberVisitor& visitor) override;
+  void visit(MemberVisitor& visitor) override { visitor.inner(decision_); }
   std::string describe() const override;
   std::string kind() const override { return "positions"; }
   std::map<std::string, double> settings() const override;
-  Variable conv2d(const Variable& x,
-                  const Parameter& weight,
-                  const Parameter& bias,
-                  const Conv2dOptions& options) override;
+  std::map<std::string, std::string> words() const override { return decision_word(); }
+  std::string_view member() const override { return "gate"; }
+  bool differs_by_sample() const override { return true; }
+  bool replaces_product() const override { return true; }
+  Variable product(const Variable& x, const LayerProduct& layer) override;
 
-  /// (channels): in evaluation a position is open from this partial sum on.
-  std::vector<float> least_partial_sums() const;
-  /// As given.
-  const Options& options() const { return options_; }
-
-  Parameter threshold;  ///< Delta, (channels); no weight decay
-  Tensor running_mean;  ///< of the partial sums, (channels)
-  Tensor running_var;   ///< of the partial sums, (channels)
+  /// 1/parts of the input channels are always computed.
+  int64_t parts() const { return parts_; }
 
  protected:
-  /// d (N,K,P,Q), ones and zeros, of the partial sums Y_p, in their layout.
-  Variable forward(const Variable& partial) override;
+  /// What is decided for partial sums (N,K,P,Q): ones and zeros, in their layout.
+  Variable forward(const Variable& partial) override { return decide(partial); }
   std::unique_ptr<Module> shallow_copy() const override {
     return std::make_unique<PositionGate>(*this);
   }
 
  private:
-  Variable skip(const Variable& x, const Tensor& weight, const Tensor& bias, Conv2dShape shape);
+  Variable skip(const Variable& x, const LayerProduct& layer, Conv2dShape shape);
   std::shared_ptr<const detail::PositionGatedPlanes> packed(const Conv2dShape& shape,
                                                             const Tensor& weight);
   Variable partial_sum(const Variable& x, const Variable& weight, const Conv2dOptions& options);
@@ -74,7 +58,7 @@ class PositionGate : public ConvGate {
     std::shared_ptr<const detail::PositionGatedPlanes> planes;
   };
 
-  Options options_;
+  int64_t parts_;
   std::shared_ptr<const Packed> packed_;
 };
 

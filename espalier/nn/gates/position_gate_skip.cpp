@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // PositionGate in evaluation, sample by sample in planes.
-#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -26,16 +25,6 @@ bool same_geometry(const Conv2dShape& a, const Conv2dShape& b) {
 
 }  // namespace
 
-std::vector<float> PositionGate::least_partial_sums() const {
-  std::vector<float> out;
-  for (int64_t k = 0; k < options_.channels; ++k) {
-    const double spread = std::sqrt(running_var.at({k}) + options_.eps);
-    out.push_back(
-        static_cast<float>(running_mean.at({k}) + threshold.value.value().at({k}) * spread));
-  }
-  return out;
-}
-
 std::shared_ptr<const PositionGatedPlanes> PositionGate::packed(const Conv2dShape& shape,
                                                                 const Tensor& weight) {
   // Comparing costs far less than packing, and never misses a change.
@@ -44,30 +33,37 @@ std::shared_ptr<const PositionGatedPlanes> PositionGate::packed(const Conv2dShap
     packed_ = std::make_shared<const Packed>(
         Packed{source,
                shape,
-               std::make_shared<const PositionGatedPlanes>(detail::PositionGatedLayer{
-                   .shape = shape, .weight = source, .parts = options_.parts})});
+               std::make_shared<const PositionGatedPlanes>(
+                   detail::PositionGatedLayer{.shape = shape, .weight = source, .parts = parts_})});
   }
   return packed_->planes;
 }
 
-Variable PositionGate::skip(const Variable& x,
-                            const Tensor& weight,
-                            const Tensor& bias,
-                            Conv2dShape shape) {
+Variable PositionGate::skip(const Variable& x, const LayerProduct& layer, Conv2dShape shape) {
   const int64_t samples = shape.n;
   shape.n = 1;
-  const Tensor images = x.value().to(Layout::Nchw).contiguous();
+  const Tensor& weight = layer.weight.value.value();
+  const Tensor bias = layer.bias.defined() ? layer.bias.value.value() : Tensor();
+  const std::optional<std::vector<float>> least = decision_->least_partial_sums();
   Tensor y = Tensor::empty({samples, shape.k, shape.p, shape.q});
+  Tensor open;
+  if (!least) {
+    const Variable partial = partial_sum(x, layer.weight.value, *layer.conv);
+    open = decide(partial).value().to(Layout::Nchw).contiguous();
+    y.copy_(partial.value().to(Layout::Nchw));
+  }
+  const Tensor images = x.value().to(Layout::Nchw).contiguous();
   const std::shared_ptr<const PositionGatedPlanes> planes = packed(shape, weight);
-  const std::vector<float> least = least_partial_sums();
   const detail::ModuleTasks tasks(samples == 1);
+  const int64_t size = shape.k * shape.p * shape.q;
   std::vector<int64_t> macs(static_cast<size_t>(samples));
   detail::for_samples(images, planes->scratch_floats(), [&](int64_t n, float* in, float* scratch) {
     macs[static_cast<size_t>(n)] =
         planes->run({.x = in,
-                     .least = least.data(),
+                     .least = least ? least->data() : nullptr,
+                     .open = open.defined() ? open.data<float>() + n * size : nullptr,
                      .shift = bias.defined() ? bias.data<float>() : nullptr,
-                     .y = y.data<float>() + n * shape.k * shape.p * shape.q,
+                     .y = y.data<float>() + n * size,
                      .scratch = scratch},
                     tasks);
   });

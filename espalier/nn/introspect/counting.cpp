@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <map>
 
-#include <espalier/nn/module/trace.h>
+#include <espalier/nn/graph/tracer.h>
 
 namespace espalier::nn {
 namespace {
@@ -37,14 +37,34 @@ bool is_depthwise(const ChannelCoupling& coupling, std::string_view member, cons
          !cut(coupling.out, member, 1);
 }
 
-/// How often one sample multiplies each entry of a weight.
-int64_t uses(const Shape& weight, const LayerCall& call) {
-  if (call.input.numel() == 0) return 0;
-  const int64_t batch = call.input[0];
-  if (call.module->channel_coupling().transposed) return call.input.numel() / (batch * weight[0]);
-  if (weight.rank() >= 3) return call.output.numel() / (batch * weight[0]);
+/// One call of a layer.
+struct LayerRun {
+  Shape input;
+  Shape output;
+  int64_t macs;
+};
+
+std::multimap<const Module*, LayerRun> layer_runs(Module& model, const Variable& input) {
+  const NetworkGraph graph = trace_network(model, input);
+  check_calls(model, graph);
+  std::multimap<const Module*, LayerRun> runs;
+  for (const GraphCall* call : graph.layer_calls()) {
+    runs.emplace(call->module,
+                 LayerRun{graph.value(call->input).shape,
+                          graph.value(call->output).shape,
+                          graph.own_macs(*call)});
+  }
+  return runs;
+}
+
+/// How often one sample multiplies each entry of a weight of `layer`.
+int64_t uses(const Module& layer, const Shape& weight, const LayerRun& run) {
+  if (run.input.numel() == 0) return 0;
+  const int64_t batch = run.input[0];
+  if (layer.channel_coupling().transposed) return run.input.numel() / (batch * weight[0]);
+  if (weight.rank() >= 3) return run.output.numel() / (batch * weight[0]);
   // Once at every position of a sequence; a vector is a sequence of one.
-  return call.input.numel() / (batch * call.input.size(-1));
+  return run.input.numel() / (batch * run.input.size(-1));
 }
 
 void accumulate(LayerCount& sum, const LayerCount& part) {
@@ -83,11 +103,7 @@ std::vector<NamedParameter> prunable_parameters(Module& model) {
 }
 
 ModelCount count_model(Module& model, const Variable& input) {
-  std::multimap<const Module*, LayerCall> calls;
-  for (LayerCall& call : trace_layers(model, input)) {
-    const Module* module = call.module;
-    calls.emplace(module, std::move(call));
-  }
+  const std::multimap<const Module*, LayerRun> runs = layer_runs(model, input);
   std::map<std::string, Module*> modules;
   for (const NamedModule& part : model.named_modules()) modules[part.name] = part.module;
 
@@ -110,20 +126,20 @@ ModelCount count_model(Module& model, const Variable& input) {
       count.weights += p.parameter->numel();
       count.weights_nonzero += kept;
     }
-    const auto [first, last] = calls.equal_range(&layer);
-    for (auto call = first; call != last; ++call) {
-      count.output = call->second.output;
+    const auto [first, last] = runs.equal_range(&layer);
+    for (auto run = first; run != last; ++run) {
+      count.output = run->second.output;
       if (!prunable) continue;
-      const int64_t times = uses(p.parameter->shape(), call->second);
+      const int64_t times = uses(layer, p.parameter->shape(), run->second);
       count.macs_dense += times * p.parameter->numel();
       count.macs_effective += times * kept;
     }
   }
 
   for (LayerCount& count : result.layers) {
-    const auto [first, last] = calls.equal_range(modules.at(count.name));
-    for (auto call = first; call != last; ++call) {
-      count.macs_executed += call->second.macs / std::max<int64_t>(1, call->second.input[0]);
+    const auto [first, last] = runs.equal_range(modules.at(count.name));
+    for (auto run = first; run != last; ++run) {
+      count.macs_executed += run->second.macs / std::max<int64_t>(1, run->second.input[0]);
     }
     accumulate(result.total, count);
   }

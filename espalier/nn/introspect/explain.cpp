@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/nn/introspect/explain.h>
 
-#include <espalier/nn/module/trace.h>
+#include <espalier/nn/graph/tracer.h>
 
 namespace espalier::nn {
 namespace {
@@ -10,16 +10,13 @@ LayerExplanation::PassChoice explain_pass(const WeightProduct& product,
                                           DType dtype,
                                           sparse::Pass pass) {
   LayerExplanation::PassChoice out;
-  const auto& pattern = product.weight->pattern;
-  if (pattern) {
-    out.choice = sparse::choose_conv2d(product.shape, dtype, product.layout, *pattern, pass);
+  const auto& support = product.weight->support;
+  if (support) {
+    out.choice = sparse::choose_conv2d(product.shape, dtype, product.layout, *support, pass);
   } else {
     out.choice.reason = "no mask";
   }
-  out.times.dense = sparse::measure_dense_conv2d(product.shape, pass);
-  if (pattern && sparse::has_sparse_conv2d(product.shape)) {
-    out.times.sparse = sparse::measure_sparse_conv2d(product.shape, *pattern, pass);
-  }
+  out.times = sparse::measure_conv2d(product.shape, support.get(), pass);
   return out;
 }
 
@@ -27,15 +24,18 @@ LayerExplanation::PassChoice explain_pass(const WeightProduct& product,
 
 std::vector<LayerExplanation> explain(Module& model, const Variable& input) {
   std::vector<LayerExplanation> out;
-  for (const LayerCall& call : trace_layers(model, input)) {
+  const NetworkGraph graph = trace_network(model, input);
+  check_calls(model, graph);
+  for (const GraphCall* call : graph.layer_calls()) {
+    const Shape& shape = graph.value(call->input).shape;
     const std::optional<WeightProduct> product =
-        call.module->weight_product(call.input, input.layout());
+        call->module->weight_product(shape, input.layout());
     if (!product) continue;
-    const auto& pattern = product->weight->pattern;
-    out.push_back({.name = call.name,
-                   .kind = call.module->describe(),
-                   .input = call.input,
-                   .density = pattern ? pattern->density() : 1.0,
+    const auto& support = product->weight->support;
+    out.push_back({.name = call->name,
+                   .kind = call->module->describe(),
+                   .input = shape,
+                   .density = support ? support->density() : 1.0,
                    .forward = explain_pass(*product, input.dtype(), sparse::Pass::Forward),
                    .backward = explain_pass(*product, input.dtype(), sparse::Pass::Backward)});
   }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <espalier/nn/module/module.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
 namespace espalier::nn {
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <espalier/nn/introspect/summary.h>
+
 #include <algorithm>
 #include <array>
 
 #include <espalier/nn/introspect/counting.h>
-#include <espalier/nn/module/module.h>
 
 namespace espalier::nn {
 
@@ -33,8 +34,8 @@ Row row_of(const std::string& name, const LayerCount& count) {
 
 }  // namespace
 
-std::string Module::summary(const Shape& input_shape) {
-  const ModelCount count = count_model(*this, input_shape);
+std::string summary(Module& model, const Shape& input_shape) {
+  const ModelCount count = count_model(model, input_shape);
   std::vector<Row> rows = {{"name", "kind", "output", "parameters", "kept", "MACs"}};
   for (const LayerCount& layer : count.layers) rows.push_back(row_of(layer.name, layer));
   rows.push_back(row_of("total", count.total));

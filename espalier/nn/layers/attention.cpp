@@ -81,14 +81,12 @@ Variable split_heads(const Variable& x, int64_t heads) {
   return permute(reshape(x, {x.size(0), x.size(1), heads, d}), {0, 2, 1, 3});
 }
 
-// Rows begin .. end of a weight. With a masked gradient request the mask is multiplied in, so that
-// the gradient is zero where the mask is, as an op that knows the pattern would make it.
-Variable weight_rows(const Parameter& weight, int64_t begin, int64_t end) {
-  Variable value = weight.value;
-  if (weight.masked() && weight.grad_request == sparse::GradRequest::Masked) {
-    value = value * Variable(weight.mask().to(value.dtype()));
-  }
-  return slice(value, 0, begin, end);
+// With a masked gradient request the mask is multiplied in, so that the gradient of a part of the
+// weight is zero where the mask is, as an op that knows the support would make it.
+Variable for_slices(const Effective& weight) {
+  const sparse::WeightSparsity wanted = weight.sparsity.of_gradient();
+  if (!wanted.support || wanted.request != sparse::GradRequest::Masked) return weight.value;
+  return weight.value * Variable(wanted.support->mask().to(weight.value.dtype()));
 }
 
 }  // namespace
@@ -129,21 +127,21 @@ Variable MultiheadAttention::project(const Variable& query,
                  key.shape(),
                  " and ",
                  value.shape());
+  const Effective weight = effective_weight(form, in_proj_weight);
   if (query.state() == key.state() && key.state() == value.state()) {
     const Variable x = to_layout(query, Layout::Nchw);
     const std::vector<Variable> qkv =
-        split(linear(x, in_proj_weight.value, in_proj_bias.value, in_proj_weight.sparsity()),
-              {dim, dim, dim},
-              2);
+        split(linear(x, weight.value, in_proj_bias.value, weight.sparsity), {dim, dim, dim}, 2);
     return mix(qkv[0], qkv[1], qkv[2], masks);
   }
   const std::array<const Variable*, 3> inputs = {&query, &key, &value};
+  const Variable rows = for_slices(weight);
   std::array<Variable, 3> projected;
   for (size_t i = 0; i < 3; ++i) {
     const int64_t begin = static_cast<int64_t>(i) * dim;
     projected[i] =
         linear(to_layout(*inputs[i], Layout::Nchw),
-               weight_rows(in_proj_weight, begin, begin + dim),
+               slice(rows, 0, begin, begin + dim),
                options_.bias ? slice(in_proj_bias.value, 0, begin, begin + dim) : Variable());
   }
   return mix(projected[0], projected[1], projected[2], masks);
@@ -223,6 +221,11 @@ void MultiheadAttention::visit(MemberVisitor& visitor) {
   visitor.parameter("in_proj_weight", in_proj_weight);
   visitor.parameter("in_proj_bias", in_proj_bias);
   visitor.module("out_proj", out_proj);
+  if (form) visitor.part(form->member(), form);
+}
+
+std::vector<FormSlot> MultiheadAttention::form_slots() {
+  return {{.weight = "in_proj_weight", .parameter = &in_proj_weight, .form = &form}};
 }
 
 std::string MultiheadAttention::describe() const {
@@ -269,6 +272,7 @@ void MultiheadAttention::set_sizes(const LayerSizes& sizes) {
                  o.heads,
                  " heads for dim ",
                  o.dim);
+  check_resizable(form, "MultiheadAttention");
   options_ = o;
   in_proj_weight = detail::new_parameter({3 * o.dim, o.dim});
   in_proj_bias = o.bias ? detail::new_parameter({3 * o.dim}) : Parameter();

@@ -2,6 +2,7 @@
 /// MultiheadAttention: scaled dot-product attention with several heads, composed of ops.
 #pragma once
 
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/layers/linear.h>
 #include <espalier/nn/module/module.h>
 
@@ -21,7 +22,7 @@ struct AttentionMasks {
 /// below each other, `in_proj_bias` (3*dim), `out_proj.weight` (dim, dim), `out_proj.bias` (dim).
 /// Initial values: in_proj_weight Xavier uniform, out_proj.weight as Linear, biases 0.
 /// Source: Vaswani et al., arXiv:1706.03762.
-class MultiheadAttention : public Module {
+class MultiheadAttention : public Module, public Formed {
  public:
   /// Sizes of the layer.
   struct Options {
@@ -48,13 +49,15 @@ class MultiheadAttention : public Module {
   LayerSizes sizes_keeping(const KeptChannels& kept) const override;
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
+  std::vector<FormSlot> form_slots() override;
 
   /// As given.
   const Options& options() const { return options_; }
 
-  Parameter in_proj_weight;  ///< (3*dim, dim): query, key, value
-  Parameter in_proj_bias;    ///< (3*dim); undefined without bias
-  Linear out_proj;           ///< (dim, dim)
+  Parameter in_proj_weight;    ///< (3*dim, dim): query, key, value
+  Parameter in_proj_bias;      ///< (3*dim); undefined without bias
+  Linear out_proj;             ///< (dim, dim); it may have a form of its own
+  std::shared_ptr<Form> form;  ///< of in_proj_weight; null: the weight
 
  protected:
   /// Self-attention.

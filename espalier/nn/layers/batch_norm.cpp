@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include <espalier/autograd/observer.h>
-#include <espalier/nn/gates/channel_gate.h>
 #include <espalier/nn/layers/detail/layer.h>
 #include <espalier/nn/module/init.h>
 
@@ -12,8 +11,8 @@ namespace espalier::nn {
 namespace {
 
 /// What the layer does in evaluation.
-ChannelGate::Affine affine_of(const BatchNorm& norm) {
-  ChannelGate::Affine out;
+ChannelAffine affine_of(const BatchNorm& norm) {
+  ChannelAffine out;
   const std::vector<double> scales = norm.scales(), shifts = norm.shifts();
   for (int64_t c = 0; c < norm.options().channels; ++c) {
     const auto at = static_cast<size_t>(c);
@@ -47,7 +46,7 @@ void BatchNorm::visit(MemberVisitor& visitor) {
   visitor.parameter("bias", bias);
   visitor.buffer("running_mean", running_mean);
   visitor.buffer("running_var", running_var);
-  visitor.part("gate", gate);
+  if (scaling_) visitor.part(scaling_->member(), scaling_);
 }
 
 ChannelCoupling BatchNorm::channel_coupling() const {
@@ -91,22 +90,23 @@ Variable BatchNorm::add_relu(const Variable& x, const Variable& residual) {
 
 Variable BatchNorm::normalize(const Variable& x, const Variable& residual, bool relu) {
   RunningStats running{running_mean, running_var};
-  const BatchNormOptions options{
+  BatchNormOptions options{
       .training = training(), .momentum = options_.momentum, .eps = options_.eps, .relu = relu};
   const auto constant = [&](double value) {
     return Variable(Tensor::full({options_.channels}, value, x.dtype()));
   };
   const Variable scale = options_.affine ? weight.value : constant(1.0);
   const Variable shift = options_.affine ? bias.value : constant(0.0);
-  if (!gate) return batch_norm(x, scale, shift, &running, options, residual);
-  if (gate->skipped()) return gate->finish(x, affine_of(*this), residual, relu);
-  if (!residual.defined()) {  // saliencies are not negative: they pass through the ReLU
-    return gate->boost(batch_norm(x, scale.detach(), shift, &running, options));
-  }
-  BatchNormOptions linear = options;
-  linear.relu = false;
-  const Variable boosted = gate->boost(batch_norm(x, scale.detach(), shift, &running, linear));
-  return relu ? espalier::relu(boosted + residual) : boosted + residual;
+  if (!scaling_) return batch_norm(x, scale, shift, &running, options, residual);
+  const auto normalized = [&](bool with_relu, bool learns_scale) {
+    options.relu = with_relu;
+    return batch_norm(x, learns_scale ? scale : scale.detach(), shift, &running, options);
+  };
+  return scaling_->behind_norm({.x = x,
+                                .residual = residual,
+                                .relu = relu,
+                                .affine = [&] { return affine_of(*this); },
+                                .normalized = normalized});
 }
 
 std::string BatchNorm::describe_as(std::string_view kind) const {

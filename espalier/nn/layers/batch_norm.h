@@ -4,15 +4,14 @@
 #pragma once
 
 #include <espalier/autograd/ops.h>
+#include <espalier/nn/forms/scaling_form.h>
 #include <espalier/nn/module/module.h>
 
 namespace espalier::nn {
 
-class ChannelGate;
-
 /// What the batch-norm layers share. Parameters `weight` (1) and `bias` (0), buffers `running_mean`
 /// (0) and `running_var` (1), all (channels); without `affine` buffers alone.
-class BatchNorm : public Module {
+class BatchNorm : public Module, public FormedNorm {
  public:
   /// Settings of the layer.
   struct Options {
@@ -49,8 +48,6 @@ class BatchNorm : public Module {
   Parameter bias;       ///< shift, (channels); undefined without `affine`
   Tensor running_mean;  ///< (channels)
   Tensor running_var;   ///< (channels)
-  /// The gate of the convolution before, which then takes the place of `weight` (gates/attach.h).
-  std::shared_ptr<ChannelGate> gate;
 
  protected:
   /// The layer's function.

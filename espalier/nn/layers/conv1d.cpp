@@ -14,15 +14,17 @@ Conv1d::Conv1d(const Options& options) : options_(options) {
 }
 
 // Made again when the mask has changed.
-sparse::WeightSparsity Conv1d::row_sparsity() {
-  if (pattern_ != weight.pattern) {
-    const Shape& s = weight.shape();
-    pattern_ = weight.pattern;
-    row_pattern_ = pattern_ ? std::make_shared<const sparse::Pattern>(
-                                  pattern_->mask().reshape({s[0], s[1], 1, s[2]}))
-                            : nullptr;
+const std::shared_ptr<const sparse::Support>& Conv1d::RowSupport::operator()(
+    const std::shared_ptr<const sparse::Support>& support) {
+  if (of != support) {
+    of = support;
+    rows = nullptr;
+    if (of) {
+      const Shape& s = of->shape();
+      rows = std::make_shared<const sparse::Support>(of->mask().reshape({s[0], s[1], 1, s[2]}));
+    }
   }
-  return {row_pattern_, weight.grad_request};
+  return rows;
 }
 
 Variable Conv1d::forward(const Variable& x) {
@@ -33,21 +35,28 @@ Variable Conv1d::forward(const Variable& x) {
                  ",L), got ",
                  x.shape());
   const Shape& s = weight.shape();
+  const Effective w = effective_weight(form, weight);
   const Variable rows = reshape(x, {x.size(0), x.size(1), 1, x.size(2)});
-  const Variable y = conv2d(rows,
-                            reshape(weight.value, {s[0], s[1], 1, s[2]}),
-                            bias.value,
-                            {.stride = {1, options_.stride},
-                             .padding = {0, options_.padding},
-                             .dilation = {1, options_.dilation},
-                             .groups = options_.groups},
-                            row_sparsity());
+  const Variable y =
+      conv2d(rows,
+             reshape(w.value, {s[0], s[1], 1, s[2]}),
+             bias.value,
+             {.stride = {1, options_.stride},
+              .padding = {0, options_.padding},
+              .dilation = {1, options_.dilation},
+              .groups = options_.groups},
+             {kept_(w.sparsity.support), w.sparsity.request, gradient_(w.sparsity.gradient)});
   return reshape(y, {y.size(0), y.size(1), y.size(3)});
 }
 
 void Conv1d::visit(MemberVisitor& visitor) {
   visitor.parameter("weight", weight);
   visitor.parameter("bias", bias);
+  if (form) visitor.part(form->member(), form);
+}
+
+std::vector<FormSlot> Conv1d::form_slots() {
+  return {{.weight = "weight", .parameter = &weight, .form = &form, .groups = options_.groups}};
 }
 
 std::string Conv1d::describe() const {
@@ -94,6 +103,7 @@ void Conv1d::set_sizes(const LayerSizes& sizes) {
   detail::check_positive(o.stride, "Conv1d", "stride");
   detail::check_positive(o.dilation, "Conv1d", "dilation");
   ESPALIER_CHECK(o.padding >= 0, ValueError, "Conv1d: expects padding >= 0, got ", o.padding);
+  check_resizable(form, "Conv1d");
   options_ = o;
   weight = detail::new_parameter({o.out_channels, o.in_channels / o.groups, o.kernel});
   bias = o.bias ? detail::new_parameter({o.out_channels}) : Parameter();

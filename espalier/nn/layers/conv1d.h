@@ -2,6 +2,7 @@
 /// Conv1d: a convolution layer over sequences.
 #pragma once
 
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/layers/detail/grouped_channels.h>
 #include <espalier/nn/module/module.h>
 
@@ -12,7 +13,7 @@ namespace espalier::nn {
 ///
 /// Parameters: `weight` (out_channels, in_channels/groups, kernel), `bias` (out_channels). Initial
 /// values: both uniform in +-1/sqrt(fan_in), fan_in = in_channels/groups * kernel.
-class Conv1d : public Module {
+class Conv1d : public Module, public Formed {
  public:
   /// Sizes of the layer.
   struct Options {
@@ -36,12 +37,14 @@ class Conv1d : public Module {
   LayerSizes sizes_keeping(const KeptChannels& kept) const override;
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
+  std::vector<FormSlot> form_slots() override;
 
   /// As given.
   const Options& options() const { return options_; }
 
-  Parameter weight;  ///< (out_channels, in_channels/groups, kernel)
-  Parameter bias;    ///< undefined without bias
+  Parameter weight;            ///< (out_channels, in_channels/groups, kernel)
+  Parameter bias;              ///< undefined without bias
+  std::shared_ptr<Form> form;  ///< what it multiplies with; null: the weight
 
  protected:
   Variable forward(const Variable& x) override;
@@ -49,11 +52,15 @@ class Conv1d : public Module {
 
  private:
   detail::GroupedChannels channels() const;
-  sparse::WeightSparsity row_sparsity();
+  /// A support of the weight, and the same of filters of one row.
+  struct RowSupport {
+    std::shared_ptr<const sparse::Support> of, rows;
+    const std::shared_ptr<const sparse::Support>& operator()(
+        const std::shared_ptr<const sparse::Support>& support);
+  };
 
   Options options_;
-  /// The weight's pattern, and the same of filters of one row.
-  std::shared_ptr<const sparse::Pattern> pattern_, row_pattern_;
+  RowSupport kept_, gradient_;
 };
 
 }  // namespace espalier::nn

@@ -3,11 +3,9 @@
 #include <cmath>
 
 #include <espalier/autograd/ops.h>
-#include <espalier/nn/gates/gate.h>
 #include <espalier/nn/layers/conv2d.h>
 #include <espalier/nn/layers/detail/layer.h>
 #include <espalier/nn/module/init.h>
-#include <espalier/nn/quantize/layer_quantizer.h>
 
 namespace espalier::nn {
 
@@ -24,22 +22,23 @@ espalier::Conv2dOptions Conv2d::conv_options() const {
 }
 
 Variable Conv2d::forward(const Variable& x) {
-  if (gate) return gate->conv2d(x, weight, bias, conv_options());
-  if (quantizer) return quantizer->conv2d(x, weight, bias, conv_options());
-  return conv2d(x, weight.value, bias.value, conv_options(), weight.sparsity());
+  const espalier::Conv2dOptions conv = conv_options();
+  if (form) return form->product(x, {.weight = weight, .bias = bias, .conv = &conv});
+  return conv2d(x, weight.value, bias.value, conv, weight.sparsity());
 }
 
 void Conv2d::visit(MemberVisitor& visitor) {
   visitor.parameter("weight", weight);
   visitor.parameter("bias", bias);
-  visitor.part("quantizer", quantizer);
-  visitor.part("gate", gate);
+  if (form) visitor.part(form->member(), form);
 }
 
-bool Conv2d::compute_in_int8() {
-  if (gate) return false;
-  if (!quantizer) quantizer = std::make_shared<LayerQuantizer>();
-  return true;
+std::vector<FormSlot> Conv2d::form_slots() {
+  return {{.weight = "weight",
+           .parameter = &weight,
+           .form = &form,
+           .whole = true,
+           .groups = options_.groups}};
 }
 
 std::string Conv2d::describe() const {
@@ -100,6 +99,7 @@ void Conv2d::set_sizes(const LayerSizes& sizes) {
                  ValueError,
                  "Conv2d: expects padding >= 0, got ",
                  detail::text(o.padding));
+  check_resizable(form, "Conv2d");
   options_ = o;
   weight =
       detail::new_parameter({o.out_channels, o.in_channels / o.groups, o.kernel.h, o.kernel.w});

@@ -3,20 +3,18 @@
 #pragma once
 
 #include <espalier/core/kernels/conv2d/conv2d.h>
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/layers/detail/grouped_channels.h>
 #include <espalier/nn/module/module.h>
 
 namespace espalier::nn {
-
-class ConvGate;
-class LayerQuantizer;
 
 /// Cross-correlation of x (N, in_channels, H, W) in any layout to (N, out_channels, H', W').
 ///
 /// Parameters: `weight` (out_channels, in_channels/groups, kernel.h, kernel.w), `bias`
 /// (out_channels). Initial values: both uniform in +-1/sqrt(fan_in), fan_in = in_channels/groups *
 /// kernel.h * kernel.w.
-class Conv2d : public Module {
+class Conv2d : public Module, public Formed {
  public:
   /// Sizes of the layer. `kernel`, `stride`, `padding`, `dilation` take one number or `{height,
   /// width}`.
@@ -42,17 +40,16 @@ class Conv2d : public Module {
   LayerSizes sizes_keeping(const KeptChannels& kept) const override;
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
-  bool compute_in_int8() override;
+  std::vector<FormSlot> form_slots() override;
 
   /// As given.
   const Options& options() const { return options_; }
   /// The options of the op.
   espalier::Conv2dOptions conv_options() const;
 
-  Parameter weight;  ///< (out_channels, in_channels/groups, kernel.h, kernel.w)
-  Parameter bias;    ///< undefined without bias
-  std::shared_ptr<LayerQuantizer> quantizer;  ///< null: the layer computes in float32
-  std::shared_ptr<ConvGate> gate;             ///< null: the layer computes all of its output
+  Parameter weight;            ///< (out_channels, in_channels/groups, kernel.h, kernel.w)
+  Parameter bias;              ///< undefined without bias
+  std::shared_ptr<Form> form;  ///< what it multiplies with; null: the weight
 
  protected:
   Variable forward(const Variable& x) override;

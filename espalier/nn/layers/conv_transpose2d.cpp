@@ -23,12 +23,18 @@ ConvTranspose2dOptions ConvTranspose2d::conv_options() const {
 }
 
 Variable ConvTranspose2d::forward(const Variable& x) {
-  return conv_transpose2d(x, weight.value, bias.value, conv_options(), weight.sparsity());
+  const Effective w = effective_weight(form, weight);
+  return conv_transpose2d(x, w.value, bias.value, conv_options(), w.sparsity);
 }
 
 void ConvTranspose2d::visit(MemberVisitor& visitor) {
   visitor.parameter("weight", weight);
   visitor.parameter("bias", bias);
+  if (form) visitor.part(form->member(), form);
+}
+
+std::vector<FormSlot> ConvTranspose2d::form_slots() {
+  return {{.weight = "weight", .parameter = &weight, .form = &form, .groups = options_.groups}};
 }
 
 std::string ConvTranspose2d::describe() const {
@@ -98,6 +104,7 @@ void ConvTranspose2d::set_sizes(const LayerSizes& sizes) {
       };
   check(o.kernel.h, o.stride.h, o.padding.h, o.output_padding.h, o.dilation.h);
   check(o.kernel.w, o.stride.w, o.padding.w, o.output_padding.w, o.dilation.w);
+  check_resizable(form, "ConvTranspose2d");
   options_ = o;
   weight =
       detail::new_parameter({o.in_channels, o.out_channels / o.groups, o.kernel.h, o.kernel.w});

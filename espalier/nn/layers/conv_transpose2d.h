@@ -3,6 +3,7 @@
 #pragma once
 
 #include <espalier/autograd/ops/convolution.h>
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/layers/detail/grouped_channels.h>
 #include <espalier/nn/module/module.h>
 
@@ -17,7 +18,7 @@ namespace espalier::nn {
 /// `bias` (out_channels). Initial values: both uniform in +-1/sqrt(out_channels/groups * kernel.h *
 /// kernel.w). Patterns that cut weights by rows ("filter", blocks, N:M) see the weight as it lies
 /// here: its rows are input channels. Channels are removed by their group (nn/module/coupling.h).
-class ConvTranspose2d : public Module {
+class ConvTranspose2d : public Module, public Formed {
  public:
   /// Sizes of the layer. Pairs take one number or `{height, width}`.
   struct Options {
@@ -43,12 +44,14 @@ class ConvTranspose2d : public Module {
   LayerSizes sizes_keeping(const KeptChannels& kept) const override;
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
+  std::vector<FormSlot> form_slots() override;
 
   /// As given.
   const Options& options() const { return options_; }
 
-  Parameter weight;  ///< (in_channels, out_channels/groups, kernel.h, kernel.w)
-  Parameter bias;    ///< undefined without bias
+  Parameter weight;            ///< (in_channels, out_channels/groups, kernel.h, kernel.w)
+  Parameter bias;              ///< undefined without bias
+  std::shared_ptr<Form> form;  ///< what it multiplies with; null: the weight
 
  protected:
   Variable forward(const Variable& x) override;

@@ -12,10 +12,12 @@ namespace {
 constexpr int64_t kGates = 3;
 
 // One position: `of_input` (N,3H) holds the contribution of the input.
-Variable advance(const Gru::Layer& layer, const Variable& of_input, const Variable& hidden) {
+Variable advance(const Effective& weight,
+                 const Variable& bias,
+                 const Variable& of_input,
+                 const Variable& hidden) {
   const int64_t h = hidden.size(1);
-  const Variable of_hidden =
-      linear(hidden, layer.weight_hh.value, layer.bias_hh.value, layer.weight_hh.sparsity());
+  const Variable of_hidden = linear(hidden, weight.value, bias, weight.sparsity);
   const std::vector<Variable> x = split(of_input, {h, h, h}, 1);
   const std::vector<Variable> s = split(of_hidden, {h, h, h}, 1);
   const Variable reset = sigmoid(x[0] + s[0]);
@@ -55,12 +57,13 @@ GruResult Gru::unroll(const Variable& x, const Variable& hidden) const {
     const Layer& layer = layers[static_cast<size_t>(k)];
     Variable state = detail::state_of_layer(hidden, k, state_shape, x.dtype());
     // The inputs' part of the gates needs no recurrence: one product for all positions.
-    const Variable gates =
-        linear(sequence, layer.weight_ih.value, layer.bias_ih.value, layer.weight_ih.sparsity());
+    const Effective of_input = effective_weight(layer.form_ih, layer.weight_ih);
+    const Effective of_hidden = effective_weight(layer.form_hh, layer.weight_hh);
+    const Variable gates = linear(sequence, of_input.value, layer.bias_ih.value, of_input.sparsity);
     std::vector<Variable> outputs;
     for (int64_t t = 0; t < steps; ++t) {
       const Variable at = reshape(slice(gates, 1, t, t + 1), {n, kGates * options_.hidden});
-      state = advance(layer, at, state);
+      state = advance(of_hidden, layer.bias_hh.value, at, state);
       outputs.push_back(reshape(state, {n, 1, options_.hidden}));
     }
     sequence = concat(outputs, 1);
@@ -75,6 +78,10 @@ void Gru::visit(MemberVisitor& visitor) {
 
 std::string Gru::describe() const {
   return detail::describe_recurrent("Gru", options_);
+}
+
+std::vector<FormSlot> Gru::form_slots() {
+  return detail::recurrent_slots(layers);
 }
 
 ChannelCoupling Gru::channel_coupling() const {

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/module/module.h>
 
 namespace espalier::nn {
@@ -22,7 +23,7 @@ struct GruResult {
 /// `weight_hh_l<k>` (3*hidden, hidden), `bias_ih_l<k>`, `bias_hh_l<k>` (3*hidden), rows in the
 /// order r, z, n. Initial values: uniform in +-1/sqrt(hidden). Source: Cho et al., arXiv:1406.1078,
 /// where the reset gate acts before the product instead.
-class Gru : public Module {
+class Gru : public Module, public Formed {
  public:
   /// Sizes of the layer.
   struct Options {
@@ -33,10 +34,12 @@ class Gru : public Module {
   };
   /// The parameters of one layer.
   struct Layer {
-    Parameter weight_ih;  ///< (3*hidden, in or hidden)
-    Parameter weight_hh;  ///< (3*hidden, hidden)
-    Parameter bias_ih;    ///< undefined without bias
-    Parameter bias_hh;    ///< undefined without bias
+    Parameter weight_ih;            ///< (3*hidden, in or hidden)
+    Parameter weight_hh;            ///< (3*hidden, hidden)
+    Parameter bias_ih;              ///< undefined without bias
+    Parameter bias_hh;              ///< undefined without bias
+    std::shared_ptr<Form> form_ih;  ///< of weight_ih; null: the weight
+    std::shared_ptr<Form> form_hh;  ///< of weight_hh; null: the weight
   };
 
   /// Throws ValueError when a size is not positive.
@@ -48,6 +51,7 @@ class Gru : public Module {
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
   void reset_parameters(const InitRng& rng) override;
+  std::vector<FormSlot> form_slots() override;
 
   /// As given.
   const Options& options() const { return options_; }

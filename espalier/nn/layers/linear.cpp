@@ -5,7 +5,6 @@
 #include <espalier/nn/layers/detail/layer.h>
 #include <espalier/nn/layers/linear.h>
 #include <espalier/nn/module/init.h>
-#include <espalier/nn/quantize/layer_quantizer.h>
 
 namespace espalier::nn {
 
@@ -15,19 +14,18 @@ Linear::Linear(const Options& options) : options_(options) {
 }
 
 Variable Linear::forward(const Variable& x) {
-  if (quantizer) return quantizer->linear(x, weight, bias);
+  if (form) return form->product(x, {.weight = weight, .bias = bias});
   return linear(x, weight.value, bias.value, weight.sparsity());
 }
 
 void Linear::visit(MemberVisitor& visitor) {
   visitor.parameter("weight", weight);
   visitor.parameter("bias", bias);
-  visitor.part("quantizer", quantizer);
+  if (form) visitor.part(form->member(), form);
 }
 
-bool Linear::compute_in_int8() {
-  if (!quantizer) quantizer = std::make_shared<LayerQuantizer>();
-  return true;
+std::vector<FormSlot> Linear::form_slots() {
+  return {{.weight = "weight", .parameter = &weight, .form = &form, .whole = true}};
 }
 
 std::string Linear::describe() const {
@@ -66,6 +64,7 @@ void Linear::set_sizes(const LayerSizes& sizes) {
   detail::take_size(sizes, "out", o.out);
   detail::check_positive(o.in, "Linear", "in");
   detail::check_positive(o.out, "Linear", "out");
+  check_resizable(form, "Linear");
   options_ = o;
   weight = detail::new_parameter({o.out, o.in});
   bias = o.bias ? detail::new_parameter({o.out}) : Parameter();

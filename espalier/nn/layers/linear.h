@@ -2,16 +2,15 @@
 /// Linear: a fully connected layer. The kernel is chosen by the op (autograd/ops/matmul.h).
 #pragma once
 
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/module/module.h>
 
 namespace espalier::nn {
 
-class LayerQuantizer;
-
 /// y = x * weight^T + bias, x (N, in) in any layout, or (.., in) plain; y (.., out).
 ///
 /// Parameters: `weight` (out, in), `bias` (out). Initial values: both uniform in +-1/sqrt(in).
-class Linear : public Module {
+class Linear : public Module, public Formed {
  public:
   /// Sizes of the layer.
   struct Options {
@@ -31,14 +30,14 @@ class Linear : public Module {
   LayerSizes sizes_keeping(const KeptChannels& kept) const override;
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
-  bool compute_in_int8() override;
+  std::vector<FormSlot> form_slots() override;
 
   /// As given.
   const Options& options() const { return options_; }
 
-  Parameter weight;                           ///< (out, in)
-  Parameter bias;                             ///< undefined without bias
-  std::shared_ptr<LayerQuantizer> quantizer;  ///< null: the layer computes in float32
+  Parameter weight;            ///< (out, in)
+  Parameter bias;              ///< undefined without bias
+  std::shared_ptr<Form> form;  ///< what it multiplies with; null: the weight
 
  protected:
   Variable forward(const Variable& x) override;

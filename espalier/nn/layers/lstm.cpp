@@ -13,11 +13,12 @@ struct State {
 };
 
 // One position: gates (N,4H) hold the contribution of the input.
-State advance(const Lstm::Layer& layer, const Variable& gates_of_input, const State& state) {
+State advance(const Effective& weight,
+              const Variable& bias,
+              const Variable& gates_of_input,
+              const State& state) {
   const int64_t h = state.hidden.size(1);
-  const Variable gates =
-      gates_of_input +
-      linear(state.hidden, layer.weight_hh.value, layer.bias_hh.value, layer.weight_hh.sparsity());
+  const Variable gates = gates_of_input + linear(state.hidden, weight.value, bias, weight.sparsity);
   const std::vector<Variable> parts = split(gates, {h, h, h, h}, 1);
   const Variable cell = sigmoid(parts[1]) * state.cell + sigmoid(parts[0]) * tanh(parts[2]);
   return {sigmoid(parts[3]) * tanh(cell), cell};
@@ -56,12 +57,13 @@ LstmResult Lstm::unroll(const Variable& x, const Variable& hidden, const Variabl
     State state{detail::state_of_layer(hidden, k, state_shape, x.dtype()),
                 detail::state_of_layer(cell, k, state_shape, x.dtype())};
     // The inputs' part of the gates needs no recurrence: one product for all positions.
-    const Variable gates =
-        linear(sequence, layer.weight_ih.value, layer.bias_ih.value, layer.weight_ih.sparsity());
+    const Effective of_input = effective_weight(layer.form_ih, layer.weight_ih);
+    const Effective of_hidden = effective_weight(layer.form_hh, layer.weight_hh);
+    const Variable gates = linear(sequence, of_input.value, layer.bias_ih.value, of_input.sparsity);
     std::vector<Variable> outputs;
     for (int64_t t = 0; t < steps; ++t) {
       const Variable at = reshape(slice(gates, 1, t, t + 1), {n, 4 * options_.hidden});
-      state = advance(layer, at, state);
+      state = advance(of_hidden, layer.bias_hh.value, at, state);
       outputs.push_back(reshape(state.hidden, {n, 1, options_.hidden}));
     }
     sequence = concat(outputs, 1);
@@ -77,6 +79,10 @@ void Lstm::visit(MemberVisitor& visitor) {
 
 std::string Lstm::describe() const {
   return detail::describe_recurrent("Lstm", options_);
+}
+
+std::vector<FormSlot> Lstm::form_slots() {
+  return detail::recurrent_slots(layers);
 }
 
 ChannelCoupling Lstm::channel_coupling() const {

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/module/module.h>
 
 namespace espalier::nn {
@@ -22,7 +23,7 @@ struct LstmResult {
 /// `weight_hh_l<k>` (4*hidden, hidden), `bias_ih_l<k>`, `bias_hh_l<k>` (4*hidden), rows in the
 /// order i, f, g, o. Initial values: uniform in +-1/sqrt(hidden). Source: Hochreiter, Schmidhuber,
 /// 1997, with forget gates (Gers et al., 2000).
-class Lstm : public Module {
+class Lstm : public Module, public Formed {
  public:
   /// Sizes of the layer.
   struct Options {
@@ -33,10 +34,12 @@ class Lstm : public Module {
   };
   /// The parameters of one layer.
   struct Layer {
-    Parameter weight_ih;  ///< (4*hidden, in or hidden)
-    Parameter weight_hh;  ///< (4*hidden, hidden)
-    Parameter bias_ih;    ///< undefined without bias
-    Parameter bias_hh;    ///< undefined without bias
+    Parameter weight_ih;            ///< (4*hidden, in or hidden)
+    Parameter weight_hh;            ///< (4*hidden, hidden)
+    Parameter bias_ih;              ///< undefined without bias
+    Parameter bias_hh;              ///< undefined without bias
+    std::shared_ptr<Form> form_ih;  ///< of weight_ih; null: the weight
+    std::shared_ptr<Form> form_hh;  ///< of weight_hh; null: the weight
   };
 
   /// Throws ValueError when a size is not positive.
@@ -48,6 +51,7 @@ class Lstm : public Module {
   std::string describe() const override;
   ChannelCoupling channel_coupling() const override;
   void reset_parameters(const InitRng& rng) override;
+  std::vector<FormSlot> form_slots() override;
 
   /// As given.
   const Options& options() const { return options_; }

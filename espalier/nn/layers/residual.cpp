@@ -11,7 +11,9 @@ Residual::Residual(Parts parts) : parts_(std::move(parts)) {
 }
 
 Variable Residual::forward(const Variable& x) {
-  const Variable y = (*parts_.main)(x) + (parts_.shortcut ? (*parts_.shortcut)(x) : x);
+  const auto branch = [this](const Variable& in) { return (*parts_.main)(in); };
+  const auto shortcut = [&] { return parts_.shortcut ? (*parts_.shortcut)(x) : x; };
+  const Variable y = form ? form->add_branch(x, shortcut(), branch) : branch(x) + shortcut();
   return parts_.activation ? (*parts_.activation)(y) : y;
 }
 
@@ -19,6 +21,7 @@ void Residual::visit(MemberVisitor& visitor) {
   visitor.part("main", parts_.main);
   visitor.part("shortcut", parts_.shortcut);
   visitor.part("activation", parts_.activation);
+  if (form) visitor.part(form->member(), form);
 }
 
 std::string Residual::describe() const {

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include <espalier/nn/forms/block_form.h>
 #include <espalier/nn/layers/activations.h>
 #include <espalier/nn/module/module.h>
 
@@ -11,7 +12,7 @@ namespace espalier::nn {
 
 /// activation(main(x) + shortcut(x)). Parts are named `main`, `shortcut`, `activation`.
 /// Source: He et al., arXiv:1512.03385.
-class Residual : public Module {
+class Residual : public Module, public FormedBlock {
  public:
   /// The parts; a null shortcut or activation is the identity.
   struct Parts {

@@ -52,12 +52,14 @@ InvertedResidual::InvertedResidual(const Options& options) : options_(options) {
 }
 
 Variable InvertedResidual::forward(const Variable& x) {
+  if (form) return form->add_branch(x, x, [this](const Variable& in) { return conv_(in); });
   const Variable y = conv_(x);
-  return options_.stride == 1 && options_.in == options_.out ? x + y : y;
+  return has_shortcut() ? x + y : y;
 }
 
 void InvertedResidual::visit(MemberVisitor& visitor) {
   visitor.module("conv", conv_);
+  if (form) visitor.part(form->member(), form);
 }
 
 std::string InvertedResidual::describe() const {

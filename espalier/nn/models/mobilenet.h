@@ -3,6 +3,7 @@
 /// Source: Sandler et al., arXiv:1801.04381, table 2.
 #pragma once
 
+#include <espalier/nn/forms/block_form.h>
 #include <espalier/nn/layers/linear.h>
 #include <espalier/nn/layers/sequential.h>
 
@@ -11,7 +12,7 @@ namespace espalier::nn::models {
 /// 1x1 expansion, 3x3 depthwise, 1x1 linear; added to the input when its shape stays. Layers in
 /// `conv`: `0.0`/`0.1` expand and its norm (left out for expansion 1), then depthwise and its norm,
 /// the linear convolution, its norm. ReLU6 after the first two norms.
-class InvertedResidual : public Module {
+class InvertedResidual : public Module, public FormedBlock {
  public:
   /// Sizes of the block.
   struct Options {
@@ -24,6 +25,7 @@ class InvertedResidual : public Module {
   explicit InvertedResidual(const Options& options);
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
+  bool has_shortcut() const override { return options_.stride == 1 && options_.in == options_.out; }
 
  protected:
   Variable forward(const Variable& x) override;

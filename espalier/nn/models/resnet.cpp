@@ -45,8 +45,12 @@ BasicBlock::BasicBlock(int64_t in, int64_t channels, int64_t stride, Shortcut sh
       downsample_(make_shortcut(in, channels, stride, shortcut)) {}
 
 Variable BasicBlock::forward(const Variable& x) {
-  Variable y = bn1_(conv1_(x));
-  y = conv2_(y);
+  const auto sums = [this](const Variable& in) { return conv2_(bn1_(conv1_(in))); };
+  if (form) {
+    const auto branch = [&](const Variable& in) { return bn2_(sums(in)); };
+    return relu(form->add_branch(x, pass(downsample_, x), branch));
+  }
+  const Variable y = sums(x);
   return bn2_.add_relu(y, pass(downsample_, x));
 }
 
@@ -56,6 +60,7 @@ void BasicBlock::visit(MemberVisitor& visitor) {
   visitor.module("conv2", conv2_);
   visitor.module("bn2", bn2_);
   visitor.part("downsample", downsample_);
+  if (form) visitor.part(form->member(), form);
 }
 
 Bottleneck::Bottleneck(int64_t in, int64_t channels, int64_t stride, Shortcut shortcut)
@@ -68,9 +73,12 @@ Bottleneck::Bottleneck(int64_t in, int64_t channels, int64_t stride, Shortcut sh
       downsample_(make_shortcut(in, channels * kExpansion, stride, shortcut)) {}
 
 Variable Bottleneck::forward(const Variable& x) {
-  Variable y = bn1_(conv1_(x));
-  y = bn2_(conv2_(y));
-  y = conv3_(y);
+  const auto sums = [this](const Variable& in) { return conv3_(bn2_(conv2_(bn1_(conv1_(in))))); };
+  if (form) {
+    const auto branch = [&](const Variable& in) { return bn3_(sums(in)); };
+    return relu(form->add_branch(x, pass(downsample_, x), branch));
+  }
+  const Variable y = sums(x);
   return bn3_.add_relu(y, pass(downsample_, x));
 }
 
@@ -82,6 +90,7 @@ void Bottleneck::visit(MemberVisitor& visitor) {
   visitor.module("conv3", conv3_);
   visitor.module("bn3", bn3_);
   visitor.part("downsample", downsample_);
+  if (form) visitor.part(form->member(), form);
 }
 
 ResNetPlan cifar_resnet_plan(int depth, Shortcut shortcut, double width) {

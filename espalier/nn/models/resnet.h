@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include <espalier/nn/forms/block_form.h>
 #include <espalier/nn/layers/batch_norm.h>
 #include <espalier/nn/layers/conv2d.h>
 #include <espalier/nn/layers/linear.h>
@@ -17,7 +18,7 @@ namespace espalier::nn::models {
 /// relu(bn2(conv2(relu(bn1(conv1 x)))) + shortcut(x)), both convolutions 3x3, the first with the
 /// stride. A projection is named `downsample` (`downsample.0` 1x1 convolution, `downsample.1` batch
 /// norm).
-class BasicBlock : public Module {
+class BasicBlock : public Module, public FormedBlock {
  public:
   /// Output channels per `channels` of the description.
   static constexpr int64_t kExpansion = 1;
@@ -41,7 +42,7 @@ class BasicBlock : public Module {
 };
 
 /// 1x1 to `channels`, 3x3 with the stride, 1x1 to four times as many; as BasicBlock otherwise.
-class Bottleneck : public Module {
+class Bottleneck : public Module, public FormedBlock {
  public:
   static constexpr int64_t kExpansion = 4;  ///< output channels for each inner one
   /// `in` channels to 4 * `channels`, the 3x3 convolution with `stride`.

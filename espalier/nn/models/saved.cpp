@@ -4,7 +4,7 @@
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/core/safetensors.h>
-#include <espalier/nn/gates/attach.h>
+#include <espalier/nn/forms/kinds.h>
 #include <espalier/nn/models/detail/described_network.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/quantize/quantize.h>
@@ -46,8 +46,7 @@ json describe(const std::string& name, const ModelOptions& options, Module& modu
               {"seed", options.seed},
               {"layers", layers}};
   if (!options.class_names.empty()) out["classes"] = options.class_names;
-  if (is_quantized(module)) out["quantized"] = true;
-  if (const std::string gates = describe_gates(module); !gates.empty()) out["gates"] = gates;
+  if (const std::string forms = describe_forms(module); !forms.empty()) out["forms"] = forms;
   return out;
 }
 
@@ -124,8 +123,11 @@ SavedModel model_of_description(const std::string& text, const std::string& wher
     saved.options = read_options(description);
     saved.module = make_model(saved.name, saved.options);
     apply_sizes(*saved.module, description.at("layers"));
-    if (description.contains("gates")) {
-      restore_gates(*saved.module, description.at("gates").get<std::string>());
+    // `gates` and `quantized`: files from before there were other forms.
+    for (const char* key : {"forms", "gates"}) {
+      if (description.contains(key)) {
+        restore_forms(*saved.module, description.at(key).get<std::string>());
+      }
     }
     if (description.value("quantized", false)) attach_quantizers(*saved.module);
   } catch (const json::exception& e) {

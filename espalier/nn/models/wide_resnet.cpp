@@ -16,8 +16,11 @@ PreactBlock::PreactBlock(int64_t in, int64_t out, int64_t stride)
 
 Variable PreactBlock::forward(const Variable& x) {
   const Variable y = bn1_(x);
-  const Variable z = conv2_(bn2_(conv1_(y)));
-  return z + (downsample_ ? (*downsample_)(y) : x);
+  const auto branch = [this](const Variable& in) { return conv2_(bn2_(conv1_(in))); };
+  const auto shortcut = [&] { return downsample_ ? (*downsample_)(y) : x; };
+  if (form) return form->add_branch(y, shortcut(), branch);
+  const Variable z = branch(y);
+  return z + shortcut();
 }
 
 void PreactBlock::visit(MemberVisitor& visitor) {
@@ -26,6 +29,7 @@ void PreactBlock::visit(MemberVisitor& visitor) {
   visitor.module("bn2", bn2_);
   visitor.module("conv2", conv2_);
   visitor.part("downsample", downsample_);
+  if (form) visitor.part(form->member(), form);
 }
 
 WideResNet::WideResNet(int depth, int64_t k, int64_t image_channels, int64_t classes, double width)

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include <espalier/nn/forms/block_form.h>
 #include <espalier/nn/layers/batch_norm.h>
 #include <espalier/nn/layers/conv2d.h>
 #include <espalier/nn/layers/linear.h>
@@ -14,7 +15,7 @@ namespace espalier::nn::models {
 
 /// y = relu(bn1 x); conv2(relu(bn2(conv1 y))) + x, or + downsample(y), a 1x1 convolution, where the
 /// number of channels or the stride changes.
-class PreactBlock : public Module {
+class PreactBlock : public Module, public FormedBlock {
  public:
   /// `in` channels to `out`, the first convolution with `stride`.
   PreactBlock(int64_t in, int64_t out, int64_t stride);

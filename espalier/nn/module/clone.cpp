@@ -38,6 +38,7 @@ class CloneVisitor : public MemberVisitor {
     part = copy;
   }
   using MemberVisitor::part;
+  void inner(std::shared_ptr<Module>& member) override { part({}, member); }
 
  private:
   // The keys own the originals, so that addresses stay unique.

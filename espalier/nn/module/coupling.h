@@ -39,6 +39,9 @@ struct ChannelCoupling {
   /// Why channels of this layer can't be removed one by one, although they are named above: for
   /// example "layer norm takes its mean over the channels". Empty when they can.
   std::string frozen_because = {};
+
+  /// True of layers: they have input or output channels of their own.
+  bool has_channels() const { return !in.empty() || !out.empty(); }
 };
 
 /// Which channels of a layer stay, as indices into the present ones, ascending.

@@ -52,6 +52,10 @@ void MemberVisitor::part(std::string_view name, std::shared_ptr<Module>& part) {
   if (part) module(name, *part);
 }
 
+void MemberVisitor::inner(std::shared_ptr<Module>& part) {
+  if (part) part->visit(*this);
+}
+
 void Module::reset_parameters(const InitRng&) {}
 
 Rng Module::default_init_rng(std::string_view member) {

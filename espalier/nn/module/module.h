@@ -44,6 +44,16 @@ class MemberVisitor {
     part(name, base);
     if (base != pointer) pointer = std::static_pointer_cast<M>(base);
   }
+  /// A part held by pointer whose members are named as the holder's own (the decision of a gate);
+  /// skipped when null.
+  virtual void inner(std::shared_ptr<Module>& part);
+  /// The same for a pointer to a known kind of module.
+  template <class M>
+  requires(!std::is_same_v<M, Module>) void inner(std::shared_ptr<M>& pointer) {
+    std::shared_ptr<Module> base = pointer;
+    inner(base);
+    if (base != pointer) pointer = std::static_pointer_cast<M>(base);
+  }
 };
 
 /// A parameter with its dotted name, for example `layer1.0.conv1.weight`.
@@ -105,9 +115,9 @@ class Module {
   /// not have.
   virtual void set_sizes(const LayerSizes& sizes);
 
-  /// From now on products with the weight are computed in 8-bit integers (nn/quantize/quantize.h);
-  /// false for modules that have none or no such kernel.
-  virtual bool compute_in_int8() { return false; }
+  /// True for a part that computes something else for each sample (gates): with such parts, samples
+  /// in planes of their own (`Layout::Nchw`) are faster than sixteen in the lanes.
+  virtual bool differs_by_sample() const { return false; }
 
   /// `forward`, seen by whoever traces (nn/module/trace.h): the only way to run a module. Composite
   /// modules call their parts so too. A layer whose `forward` was run past it is an error of every
@@ -154,11 +164,6 @@ class Module {
   std::map<std::string, Tensor> rng_state();
   /// Throws ValueError for missing or unexpected names before anything is changed.
   void load_rng_state(const std::map<std::string, Tensor>& state);
-
-  /// A table of the layers that have parameters: name, kind, output shape, parameters, kept ones,
-  /// and dense MACs of one sample of `input_shape` (C,H,W); the last line is the total. Conventions
-  /// of nn/introspect/counting.h.
-  std::string summary(const Shape& input_shape);
 
  protected:
   /// The module's function, for `operator()` alone. Layers that need more arguments have further

@@ -21,7 +21,7 @@ void keep_masked(Tensor& out, const Tensor& a, const Tensor& mask) {
 Parameter::Parameter(Tensor tensor) : value(tensor.contiguous(), true) {}
 
 void Parameter::set_mask(const Tensor& mask) {
-  if (!mask.defined()) return set_pattern(nullptr);
+  if (!mask.defined()) return set_support(nullptr);
   ESPALIER_CHECK(defined(), ValueError, "set_mask: the parameter is undefined");
   ESPALIER_CHECK(mask.shape() == shape(),
                  ShapeError,
@@ -29,28 +29,28 @@ void Parameter::set_mask(const Tensor& mask) {
                  shape(),
                  ", got ",
                  mask.shape());
-  set_pattern(std::make_shared<sparse::Pattern>(mask));
+  set_support(std::make_shared<sparse::Support>(mask));
 }
 
-void Parameter::set_pattern(std::shared_ptr<const sparse::Pattern> new_pattern) {
-  ESPALIER_CHECK(!new_pattern || (defined() && new_pattern->shape() == shape()),
+void Parameter::set_support(std::shared_ptr<const sparse::Support> new_support) {
+  ESPALIER_CHECK(!new_support || (defined() && new_support->shape() == shape()),
                  ShapeError,
-                 "set_pattern: expects a pattern in the parameter's shape ",
+                 "set_support: expects a support in the parameter's shape ",
                  defined() ? shape() : Shape(),
                  ", got ",
-                 new_pattern ? new_pattern->shape() : Shape());
-  pattern = std::move(new_pattern);
+                 new_support ? new_support->shape() : Shape());
+  support = std::move(new_support);
   apply_mask();
 }
 
 void Parameter::apply_mask() {
-  if (!pattern) return;
-  keep_masked(value.value(), value.value(), pattern->mask());
+  if (!support) return;
+  keep_masked(value.value(), value.value(), support->mask());
   if (!value.grad().defined()) return;
   // Into fresh memory: a gradient may share its tensor with another leaf's.
   const Tensor& gradient = value.grad().value();
   Tensor kept = Tensor::empty_like(gradient);
-  keep_masked(kept, gradient, pattern->mask());
+  keep_masked(kept, gradient, support->mask());
   value.set_grad(Variable(kept));
 }
 

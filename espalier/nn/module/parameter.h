@@ -6,7 +6,7 @@
 #include <memory>
 
 #include <espalier/autograd/variable.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::nn {
 
@@ -20,7 +20,7 @@ struct Parameter {
 
   Variable value;  ///< The tensor, a leaf that wants a gradient.
   /// Which entries exist; null when all do. Replaced as a whole by `set_mask`.
-  std::shared_ptr<const sparse::Pattern> pattern;
+  std::shared_ptr<const sparse::Support> support;
   /// Which gradient the backward pass returns for masked entries.
   sparse::GradRequest grad_request = sparse::GradRequest::Masked;
   /// False: optimizers apply no weight decay to it, from the next step on (thresholds of gates,
@@ -34,21 +34,21 @@ struct Parameter {
   /// Entries, masked or not.
   int64_t numel() const { return value.numel(); }
   /// Entries that exist.
-  int64_t nnz() const { return pattern ? pattern->nnz() : numel(); }
+  int64_t nnz() const { return support ? support->nnz() : numel(); }
   /// True when it has a mask, even one that keeps all.
-  bool masked() const { return pattern != nullptr; }
+  bool masked() const { return support != nullptr; }
   /// The mask, uint8 in the value's shape; undefined when dense.
-  Tensor mask() const { return pattern ? pattern->mask() : Tensor(); }
+  Tensor mask() const { return support ? support->mask() : Tensor(); }
   /// Sets the mask (uint8, 0/1, the value's shape), and the value and gradient to zero where it is
   /// 0. An undefined mask makes the parameter dense. Throws ShapeError, TypeError, ValueError
   /// before anything is changed.
   void set_mask(const Tensor& mask);
-  /// The same with a pattern that exists already; null makes the parameter dense.
-  void set_pattern(std::shared_ptr<const sparse::Pattern> new_pattern);
+  /// The same with a support that exists already; null makes the parameter dense.
+  void set_support(std::shared_ptr<const sparse::Support> new_support);
   /// Sets value and gradient to zero where the mask is 0: after somebody wrote to the value.
   void apply_mask();
   /// What the layer passes to its op.
-  sparse::WeightSparsity sparsity() const { return {pattern, grad_request}; }
+  sparse::WeightSparsity sparsity() const { return {support, grad_request}; }
   /// A deep copy, without the gradient.
   Parameter clone() const;
 };

@@ -101,10 +101,10 @@ std::string hint_for(const std::map<std::string, Tensor>& state,
 
 struct Loaded {
   const Tensor* value = nullptr;
-  std::shared_ptr<const sparse::Pattern> pattern = nullptr;
+  std::shared_ptr<const sparse::Support> support = nullptr;
 };
 
-std::shared_ptr<const sparse::Pattern> read_mask(const std::string& name,
+std::shared_ptr<const sparse::Support> read_mask(const std::string& name,
                                                  const Tensor& mask,
                                                  const Shape& expected,
                                                  Complaints& complaints) {
@@ -113,7 +113,7 @@ std::shared_ptr<const sparse::Pattern> read_mask(const std::string& name,
     return nullptr;
   }
   try {
-    return std::make_shared<sparse::Pattern>(mask);
+    return std::make_shared<sparse::Support>(mask);
   } catch (const Error& error) {
     complaints.wrong(name, error.what());
     return nullptr;
@@ -170,7 +170,7 @@ void Module::load_state_dict(const std::map<std::string, Tensor>& state) {
     known.insert(mask_name);
     const auto mask = state.find(mask_name);
     if (mask != state.end() && mask->second.defined()) {
-      item.pattern = read_mask(mask_name, mask->second, p.parameter->shape(), complaints);
+      item.support = read_mask(mask_name, mask->second, p.parameter->shape(), complaints);
     }
     loaded.push_back(std::move(item));
   }
@@ -185,7 +185,7 @@ void Module::load_state_dict(const std::map<std::string, Tensor>& state) {
   for (size_t i = 0; i < parameters.size(); ++i) {
     Parameter& parameter = *parameters[i].parameter;
     parameter.value.value().copy_(*loaded[i].value);
-    parameter.set_pattern(std::move(loaded[i].pattern));
+    parameter.set_support(std::move(loaded[i].support));
   }
   for (size_t i = 0; i < buffers.size(); ++i) buffers[i].buffer->copy_(*loaded_buffers[i]);
 }

@@ -2,8 +2,7 @@
 // compile: trace, fuse, choose formats, make the program.
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/plan/program.h>
-#include <espalier/nn/plan/weights.h>
-#include <espalier/sparse/chooser.h>
+#include <espalier/sparse/choice/chooser.h>
 
 namespace espalier::nn {
 namespace {
@@ -16,7 +15,7 @@ plan::Format dense_format(const Conv2dShape& shape) {
 /// How a weight that is final is multiplied, and why.
 sparse::KernelChoice choose(const Conv2dShape& shape,
                             const plan::Step& step,
-                            const sparse::Pattern& nonzero,
+                            const sparse::Support& nonzero,
                             PlanFormat wanted) {
   if (step.gate.kind != plan::GateKind::None) {
     return {.reason = "the kernels of a gated layer skip what its gate closes, not single weights"};
@@ -34,7 +33,7 @@ plan::Format format_of(const plan::Graph& graph,
   const bool positions = step.gate.kind == plan::GateKind::Positions;
   const plan::Format dense = positions ? step.format : dense_format(shape);
   if (wanted == PlanFormat::Dense) return dense;
-  const sparse::Pattern nonzero = plan::nonzero_pattern(step.weight);
+  const sparse::Support nonzero = sparse::nonzero_support(step.weight);
   const sparse::KernelChoice choice = choose(shape, step, nonzero, wanted);
   if (step.masked) check_fallback(choice, nonzero, cat("compile: layer '", step.name, "'"));
   return choice.sparse ? plan::Format::Sparse : dense;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a plan tells of itself.
 #include <espalier/nn/plan/program.h>
-#include <espalier/nn/plan/weights.h>
+#include <espalier/sparse/support.h>
 
 #include <fmt/format.h>
 
@@ -54,7 +54,8 @@ std::vector<PlanStep> InferencePlan::steps() const {
                   .planes = std::string(planes.format()),
                   .macs = lanes ? lanes->macs() : planes.macs(),
                   .nbytes = lanes ? lanes->nbytes() : planes.nbytes()};
-    if (step.kind == StepKind::Product) line.density = plan::nonzero_pattern(step.weight).density();
+    if (step.kind == StepKind::Product)
+      line.density = sparse::nonzero_support(step.weight).density();
     out.push_back(std::move(line));
   }
   return out;

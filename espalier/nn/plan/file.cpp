@@ -10,7 +10,8 @@
 #include <espalier/core/finite.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/nn/plan/program.h>
-#include <espalier/nn/plan/weights.h>
+#include <espalier/nn/plan/steps/weights.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::nn {
 namespace {
@@ -99,7 +100,7 @@ json write_step(const Step& step, size_t number, Tensors& tensors) {
         c.stride.h, c.stride.w, c.padding.h, c.padding.w, c.dilation.h, c.dilation.w, c.groups};
     out["format"] = plan::name(step.format);
     out["weight"] = sizes_of(step.weight.shape());
-    if (plan::nonzero_pattern(step.weight).density() <= kMostNonzeros) {
+    if (sparse::nonzero_support(step.weight).density() <= kMostNonzeros) {
       plan::PackedNonzeros packed = plan::pack_nonzeros(step.weight);
       tensors[key(number, "values")] = std::move(packed.values);
       tensors[key(number, "gaps")] = std::move(packed.gaps);

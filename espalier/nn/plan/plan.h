@@ -19,7 +19,7 @@ namespace espalier::nn {
 
 /// How weights are to be multiplied.
 enum class PlanFormat : uint8_t {
-  Auto,    ///< as sparse/chooser.h decides for each layer
+  Auto,    ///< as sparse/choice/chooser.h decides for each layer
   Dense,   ///< zeros are multiplied like the rest
   Sparse,  ///< sparse wherever a sparse kernel exists and a weight has a zero
 };
@@ -112,9 +112,9 @@ class InferencePlan {
 /// Throws NotImplemented naming the op and the layer for what a plan cannot do: it can do
 /// convolution (also grouped, and with gates), linear, batch norm, ReLU, clamp, pools, addition,
 /// concatenation, reshape, slice, pad, permute. Throws NotImplemented for int8 quantizers. Throws
-/// ValueError for a batch below 1, and where `require_sparse` of sparse/chooser.h is set, unless
-/// all is asked to be dense, for a masked layer that the plan would multiply densely, naming it,
-/// its density and the reason.
+/// ValueError for a batch below 1, and where `require_sparse` of sparse/choice/chooser.h is set,
+/// unless all is asked to be dense, for a masked layer that the plan would multiply densely, naming
+/// it, its density and the reason.
 InferencePlan compile(Module& model, const Variable& example, const CompileOptions& options = {});
 
 }  // namespace espalier::nn

@@ -7,6 +7,7 @@
 
 #include <espalier/autograd/observer.h>
 #include <espalier/autograd/ops.h>
+#include <espalier/nn/forms/kinds.h>
 
 namespace espalier::nn {
 namespace {
@@ -63,35 +64,24 @@ Variable LayerQuantizer::forward(const Variable& x) {
   return round_ste(steps) * static_cast<double>(g.scale);
 }
 
-Variable LayerQuantizer::conv2d(const Variable& x,
-                                const Parameter& weight,
-                                const Parameter& bias,
-                                const Conv2dOptions& options) {
-  if (observer_) {
-    observer_(x.value());
-    return espalier::conv2d(x, weight.value, bias.value, options, weight.sparsity());
+Variable LayerQuantizer::product(const Variable& x, const LayerProduct& layer) {
+  if (observer_) observer_(x.value());
+  if (observer_ || is_looked_at()) return Form::product(x, layer);
+  const Parameter& weight = layer.weight;
+  if (runs_integers(x)) {
+    if (layer.conv == nullptr) return run_linear(x, layer);
+    return run_integers(x, weight, layer.bias, weight.shape(), *layer.conv);
   }
-  if (is_looked_at()) {
-    return espalier::conv2d(x, weight.value, bias.value, options, weight.sparsity());
-  }
-  if (runs_integers(x)) return run_integers(x, weight, bias, weight.shape(), options);
-  return espalier::conv2d(
-      forward(x), fake_quantize_weight(weight.value), bias.value, options, weight.sparsity());
+  const Variable rounded = fake_quantize_weight(weight.value);
+  if (layer.conv == nullptr)
+    return linear(forward(x), rounded, layer.bias.value, weight.sparsity());
+  return conv2d(forward(x), rounded, layer.bias.value, *layer.conv, weight.sparsity());
 }
 
-Variable LayerQuantizer::linear(const Variable& x, const Parameter& weight, const Parameter& bias) {
-  if (observer_) {
-    observer_(x.value());
-    return espalier::linear(x, weight.value, bias.value, weight.sparsity());
-  }
-  if (is_looked_at()) return espalier::linear(x, weight.value, bias.value, weight.sparsity());
-  if (!runs_integers(x)) {
-    return espalier::linear(
-        forward(x), fake_quantize_weight(weight.value), bias.value, weight.sparsity());
-  }
+Variable LayerQuantizer::run_linear(const Variable& x, const LayerProduct& layer) {
   // A linear layer is a convolution of planes of one position.
-  const int64_t in = weight.shape()[1];
-  const int64_t out = weight.shape()[0];
+  const int64_t in = layer.weight.shape()[1];
+  const int64_t out = layer.weight.shape()[0];
   ESPALIER_CHECK(x.rank() >= 1 && x.size(-1) == in,
                  ShapeError,
                  "linear: expects x (.., ",
@@ -101,7 +91,8 @@ Variable LayerQuantizer::linear(const Variable& x, const Parameter& weight, cons
   const bool lanes = x.layout() == Layout::Nchw16n && x.rank() == 2;
   const Tensor rows = lanes ? x.value() : x.value().to(Layout::Nchw).reshape({-1, in});
   const Tensor planes = rows.to(Layout::Nchw16n).reshape({rows.size(0), in, 1, 1});
-  const Tensor y = run_integers(Variable(planes), weight, bias, {out, in, 1, 1}, {}).value();
+  const Tensor y =
+      run_integers(Variable(planes), layer.weight, layer.bias, {out, in, 1, 1}, {}).value();
   Shape shape = x.shape();
   shape[shape.rank() - 1] = out;
   const Tensor flat = y.reshape({rows.size(0), out});
@@ -149,6 +140,12 @@ Variable LayerQuantizer::run_integers(const Variable& x,
                       bias.defined() ? bias.value.value() : Tensor(),
                       y);
   return Variable(y.to(x.layout()));
+}
+
+PartKind int8_part() {
+  return {.name = "int8", .make = [](const PartPlace&, const PartDescription&) {
+            return std::make_shared<LayerQuantizer>();
+          }};
 }
 
 Variable fake_quantize_weight(const Variable& weight) {

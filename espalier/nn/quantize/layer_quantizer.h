@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// LayerQuantizer: makes a convolution or linear layer compute in 8-bit integers. It holds the
-/// range of the layer's input and decides, per call, how to compute; the numbers are those of
-/// sparse/int8.h. Attaching, calibrating and training it is nn/quantize/quantize.h.
+/// LayerQuantizer: a form by which a convolution or linear layer computes in 8-bit integers. It
+/// holds the range of the layer's input and decides, per call, how to compute; the numbers are
+/// those of sparse/int8.h. Attaching, calibrating and training it is nn/quantize/quantize.h.
 ///
 ///   in training        input and weight are rounded in float32, gradients pass straight through
 ///   in evaluation      uint8 x int8 -> int32, skipping zero weights (sparse/kernels/int8_conv2d.h)
@@ -16,28 +16,24 @@
 #include <functional>
 #include <memory>
 
-#include <espalier/core/kernels/conv2d/conv2d.h>
-#include <espalier/nn/module/module.h>
+#include <espalier/nn/forms/form.h>
 #include <espalier/sparse/kernels/int8_conv2d.h>
 
 namespace espalier::nn {
 
-/// A part of a layer (its member `quantizer`). Saved with the network: `conv1.quantizer.range`.
-class LayerQuantizer : public Module {
+/// Saved with the network: `conv1.quantizer.range`.
+class LayerQuantizer : public Form {
  public:
   LayerQuantizer();
 
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "LayerQuantizer(int8)"; }
-
-  /// What the layer computes: as the ops conv2d and linear. Throws ValueError in evaluation before
-  /// any calibration or training.
-  Variable conv2d(const Variable& x,
-                  const Parameter& weight,
-                  const Parameter& bias,
-                  const Conv2dOptions& options);
-  /// As the op linear.
-  Variable linear(const Variable& x, const Parameter& weight, const Parameter& bias);
+  std::string kind() const override { return "int8"; }
+  std::string_view member() const override { return "quantizer"; }
+  bool has_sizes() const override { return false; }
+  bool replaces_product() const override { return true; }
+  /// Throws ValueError in evaluation before any calibration or training.
+  Variable product(const Variable& x, const LayerProduct& layer) override;
 
   /// The grid of the present range. Throws ValueError as above.
   sparse::AffineGrid grid() const;
@@ -71,6 +67,7 @@ class LayerQuantizer : public Module {
   const Packed& packed(const Tensor& weight, const Shape& as, int64_t groups);
   bool is_looked_at() const;
   bool runs_integers(const Variable& x) const;
+  Variable run_linear(const Variable& x, const LayerProduct& layer);
   Variable run_integers(const Variable& x,
                         const Parameter& weight,
                         const Parameter& bias,

@@ -3,7 +3,9 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/introspect/counting.h>
 
 namespace espalier::nn {
@@ -33,13 +35,14 @@ std::string owner_of(const std::string& parameter) {
 }  // namespace
 
 std::vector<std::string> attach_quantizers(Module& model) {
-  std::map<std::string, bool> able;
-  for (const NamedModule& part : model.named_modules()) {
-    able[part.name] = part.module->compute_in_int8();
+  std::set<std::string> able;
+  for (const FormSite& site : form_sites(model)) {
+    if (site.slot.whole && site.form() == nullptr) site.set(std::make_shared<LayerQuantizer>());
+    if (dynamic_cast<LayerQuantizer*>(site.form()) != nullptr) able.insert(site.layer);
   }
   std::vector<std::string> left;
   for (const NamedParameter& weight : prunable_parameters(model)) {
-    if (!able.at(owner_of(weight.name))) left.push_back(owner_of(weight.name));
+    if (!able.contains(owner_of(weight.name))) left.push_back(owner_of(weight.name));
   }
   return left;
 }

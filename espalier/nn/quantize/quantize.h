@@ -15,9 +15,9 @@
 
 namespace espalier::nn {
 
-/// Gives every convolution and linear layer a quantizer, where it has none; first and last layer
+/// Gives every convolution and linear layer a quantizer, where it has no form; first and last layer
 /// too. Returns the names of layers with prunable weights that stay in float32, because they have
-/// no 8-bit kernel.
+/// no 8-bit kernel or another form.
 std::vector<std::string> attach_quantizers(Module& model);
 /// True when any layer has one.
 bool is_quantized(Module& model);

@@ -27,7 +27,7 @@ TEST(ChannelLanes, DecideAsTheModuleDoes) {
   constexpr int64_t kIn = 7;
   constexpr int64_t kOut = 9;
   constexpr int64_t kSamples = 5;
-  ChannelGate gate({.in_channels = kIn, .out_channels = kOut});
+  Saliency gate({.in_channels = kIn, .out_channels = kOut});
   Rng rng(1, "phi");
   fill_normal_(gate.weight.value.value(), rng);
   gate.keep(4);
@@ -205,7 +205,7 @@ struct BrightAndDarkNetwork {
     model.named_parameters()[0].parameter->value.value().fill_(1.0);
     bool first = true;
     for (const GateSite& site : gate_sites(model, Variable(samples({1.0F})))) {
-      const auto gate = add_channel_gate(site);
+      const auto gate = add_saliency_gate(site);
       if (!first) continue;
       first = false;
       for (int64_t k = 0; k < 32; ++k) {
@@ -294,7 +294,7 @@ TEST_F(BrightAndDark, NothingToReadAndNothingToCompute) {
   const InferencePlan plan = compile(net_.model, Variable(zeros));
   expect_near(plan.run(zeros), logits(net_.model, Variable(zeros)).to_vector<double>(), 1e-5);
   for (const GatedLayer& one : gated_layers(net_.model)) {  // all saliencies are 0
-    auto* gate = dynamic_cast<ChannelGate*>(one.gate);
+    auto* gate = dynamic_cast<Saliency*>(one.decision);
     gate->weight.value.value().fill_(0.0);
     gate->bias.value.value().fill_(-1.0);
   }
@@ -311,7 +311,7 @@ TEST_F(BrightAndDark, WhatKeepsFewChannelsRunsOneByOne) {
   };
   EXPECT_NE(plan().describe().find("others beside it chose"), std::string::npos);
   for (const GatedLayer& one : gated_layers(net_.model))
-    dynamic_cast<ChannelGate*>(one.gate)->keep(1);
+    dynamic_cast<Saliency*>(one.decision)->keep(1);
   EXPECT_NE(plan().describe().find("each chooses for itself"), std::string::npos);
 }
 

@@ -70,7 +70,7 @@ TEST(GatedPlan, SamplesSideBySideHaveTheBitsThatTheyHaveAlone) {
   model.add(BatchNorm2d({.channels = 130, .relu = true}));
   const Tensor x = random_tensor({19, 3, 4, 4}, 3);
   for (const GateSite& site : gate_sites(model, Variable(x))) {
-    const auto gate = add_channel_gate(site);
+    const auto gate = add_saliency_gate(site);
     Rng rng(4, site.name);
     fill_normal_(gate->weight.value.value(), rng, 0.0, 0.3);
     gate->keep(gate->kept() / 8);  // so few that samples run in planes
@@ -163,7 +163,7 @@ TEST(GatedPlan, ABatchNormBehindAGatedOneStaysApart) {
   disturb_batch_norms(model);
   const Tensor x = random_tensor({2, 3, 6, 6}, 3);
   for (const GateSite& site : gate_sites(model, Variable(x))) {
-    const auto gate = add_channel_gate(site);
+    const auto gate = add_saliency_gate(site);
     gate->bias.value.value().fill_(2.0);
     gate->keep(5);
   }

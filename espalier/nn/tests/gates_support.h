@@ -59,12 +59,12 @@ inline Tensor logits(Module& model, const Variable& x) {
 inline void add_gates(Module& model, const std::string& kind, int64_t kept_share = 2) {
   for (const GateSite& site : gate_sites(model, images(1))) {
     if (kind == "channels") {
-      const auto gate = add_channel_gate(site);
+      const auto gate = add_saliency_gate(site);
       Rng rng(3, site.name);
       fill_normal_(gate->weight.value.value(), rng, 0.0, 0.3);
       gate->keep(std::max<int64_t>(1, gate->kept() / kept_share));
     } else {
-      add_position_gate(site, {.parts = 2});
+      add_partial_sum_gate(site, {.parts = 2});
     }
   }
 }

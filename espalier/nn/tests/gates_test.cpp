@@ -11,6 +11,7 @@
 #include <espalier/core/parallel.h>
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/compress/edc_file.h>
+#include <espalier/nn/forms/kinds.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/layers/sequential.h>
@@ -53,7 +54,7 @@ GateSite site_of(Conv2d& layer, BatchNorm* norm = nullptr) {
 struct BoostedLayer {
   BoostedLayer(bool relu) : norm({.channels = 4, .relu = relu}) {
     set(conv.weight, {0.4F, 0, -0.2F, 0, 0.3F, 0, 1, 0});
-    gate = add_channel_gate(site_of(conv, &norm));
+    gate = add_saliency_gate(site_of(conv, &norm));
     set(gate->weight, {1, -1, 0.5F, 0.5F, 0, -1, 1, 0});
     set(norm.bias, {0.1F, 0.1F, 0.1F, 0.1F});
     normalize_nothing(norm.running_mean, norm.running_var);
@@ -65,7 +66,7 @@ struct BoostedLayer {
 
   Conv2d conv{{.in_channels = 2, .out_channels = 4, .kernel = 1, .bias = false}};
   BatchNorm2d norm;
-  std::shared_ptr<ChannelGate> gate;
+  std::shared_ptr<Saliency> gate;
   Tensor x = pixel({1, -2});
 };
 
@@ -133,16 +134,16 @@ TEST(ChannelGate, ANormWithoutItsConvolutionIsAnError) {
 
 /// One position, 2 channels to 2, two parts: partial sums (.5, -.5), full sums (2, 3).
 struct GatedSums {
-  explicit GatedSums(PositionGate::Options options = {.parts = 2}) {
+  explicit GatedSums(PartialSumGateOptions options = {.parts = 2}) {
     set(conv.weight, {0.5F, 1.5F, 3.5F, -0.5F});
-    gate = add_position_gate(site_of(conv), options);
+    gate = add_partial_sum_gate(site_of(conv), options);
     normalize_nothing(gate->running_mean, gate->running_var);
     conv.eval();
   }
   Variable operator()() { return conv(Variable(x)); }
 
   Conv2d conv{{.in_channels = 2, .out_channels = 2, .kernel = 1, .bias = false}};
-  std::shared_ptr<PositionGate> gate;
+  std::shared_ptr<PartialSum> gate;
   Tensor x = pixel({1, 1});
 };
 
@@ -245,9 +246,9 @@ TEST(PositionGate, ThresholdsDoNotDecay) {
 
 TEST(PositionGate, RefusesWhatItCannotCut) {
   Conv2d odd({.in_channels = 3, .out_channels = 4});
-  EXPECT_THROW(add_position_gate(site_of(odd), {.parts = 2}), ValueError);
+  EXPECT_THROW(add_partial_sum_gate(site_of(odd), {.parts = 2}), ValueError);
   Conv2d grouped({.in_channels = 4, .out_channels = 4, .groups = 2});
-  EXPECT_THROW(add_position_gate(site_of(grouped), {.parts = 2}), ValueError);
+  EXPECT_THROW(add_partial_sum_gate(site_of(grouped), {.parts = 2}), ValueError);
 }
 
 class Gates : public GatedNetworks {};
@@ -336,7 +337,7 @@ TEST_P(Gates, CompressedNetworksDecideAlike) {
 }
 
 TEST(ChannelGate, ANumberOfChannelsThatAFileMadeUpIsAnError) {
-  ChannelGate gate({.in_channels = 2, .out_channels = 4});
+  Saliency gate({.in_channels = 2, .out_channels = 4});
   for (const int64_t number : {int64_t{0}, int64_t{5}, int64_t{1} << 40}) {
     gate.named_buffers().front().buffer->data<int64_t>()[0] = number;
     testing::expect_error<ValueError>(
@@ -365,7 +366,7 @@ TEST(Gates, OpenChannelGatesComputeTheTrainedNetwork) {
     const SavedModel net = network(name);
     const Variable x = images(2);
     const std::vector<double> expected = logits(*net.module, x).to_vector<double>();
-    for (const GateSite& site : gate_sites(*net.module, images(1))) add_channel_gate(site);
+    for (const GateSite& site : gate_sites(*net.module, images(1))) add_saliency_gate(site);
     const double largest =
         std::abs(*std::max_element(expected.begin(), expected.end(), [](double a, double b) {
           return std::abs(a) < std::abs(b);
@@ -391,7 +392,7 @@ TEST(Gates, BadDescriptionsAreErrors) {
                            R"({"conv1":{"kind":"channels","settings":{}}})",
                            R"({"conv1":{"kind":"positions","settings":{"parts":0}}})",
                            R"({"layer1.0.conv1":{"kind":"positions","settings":{"parts":2}}})"}) {
-    EXPECT_THROW(restore_gates(*net.module, text), ValueError) << text;
+    EXPECT_THROW(restore_forms(*net.module, text), ValueError) << text;
   }
 }
 

@@ -4,7 +4,7 @@
 
 #include <espalier/core/safetensors.h>
 #include <espalier/core/tests/temporary_folder.h>
-#include <espalier/nn/gates/attach.h>
+#include <espalier/nn/forms/kinds.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/plan/plan.h>
 
@@ -35,7 +35,7 @@ TEST(HostileDescriptions, OfNetworksAreRefusedAtTheirDepth) {
     expect_error<IoError>([&] { load_model(path); }, {path.string(), "nested too deeply"});
   }
   const auto model = make_model("lenet5", {.image = {1, 28, 28}});
-  expect_error<ValueError>([&] { restore_gates(*model, deep()); }, {"nested too deeply"});
+  expect_error<ValueError>([&] { restore_forms(*model, deep()); }, {"nested too deeply"});
 }
 
 TEST(HostileDescriptions, AreToldInOurWords) {

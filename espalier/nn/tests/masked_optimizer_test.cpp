@@ -67,7 +67,7 @@ TEST(MaskedOptimizer, StateTakesSpaceOfWhatExists) {
   for (const auto& [name, make] : makers()) {
     const auto optimizer = make(layer);
     layer.weight.value.set_grad(
-        kept_gradient(Tensor::ones({layer.weight.nnz()}), layer.weight.pattern));
+        kept_gradient(Tensor::ones({layer.weight.nnz()}), layer.weight.support));
     const int64_t before = memory_stats().bytes_in_use;
     optimizer->step();
     const int64_t taken = memory_stats().bytes_in_use - before;
@@ -89,10 +89,10 @@ TEST(MaskedOptimizer, KeptGradientsMoveAsDenseOnes) {
       set_gradients(a, step);
       set_gradients(b, step);
       b.weight.value.set_grad(kept_gradient(
-          sparse::kept_values(b.weight.value.grad().value(), *b.weight.pattern), b.weight.pattern));
+          sparse::kept_values(b.weight.value.grad().value(), *b.weight.support), b.weight.support));
       first->step();
       second->step();
-      EXPECT_NE(kept_values_of(b.weight.value.grad(), b.weight.pattern.get()), nullptr) << name;
+      EXPECT_NE(kept_values_of(b.weight.value.grad(), b.weight.support.get()), nullptr) << name;
     }
     EXPECT_EQ(snapshot(a.state_dict()), snapshot(b.state_dict())) << name;
     EXPECT_EQ(snapshot(first->state_dict()), snapshot(second->state_dict())) << name;

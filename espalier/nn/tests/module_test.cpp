@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support.h"
 
+#include <espalier/nn/introspect/summary.h>
+
 namespace espalier::nn {
 namespace {
 
@@ -203,7 +205,7 @@ TEST(Clone, ReachesPartsHeldByTypedPointers) {
 TEST(Summary, ListsLayersWithTotals) {
   auto net = tiny_net();
   net->parameter("fc.weight").set_mask(two_thirds_mask({3, 80}));
-  const std::string text = net->summary({1, 8, 8});
+  const std::string text = summary(*net, {1, 8, 8});
   EXPECT_NE(text.find("Conv2d(1, 5, kernel 3, padding 1, no bias)"), std::string::npos) << text;
   EXPECT_NE(text.find("(1,5,8,8)"), std::string::npos) << text;
   // Convolution 45 weights at 64 positions, classifier 240: 2880 + 240 MACs; 45 + 10 + 240 + 3

@@ -207,9 +207,9 @@ TEST(ClipGradNorm, ScalesAllGradientsTogether) {
 TEST(ClipGradNorm, ScalesKeptGradientsAsSuch) {
   Linear layer({.in = 2, .out = 1, .bias = false});
   layer.weight.set_mask(Tensor::from<uint8_t>({1, 2}, {0, 1}));
-  layer.weight.value.set_grad(kept_gradient(Tensor::full({1}, 4.0), layer.weight.pattern));
+  layer.weight.value.set_grad(kept_gradient(Tensor::full({1}, 4.0), layer.weight.support));
   EXPECT_DOUBLE_EQ(clip_grad_norm(layer.named_parameters(), 2.0), 4.0);
-  const Tensor* kept = kept_values_of(layer.weight.value.grad(), layer.weight.pattern.get());
+  const Tensor* kept = kept_values_of(layer.weight.value.grad(), layer.weight.support.get());
   ASSERT_NE(kept, nullptr);
   EXPECT_NEAR(kept->item(), 2.0, 1e-6);
 }

@@ -9,7 +9,7 @@
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/plan/plan.h>
-#include <espalier/nn/plan/weights.h>
+#include <espalier/nn/plan/steps/weights.h>
 #include <espalier/nn/tests/plan_support.h>
 
 namespace espalier::nn {

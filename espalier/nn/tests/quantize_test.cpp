@@ -129,8 +129,8 @@ TEST(Quantize, IntegersEqualTheRoundedFloatGraph) {
 TEST(Quantize, SequencesAndLinearLayersInEveryLayoutAgree) {
   Linear layer({.in = 7, .out = 5});
   init_parameters(layer, 3);
-  layer.compute_in_int8();
-  layer.quantizer->set_range(-1.0, 1.0);
+  attach_quantizers(layer);
+  dynamic_cast<LayerQuantizer&>(*layer.form).set_range(-1.0, 1.0);
   layer.eval();
   const Tensor x = random_tensor({4, 3, 7}, 2);
   const Tensor recorded = layer(Variable(x)).value();

@@ -14,7 +14,7 @@ std::string plural(int64_t count, const std::string& thing) {
 }
 
 // Meets every batch norm before it runs.
-class NormWatch : public TraceListener {
+class NormWatch : public CallListener {
  public:
   NormWatch(Module& model, const data::Loader& loader) : loader_(loader) {
     for (const NamedModule& part : model.named_modules()) names_.emplace(part.module, part.name);

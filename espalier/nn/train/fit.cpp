@@ -4,7 +4,6 @@
 #include <utility>
 
 #include <espalier/autograd/ops.h>
-#include <espalier/nn/gates/attach.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/nn/train/batch_check.h>
 #include <espalier/nn/train/detail/member_check.h>
@@ -233,8 +232,9 @@ Evaluation evaluate(const std::function<Tensor(const Tensor&)>& logits_of, data:
 Evaluation evaluate(Module& model, data::Loader& loader) {
   const EvalScope eval(model);
   const NoGrad no_grad;
-  // Gates decide for each sample: its planes, not sixteen samples' lanes.
-  const bool planes = is_gated(model);
+  const std::vector<NamedModule> parts = model.named_modules();
+  const bool planes = std::ranges::any_of(
+      parts, [](const NamedModule& part) { return part.module->differs_by_sample(); });
   const auto logits_of = [&](const Tensor& images) {
     return model(Variable(planes ? images.to(Layout::Nchw) : images)).value();
   };

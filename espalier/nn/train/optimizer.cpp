@@ -68,34 +68,34 @@ void Optimizer::set_lr(double lr) {
 }
 
 Tensor Optimizer::ParameterState::dense(const Tensor& part) const {
-  return pattern ? sparse::dense_from_kept(part, *pattern) : part;
+  return support ? sparse::dense_from_kept(part, *support) : part;
 }
 
-void Optimizer::ParameterState::follow(const std::shared_ptr<const sparse::Pattern>& other) {
-  if (pattern == other) return;
+void Optimizer::ParameterState::follow(const std::shared_ptr<const sparse::Support>& other) {
+  if (support == other) return;
   const auto convert = [&](Tensor& part) {
     part = other ? sparse::kept_values(dense(part), *other) : dense(part);
   };
   for (Tensor& slot : slots) convert(slot);
   if (age.defined()) convert(age);
-  pattern = other;
+  support = other;
 }
 
 Optimizer::ParameterState& Optimizer::state_of(const NamedParameter& parameter) {
   ParameterState& state = states_[parameter.name];
   const Tensor& value = parameter.parameter->value.value();
-  const auto& pattern = parameter.parameter->pattern;
+  const auto& support = parameter.parameter->support;
   const auto empty = [&] {
-    return pattern ? Tensor::zeros({pattern->nnz()}, value.dtype()) : Tensor::zeros_like(value);
+    return support ? Tensor::zeros({support->nnz()}, value.dtype()) : Tensor::zeros_like(value);
   };
   if (state.slots.size() != slot_kinds().size()) {
     state.slots.assign(slot_kinds().size(), Tensor());
     for (Tensor& slot : state.slots) slot = empty();
     state.age = Tensor();
-    state.pattern = pattern;
+    state.support = support;
   }
   const auto check = [&](const Tensor& part) {
-    const Shape& shape = state.pattern ? state.pattern->shape() : part.shape();
+    const Shape& shape = state.support ? state.support->shape() : part.shape();
     ESPALIER_CHECK(shape == value.shape() && part.dtype() == value.dtype(),
                    ShapeError,
                    "Optimizer: the state of '",
@@ -110,14 +110,14 @@ Optimizer::ParameterState& Optimizer::state_of(const NamedParameter& parameter) 
   };
   for (const Tensor& slot : state.slots) check(slot);
   if (state.age.defined()) check(state.age);
-  if (counts_entries() && pattern && !state.age.defined()) {
+  if (counts_entries() && support && !state.age.defined()) {
     // Until now all entries were there from the start; masked ones lose their age as all their
     // state.
-    state.age = state.pattern ? Tensor::zeros({state.pattern->nnz()}, value.dtype())
+    state.age = state.support ? Tensor::zeros({state.support->nnz()}, value.dtype())
                               : Tensor::zeros_like(value);
     state.age.fill_(static_cast<double>(state.step));
   }
-  state.follow(pattern);
+  state.follow(support);
   return state;
 }
 
@@ -135,7 +135,7 @@ void Optimizer::step() {
       const Variable& gradient = p.parameter->value.grad();
       if (!gradient.defined()) continue;
       const Tensor& value = p.parameter->value.value();
-      const bool fits = kept_values_of(gradient, p.parameter->pattern.get()) != nullptr ||
+      const bool fits = kept_values_of(gradient, p.parameter->support.get()) != nullptr ||
                         (gradient.shape() == value.shape() && gradient.dtype() == value.dtype());
       ESPALIER_CHECK(fits,
                      ShapeError,
@@ -206,7 +206,7 @@ void Optimizer::set_slots(const std::string& parameter,
                    slot);
   }
   ParameterState& state = states_[parameter];
-  state.pattern = nullptr;
+  state.support = nullptr;
   state.slots.clear();
   for (const std::string& kind : slot_kinds()) state.slots.push_back(slots.at(kind).clone());
   if (slots.contains(kAge)) state.age = slots.at(kAge).clone();
@@ -326,7 +326,7 @@ double clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_
   for (const NamedParameter& p : parameters) {
     const Variable& gradient = p.parameter->value.grad();
     if (!gradient.defined()) continue;
-    const Tensor* kept = kept_values_of(gradient, p.parameter->pattern.get());
+    const Tensor* kept = kept_values_of(gradient, p.parameter->support.get());
     total += square_sum(kept != nullptr ? *kept : gradient.value().contiguous());
   }
   const double norm = std::sqrt(total);
@@ -336,9 +336,9 @@ double clip_grad_norm(const std::vector<NamedParameter>& parameters, double max_
   for (const NamedParameter& p : parameters) {
     const Variable& gradient = p.parameter->value.grad();
     if (!gradient.defined()) continue;
-    const auto& pattern = p.parameter->pattern;
-    const Tensor* kept = kept_values_of(gradient, pattern.get());
-    p.parameter->value.set_grad(kept != nullptr ? kept_gradient(times(*kept, scale), pattern)
+    const auto& support = p.parameter->support;
+    const Tensor* kept = kept_values_of(gradient, support.get());
+    p.parameter->value.set_grad(kept != nullptr ? kept_gradient(times(*kept, scale), support)
                                                 : Variable(times(gradient.value(), scale)));
   }
   return norm;

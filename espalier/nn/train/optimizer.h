@@ -76,13 +76,13 @@ class Optimizer {
     /// Updates done of every entry since it exists, in the parameter's type; kept by rules that
     /// `counts_entries()`, from the first mask on. Undefined: `step` counts for all.
     Tensor age = {};
-    /// Slots and age are `kept_values` of this pattern; null: they have the parameter's shape.
-    std::shared_ptr<const sparse::Pattern> pattern;
+    /// Slots and age are `kept_values` of this support; null: they have the parameter's shape.
+    std::shared_ptr<const sparse::Support> support;
 
     /// A slot or the age in the parameter's shape; shares memory where it has that already.
     Tensor dense(const Tensor& part) const;
-    /// Brings all parts to another pattern. Entries that have not been there start from zero.
-    void follow(const std::shared_ptr<const sparse::Pattern>& other);
+    /// Brings all parts to another support. Entries that have not been there start from zero.
+    void follow(const std::shared_ptr<const sparse::Support>& other);
   };
 
   /// Names of the tensors that the rule keeps per parameter.

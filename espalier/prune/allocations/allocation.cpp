@@ -4,11 +4,6 @@
 
 namespace espalier::prune {
 
-Option allocation_option(std::vector<std::string> names) {
-  return choice_option(
-      "allocation", std::move(names), "how the budget is divided between the layers");
-}
-
 std::unique_ptr<Allocation> make_allocation(const std::string& name) {
   if (name == "global") return global_allocation();
   if (name == "uniform") return uniform_allocation();

@@ -10,8 +10,7 @@
 #include <vector>
 
 #include <espalier/core/shape.h>
-#include <espalier/prune/options.h>
-#include <espalier/prune/select.h>
+#include <espalier/prune/ground/select.h>
 
 namespace espalier::prune {
 
@@ -35,6 +34,8 @@ struct LayerView {
 class Allocation {
  public:
   virtual ~Allocation() = default;
+  /// `global`, `uniform`, `erk`, ..: equal for allocations that divide a budget alike.
+  virtual std::string name() const = 0;
   /// What the target is a fraction of, where channels are pruned or (else) weights of one layer.
   virtual SparsityOf sparsity_of(bool channels) const {
     return channels ? SparsityOf::Nothing : SparsityOf::Weights;
@@ -118,15 +119,15 @@ std::vector<double> smart_ratio_densities(std::span<const Shape> shapes,
                                           Sparsity target,
                                           const SmartRatioOptions& options);
 
-/// Sparsities by layer name (whole or a prefix up to a dot) as `NAME=S,NAME=S,..`; other layers get
-/// the target. Throws ValueError for text that does not parse and, once layers are known, for a
-/// name that fits none of them.
-std::unique_ptr<Allocation> hand_set_allocation(const std::string& text);
+/// Sparsities by layer name (whole or a prefix up to a dot) as `NAME=S,NAME=S,..`; `rest` divides
+/// the target among the others. Throws ValueError for text that does not parse and, once layers are
+/// known, for a name that fits none of them. (named.cpp)
+/// An empty text names none: `rest` itself.
+std::shared_ptr<const Allocation> named_allocation(std::shared_ptr<const Allocation> rest,
+                                                   const std::string& text);
 
-/// The choice option `allocation` with these names, the first being the default. Known: `global`,
-/// `uniform`, `uniform-dense-first`, `er`, `erk`.
-Option allocation_option(std::vector<std::string> names);
-/// The allocation of such a name.
+/// The allocation of a name: `global`, `uniform`, `uniform-dense-first`, `er`, `erk`. Throws
+/// ValueError for another.
 std::unique_ptr<Allocation> make_allocation(const std::string& name);
 
 }  // namespace espalier::prune

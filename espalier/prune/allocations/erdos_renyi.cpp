@@ -20,6 +20,7 @@ double raw_ratio(const Shape& shape, ErdosRenyi kind) {
 
 class ErdosRenyiAllocation : public Allocation {
  public:
+  std::string name() const override { return kind_ == ErdosRenyi::Kernel ? "erk" : "er"; }
   explicit ErdosRenyiAllocation(ErdosRenyi kind) : kind_(kind) {}
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
     std::vector<double> parts;

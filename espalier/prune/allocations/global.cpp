@@ -6,13 +6,14 @@
 #include <numeric>
 
 #include <espalier/prune/allocations/allocation.h>
-#include <espalier/prune/channel_weights.h>
+#include <espalier/prune/sites/channel_weights.h>
 
 namespace espalier::prune {
 namespace {
 
 class GlobalAllocation : public Allocation {
  public:
+  std::string name() const override { return "global"; }
   bool looks_at_scores() const override { return true; }
   SparsityOf sparsity_of(bool /*channels*/) const override { return SparsityOf::Weights; }
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {

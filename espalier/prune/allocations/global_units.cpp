@@ -12,6 +12,7 @@ namespace {
 
 class GlobalUnitsAllocation : public Allocation {
  public:
+  std::string name() const override { return "global-units"; }
   explicit GlobalUnitsAllocation(GlobalCount count) : count_(count) {}
   bool looks_at_scores() const override { return true; }
 

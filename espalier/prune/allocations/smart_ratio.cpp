@@ -58,6 +58,7 @@ void share_out(const std::vector<size_t>& layers,
 
 class SmartRatioAllocation : public Allocation {
  public:
+  std::string name() const override { return "smart-ratio"; }
   explicit SmartRatioAllocation(const SmartRatioOptions& options) : options_(options) {}
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
     std::vector<Shape> shapes;

@@ -8,6 +8,7 @@ namespace {
 
 class ThresholdAllocation : public Allocation {
  public:
+  std::string name() const override { return "threshold"; }
   explicit ThresholdAllocation(double threshold) : threshold_(threshold) {}
   bool looks_at_scores() const override { return true; }
   SparsityOf sparsity_of(bool channels) const override {

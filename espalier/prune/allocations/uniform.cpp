@@ -7,6 +7,9 @@ namespace {
 
 class UniformAllocation : public Allocation {
  public:
+  std::string name() const override {
+    return first_ == FirstLayer::Dense ? "uniform-dense-first" : "uniform";
+  }
   explicit UniformAllocation(FirstLayer first) : first_(first) {}
   SparsityOf sparsity_of(bool channels) const override {
     return channels ? SparsityOf::Channels : SparsityOf::Weights;
@@ -24,6 +27,7 @@ class UniformAllocation : public Allocation {
 
 class UniformFloorAllocation : public Allocation {
  public:
+  std::string name() const override { return "uniform"; }
   SparsityOf sparsity_of(bool channels) const override {
     return channels ? SparsityOf::Channels : SparsityOf::Weights;
   }

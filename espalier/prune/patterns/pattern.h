@@ -22,7 +22,7 @@
 #include <vector>
 
 #include <espalier/core/shape.h>
-#include <espalier/prune/taxonomy.h>
+#include <espalier/prune/ground/taxonomy.h>
 
 namespace espalier::prune {
 

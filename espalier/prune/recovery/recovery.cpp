@@ -24,21 +24,6 @@ Tensors with_prefix(const Tensors& state, const std::string& prefix) {
 
 }  // namespace
 
-void set_values(nn::Module& model, const Tensors& values) {
-  for (const nn::NamedParameter& one : model.named_parameters()) {
-    one.parameter->value.value().copy_(values.at(one.name));
-    one.parameter->apply_mask();
-  }
-  for (const nn::NamedBuffer& one : model.named_buffers()) one.buffer->copy_(values.at(one.name));
-}
-
-void set_fresh_values(nn::Module& model, const PruneInputs& inputs, int64_t draw) {
-  ESPALIER_CHECK(inputs.fresh_model,
-                 ValueError,
-                 "prune: starting again from fresh weights needs PruneInputs::fresh_model");
-  set_values(model, inputs.fresh_model(inputs.seed + static_cast<uint64_t>(draw))->state_dict());
-}
-
 Recovery::Recovery(const RecoveryOptions& options) : options_(options) {
   ESPALIER_CHECK(options.from >= 0.0 && options.from <= 1.0 && options.constant_rate >= 0.0,
                  ValueError,
@@ -118,25 +103,6 @@ void Recovery::load_state(const Tensors& state) {
   in_round_ = state.at(kInRound).item() != 0.0;
   values_ = with_prefix(state, kValue);
   random_ = with_prefix(state, kRandom);
-}
-
-std::vector<Option> round_options() {
-  return {
-      integer_option("rounds",
-                     0,
-                     0,
-                     1000,
-                     "",
-                     "rounds of pruning, in which the kept part shrinks by the same factor; 0: as "
-                     "many as `fraction` needs"),
-      needing(real_option("fraction",
-                          0.2,
-                          0.001,
-                          1.0,
-                          "of the weights still there",
-                          "removed in a round, when `rounds` is 0"),
-              {.option = "rounds", .values = {"0"}}),
-  };
 }
 
 }  // namespace espalier::prune

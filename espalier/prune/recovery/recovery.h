@@ -8,8 +8,7 @@
 #include <memory>
 #include <string>
 
-#include <espalier/prune/options.h>
-#include <espalier/prune/pruner.h>
+#include <espalier/prune/ground/inputs.h>
 
 namespace espalier::prune {
 
@@ -71,14 +70,5 @@ class Recovery {
   double last_rate_ = 0.0;                // of the newest step
   bool in_round_ = false;
 };
-
-/// Sets parameters and buffers from tensors by name; masks stay, and what they remove is zero.
-void set_values(nn::Module& model, const std::map<std::string, Tensor>& values);
-/// The same with those of `inputs.fresh_model`; equal `draw`s give equal weights. Throws ValueError
-/// when `inputs.fresh_model` is empty.
-void set_fresh_values(nn::Module& model, const PruneInputs& inputs, int64_t draw);
-
-/// The options `rounds` and `fraction` of methods that train in rounds (see `rounds_schedule`).
-std::vector<Option> round_options();
 
 }  // namespace espalier::prune

@@ -2,8 +2,8 @@
 /// Cubic: fast while much is redundant, slow near the end.
 #include <algorithm>
 
+#include <espalier/prune/ground/select.h>
 #include <espalier/prune/schedules/schedule.h>
-#include <espalier/prune/select.h>
 
 namespace espalier::prune {
 namespace {
@@ -23,7 +23,8 @@ class CubicSchedule : public Schedule {
                    options.frequency);
   }
 
-  std::vector<ScheduledUpdate> updates(int64_t total_steps, Sparsity final) const override {
+  std::vector<Moment> moments(const TrainingLength& length, Sparsity final) const override {
+    const int64_t total_steps = length.steps;
     ESPALIER_CHECK(options_.initial <= final,
                    ValueError,
                    "cubic schedule: the initial sparsity ",
@@ -36,14 +37,14 @@ class CubicSchedule : public Schedule {
     if (span == 0) return {{.step = begin, .sparsity = final}};
     const int64_t interval = std::min(options_.frequency, span);
     const int64_t n = span / interval;
-    std::vector<ScheduledUpdate> updates;
+    std::vector<Moment> moments;
     for (int64_t k = 0; k <= n; ++k) {
       const double left = 1.0 - static_cast<double>(k) / static_cast<double>(n);
       const double s_f = final.value();
       const double s = s_f + (options_.initial.value() - s_f) * left * left * left;
-      updates.push_back({.step = begin + k * interval, .sparsity = Sparsity(s)});
+      moments.push_back({.step = begin + k * interval, .sparsity = Sparsity(s)});
     }
-    return updates;
+    return moments;
   }
 
  private:

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include <espalier/prune/ground/select.h>
 #include <espalier/prune/schedules/schedule.h>
-#include <espalier/prune/select.h>
 
 namespace espalier::prune {
 namespace {
@@ -23,19 +23,15 @@ class DynamicSchedule : public Schedule {
                    options.fraction);
   }
 
-  std::vector<ScheduledUpdate> updates(int64_t total_steps, Sparsity final) const override {
-    return plan({.steps = total_steps, .steps_per_epoch = total_steps}, final);
-  }
-
-  std::vector<ScheduledUpdate> plan(const TrainingLength& length, Sparsity final) const override {
-    std::vector<ScheduledUpdate> updates = {{.step = 0, .sparsity = final}};
+  std::vector<Moment> moments(const TrainingLength& length, Sparsity final) const override {
+    std::vector<Moment> moments;
     const int64_t end = guarded_floor(options_.end * static_cast<double>(length.steps));
     const int64_t interval =
         options_.frequency > 0 ? options_.frequency : std::max<int64_t>(length.steps_per_epoch, 1);
     for (int64_t t = options_.at_first_step ? 0 : interval; t < end; t += interval) {
-      updates.push_back({.step = t, .sparsity = final, .moved = moved(t, end)});
+      moments.push_back({.step = t, .sparsity = final, .moved = moved(t, end)});
     }
-    return updates;
+    return moments;
   }
 
  private:

@@ -2,8 +2,8 @@
 /// Iterative: the kept fraction shrinks round by round, by the same factor or the same amount.
 #include <cmath>
 
+#include <espalier/prune/ground/select.h>
 #include <espalier/prune/schedules/schedule.h>
-#include <espalier/prune/select.h>
 
 namespace espalier::prune {
 namespace {
@@ -20,17 +20,18 @@ class IterativeSchedule : public Schedule {
                    until);
   }
 
-  std::vector<ScheduledUpdate> updates(int64_t total_steps, Sparsity final) const override {
-    std::vector<ScheduledUpdate> updates;
+  std::vector<Moment> moments(const TrainingLength& length, Sparsity final) const override {
+    const int64_t total_steps = length.steps;
+    std::vector<Moment> moments;
     for (int64_t r = 1; r <= rounds_; ++r) {
       const double share = static_cast<double>(r) / static_cast<double>(rounds_);
       const double wait = static_cast<double>(r - 1) / static_cast<double>(rounds_) * until_;
       const int64_t step = guarded_floor(wait * static_cast<double>(total_steps));
       const double kept = pace_ == Pace::Linear ? 1.0 - final.value() * share
                                                 : std::pow(final.density().value(), share);
-      updates.push_back({.step = step, .sparsity = r == rounds_ ? final : Sparsity(1.0 - kept)});
+      moments.push_back({.step = step, .sparsity = r == rounds_ ? final : Sparsity(1.0 - kept)});
     }
-    return updates;
+    return moments;
   }
 
  private:
@@ -43,16 +44,6 @@ class IterativeSchedule : public Schedule {
 
 std::unique_ptr<Schedule> iterative_schedule(int64_t rounds, double until, Pace pace) {
   return std::make_unique<IterativeSchedule>(rounds, until, pace);
-}
-
-Option until_option(double default_value) {
-  return needing(real_option("until",
-                             default_value,
-                             0.0,
-                             1.0,
-                             "fraction of training",
-                             "the part of the training over which rounds are spread"),
-                 {.option = "rounds", .values = {"1"}, .other_than = true});
 }
 
 }  // namespace espalier::prune

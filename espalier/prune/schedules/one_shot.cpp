@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// One shot: one update before training.
+/// One shot: one update, before training or at a fraction of it.
+#include <espalier/prune/ground/select.h>
 #include <espalier/prune/schedules/schedule.h>
 
 namespace espalier::prune {
@@ -7,15 +8,24 @@ namespace {
 
 class OneShotSchedule : public Schedule {
  public:
-  std::vector<ScheduledUpdate> updates(int64_t, Sparsity final) const override {
-    return {{.step = 0, .sparsity = final}};
+  explicit OneShotSchedule(double at) : at_(at) {
+    ESPALIER_CHECK(at >= 0.0 && at <= 1.0,
+                   ValueError,
+                   "one-shot schedule: expects a fraction of training in 0 .. 1, got ",
+                   at);
   }
+  std::vector<Moment> moments(const TrainingLength& length, Sparsity final) const override {
+    return {{.step = guarded_floor(at_ * static_cast<double>(length.steps)), .sparsity = final}};
+  }
+
+ private:
+  double at_;
 };
 
 }  // namespace
 
-std::unique_ptr<Schedule> one_shot_schedule() {
-  return std::make_unique<OneShotSchedule>();
+std::unique_ptr<Schedule> one_shot_schedule(double at) {
+  return std::make_unique<OneShotSchedule>(at);
 }
 
 }  // namespace espalier::prune

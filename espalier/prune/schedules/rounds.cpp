@@ -19,13 +19,14 @@ class RoundsSchedule : public Schedule {
                    fraction);
   }
 
-  std::vector<ScheduledUpdate> updates(int64_t total_steps, Sparsity final) const override {
-    std::vector<ScheduledUpdate> updates;
+  std::vector<Moment> moments(const TrainingLength& length, Sparsity final) const override {
+    const int64_t total_steps = length.steps;
+    std::vector<Moment> moments;
     const double density = final.density().value();
     if (rounds_ > 0) {
       for (int64_t r = 1; r < rounds_; ++r) {
         const double share = static_cast<double>(r) / static_cast<double>(rounds_);
-        updates.push_back(
+        moments.push_back(
             {.step = total_steps, .sparsity = Sparsity(1 - std::pow(density, share))});
       }
     } else {
@@ -33,12 +34,12 @@ class RoundsSchedule : public Schedule {
       constexpr double kSlack = 1e-9;
       const double stays = 1.0 - fraction_;
       for (double kept = stays; kept > density * (1 + kSlack) + kSlack; kept *= stays) {
-        updates.push_back(
+        moments.push_back(
             {.step = total_steps, .sparsity = Sparsity(1.0 - kept), .of_remaining = fraction_});
       }
     }
-    updates.push_back({.step = total_steps, .sparsity = final});
-    return updates;
+    moments.push_back({.step = total_steps, .sparsity = final});
+    return moments;
   }
 
  private:

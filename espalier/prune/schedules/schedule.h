@@ -7,22 +7,23 @@
 #include <memory>
 #include <vector>
 
-#include <espalier/prune/options.h>
-#include <espalier/prune/sparsity.h>
+#include <espalier/prune/ground/sparsity.h>
 
 namespace espalier::prune {
 
-/// A mask update before the forward pass of `step` (0: before training; total_steps: after the last
-/// step). One that moves weights to where a gradient is large comes after the backward pass, and
-/// takes the place of the optimizer's step.
-struct ScheduledUpdate {
-  int64_t step = 0;                   ///< before whose forward pass it is made
+/// When a mask update is made, and how far it goes: before the forward pass of `step` (0: before
+/// training; total_steps: after the last step). One that grows weights where a gradient is large
+/// comes after the backward pass, and takes the place of the optimizer's step.
+struct Moment {
+  int64_t step = 0;                   ///< before whose forward pass it is
   Sparsity sparsity = Sparsity(0.0);  ///< reached by it
-  /// Fraction of the kept units that change places, of methods that regrow.
+  /// Fraction of the kept units that change places, of methods that grow.
   double moved = 0.0;
   /// When set, the update removes this fraction of the weights that are still there, rounded up,
   /// and `sparsity` only tells about where that leads.
   double of_remaining = 0.0;
+  /// At the end of the epoch whose last step is `step` - 1, before it is evaluated.
+  bool ends_epoch = false;
 };
 
 /// How long training is.
@@ -35,16 +36,20 @@ struct TrainingLength {
 class Schedule {
  public:
   virtual ~Schedule() = default;
-  /// Updates in order of step, the last to `final`.
-  virtual std::vector<ScheduledUpdate> updates(int64_t total_steps, Sparsity final) const = 0;
-  /// The same, for schedules that know epochs.
-  virtual std::vector<ScheduledUpdate> plan(const TrainingLength& length, Sparsity final) const {
-    return updates(length.steps, final);
-  }
+  /// Moments in order of step, the last to `final`.
+  virtual std::vector<Moment> moments(const TrainingLength& length, Sparsity final) const = 0;
 };
 
-/// All at once, before training.
-std::unique_ptr<Schedule> one_shot_schedule();
+/// All at once: before training, or at a fraction of it.
+std::unique_ptr<Schedule> one_shot_schedule(double at = 0.0);
+
+/// Which ends of epochs are meant.
+enum class Epochs : uint8_t {
+  BeforeTheLast,  ///< before training, after the first epoch and every `every`-th from it
+  Last            ///< after the last epoch
+};
+/// The final sparsity at ends of epochs.
+std::unique_ptr<Schedule> epochs_schedule(Epochs which, int64_t every = 1);
 
 /// How the kept fraction shrinks from round to round.
 enum class Pace : uint8_t {
@@ -59,10 +64,6 @@ enum class Pace : uint8_t {
 std::unique_ptr<Schedule> iterative_schedule(int64_t rounds,
                                              double until,
                                              Pace pace = Pace::Exponential);
-/// The option `until` of methods that spread their `rounds` over a part of training; one round has
-/// nothing to spread.
-Option until_option(double default_value);
-
 /// Rounds of train-and-prune, every one after the last step of training (for methods with a
 /// recovery): to kept fractions (1-S)^(r/rounds), or with `rounds` 0 by `fraction` of what remains
 /// in each round but the last, which ends at S. Source: Frankle, Carbin, arXiv 1803.03635.
@@ -91,11 +92,10 @@ struct DynamicOptions {
   double end = 0.75;        ///< no update from here on, as a fraction of training (T_end)
   double fraction = 0.3;    ///< of the kept weights, to be moved (alpha, zeta)
   MovedDecay decay = MovedDecay::Cosine;  ///< of the moved fraction
-  bool at_first_step = true;              ///< whether step 0 is an update too
+  bool at_first_step = true;              ///< whether step 0 is a moment too
 };
-/// The final sparsity at once; then weights change places at t = 0, dt, 2 dt, .. < T_end, and the
-/// sparsity stays. Source: Evci et al., arXiv 1911.11134, section 3; Mocanu et al., arXiv
-/// 1707.04780.
+/// Weights change places at t = 0, dt, 2 dt, .. < T_end, and the sparsity stays. Source: Evci et
+/// al., arXiv 1911.11134, section 3; Mocanu et al., arXiv 1707.04780.
 std::unique_ptr<Schedule> dynamic_schedule(const DynamicOptions& options);
 
 }  // namespace espalier::prune

@@ -9,8 +9,8 @@
 #include <numeric>
 
 #include <espalier/core/parallel.h>
+#include <espalier/prune/ground/select.h>
 #include <espalier/prune/scores/score.h>
-#include <espalier/prune/select.h>
 
 namespace espalier::prune {
 namespace {

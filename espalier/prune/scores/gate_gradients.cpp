@@ -4,7 +4,7 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/core/parallel.h>
-#include <espalier/nn/module/trace.h>
+#include <espalier/nn/graph/tracer.h>
 #include <espalier/prune/scores/gate_gradients.h>
 
 namespace espalier::prune {
@@ -16,32 +16,26 @@ bool is_norm(const nn::Module& module) {
   return coupling.passes_through && !coupling.out.empty() && coupling.groups == 1;
 }
 
-/// Notes the activations that gates multiply: outputs of gated layers, or of the norms behind them.
-class GatePoints : public nn::TraceListener {
- public:
-  /// layers  module, and the number of its weight.
-  explicit GatePoints(std::map<const nn::Module*, size_t> layers) : layers_(std::move(layers)) {}
-
-  void enter(nn::Module&, const Variable&) override {}
-  void leave(nn::Module& module, const Variable& input, const Variable& output) override {
-    const auto layer = layers_.find(&module);
-    if (layer != layers_.end()) {
-      newest_[output.state().get()] = points.size();
-      alive_.push_back(output);
-      points.emplace_back(layer->second, output);
-      return;
+/// The activations that gates multiply, as values of the graph, each with the number of its weight:
+/// outputs of gated layers, or of the norms behind them. `layers`: modules with these numbers.
+std::vector<std::pair<size_t, int>> gate_points(const nn::NetworkGraph& graph,
+                                                const std::map<const nn::Module*, size_t>& layers) {
+  std::vector<std::pair<size_t, int>> points;
+  std::map<int, size_t> newest;  // the point that a layer's output made
+  for (const nn::GraphStep& step : graph.steps([](const auto&) { return false; })) {
+    if (step.call < 0) continue;
+    const nn::GraphCall& call = graph.call(step.call);
+    const auto layer = layers.find(call.module);
+    if (layer != layers.end()) {
+      newest[call.output] = points.size();
+      points.emplace_back(layer->second, call.output);
+      continue;
     }
-    const auto made = newest_.find(input.state().get());
-    if (made != newest_.end() && is_norm(module)) points[made->second].second = output;
+    const auto made = newest.find(call.input);
+    if (made != newest.end() && is_norm(*call.module)) points[made->second].second = call.output;
   }
-
-  std::vector<std::pair<size_t, Variable>> points;  ///< number of the weight, activation
-
- private:
-  std::map<const nn::Module*, size_t> layers_;
-  std::map<const VariableState*, size_t> newest_;
-  std::vector<Variable> alive_;  // so that no new value gets an old one's address
-};
+  return points;
+}
 
 /// Of every named parameter, the module that holds it.
 std::map<std::string, nn::Module*> holders(nn::Module& model) {
@@ -98,16 +92,15 @@ std::vector<Tensor> gate_gradients(const ScoreContext& context,
   for (size_t w = 0; w < context.weights.size(); ++w) {
     layers[modules.at(layer_of(context.weights[w].name))] = w;
   }
-  GatePoints gates(std::move(layers));
-  Variable logits;
-  {
-    const nn::TraceScope scope(gates);
-    logits = (*copy)(Variable(batch.images));
-  }
+  const nn::TracedRun run = nn::trace_run(*copy, Variable(batch.images));
+  const Variable& logits = run.output;
   const Variable loss = context.inputs.loss ? context.inputs.loss(logits, batch.labels)
                                             : cross_entropy(logits, batch.labels);
   std::vector<Variable> activations;
-  for (const auto& [weight, activation] : gates.points) activations.push_back(activation);
+  const auto points = gate_points(run.graph, layers);
+  for (const auto& [weight, value] : points) {
+    activations.push_back(run.values[static_cast<size_t>(value)]);
+  }
   const std::vector<Variable> gradients = grad({loss}, activations, {.allow_unused = true});
 
   const int64_t samples = batch.images.size(0);
@@ -117,7 +110,7 @@ std::vector<Tensor> gate_gradients(const ScoreContext& context,
   }
   for (size_t i = 0; i < activations.size(); ++i) {
     if (!gradients[i].defined()) continue;
-    const size_t w = gates.points[i].first;
+    const size_t w = points[i].first;
     const Tensor& a = activations[i].value();
     ESPALIER_CHECK(
         a.size(0) == samples && a.size(a.rank() == 4 ? 1 : a.rank() - 1) == result[w].size(1),
@@ -162,11 +155,6 @@ std::vector<data::Batch> scoring_batches(const ScoreContext& context, int64_t co
   const int64_t different = context.inputs.single_batch ? 1 : count;
   for (int64_t i = 0; i < different; ++i) batches.push_back(scoring_batch(context, i));
   return batches;
-}
-
-Option batches_option(int64_t default_value) {
-  return integer_option(
-      "batches", default_value, 1, 10'000, "batches of training data", "averaged for a score");
 }
 
 }  // namespace espalier::prune

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include <espalier/prune/scores/gradients.h>
-#include <espalier/prune/site.h>
+#include <espalier/prune/sites/site.h>
 
 namespace espalier::prune {
 
@@ -33,8 +33,5 @@ Tensor unit_gates(const Site& site,
 
 /// Batches 0 .. count-1 of the context's data; only the first when the inputs have a single one.
 std::vector<data::Batch> scoring_batches(const ScoreContext& context, int64_t count);
-
-/// The option `batches`: how many a score is averaged over.
-Option batches_option(int64_t default_value);
 
 }  // namespace espalier::prune

@@ -4,19 +4,6 @@
 
 namespace espalier::prune {
 
-Option scoring_mode_option(ScoringMode default_mode) {
-  const bool eval = default_mode == ScoringMode::Eval;
-  return choice_option(
-      "scoring-mode",
-      eval ? std::vector<std::string>{"eval", "train"} : std::vector<std::string>{"train", "eval"},
-      "batch norm while scoring: running statistics (eval), or those of the batch, with dropout "
-      "(train)");
-}
-
-ScoringMode scoring_mode(const OptionValues& options) {
-  return options.text("scoring-mode") == "train" ? ScoringMode::Train : ScoringMode::Eval;
-}
-
 data::Batch scoring_batch(const ScoreContext& context, int64_t index) {
   ESPALIER_CHECK(context.inputs.batch,
                  ValueError,
@@ -44,17 +31,6 @@ std::vector<Tensor> dense_gradients(const ScoreContext& context,
     gradients.push_back(as_double(gradient.value()));
   }
   return gradients;
-}
-
-std::function<data::Batch(int64_t index)> batches_like(const data::Loader& loader) {
-  data::LoaderOptions options = loader.options();
-  options.workers = 0;
-  const std::shared_ptr<const data::Dataset> borrowed(std::shared_ptr<void>(), &loader.dataset());
-  const auto own = std::make_shared<data::Loader>(borrowed, options);
-  return [own](int64_t index) {
-    own->start_epoch(index / own->batches(), index % own->batches());
-    return own->next().value();
-  };
 }
 
 }  // namespace espalier::prune

@@ -6,7 +6,6 @@
 #include <optional>
 #include <vector>
 
-#include <espalier/prune/options.h>
 #include <espalier/prune/scores/score.h>
 
 namespace espalier::prune {
@@ -40,11 +39,6 @@ enum class SynflowStatistics : uint8_t {
 /// |w dR/dw| of the network of absolute values, in float64; 0 at removed weights. (synflow.cpp)
 std::unique_ptr<Score> synflow_score(SynflowStatistics statistics);
 
-/// The choice option `scoring-mode`, with the mode of the published code as the default.
-Option scoring_mode_option(ScoringMode default_mode = ScoringMode::Eval);
-/// The option's value.
-ScoringMode scoring_mode(const OptionValues& options);
-
 /// Batch `index` of the context's data. Throws ValueError when there is none.
 data::Batch scoring_batch(const ScoreContext& context, int64_t index);
 
@@ -53,9 +47,5 @@ data::Batch scoring_batch(const ScoreContext& context, int64_t index);
 std::vector<Tensor> dense_gradients(const ScoreContext& context,
                                     const data::Batch& batch,
                                     ScoringMode mode);
-
-/// Batches as the training's loader makes them, by index, from a loader of their own on the same
-/// data set. Valid while `loader` lives.
-std::function<data::Batch(int64_t index)> batches_like(const data::Loader& loader);
 
 }  // namespace espalier::prune

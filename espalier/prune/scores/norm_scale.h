@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include <espalier/prune/site.h>
+#include <espalier/prune/scores/score.h>
 
 namespace espalier::prune {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include <espalier/prune/site.h>
+#include <espalier/prune/sites/site.h>
 
 namespace espalier::prune {
 

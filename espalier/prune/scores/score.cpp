@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include <espalier/prune/scores/scale_free.h>
-#include <espalier/prune/site.h>
+#include <espalier/prune/scores/score.h>
 
 namespace espalier::prune {
 
@@ -22,12 +22,6 @@ std::vector<std::vector<double>> Score::score_units(const ScoreContext& context,
     }
   }
   return unit_scores(sites, context.weights, scores, reduce());
-}
-
-Tensor as_double(const Tensor& tensor) {
-  Tensor copy = Tensor::empty(tensor.shape(), DType::F64);
-  copy.copy_(tensor);
-  return copy;
 }
 
 Tensor spread_over_filters(std::span<const double> filters, const Shape& weight) {

@@ -9,17 +9,13 @@
 #include <string>
 #include <vector>
 
-#include <espalier/prune/pruner.h>
+#include <espalier/prune/ground/as_double.h>
+#include <espalier/prune/ground/inputs.h>
+#include <espalier/prune/ground/scored_weight.h>
+#include <espalier/prune/ground/sparsity.h>
+#include <espalier/prune/sites/site.h>
 
 namespace espalier::prune {
-
-struct Site;
-
-/// A weight that is scored.
-struct ScoredWeight {
-  std::string name;                    ///< dotted
-  nn::Parameter* parameter = nullptr;  ///< in the model
-};
 
 /// What a score may look at.
 struct ScoreContext {
@@ -43,9 +39,6 @@ enum class ScoreNeeds : uint8_t {
 
 /// Which end of the paper's score stays.
 enum class Keep : uint8_t { Largest, Smallest };
-
-/// How the scores of a unit's weights become the unit's score.
-enum class Reduce : uint8_t { Sum, Mean, Max };
 
 /// Scores weights.
 class Score {
@@ -86,11 +79,17 @@ std::unique_ptr<Score> fpgm_score(Sparsity norm_sparsity = Sparsity(0.0));
 /// Nearness to zero among the layer's weights of the same sign, as SET drops. (sign_quantile.cpp)
 std::unique_ptr<Score> sign_quantile_score();
 
+/// |w| in standard deviations of the weights that its layer still has; of units the mean.
+/// (deviation.cpp)
+std::unique_ptr<Score> deviation_score();
+
+/// Of channels: ||filters that make one|| * ||weights that read it||, zero when either is.
+/// (channel_group_norm.cpp)
+std::unique_ptr<Score> channel_group_norm_score();
+
 /// |w| times the norm of the input that it is multiplied with, over `batches` batches. (wanda.cpp)
 std::unique_ptr<Score> wanda_score(int64_t batches);
 
-/// The plain contiguous float64 copy of a tensor, on which scores compute.
-Tensor as_double(const Tensor& tensor);
 /// A number per filter spread over a weight (O,..): every entry of a filter holds the filter's.
 Tensor spread_over_filters(std::span<const double> filters, const Shape& weight);
 /// ||F||_2 of every filter of a weight (O,..), float64.

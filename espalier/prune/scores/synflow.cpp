@@ -9,8 +9,8 @@
 #include <set>
 #include <string_view>
 
-#include <espalier/autograd/observer.h>
 #include <espalier/autograd/ops.h>
+#include <espalier/nn/graph/tracer.h>
 #include <espalier/nn/layers/activations.h>
 #include <espalier/nn/layers/batch_norm.h>
 #include <espalier/prune/scores/gradients.h>
@@ -44,46 +44,43 @@ void lift_limits(nn::Module& net) {
   }
 }
 
-/// Finds the ops through which the flow is not conserved.
-class FlowWatch : public OpObserver {
- public:
-  void op(const char* name,
-          const Variable& output,
-          const std::vector<Variable>& inputs,
-          const BackwardFn&) override {
-    static const std::map<std::string_view, std::string> others = {{"exp", "exp"},
-                                                                   {"gelu", "GELU"},
-                                                                   {"gelu_tanh", "GELU"},
-                                                                   {"group_norm", "layer norm"},
-                                                                   {"log", "log"},
-                                                                   {"log_softmax", "softmax"},
-                                                                   {"sigmoid", "sigmoid"},
-                                                                   {"softmax", "softmax"},
-                                                                   {"softplus", "softplus"},
-                                                                   {"tanh", "tanh"}};
-    if (const auto found = others.find(name); found != others.end()) names.insert(found->second);
-    if (std::string_view(name) == "clamp") check_limit(output.value(), inputs.at(0).value());
+void check_limit(const Tensor& output, const Tensor& input) {
+  const Tensor after = as_double(output);
+  const Tensor before = as_double(input);
+  for (int64_t i = 0; i < before.numel(); ++i) {
+    const double x = before.data<double>()[i];
+    ESPALIER_CHECK(after.data<double>()[i] >= x,
+                   ValueError,
+                   "synflow: a clamp of the network limits ",
+                   x,
+                   " to ",
+                   after.data<double>()[i],
+                   ", so no flow passes on from there and all weights before it would score 0. "
+                   "Use nn::ReLU6, whose limit is lifted while scoring, or another method");
   }
+}
 
-  std::set<std::string> names;  ///< that are not positively homogeneous, for users
-
- private:
-  static void check_limit(const Tensor& output, const Tensor& input) {
-    const Tensor after = as_double(output);
-    const Tensor before = as_double(input);
-    for (int64_t i = 0; i < before.numel(); ++i) {
-      const double x = before.data<double>()[i];
-      ESPALIER_CHECK(after.data<double>()[i] >= x,
-                     ValueError,
-                     "synflow: a clamp of the network limits ",
-                     x,
-                     " to ",
-                     after.data<double>()[i],
-                     ", so no flow passes on from there and all weights before it would score 0. "
-                     "Use nn::ReLU6, whose limit is lifted while scoring, or another method");
-    }
+/// Names, for users, of the ops through which the flow is not conserved: they are not positively
+/// homogeneous.
+std::set<std::string> lossy_ops(const nn::TracedRun& run) {
+  static const std::map<std::string_view, std::string> others = {{"exp", "exp"},
+                                                                 {"gelu", "GELU"},
+                                                                 {"gelu_tanh", "GELU"},
+                                                                 {"group_norm", "layer norm"},
+                                                                 {"log", "log"},
+                                                                 {"log_softmax", "softmax"},
+                                                                 {"sigmoid", "sigmoid"},
+                                                                 {"softmax", "softmax"},
+                                                                 {"softplus", "softplus"},
+                                                                 {"tanh", "tanh"}};
+  std::set<std::string> names;
+  const auto value = [&](int id) { return run.values[static_cast<size_t>(id)].value(); };
+  for (const nn::GraphOp& op : run.graph.ops) {
+    if (const auto found = others.find(op.name); found != others.end()) names.insert(found->second);
+    if (op.name == "clamp") check_limit(value(op.output), value(op.inputs.at(0)));
   }
-};
+  return names;
+}
 
 class SynflowScore : public Score {
  public:
@@ -139,11 +136,8 @@ class SynflowScore : public Score {
   /// Looks once: rounds of pruning change the weights, not the ops.
   void watch(nn::Module& net, const Variable& ones, const ScoreContext& context) {
     if (!watched_) {
-      FlowWatch seen;
       const NoGrad no_grad;
-      const OpObserverScope scope(&seen);
-      net(ones);
-      others_ = seen.names;
+      others_ = lossy_ops(nn::trace_run(net, ones));
       watched_ = true;
     }
     if (others_.empty() || context.notes == nullptr) return;

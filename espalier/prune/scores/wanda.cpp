@@ -5,7 +5,8 @@
 /// Source: Sun, Liu, Bair, Kolter, arXiv 2306.11695, equation 1.
 #include <cmath>
 
-#include <espalier/prune/calibration/layer_inputs.h>
+#include <espalier/prune/curvature/layer_inputs.h>
+#include <espalier/prune/scores/score.h>
 
 namespace espalier::prune {
 namespace {

@@ -6,7 +6,8 @@
 #include <tuple>
 
 #include <espalier/nn/gates/attach.h>
-#include <espalier/prune/structure/tracer.h>
+#include <espalier/nn/graph/tracer.h>
+#include <espalier/prune/structure/channel_reader.h>
 
 namespace espalier::prune {
 namespace {
@@ -44,7 +45,8 @@ std::vector<Slice> all_slices(const std::vector<LayerChannels>& layers) {
     if (coupling.passes_through) {
       add_slices(layer.name, coupling.out, layer.out, SliceRole::Follower, slices);
     } else {
-      add_slices(layer.name, coupling.out, layer.out, SliceRole::Producer, slices);
+      const SliceRole role = layer.gates ? SliceRole::Follower : SliceRole::Producer;
+      add_slices(layer.name, coupling.out, layer.out, role, slices);
       add_slices(layer.name, coupling.in, layer.in, SliceRole::Consumer, slices);
     }
   }
@@ -113,29 +115,25 @@ ChannelGraph trace_channels(nn::Module& model, const Variable& input) {
   ESPALIER_CHECK(!nn::is_gated(model),
                  NotImplemented,
                  "trace_channels: the network has gates, which read and write its channels too");
-  ChannelTracer tracer(model);
-  {
-    const nn::EvalScope eval(model);
-    const NoGrad no_grad;
-    const nn::TraceScope scope(tracer);
-    tracer.begin(input);
-    tracer.end(model(input));
-  }
+  const nn::NetworkGraph network = nn::trace_network(model, input);
+  nn::check_calls(model, network);
+  ChannelReader reader(network);
   // Numbers become dense, in the order of the layers.
   ChannelGraph graph;
   std::map<int32_t, int32_t> numbers;
   const auto dense = [&](const std::vector<int32_t>& labels) {
     std::vector<int32_t> result;
     for (const int32_t label : labels) {
-      const int32_t root = tracer.labels.find(label);
+      const int32_t root = reader.labels.find(label);
       const auto [entry, added] = numbers.emplace(root, static_cast<int32_t>(numbers.size()));
-      if (added) graph.frozen_because.push_back(tracer.labels.reason(root));
+      if (added) graph.frozen_because.push_back(reader.labels.reason(root));
       result.push_back(entry->second);
     }
     return result;
   };
-  for (const TracedLayer& layer : tracer.layers) {
-    graph.layers.push_back({layer.name, layer.module, dense(layer.in), dense(layer.out)});
+  for (const ReadLayer& layer : reader.layers) {
+    graph.layers.push_back(
+        {layer.name, layer.module, dense(layer.in), dense(layer.out), layer.gates});
   }
   return graph;
 }

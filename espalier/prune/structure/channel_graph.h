@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The channel graph: which channels of a network are the same channel, found by running it once on
-/// one sample. Every element of every activation carries the number of the channel that made it.
-/// Ops that move elements move the numbers, ops that combine elements make their numbers one,
-/// layers read and make them; so additions, concatenations, flattening, pads, depthwise
-/// convolutions and shared layers need no rules of their own. What is not known is frozen, with a
-/// reason by name.
+/// The channel graph: which channels of a network are the same channel, read from the network's
+/// graph (nn/graph) of one sample. Every element of every activation carries the number of the
+/// channel that made it. Ops that move elements move the numbers, ops that combine elements make
+/// their numbers one, as the ops' own files tell (autograd/op_rule.h); layers read and make them;
+/// so additions, concatenations, flattening, pads, depthwise convolutions, gates that multiply each
+/// channel and shared layers need no rules of their own. What is not known is frozen, with a reason
+/// by name.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@
 #include <vector>
 
 #include <espalier/nn/module/module.h>
-#include <espalier/prune/channel_group.h>
+#include <espalier/prune/structure/channel_group.h>
 
 namespace espalier::prune {
 
@@ -23,6 +24,9 @@ struct LayerChannels {
   nn::Module* module = nullptr;  ///< in the model
   std::vector<int32_t> in;       ///< empty when the layer has no input channels to cut (embedding)
   std::vector<int32_t> out;      ///< channel number of each output
+  /// Its outputs do nothing but multiply channels that other layers make (squeeze-and-excitation,
+  /// arXiv:1709.01507): where such a channel is zero, it does not matter what this layer says.
+  bool gates = false;
 };
 
 /// The channels of a network, as of its sizes at the time of tracing.
@@ -41,7 +45,7 @@ struct ChannelGraph {
 };
 
 /// Runs `model` in eval mode on `input` (one sample) and returns its channels. Nothing is changed.
-/// Throws ShapeError unless the batch size is 1.
+/// Throws ShapeError unless the batch size is 1, and as nn::check_calls.
 ChannelGraph trace_channels(nn::Module& model, const Variable& input);
 
 /// One sample of shape `image` (C,H,W), in the type of the model's parameters, of normal numbers:

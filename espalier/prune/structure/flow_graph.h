@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The flow graph: which paths of weights lead from a network's input to its outputs. The network
-/// runs once, on one sample; with some weights removed the graph then tells what nothing reaches
-/// any more: which outputs, and where the way to them ends. A path goes through a weight that is
-/// kept, through both operands of a sum, of a concatenation and of a product, through pools, norms
-/// and activations; biases and batch norm's shifts are no part of one, for they say the same
-/// whatever the input is. A tap of a kernel counts even if it only ever meets padding.
+/// The flow graph: which paths of weights lead from a network's input to its outputs, read from the
+/// network's graph (nn/graph) of one sample; with some weights removed it then tells what nothing
+/// reaches any more: which outputs, and where the way to them ends. A path goes through a weight
+/// that is kept, through both operands of a sum, of a concatenation and of a product, through
+/// pools, norms and activations; biases and batch norm's shifts are no part of one, for they say
+/// the same whatever the input is. A tap of a kernel counts even if it only ever meets padding.
 ///
 /// Unlike the channel graph it keeps the order in which things happen, and what joins in a sum
 /// stays apart: a residual block can be empty beside its shortcut.
@@ -58,7 +58,7 @@ class FlowGraph {
   std::map<const nn::Parameter*, std::vector<uint8_t>> output_rows() const;
 
  private:
-  friend class FlowTracer;
+  friend class FlowReader;
 
   /// How a layer's outputs depend on its inputs.
   enum class Rule : uint8_t {

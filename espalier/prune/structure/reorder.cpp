@@ -173,7 +173,7 @@ void exchange(const std::vector<Bits>& kept, std::vector<int32_t>& order) {
 }
 
 double fill_of(const nn::Parameter& parameter) {
-  return sparse::detail::block_form(*parameter.pattern)->fill;
+  return sparse::detail::block_form(*parameter.support)->fill;
 }
 
 }  // namespace

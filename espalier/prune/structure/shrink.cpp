@@ -42,6 +42,7 @@ Choice choose(nn::Module& model, const ChannelGraph& graph) {
   std::vector<uint8_t> alive(count, 0);     // some producer's filter is not zero
   std::vector<std::string> shifted(count);  // the first follower or bias that is not zero
   for (const LayerChannels& layer : graph.layers) {
+    if (layer.gates) continue;  // zero times anything
     const nn::ChannelCoupling coupling = layer.module->channel_coupling();
     for (const nn::ChannelSlice& member : coupling.out) {
       const std::string name = member_name(layer.name, member.name);

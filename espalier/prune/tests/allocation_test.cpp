@@ -178,20 +178,22 @@ TEST(GlobalAllocation, NeverExceedsTheBudgetWithUnequalUnits) {
   EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.2)), (std::vector<int64_t>{1, 1}));
 }
 
-TEST(HandSetAllocation, ReplacesTheCommonSparsityByName) {
+TEST(NamedAllocation, ReplacesTheCommonSparsityByName) {
   const Layers layers = layers_of({{1, 10}, {1, 10}, {1, 10}});
   for (const char* text : {"layer1=0.3,layer2.weight=0", " layer1=0.3 , layer2.weight=0 "}) {
-    EXPECT_EQ(hand_set_allocation(text)->keep(layers.views, Sparsity(0.5)),
+    EXPECT_EQ(named_allocation(uniform_allocation(), text)->keep(layers.views, Sparsity(0.5)),
               (std::vector<int64_t>{5, 7, 10}));
   }
 }
 
-TEST(HandSetAllocation, RefusesUnknownNamesAndBadText) {
+TEST(NamedAllocation, RefusesUnknownNamesAndBadText) {
   const Layers layers = layers_of({{1, 10}});
-  EXPECT_THROW(hand_set_allocation("layer9=0.3")->keep(layers.views, Sparsity(0.5)), ValueError);
-  EXPECT_THROW(hand_set_allocation("layer0"), ValueError);
-  EXPECT_THROW(hand_set_allocation("layer0=2"), ValueError);
-  EXPECT_THROW(hand_set_allocation("=0.5"), ValueError);
+  EXPECT_THROW(
+      named_allocation(uniform_allocation(), "layer9=0.3")->keep(layers.views, Sparsity(0.5)),
+      ValueError);
+  EXPECT_THROW(named_allocation(uniform_allocation(), "layer0"), ValueError);
+  EXPECT_THROW(named_allocation(uniform_allocation(), "layer0=2"), ValueError);
+  EXPECT_THROW(named_allocation(uniform_allocation(), "=0.5"), ValueError);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/prune/structure/channel_graph.h>
+#include <espalier/prune/tests/groups.h>
 #include <espalier/prune/tests/net.h>
 
 namespace espalier::prune {
@@ -12,7 +13,9 @@ namespace {
 
 using nn::Conv2d;
 using nn::Linear;
+using testing::group;
 using testing::Net;
+using testing::slice;
 
 std::shared_ptr<nn::Module> conv(int64_t in, int64_t out, int64_t groups = 1) {
   return std::make_shared<Conv2d>(Conv2d::Options{
@@ -31,20 +34,6 @@ Variable head(Net& net, const Variable& x) {
 
 std::vector<ChannelGroup> groups_of(Net& net) {
   return channel_groups(net, {3, 4, 4});
-}
-
-ChannelGroup group(const std::vector<ChannelGroup>& groups, std::string_view name) {
-  for (const ChannelGroup& one : groups) {
-    if (one.name == name) return one;
-  }
-  throw ValueError(cat("no group is named ", name));
-}
-
-const GroupSlice& slice(const ChannelGroup& group, std::string_view name, int dim) {
-  for (const GroupSlice& one : group.slices) {
-    if (one.name == name && one.dim == dim) return one;
-  }
-  throw ValueError(cat("no slice of ", name));
 }
 
 using Channels = std::vector<int32_t>;

@@ -4,11 +4,11 @@
 
 #include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
-#include <espalier/prune/channel_weights.h>
-#include <espalier/prune/mask_update.h>
+#include <espalier/prune/sites/channel_weights.h>
 #include <espalier/prune/structure/channel_graph.h>
 #include <espalier/prune/structure/shrink.h>
 #include <espalier/prune/tests/calibration.h>
+#include <espalier/prune/update/mask_update.h>
 
 namespace espalier::prune {
 namespace {

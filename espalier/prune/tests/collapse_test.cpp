@@ -4,7 +4,7 @@
 
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/collapse.h>
+#include <espalier/prune/sites/collapse.h>
 #include <espalier/prune/tests/tiny.h>
 
 namespace espalier::prune {

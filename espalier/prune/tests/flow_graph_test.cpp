@@ -9,7 +9,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/layers/batch_norm.h>
-#include <espalier/prune/site.h>
+#include <espalier/prune/sites/site.h>
 #include <espalier/prune/structure/flow_graph.h>
 #include <espalier/prune/tests/net.h>
 #include <espalier/prune/tests/zoo.h>

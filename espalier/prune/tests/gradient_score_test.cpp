@@ -7,7 +7,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/scores/gradients.h>
-#include <espalier/prune/site.h>
+#include <espalier/prune/sites/site.h>
 #include <espalier/prune/tests/tiny.h>
 
 namespace espalier::prune {
@@ -40,7 +40,7 @@ TEST(Snip, MatchesTheHandWorkedExample) {
   EXPECT_NEAR(scores[1], 0.6, kScoreTolerance);
 
   auto pruner = make_pruner("snip", settings, inputs);
-  dynamic_cast<MaskPruner&>(*pruner).prune(*net, nullptr, Sparsity(0.5));
+  pruner->prune(*net, nullptr, Sparsity(0.5));
   EXPECT_EQ(mask_of(net->parameter("0.weight")), (std::vector<int>{0, 1}));
 }
 

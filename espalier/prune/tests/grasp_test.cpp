@@ -9,7 +9,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/prune/scores/balanced_samples.h>
 #include <espalier/prune/scores/gradients.h>
-#include <espalier/prune/site.h>
+#include <espalier/prune/sites/site.h>
 #include <espalier/prune/tests/tiny.h>
 
 namespace espalier::prune {
@@ -58,7 +58,7 @@ TEST(Grasp, RemovesTheLargestScore) {
     const PruneSettings settings =
         parse_settings(method("grasp"), {{"sparsity", "0.5"}, {"ablation", ablation}});
     auto pruner = make_pruner("grasp", settings, quadratic());
-    dynamic_cast<MaskPruner&>(*pruner).prune(*net, nullptr, Sparsity(0.5));
+    pruner->prune(*net, nullptr, Sparsity(0.5));
     return mask_of(net->parameter("0.weight"));
   };
   EXPECT_EQ(mask_with("none"), (std::vector<int>{0, 1}));

@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include <espalier/prune/pruner.h>
+#include <espalier/prune/drive/pruner.h>
 
 namespace espalier::prune::testing {
 

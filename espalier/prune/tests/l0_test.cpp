@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <espalier/nn/forms/hard_concrete.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/gates/hard_concrete.h>
 #include <espalier/prune/tests/tiny.h>
 
 namespace espalier::prune {
@@ -31,7 +31,7 @@ void train(nn::Module& net,
 }
 
 std::vector<double> log_alphas(const Pruner& pruner, const std::string& site) {
-  return pruner.state().at("log_alpha." + site).to_vector<double>();
+  return pruner.state().at("event.0.log_alpha." + site).to_vector<double>();
 }
 
 /// Keeps the gates and weights after the first step of a training without learning.
@@ -47,7 +47,7 @@ class FirstStep : public nn::TrainHook {
   }
   void after_step(nn::TrainState& s) override {
     if (s.step != 1) return;
-    latent = pruner_.state().at("weight.3.weight").to_vector<double>();
+    latent = pruner_.state().at("event.0.weight.3.weight").to_vector<double>();
     folded = s.model.parameter("3.weight").value.value().to_vector<double>();
     gates = log_alphas(pruner_, "3.weight");
   }
@@ -66,7 +66,8 @@ TEST(L0, BetweenStepsTheModelHoldsTestTimeGatesAndTheStateTheWeights) {
   ASSERT_EQ(step.latent.size(), step.folded.size());
   for (size_t i = 0; i < step.latent.size(); ++i) {
     EXPECT_EQ(step.latent[i], step.weight[i]);  // the rate is 0
-    EXPECT_NEAR(step.folded[i], step.weight[i] * hard_concrete::expected_gate(step.gates[i]), 1e-6);
+    EXPECT_NEAR(
+        step.folded[i], step.weight[i] * nn::hard_concrete::expected_gate(step.gates[i]), 1e-6);
   }
 }
 
@@ -106,7 +107,7 @@ TEST(L0, ChannelGatesMultiplyTheWeightsThatReadTheChannel) {
       if (s.step != 1) return;
       gates = log_alphas(pruner_, "0.weight");
       readers = s.model.parameter("3.weight").value.value().to_vector<double>();
-      latent = pruner_.state().at("weight.3.weight").to_vector<double>();
+      latent = pruner_.state().at("event.0.weight.3.weight").to_vector<double>();
     }
     std::vector<double> gates, readers, latent;
 
@@ -116,7 +117,7 @@ TEST(L0, ChannelGatesMultiplyTheWeightsThatReadTheChannel) {
   train(*net, {pruner.get(), &gates});
   ASSERT_EQ(gates.gates.size(), 8U);
   for (size_t i = 0; i < gates.readers.size(); ++i) {
-    const double gate = hard_concrete::expected_gate(gates.gates[i / 9 % 8]);
+    const double gate = nn::hard_concrete::expected_gate(gates.gates[i / 9 % 8]);
     EXPECT_NEAR(gates.readers[i], gates.latent[i] * gate, 1e-6);
   }
   // Exact: half of the weights of both groups, global.
@@ -160,7 +161,7 @@ TEST(L0, GradientsOfGatesMatchFiniteDifferencesOfTheLossWithTheSameNoise) {
     Probe probe(*pruner);
     train(*net, {pruner.get(), &probe});
     for (const std::string site : {pattern == "filter" ? "1.weight" : "0.weight", "3.weight"}) {
-      const std::vector<double>& mean = probe.mean.at("adam." + site + ".exp_avg");
+      const std::vector<double>& mean = probe.mean.at("event.0.adam." + site + ".exp_avg");
       double slope = 0.0;
       for (double m : mean) slope += std::abs(m) / 0.1;
       ASSERT_GT(slope, 1e-2);
@@ -169,7 +170,7 @@ TEST(L0, GradientsOfGatesMatchFiniteDifferencesOfTheLossWithTheSameNoise) {
       for (int side = 0; side < 2; ++side) {
         std::map<std::string, Tensor> state;
         for (const auto& [name, tensor] : probe.start) state[name] = tensor.clone();
-        float* a = state.at("log_alpha." + site).data<float>();
+        float* a = state.at("event.0.log_alpha." + site).data<float>();
         for (size_t i = 0; i < mean.size(); ++i) {
           const double sign = static_cast<double>((mean[i] > 0.0) - (mean[i] < 0.0));
           a[i] += static_cast<float>((side == 0 ? -kStep : kStep) * sign);
@@ -195,8 +196,8 @@ std::vector<double> first_gradient(std::map<std::string, std::string> given,
   auto pruner = l0_pruner(given);
   Probe probe(*pruner);
   train(*net, {pruner.get(), &probe});
-  start = probe.start.at("log_alpha." + site).to_vector<double>();
-  std::vector<double> out = probe.mean.at("adam." + site + ".exp_avg");
+  start = probe.start.at("event.0.log_alpha." + site).to_vector<double>();
+  std::vector<double> out = probe.mean.at("event.0.adam." + site + ".exp_avg");
   for (double& value : out) value /= 0.1;
   return out;
 }
@@ -224,7 +225,7 @@ TEST(L0, ThePriceOfAGateIsThatOfItsWeights) {
     const auto with = first_gradient(priced, site, start);
     ASSERT_EQ(with.size(), start.size());
     for (size_t i = 0; i < with.size(); ++i) {
-      const double p = hard_concrete::probability_open(start[i]);
+      const double p = nn::hard_concrete::probability_open(start[i]);
       const double expected = 400.0 / kSamples * weights * p * (1.0 - p);
       EXPECT_NEAR(with[i] - without[i], expected, 2e-3 * expected) << pattern << i;
     }
@@ -238,11 +239,11 @@ class FirstMove : public nn::TrainHook {
   void before_step(nn::TrainState& s) override {
     if (s.step != 0) return;
     gates = log_alphas(pruner_, "3.weight");
-    before = pruner_.state().at("weight.3.weight").to_vector<double>();
+    before = pruner_.state().at("event.0.weight.3.weight").to_vector<double>();
     product = s.model.parameter("3.weight").value.value().to_vector<double>();
   }
   void after_step(nn::TrainState& s) override {
-    if (s.step == 1) after = pruner_.state().at("weight.3.weight").to_vector<double>();
+    if (s.step == 1) after = pruner_.state().at("event.0.weight.3.weight").to_vector<double>();
   }
   std::vector<double> gates, before, product, after;
 
@@ -274,7 +275,7 @@ TEST(L0, WeightsGetTheirGateTimesTheGradientAndTheExpectedDecayAlone) {
     const double w = move.before[i];
     const double z = move.product[i] / w;
     closed += z == 0.0 ? 1 : 0;
-    const double p = hard_concrete::probability_open(move.gates[i]);
+    const double p = nn::hard_concrete::probability_open(move.gates[i]);
     const double expected = w - kRate * (raw.gradient[i] * z + kDecay * p * w);
     EXPECT_NEAR(move.after[i], expected, 1e-6) << i;
   }
@@ -314,7 +315,7 @@ TEST(L0, BiasesTrainAsAlwaysAndHaveNoGate) {
     size += std::abs(bias.gradient[i]);
   }
   EXPECT_GT(size, 0.0);
-  EXPECT_FALSE(pruner->state().contains("log_alpha.3.bias"));
+  EXPECT_FALSE(pruner->state().contains("event.0.log_alpha.3.bias"));
 }
 
 // Trap: weight decay would draw log alpha to 0, a gate half open.
@@ -329,7 +330,7 @@ TEST(L0, GatesDoNotDecayAndStopAtTheirUpperBound) {
     train(*net, {first.get(), &probe});
     std::map<std::string, Tensor> state;
     for (const auto& [name, tensor] : probe.start) state[name] = tensor.clone();
-    state.at("log_alpha.3.weight").fill_(start);
+    state.at("event.0.log_alpha.3.weight").fill_(start);
     auto again = tiny_mlp();
     auto moved = l0_pruner(given);
     moved->load_state(state);

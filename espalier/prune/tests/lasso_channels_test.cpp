@@ -6,9 +6,9 @@
 
 #include <gtest/gtest.h>
 
-#include <espalier/prune/calibration/layer_inputs.h>
-#include <espalier/prune/calibration/response.h>
-#include <espalier/prune/linalg/lasso.h>
+#include <espalier/prune/curvature/layer_inputs.h>
+#include <espalier/prune/curvature/linalg/lasso.h>
+#include <espalier/prune/curvature/response.h>
 #include <espalier/prune/structure/shrink.h>
 #include <espalier/prune/tests/calibration.h>
 #include <espalier/prune/tests/zoo.h>

@@ -4,9 +4,9 @@
 
 #include <espalier/nn/layers/attention.h>
 #include <espalier/nn/layers/residual.h>
-#include <espalier/prune/calibration/layer_inputs.h>
-#include <espalier/prune/calibration/response.h>
-#include <espalier/prune/site.h>
+#include <espalier/prune/curvature/layer_inputs.h>
+#include <espalier/prune/curvature/response.h>
+#include <espalier/prune/sites/site.h>
 #include <espalier/prune/tests/calibration.h>
 
 namespace espalier::prune {

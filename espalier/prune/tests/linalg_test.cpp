@@ -6,7 +6,7 @@
 #include <espalier/core/kernels/gemm.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/random.h>
-#include <espalier/prune/linalg/cholesky.h>
+#include <espalier/prune/curvature/linalg/cholesky.h>
 
 namespace espalier::prune {
 namespace {

@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/mask_update.h>
 #include <espalier/prune/tests/tiny.h>
+#include <espalier/prune/update/mask_update.h>
+#include <espalier/prune/update/update.h>
 
 namespace espalier::prune {
 namespace {
@@ -13,11 +14,10 @@ using testing::linear_chain;
 using testing::mask_of;
 using testing::tiny_mlp;
 
-std::unique_ptr<MaskPruner> pruner_of(const std::string& method,
-                                      const std::map<std::string, std::string>& given,
-                                      const PruneInputs& inputs = {}) {
-  auto pruner = make_pruner(method, parse_settings(prune::method(method), given), inputs);
-  return std::unique_ptr<MaskPruner>(dynamic_cast<MaskPruner*>(pruner.release()));
+std::unique_ptr<Pruner> pruner_of(const std::string& method,
+                                  const std::map<std::string, std::string>& given,
+                                  const PruneInputs& inputs = {}) {
+  return make_pruner(method, parse_settings(prune::method(method), given), inputs);
 }
 
 std::unique_ptr<nn::Sequential> two_layers() {
@@ -315,7 +315,7 @@ TEST(Ablation, ReinitInTheMiddleOfATrainingForgetsTheOldWeightsMomentum) {
   }
 }
 
-TEST(MaskPruner, ClearsTheMomentumOfWhatWentAtOnce) {
+TEST(Pruner, ClearsTheMomentumOfWhatWentAtOnce) {
   auto net = tiny_mlp();
   nn::Sgd sgd(*net, {.lr = 0.1, .momentum = 0.9});
   const Tensor ones = Tensor::ones(net->parameter("1.weight").shape());
@@ -325,7 +325,7 @@ TEST(MaskPruner, ClearsTheMomentumOfWhatWentAtOnce) {
             mask_of(net->parameter("1.weight")));
 }
 
-TEST(MaskPruner, AResumedOneDoesNotRepeatUpdates) {
+TEST(Pruner, AResumedOneDoesNotRepeatUpdates) {
   auto net = tiny_mlp();
   nn::Sgd sgd(*net, {.lr = 0.1});
   nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 8};
@@ -350,21 +350,22 @@ TEST(MaskPruner, AResumedOneDoesNotRepeatUpdates) {
 /// Half of the kept weights change places at step 1.
 class MovingSchedule : public Schedule {
  public:
-  std::vector<ScheduledUpdate> updates(int64_t, Sparsity final) const override {
+  std::vector<Moment> moments(const TrainingLength&, Sparsity final) const override {
     return {{.step = 0, .sparsity = final}, {.step = 1, .sparsity = final, .moved = 0.5}};
   }
 };
 
-TEST(Regrowth, MovesWeightsKeepsCountsAndStartsAtZero) {
+TEST(Growth, MovesWeightsKeepsCountsAndStartsAtZero) {
   auto net = tiny_mlp();
   nn::Sgd sgd(*net, {.lr = 0.1, .momentum = 0.9});
-  Recipe recipe;
-  recipe.score = magnitude_score();
-  recipe.allocation = uniform_allocation();
-  recipe.schedule = std::make_unique<MovingSchedule>();
-  recipe.regrowth = random_regrowth();
-  MaskPruner pruner(
-      std::move(recipe), make_pattern("unstructured"), {.sparsity = Sparsity(0.8)}, {});
+  Pruner pruner("moving",
+                {{at(std::make_unique<MovingSchedule>(),
+                     mask_update({.score = magnitude_score(),
+                                  .allocation = uniform_allocation(),
+                                  .growth = random_growth()}))}},
+                make_pattern("unstructured"),
+                {.sparsity = Sparsity(0.8)},
+                {});
   nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 2};
   pruner.before_training(state);
   nn::Parameter& weight = net->parameter("1.weight");

@@ -7,9 +7,9 @@
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/module/trace.h>
-#include <espalier/prune/mask_update.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 #include <espalier/prune/structure/shrink.h>
+#include <espalier/prune/update/mask_update.h>
 
 namespace espalier::prune {
 namespace {
@@ -33,7 +33,7 @@ std::vector<float> logits(nn::Module& model) {
 UpdateReport prune_with(nn::Module& model, const std::map<std::string, std::string>& options) {
   const PruneSettings settings = parse_settings(method("l1-filters"), options);
   auto pruner = make_pruner("l1-filters", settings, {.input_shape = kImage});
-  return dynamic_cast<MaskPruner&>(*pruner).prune(model, nullptr, settings.sparsity);
+  return pruner->prune(model, nullptr, settings.final());
 }
 
 /// Shrinks and compares with the masked network.
@@ -90,8 +90,7 @@ TEST(ChannelPattern, GlobalMagnitudeShrinksExactlyToo) {
   const PruneSettings settings = parse_settings(
       method("magnitude"), {{"sparsity", "0.4"}, {"pattern", "channel"}, {"min-per-layer", "2"}});
   auto pruner = make_pruner("magnitude", settings, {.input_shape = kImage});
-  const UpdateReport report =
-      dynamic_cast<MaskPruner&>(*pruner).prune(*model, nullptr, settings.sparsity);
+  const UpdateReport report = pruner->prune(*model, nullptr, settings.final());
   EXPECT_GT(report.sparsity().value(), 0.3);
   expect_exact_shrink(*model);
 }

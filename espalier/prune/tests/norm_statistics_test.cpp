@@ -10,7 +10,7 @@
 #include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/train/fit.h>
-#include <espalier/prune/calibration/norm_statistics.h>
+#include <espalier/prune/curvature/norm_statistics.h>
 #include <espalier/prune/scores/gradients.h>
 #include <espalier/prune/tests/calibration.h>
 

@@ -7,11 +7,11 @@
 
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/allocations/allocation.h>
-#include <espalier/prune/mask_update.h>
-#include <espalier/prune/outputs.h>
+#include <espalier/prune/ground/select.h>
 #include <espalier/prune/schedules/schedule.h>
-#include <espalier/prune/select.h>
+#include <espalier/prune/sites/outputs.h>
 #include <espalier/prune/tests/tiny.h>
+#include <espalier/prune/update/mask_update.h>
 
 namespace espalier::prune {
 namespace {
@@ -35,7 +35,7 @@ std::unique_ptr<nn::Sequential> falling_rows() {
 UpdateReport prune(nn::Module& net, const std::map<std::string, std::string>& options) {
   const PruneSettings settings = parse_settings(method("magnitude"), options);
   auto pruner = make_pruner("magnitude", settings, {.input_shape = {4}});
-  return dynamic_cast<MaskPruner&>(*pruner).prune(net, nullptr, settings.sparsity);
+  return pruner->prune(net, nullptr, settings.final());
 }
 
 int count_of(const std::vector<std::string>& notes, const std::string& note) {

@@ -9,9 +9,10 @@
 #include <gtest/gtest.h>
 
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/mask_update.h>
 #include <espalier/prune/tests/tiny.h>
 #include <espalier/prune/tests/zoo.h>
+#include <espalier/prune/update/mask_update.h>
+#include <espalier/prune/update/update.h>
 
 namespace espalier::prune {
 namespace {
@@ -137,6 +138,11 @@ std::vector<std::string> structured_patterns(const Method& chosen) {
   return patterns;
 }
 
+bool repairs(const Method& method) {
+  const auto update = last_update_of(choose_method(method, OptionTexts()).timeline());
+  return update && update->repair;
+}
+
 TEST_P(Outputs, KeepWeightsOfTheirOwn) {
   const auto own = own_weights(GetParam());
   for (const auto& of_output : own) ASSERT_FALSE(of_output.empty());
@@ -146,9 +152,9 @@ TEST_P(Outputs, KeepWeightsOfTheirOwn) {
     if (chosen.when == When::Runtime) continue;  // mask nothing
     for (const std::string& pattern : structured_patterns(chosen)) {
       const bool norms = !GetParam().starts_with("lenet");
-      if (chosen.name == "network-slimming" && !norms) continue;
+      if (chosen.facts().needs_norm && !norms) continue;
       // A minute for the 1280 channels before the classifier; six other families have it.
-      if (chosen.name == "lasso-channels" && GetParam() == "mobilenetv2") continue;
+      if (repairs(chosen) && GetParam() == "mobilenetv2") continue;
       SCOPED_TRACE(cat(chosen.name, " ", pattern));
       const auto model = nn::make_model(GetParam(), options_of(GetParam()));
       prune(*model, {GetParam(), chosen.name, pattern});
@@ -200,7 +206,7 @@ TEST(OutputRows, OfANetworkThatEndsInAConvolutionStayToo) {
     net.parameter("2.weight").value.value().fill_(1e-9);  // the first to go by magnitude
     const PruneSettings settings = {.pattern = pattern};
     const PruneInputs inputs = {.input_shape = {3, 8, 8}};
-    MaskUpdate update(net, *make_pattern(pattern), settings, inputs, false);
+    MaskUpdate update(net, *make_pattern(pattern), settings, inputs, {});
     ASSERT_EQ(update.sites().size(), 1U) << pattern;
     EXPECT_EQ(update.sites()[0].name, "0.weight");
     ASSERT_EQ(update.report().notes.size(), 1U);
@@ -213,7 +219,7 @@ TEST(OutputRows, AreNoUnitsOfSingleWeightsAndOfBlocks) {
     const auto net = testing::tiny_mlp();
     const PruneSettings settings = {.pattern = pattern};
     const PruneInputs inputs = {.input_shape = {3, 8, 8}};
-    MaskUpdate update(*net, *make_pattern(pattern), settings, inputs, false);
+    MaskUpdate update(*net, *make_pattern(pattern), settings, inputs, {});
     EXPECT_EQ(update.sites().size(), 3U) << pattern;
   }
 }
@@ -221,14 +227,14 @@ TEST(OutputRows, AreNoUnitsOfSingleWeightsAndOfBlocks) {
 TEST(OutputRows, CantBeToldWithoutASample) {
   const auto net = testing::tiny_mlp();
   const PruneSettings settings = {.pattern = "filter"};
-  EXPECT_THROW(MaskUpdate(*net, *make_pattern("filter"), settings, {}, false), ValueError);
+  EXPECT_THROW(MaskUpdate(*net, *make_pattern("filter"), settings, {}, {}), ValueError);
 }
 
 TEST(OutputRows, OnlyLayerWithAPatternOfFiltersIsAnError) {
   const auto net = testing::linear_chain({{{2, 3}, {1, 2, 3, 4, 5, 6}}});
   const PruneSettings settings = {.pattern = "filter"};
   const PruneInputs inputs = {.input_shape = {3}};
-  EXPECT_THROW(MaskUpdate(*net, *make_pattern("filter"), settings, inputs, false), ValueError);
+  EXPECT_THROW(MaskUpdate(*net, *make_pattern("filter"), settings, inputs, {}), ValueError);
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 
 #include <espalier/nn/layers/linear.h>
 #include <espalier/nn/layers/sequential.h>
-#include <espalier/prune/pruner.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/pruner.h>
+#include <espalier/prune/drive/registry.h>
 
 #include "tiny.h"
 
@@ -26,7 +26,7 @@ TEST(PartialUnits, AreRankedByWhatTheirWeightsAreNotByHowManyTheyHave) {
         "magnitude",
         parse_settings(method("magnitude"), {{"sparsity", "0.5"}, {"pattern", pattern}}),
         {.input_shape = {8}});
-    dynamic_cast<MaskPruner&>(*pruner).prune(net, nullptr, Sparsity(0.5));
+    pruner->prune(net, nullptr, Sparsity(0.5));
     const std::vector<int> mask = testing::mask_of(net.parameter("fc.weight"));
     for (size_t i = 0; i < mask.size(); ++i) EXPECT_EQ(mask[i], i % 8 >= 4 ? 1 : 0) << i;
   }

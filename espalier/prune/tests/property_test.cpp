@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/mask_update.h>
 #include <espalier/prune/tests/killed_run.h>
 #include <espalier/prune/tests/tiny.h>
+#include <espalier/prune/update/update.h>
 
 namespace espalier::prune {
 namespace {
@@ -33,8 +33,8 @@ std::vector<Case> all_cases() {
     if (method.when == When::Runtime) continue;  // no masks: runtime_property_test.cpp
     for (const std::string& pattern : method.patterns) {
       for (bool convolutions : {false, true}) {
-        // It ranks channels by their batch norm, which the perceptron lacks.
-        if (method.name == "network-slimming" && !convolutions) continue;
+        // The perceptron has no batch norm.
+        if (method.facts().needs_norm && !convolutions) continue;
         cases.push_back({method.name, pattern, convolutions});
       }
     }
@@ -113,31 +113,27 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
             {.epochs = kEpochs, .resume = std::move(resume)});
   }
 
+  /// The method's last mask update.
+  UpdateParts last_update() const {
+    const MethodChoice choice = choose_method(method(GetParam().method), settings());
+    return last_update_of(choice.timeline()).value_or(UpdateParts{});
+  }
+
   /// The places of the dense network at which this pattern prunes.
   MaskUpdate sites_of(nn::Module& dense) const {
-    return {dense,
-            *make_pattern(GetParam().pattern),
-            settings_,
-            inputs_,
-            GetParam().method == "l1-filters"};
+    return {dense, *make_pattern(GetParam().pattern), settings_, inputs_, last_update().sites};
   }
 
-  bool competes_in_rows() const {
-    const Method& chosen = method(GetParam().method);
-    return chosen.recipe(OptionValues(chosen.name, chosen.options, settings().options))
-        .compete_in_rows;
-  }
-
-  /// What the method's allocation, in which layers do not compete by score, gives to each place.
+  /// What the method's allocation, where it looks at sizes alone, gives to each place; else
+  /// nothing.
   std::vector<int64_t> budgets_of(const std::vector<Site>& sites) const {
-    const Method& chosen = method(GetParam().method);
-    if (chosen.global || !chosen.recipe) return std::vector<int64_t>(sites.size(), 0);
+    const std::shared_ptr<Allocation> allocation = last_update().allocation;
+    if (!allocation || allocation->looks_at_scores()) return {};
     std::vector<LayerView> views;
     for (const Site& site : sites) {
       views.push_back({site.name, site.shape, site.units, {}, {}, {}});
     }
-    const OptionValues options(chosen.name, chosen.options, settings().options);
-    return chosen.recipe(options).allocation->keep(views, Sparsity(0.5));
+    return allocation->keep(views, Sparsity(0.5));
   }
 
  private:
@@ -170,7 +166,7 @@ TEST_P(EveryMethod, KeepsExactCountsValidUnitsAndNoEmptyLayer) {
   const Masks masks = masks_of(*net);
   auto dense = model();
   const MaskUpdate update = sites_of(*dense);
-  const Method& chosen = method(GetParam().method);
+  const UpdateParts parts = last_update();
 
   int64_t kept_weights = 0;
   int64_t weights = 0;
@@ -191,18 +187,14 @@ TEST_P(EveryMethod, KeepsExactCountsValidUnitsAndNoEmptyLayer) {
         const auto begin = kept.begin() + static_cast<std::ptrdiff_t>(i);
         EXPECT_EQ(std::accumulate(begin, begin + site.cell.size, int64_t{0}), site.cell.keep);
       }
-    } else if (chosen.recipe && competes_in_rows()) {  // exact in every row
+    } else if (parts.compete_in_rows) {  // exact in every row
       const int64_t row = site.units / site.shape[0];
       for (int64_t first = 0; first < site.units; first += row) {
         const auto begin = kept.begin() + first;
         EXPECT_EQ(std::accumulate(begin, begin + row, int64_t{0}), kept_count(row, Sparsity(0.5)));
       }
-    } else if (!chosen.global && chosen.recipe) {
+    } else if (!budgets.empty()) {
       EXPECT_EQ(count, budgets[s]) << site.name;
-    } else if (chosen.name == "ssl") {  // half of each layer's channels, by default
-      EXPECT_EQ(count, kept_count(site.units, Sparsity(0.5))) << site.name;
-    } else if (chosen.name == "sfp" || chosen.name == "fpgm") {  // removed is rounded down
-      EXPECT_EQ(count, site.units - site.units / 2) << site.name;
     }
     for (size_t u = 0; u < kept.size(); ++u) {
       weights += sizes[u];
@@ -211,10 +203,12 @@ TEST_P(EveryMethod, KeepsExactCountsValidUnitsAndNoEmptyLayer) {
     }
   }
   if (update.sites().front().cell.size > 0) return;
-  if (chosen.name == "network-slimming") {  // a fraction of channels, not of weights
+  if (!parts.allocation->looks_at_scores()) return;
+  const bool coupled = make_pattern(GetParam().pattern)->coupled();
+  if (parts.allocation->sparsity_of(coupled) == SparsityOf::Channels) {
     EXPECT_EQ(kept_count_of_units, kept_count(units, Sparsity(0.5)));
-  } else if (chosen.global) {
-    if (make_pattern(GetParam().pattern)->coupled()) {
+  } else {
+    if (coupled) {
       // A weight between two channels belongs to both, but is one weight.
       weights = kept_weights = 0;
       for (const ScoredWeight& weight : update.weights()) {
@@ -261,7 +255,7 @@ TEST_P(EveryMethod, WhatIsGoneStaysGoneOrTheCountStays) {
   auto sgd = optimizer(*net);
   Watcher watcher;
   train(*net, *sgd, {hook.get(), &watcher});
-  const bool regrows = method(GetParam().method).regrows;
+  const bool regrows = method(GetParam().method).facts().revives;
   for (size_t step = 1; step < watcher.masks.size(); ++step) {
     for (const auto& [name, mask] : watcher.masks[step]) {
       const std::vector<int>& before = watcher.masks[step - 1].at(name);

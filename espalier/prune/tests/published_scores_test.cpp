@@ -8,7 +8,7 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/penalty.h>
+#include <espalier/prune/penalties/penalty.h>
 #include <espalier/prune/tests/tiny.h>
 
 namespace espalier::prune {

@@ -6,7 +6,7 @@
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 #include <espalier/data/dataset.h>
 #include <espalier/data/memory_dataset.h>

@@ -6,9 +6,9 @@
 
 #include <espalier/nn/layers/dropout.h>
 #include <espalier/nn/train/sgd.h>
-#include <espalier/prune/mask_update.h>
 #include <espalier/prune/recovery/recovery.h>
 #include <espalier/prune/tests/tiny.h>
+#include <espalier/prune/update/mask_update.h>
 
 namespace espalier::prune {
 namespace {
@@ -137,16 +137,16 @@ TEST(LotteryTickets, ARepeatEndsEveryEpochThatItGoesBackInto) {
 }
 
 TEST(LotteryTickets, RoundsShrinkTheKeptPartByTheSameFactor) {
-  const auto updates = rounds_schedule(2, 0.2)->updates(50, Sparsity(0.75));
+  const auto updates = rounds_schedule(2, 0.2)->moments({.steps = 50}, Sparsity(0.75));
   ASSERT_EQ(updates.size(), 2U);
   EXPECT_DOUBLE_EQ(updates[0].sparsity.value(), 0.5);
   EXPECT_DOUBLE_EQ(updates[1].sparsity.value(), 0.75);
-  for (const ScheduledUpdate& one : updates) EXPECT_EQ(one.step, 50);
+  for (const Moment& one : updates) EXPECT_EQ(one.step, 50);
 }
 
 TEST(LotteryTickets, AFractionThatHitsTheTargetNeedsNoExtraRound) {
-  EXPECT_EQ(rounds_schedule(0, 0.2)->updates(1, Sparsity(0.36)).size(), 2U);
-  EXPECT_EQ(rounds_schedule(0, 0.2)->updates(1, Sparsity(0.37)).size(), 3U);
+  EXPECT_EQ(rounds_schedule(0, 0.2)->moments({.steps = 1}, Sparsity(0.36)).size(), 2U);
+  EXPECT_EQ(rounds_schedule(0, 0.2)->moments({.steps = 1}, Sparsity(0.37)).size(), 3U);
 }
 
 TEST(LotteryTickets, SurvivorsReturnToTheirEarlyValuesWithBatchNormAndFreshMomentum) {
@@ -245,7 +245,7 @@ TEST(Rewinding, WithNothingToRetrainAllThreeAreThePrunedFinalNetwork) {
   Session plain;
   plain.train({}, 2);
   const auto pruner = pruner_of("magnitude", {{"sparsity", "0.75"}});
-  dynamic_cast<MaskPruner&>(*pruner).prune(*plain.net, nullptr, Sparsity(0.75));
+  pruner->prune(*plain.net, nullptr, Sparsity(0.75));
   for (const char* retrain : {"lr-rewinding", "weight-rewinding", "fine-tuning"}) {
     Session run;
     const auto none = pruner_of(

@@ -9,8 +9,8 @@
 #include <espalier/core/tests/comma_locale.h>
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/models/registry.h>
+#include <espalier/prune/drive/registry.h>
 #include <espalier/prune/patterns/pattern.h>
-#include <espalier/prune/registry.h>
 
 namespace espalier::prune {
 namespace {
@@ -25,8 +25,7 @@ TEST(Registry, EveryMethodIsFullyDescribed) {
     }
     EXPECT_GE(method.year, 1988) << method.name;
     ASSERT_FALSE(method.patterns.empty()) << method.name;
-    EXPECT_EQ(make_pattern(method.patterns.front())->speedup(), method.speedup) << method.name;
-    EXPECT_NE(static_cast<bool>(method.recipe), static_cast<bool>(method.make)) << method.name;
+    EXPECT_FALSE(choose_method(method, OptionTexts()).timeline().events.empty()) << method.name;
   }
 }
 
@@ -53,13 +52,15 @@ TEST(Registry, ScoresInTrainingModeWhereThePublishedCodeDoes) {
   const std::map<std::string, std::string> modes = {
       {"taylor", "train"}, {"fisher", "train"}, {"grasp", "auto"}, {"snip", "eval"}};
   for (const auto& [name, mode] : modes) {
-    EXPECT_EQ(OptionValues(name, method(name).options).text("scoring-mode"), mode) << name;
+    EXPECT_EQ(choose_method(method(name), OptionTexts()).texts().at("scoring-mode"), mode) << name;
   }
 }
 
 TEST(Registry, EveryOptionHasAValidDefaultAndHelp) {
   for (const Method& method : methods()) {
-    EXPECT_NO_THROW(OptionValues(method.name, method.options));
+    for (const Option& option : method.options) {
+      EXPECT_NO_THROW(option.check(method.name, option.default_value)) << option.name;
+    }
     EXPECT_NO_THROW(parse_settings(method, {}));
     for (const Option& option : method.options) EXPECT_FALSE(option.help.empty()) << option.name;
   }
@@ -67,7 +68,7 @@ TEST(Registry, EveryOptionHasAValidDefaultAndHelp) {
 
 TEST(Registry, OwnOptionsDoNotHideCommonOnes) {
   std::set<std::string> common;
-  for (const Option& option : common_options()) common.insert(option.name);
+  for (const Option& option : prune_settings().options()) common.insert(option.name);
   for (const Method& method : methods()) {
     for (const Option& option : method.options) {
       EXPECT_FALSE(common.contains(option.name)) << method.name << " " << option.name;

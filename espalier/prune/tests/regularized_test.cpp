@@ -8,7 +8,7 @@
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/allocations/allocation.h>
-#include <espalier/prune/penalty.h>
+#include <espalier/prune/penalties/penalty.h>
 #include <espalier/prune/scores/norm_scale.h>
 #include <espalier/prune/tests/tiny.h>
 
@@ -202,7 +202,7 @@ TEST(NetworkSlimming, NeedsBatchNorm) {
       [&] {
         train("network-slimming", *net, {{"sparsity", "0.5"}}, 0.0);
       },
-      {"network-slimming: needs batch norm behind convolutions"});
+      {"prune: needs batch norm behind convolutions"});
 }
 
 TEST(Ssl, BringsWholeFiltersToZeroAndRemovesExactlyThose) {

@@ -28,7 +28,7 @@ class EveryRuntimeMethod : public ::testing::TestWithParam<std::string> {
   }
   std::unique_ptr<nn::Sequential> prepared(uint64_t seed = 3) const {
     auto net = tiny_conv_net(seed);
-    prepare_network(GetParam(), settings(), inputs(), *net);
+    make_pruner(GetParam(), settings(), inputs())->attach(*net);
     return net;
   }
   std::unique_ptr<Pruner> pruner() const { return make_pruner(GetParam(), settings(), inputs()); }
@@ -66,7 +66,7 @@ TEST_P(EveryRuntimeMethod, GatesHaveGradientsAndLearn) {
   ASSERT_EQ(given.size(), 2U) << "name this method's penalty above";
   const PruneSettings unpriced = parse_settings(method(GetParam()), given);
   auto net = tiny_conv_net();
-  prepare_network(GetParam(), unpriced, inputs(), *net);
+  make_pruner(GetParam(), unpriced, inputs())->attach(*net);
   nn::Sgd sgd(*net, {.lr = 0.02, .momentum = 0.9}, 0.0);
   auto hook = make_pruner(GetParam(), unpriced, inputs());
   std::map<std::string, std::vector<double>> before;
@@ -127,18 +127,18 @@ TEST_P(EveryRuntimeMethod, AnUnpreparedNetworkIsAnError) {
 TEST_P(EveryRuntimeMethod, PreparesOnceAndLeavesExcludedLayersAlone) {
   auto net = prepared();
   const size_t gates = nn::gated_layers(*net).size();
-  EXPECT_EQ(prepare_network(GetParam(), settings(), inputs(), *net).size(), 1u);
+  EXPECT_EQ(make_pruner(GetParam(), settings(), inputs())->attach(*net).size(), 1u);
   EXPECT_EQ(nn::gated_layers(*net).size(), gates);
 
   PruneSettings without = settings();
   without.exclude = {"3"};
   auto other = tiny_conv_net();
-  EXPECT_THROW(prepare_network(GetParam(), without, inputs(), *other), ValueError);
+  EXPECT_THROW(make_pruner(GetParam(), without, inputs())->attach(*other), ValueError);
   auto mlp = tiny_mlp();
-  EXPECT_THROW(prepare_network(GetParam(), settings(), inputs(), *mlp), ValueError);
+  EXPECT_THROW(make_pruner(GetParam(), settings(), inputs())->attach(*mlp), ValueError);
   PruneSettings ablated = settings();
   ablated.ablation = Ablation::Shuffle;
-  EXPECT_THROW(prepare_network(GetParam(), ablated, inputs(), *other), NotImplemented);
+  EXPECT_THROW(make_pruner(GetParam(), ablated, inputs())->attach(*other), NotImplemented);
 }
 
 INSTANTIATE_TEST_SUITE_P(Registry,
@@ -157,8 +157,8 @@ TEST(Fbs, DensityFallsLinearlyToItsEnd) {
   auto net = tiny_conv_net();
   const PruneSettings settings = parse_settings(method("fbs"), {{"sparsity", "0.7"}});
   const PruneInputs inputs = {.input_shape = {3, 8, 8}};
-  prepare_network("fbs", settings, inputs, *net);
-  auto* gate = dynamic_cast<nn::ChannelGate*>(nn::gated_layers(*net).front().gate);
+  make_pruner("fbs", settings, inputs)->attach(*net);
+  auto* gate = dynamic_cast<nn::Saliency*>(nn::gated_layers(*net).front().decision);
   nn::Sgd sgd(*net, {}, 0.0);
   const auto hook = make_pruner("fbs", settings, inputs);
   // ceil((1 - 0.7 * min(1, step/50)) * 16); 0.3 * 16 = 4.8.
@@ -174,11 +174,12 @@ TEST(Fbs, PenaltyIsTheMeanOverImagesOfAllSaliencies) {
   const PruneSettings settings =
       parse_settings(method("fbs"), {{"lasso", "0.25"}, {"predictor-std", "0"}});
   const PruneInputs inputs = {.input_shape = {3, 8, 8}};
-  prepare_network("fbs", settings, inputs, *net);
+  make_pruner("fbs", settings, inputs)->attach(*net);
   nn::Sgd sgd(*net, {}, 0.0);
   const auto hook = make_pruner("fbs", settings, inputs);
   (*net)(Variable(Tensor::ones({4, 3, 8, 8})));
   at_step(*net, sgd, 0, [&](nn::TrainState& state) {
+    hook->before_step(state);
     EXPECT_NEAR(hook->penalty(state).item(), 0.25 * 16, 1e-6);  // phi = 0: every g is 1
   });
 }
@@ -188,15 +189,16 @@ TEST(Cgnet, PenaltyDrawsThresholdsToTheTargetOfTheShare) {
   // P(normal < 1) = 0.841344746; thresholds start at 0.
   const PruneSettings settings = parse_settings(method("cgnet"), {{"sparsity", "0.841344746"}});
   const PruneInputs inputs = {.input_shape = {3, 8, 8}};
-  prepare_network("cgnet", settings, inputs, *net);
+  make_pruner("cgnet", settings, inputs)->attach(*net);
   nn::Sgd sgd(*net, {}, 0.0);
   const auto hook = make_pruner("cgnet", settings, inputs);
   at_step(*net, sgd, 0, [&](nn::TrainState& state) {
+    hook->before_step(state);
     const Variable penalty = hook->penalty(state);
     EXPECT_NEAR(penalty.item(), 1e-4 * 16, 1e-9);
     penalty.backward();
   });
-  const auto* gate = dynamic_cast<nn::PositionGate*>(nn::gated_layers(*net).front().gate);
+  const auto* gate = dynamic_cast<nn::PartialSum*>(nn::gated_layers(*net).front().decision);
   EXPECT_NEAR(gate->threshold.value.grad().value().at({3}), -2e-4, 1e-9);
 }
 
@@ -204,8 +206,8 @@ TEST(Cgnet, ThresholdsCanStartAtTheTarget) {
   auto net = tiny_conv_net();
   const PruneSettings settings =
       parse_settings(method("cgnet"), {{"sparsity", "0.841344746"}, {"threshold-start", "target"}});
-  prepare_network("cgnet", settings, {.input_shape = {3, 8, 8}}, *net);
-  const auto* gate = dynamic_cast<nn::PositionGate*>(nn::gated_layers(*net).front().gate);
+  make_pruner("cgnet", settings, {.input_shape = {3, 8, 8}})->attach(*net);
+  const auto* gate = dynamic_cast<nn::PartialSum*>(nn::gated_layers(*net).front().decision);
   EXPECT_NEAR(gate->threshold.value.value().at({15}), 1.0, 1e-6);
 }
 
@@ -213,7 +215,7 @@ TEST(Cgnet, LayersThatCannotBeCutAreTold) {
   auto net = tiny_conv_net();
   const PruneSettings settings = parse_settings(method("cgnet"), {{"parts", "3"}});
   try {
-    prepare_network("cgnet", settings, {.input_shape = {3, 8, 8}}, *net);
+    make_pruner("cgnet", settings, {.input_shape = {3, 8, 8}})->attach(*net);
     FAIL();
   } catch (const ValueError& error) {
     EXPECT_NE(std::string(error.what()).find("can't be cut into 3"), std::string::npos);

@@ -7,11 +7,12 @@
 #include <gtest/gtest.h>
 
 #include <espalier/autograd/ops.h>
-#include <espalier/prune/mask_update.h>
 #include <espalier/prune/scores/balanced_samples.h>
 #include <espalier/prune/scores/gradients.h>
 #include <espalier/prune/scores/scale_free.h>
 #include <espalier/prune/tests/tiny.h>
+#include <espalier/prune/update/mask_update.h>
+#include <espalier/prune/update/update.h>
 
 namespace espalier::prune {
 namespace {
@@ -80,6 +81,20 @@ std::vector<double> squared_gradients(const std::string& name) {
   return squares;
 }
 
+/// The score of a method's last mask update; null: none.
+std::shared_ptr<Score> score_of(const Timeline& timeline) {
+  const std::optional<UpdateParts> update = last_update_of(timeline);
+  return update ? update->score : nullptr;
+}
+
+/// True if all that the method does are mask updates by a score of the weights as they are.
+bool makes_weight_scores(const Method& method) {
+  const Timeline timeline = choose_method(method, OptionTexts()).timeline();
+  return score_of(timeline) && std::ranges::all_of(timeline.events, [](const Event& event) {
+           return event.moments != nullptr;
+         });
+}
+
 struct Scored {
   std::map<std::string, std::vector<double>> of_units;  // by site, the paper's sign
   std::vector<std::string> notes;
@@ -91,9 +106,10 @@ Scored score_of(const Method& chosen,
   auto net = network();
   const PruneSettings settings = {.pattern = pattern};
   const PruneInputs inputs = twelve_images();
-  const OptionValues values(chosen.name, chosen.options, options);
-  const auto score = chosen.recipe ? std::move(chosen.recipe(values).score) : chosen.score(values);
-  MaskUpdate update(*net, *make_pattern(pattern), settings, inputs, false);
+  OptionTexts given = options;
+  given["pattern"] = pattern;
+  const auto score = score_of(choose_method(chosen, given).timeline());
+  MaskUpdate update(*net, *make_pattern(pattern), settings, inputs, {});
   Rng rng(1);
   const NoGrad no_grad;
   const auto scores = update.scores(*score, rng);
@@ -161,7 +177,7 @@ TEST(ScaleFree, WithoutNormsGraspKeepsTheBatchsStatistics) {
   auto net = testing::tiny_mlp();
   const PruneInputs inputs = twelve_images();
   const PruneSettings settings = {.pattern = "filter"};
-  MaskUpdate update(*net, *make_pattern("filter"), settings, inputs, false);
+  MaskUpdate update(*net, *make_pattern("filter"), settings, inputs, {});
   Rng rng(1);
   const NoGrad no_grad;
   update.scores(*grasp_score({}), rng);
@@ -189,7 +205,7 @@ TEST(ScaleFree, SumsThatCancelAreToldOfAnyScore) {
   auto net = network();
   const PruneInputs inputs = twelve_images();
   const PruneSettings settings = {.pattern = "filter"};
-  MaskUpdate update(*net, *make_pattern("filter"), settings, inputs, false);
+  MaskUpdate update(*net, *make_pattern("filter"), settings, inputs, {});
   Rng rng(1);
   const NoGrad no_grad;
   SignedSnip score;
@@ -205,7 +221,7 @@ TEST(ScaleFree, NoScoreOfTheRegistryIsFixedByScaleUntold) {
   for (const char* name : {"0.weight", "3.weight"}) squares[name] = squared_gradients(name);
   int scores = 0;
   for (const Method& chosen : methods()) {
-    if (!chosen.recipe && !chosen.score) continue;
+    if (!makes_weight_scores(chosen)) continue;
     std::vector<std::map<std::string, std::string>> modes = {{}};
     for (const Option& option : chosen.options) {
       if (option.name != "scoring-mode") continue;

@@ -11,8 +11,8 @@ namespace {
 constexpr double kTolerance = 1e-12;
 
 TEST(CubicSchedule, FollowsTheHandWorkedValues) {
-  const auto updates =
-      cubic_schedule({.begin = 0.1, .end = 0.5, .frequency = 10})->updates(100, Sparsity(0.9));
+  const auto updates = cubic_schedule({.begin = 0.1, .end = 0.5, .frequency = 10})
+                           ->moments({.steps = 100}, Sparsity(0.9));
   const double expected[] = {0.0, 0.5203125, 0.7875, 0.8859375, 0.9};
   ASSERT_EQ(updates.size(), 5U);
   for (size_t k = 0; k < 5; ++k) {
@@ -25,7 +25,7 @@ TEST(CubicSchedule, FollowsTheHandWorkedValues) {
 TEST(CubicSchedule, StartsAtTheInitialSparsity) {
   const auto updates =
       cubic_schedule({.begin = 0, .end = 1, .frequency = 50, .initial = Sparsity(0.5)})
-          ->updates(100, Sparsity(0.9));
+          ->moments({.steps = 100}, Sparsity(0.9));
   ASSERT_EQ(updates.size(), 3U);
   EXPECT_NEAR(updates[0].sparsity.value(), 0.5, kTolerance);
   EXPECT_NEAR(updates[1].sparsity.value(), 0.9 - 0.4 / 8, kTolerance);
@@ -35,7 +35,7 @@ TEST(CubicSchedule, StartsAtTheInitialSparsity) {
 TEST(CubicSchedule, ReachesTheEndWhenTrainingIsShort) {
   const auto cubic = cubic_schedule({.begin = 0.2, .end = 0.75, .frequency = 100});
   for (int64_t total : {0, 1, 3, 10, 99}) {
-    const auto updates = cubic->updates(total, Sparsity(0.9));
+    const auto updates = cubic->moments({.steps = total}, Sparsity(0.9));
     ASSERT_FALSE(updates.empty());
     EXPECT_EQ(updates.back().sparsity, Sparsity(0.9)) << total;
     EXPECT_LE(updates.back().step, total) << total;
@@ -45,12 +45,12 @@ TEST(CubicSchedule, ReachesTheEndWhenTrainingIsShort) {
 TEST(CubicSchedule, RefusesWhatCannotBe) {
   EXPECT_THROW(cubic_schedule({.begin = 0.8, .end = 0.2}), ValueError);
   EXPECT_THROW(cubic_schedule({.frequency = 0}), ValueError);
-  EXPECT_THROW(cubic_schedule({.initial = Sparsity(0.95)})->updates(100, Sparsity(0.9)),
+  EXPECT_THROW(cubic_schedule({.initial = Sparsity(0.95)})->moments({.steps = 100}, Sparsity(0.9)),
                ValueError);
 }
 
 TEST(IterativeSchedule, ShrinksTheKeptFractionGeometrically) {
-  const auto updates = iterative_schedule(3, 1.0)->updates(90, Sparsity(0.875));
+  const auto updates = iterative_schedule(3, 1.0)->moments({.steps = 90}, Sparsity(0.875));
   ASSERT_EQ(updates.size(), 3U);
   EXPECT_NEAR(updates[0].sparsity.value(), 0.5, kTolerance);
   EXPECT_NEAR(updates[1].sparsity.value(), 0.75, kTolerance);
@@ -61,8 +61,8 @@ TEST(IterativeSchedule, ShrinksTheKeptFractionGeometrically) {
 }
 
 TEST(IterativeSchedule, OneRoundIsOneShot) {
-  const auto iterative = iterative_schedule(1, 1.0)->updates(100, Sparsity(0.8));
-  const auto one_shot = one_shot_schedule()->updates(100, Sparsity(0.8));
+  const auto iterative = iterative_schedule(1, 1.0)->moments({.steps = 100}, Sparsity(0.8));
+  const auto one_shot = one_shot_schedule()->moments({.steps = 100}, Sparsity(0.8));
   ASSERT_EQ(iterative.size(), 1U);
   ASSERT_EQ(one_shot.size(), 1U);
   EXPECT_EQ(iterative[0].step, one_shot[0].step);
@@ -70,8 +70,33 @@ TEST(IterativeSchedule, OneRoundIsOneShot) {
 }
 
 TEST(IterativeSchedule, SpreadsRoundsOverThePartThatIsAsked) {
-  const auto updates = iterative_schedule(2, 0.5)->updates(100, Sparsity(0.9));
+  const auto updates = iterative_schedule(2, 0.5)->moments({.steps = 100}, Sparsity(0.9));
   EXPECT_EQ(updates[1].step, 25);
+}
+
+TEST(OneShotSchedule, ComesAtItsFraction) {
+  const auto moments = one_shot_schedule(0.5)->moments({.steps = 9}, Sparsity(0.8));
+  ASSERT_EQ(moments.size(), 1U);
+  EXPECT_EQ(moments[0].step, 4);
+  EXPECT_THROW(one_shot_schedule(1.5), ValueError);
+}
+
+TEST(EpochsSchedule, ChoosesAtTheStartAfterTheFirstEpochAndThenEveryFew) {
+  const auto soft = epochs_schedule(Epochs::BeforeTheLast, 2);
+  const auto moments = soft->moments({.steps = 60, .steps_per_epoch = 10}, Sparsity(0.3));
+  // Before training, and after the epochs 0, 2 and 4; the sixth is the last.
+  ASSERT_EQ(moments.size(), 4U);
+  const int64_t steps[] = {0, 10, 30, 50};
+  for (size_t k = 0; k < 4; ++k) {
+    EXPECT_EQ(moments[k].step, steps[k]);
+    EXPECT_EQ(moments[k].ends_epoch, k > 0);
+  }
+  EXPECT_TRUE(soft->moments({.steps = 0}, Sparsity(0.3)).empty());
+  const auto last = epochs_schedule(Epochs::Last)->moments({.steps = 60}, Sparsity(0.3));
+  ASSERT_EQ(last.size(), 1U);
+  EXPECT_EQ(last[0].step, 60);
+  EXPECT_TRUE(last[0].ends_epoch);
+  EXPECT_THROW(epochs_schedule(Epochs::Last, 0), ValueError);
 }
 
 }  // namespace

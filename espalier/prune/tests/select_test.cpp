@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <espalier/core/random.h>
-#include <espalier/prune/select.h>
+#include <espalier/prune/ground/select.h>
 
 namespace espalier::prune {
 namespace {

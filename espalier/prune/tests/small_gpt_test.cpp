@@ -8,9 +8,9 @@
 #include <espalier/nn/models/transformer.h>
 #include <espalier/nn/module/init.h>
 #include <espalier/nn/train/adam.h>
-#include <espalier/prune/calibration/layer_inputs.h>
-#include <espalier/prune/calibration/surgery.h>
-#include <espalier/prune/site.h>
+#include <espalier/prune/curvature/layer_inputs.h>
+#include <espalier/prune/curvature/surgery.h>
+#include <espalier/prune/sites/site.h>
 #include <espalier/prune/tests/calibration.h>
 
 namespace espalier::prune {

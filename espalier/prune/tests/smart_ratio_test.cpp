@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <espalier/prune/allocations/allocation.h>
-#include <espalier/prune/mask_update.h>
 #include <espalier/prune/tests/tiny.h>
+#include <espalier/prune/update/mask_update.h>
 
 namespace espalier::prune {
 namespace {
@@ -116,7 +116,7 @@ TEST(SmartRatio, ALayerWithNothingLeftIsReported) {
       parse_settings(method("smart-ratio"), {{"ratio-rule", "plain"}, {"sparsity", "0.98"}});
   auto pruner = make_pruner("smart-ratio", settings);
   try {
-    dynamic_cast<MaskPruner&>(*pruner).prune(net, nullptr, Sparsity(0.98));
+    pruner->prune(net, nullptr, Sparsity(0.98));
     FAIL();
   } catch (const ValueError& error) {
     EXPECT_NE(std::string(error.what()).find("1.weight"), std::string::npos);
@@ -128,7 +128,7 @@ TEST(SmartRatio, HybridTicketsKeepTheLargestWeights) {
     auto net = testing::linear_chain({{{1, 8}, {1, -8, 2, -7, 3, -6, 4, -5}}});
     auto pruner =
         make_pruner("smart-ratio", parse_settings(method("smart-ratio"), {{"ticket", ticket}}));
-    dynamic_cast<MaskPruner&>(*pruner).prune(*net, nullptr, Sparsity(0.5));
+    pruner->prune(*net, nullptr, Sparsity(0.5));
     return testing::mask_of(net->parameter("0.weight"));
   };
   EXPECT_EQ(mask_of_ticket("hybrid"), (std::vector<int>{0, 1, 0, 1, 0, 1, 0, 1}));

@@ -6,10 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <espalier/core/parallel.h>
-#include <espalier/prune/calibration/layer_inputs.h>
-#include <espalier/prune/calibration/surgery.h>
-#include <espalier/prune/select.h>
-#include <espalier/prune/site.h>
+#include <espalier/prune/curvature/layer_inputs.h>
+#include <espalier/prune/curvature/surgery.h>
+#include <espalier/prune/ground/select.h>
+#include <espalier/prune/sites/site.h>
 #include <espalier/prune/tests/calibration.h>
 
 namespace espalier::prune {

@@ -61,7 +61,7 @@ TEST_P(StructuredMethod, ShrinksToASmallerNetworkWithTheSameOutputs) {
 std::vector<std::string> structured_methods() {
   std::vector<std::string> names;
   for (const Method& one : methods()) {
-    if (one.speedup == Speedup::Structured && one.patterns.front() == "channel") {
+    if (one.speedup() == Speedup::Structured && one.patterns.front() == "channel") {
       names.push_back(one.name);
     }
   }

@@ -7,9 +7,9 @@
 
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/allocations/allocation.h>
-#include <espalier/prune/mask_update.h>
 #include <espalier/prune/schedules/schedule.h>
 #include <espalier/prune/tests/tiny.h>
+#include <espalier/prune/update/mask_update.h>
 
 namespace espalier::prune {
 namespace {
@@ -137,12 +137,13 @@ TEST(Synflow, LeavesNoTraceInTheModelAndNeedsNoData) {
 }
 
 TEST(Synflow, KeepsTheFractionOfItsPaceInEveryRound) {
-  const auto updates = iterative_schedule(100, 0.0)->updates(500, Sparsity(0.99));
+  const auto updates = iterative_schedule(100, 0.0)->moments({.steps = 500}, Sparsity(0.99));
   ASSERT_EQ(updates.size(), 100U);
-  for (const ScheduledUpdate& one : updates) EXPECT_EQ(one.step, 0);
+  for (const Moment& one : updates) EXPECT_EQ(one.step, 0);
   EXPECT_NEAR(updates[49].sparsity.density().value(), 0.1, kExact);
   EXPECT_EQ(updates[99].sparsity, Sparsity(0.99));
-  const auto linear = iterative_schedule(100, 0.0, Pace::Linear)->updates(500, Sparsity(0.99));
+  const auto linear =
+      iterative_schedule(100, 0.0, Pace::Linear)->moments({.steps = 500}, Sparsity(0.99));
   EXPECT_NEAR(linear[49].sparsity.value(), 0.495, kExact);
   EXPECT_EQ(linear[99].sparsity, Sparsity(0.99));
 }
@@ -171,8 +172,7 @@ TEST(Synflow, EmptiesNoLayerWhereMagnitudeDoes) {
   }
   auto other = tiny_mlp();
   auto magnitude = make_pruner("magnitude", parse_settings(method("magnitude"), options));
-  EXPECT_THROW(dynamic_cast<MaskPruner&>(*magnitude).prune(*other, nullptr, Sparsity(0.99757)),
-               ValueError);
+  EXPECT_THROW(magnitude->prune(*other, nullptr, Sparsity(0.99757)), ValueError);
 }
 
 TEST(Synflow, ExactCountsAmongTheZeroTiesOfADeadUnit) {

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <espalier/prune/registry.h>
-#include <espalier/prune/taxonomy_page.h>
+#include <espalier/prune/drive/registry.h>
+#include <espalier/prune/drive/taxonomy_page.h>
 
 namespace espalier::prune {
 namespace {

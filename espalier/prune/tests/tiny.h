@@ -10,7 +10,7 @@
 #include <espalier/data/loader.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/layers/sequential.h>
-#include <espalier/prune/registry.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::prune::testing {
 

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include <espalier/prune/calibration/layer_inputs.h>
+#include <espalier/prune/curvature/layer_inputs.h>
 #include <espalier/prune/tests/calibration.h>
 
 namespace espalier::prune {

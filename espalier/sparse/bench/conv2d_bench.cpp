@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sparse against direct dense convolution at one shape and density: `speedup` is dense time /
-// sparse time of processor time, `share` counts multiply-adds with kept weights only, of one core's
-// peak.
+// Every form of kept weights against direct dense convolution at one shape and density, in turns:
+// `speedup` is dense time / sparse time of processor time, `share` counts multiply-adds with kept
+// weights only, of one core's peak.
 #include <benchmark/benchmark.h>
-
-#include <ctime>
 
 #include <espalier/core/kernels/conv2d/micro.h>
 #include <espalier/core/random.h>
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/forms/conv2d.h>
+#include <espalier/sparse/forms/form.h>
+
+#include "seconds.h"
 
 namespace espalier {
 namespace {
 
-double seconds_of_processor() {
-  return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
-}
+using sparse::detail::forward_by;
+using sparse::detail::KernelForm;
 
 double peak() {
   static const double value = [] {
     double best = 0.0;
     for (int round = 0; round < 5; ++round) {
-      const double start = seconds_of_processor();
-      const double done = detail::fma_peak_loop(1 << 22);
-      best = std::max(best, done / (seconds_of_processor() - start));
+      double done = 0.0;
+      const double seconds = seconds_of([&] { done = detail::fma_peak_loop(1 << 22); });
+      best = std::max(best, done / seconds);
     }
     return best;
   }();
@@ -37,34 +37,15 @@ Tensor random_plain(const Shape& shape, uint64_t seed) {
   return plain;
 }
 
-// Exactly 2 of every 4 neighbouring input channels, of each output channel by itself or of
-// `channels` together.
-Tensor two_of_four(const Shape& shape, int64_t channels) {
-  Tensor mask = Tensor::zeros(shape, DType::U8);
-  const auto chance = random_plain(shape, 5).to_vector<float>();
-  const int64_t area = shape[2] * shape[3];
-  for (int64_t k = 0; k < shape[0]; ++k) {
-    for (int64_t i = 0; i < shape[1] * area; ++i) {
-      const int64_t cell = i / area / 4;
-      const auto at = [&](int64_t j) {
-        const int64_t flat = (k / channels * channels * shape[1] + cell * 4 + j) * area + i % area;
-        return chance[static_cast<size_t>(flat)];
-      };
-      int64_t larger = 0;
-      for (int64_t j = 0; j < 4; ++j) larger += at(j) > at(i / area % 4);
-      mask.data<uint8_t>()[k * shape[1] * area + i] = larger < 2;
-    }
-  }
-  return mask;
-}
-
-// Arguments: batch, channels (in and out), plane, kept weights in percent. `channels`: output
-// channels that share what is kept.
+// Arguments: batch, channels (in and out), plane, kept weights in percent, of the form's own kind.
 struct Problem {
   Conv2dShape shape;
   Tensor x, w, dy, y, dx, dw, kept_dw;
-  std::unique_ptr<sparse::Pattern> pattern;
-  explicit Problem(const benchmark::State& state, int64_t channels = 1) {
+  sparse::Support support;
+  Problem(const benchmark::State& state, const KernelForm& form)
+      : support(form.sample({state.range(1), state.range(1), 3, 3},
+                            static_cast<double>(state.range(3)) / 100.0,
+                            4)) {
     const int64_t c = state.range(1);
     const int64_t plane = state.range(2);
     const Shape x_shape = {state.range(0), c, plane, plane};
@@ -75,20 +56,8 @@ struct Problem {
     y = Tensor::empty_like(x);
     dx = Tensor::empty_like(x);
     dw = Tensor::empty_like(w);
-    Tensor mask = Tensor::zeros(w.shape(), DType::U8);
-    const auto chance = random_plain(w.shape(), 4).to_vector<float>();
-    const int64_t filter = c * 9;
-    for (int64_t i = 0; i < mask.numel(); ++i) {
-      const int64_t decides = i / filter / channels * channels * filter + i % filter;
-      mask.data<uint8_t>()[i] =
-          chance[static_cast<size_t>(decides)] * 100.0f < static_cast<float>(state.range(3));
-    }
-    keep(mask);
+    kept_dw = Tensor::empty({support.nnz()});
     set_conv2d_algorithm(Conv2dAlgorithm::Direct);
-  }
-  void keep(const Tensor& mask) {
-    pattern = std::make_unique<sparse::Pattern>(mask);
-    kept_dw = Tensor::empty({pattern->nnz()});
   }
 };
 
@@ -101,114 +70,59 @@ void compare(benchmark::State& state,
   sparse();
   dense();
   double dense_seconds = 1e30;
-  for (int round = 0; round < 3; ++round) {
-    const double start = seconds_of_processor();
-    dense();
-    dense_seconds = std::min(dense_seconds, seconds_of_processor() - start);
-  }
   double sparse_seconds = 1e30;
   for (auto _ : state) {
-    const double start = seconds_of_processor();
-    sparse();
-    sparse_seconds = std::min(sparse_seconds, seconds_of_processor() - start);
+    sparse_seconds = std::min(sparse_seconds, seconds_of(sparse));
+    state.PauseTiming();
+    dense_seconds = std::min(dense_seconds, seconds_of(dense));
+    state.ResumeTiming();
   }
   const double flop =
-      2.0 * directions * static_cast<double>(p.pattern->nnz() * p.shape.n * p.shape.p * p.shape.q);
+      2.0 * directions * static_cast<double>(p.support.nnz() * p.shape.n * p.shape.p * p.shape.q);
+  state.counters["density"] = p.support.density();
   state.counters["speedup"] = dense_seconds / sparse_seconds;
   state.counters["share"] = flop / sparse_seconds / peak();
 }
 
-void BM_SparseForward(benchmark::State& state) {
-  Problem p(state);
+void forward(benchmark::State& state, const KernelForm& form) {
+  Problem p(state, form);
   compare(
       state,
       p,
-      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
+      [&] { forward_by(form, p.shape, p.x, p.w, p.support, {}, p.y); },
       [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
 }
-void BM_SparseBackwardData(benchmark::State& state) {
-  Problem p(state);
+// Both gradients, against the two dense kernels one after the other.
+void backward(benchmark::State& state, const KernelForm& form) {
+  Problem p(state, form);
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward_data(p.shape, p.dy, p.w, *p.pattern, p.dx); },
+      [&] {
+        form.backward(p.shape,
+                      p.support,
+                      {.x = &p.x, .dy = p.dy, .weight = &p.w, .dx = &p.dx, .dweight = &p.kept_dw});
+      },
+      [&] {
+        conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
+        conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
+      },
+      2.0);
+}
+void backward_data(benchmark::State& state, const KernelForm& form) {
+  Problem p(state, form);
+  compare(
+      state,
+      p,
+      [&] { form.backward(p.shape, p.support, {.dy = p.dy, .weight = &p.w, .dx = &p.dx}); },
       [&] { conv2d_backward_data(p.shape, p.dy, p.w, p.dx); });
 }
-// Both gradients, fused against the two dense kernels one after the other.
-void BM_SparseBackward(benchmark::State& state) {
-  Problem p(state);
+void backward_weight(benchmark::State& state, const KernelForm& form) {
+  Problem p(state, form);
   compare(
       state,
       p,
-      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.kept_dw); },
-      [&] {
-        conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
-        conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
-      },
-      2.0);
-}
-void BM_BlockForward(benchmark::State& state) {
-  Problem p(state, 4);
-  compare(
-      state,
-      p,
-      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
-      [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
-}
-void BM_BlockBackward(benchmark::State& state) {
-  Problem p(state, 4);
-  compare(
-      state,
-      p,
-      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.kept_dw); },
-      [&] {
-        conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
-        conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
-      },
-      2.0);
-}
-// Half of the output channels in blocks of four, half weight by weight.
-void BM_MixedForward(benchmark::State& state) {
-  Problem p(state);
-  Tensor mask = p.pattern->mask().clone();
-  const int64_t half = mask.size(0) / 8 * 4;
-  mask.slice(0, 0, half).copy_(Problem(state, 4).pattern->mask().slice(0, 0, half));
-  p.keep(mask);
-  compare(
-      state,
-      p,
-      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
-      [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
-}
-// 2:4, by output channel or by four of them.
-void BM_TwoOfFourForward(benchmark::State& state) {
-  Problem p(state);
-  p.keep(two_of_four(p.w.shape(), state.range(3)));
-  compare(
-      state,
-      p,
-      [&] { sparse::conv2d_forward(p.shape, p.x, p.w, *p.pattern, {}, p.y); },
-      [&] { conv2d_forward(p.shape, p.x, p.w, {}, p.y); });
-}
-void BM_TwoOfFourBackward(benchmark::State& state) {
-  Problem p(state);
-  p.keep(two_of_four(p.w.shape(), state.range(3)));
-  compare(
-      state,
-      p,
-      [&] { sparse::conv2d_backward(p.shape, p.x, p.dy, p.w, *p.pattern, p.dx, p.kept_dw); },
-      [&] {
-        conv2d_backward_data(p.shape, p.dy, p.w, p.dx);
-        conv2d_backward_weight(p.shape, p.x, p.dy, p.dw);
-      },
-      2.0);
-}
-void BM_SparseBackwardWeight(benchmark::State& state) {
-  Problem p(state);
-  compare(
-      state,
-      p,
-      [&] { sparse::conv2d_backward_weight(p.shape, p.x, p.dy, *p.pattern, p.kept_dw); },
+      [&] { form.backward(p.shape, p.support, {.x = &p.x, .dy = p.dy, .dweight = &p.kept_dw}); },
       [&] { conv2d_backward_weight(p.shape, p.x, p.dy, p.dw); });
 }
 
@@ -229,22 +143,22 @@ void layers(benchmark::internal::Benchmark* b) {
     for (const int64_t kept : {50, 20, 10, 5, 2}) b->Args({s[0], s[1], s[2], kept});
   }
 }
-void layers_of_groups(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"n", "c", "plane", "g"})->Unit(benchmark::kMillisecond);
-  b->MinTime(0.05)->MeasureProcessCPUTime();
-  for (const auto& s : kShapes) {
-    for (const int64_t channels : {1, 4}) b->Args({s[0], s[1], s[2], channels});
+// Every form of the list, in each direction that it has kernels for: `blocks/forward/..`.
+const int kRegistered = [] {
+  for (const KernelForm* form : sparse::detail::kernel_forms()) {
+    const auto add = [&](const char* direction, auto run) {
+      layers(benchmark::RegisterBenchmark(
+          cat(form->name, "/", direction).c_str(),
+          [form, run](benchmark::State& state) { run(state, *form); }));
+    };
+    if (form->has(sparse::Pass::Forward)) add("forward", forward);
+    if (!form->has(sparse::Pass::Backward)) continue;
+    add("backward", backward);
+    add("backward_data", backward_data);
+    add("backward_weight", backward_weight);
   }
-}
-BENCHMARK(BM_SparseForward)->Apply(layers);
-BENCHMARK(BM_SparseBackwardData)->Apply(layers);
-BENCHMARK(BM_SparseBackwardWeight)->Apply(layers);
-BENCHMARK(BM_SparseBackward)->Apply(layers);
-BENCHMARK(BM_BlockForward)->Apply(layers);
-BENCHMARK(BM_MixedForward)->Apply(layers);
-BENCHMARK(BM_BlockBackward)->Apply(layers);
-BENCHMARK(BM_TwoOfFourForward)->Apply(layers_of_groups);
-BENCHMARK(BM_TwoOfFourBackward)->Apply(layers_of_groups);
+  return 0;
+}();
 
 }  // namespace
 }  // namespace espalier

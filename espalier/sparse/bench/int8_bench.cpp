@@ -3,21 +3,14 @@
 // `vs_dense` are their processor times over ours.
 #include <benchmark/benchmark.h>
 
-#include <ctime>
-
 #include <espalier/core/random.h>
-#include <espalier/sparse/kernels/conv2d.h>
+#include <espalier/sparse/forms/conv2d.h>
 #include <espalier/sparse/kernels/int8_conv2d.h>
+
+#include "seconds.h"
 
 namespace espalier {
 namespace {
-
-template <class F>
-double seconds_of(F run) {
-  const double start = static_cast<double>(std::clock());
-  run();
-  return (static_cast<double>(std::clock()) - start) / CLOCKS_PER_SEC;
-}
 
 // Arguments: batch, channels (in and out), plane, kept weights in percent.
 void BM_Int8Forward(benchmark::State& state) {
@@ -36,7 +29,7 @@ void BM_Int8Forward(benchmark::State& state) {
     mask.data<uint8_t>()[i] = keep ? 1 : 0;
     if (!keep) w.data<float>()[i] = 0.0F;
   }
-  const sparse::Pattern pattern(mask);
+  const sparse::Support support(mask);
   const sparse::Int8Weight q = sparse::quantize_weight(w);
   const sparse::Int8Blocks blocks = sparse::int8_blocks(q, 1);
   const sparse::AffineGrid grid = sparse::affine_grid(0.0, 1.0);
@@ -49,7 +42,7 @@ void BM_Int8Forward(benchmark::State& state) {
         std::min(ours, seconds_of([&] { sparse::int8_conv2d(shape, x, grid, q, blocks, {}, y); }));
     state.PauseTiming();
     float_sparse = std::min(
-        float_sparse, seconds_of([&] { sparse::conv2d_forward(shape, x, w, pattern, {}, y); }));
+        float_sparse, seconds_of([&] { sparse::conv2d_forward(shape, x, w, support, {}, y); }));
     float_dense = std::min(float_dense, seconds_of([&] { conv2d_forward(shape, x, w, {}, y); }));
     state.ResumeTiming();
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/sparse/kernels/block_backward.h>
+#include <espalier/sparse/kernels/backward.h>
 
 #include <algorithm>
 #include <cstring>
@@ -18,10 +18,10 @@ constexpr int64_t kStreamedBytes = 16 << 20;
 
 class BlockBackwardRun {
  public:
-  BlockBackwardRun(const Conv2dShape& shape, const Pattern& pattern)
-      : pattern_(pattern),
-        plan_(espalier::detail::forward_taps(shape), lane_blocks(shape.n), pattern),
-        stream_(block_backward_stream(plan_, pattern)),
+  BlockBackwardRun(const Conv2dShape& shape, const Support& support)
+      : support_(support),
+        plan_(espalier::detail::forward_taps(shape), lane_blocks(shape.n), support),
+        stream_(block_backward_stream(plan_, support)),
         kernels_(block_backward_kernels()) {}
 
   /// `dx` may be null, and then `weight` undefined; so may `dw`, and then `x`.
@@ -36,7 +36,7 @@ class BlockBackwardRun {
     emission_ = dx_result == Result::Adds    ? Emission::Add
                 : dx_bytes >= kStreamedBytes ? Emission::Stream
                                              : Emission::Store;
-    if (dx != nullptr) values_ = in_order(stream_->ranks, values_of(weight, pattern_));
+    if (dx != nullptr) values_ = gather_values(values_of(weight, support_), stream_->ranks);
     if (dw != nullptr) {
       partials_ = Tensor::empty({plan_.shares * stream_->size() * kBlockChannels * kLanes});
     }
@@ -174,9 +174,9 @@ class BlockBackwardRun {
     });
   }
 
-  const Pattern& pattern_;
+  const Support& support_;
   BlockBackwardPlan plan_;
-  std::shared_ptr<const BlockBackwardStream> stream_;
+  std::shared_ptr<const BlockStream> stream_;
   BlockBackwardKernels kernels_;
   Emission emission_ = Emission::Store;
   Tensor values_, partials_;
@@ -185,20 +185,15 @@ class BlockBackwardRun {
 }  // namespace
 
 void backward_in_blocks(const Conv2dShape& shape,
-                        const Tensor& x,
-                        const Tensor& dy,
-                        const Tensor& weight,
-                        const Pattern& pattern,
-                        Tensor* dx,
-                        Result dx_result,
-                        Tensor* dweight) {
-  BlockBackwardRun(shape, pattern)
-      .run(dweight == nullptr ? nullptr : x.data<float>(),
-           dy.data<float>(),
-           weight,
-           dx == nullptr ? nullptr : dx->data<float>(),
-           dx_result,
-           dweight == nullptr ? nullptr : dweight->data<float>());
+                        const Support& support,
+                        const BackwardOperands& of) {
+  BlockBackwardRun(shape, support)
+      .run(of.dweight == nullptr ? nullptr : of.x->data<float>(),
+           of.dy.data<float>(),
+           of.weight == nullptr ? Tensor() : *of.weight,
+           of.dx == nullptr ? nullptr : of.dx->data<float>(),
+           of.dx_result,
+           of.dweight == nullptr ? nullptr : of.dweight->data<float>());
 }
 
 }  // namespace espalier::sparse::detail

@@ -11,7 +11,6 @@ namespace espalier::sparse::detail {
 namespace {
 
 using espalier::detail::ceil_div;
-using espalier::detail::Tap;
 
 // Blocks in one block of input channels that pay for the sixteen loads of dy before them; and the
 // pairs of vectors that a tile may reach in such a block (L1 holds 256 of them).
@@ -34,21 +33,21 @@ int64_t whole_tiles(int64_t size, int64_t of) {
 
 BlockBackwardPlan::BlockBackwardPlan(espalier::detail::TapConvolution convolution,
                                      int64_t sample_blocks,
-                                     const Pattern& pattern)
+                                     const Support& support)
     : conv(std::move(convolution)),
       window(conv.taps),
       shape(block_tile_shape(conv)),
       tile(tile_size(shape)),
       blocks(sample_blocks),
       image_groups(ceil_div(sample_blocks, tile.images)) {
-  cut(block_form(pattern)->blocks);
+  cut(block_form(support)->blocks);
 }
 
-void BlockBackwardPlan::cut(int64_t pattern_blocks) {
+void BlockBackwardPlan::cut(int64_t support_blocks) {
   const int64_t channels = std::max<int64_t>(1, conv.in_channels);
   const int64_t reach = tile.images * ((tile.rows - 1) * conv.in_step.h + window.height()) *
                         ((tile.cols - 1) * conv.in_step.w + window.width());
-  const auto count = static_cast<double>(std::max<int64_t>(1, pattern_blocks));
+  const auto count = static_cast<double>(std::max<int64_t>(1, support_blocks));
   const double per_segment =
       count / static_cast<double>(channels * ceil_div(conv.out_channels, kBlockChannels));
   channel_block = std::clamp<int64_t>(
@@ -68,7 +67,7 @@ void BlockBackwardPlan::cut(int64_t pattern_blocks) {
   const int64_t fitting_channels = kScratchBytes / std::max<int64_t>(1, row_bytes * least_rows);
   if (fitting_channels < channel_block) channel_block = equal_parts(channels, fitting_channels);
   const int64_t wanted_ranges =
-      std::max(ceil_div(pattern_blocks, kTaskBlocks), ceil_div(kTasks / 2, image_groups));
+      std::max(ceil_div(support_blocks, kTaskBlocks), ceil_div(kTasks / 2, image_groups));
   range_blocks = std::min(channel_blocks() / std::max<int64_t>(1, wanted_ranges),
                           fitting_channels / channel_block);
   range_blocks = equal_parts(std::max<int64_t>(1, channel_blocks()), range_blocks);
@@ -129,50 +128,13 @@ TileStrides BlockBackwardPlan::dy_strides() const {
   return {conv.out_channels * conv.grid_h * conv.grid_w * 16, conv.grid_w * 16, 16};
 }
 
-namespace {
-
-BlockBackwardStream make_stream(const BlockBackwardPlan& plan, const Pattern& pattern) {
-  const int64_t channels = pattern.shape()[0];
-  const auto area = static_cast<int64_t>(plan.conv.taps.size());
-  const int64_t parts = tap_rows(plan.conv);
-  const int64_t row_area = area / parts;
-  std::vector<int64_t> tap_offsets(static_cast<size_t>(area));
-  for (const Tap& tap : plan.conv.taps) {
-    tap_offsets[static_cast<size_t>(tap.index)] = plan.tap_offset(tap);
-  }
-  BlockBackwardStream stream;
-  const int64_t rows = ceil_div(channels, kBlockChannels);
-  stream.per_channel_block = rows * parts;
-  const auto segment_of = [&](int64_t row, int64_t i) {
-    const int64_t part = i % area / row_area;
-    return static_cast<size_t>((i / area / plan.channel_block * rows + row) * parts + part);
-  };
-  stream.bounds.resize(static_cast<size_t>(plan.channel_blocks() * stream.per_channel_block) + 1);
-  for_each_block(pattern, [&](int64_t row, int64_t i, const auto&) {
-    ++stream.bounds[segment_of(row, i) + 1];
-  });
-  for (size_t i = 1; i < stream.bounds.size(); ++i) stream.bounds[i] += stream.bounds[i - 1];
-  stream.offsets.resize(static_cast<size_t>(stream.bounds.back()));
-  stream.ranks.resize(stream.offsets.size() * kBlockChannels);
-  std::vector<int32_t> next(stream.bounds.begin(), stream.bounds.end() - 1);
-  for_each_block(pattern, [&](int64_t row, int64_t i, const auto& ranks) {
-    const auto at = static_cast<size_t>(next[segment_of(row, i)]++);
-    const int64_t channel = i / area % plan.range_channels();
-    stream.offsets[at] = static_cast<int32_t>(channel * plan.channel_stride() +
-                                              tap_offsets[static_cast<size_t>(i % area)]);
-    std::ranges::copy(ranks, stream.ranks.data() + at * kBlockChannels);
-  });
-  return stream;
-}
-
-}  // namespace
-
-std::shared_ptr<const BlockBackwardStream> block_backward_stream(const BlockBackwardPlan& plan,
-                                                                 const Pattern& pattern) {
+std::shared_ptr<const BlockStream> block_backward_stream(const BlockBackwardPlan& plan,
+                                                         const Support& support) {
   std::vector<int64_t> key = {
-      plan.cols, plan.channel_stride(), plan.channel_block, plan.range_blocks};
-  for (const Tap& tap : plan.conv.taps) key.insert(key.end(), {tap.dh, tap.dw});
-  return pattern.derived<BlockBackwardStream>(key, [&] { return make_stream(plan, pattern); });
+      1, plan.cols, plan.channel_stride(), plan.channel_block, plan.range_blocks};
+  for (const espalier::detail::Tap& tap : plan.conv.taps) key.insert(key.end(), {tap.dh, tap.dw});
+  return support.derived<BlockStream>(
+      key, [&] { return make_block_stream(plan, support, plan.range_channels()); });
 }
 
 }  // namespace espalier::sparse::detail

@@ -11,7 +11,7 @@
 #include <espalier/core/kernels/conv2d/tap_convolution.h>
 #include <espalier/sparse/kernels/block_backward_micro.h>
 #include <espalier/sparse/kernels/block_stream.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse::detail {
 
@@ -32,7 +32,7 @@ struct BlockBackwardPlan {
   int64_t strip, strips;  ///< grid rows
   int64_t rows, cols;     ///< of the scratch, per image
 
-  BlockBackwardPlan(espalier::detail::TapConvolution conv, int64_t blocks, const Pattern& pattern);
+  BlockBackwardPlan(espalier::detail::TapConvolution conv, int64_t blocks, const Support& support);
 
   int64_t channel_blocks() const;
   int64_t range_channels() const { return range_blocks * channel_block; }
@@ -89,25 +89,12 @@ struct BlockBackwardPlan {
   }
 
  private:
-  void cut(int64_t pattern_blocks);
+  void cut(int64_t support_blocks);
 };
 
-/// Blocks in the order of use: block of input channels, row of blocks, row of taps, input channel,
-/// tap.
-struct BlockBackwardStream {
-  std::vector<int32_t> offsets;   ///< in the scratch of a range, from a position's origin
-  std::vector<int32_t> ranks;     ///< kBlockChannels each, among Pattern::kept(); -1: a zero
-  std::vector<int32_t> bounds;    ///< of (block of channels, row, row of taps) among the offsets
-  int64_t per_channel_block = 0;  ///< of bounds
-
-  int64_t size() const { return static_cast<int64_t>(offsets.size()); }
-  const int32_t* bounds_of(int64_t channel_block) const {
-    return bounds.data() + channel_block * per_channel_block;
-  }
-};
-
-/// The stream of a pattern for a plan, made once and kept with the pattern.
-std::shared_ptr<const BlockBackwardStream> block_backward_stream(const BlockBackwardPlan& plan,
-                                                                 const Pattern& pattern);
+/// The stream of a support for a plan, made once and kept with the support. Offsets are in the
+/// scratch of a range.
+std::shared_ptr<const BlockStream> block_backward_stream(const BlockBackwardPlan& plan,
+                                                         const Support& support);
 
 }  // namespace espalier::sparse::detail

@@ -6,8 +6,6 @@
 #include <utility>
 
 #include <espalier/core/kernels/conv2d/padded.h>
-#include <espalier/core/parallel.h>
-#include <espalier/sparse/kept_values.h>
 
 namespace espalier::sparse::detail {
 namespace {
@@ -42,6 +40,11 @@ TileShape tile_shape(const TapConvolution& conv) {
 constexpr int64_t kRowWidth = 8;
 
 }  // namespace
+
+int64_t kernel_area(const Support& support) {
+  const Shape& shape = support.shape();
+  return shape.rank() == 2 ? 1 : shape[2] * shape[3];
+}
 
 TileShape block_tile_shape(const TapConvolution& conv) {
   if (conv.grid_w * conv.grid_h <= 1) return TileShape::Quad;
@@ -184,45 +187,27 @@ struct EntryPlace {
   int64_t out, block, offset;
 };
 
-int64_t kernel_area(const Pattern& pattern) {
-  const Shape& shape = pattern.shape();
-  return shape.rank() == 2 ? 1 : shape[2] * shape[3];
-}
-
-/// Maps flat positions of a weight (K,C,R,S) or (K,C) to entries of a plan.
+/// Maps entries of a weight matrix (K, C*R*S) to entries of a plan.
 class EntryMap {
  public:
-  EntryMap(const ConvPlan& plan, const Pattern& pattern, bool transposed)
-      : plan_(plan),
-        area_(kernel_area(pattern)),
-        inputs_(pattern.shape()[1]),
-        transposed_(transposed),
-        tap_offsets_(static_cast<size_t>(area_), kNoTap) {
-    for (const Tap& tap : plan.conv.taps) {
-      tap_offsets_[static_cast<size_t>(tap.index)] = plan.tap_offset(tap);
-    }
-  }
+  EntryMap(const ConvPlan& plan, const Support& support, bool transposed)
+      : plan_(plan), taps_(plan, kernel_area(support)), transposed_(transposed) {}
 
   /// False when the convolution does not have the weight's tap.
-  bool find(int32_t flat, EntryPlace& place) const {
-    const auto pair = static_cast<uint32_t>(flat) / static_cast<uint32_t>(area_);
-    const int64_t tap = tap_offsets_[static_cast<uint32_t>(flat) - pair * area_];
-    if (tap == kNoTap) return false;
-    const auto first = pair / static_cast<uint32_t>(inputs_);
-    const auto second = pair - first * static_cast<uint32_t>(inputs_);
-    const int64_t in = transposed_ ? first : second;
-    place.out = transposed_ ? second : first;
+  bool find(int64_t row, int64_t column, EntryPlace& place) const {
+    if (!taps_.has(column)) return false;
+    const int64_t channel = taps_.channel_of(column);
+    const int64_t in = transposed_ ? row : channel;
+    place.out = transposed_ ? channel : row;
     place.block = static_cast<uint32_t>(in) / static_cast<uint32_t>(plan_.channel_block);
-    place.offset = in * plan_.channel_stride() + tap;
+    place.offset = in * plan_.channel_stride() + taps_.of_tap(column);
     return true;
   }
 
  private:
-  static constexpr int64_t kNoTap = -1;
   const ConvPlan& plan_;
-  int64_t area_, inputs_;
+  TapOffsets taps_;
   bool transposed_;
-  std::vector<int64_t> tap_offsets_;
 };
 
 /// Cuts channels with `counts` weights each into ranges of about `target` weights.
@@ -243,13 +228,23 @@ std::vector<int64_t> cut_ranges(const std::vector<int64_t>& counts, double targe
 }
 
 EntryStream make_stream(const ConvPlan& plan,
-                        const Pattern& pattern,
+                        const Support& support,
                         bool transposed,
                         int64_t max_per_range,
                         int64_t min_ranges) {
-  const EntryMap map(plan, pattern, transposed);
+  const EntryMap map(plan, support, transposed);
+  const CsrIndices weights = csr_indices(support);
   // Of one output channel of the plan's convolution these come ordered by input channel, then tap.
-  const std::vector<int32_t>& kept = pattern.kept();
+  const auto for_each_entry = [&](auto body) {
+    EntryPlace place;
+    int32_t rank = 0;
+    for (int64_t row = 0; row < weights.rows; ++row) {
+      for (const int32_t column : weights.row(row)) {
+        if (map.find(row, column, place)) body(place, rank);
+        ++rank;
+      }
+    }
+  };
   EntryStream stream;
   stream.channel_blocks = plan.channel_blocks();
   const int64_t channels = plan.conv.out_channels;
@@ -258,12 +253,10 @@ EntryStream make_stream(const ConvPlan& plan,
   } else {
     std::vector<int64_t> counts(static_cast<size_t>(channels));
     int64_t total = 0;
-    EntryPlace place;
-    for (const int32_t flat : kept) {
-      if (!map.find(flat, place)) continue;
+    for_each_entry([&](const EntryPlace& place, int32_t) {
       ++counts[static_cast<size_t>(place.out)];
       ++total;
-    }
+    });
     const int64_t wanted = std::max(ceil_div(total, max_per_range), min_ranges);
     stream.ranges = cut_ranges(counts, static_cast<double>(total) / static_cast<double>(wanted));
   }
@@ -283,27 +276,23 @@ EntryStream make_stream(const ConvPlan& plan,
     return static_cast<size_t>(segment[k] + place.block * to_next_block[k]);
   };
   stream.bounds.resize(static_cast<size_t>(stream.channel_blocks * channels) + 1);
-  EntryPlace place;
-  for (const int32_t flat : kept) {
-    if (map.find(flat, place)) ++stream.bounds[segment_of(place) + 1];
-  }
+  for_each_entry([&](const EntryPlace& place, int32_t) { ++stream.bounds[segment_of(place) + 1]; });
   for (size_t i = 1; i < stream.bounds.size(); ++i) stream.bounds[i] += stream.bounds[i - 1];
   stream.offsets.resize(static_cast<size_t>(stream.bounds.back()));
   stream.ranks.resize(stream.offsets.size());
   std::vector<int32_t> next(stream.bounds.begin(), stream.bounds.end() - 1);
-  for (size_t rank = 0; rank < kept.size(); ++rank) {
-    if (!map.find(kept[rank], place)) continue;
+  for_each_entry([&](const EntryPlace& place, int32_t rank) {
     const auto at = static_cast<size_t>(next[segment_of(place)]++);
     stream.offsets[at] = static_cast<int32_t>(place.offset);
-    stream.ranks[at] = static_cast<int32_t>(rank);
-  }
+    stream.ranks[at] = rank;
+  });
   return stream;
 }
 
 }  // namespace
 
 std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
-                                                const Pattern& pattern,
+                                                const Support& support,
                                                 bool transposed,
                                                 int64_t max_per_range,
                                                 int64_t min_ranges) {
@@ -312,28 +301,14 @@ std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
   for (const Tap& tap : plan.conv.taps) {
     key.insert(key.end(), {tap.dh, tap.dw, tap.index});
   }
-  return pattern.derived<EntryStream>(
-      key, [&] { return make_stream(plan, pattern, transposed, max_per_range, min_ranges); });
+  return support.derived<EntryStream>(
+      key, [&] { return make_stream(plan, support, transposed, max_per_range, min_ranges); });
 }
 
-Tensor values_of(const Tensor& weight, const Pattern& pattern) {
-  if (weight.shape() == Shape({pattern.nnz()})) return weight;
-  // A linear layer's pattern is (K,C) where the kernel's weight may be (K,C,1,1).
-  return kept_values(weight.contiguous().reshape(pattern.shape()), pattern);
-}
-
-Tensor in_order(const std::vector<int32_t>& ranks, const Tensor& kept_values) {
-  const auto size = static_cast<int64_t>(ranks.size());
-  Tensor values = Tensor::empty({size});
-  const float* from = kept_values.data<float>();
-  float* to = values.data<float>();
-  parallel_for(size, 1 << 15, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int32_t rank = ranks[static_cast<size_t>(i)];
-      to[i] = rank < 0 ? 0.0f : from[rank];
-    }
-  });
-  return values;
+Tensor values_of(const Tensor& weight, const Support& support) {
+  if (weight.shape() == Shape({support.nnz()})) return weight;
+  // A linear layer's support is (K,C) where the kernel's weight may be (K,C,1,1).
+  return kept_values(weight.contiguous().reshape(support.shape()), support);
 }
 
 }  // namespace espalier::sparse::detail

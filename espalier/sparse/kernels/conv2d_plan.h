@@ -4,19 +4,22 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include <espalier/core/kernels/conv2d/tap_convolution.h>
+#include <espalier/sparse/formats/csr.h>
+#include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/conv2d_micro.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse::detail {
 
 using espalier::detail::TapConvolution;
 
+/// R*S of a weight (K,C,R,S); 1 of a linear layer's (K,C).
+int64_t kernel_area(const Support& support);
 /// The tile of blocks of four output channels.
 TileShape block_tile_shape(const TapConvolution& conv);
 
@@ -136,12 +139,39 @@ struct ConvPlan {
   void cut();
 };
 
+/// Where the columns of a weight matrix (K, C*R*S) find their input in the scratch of a plan: input
+/// channel, then tap.
+class TapOffsets {
+ public:
+  /// Of a ConvPlan or BlockBackwardPlan of a weight with `area` = R*S.
+  template <class Plan>
+  TapOffsets(const Plan& plan, int64_t area)
+      : area_(static_cast<uint32_t>(area)), taps_(static_cast<size_t>(area), kNoTap) {
+    for (const espalier::detail::Tap& tap : plan.conv.taps) {
+      taps_[static_cast<size_t>(tap.index)] = plan.tap_offset(tap);
+    }
+  }
+  /// A column's input channel.
+  int64_t channel_of(int64_t column) const { return static_cast<uint32_t>(column) / area_; }
+  /// And its tap.
+  int64_t tap_of(int64_t column) const { return static_cast<uint32_t>(column) % area_; }
+  /// Whether the convolution has a column's tap.
+  bool has(int64_t column) const { return of_tap(column) != kNoTap; }
+  /// From a position's origin, in input channel 0.
+  int64_t of_tap(int64_t column) const { return taps_[static_cast<size_t>(tap_of(column))]; }
+
+ private:
+  static constexpr int64_t kNoTap = std::numeric_limits<int64_t>::min();
+  uint32_t area_;
+  std::vector<int64_t> taps_;
+};
+
 /// The kept weights that a tap convolution has, in the order of use: range of output channels,
 /// block of input channels, output channel, input channel, tap.
 struct EntryStream {
   std::vector<int64_t> ranges;   ///< first output channel of each range, and the end
   std::vector<int32_t> offsets;  ///< in the scratch, from a position's origin
-  std::vector<int32_t> ranks;    ///< of the weight among Pattern::kept()
+  std::vector<int32_t> ranks;    ///< of the weight among Support::kept()
   std::vector<int32_t> bounds;
   int64_t channel_blocks = 0;
 
@@ -160,28 +190,17 @@ struct EntryStream {
   int64_t end_of(int64_t range) const { return begin_of(range + 1); }
 };
 
-/// The stream of a pattern for a plan, made once and kept with the pattern. `transposed`: dimension
+/// The stream of a support for a plan, made once and kept with the support. `transposed`: dimension
 /// 0 of the weight is the input of the convolution (backward). `max_per_range`: output channels are
 /// cut into ranges of about equally many weights, at most this many where one channel allows it,
 /// and into `min_ranges` at least; 0: one range.
 std::shared_ptr<const EntryStream> entry_stream(const ConvPlan& plan,
-                                                const Pattern& pattern,
+                                                const Support& support,
                                                 bool transposed,
                                                 int64_t max_per_range = 0,
                                                 int64_t min_ranges = 1);
 
-/// Empty when sparse kernels exist for such operands, else why not.
-std::string missing_conv2d(const Conv2dShape& shape, DType dtype, Layout layout);
-/// Throws ValueError when no sparse kernel exists for these operands, ShapeError when the pattern
-/// has another shape than the weight.
-void check_conv2d(const Conv2dShape& shape,
-                  const Tensor& activations,
-                  const Pattern& pattern,
-                  std::string_view op);
-
 /// The kept values of a weight that is given dense, or as these already.
-Tensor values_of(const Tensor& weight, const Pattern& pattern);
-/// The kept values in the order of a stream, `ranks` among them; 0 for -1.
-Tensor in_order(const std::vector<int32_t>& ranks, const Tensor& kept_values);
+Tensor values_of(const Tensor& weight, const Support& support);
 
 }  // namespace espalier::sparse::detail

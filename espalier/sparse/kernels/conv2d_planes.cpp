@@ -2,9 +2,12 @@
 #include <espalier/sparse/kernels/conv2d_planes.h>
 
 #include <algorithm>
+#include <limits>
 
 #include <espalier/core/kernels/conv2d/padded.h>
-#include <espalier/sparse/kernels/block_stream.h>
+#include <espalier/sparse/formats/bsr.h>
+#include <espalier/sparse/kept_values.h>
+#include <espalier/sparse/kernels/conv2d_plan.h>
 
 namespace espalier::sparse::detail {
 namespace {
@@ -19,18 +22,16 @@ constexpr int64_t kMaxRanges = 8;
 // Input channels that a fill task arranges.
 constexpr int64_t kFillChannels = 16;
 
-// Aligned loads pay where each of them serves one product, and copies cost little.
-bool shifted(const Conv2dShape& shape, PlanesForm form) {
-  return form == PlanesForm::Entries && shape.options.stride == Pair(1);
-}
-
 }  // namespace
 
-SparsePlanes::SparsePlanes(const Conv2dShape& shape, const Pattern& pattern, const Tensor& weight)
+SparsePlanes::SparsePlanes(const Conv2dShape& shape,
+                           const Support& support,
+                           const Tensor& weight,
+                           const PlanesLayout& layout)
     : shape_(shape),
-      form_(runs_in_blocks(pattern) ? PlanesForm::Blocks : PlanesForm::Entries),
-      input_(espalier::detail::forward_taps(shape), shifted(shape, form_)),
-      kernel_(form_ == PlanesForm::Blocks ? block_planes_kernel() : sparse_planes_kernel()) {
+      input_(espalier::detail::forward_taps(shape),
+             layout.aligned && shape.options.stride == Pair(1)),
+      kernel_(layout.kernel()) {
   ESPALIER_CHECK(shape.options.groups == 1,
                  ValueError,
                  "sparse planes: expects one group, got ",
@@ -44,35 +45,34 @@ SparsePlanes::SparsePlanes(const Conv2dShape& shape, const Pattern& pattern, con
                  ", ",
                  shape.w,
                  ") is too large for offsets of 32 bits");
-  const int64_t block = form_ == PlanesForm::Blocks ? kBlockChannels : 1;
+  // Taps that meet nothing but padding are not there.
+  constexpr int32_t kNoTap = std::numeric_limits<int32_t>::min();
   const int64_t area = shape.r * shape.s;
-  const int64_t filter = shape.c * area;
-  const auto taps = static_cast<int64_t>(input_.tap_offsets().size());
-  const uint8_t* mask = pattern.mask().data<uint8_t>();
-  const float* w = weight.data<float>();
+  std::vector<int32_t> tap_offsets(static_cast<size_t>(area), kNoTap);
+  for (size_t t = 0; t < input_.tap_offsets().size(); ++t) {
+    tap_offsets[static_cast<size_t>(input_.tap_indices()[t])] = input_.tap_offsets()[t];
+  }
+  const BlockedEntries entries = blocked(support, {layout.channels, 1});
+  const CsrIndices& blocks = entries.indices.blocks;
+  std::vector<int32_t> ranks;
   bounds_.push_back(0);
-  for (int64_t first = 0; first < shape.k; first += block) {
-    const int64_t last = std::min(shape.k, first + block);
-    for (int64_t c = 0; c < shape.c; ++c) {
-      for (int64_t t = 0; t < taps; ++t) {
-        const int64_t i = c * area + input_.tap_indices()[static_cast<size_t>(t)];
-        bool kept = false;
-        for (int64_t k = first; k < last; ++k) kept = kept || mask[k * filter + i] != 0;
-        if (!kept) continue;
-        offsets_.push_back(static_cast<int32_t>(c * input_.channel_stride() +
-                                                input_.tap_offsets()[static_cast<size_t>(t)]));
-        for (int64_t k = first; k < first + block; ++k) {
-          values_.push_back(k < last && mask[k * filter + i] != 0 ? w[k * filter + i] : 0.0f);
-        }
-      }
+  int64_t b = 0;
+  for (int64_t row = 0; row < blocks.rows; ++row) {
+    for (const int32_t column : blocks.row(row)) {
+      const std::span<const int32_t> of_block = entries.of_block(b++);
+      const int32_t tap = tap_offsets[static_cast<size_t>(column % area)];
+      if (tap == kNoTap) continue;
+      offsets_.push_back(static_cast<int32_t>(column / area * input_.channel_stride() + tap));
+      ranks.insert(ranks.end(), of_block.begin(), of_block.end());
     }
     bounds_.push_back(static_cast<int32_t>(offsets_.size()));
   }
+  values_ = gather_values(values_of(weight, support), ranks);
 
   const PlanesGrid& grid = input_.grid();
   parts_ = ceil_div(grid.rows * std::min<int64_t>(2, grid.cols), kSparsePlanesRows);
   parts_ = std::clamp<int64_t>(parts_, 1, grid.rows);
-  const int64_t products = static_cast<int64_t>(values_.size()) * grid.rows * grid.cols / parts_;
+  const int64_t products = values_.numel() * grid.rows * grid.cols / parts_;
   const auto rows = static_cast<int64_t>(bounds_.size()) - 1;
   ranges_ = std::clamp<int64_t>(
       products / kTaskProducts, 1, std::min(kMaxRanges, std::max<int64_t>(1, rows)));
@@ -99,7 +99,7 @@ void SparsePlanes::run(int64_t task, const PlanesOperands& operands, const float
   const int64_t range = task % ranges_;
   SparsePlanesJob job;
   job.offsets = offsets_.data();
-  job.values = values_.data();
+  job.values = values_.data<float>();
   job.bounds = bounds_.data();
   job.first = firsts_[static_cast<size_t>(range)];
   job.last = firsts_[static_cast<size_t>(range) + 1];
@@ -123,8 +123,8 @@ void SparsePlanes::run(int64_t task, const PlanesOperands& operands, const float
 }
 
 int64_t SparsePlanes::nbytes() const {
-  return static_cast<int64_t>((offsets_.size() + bounds_.size()) * sizeof(int32_t) +
-                              values_.size() * sizeof(float));
+  return values_.nbytes() +
+         static_cast<int64_t>((offsets_.size() + bounds_.size()) * sizeof(int32_t));
 }
 
 }  // namespace espalier::sparse::detail

@@ -1,28 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Sparse convolution of one sample in plain (C,H,W) memory, pixels in the lanes: unstructured, or
-/// in blocks of four output channels (block_stream.h). For latency; many samples run faster in
-/// `Nchw16n` (conv2d_plan.h). Not a public interface.
+/// Sparse convolution of one sample in plain (C,H,W) memory, pixels in the lanes: by single
+/// weights, or in blocks of output channels. For latency; many samples run faster in `Nchw16n`
+/// (conv2d_plan.h). Not a public interface.
 #pragma once
 
 #include <espalier/core/kernels/conv2d/planes.h>
 #include <espalier/sparse/kernels/conv2d_planes_micro.h>
-#include <espalier/sparse/pattern.h>
+#include <espalier/sparse/support.h>
 
 namespace espalier::sparse::detail {
 
-/// The form of the kept weights.
-enum class PlanesForm : uint8_t { Entries, Blocks };
+/// How kept weights are held for the planes kernels.
+struct PlanesLayout {
+  int64_t channels;            ///< output channels with one index
+  bool aligned;                ///< copies of the input for aligned loads, where the stride is 1
+  SparsePlanesFn (*kernel)();  ///< of the SIMD target in use
+};
 
 /// The convolution of one sample by the kept weights of (K,C,R,S), values taken at construction.
 /// Runs in pieces as core's DensePlanes does: fill tasks, then tasks, each kind in any order or in
 /// parallel with the same bits. Thread-safe, and allocates nothing after its construction.
 class SparsePlanes {
  public:
-  /// The form is chosen by how well blocks are filled. Throws ValueError for groups, and for
-  /// offsets beyond 32 bits.
-  SparsePlanes(const Conv2dShape& shape, const Pattern& pattern, const Tensor& weight);
+  /// Throws ValueError for groups, and for offsets beyond 32 bits.
+  SparsePlanes(const Conv2dShape& shape,
+               const Support& support,
+               const Tensor& weight,
+               const PlanesLayout& layout);
 
-  PlanesForm form() const { return form_; }
   int64_t scratch_size() const { return input_.size(shape_.c); }
   int64_t fill_tasks() const;
   void fill(int64_t task, const float* x, float* scratch) const;
@@ -32,16 +37,15 @@ class SparsePlanes {
            const espalier::detail::PlanesOperands& operands,
            const float* scratch) const;
   /// Multiply-accumulates of a run, zeros of blocks included.
-  int64_t macs() const { return static_cast<int64_t>(values_.size()) * shape_.p * shape_.q; }
+  int64_t macs() const { return values_.numel() * shape_.p * shape_.q; }
   /// Bytes of values and indices.
   int64_t nbytes() const;
 
  private:
   Conv2dShape shape_;
-  PlanesForm form_;
   espalier::detail::PlanesInput input_;
   std::vector<int32_t> offsets_;
-  std::vector<float> values_;
+  Tensor values_;
   std::vector<int32_t> bounds_;  // of rows: output channels, or blocks of them
   std::vector<int64_t> firsts_;  // row where each range begins, and the end
   int64_t ranges_ = 1;

@@ -4,12 +4,12 @@
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
 #include <espalier/core/tests/planes_checks.h>
-#include <espalier/sparse/kernels/conv2d_planes.h>
+#include <espalier/sparse/forms/form.h>
 
 namespace espalier::sparse {
 namespace {
 
-using detail::PlanesForm;
+using detail::KernelForm;
 using detail::SparsePlanes;
 using testing::Guarded;
 using testing::planes_cases;
@@ -31,31 +31,15 @@ struct Mask {
   Tensor kept;
 };
 
-/// Each weight, or with `block` each run of 4 output channels, with probability `density`.
-Tensor random_mask(const Shape& shape, double density, int64_t block) {
-  Tensor mask = Tensor::zeros(shape, DType::U8);
-  const int64_t filter = shape.numel() / shape[0];
-  Rng rng(7, "mask");
-  for (int64_t first = 0; first < shape[0]; first += block) {
-    for (int64_t i = 0; i < filter; ++i) {
-      if (rng.uniform() >= density) continue;
-      for (int64_t k = first; k < std::min(shape[0], first + block); ++k) {
-        mask.data<uint8_t>()[k * filter + i] = 1;
-      }
-    }
-  }
-  return mask;
-}
-
-std::vector<Mask> masks(const Shape& shape, int64_t block) {
+std::vector<Mask> masks(const KernelForm& form, const Shape& shape) {
   std::vector<Mask> out;
   for (const double density : {0.0, 0.1, 0.5, 1.0}) {
-    out.push_back({cat("density ", density), random_mask(shape, density, block)});
+    out.push_back({cat("density ", density), form.sample(shape, density, 7)});
   }
   Tensor one = Tensor::zeros(shape, DType::U8);
   one.data<uint8_t>()[shape.numel() / 2] = 1;
   out.push_back({"one weight", one});
-  Tensor rows = random_mask(shape, 0.2, block);
+  Tensor rows = form.sample(shape, 0.2, 7);
   const int64_t filter = shape.numel() / shape[0];
   std::fill_n(rows.data<uint8_t>(), filter, uint8_t{0});
   std::fill_n(rows.data<uint8_t>() + (shape[0] - 1) * filter, filter, uint8_t{1});
@@ -83,23 +67,24 @@ Tensor run(const PlanesProblem& p, const SparsePlanes& planes, float low, float 
   return y.inner(p.out_shape());
 }
 
-/// Every case, mask and target; `body(problem, planes, what)`.
+/// Every form, case, mask and target; `body(problem, planes, what)`.
 template <class F>
 void for_all(bool every_target, F body) {
   for (const auto& c : planes_cases()) {
     if (c.options.groups != 1) continue;
-    for (const int64_t block : {1, 4}) {
-      for (const Mask& mask : masks(c.weight, block)) {
+    for (const KernelForm* form : detail::kernel_forms()) {
+      if (form->planes == nullptr) continue;
+      for (const Mask& mask : masks(*form, c.weight)) {
         PlanesProblem p(c);
         for (int64_t i = 0; i < p.weight.numel(); ++i) {
           p.weight.data<float>()[i] *= static_cast<float>(mask.kept.data<uint8_t>()[i]);
         }
-        const Pattern pattern(mask.kept);
+        const Support support(mask.kept);
         for (const std::string& target : simd_targets()) {
           set_simd_target(every_target ? target : "");
           body(p,
-               SparsePlanes(p.shape, pattern, p.weight),
-               cat(c.name, ", blocks of ", block, ", ", mask.name, ", ", target));
+               SparsePlanes(p.shape, support, p.weight, *form->planes),
+               cat(c.name, ", ", form->name, ", ", mask.name, ", ", target));
           if (!every_target) break;
         }
       }
@@ -125,20 +110,19 @@ TEST_F(SparsePlanesTest, HaveTheSameBitsOnAnyNumberOfThreads) {
   });
 }
 
-TEST_F(SparsePlanesTest, TakeBlocksWhereTheyAreFilled) {
-  const PlanesProblem p({"", {1, 16, 8, 8}, {16, 16, 3, 3}, {.padding = 1}});
-  const auto form = [&](int64_t block) {
-    return SparsePlanes(p.shape, Pattern(random_mask(p.weight.shape(), 0.1, block)), p.weight)
-        .form();
-  };
-  EXPECT_EQ(form(1), PlanesForm::Entries);
-  EXPECT_EQ(form(4), PlanesForm::Blocks);
+TEST_F(SparsePlanesTest, RunInTheirOwnForm) {
+  for (const KernelForm* form : detail::kernel_forms()) {
+    if (form->planes == nullptr) continue;
+    const Support own(form->sample({16, 16, 3, 3}, 0.1, 7));
+    EXPECT_EQ(&detail::planes_form_for(own), form) << form->name;
+  }
 }
 
 TEST_F(SparsePlanesTest, RefuseGroups) {
   const PlanesProblem p({"", {1, 4, 8, 8}, {4, 2, 3, 3}, {.padding = 1, .groups = 2}});
-  EXPECT_THROW(SparsePlanes(p.shape, Pattern(random_mask(p.weight.shape(), 0.1, 1)), p.weight),
-               ValueError);
+  const Support all(Tensor::ones(p.weight.shape(), DType::U8));
+  const detail::PlanesLayout& layout = *detail::planes_form_for(all).planes;
+  EXPECT_THROW(SparsePlanes(p.shape, all, p.weight, layout), ValueError);
 }
 
 }  // namespace

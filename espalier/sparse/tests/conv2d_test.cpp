@@ -7,12 +7,10 @@
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
 #include <espalier/core/tests/conv2d_checks.h>
+#include <espalier/sparse/forms/conv2d.h>
+#include <espalier/sparse/forms/form.h>
 #include <espalier/sparse/kept_values.h>
 #include <espalier/sparse/kernels/block_backward_plan.h>
-#include <espalier/sparse/kernels/block_stream.h>
-#include <espalier/sparse/kernels/conv2d.h>
-#include <espalier/sparse/kernels/mixed_forward.h>
-#include <espalier/sparse/kernels/pair_forward.h>
 
 namespace espalier::sparse {
 namespace {
@@ -103,9 +101,8 @@ Tensor plus(const Tensor& a, const Tensor& b) {
 struct Problem {
   Conv2dShape shape;
   Tensor x, weight, bias, dy, mask;
-  Pattern pattern;
+  Support support;
 
-  Problem(const Case& c, double density) : Problem(c, random_mask(c.weight, density)) {}
   Problem(const Case& c, const Tensor& chosen)
       : shape(conv2d_shape(c.x, c.weight, c.options, "test")),
         x(random_tensor(c.x, 1)),
@@ -113,50 +110,37 @@ struct Problem {
         bias(random_tensor({c.weight[0]}, 3)),
         dy(random_tensor({shape.n, shape.k, shape.p, shape.q}, 4)),
         mask(chosen),
-        pattern(mask) {}
+        support(mask) {}
 
   // Removed weights are not zero here: kernels must not read them.
   Results run() const {
     const Tensor x_lanes = x.to(Layout::Nchw16n);
     const Tensor dy_lanes = dy.to(Layout::Nchw16n);
     Results r{Tensor::empty_like(dy_lanes), Tensor::empty_like(x_lanes), {}};
-    Tensor dw = Tensor::full({pattern.nnz()}, std::nan(""));
-    sparse::conv2d_forward(shape, x_lanes, weight, pattern, bias, r.y);
-    sparse::conv2d_backward_data(shape, dy_lanes, weight, pattern, r.dx);
-    sparse::conv2d_backward_weight(shape, x_lanes, dy_lanes, pattern, dw);
-    r.dw = dense_from_kept(dw, pattern);
+    Tensor dw = not_numbers();
+    sparse::conv2d_forward(shape, x_lanes, weight, support, bias, r.y);
+    sparse::conv2d_backward_data(shape, dy_lanes, weight, support, r.dx);
+    sparse::conv2d_backward_weight(shape, x_lanes, dy_lanes, support, dw);
+    r.dw = dense_from_kept(dw, support);
     return r;
   }
 
   // Both gradients in one pass.
   Results run_fused() const {
     Results r{{}, Tensor::empty(x.shape(), DType::F32, Layout::Nchw16n), {}};
-    Tensor dw = Tensor::full({pattern.nnz()}, std::nan(""));
+    Tensor dw = not_numbers();
     sparse::conv2d_backward(shape,
                             x.to(Layout::Nchw16n),
                             dy.to(Layout::Nchw16n),
-                            kept_values(weight, pattern),
-                            pattern,
+                            kept_values(weight, support),
+                            support,
                             r.dx,
                             dw);
-    r.dw = dense_from_kept(dw, pattern);
+    r.dw = dense_from_kept(dw, support);
     return r;
   }
 
-  // The same, where dx holds x already.
-  Tensor run_adding() const {
-    Tensor dx = x.to(Layout::Nchw16n).clone();
-    Tensor dw = Tensor::empty({pattern.nnz()});
-    sparse::conv2d_backward(shape,
-                            x.to(Layout::Nchw16n),
-                            dy.to(Layout::Nchw16n),
-                            weight,
-                            pattern,
-                            dx,
-                            dw,
-                            sparse::Result::Adds);
-    return dx;
-  }
+  Tensor not_numbers() const { return Tensor::full({support.nnz()}, std::nan("")); }
 
   Results exact(bool of_magnitudes) const {
     const auto part = [&](const Tensor& a) { return of_magnitudes ? magnitude(a) : a; };
@@ -167,24 +151,77 @@ struct Problem {
   }
 };
 
-// All directions, each way to run them.
+using detail::KernelForm;
+
+// All that a form has kernels for, each way to run it, whether it would be chosen or not.
+void expect_exact(const KernelForm& form,
+                  const Problem& p,
+                  const Results& exact,
+                  const Results& terms,
+                  const std::string& told) {
+  const std::string what = cat(form.name, ", ", told);
+  const Tensor x = p.x.to(Layout::Nchw16n);
+  const Tensor dy = p.dy.to(Layout::Nchw16n);
+  if (form.has(Pass::Forward)) {
+    Tensor y = Tensor::empty_like(dy);
+    detail::forward_by(form, p.shape, x, p.weight, p.support, p.bias, y);
+    expect_close(y, exact.y, terms.y, what + ", forward");
+    expect_zero_padding(y, what);
+  }
+  if (!form.has(Pass::Backward)) return;
+  const Tensor kept = kept_values(p.weight, p.support);
+  Tensor dx = Tensor::empty_like(x);
+  Tensor dw = p.not_numbers();
+  const auto expect_dx = [&](const std::string& way) {
+    expect_close(dx, exact.dx, terms.dx, what + way);
+    expect_zero_padding(dx, what + way);
+  };
+  const auto expect_dw = [&](const std::string& way) {
+    expect_close(dense_from_kept(dw, p.support), exact.dw, terms.dw, what + way);
+  };
+  form.backward(
+      p.shape, p.support, {.x = &x, .dy = dy, .weight = &kept, .dx = &dx, .dweight = &dw});
+  expect_dx(", both gradients: data");
+  expect_dw(", both gradients: weight");
+  dx = Tensor::empty_like(x);
+  form.backward(p.shape, p.support, {.dy = dy, .weight = &p.weight, .dx = &dx});
+  expect_dx(", data");
+  dw = p.not_numbers();
+  form.backward(p.shape, p.support, {.x = &x, .dy = dy, .dweight = &dw});
+  expect_dw(", weight");
+  dx = x.clone();
+  form.backward(p.shape,
+                p.support,
+                {.x = &x,
+                 .dy = dy,
+                 .weight = &p.weight,
+                 .dx = &dx,
+                 .dx_result = sparse::Result::Adds,
+                 .dweight = &dw});
+  expect_close(dx, plus(exact.dx, p.x), plus(terms.dx, magnitude(p.x)), what + ", added to dx");
+  expect_zero_padding(dx, what + ", added to dx");
+}
+
+// Every form of the list.
 void expect_exact(const Problem& p,
                   const Results& exact,
                   const Results& terms,
                   const std::string& what) {
+  for (const KernelForm* form : detail::kernel_forms()) expect_exact(*form, p, exact, terms, what);
+}
+
+// What is chosen.
+void expect_exact_choice(const Problem& p,
+                         const Results& exact,
+                         const Results& terms,
+                         const std::string& what) {
   const Results got = p.run();
   expect_close(got.y, exact.y, terms.y, what + ", forward");
   expect_close(got.dx, exact.dx, terms.dx, what + ", backward data");
   expect_close(got.dw, exact.dw, terms.dw, what + ", backward weight");
-  expect_zero_padding(got.y, what);
-  expect_zero_padding(got.dx, what);
   const Results fused = p.run_fused();
   expect_close(fused.dx, exact.dx, terms.dx, what + ", fused backward, data");
   expect_close(fused.dw, exact.dw, terms.dw, what + ", fused backward, weight");
-  expect_zero_padding(fused.dx, what + ", fused backward");
-  const Tensor sum = p.run_adding();
-  expect_close(sum, plus(exact.dx, p.x), plus(terms.dx, magnitude(p.x)), what + ", added to dx");
-  expect_zero_padding(sum, what + ", added to dx");
 }
 
 class SparseConv2d : public ::testing::Test {
@@ -195,70 +232,49 @@ class SparseConv2d : public ::testing::Test {
   }
 };
 
-TEST_F(SparseConv2d, AgreesWithTheMaskedReferenceOnEveryTargetAndDensity) {
+TEST_F(SparseConv2d, EveryFormAgreesWithTheMaskedReferenceOnEveryTargetAndDensity) {
   for (const Case& c : cases()) {
     for (const double density : {0.0, -1.0, 0.1, 0.5, 1.0}) {
-      const Problem p(c, density);
+      const Problem p(c, random_mask(c.weight, density));
       const Results exact = p.exact(false);
       const Results terms = p.exact(true);
+      expect_exact_choice(p, exact, terms, cat(c.name, ", density ", density));
       for (const std::string& target : simd_targets()) {
         set_simd_target(target);
         expect_exact(p, exact, terms, cat(c.name, ", density ", density, ", ", target));
       }
+      set_simd_target("");
     }
   }
 }
 
-TEST_F(SparseConv2d, BlocksOfChannelsAgreeWithTheMaskedReference) {
+TEST_F(SparseConv2d, EveryFormRunsItsOwnSupportsOnEveryTargetAndDensity) {
   for (const Case& c : cases()) {
-    for (const double fill : {1.0, 0.85}) {
-      const Problem p(c, block_mask(c.weight, 0.3, fill));
-      const Results exact = p.exact(false);
-      const Results terms = p.exact(true);
-      for (const std::string& target : simd_targets()) {
-        set_simd_target(target);
-        expect_exact(p, exact, terms, cat(c.name, ", fill ", fill, ", ", target));
+    for (const KernelForm* form : detail::kernel_forms()) {
+      for (const double density : {0.0, 0.1, 0.5, 1.0}) {
+        const Problem p(c, form->sample(c.weight, density, 3));
+        const Results exact = p.exact(false);
+        const Results terms = p.exact(true);
+        for (const std::string& target : simd_targets()) {
+          set_simd_target(target);
+          expect_exact(*form, p, exact, terms, cat(c.name, ", own ", density, ", ", target));
+        }
       }
     }
   }
 }
 
-TEST_F(SparseConv2d, BlocksOfEveryDensityHaveBothGradients) {
-  // The block kernels take patterns without weights and full ones too.
+TEST_F(SparseConv2d, PartlyFilledBlocksAgreeWithTheMaskedReference) {
   for (const Case& c : cases()) {
-    for (const double density : {0.0, 0.1, 0.5, 1.0}) {
-      const Problem p(c, block_mask(c.weight, density, 1.0));
-      ASSERT_TRUE(detail::runs_in_blocks(p.pattern));
-      const Results exact = p.exact(false);
-      const Results terms = p.exact(true);
-      const Results fused = p.run_fused();
-      const std::string what = cat(c.name, ", density ", density);
-      expect_close(fused.dx, exact.dx, terms.dx, what + ", data");
-      expect_close(fused.dw, exact.dw, terms.dw, what + ", weight");
-    }
-  }
-}
-
-TEST_F(SparseConv2d, FilledRowsRunInBlocksBesideSingleWeights) {
-  for (const Case& c : cases()) {
-    if (c.weight[0] <= 4) continue;
-    // The first four output channels are blocks at a third of the positions, of the others a fifth
-    // is kept at random.
-    Tensor mask = random_mask(c.weight, 0.2);
-    mask.slice(0, 0, 4).fill_(0.0);
-    const int64_t filter = mask.numel() / c.weight[0];
-    for (int64_t i = 0; i < 4 * filter; ++i) mask.data<uint8_t>()[i] = i % filter % 3 == 0;
-    mask.slice(0, c.weight[0] - 1, c.weight[0]).fill_(0.0);
-    const Problem p(c, mask);
-    if (detail::runs_in_blocks(p.pattern)) continue;
-    ASSERT_TRUE(detail::runs_mixed(p.pattern)) << c.name;
-    EXPECT_EQ(detail::mixed_rows(p.pattern)->blocks.nnz() % 4, 0) << c.name;
+    const Problem p(c, block_mask(c.weight, 0.3, 0.85));
     const Results exact = p.exact(false);
     const Results terms = p.exact(true);
+    expect_exact_choice(p, exact, terms, cat(c.name, ", fill 0.85"));
     for (const std::string& target : simd_targets()) {
       set_simd_target(target);
-      expect_exact(p, exact, terms, cat(c.name, ", ", target));
+      expect_exact(p, exact, terms, cat(c.name, ", fill 0.85, ", target));
     }
+    set_simd_target("");
   }
 }
 
@@ -272,7 +288,7 @@ TEST_F(SparseConv2d, StripsOfRowsAddToTheirCommonRowsOfDx) {
   for (const Case& c : large) {
     const Problem p(c, block_mask(c.weight, 0.1, 1.0));
     const detail::BlockBackwardPlan plan(
-        espalier::detail::forward_taps(p.shape), lane_blocks(p.shape.n), p.pattern);
+        espalier::detail::forward_taps(p.shape), lane_blocks(p.shape.n), p.support);
     EXPECT_GT(plan.strips, 1) << c.name;
     const Results exact = p.exact(false);
     const Results terms = p.exact(true);
@@ -280,18 +296,6 @@ TEST_F(SparseConv2d, StripsOfRowsAddToTheirCommonRowsOfDx) {
     expect_close(fused.dx, exact.dx, terms.dx, c.name + std::string(", data"));
     expect_close(fused.dw, exact.dw, terms.dw, c.name + std::string(", weight"));
   }
-}
-
-TEST_F(SparseConv2d, HalfOfTheWeightsRunTwoChannelsAtATime) {
-  const Shape shape = {6, 8, 3, 3};
-  EXPECT_TRUE(detail::runs_in_pairs(Pattern(random_mask(shape, 0.5))));
-  EXPECT_FALSE(detail::runs_in_pairs(Pattern(random_mask(shape, 0.0))));
-  // Two channels that keep nothing in common share nothing.
-  Tensor apart = Tensor::zeros(shape, DType::U8);
-  for (int64_t i = 0; i < apart.numel(); ++i) {
-    apart.data<uint8_t>()[i] = (i + i / 72) % 2 == 0;
-  }
-  EXPECT_FALSE(detail::runs_in_pairs(Pattern(apart)));
 }
 
 TEST_F(SparseConv2d, LargeOutputsThatPassTheCachesByHaveTheBitsOfSmallOnes) {
@@ -318,20 +322,6 @@ TEST_F(SparseConv2d, LargeOutputsThatPassTheCachesByHaveTheBitsOfSmallOnes) {
   }
 }
 
-TEST(BlockForm, TellsBlocksFromScatteredWeights) {
-  const Shape shape = {10, 3, 3, 3};
-  const Pattern whole(block_mask(shape, 0.3, 1.0));
-  EXPECT_EQ(detail::block_form(whole)->fill, 1.0);
-  EXPECT_TRUE(detail::runs_in_blocks(whole));
-  // One weight in an eighth position of four channels each: a quarter of its block.
-  Tensor one = Tensor::zeros({8, 3, 3, 3}, DType::U8);
-  one.data<uint8_t>()[0] = one.data<uint8_t>()[27 * 7 + 5] = 1;
-  const Pattern scattered(one);
-  EXPECT_EQ(detail::block_form(scattered)->blocks, 2);
-  EXPECT_EQ(detail::block_form(scattered)->fill, 0.25);
-  EXPECT_FALSE(detail::runs_in_blocks(scattered));
-}
-
 TEST_F(SparseConv2d, BitsDontDependOnTheThreadCount) {
   for (const Case& c : cases()) {
     // One channel at a time, two, and blocks of four.
@@ -356,26 +346,19 @@ TEST_F(SparseConv2d, BitsDontDependOnTheThreadCount) {
 }
 
 TEST_F(SparseConv2d, ReportsTheMacsOfKeptWeights) {
-  const Problem p(cases()[0], 0.1);
+  const Problem p(cases()[0], random_mask(cases()[0].weight, 0.1));
   MacCounter counter;
   Tensor y = Tensor::empty(p.dy.shape(), DType::F32, Layout::Nchw16n);
-  sparse::conv2d_forward(p.shape, p.x.to(Layout::Nchw16n), p.weight, p.pattern, {}, y);
-  EXPECT_EQ(counter.macs(), 16 * 12 * 12 * p.pattern.nnz());
+  sparse::conv2d_forward(p.shape, p.x.to(Layout::Nchw16n), p.weight, p.support, {}, y);
+  EXPECT_EQ(counter.macs(), 16 * 12 * 12 * p.support.nnz());
 }
 
 TEST_F(SparseConv2d, RefusesWhatItHasNoKernelFor) {
-  const Problem p(cases()[0], 0.1);
+  const Problem p(cases()[0], random_mask(cases()[0].weight, 0.1));
   Tensor y = Tensor::empty(p.dy.shape());
-  EXPECT_THROW(sparse::conv2d_forward(p.shape, p.x, p.weight, p.pattern, {}, y), ValueError);
+  EXPECT_THROW(sparse::conv2d_forward(p.shape, p.x, p.weight, p.support, {}, y), ValueError);
   Tensor lanes = p.dy.to(Layout::Nchw16n);
-  EXPECT_THROW(sparse::conv2d_backward_weight(p.shape, lanes, lanes, p.pattern, y), ShapeError);
-}
-
-TEST(PatternOrder, ListsKeptPositions) {
-  // Two filters, two inputs, a 1x2 kernel.
-  const Pattern p(Tensor::from<uint8_t>({2, 2, 1, 2}, {1, 0, 1, 1, 0, 1, 1, 0}));
-  EXPECT_EQ(p.kept(), (std::vector<int32_t>{0, 2, 3, 5, 6}));
-  EXPECT_EQ(p.density(), 5.0 / 8.0);
+  EXPECT_THROW(sparse::conv2d_backward_weight(p.shape, lanes, lanes, p.support, y), ShapeError);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// The decisions of a channel gate (channel_gate.h has the formula) for sixteen samples in the
+/// The decisions of a channel gate (saliency.h has the formula) for sixteen samples in the
 /// lanes of `Nchw16n`, and the lists of channels that any of them needs. Not a public interface.
 #pragma once
 

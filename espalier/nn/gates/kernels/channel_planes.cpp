@@ -20,8 +20,11 @@ constexpr int64_t kMeasuredChannels = 16;
 }  // namespace
 
 ChannelGatedPlanes::ChannelGatedPlanes(const ChannelGatedLayer& layer)
-    : layer_(layer), phi_(layer.phi.permute({1, 0}).contiguous()), planes_(layer.shape) {
-  layer_.phi = {};
+    : layer_(layer), planes_(layer.shape) {
+  if (layer_.gate) {
+    phi_ = layer_.gate->phi.permute({1, 0}).contiguous();
+    layer_.gate->phi = {};
+  }
   const Conv2dShape& s = layer_.shape;
   means_at_ = whole_lines(planes_.scratch_size());
   pi_at_ = means_at_ + whole_lines(s.c);
@@ -32,7 +35,7 @@ ChannelGatedPlanes::ChannelGatedPlanes(const ChannelGatedLayer& layer)
 
 int64_t ChannelGatedPlanes::nbytes() const {
   return layer_.weight.nbytes() + (layer_.bias.defined() ? layer_.bias.nbytes() : 0) +
-         phi_.nbytes() + layer_.rho.nbytes();
+         (layer_.gate ? phi_.nbytes() + layer_.gate->rho.nbytes() : 0);
 }
 
 int64_t ChannelGatedPlanes::input_floats() const {
@@ -58,6 +61,24 @@ void ChannelGatedPlanes::measure(const GatedSample& sample, int64_t task) const 
   }
 }
 
+/// pi by the layer's gate, and the order of the channels in the list of outputs.
+void ChannelGatedPlanes::weigh(const GatedSample& sample) const {
+  const int64_t k_count = layer_.shape.k;
+  const float* means = sample.scratch + means_at_;
+  float* pi = sample.scratch + pi_at_;
+  int32_t* out = list(sample, out_at_);
+  std::copy_n(layer_.gate->rho.data<float>(), k_count, pi);
+  for (int64_t c = 0; c < layer_.shape.c; ++c) {
+    if (means[c] == 0.0F) continue;
+    add_scaled(phi_.data<float>() + c * k_count, means[c], k_count, pi);
+  }
+  for (int64_t k = 0; k < k_count; ++k) pi[k] = std::max(pi[k], 0.0F);
+  std::iota(out, out + k_count, 0);
+  const int64_t kept = layer_.gate->kept;
+  std::nth_element(out, out + kept - 1, out + k_count, by_saliency(pi));
+  for (const int32_t* lost = out + kept; lost != out + k_count; ++lost) pi[*lost] = 0.0F;
+}
+
 void ChannelGatedPlanes::decide(const GatedSample& sample) const {
   const int64_t c_count = layer_.shape.c;
   const int64_t k_count = layer_.shape.k;
@@ -66,17 +87,15 @@ void ChannelGatedPlanes::decide(const GatedSample& sample) const {
   int32_t* in = list(sample, in_at_);
   int32_t* out = list(sample, out_at_);
   int32_t* counts = list(sample, counts_at_);
-  counts[0] = 0;
-  std::copy_n(layer_.rho.data<float>(), k_count, pi);
-  for (int64_t c = 0; c < c_count; ++c) {
-    if (means[c] == 0.0F) continue;
-    in[counts[0]++] = static_cast<int32_t>(c);
-    add_scaled(phi_.data<float>() + c * k_count, means[c], k_count, pi);
+  if (sample.open != nullptr) {
+    std::copy_n(sample.open, k_count, pi);
+  } else {
+    weigh(sample);
   }
-  for (int64_t k = 0; k < k_count; ++k) pi[k] = std::max(pi[k], 0.0F);
-  std::iota(out, out + k_count, 0);
-  std::nth_element(out, out + layer_.kept - 1, out + k_count, by_saliency(pi));
-  for (const int32_t* lost = out + layer_.kept; lost != out + k_count; ++lost) pi[*lost] = 0.0F;
+  counts[0] = 0;
+  for (int64_t c = 0; c < c_count; ++c) {
+    if (means[c] != 0.0F) in[counts[0]++] = static_cast<int32_t>(c);
+  }
   counts[1] = 0;
   for (int64_t k = 0; k < k_count; ++k) {
     if (pi[k] != 0.0F) out[counts[1]++] = static_cast<int32_t>(k);
@@ -131,7 +150,7 @@ int64_t ChannelGatedPlanes::products(const GatedSample& sample) const {
 }
 
 int64_t ChannelGatedPlanes::macs(const GatedSample& sample) const {
-  return products(sample) + phi_.numel();
+  return products(sample) + gate_macs();
 }
 
 }  // namespace espalier::nn::detail

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A channel-gated convolution of one sample (channel_gate.h has the formula): decides, then
+/// A channel-gated convolution of one sample: decides (saliency.h has the formula) or is told, then
 /// computes the chosen output channels out of the input channels that are not zero. Channels that
 /// the layer before left out are zero everywhere, and so are those that its ReLU emptied. What a
 /// ChannelGate in evaluation and a step of an inference plan share. Not a public interface.
 #pragma once
 
+#include <optional>
+
 #include <espalier/core/kernels/conv2d/planes.h>
 #include <espalier/core/tensor.h>
+#include <espalier/nn/gates/kernels/channel_lanes.h>
 
 namespace espalier::nn::detail {
 
 /// A gated convolution's parameters, all plain float32.
 struct ChannelGatedLayer {
-  Conv2dShape shape;  ///< of one sample, groups 1
-  Tensor weight;      ///< (K,C,R,S)
-  Tensor bias;        ///< (K), or undefined
-  Tensor phi;         ///< (K,C)
-  Tensor rho;         ///< (K)
-  int64_t kept = 1;   ///< k of the k largest saliencies
+  Conv2dShape shape;                          ///< of one sample, groups 1
+  Tensor weight;                              ///< (K,C,R,S)
+  Tensor bias;                                ///< (K), or undefined
+  std::optional<ChannelGateParameters> gate;  ///< none: every sample is told what is open
 };
 
 /// One sample: y = pi (conv(x) + bias) + residual, limited; only `boosted`, else without pi.
 struct GatedSample {
   const float* x;                   ///< (C,H,W), kPlanesSlack readable floats around it
+  const float* open = nullptr;      ///< (K) what is decided; null: the layer's gate decides
   const float* residual = nullptr;  ///< (K,P,Q), or null
   float* y;                         ///< (K,P,Q)
   espalier::detail::PlanesLimits limits = {};
@@ -67,16 +69,18 @@ class ChannelGatedPlanes {
   /// Multiply-accumulates, with the predictor's. After `prepare`.
   int64_t macs(const GatedSample& sample) const;
   /// At most.
-  int64_t dense_macs() const { return layer_.shape.macs() + phi_.numel(); }
+  int64_t dense_macs() const { return layer_.shape.macs() + gate_macs(); }
   int64_t nbytes() const;
   const Conv2dShape& shape() const { return layer_.shape; }
 
  private:
+  int64_t gate_macs() const { return layer_.gate ? phi_.numel() : 0; }
   int64_t input_floats() const;
   int64_t output_floats() const;
   int64_t measure_tasks() const;
   void measure(const GatedSample& sample, int64_t task) const;
   void decide(const GatedSample& sample) const;
+  void weigh(const GatedSample& sample) const;
   void write_closed(const GatedSample& sample) const;
   int64_t products(const GatedSample& sample) const;
   espalier::detail::PlanesChannels chosen(const GatedSample& sample) const;

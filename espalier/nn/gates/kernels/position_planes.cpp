@@ -65,7 +65,9 @@ void PositionGatedPlanes::add_rest(const PositionGatedSample& sample, int64_t k)
   const int64_t plane = layer_.shape.p * layer_.shape.q;
   float* y = sample.y + k * plane;
   int32_t* open = positions(sample, k);
-  const int64_t count = list_above(y, plane, sample.least[k], open + 1);
+  const int64_t count = sample.open == nullptr
+                            ? list_above(y, plane, sample.least[k], open + 1)
+                            : list_above(sample.open + k * plane, plane, 0.5F, open + 1);
   open[0] = static_cast<int32_t>(count);
   rest_.add(k, sample.scratch + rest_at_, {open + 1, static_cast<size_t>(count)}, y);
   finish_plane(y,

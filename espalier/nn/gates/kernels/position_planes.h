@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A position-gated convolution of one sample (position_gate.h has the formula): partial sums in
-/// planes, a list of positions for each output channel, and the rest of the sum at these positions
-/// alone. What a PositionGate in evaluation and a step of an inference plan share. Not a public
-/// interface.
+/// planes (or given, with what is open), a list of positions for each output channel, and the rest
+/// of the sum at these positions alone. What a PositionGate in evaluation and a step of an
+/// inference plan share. Not a public interface.
 #pragma once
 
 #include <vector>
@@ -23,8 +23,10 @@ struct PositionGatedLayer {
 /// What is done with the sums of one sample: y = scale (partial + open rest) + shift + residual,
 /// limited; positions are open from partial sums of `least` on.
 struct PositionGatedSample {
-  const float* x;                   ///< (C,H,W), kPlanesSlack readable floats around it
-  const float* least;               ///< (K)
+  const float* x;                ///< (C,H,W), kPlanesSlack readable floats around it
+  const float* least = nullptr;  ///< (K)
+  /// (K,P,Q), 1 where open: instead of `least`; y then holds the partial sums already.
+  const float* open = nullptr;
   const float* scale = nullptr;     ///< (K), or null: 1
   const float* shift = nullptr;     ///< (K), or null: 0
   const float* residual = nullptr;  ///< (K,P,Q), or null
@@ -43,9 +45,11 @@ class PositionGatedPlanes {
   template <class Each>
   int64_t run(const PositionGatedSample& sample, Each each) const {
     each(fill_tasks(), 2 * input_floats(), [&](int64_t task) { fill(sample, task); });
-    each(partial_tasks(), partial_macs(), [&](int64_t task) { add_part(sample, task); });
+    if (sample.open == nullptr) {
+      each(partial_tasks(), partial_macs(), [&](int64_t task) { add_part(sample, task); });
+    }
     each(layer_.shape.k, rest_macs() / kExpectedClosed, [&](int64_t k) { add_rest(sample, k); });
-    return partial_macs() + open_positions(sample) * rest_.macs();
+    return (sample.open == nullptr ? partial_macs() : 0) + open_positions(sample) * rest_.macs();
   }
   /// At most.
   int64_t dense_macs() const { return layer_.shape.macs(); }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <espalier/autograd/ops.h>
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/layers/detail/layer.h>
 #include <espalier/nn/module/init.h>
 
@@ -44,7 +45,24 @@ void visit_recurrent_layers(std::vector<Layer>& layers, MemberVisitor& visitor) 
     visitor.parameter("weight_hh" + suffix, layers[k].weight_hh);
     visitor.parameter("bias_ih" + suffix, layers[k].bias_ih);
     visitor.parameter("bias_hh" + suffix, layers[k].bias_hh);
+    const auto form = [&](std::shared_ptr<Form>& of, const char* product) {
+      if (of) visitor.part(cat(of->member(), product, suffix), of);
+    };
+    form(layers[k].form_ih, "_ih");
+    form(layers[k].form_hh, "_hh");
   }
+}
+
+/// Both products of every layer.
+template <class Layer>
+std::vector<FormSlot> recurrent_slots(std::vector<Layer>& layers) {
+  std::vector<FormSlot> out;
+  for (size_t k = 0; k < layers.size(); ++k) {
+    Layer& one = layers[k];
+    out.push_back({cat("weight_ih_l", k), &one.weight_ih, &one.form_ih});
+    out.push_back({cat("weight_hh_l", k), &one.weight_hh, &one.form_hh});
+  }
+  return out;
 }
 
 /// `Lstm(3, 5, 2 layers)`.

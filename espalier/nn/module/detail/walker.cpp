@@ -52,6 +52,14 @@ void Walker::module(std::string_view name, Module& module) {
   enter(full_name(name), module);
 }
 
+void Walker::inner(std::shared_ptr<Module>& part) {
+  if (!part || !seen_.insert(part.get()).second) return;
+  on_module(prefix_.empty() ? "" : prefix_.substr(0, prefix_.size() - 1), *part);
+  Module* outer = std::exchange(current_, part.get());
+  part->visit(*this);
+  current_ = outer;
+}
+
 void Walker::enter(const std::string& name, Module& module) {
   if (!seen_.insert(&module).second) return;
   on_module(name, module);

@@ -26,6 +26,7 @@ class Walker : public MemberVisitor {
   void buffer(std::string_view name, Tensor& buffer) final;
   void rng(std::string_view name, Rng& rng) final;
   void module(std::string_view name, Module& module) final;
+  void inner(std::shared_ptr<Module>& part) final;
 
  private:
   void enter(const std::string& name, Module& module);

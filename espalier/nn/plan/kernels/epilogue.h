@@ -4,7 +4,7 @@
 /// A micro-kernel that does the same to its registers replaces those calls. Not a public interface.
 #pragma once
 
-#include <espalier/nn/plan/graph.h>
+#include <espalier/nn/plan/steps/graph.h>
 
 namespace espalier::nn::plan {
 

@@ -10,7 +10,7 @@
 #include <memory>
 
 #include <espalier/core/parallel.h>
-#include <espalier/nn/plan/graph.h>
+#include <espalier/nn/plan/steps/graph.h>
 
 namespace espalier::nn::plan {
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sparse convolution and linear layer, in whichever form runs its pattern fastest: plan, indices
+// Sparse convolution and linear layer, in whichever form runs its support fastest: plan, indices
 // and values are made once; a run only walks over tasks and tiles.
 #include <espalier/core/kernels/conv2d/tap_convolution.h>
 #include <espalier/nn/plan/kernels/product.h>
-#include <espalier/nn/plan/weights.h>
-#include <espalier/sparse/kernels/prepared_forward.h>
+#include <espalier/sparse/forms/form.h>
 
 namespace espalier::nn::plan {
 namespace {
@@ -15,10 +14,10 @@ using sparse::detail::PreparedForward;
 class SparseProduct : public Product {
  public:
   SparseProduct(const Graph& graph, const Step& step, int64_t blocks) : Product(graph, step) {
-    const sparse::Pattern pattern = nonzero_pattern(step.weight);
-    nnz_ = pattern.nnz();
+    const sparse::Support support = sparse::nonzero_support(step.weight);
+    nnz_ = support.nnz();
     forward_ = sparse::detail::prepare_forward(
-        espalier::detail::forward_taps(shape_), blocks, pattern, step.weight);
+        espalier::detail::forward_taps(shape_), blocks, support, step.weight);
     for (int64_t b = 1; b <= blocks; ++b) plans_.push_back(forward_->plan().with_blocks(b));
   }
 
@@ -40,7 +39,7 @@ class SparseProduct : public Product {
   int64_t scratch_floats() const override { return forward_->plan().scratch_size(); }
   int64_t nbytes() const override { return forward_->nbytes() + bias_bytes(); }
   int64_t macs() const override { return shape_.p * shape_.q * nnz_; }
-  std::string_view format() const override { return forward_->form(); }
+  std::string_view format() const override { return forward_->form().name; }
 
  private:
   int64_t nnz_ = 0;

@@ -27,9 +27,8 @@ class ChannelGatedProduct : public PlanesProduct {
         planes_({.shape = shape_,
                  .weight = step.weight,
                  .bias = step.bias,
-                 .phi = step.gate.phi,
-                 .rho = step.gate.rho,
-                 .kept = step.gate.kept}) {
+                 .gate = nn::detail::ChannelGateParameters{
+                     .phi = step.gate.phi, .rho = step.gate.rho, .kept = step.gate.kept}}) {
     // Weights that no cache of a core holds, and inputs of which it holds many.
     constexpr int64_t kLargeWeight = int64_t{1} << 18;
     constexpr int64_t kSmallInput = int64_t{1} << 16;

@@ -9,7 +9,7 @@
 
 #include <espalier/core/kernels/conv2d/planes_input.h>
 #include <espalier/core/parallel.h>
-#include <espalier/nn/plan/graph.h>
+#include <espalier/nn/plan/steps/graph.h>
 
 namespace espalier::nn::plan {
 

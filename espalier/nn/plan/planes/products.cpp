@@ -3,8 +3,7 @@
 // residual and limits are applied in registers.
 #include <espalier/core/kernels/conv2d/planes_few.h>
 #include <espalier/nn/plan/planes/product.h>
-#include <espalier/nn/plan/weights.h>
-#include <espalier/sparse/kernels/conv2d_planes.h>
+#include <espalier/sparse/forms/form.h>
 
 namespace espalier::nn::plan {
 namespace {
@@ -12,7 +11,7 @@ namespace {
 using espalier::detail::DensePlanes;
 using espalier::detail::FewPlanes;
 using espalier::detail::PlanesOperands;
-using sparse::detail::PlanesForm;
+using sparse::detail::KernelForm;
 using sparse::detail::SparsePlanes;
 
 class DenseProduct : public PlanesProduct {
@@ -65,7 +64,7 @@ class FewProduct : public PlanesProduct {
 class SparseProduct : public PlanesProduct {
  public:
   SparseProduct(const Graph& graph, const Step& step)
-      : PlanesProduct(graph, step), planes_(shape_, nonzero_pattern(step.weight), step.weight) {}
+      : SparseProduct(graph, step, sparse::nonzero_support(step.weight)) {}
 
   int64_t run(const PlanesRun& run) const override {
     const PlanesOperands o = operands(run, nullptr);
@@ -80,11 +79,15 @@ class SparseProduct : public PlanesProduct {
   int64_t macs() const override { return planes_.macs(); }
   int64_t scratch_floats() const override { return planes_.scratch_size(); }
   int64_t nbytes() const override { return planes_.nbytes(); }
-  std::string_view format() const override {
-    return planes_.form() == PlanesForm::Blocks ? "blocks" : "sparse";
-  }
+  std::string_view format() const override { return form_.name; }
 
  private:
+  SparseProduct(const Graph& graph, const Step& step, const sparse::Support& support)
+      : PlanesProduct(graph, step),
+        form_(sparse::detail::planes_form_for(support)),
+        planes_(shape_, support, step.weight, *form_.planes) {}
+
+  const KernelForm& form_;
   SparsePlanes planes_;
 };
 

@@ -15,9 +15,9 @@ namespace espalier::nn::detail {
 /// a view or in another layout.
 inline Tensor live_gradient(const Parameter& parameter) {
   const Variable& gradient = parameter.value.grad();
-  if (const Tensor* kept = kept_values_of(gradient, parameter.pattern.get())) return *kept;
+  if (const Tensor* kept = kept_values_of(gradient, parameter.support.get())) return *kept;
   const Tensor dense = gradient.value().to(Layout::Nchw).contiguous();
-  return parameter.masked() ? sparse::kept_values(dense, *parameter.pattern) : dense;
+  return parameter.masked() ? sparse::kept_values(dense, *parameter.support) : dense;
 }
 
 /// Calls `run(arrays)` with the arrays in the parameter's element type; slots and `age`, which may
@@ -32,7 +32,7 @@ void with_update_arrays(Parameter& parameter, std::vector<Tensor>& slots, Tensor
         .count = parameter.nnz(),
         .value = value.data<T>(),
         .gradient = gradient.data<T>(),
-        .kept = parameter.masked() ? parameter.pattern->kept().data() : nullptr,
+        .kept = parameter.masked() ? parameter.support->kept().data() : nullptr,
         .first = slots.size() > 0 ? slots[0].data<T>() : nullptr,
         .second = slots.size() > 1 ? slots[1].data<T>() : nullptr,
         .third = slots.size() > 2 ? slots[2].data<T>() : nullptr,

@@ -1,383 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Channel pruning by LASSO regression and least squares.
 ///
-/// Source: He, Zhang, Sun, "Channel pruning for accelerating very deep neural networks", arXiv
-/// 1707.06168. As in the published code, channels are chosen once and then reconstructed once, and
-/// a channel's contribution is not normalized, and a batch norm behind the layer counts as a part
-/// of it. Unlike there, all positions of the calibration data count (through their Gram matrix)
-/// instead of a sample, the number of channels is exact, and there is no intercept: a convolution
-/// before a batch norm has no bias that could take it, so it would have to go into statistics that
-/// fine-tuning measures again anyway. The last layer
-/// of a residual branch makes up for the shortcut's error (section 3.3). Channels that a residual
-/// sum ties together stay, so the paper's channel sampler has no place here.
-#include <algorithm>
-
-#include <espalier/core/kernels/gemm.h>
-#include <espalier/prune/calibration/layer_inputs.h>
-#include <espalier/prune/calibration/response.h>
-#include <espalier/prune/collapse.h>
-#include <espalier/prune/linalg/cholesky.h>
-#include <espalier/prune/linalg/lasso.h>
-#include <espalier/prune/mask_update.h>
+/// Source: He, Zhang, Sun, arXiv 1707.06168; see repair/lasso.cpp.
 #include <espalier/prune/methods/methods.h>
-#include <espalier/prune/site.h>
-#include <espalier/prune/structure/channel_graph.h>
-#include <espalier/prune/structure/shrink.h>
 
 namespace espalier::prune::method_list {
 namespace {
 
-constexpr double kRidge = 1e-6;  // of the mean of the diagonal
-
-Tensor product(const Tensor& a, const Tensor& b) {
-  Tensor out = Tensor::empty({a.size(0), b.size(1)}, DType::F64);
-  gemm(a, b, out);
-  return out;
-}
-
-void add(Tensor& sum, const Tensor& more) {
-  if (!sum.defined()) sum = Tensor::zeros(more.shape(), DType::F64);
-  double* s = sum.data<double>();
-  const double* m = more.data<double>();
-  for (int64_t i = 0; i < sum.numel(); ++i) s[i] += m[i];
-}
-
-/// sum += a - b, for the elements of a and b from `first` on.
-void add_difference(Tensor& sum, const Tensor& a, const Tensor& b, int64_t first) {
-  double* s = sum.data<double>();
-  const double* plus = a.data<double>() + first;
-  const double* minus = b.data<double>() + first;
-  for (int64_t i = 0; i < sum.numel(); ++i) s[i] += plus[i] - minus[i];
-}
-
-/// A layer's inputs X in the network pruned so far against its outputs Y in the original one,
-/// behind their batch norm. At the end of a residual branch Y is what makes the sum right: with the
-/// shortcut's difference between the two networks.
-struct Regression {
-  Tensor gram;                ///< Xᵀ X (columns, columns)
-  Tensor cross;               ///< Xᵀ Y (columns, outputs)
-  int64_t positions = 0;      ///< rows of X
-  std::vector<double> scale;  ///< of the batch norm, per output
-};
-
-/// A weight as its batch norm makes it: rows times their scales; and back, where rows without any
-/// effect (scale 0) are taken from `before`.
-Tensor with_norm(const Tensor& weight, const std::vector<double>& scale) {
-  Tensor out = weight.clone();
-  const int64_t columns = weight.size(1);
-  double* w = out.data<double>();
-  for (int64_t i = 0; i < out.numel(); ++i) w[i] *= scale[static_cast<size_t>(i / columns)];
-  return out;
-}
-Tensor without_norm(const Tensor& weight, const std::vector<double>& scale, const Tensor& before) {
-  std::vector<double> inverse;
-  for (double s : scale) inverse.push_back(s == 0.0 ? 0.0 : 1.0 / s);
-  Tensor out = with_norm(weight, inverse);
-  const int64_t columns = weight.size(1);
-  for (int64_t i = 0; i < out.numel(); ++i) {
-    if (scale[static_cast<size_t>(i / columns)] != 0.0) continue;
-    out.data<double>()[i] = before.data<double>()[i];
-  }
-  return out;
-}
-
-/// Rows and columns of a matrix that are wanted.
-Tensor submatrix(const Tensor& a,
-                 const std::vector<int64_t>& rows,
-                 const std::vector<int64_t>& columns) {
-  Tensor out = Tensor::empty(
-      {static_cast<int64_t>(rows.size()), static_cast<int64_t>(columns.size())}, DType::F64);
-  double* to = out.data<double>();
-  for (int64_t i : rows) {
-    for (int64_t j : columns) *to++ = a.data<double>()[i * a.size(1) + j];
-  }
-  return out;
-}
-
-class LassoPruner : public Pruner {
- public:
-  LassoPruner(const OptionValues& options, PruneSettings settings, PruneInputs inputs)
-      : batches_(options.integer("batches")),
-        allocation_(hand_set_allocation(options.text("layer-sparsity"))),
-        settings_(std::move(settings)),
-        inputs_(std::move(inputs)) {
-    ESPALIER_CHECK(settings_.ablation == Ablation::None,
-                   NotImplemented,
-                   "prune lasso-channels: has no ablation; its weights are made for its channels");
-  }
-
-  void before_training(nn::TrainState& state) override {
-    const NoGrad no_grad;
-    nn::Module& model = state.model;
-    PruneInputs inputs = inputs_of_training(inputs_, state);
-    const auto batches = calibration_batches(inputs);
-    if (inputs.input_shape.rank() == 0) {
-      const Shape images = batches(0).images.shape();
-      inputs.input_shape = {images[1], images[2], images[3]};
-    }
-    UpdateReport report{.step = state.step, .target = settings_.sparsity};
-    batches_ = calibration_count(inputs, batches_, &report.notes);
-    const auto weights = prunable_weights(model, settings_.exclude);
-    for (const ScoredWeight& one : weights) {
-      report.layers.push_back({one.name, one.parameter->numel(), one.parameter->nnz(), 0});
-    }
-    const auto groups = channel_groups(model, inputs.input_shape);
-    const auto sites = sites_with_one_reader(
-        channel_sites(model, groups, weights, true, report.notes), report.notes);
-    const std::vector<int64_t> kept = channels_to_keep(sites);
-    const std::shared_ptr<const FlowGraph> flow = flow_of(model, inputs);
-    check_empty_sites(flow.get(), sites, kept, settings_);
-    const std::unique_ptr<nn::Module> original = model.clone();
-    for (size_t s = 0; s < sites.size(); ++s) {
-      if (kept[s] >= sites[s].units) continue;
-      const std::vector<uint8_t> keep = prune_channels(model, *original, sites[s], kept[s], inputs);
-      const auto group = std::find_if(groups.begin(), groups.end(), [&](const ChannelGroup& one) {
-        return one.name == sites[s].name;
-      });
-      mask_channels(model, {*group}, {keep});
-    }
-    for (size_t w = 0; w < weights.size(); ++w) {
-      LayerReport& layer = report.layers[w];
-      layer.changed = layer.kept - weights[w].parameter->nnz();
-      layer.kept -= layer.changed;
-    }
-    check_collapse(
-        flow.get(), [](const nn::Parameter& one) { return one.mask(); }, settings_, report);
-    state.optimizer.clear_masked_state();
-    record(std::move(report), true);
-  }
-
- private:
-  static const SitePart* reader(const Site& site) {
-    const SitePart* found = nullptr;
-    for (const SitePart& part : site.parts) {
-      if (part.role != SliceRole::Consumer || part.parameter->shape().rank() < 2) continue;
-      if (found != nullptr) return nullptr;
-      found = &part;
-    }
-    return found;
-  }
-
-  static std::vector<Site> sites_with_one_reader(std::vector<Site> sites,
-                                                 std::vector<std::string>& notes) {
-    std::erase_if(sites, [&](const Site& site) {
-      if (reader(site) != nullptr) return false;
-      notes.push_back(cat(site.name, " keeps its channels: not exactly one layer reads them"));
-      return true;
-    });
-    ESPALIER_CHECK(!sites.empty(),
-                   ValueError,
-                   "prune lasso-channels: no channels of the model are read by exactly one layer");
-    return sites;
-  }
-
-  std::vector<int64_t> channels_to_keep(const std::vector<Site>& sites) const {
-    std::vector<LayerView> views;
-    for (const Site& site : sites) {
-      views.push_back({site.name, site.shape, site.units, {}, {}, {}});
-    }
-    std::vector<int64_t> kept = allocation_->keep(views, settings_.sparsity);
-    for (size_t s = 0; s < sites.size(); ++s) {
-      kept[s] = std::max(kept[s], std::min(settings_.min_per_layer, sites[s].units));
-    }
-    return kept;
-  }
-
-  Regression measure(nn::Module& model,
-                     nn::Module& original,
-                     const SitePart& part,
-                     const PruneInputs& inputs) const {
-    const ScoredWeight here = {part.name, part.parameter};
-    const ScoredWeight there = {part.name, &original.parameter(part.name)};
-    const Tensor whole = as_matrix(there.parameter->value.value());
-    Regression sums;
-    for (int64_t index = 0; index < batches_; ++index) {
-      data::Batch batch = inputs.batch(index);
-      const auto same = [&](int64_t) { return batch; };
-      const Response wanted = response_behind(original, there, batch.images);
-      const Response is = response_behind(model, here, batch.images);
-      sums.scale = wanted.scale;
-      const Tensor scaled = with_norm(whole, wanted.scale).transpose(0, 1);
-      std::vector<Tensor> outputs;
-      int64_t first = 0;
-      visit_layer_inputs(
-          original, {&there, 1}, same, 1, [&](size_t, int64_t group, const Tensor& x) {
-            ESPALIER_CHECK(group == 0,
-                           NotImplemented,
-                           "prune lasso-channels: a grouped convolution reads ",
-                           part.name);
-            Tensor y = product(x, scaled);
-            if (wanted.shortcut.defined() && is.shortcut.defined()) {
-              add_difference(y, wanted.shortcut, is.shortcut, first);
-            }
-            first += y.numel();
-            outputs.push_back(std::move(y));
-          });
-      size_t next = 0;
-      visit_layer_inputs(model, {&here, 1}, same, 1, [&](size_t, int64_t, const Tensor& x) {
-        add(sums.gram, product(x.transpose(0, 1), x));
-        add(sums.cross, product(x.transpose(0, 1), outputs[next++]));
-        sums.positions += x.size(0);
-      });
-    }
-    return sums;
-  }
-
-  /// Chooses the channels of a site and makes the layer that reads them do without the others.
-  std::vector<uint8_t> prune_channels(nn::Module& model,
-                                      nn::Module& original,
-                                      const Site& site,
-                                      int64_t kept,
-                                      const PruneInputs& inputs) const {
-    const SitePart& part = *reader(site);
-    const Regression sums = measure(model, original, part, inputs);
-    const Tensor before = as_matrix(part.parameter->value.value());
-    Tensor weight = with_norm(before, sums.scale);
-    const std::vector<int64_t> channel = channel_of_column(part);
-    std::vector<uint8_t> keep = choose(sums, weight, channel, site.units, kept);
-    std::vector<int64_t> stay;
-    for (size_t j = 0; j < channel.size(); ++j) {
-      if (channel[j] < 0 || keep[static_cast<size_t>(channel[j])] != 0) {
-        stay.push_back(static_cast<int64_t>(j));
-      }
-    }
-    reconstruct(sums, stay, weight);
-    weight = without_norm(weight, sums.scale, before);
-    part.parameter->value.value().copy_(from_matrix(weight, part.parameter->shape()));
-    part.parameter->apply_mask();
-    return keep;
-  }
-
-  /// The site's channel that each column of the reader's matrix belongs to; -1 for others.
-  static std::vector<int64_t> channel_of_column(const SitePart& part) {
-    const Shape& shape = part.parameter->shape();
-    const int64_t inputs = shape[1];
-    const int64_t taps = part.parameter->numel() / (shape[0] * inputs);
-    std::vector<int64_t> channel;
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      for (int64_t i = 0; i < inputs; ++i) channel.push_back(part.units.unit(i * taps + tap));
-    }
-    return channel;
-  }
-
-  /// The beta step: Z_c = vec(X_c W_cᵀ), y = vec(Y) less what the columns of no channel give.
-  static std::vector<uint8_t> choose(const Regression& sums,
-                                     const Tensor& weight,
-                                     const std::vector<int64_t>& channel,
-                                     int64_t channels,
-                                     int64_t kept) {
-    const auto columns = static_cast<int64_t>(channel.size());
-    const int64_t outputs = weight.size(0);
-    const double rows = static_cast<double>(sums.positions) * static_cast<double>(outputs);
-    const Tensor ww = product(weight.transpose(0, 1), weight);
-    const double* g = sums.gram.data<double>();
-    const double* m = ww.data<double>();
-    const double* w = weight.data<double>();
-    const double* x = sums.cross.data<double>();
-    Tensor gram = Tensor::zeros({channels, channels}, DType::F64);
-    std::vector<double> c(static_cast<size_t>(channels), 0.0);
-    for (int64_t a = 0; a < columns; ++a) {
-      const int64_t i = channel[static_cast<size_t>(a)];
-      if (i < 0) continue;
-      for (int64_t o = 0; o < outputs; ++o) {
-        c[static_cast<size_t>(i)] += w[o * columns + a] * x[a * outputs + o] / rows;
-      }
-      for (int64_t b = 0; b < columns; ++b) {
-        const int64_t j = channel[static_cast<size_t>(b)];
-        const double both = g[a * columns + b] * m[a * columns + b] / rows;
-        if (j < 0) {
-          c[static_cast<size_t>(i)] -= both;
-        } else {
-          gram.data<double>()[i * channels + j] += both;
-        }
-      }
-    }
-    return lasso_support(gram, c, kept);
-  }
-
-  /// The W step: least squares over the columns that stay, with a slight pull to the weights as
-  /// they are, which settles what the data leave open.
-  static void reconstruct(const Regression& sums,
-                          const std::vector<int64_t>& stay,
-                          Tensor& weight) {
-    const int64_t columns = weight.size(1);
-    const int64_t outputs = weight.size(0);
-    const auto count = static_cast<int64_t>(stay.size());
-    std::vector<int64_t> all(static_cast<size_t>(outputs));
-    for (int64_t o = 0; o < outputs; ++o) all[static_cast<size_t>(o)] = o;
-    Tensor gram = submatrix(sums.gram, stay, stay);
-    Tensor right = submatrix(sums.cross, stay, all);
-    double mean = 0.0;
-    for (int64_t i = 0; i < count; ++i) {
-      mean += gram.data<double>()[i * (count + 1)] / static_cast<double>(count);
-    }
-    const double ridge = mean > 0.0 ? kRidge * mean : 1.0;
-    double* w = weight.data<double>();
-    for (int64_t i = 0; i < count; ++i) {
-      gram.data<double>()[i * (count + 1)] += ridge;
-      for (int64_t o = 0; o < outputs; ++o) {
-        right.data<double>()[i * outputs + o] +=
-            ridge * w[o * columns + stay[static_cast<size_t>(i)]];
-      }
-    }
-    const Tensor solution = count > 0 ? solve_positive(gram, right) : right;
-    std::fill(w, w + weight.numel(), 0.0);
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t o = 0; o < outputs; ++o) {
-        w[o * columns + stay[static_cast<size_t>(i)]] = solution.data<double>()[i * outputs + o];
-      }
-    }
-  }
-
-  int64_t batches_;
-  std::unique_ptr<Allocation> allocation_;
-  PruneSettings settings_;
-  PruneInputs inputs_;
+struct LassoChannels {
+  int64_t batches = 4;
 };
 
 }  // namespace
 
 Method lasso_channels() {
-  return {
-      .name = "lasso-channels",
-      .title = "Channel pruning by LASSO and least squares",
-      .paper = "He, Zhang, Sun, arXiv 1707.06168",
-      .year = 2017,
-      .speedup = Speedup::Structured,
-      .when = When::After,
-      .how = How::Learning,
-      .one_shot = true,
-      .global = false,
-      .data_free = false,
-      .idea =
-          "Of the channels that a layer reads, keep those from which its outputs can be rebuilt, "
-          "and let least squares make the rest up.",
-      .formula =
-          "beta = argmin ||Y - sum_c beta_c X_c W_c^T||^2 / (2n) + lambda |beta|_1, lambda so "
-          "large that the fraction 1-S of the channels has beta_c != 0; then "
-          "W = argmin ||Y - X W^T||^2 over these; X of the network pruned so far, Y of the "
-          "original behind its batch norm, at the end of a residual branch with the difference of "
-          "the two networks' shortcuts",
-      .schedule =
-          "start from trained weights; one update before fine-tuning, layer by layer; then shrink",
-      .differs =
-          "all positions of the calibration data count, not a sample; the number of channels is "
-          "exact; there is no intercept; channels that residual sums tie together stay, so "
-          "there is no channel sampler",
-      .patterns = {"channel"},
-      .options = {calibration_option(),
-                  text_option(
-                      "layer-sparsity",
-                      "",
-                      "sparsities by layer that makes the channels, NAME=S,NAME=S,.., which "
-                      "replace the common one")},
-      .make =
-          [](const OptionValues& options,
-             const PruneSettings& settings,
-             const PruneInputs& inputs) {
-            return std::make_unique<LassoPruner>(options, settings, inputs);
-          },
-  };
+  return make_method<LassoChannels>(
+      {.name = "lasso-channels",
+       .title = "Channel pruning by LASSO and least squares",
+       .paper = "He, Zhang, Sun, arXiv 1707.06168",
+       .year = 2017,
+       .how = How::Learning,
+       .idea = "Of the channels that a layer reads, keep those from which its outputs can be "
+               "rebuilt, and let least squares make the rest up.",
+       .formula = "beta = argmin ||Y - sum_c beta_c X_c W_c^T||^2 / (2n) + lambda |beta|_1, lambda "
+                  "so large that the fraction 1-S of the channels has beta_c != 0; then W = argmin "
+                  "||Y - X W^T||^2 over these; X of the network pruned so far, Y of the original "
+                  "behind its batch norm, at the end of a residual branch with the difference of "
+                  "the two networks' shortcuts",
+       .schedule =
+           "start from trained weights; one update before fine-tuning, layer by layer; then shrink",
+       .differs = "all positions of the calibration data count, not a sample; the number of "
+                  "channels is exact; there is no intercept; channels that residual sums tie "
+                  "together stay, so there is no channel sampler",
+       .patterns = {"channel"}},
+      {calibration_option(&LassoChannels::batches)},
+      [](const LassoChannels& o, const PruneSettings&) -> Timeline {
+        return {.events = {at(one_shot_schedule(),
+                              mask_update({.allocation = uniform_allocation(),
+                                           .repair = lasso_least_squares(o.batches),
+                                           .sites = {.single_producer_only = true}}))},
+                .refused = no_ablation("its weights are made for its channels")};
+      });
 }
 
 }  // namespace espalier::prune::method_list

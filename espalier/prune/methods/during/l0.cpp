@@ -16,24 +16,26 @@
 #include <cmath>
 
 #include <espalier/core/parallel.h>
+#include <espalier/nn/forms/hard_concrete.h>
 #include <espalier/nn/train/adam.h>
-#include <espalier/prune/gates/hard_concrete.h>
 #include <espalier/prune/methods/methods.h>
-#include <espalier/prune/regularized_pruner.h>
 
 namespace espalier::prune::method_list {
 namespace {
 
+namespace hard_concrete = nn::hard_concrete;
+
 constexpr int64_t kGrain = 4096;
 
-struct L0Options {
-  double prune_at = 0.5;
+enum class Select : uint8_t { Sparsity, Zeros };
+struct L0 {
   double lambda = 0.1;
-  double weight_decay = 5e-4;
+  double gate_decay = 5e-4;
   double drop_rate = 0.5;
   double gate_lr = 0.01;
-  bool zeros_only = false;
-  std::string allocation;
+  Select select = Select::Sparsity;
+  std::string allocation = "global";
+  double prune_at = 0.5;
 };
 
 /// Gates of one site's units.
@@ -50,47 +52,26 @@ struct Gates {
   }
 };
 
-/// log alpha as the score of the units that it gates.
-class GateScore : public Score {
+class L0Gates : public Action {
  public:
-  explicit GateScore(const std::vector<std::unique_ptr<Gates>>& gates) : gates_(gates) {}
-  std::vector<Tensor> compute(const ScoreContext&) override {
-    throw NotImplemented("l0: gates belong to a training");
-  }
-  std::vector<std::vector<double>> score_units(const ScoreContext&,
-                                               std::span<const Site>) override {
-    std::vector<std::vector<double>> scores;
-    for (const auto& one : gates_) {
-      scores.push_back(one->log_alpha.value.value().to_vector<double>());
-    }
-    return scores;
-  }
+  explicit L0Gates(const L0& options) : options_(options) {}
 
- private:
-  const std::vector<std::unique_ptr<Gates>>& gates_;
-};
+  const std::vector<std::unique_ptr<Gates>>& gates() const { return gates_; }
 
-class L0Pruner : public RegularizedPruner {
- public:
-  L0Pruner(L0Options options,
-           std::shared_ptr<const Pattern> pattern,
-           const PruneSettings& settings,
-           const PruneInputs& inputs)
-      : RegularizedPruner(options.prune_at, std::move(pattern), settings, inputs),
-        options_(std::move(options)) {}
+  ActionFacts facts() const override { return {.needs_data = true}; }
 
- protected:
-  void begin(nn::TrainState& state) override { attach(state); }
+  void enter(const Subject& subject, nn::TrainState&) override { attach_to(subject); }
 
-  void enter_step(nn::TrainState& state) override {
-    attach(state);
-    const Rng of_step = Rng(inputs().seed, "l0 gates").fork(static_cast<uint64_t>(state.step));
+  void before_step(const Subject& subject, nn::TrainState& state) override {
+    attach_to(subject);
+    const Rng of_step =
+        Rng(subject.inputs.seed, "l0 gates").fork(static_cast<uint64_t>(state.step));
     for (size_t s = 0; s < gates_.size(); ++s) sample(*gates_[s], of_step.fork(s));
     write_weights(
         [](const Gates& gates, int64_t u) { return gates.samples[static_cast<size_t>(u)].z; });
   }
 
-  void add_penalty(nn::TrainState& state) override {
+  void after_backward(const Subject&, nn::TrainState& state) override {
     for (const auto& gates : gates_) differentiate(*gates, samples_of(state));
     for (auto& [parameter, latent] : latent_) parameter->value.value().copy_(latent);
     optimizer_->step();
@@ -103,32 +84,20 @@ class L0Pruner : public RegularizedPruner {
     }
   }
 
-  void leave_step(nn::TrainState&) override {
+  void after_step(const Subject&, nn::TrainState&) override {
     for (auto& [parameter, latent] : latent_) latent.copy_(parameter->value.value());
     fold_expected_gates();
   }
 
-  std::unique_ptr<Allocation> planned_allocation() const override {
-    return options_.zeros_only ? nullptr : make_allocation(options_.allocation);
-  }
-
-  void prune(nn::TrainState& state) override {
-    attach(state);
+  void leave(const Subject& subject, nn::TrainState&) override {
+    attach_to(subject);
     fold_expected_gates();
-    GateScore score(gates_);
-    remove_units(state,
-                 settings(),
-                 score,
-                 options_.zeros_only ? *threshold_allocation(hard_concrete::kClosedLogAlpha)
-                                     : *make_allocation(options_.allocation),
-                 false);
     for (auto& [parameter, latent] : latent_) parameter->decays = true;
     latent_.clear();
     optimizer_.reset();
-    gates_.clear();
   }
 
-  std::map<std::string, Tensor> phase_state() const override {
+  std::map<std::string, Tensor> state() const override {
     if (!optimizer_) return loaded_;
     std::map<std::string, Tensor> state;
     for (const auto& gates : gates_) {
@@ -141,7 +110,7 @@ class L0Pruner : public RegularizedPruner {
     return state;
   }
 
-  void load_phase_state(const std::map<std::string, Tensor>& state) override {
+  void load_state(const std::map<std::string, Tensor>& state) override {
     // Waits for the model, which `load_state` does not know.
     gates_.clear();
     latent_.clear();
@@ -152,13 +121,14 @@ class L0Pruner : public RegularizedPruner {
 
  private:
   /// Finds the model's sites and makes their gates, or takes over those that were saved.
-  void attach(nn::TrainState& state) {
-    if (optimizer_) return;
+  void attach_to(const Subject& subject) {
+    if (optimizer_ || !gates_.empty()) return;
     nn::ParameterGroup group;
-    for (const Site& site : find_sites(state, false)) {
+    const MaskUpdate places(subject.model, subject.pattern, subject.settings, subject.inputs, {});
+    for (const Site& site : places.sites()) {
       auto gates = std::make_unique<Gates>(Gates{site, {}, {}});
       Tensor start = Tensor::empty({site.units});
-      Rng rng = Rng(inputs().seed, "l0 start").fork(gates_.size());
+      Rng rng = Rng(subject.inputs.seed, "l0 start").fork(gates_.size());
       fill_normal_(start, rng, hard_concrete::initial_log_alpha(options_.drop_rate), 0.01);
       gates->log_alpha = nn::Parameter(start);
       gates->samples.resize(static_cast<size_t>(site.units));
@@ -272,9 +242,9 @@ class L0Pruner : public RegularizedPruner {
         const auto weight = static_cast<double>(w[i]);
         const auto product = static_cast<double>(g[i]);
         by_gate[u] += product * weight;
-        cost[u] += options_.lambda / samples + 0.5 * options_.weight_decay * weight * weight;
+        cost[u] += options_.lambda / samples + 0.5 * options_.gate_decay * weight * weight;
         out[i] = static_cast<float>(product * gates.samples[u].z +
-                                    options_.weight_decay * open[u] * weight);
+                                    options_.gate_decay * open[u] * weight);
       }
       part.parameter->value.set_grad(Variable(of_weight));
     }
@@ -294,7 +264,7 @@ class L0Pruner : public RegularizedPruner {
     return static_cast<double>(state.loader->dataset().size());
   }
 
-  L0Options options_;
+  L0 options_;
   std::vector<std::unique_ptr<Gates>> gates_;
   std::map<nn::Parameter*, Tensor> latent_;  // the weights under the gates
   std::map<nn::Parameter*, std::string> names_;
@@ -302,71 +272,73 @@ class L0Pruner : public RegularizedPruner {
   std::map<std::string, Tensor> loaded_;
 };
 
+/// log alpha as the score of the units that it gates.
+class GateScore : public Score {
+ public:
+  explicit GateScore(std::shared_ptr<const L0Gates> gates) : gates_(std::move(gates)) {}
+  std::vector<Tensor> compute(const ScoreContext&) override {
+    throw NotImplemented("l0: gates belong to a training");
+  }
+  std::vector<std::vector<double>> score_units(const ScoreContext&,
+                                               std::span<const Site>) override {
+    std::vector<std::vector<double>> scores;
+    for (const auto& one : gates_->gates()) {
+      scores.push_back(one->log_alpha.value.value().to_vector<double>());
+    }
+    return scores;
+  }
+
+ private:
+  std::shared_ptr<const L0Gates> gates_;
+};
+
 }  // namespace
 
 Method l0() {
-  return {
-      .name = "l0",
-      .title = "L0 regularization with hard concrete gates",
-      .paper = "Louizos, Welling, Kingma, arXiv 1712.01312",
-      .year = 2018,
-      .speedup = Speedup::Unstructured,
-      .when = When::During,
-      .how = How::Learning,
-      .one_shot = true,
-      .global = true,
-      .data_free = false,
-      .idea =
-          "Multiply every weight, or channel, by a random gate that is exactly 0 or 1 most of the "
-          "time but has a gradient, and penalize the probability that it is open.",
-      .formula =
-          "z = clip(1.2 * sigmoid((log u - log(1-u) + log a) * 3/2) - 0.1, 0, 1); "
-          "loss + sum P(z != 0) (lambda/N |g| + decay/2 ||w_g||^2), P(z != 0) = sigmoid(log a + "
-          "1.5986), |g| the "
-          "weights that the gate multiplies; score log a",
-      .schedule =
-          "gates until `prune-at`, one update there that folds the open gates into the weights, "
-          "then fine-tuning without gates",
-      .differs =
-          "a channel's gate multiplies the weights that read it, behind batch norm; gates have "
-          "an Adam of their own, faster than published, for trainings a hundred times shorter; "
-          "weights are not averaged over time for evaluation",
-      .patterns = {"unstructured", "channel", "filter"},
-      .options =
-          {
-              real_option("lambda", 0.1, 0.0, 1e9, "", "price of a weight, divided by N"),
-              real_option("gate-decay",
-                          5e-4,
-                          0.0,
-                          10.0,
-                          "",
-                          "expected L2 of weights under gates, in place of their weight decay"),
-              real_option("drop-rate", 0.5, 0.001, 0.999, "", "share of gates closed at first"),
-              real_option("gate-lr", 0.01, 0.0, 10.0, "", "of the gates' Adam"),
-              choice_option("select",
-                            {"sparsity", "zeros"},
-                            "remove the units with the lowest gates down to the sparsity, or "
-                            "exactly those whose test-time gate is 0"),
-              allocation_option({"global", "uniform"}),
-              prune_at_option(),
-          },
-      .make =
-          [](const OptionValues& options,
-             const PruneSettings& settings,
-             const PruneInputs& inputs) {
-            return std::make_unique<L0Pruner>(
-                L0Options{.prune_at = options.real("prune-at"),
-                          .lambda = options.real("lambda"),
-                          .weight_decay = options.real("gate-decay"),
-                          .drop_rate = options.real("drop-rate"),
-                          .gate_lr = options.real("gate-lr"),
-                          .zeros_only = options.text("select") == "zeros",
-                          .allocation = options.text("allocation")},
-                make_pattern(settings.pattern.empty() ? "unstructured" : settings.pattern),
-                settings,
-                inputs);
-          },
-  };
+  return make_method<L0>(
+      {.name = "l0",
+       .title = "L0 regularization with hard concrete gates",
+       .paper = "Louizos, Welling, Kingma, arXiv 1712.01312",
+       .year = 2018,
+       .when = When::During,
+       .how = How::Learning,
+       .idea = "Multiply every weight, or channel, by a random gate that is exactly 0 or 1 most of "
+               "the time but has a gradient, and penalize the probability that it is open.",
+       .formula = "z = clip(1.2 * sigmoid((log u - log(1-u) + log a) * 3/2) - 0.1, 0, 1); loss + "
+                  "sum P(z != 0) (lambda/N |g| + decay/2 ||w_g||^2), P(z != 0) = sigmoid(log a + "
+                  "1.5986), |g| the weights that the gate multiplies; score log a",
+       .schedule = "gates until `prune-at`, one update there that folds the open gates into the "
+                   "weights, then fine-tuning without gates",
+       .differs = "a channel's gate multiplies the weights that read it, behind batch norm; gates "
+                  "have an Adam of their own, faster than published, for trainings a hundred times "
+                  "shorter; weights are not averaged over time for evaluation",
+       .patterns = {"unstructured", "channel", "filter"}},
+      {{&L0::lambda, "lambda", {0, 1e9}, "", "price of a weight, divided by N"},
+       {&L0::gate_decay,
+        "gate-decay",
+        {0, 10},
+        "",
+        "expected L2 of weights under gates, in place of their weight decay"},
+       {&L0::drop_rate, "drop-rate", {0.001, 0.999}, "", "share of gates closed at first"},
+       {&L0::gate_lr, "gate-lr", {0, 10}, "", "of the gates' Adam"},
+       {&L0::select,
+        "select",
+        {"sparsity", "zeros"},
+        "remove the units with the lowest gates down to the sparsity, or exactly those whose "
+        "test-time gate is 0"},
+       allocation_option(&L0::allocation, {"global", "uniform"}),
+       prune_at_option(&L0::prune_at)},
+      [](const L0& o, const PruneSettings&) -> Timeline {
+        const auto gates = std::make_shared<L0Gates>(o);
+        return {.events = {during(0.0, o.prune_at, gates),
+                           at(one_shot_schedule(o.prune_at),
+                              mask_update({.score = std::make_shared<GateScore>(gates),
+                                           .allocation = o.select == Select::Zeros
+                                                             ? threshold_allocation(
+                                                                   hard_concrete::kClosedLogAlpha)
+                                                             : make_allocation(o.allocation)}))},
+                .refused = {{Ablation::Reinit, "it regularizes before it prunes"}}};
+      });
 }
 
 }  // namespace espalier::prune::method_list

@@ -11,8 +11,8 @@
 #include <cmath>
 #include <utility>
 
-#include <espalier/prune/mask_update.h>
 #include <espalier/prune/methods/methods.h>
+#include <espalier/prune/update/mask_update.h>
 
 namespace espalier::prune::method_list {
 namespace {
@@ -21,7 +21,7 @@ namespace {
 struct Place {
   Site site;
   Tensor dense;                                    ///< w
-  std::shared_ptr<const sparse::Pattern> pattern;  ///< m
+  std::shared_ptr<const sparse::Support> support;  ///< m
   int64_t flips = 0;  ///< changes of mask entries since the last report, every one counted
 
   const std::string& name() const { return site.name; }
@@ -49,29 +49,29 @@ void put_sparse(Place& place) {
   const Tensor mask = best_mask(place);
   const uint8_t* after = mask.data<uint8_t>();
   int64_t flips = std::count(after, after + mask.numel(), uint8_t{0});
-  if (place.pattern) {
-    const uint8_t* before = place.pattern->mask().data<uint8_t>();
+  if (place.support) {
+    const uint8_t* before = place.support->mask().data<uint8_t>();
     flips = 0;
     for (int64_t i = 0; i < mask.numel(); ++i) flips += before[i] != after[i];
   }
   // A pattern that has not changed keeps what kernels have derived from it.
-  if (!place.pattern || flips > 0) place.pattern = std::make_shared<sparse::Pattern>(mask);
+  if (!place.support || flips > 0) place.support = std::make_shared<sparse::Support>(mask);
   place.flips += flips;
   place.parameter().value.value().copy_(place.dense);
-  place.parameter().set_pattern(place.pattern);
+  place.parameter().set_support(place.support);
 }
 
 /// The model's weight becomes w, and its gradient G(e) + lambda (1 - m) w.
 void put_dense(Place& place, double lambda) {
   nn::Parameter& parameter = place.parameter();
-  parameter.set_pattern(nullptr);
+  parameter.set_support(nullptr);
   parameter.value.value().copy_(place.dense);
   if (!parameter.value.grad().defined()) return;
   // Into fresh memory: a gradient may share its tensor with another leaf's.
   Tensor gradient = parameter.value.grad().value().to(Layout::Nchw).contiguous().clone();
   dispatch_floating(gradient.dtype(), "sr-ste", [&](auto zero) {
     using T = decltype(zero);
-    const uint8_t* m = place.pattern->mask().data<uint8_t>();
+    const uint8_t* m = place.support->mask().data<uint8_t>();
     const T* w = place.dense.data<T>();
     T* g = gradient.data<T>();
     for (int64_t i = 0; i < gradient.numel(); ++i) {
@@ -81,48 +81,55 @@ void put_dense(Place& place, double lambda) {
   parameter.value.set_grad(Variable(gradient));
 }
 
-class SrSte : public Pruner {
+class SrSte : public Action {
  public:
-  SrSte(double lambda, std::shared_ptr<const Pattern> pattern, const PruneSettings& settings)
-      : lambda_(lambda), pattern_(std::move(pattern)), settings_(settings) {
-    check_sparsity(*pattern_, settings.sparsity);
-    ESPALIER_CHECK(settings.ablation == Ablation::None,
-                   ValueError,
-                   "prune sr-ste: ablations need a mask that is chosen once; this one follows the "
-                   "weights from step to step");
-  }
+  explicit SrSte(double lambda) : lambda_(lambda) {}
 
-  void before_training(nn::TrainState& state) override {
-    std::vector<std::string> notes = bind(state.model);
+  ActionFacts facts() const override { return {.needs_data = true, .revives = true}; }
+
+  void enter(const Subject& subject, nn::TrainState&) override {
+    notes_ = bind(subject);
     for (Place& place : places_) put_sparse(place);
-    report(state, std::move(notes));
   }
 
-  void before_step(nn::TrainState& state) override {
-    bind(state.model);
+  void before_step(const Subject& subject, nn::TrainState&) override {
+    bind(subject);
     for (Place& place : places_) place.parameter().grad_request = sparse::GradRequest::Dense;
   }
 
-  void after_backward(nn::TrainState&) override {
+  void after_backward(const Subject&, nn::TrainState&) override {
     for (Place& place : places_) put_dense(place, lambda_);
   }
 
-  void after_step(nn::TrainState&) override {
+  void after_step(const Subject&, nn::TrainState&) override {
     for (Place& place : places_) {
       place.dense.copy_(place.parameter().value.value());
       put_sparse(place);
     }
   }
 
-  void end_of_epoch(nn::TrainState& state) override {
-    bind(state.model);
-    report(state, {});
-  }
-
-  void end_of_training(nn::TrainState& state) override {
-    bind(state.model);
+  void leave(const Subject& subject, nn::TrainState& state) override {
+    bind(subject);
     for (Place& place : places_) place.parameter().grad_request = sparse::GradRequest::Masked;
     state.optimizer.clear_masked_state();
+  }
+
+  /// Tells how many entries of masks have changed since the last report.
+  UpdateReport update(const Subject& subject,
+                      std::span<const Moment> rounds,
+                      UpdateNumber) override {
+    bind(subject);
+    UpdateReport report{.step = rounds.front().step,
+                        .target = subject.settings.final(),
+                        .notes = std::exchange(notes_, {})};
+    for (const ScoredWeight& weight : weights_) {
+      LayerReport layer{weight.name, weight.parameter->numel(), weight.parameter->nnz()};
+      for (Place& place : places_) {
+        if (place.name() == weight.name) layer.changed = std::exchange(place.flips, 0);
+      }
+      report.layers.push_back(layer);
+    }
+    return report;
   }
 
   std::map<std::string, Tensor> state() const override {
@@ -142,11 +149,11 @@ class SrSte : public Pruner {
 
  private:
   /// Finds the weights: at the first call, and after loading. Returns what is to be noted.
-  std::vector<std::string> bind(nn::Module& model) {
+  std::vector<std::string> bind(const Subject& subject) {
     std::vector<std::string> notes;
     if (!places_.empty()) return notes;
-    weights_ = prunable_weights(model, settings_.exclude);
-    for (Site& site : weight_sites(weights_, *pattern_, notes)) {
+    weights_ = prunable_weights(subject.model, subject.settings.exclude);
+    for (Site& site : weight_sites(weights_, subject.pattern, notes)) {
       const nn::Parameter& parameter = *site.parts.front().parameter;
       Place place{std::move(site), parameter.value.value().clone(), nullptr};
       if (!saved_.empty()) restore(place);
@@ -167,75 +174,51 @@ class SrSte : public Pruner {
                    place.name());
     place.dense.copy_(dense->second);
     place.flips = static_cast<int64_t>(flips->second.item());
-    place.pattern = place.parameter().pattern;
-  }
-
-  void report(const nn::TrainState& state, std::vector<std::string> notes) {
-    UpdateReport report{
-        .step = state.step, .target = settings_.sparsity, .notes = std::move(notes)};
-    for (const ScoredWeight& weight : weights_) {
-      LayerReport layer{weight.name, weight.parameter->numel(), weight.parameter->nnz()};
-      for (Place& place : places_) {
-        if (place.name() == weight.name) layer.changed = std::exchange(place.flips, 0);
-      }
-      report.layers.push_back(layer);
-    }
-    record(std::move(report), true);
+    place.support = place.parameter().support;
   }
 
   double lambda_;
-  std::shared_ptr<const Pattern> pattern_;
-  PruneSettings settings_;
+  std::vector<std::string> notes_;
   std::vector<ScoredWeight> weights_;
   std::vector<Place> places_;
   std::map<std::string, Tensor> saved_;  // until the weights are found
 };
 
+struct Options {
+  double sparse_decay = 2e-4;
+};
+
 }  // namespace
 
 Method sr_ste() {
-  return {
-      .name = "sr-ste",
-      .title = "SR-STE: N:M sparsity from scratch",
-      .paper = "Zhou, Ma, Zhu, Liu, Zhang, Yuan, Sun, Li, arXiv 2102.04010",
-      .year = 2021,
-      .speedup = Speedup::SemiStructured,
-      .when = When::During,
-      .how = How::Criterion,
-      .one_shot = false,
-      .global = false,
-      .data_free = false,
-      .regrows = true,
-      .idea =
-          "Keep dense weights, run the network with the N largest of every M, give the gradient of "
-          "the sparse network to all weights, and let those that are out decay, so that the choice "
-          "settles.",
-      .formula =
-          "e = m w, m the N largest |w| of every M input channels; w <- w - lr (dL/de + lambda (1 "
-          "- "
-          "m) w), and the optimizer's weight decay on all",
-      .schedule =
-          "from the first step to the last the mask follows the weights in every step; reports "
-          "tell how many entries changed in an epoch",
-      .differs =
-          "every layer with enough inputs gets the pattern, the classifier too (published: "
-          "dense, `exclude fc`)",
-      .patterns = {"2:4", "1:4", "4:8", "2:4g4"},
-      .options = {real_option("sparse-decay",
-                              2e-4,
-                              0.0,
-                              1.0,
-                              "",
-                              "lambda, on the weights that are out; 0: straight-through alone")},
-      .make = [](const OptionValues& options,
-                 const PruneSettings& settings,
-                 const PruneInputs&) -> std::unique_ptr<Pruner> {
-        return std::make_unique<SrSte>(
-            options.real("sparse-decay"),
-            make_pattern(settings.pattern.empty() ? "2:4" : settings.pattern),
-            settings);
-      },
-  };
+  return make_method<Options>(
+      {.name = "sr-ste",
+       .title = "SR-STE: N:M sparsity from scratch",
+       .paper = "Zhou, Ma, Zhu, Liu, Zhang, Yuan, Sun, Li, arXiv 2102.04010",
+       .year = 2021,
+       .when = When::During,
+       .idea = "Keep dense weights, run the network with the N largest of every M, give the "
+               "gradient of the sparse network to all weights, and let those that are out decay, "
+               "so that the choice settles.",
+       .formula = "e = m w, m the N largest |w| of every M input channels; w <- w - lr (dL/de + "
+                  "lambda (1 - m) w), and the optimizer's weight decay on all",
+       .schedule = "from the first step to the last the mask follows the weights in every step; "
+                   "reports tell how many entries changed in an epoch",
+       .differs = "every layer with enough inputs gets the pattern, the classifier too (published: "
+                  "dense, `exclude fc`)",
+       .patterns = {"2:4", "1:4", "4:8", "2:4g4"}},
+      {{&Options::sparse_decay,
+        "sparse-decay",
+        {0, 1},
+        "",
+        "lambda, on the weights that are out; 0: straight-through alone"}},
+      [](const Options& o, const PruneSettings&) -> Timeline {
+        const auto follow = std::make_shared<SrSte>(o.sparse_decay);
+        return {.events = {during(0.0, 1.0, follow),
+                           at(epochs_schedule(Epochs::BeforeTheLast), follow),
+                           at(epochs_schedule(Epochs::Last), follow)},
+                .refused = no_ablation("its mask follows the weights from step to step")};
+      });
 }
 
 }  // namespace espalier::prune::method_list

@@ -3,7 +3,7 @@
 /// channels are worth adding.
 ///
 /// Source: Hua, Zhou, De Sa, Zhang, Suh, "Channel gating neural networks", arXiv 1805.12549. Gates
-/// and their arithmetic are nn/gates/position_gate.h. The paper's target threshold T is told by the
+/// and their arithmetic are nn/gates/partial_sum.h. The paper's target threshold T is told by the
 /// share S of values that normal partial sums would leave as they are, S = Phi(T): T = 1 is S =
 /// 0.8413. The paper's setting for CIFAR-10 is T = 1; the default S = 0.9, which all methods share,
 /// is T = 1.28. Thresholds never decay; the paper keeps decay off all vectors, which the option
@@ -31,110 +31,102 @@ double target_threshold(double share) {
   return 0.5 * (low + high);
 }
 
-class CgnetPruner : public Pruner {
- public:
-  CgnetPruner(double target, double price) : target_(target), price_(price) {}
+enum class Start : uint8_t { Zero, Target };
+struct Cgnet {
+  int64_t parts = 4;
+  double price = 1e-4;
+  double slope = 2.0;
+  Start start = Start::Zero;
+  bool sparse_backprop = false;
+};
 
-  void before_training(nn::TrainState& state) override {
-    gates_of<nn::PositionGate>(kName, state.model);
+class CgnetGates : public Action {
+ public:
+  explicit CgnetGates(const Cgnet& options) : options_(options) {}
+
+  ActionFacts facts() const override { return {.needs_data = true}; }
+
+  std::vector<std::string> attach(const Subject& subject) override {
+    const double target = target_threshold(subject.settings.final().value());
+    const int64_t parts = options_.parts;
+    const auto add = [&](const nn::GateSite& site, int64_t) -> std::string {
+      const nn::Conv2d::Options& conv = site.layer->options();
+      if (conv.in_channels % parts != 0 || conv.out_channels % parts != 0) {
+        return cat("its ",
+                   conv.in_channels,
+                   " and ",
+                   conv.out_channels,
+                   " channels can't be cut into ",
+                   parts,
+                   " parts");
+      }
+      const auto gate = nn::add_partial_sum_gate(
+          site, {.parts = parts, .slope = options_.slope, .sparse_back = options_.sparse_backprop});
+      if (options_.start == Start::Target) {
+        gate->threshold.value.value().fill_(target);
+      }
+      return {};
+    };
+    return add_gates(kName, "positions", subject, add);
   }
 
-  Variable penalty(nn::TrainState& state) override {
+  void enter(const Subject&, nn::TrainState& state) override {
+    gates_of<nn::PartialSum>(kName, state.model);
+  }
+
+  Variable penalty(const Subject& subject, nn::TrainState& state) override {
+    const double target = target_threshold(subject.settings.final().value());
     Variable total;
-    for (const nn::PositionGate* gate : gates_of<nn::PositionGate>(kName, state.model)) {
-      const Variable one = sum(pow(gate->threshold.value + -target_, 2.0)) * price_;
+    for (const nn::PartialSum* gate : gates_of<nn::PartialSum>(kName, state.model)) {
+      const Variable one = sum(pow(gate->threshold.value + -target, 2.0)) * options_.price;
       total = total.defined() ? total + one : one;
     }
     return total;
   }
 
  private:
-  double target_;
-  double price_;
+  Cgnet options_;
 };
 
 }  // namespace
 
 Method cgnet() {
-  return {
-      .name = kName,
-      .title = "Channel gating",
-      .paper = "Hua, Zhou, De Sa, Zhang, Suh, arXiv 1805.12549",
-      .year = 2019,
-      .speedup = Speedup::Structured,
-      .when = When::Runtime,
-      .how = How::Learning,
-      .idea =
-          "A part of the channels tells which values of the output will end up unimportant; there, "
-          "skip the rest of the channels.",
-      .formula =
-          "Y_p = W_p * x_p over 1/parts of the inputs; d = 1 where norm(Y_p) >= Delta, its "
-          "gradient "
-          "that of sigmoid(slope * (norm(Y_p) - Delta)); y = Y_p + d (W_r * x_r); loss + "
-          "threshold-price * sum (Delta - T)^2, P(normal < T) = S",
-      .schedule =
-          "from initial or trained weights; thresholds start at 0 or at T, and are drawn to T all "
-          "along. No weight is removed: S is the share of values without the rest that T stands "
-          "for, "
-          "the real share is learnt",
-      .patterns = {"filter"},
-      .options =
-          {
-              integer_option("parts",
-                             4,
-                             1,
-                             1024,
-                             "",
-                             "the always computed path has 1/parts of the input channels"),
-              real_option("threshold-price",
-                          1e-4,
-                          0.0,
-                          1e6,
-                          "",
-                          "weight of the squared distance of thresholds from T in the loss"),
-              real_option(
-                  "slope", 2.0, 1e-3, 1e3, "", "of the sigmoid behind a decision's gradient"),
-              choice_option("threshold-start",
-                            {"zero", "target"},
-                            "thresholds before training: 0, or T where training is too short to "
-                            "draw them there"),
-              flag_option("sparse-backprop", "no gradient to gates where they are closed"),
-          },
-      .make =
-          [](const OptionValues& options, const PruneSettings& settings, const PruneInputs&) {
-            return std::make_unique<CgnetPruner>(target_threshold(settings.sparsity.value()),
-                                                 options.real("threshold-price"));
-          },
-      .prepare =
-          [](const OptionValues& options,
-             const PruneSettings& settings,
-             const PruneInputs& inputs,
-             nn::Module& model) {
-            const int64_t parts = options.integer("parts");
-            const auto add = [&](const nn::GateSite& site, int64_t) -> std::string {
-              const nn::Conv2d::Options& conv = site.layer->options();
-              if (conv.in_channels % parts != 0 || conv.out_channels % parts != 0) {
-                return cat("its ",
-                           conv.in_channels,
-                           " and ",
-                           conv.out_channels,
-                           " channels can't be cut into ",
-                           parts,
-                           " parts");
-              }
-              const auto gate =
-                  nn::add_position_gate(site,
-                                        {.parts = parts,
-                                         .slope = options.real("slope"),
-                                         .sparse_back = options.flag("sparse-backprop")});
-              if (options.text("threshold-start") == "target") {
-                gate->threshold.value.value().fill_(target_threshold(settings.sparsity.value()));
-              }
-              return {};
-            };
-            return add_gates(kName, "positions", settings, inputs, model, add);
-          },
-  };
+  return make_method<Cgnet>(
+      {.name = "cgnet",
+       .title = "Channel gating",
+       .paper = "Hua, Zhou, De Sa, Zhang, Suh, arXiv 1805.12549",
+       .year = 2019,
+       .when = When::Runtime,
+       .how = How::Learning,
+       .idea = "A part of the channels tells which values of the output will end up unimportant; "
+               "there, skip the rest of the channels.",
+       .formula = "Y_p = W_p * x_p over 1/parts of the inputs; d = 1 where norm(Y_p) >= Delta, its "
+                  "gradient that of sigmoid(slope * (norm(Y_p) - Delta)); y = Y_p + d (W_r * x_r); "
+                  "loss + threshold-price * sum (Delta - T)^2, P(normal < T) = S",
+       .schedule = "from initial or trained weights; thresholds start at 0 or at T, and are drawn "
+                   "to T all along. No weight is removed: S is the share of values without the "
+                   "rest that T stands for, the real share is learnt",
+       .patterns = {"filter"}},
+      {{&Cgnet::parts,
+        "parts",
+        {1, 1024},
+        "",
+        "the always computed path has 1/parts of the input channels"},
+       {&Cgnet::price,
+        "threshold-price",
+        {0, 1e6},
+        "",
+        "weight of the squared distance of thresholds from T in the loss"},
+       {&Cgnet::slope, "slope", {1e-3, 1e3}, "", "of the sigmoid behind a decision's gradient"},
+       {&Cgnet::start,
+        "threshold-start",
+        {"zero", "target"},
+        "thresholds before training: 0, or T where training is too short to draw them there"},
+       {&Cgnet::sparse_backprop, "sparse-backprop", "no gradient to gates where they are closed"}},
+      [](const Cgnet& o, const PruneSettings&) -> Timeline {
+        return {.events = {during(0.0, 1.0, std::make_shared<CgnetGates>(o))},
+                .refused = no_ablation("it has no masks that one could change")};
+      });
 }
 
 }  // namespace espalier::prune::method_list

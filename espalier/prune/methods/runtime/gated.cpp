@@ -18,15 +18,9 @@ bool is_excluded(const std::string& layer, const PruneSettings& settings) {
 std::vector<std::string> add_gates(
     const std::string& method,
     const std::string& kind,
-    const PruneSettings& settings,
-    const PruneInputs& inputs,
-    nn::Module& model,
+    const Subject& subject,
     const std::function<std::string(const nn::GateSite&, int64_t number)>& add) {
-  ESPALIER_CHECK(settings.ablation == Ablation::None,
-                 NotImplemented,
-                 "prune ",
-                 method,
-                 ": has no masks that an ablation could change");
+  nn::Module& model = subject.model;
   const std::vector<nn::GatedLayer> present = nn::gated_layers(model);
   for (const nn::GatedLayer& one : present) {
     ESPALIER_CHECK(one.gate->kind() == kind,
@@ -38,13 +32,16 @@ std::vector<std::string> add_gates(
                    " has a gate of another method");
   }
   if (!present.empty()) return {cat(method, ": goes on with the gates that the network has")};
-  ESPALIER_CHECK(
-      inputs.input_shape.rank() == 3, ValueError, "prune ", method, ": needs the input's shape");
-  const Tensor example = Tensor::zeros(inputs.input_shape.inserted(0, 1));
+  ESPALIER_CHECK(subject.inputs.input_shape.rank() == 3,
+                 ValueError,
+                 "prune ",
+                 method,
+                 ": needs the input's shape");
+  const Tensor example = Tensor::zeros(subject.inputs.input_shape.inserted(0, 1));
   std::vector<std::string> notes;
   int64_t number = 0;
   for (const nn::GateSite& site : nn::gate_sites(model, Variable(example))) {
-    if (is_excluded(site.name, settings)) continue;
+    if (is_excluded(site.name, subject.settings)) continue;
     const std::string refusal = site.layer->options().groups == 1
                                     ? add(site, number)
                                     : std::string("its channels are in groups");

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Actions that last: penalties on units, and shared weights. Mask updates are update/update.h.
+#pragma once
+
+#include <memory>
+
+#include <espalier/prune/timeline/timeline.h>
+
+namespace espalier::prune {
+
+/// An l1 penalty on batch norm's scales, added to their gradients. Scales that are still all 1
+/// begin at `initial_scale`. Throws ValueError for a model in which no channel that may go has one.
+/// Source: Liu et al., arXiv 1708.06519. (norm_scale_penalty.cpp)
+std::shared_ptr<Action> norm_scale_penalty(double strength, double initial_scale);
+
+/// How a penalty on groups acts.
+enum class LassoStep : uint8_t {
+  Subgradient,  ///< added to the gradient; weights below 1e-4 are cut after the step
+  Proximal      ///< groups are shrunk after the step, to exactly zero
+};
+/// Settings of a group lasso on channels.
+struct GroupLassoOptions {
+  double filters = 3e-3;                    ///< strength on the filters that make a channel
+  double channels = 3e-3;                   ///< on the inputs that read it
+  LassoStep step = LassoStep::Subgradient;  ///< how it acts
+};
+/// A group lasso on the filters and the input channels of channels that can go. A subgradient's
+/// strength l moves a norm by lr l / (1 - m) a step in the end, as momentum m carries it on; the
+/// proximal step shrinks by as much. Source: Wen et al., arXiv 1608.03665. (group_lasso.cpp)
+std::shared_ptr<Action> channel_group_lasso(const GroupLassoOptions& options);
+
+/// Settings of weight sharing.
+struct SharingOptions {
+  int64_t conv_bits = 8;        ///< a convolution's weights have 2^bits values
+  int64_t fc_bits = 5;          ///< a linear layer's weights have 2^bits values
+  double centroid_rate = 0.01;  ///< factor of a centroid's gradient, which is the sum of many
+};
+/// Weights of equal cluster have one value, by k-means when the event begins; from then on only the
+/// centroids train. Source: Han, Mao, Dally, arXiv 1510.00149. (share_weights.cpp)
+std::shared_ptr<Action> share_weights(const SharingOptions& options);
+
+}  // namespace espalier::prune

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/prune/budgets/budget.h>
+
+#include <algorithm>
+#include <array>
+
+#include <espalier/core/error.h>
+#include <espalier/core/options/option.h>
+#include <espalier/nn/introspect/counting.h>
+#include <espalier/nn/plan/plan.h>
+#include <espalier/prune/budgets/latency.h>
+#include <espalier/prune/structure/shrink.h>
+
+namespace espalier::prune {
+namespace {
+
+constexpr std::array kKinds = {BudgetKind::Sparsity,
+                               BudgetKind::Macs,
+                               BudgetKind::Params,
+                               BudgetKind::Bytes,
+                               BudgetKind::Latency};
+
+class Macs : public Budget {
+ public:
+  explicit Macs(Shape sample) : sample_(std::move(sample)) {}
+  double cost(nn::Module& model) override {
+    return static_cast<double>(nn::count_model(model, sample_).total.macs_effective);
+  }
+
+ private:
+  Shape sample_;
+};
+
+class Params : public Budget {
+ public:
+  explicit Params(Shape sample) : sample_(std::move(sample)) {}
+  double cost(nn::Module& model) override {
+    cut_channels(model, sample_);
+    return static_cast<double>(nn::count_model(model, sample_).total.params_nonzero);
+  }
+
+ private:
+  Shape sample_;
+};
+
+class Bytes : public Budget {
+ public:
+  explicit Bytes(Shape sample) : sample_(std::move(sample)) {}
+  double cost(nn::Module& model) override {
+    cut_channels(model, sample_);
+    const Variable example(Tensor::zeros(sample_.inserted(0, 1)));
+    return static_cast<double>(nn::compile(model, example).weight_bytes());
+  }
+
+ private:
+  Shape sample_;
+};
+
+}  // namespace
+
+std::string name(BudgetKind kind) {
+  switch (kind) {
+    case BudgetKind::Sparsity:
+      return "sparsity";
+    case BudgetKind::Macs:
+      return "macs";
+    case BudgetKind::Params:
+      return "params";
+    case BudgetKind::Bytes:
+      return "bytes";
+    case BudgetKind::Latency:
+      return "latency";
+  }
+  throw ValueError("name: unknown budget");
+}
+
+Target parse_target(const std::string& text) {
+  const size_t equals = std::min(text.find('='), text.size());
+  const std::string kind = text.substr(0, equals);
+  std::string known;
+  for (const BudgetKind one : kKinds) {
+    known += (known.empty() ? "" : ", ") + name(one);
+    if (name(one) != kind || equals == text.size()) continue;
+    Option share{.name = "target", .kind = OptionKind::Real, .min = 0.0, .max = 1.0};
+    const std::string number = text.substr(equals + 1);
+    share.check("prune", number);
+    return {one, espalier::detail::real_of_text(number)};
+  }
+  throw ValueError(cat("prune: option target expects KIND=SHARE, such as macs=0.5, with a kind of ",
+                       known,
+                       "; got '",
+                       text,
+                       "'"));
+}
+
+void cut_channels(nn::Module& model, const Shape& sample) {
+  try {
+    shrink(model, Variable(Tensor::zeros(sample.inserted(0, 1))));
+  } catch (const NotImplemented&) {
+    // A layer without other sizes stays as it is.
+  }
+}
+
+std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs, int64_t batch) {
+  ESPALIER_CHECK(
+      inputs.input_shape.rank() > 0,
+      ValueError,
+      "prune: a target of ",
+      name(kind),
+      " needs the shape of a sample; set PruneInputs::input_shape, or prune inside of fit()");
+  switch (kind) {
+    case BudgetKind::Macs:
+      return std::make_unique<Macs>(inputs.input_shape);
+    case BudgetKind::Params:
+      return std::make_unique<Params>(inputs.input_shape);
+    case BudgetKind::Bytes:
+      return std::make_unique<Bytes>(inputs.input_shape);
+    case BudgetKind::Latency:
+      return latency_budget(inputs, batch);
+    case BudgetKind::Sparsity:
+      break;
+  }
+  throw ValueError("prune: a sparsity is no budget to measure");
+}
+
+}  // namespace espalier::prune

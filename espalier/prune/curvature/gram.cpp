@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/prune/curvature/gram.h>
+
+#include <espalier/core/kernels/gemm.h>
+
+namespace espalier::prune {
+
+Tensor matrix_product(const Tensor& a, const Tensor& b) {
+  Tensor out = Tensor::empty({a.size(0), b.size(1)}, DType::F64);
+  gemm(a, b, out);
+  return out;
+}
+
+void Grams::add(int64_t group, const Tensor& x) {
+  if (groups() <= group) {
+    sums_.push_back(Tensor::zeros({x.size(1), x.size(1)}, DType::F64));
+    positions_.push_back(0);
+  }
+  const Tensor product = matrix_product(x.transpose(0, 1), x);
+  double* sum = sums_[static_cast<size_t>(group)].data<double>();
+  const double* p = product.data<double>();
+  for (int64_t i = 0; i < product.numel(); ++i) sum[i] += p[i];
+  positions_[static_cast<size_t>(group)] += x.size(0);
+}
+
+Tensor Grams::hessian(int64_t group) const {
+  const auto g = static_cast<size_t>(group);
+  Tensor hessian = sums_[g].clone();
+  double* h = hessian.data<double>();
+  for (int64_t i = 0; i < hessian.numel(); ++i) h[i] *= 2.0 / static_cast<double>(positions_[g]);
+  return hessian;
+}
+
+}  // namespace espalier::prune

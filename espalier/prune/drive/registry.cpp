@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/prune/drive/registry.h>
+
+#include <algorithm>
+
+#include <espalier/core/detail/nearest_name.h>
+#include <espalier/prune/budgets/budget.h>
+#include <espalier/prune/sites/site.h>
+#include <espalier/prune/update/update.h>
+
+namespace espalier::prune {
+namespace {
+
+constexpr double kDefaultSparsity = 0.9;
+
+/// References to methods stay valid when more are registered.
+std::deque<Method>& list() {
+  static std::deque<Method> methods = [] {
+    std::vector<Method> built_in = detail::built_in_methods();
+    return std::deque<Method>(std::make_move_iterator(built_in.begin()),
+                              std::make_move_iterator(built_in.end()));
+  }();
+  return methods;
+}
+
+/// The method's pattern for what the user asked. Throws ValueError for one it can't produce.
+std::shared_ptr<const Pattern> chosen_pattern(const Method& method, const std::string& asked) {
+  if (asked.empty()) return make_pattern(method.patterns.front());
+  auto pattern = make_pattern(asked);
+  const auto& known = method.patterns;
+  // Any N:M and any BxC does where one of its kind does.
+  const bool listed = std::any_of(known.begin(), known.end(), [&](const std::string& one) {
+    if (one == asked) return true;
+    return pattern->speedup() == Speedup::SemiStructured &&
+           ((one == "2:4" && pattern->cell().size > 0) ||
+            (one == "4x1" && asked.find('x') != std::string::npos));
+  });
+  std::string names;
+  for (const std::string& one : known) names += (names.empty() ? "" : ", ") + one;
+  ESPALIER_CHECK(listed,
+                 ValueError,
+                 "prune ",
+                 method.name,
+                 ": can't produce the pattern ",
+                 asked,
+                 ". It has: ",
+                 names);
+  return pattern;
+}
+
+MethodChoice settled(const Method& method, PruneSettings settings) {
+  const std::string owner = "prune " + method.name;
+  MethodChoice choice{.method = &method, .pattern = chosen_pattern(method, settings.pattern)};
+  const Cell cell = choice.pattern->cell();
+  ESPALIER_CHECK(cell.size == 0 || !settings.options.contains("allocation"),
+                 ValueError,
+                 owner,
+                 ": option allocation divides a sparsity among layers, but pattern ",
+                 choice.pattern->name(),
+                 " keeps ",
+                 cell.keep,
+                 " of ",
+                 cell.size,
+                 " weights in every one");
+  if (!settings.target.empty()) {
+    const Target target = parse_target(settings.target);
+    ESPALIER_CHECK(!settings.sparsity || settings.sparsity->value() == target.removed(),
+                   ValueError,
+                   owner,
+                   ": options sparsity and target both say how much goes; give one of them");
+    ESPALIER_CHECK(cell.size == 0 || target.kind == BudgetKind::Sparsity,
+                   ValueError,
+                   owner,
+                   ": option target has nothing to choose: pattern ",
+                   choice.pattern->name(),
+                   " keeps ",
+                   cell.keep,
+                   " of ",
+                   cell.size,
+                   " weights everywhere");
+    settings.sparsity = Sparsity(target.removed());
+  }
+  if (!settings.sparsity) {
+    settings.sparsity =
+        cell.size > 0
+            ? Density(static_cast<double>(cell.keep) / static_cast<double>(cell.size)).sparsity()
+            : Sparsity(kDefaultSparsity);
+  }
+  const std::shared_ptr<void> options = method.new_options();
+  read_options(owner, method.options, settings.options, options.get());
+  choice.options = options;
+  choice.settings = std::move(settings);
+  return choice;
+}
+
+}  // namespace
+
+std::string name(Speedup speedup) {
+  switch (speedup) {
+    case Speedup::Unstructured:
+      return "unstructured";
+    case Speedup::SemiStructured:
+      return "semi-structured";
+    case Speedup::Structured:
+      return "structured";
+  }
+  throw ValueError("name: unknown kind of speed-up");
+}
+
+std::string name(When when) {
+  switch (when) {
+    case When::Before:
+      return "before";
+    case When::During:
+      return "during";
+    case When::After:
+      return "after";
+    case When::Runtime:
+      return "runtime";
+  }
+  throw ValueError("name: unknown moment of pruning");
+}
+
+std::string name(How how) {
+  switch (how) {
+    case How::Criterion:
+      return "criterion";
+    case How::Learning:
+      return "learning";
+    case How::Fusion:
+      return "fusion";
+  }
+  throw ValueError("name: unknown way of pruning");
+}
+
+const std::deque<Method>& methods() {
+  return list();
+}
+
+void register_method(Method method) {
+  ESPALIER_CHECK(!method.name.empty() && !method.patterns.empty() && method.timeline,
+                 ValueError,
+                 "register_method: expects a name, a pattern and a timeline; got '",
+                 method.name,
+                 "'");
+  const auto taken = [&](const Method& one) { return one.name == method.name; };
+  ESPALIER_CHECK(std::ranges::none_of(list(), taken),
+                 ValueError,
+                 "register_method: there is a method named '",
+                 method.name,
+                 "' already");
+  for (const Option& common : prune_settings().options()) {
+    for (const Option& own : method.options) {
+      ESPALIER_CHECK(own.name != common.name,
+                     ValueError,
+                     "register_method: ",
+                     method.name,
+                     ": every method has an option '",
+                     own.name,
+                     "'; choose another name");
+    }
+  }
+  make_pattern(method.patterns.front());
+  list().push_back(std::move(method));
+}
+
+const Method& method(const std::string& name) {
+  std::vector<std::string> names;
+  std::string known;
+  for (const Method& one : methods()) {
+    if (one.name == name) return one;
+    names.push_back(one.name);
+    known += (known.empty() ? "" : ", ") + one.name;
+  }
+  const auto nearest = espalier::detail::nearest_name(name, names);
+  throw ValueError(cat("prune: unknown method '",
+                       name,
+                       "'.",
+                       nearest ? cat(" Did you mean ", names[*nearest], "?") : "",
+                       " Known: ",
+                       known));
+}
+
+Speedup Method::speedup() const {
+  return make_pattern(patterns.front())->speedup();
+}
+
+MethodFacts Method::facts() const {
+  return facts_of(choose_method(*this, OptionTexts()).timeline());
+}
+
+OptionTexts MethodChoice::texts() const {
+  OptionTexts texts = prune_settings().texts(settings);
+  texts.merge(texts_of(method->options, options.get()));
+  return texts;
+}
+
+MethodChoice choose_method(const Method& method, const OptionTexts& given) {
+  OptionTexts own;
+  OptionTexts common;
+  for (const auto& [name, text] : given) {
+    const bool shared =
+        std::ranges::any_of(prune_settings().options(),
+                            [&name = name](const Option& option) { return option.name == name; });
+    (shared ? common : own)[name] = text;
+  }
+  PruneSettings settings = prune_settings().read("prune " + method.name, common);
+  settings.options = std::move(own);
+  return settled(method, std::move(settings));
+}
+
+MethodChoice choose_method(const Method& method, const PruneSettings& settings) {
+  return settled(method, settings);
+}
+
+PruneSettings parse_settings(const Method& method, const OptionTexts& given) {
+  return choose_method(method, given).settings;
+}
+
+std::unique_ptr<Pruner> make_pruner(const MethodChoice& choice, const PruneInputs& inputs) {
+  return std::make_unique<Pruner>(
+      choice.method->name, choice.timeline(), choice.pattern, choice.settings, inputs);
+}
+
+std::unique_ptr<Pruner> make_pruner(const std::string& name,
+                                    const PruneSettings& settings,
+                                    const PruneInputs& inputs) {
+  return make_pruner(choose_method(method(name), settings), inputs);
+}
+
+std::map<std::string, Tensor> raw_scores(const std::string& name,
+                                         nn::Module& model,
+                                         const PruneSettings& settings,
+                                         const PruneInputs& inputs) {
+  return raw_scores(choose_method(method(name), settings), model, inputs);
+}
+
+std::map<std::string, Tensor> raw_scores(const MethodChoice& choice,
+                                         nn::Module& model,
+                                         const PruneInputs& inputs) {
+  const std::optional<UpdateParts> update = last_update_of(choice.timeline());
+  const std::shared_ptr<Score> score = update ? update->score : nullptr;
+  ESPALIER_CHECK(score, NotImplemented, "score: the method ", choice.method->name, " has no score");
+  const NoGrad no_grad;
+  const std::vector<ScoredWeight> weights = prunable_weights(model, choice.settings.exclude);
+  Rng rng = Rng(inputs.seed, "prune").fork(0);
+  std::vector<Site> sites;  // of the weights that can have the pattern
+  for (const ScoredWeight& weight : weights) {
+    const Shape& shape = weight.parameter->shape();
+    if (!choice.pattern->refusal(shape).empty()) continue;
+    const Units units = choice.pattern->units(shape);
+    sites.push_back({weight.name,
+                     shape,
+                     units.count,
+                     choice.pattern->cell(),
+                     {{weight.name, weight.parameter, units, true}}});
+  }
+  const std::span<const Site> summed(sites);
+  const std::vector<Tensor> scores =
+      score->compute({model, weights, inputs, rng, nullptr, &summed});
+  std::map<std::string, Tensor> result;
+  size_t next = 0;
+  for (size_t w = 0; w < weights.size(); ++w) {
+    Tensor of_weight = scores[w].clone();
+    if (next < sites.size() && sites[next].name == weights[w].name) {
+      const Site& site = sites[next++];
+      const std::vector<double> of_units = unit_scores(site, {&scores[w], 1}, score->reduce());
+      for (int64_t i = 0; i < of_weight.numel(); ++i) {
+        of_weight.data<double>()[i] =
+            of_units[static_cast<size_t>(site.parts.front().units.unit(i))];
+      }
+    }
+    result[weights[w].name] = of_weight;
+  }
+  return result;
+}
+
+}  // namespace espalier::prune

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/prune/ground/settings.h>
+
+namespace espalier::prune {
+
+Sparsity PruneSettings::final() const {
+  ESPALIER_CHECK(sparsity.has_value(), ValueError, "prune: no sparsity was settled");
+  return *sparsity;
+}
+
+const OptionTable<PruneSettings>& prune_settings() {
+  static const OptionTable<PruneSettings> table = {
+      {&PruneSettings::sparsity,
+       "sparsity",
+       {0, 1},
+       "fraction removed",
+       "final sparsity over the prunable weights; without, what an N:M pattern implies, else 0.9"},
+      {&PruneSettings::target,
+       "target",
+       "instead of a sparsity KIND=SHARE: what is left of the dense network's macs, params, bytes "
+       "or "
+       "measured latency (sparsity=S: what is removed)"},
+      {&PruneSettings::latency_batch,
+       "latency-batch",
+       {1, 4096},
+       "samples",
+       "of a target of latency: samples at once"},
+      {&PruneSettings::layer_sparsity,
+       "layer-sparsity",
+       "sparsities by layer, NAME=S,NAME=S,.., which replace the common one"},
+      {&PruneSettings::max_layer_sparsity,
+       "max-layer-sparsity",
+       {0, 1},
+       "fraction removed",
+       "no layer loses more than this"},
+      {&PruneSettings::round_channels_to,
+       "round-channels-to",
+       {1, 4096},
+       "channels",
+       "of pattern channel: every layer keeps a multiple of this"},
+      {&PruneSettings::pattern,
+       "pattern",
+       "which weights fall together; empty: the method's default"},
+      {&PruneSettings::exclude,
+       "exclude",
+       "parameter names or prefixes that stay dense, separated by commas"},
+      {&PruneSettings::min_per_layer,
+       "min-per-layer",
+       {0, 1e9},
+       "units",
+       "kept in every layer at least"},
+      {&PruneSettings::allow_collapse,
+       "allow-collapse",
+       "train on when no path of weights leads from the input to an output"},
+      {&PruneSettings::ablation,
+       "ablation",
+       {"none", "shuffle", "invert", "reinit"},
+       "sanity check: shuffle masks within layers, invert scores, or start again from fresh "
+       "weights"},
+  };
+  return table;
+}
+
+}  // namespace espalier::prune

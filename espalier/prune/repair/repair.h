@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Repair: new values for what stays of a layer, so that it does what the whole one did. A part
+/// beside the score: SparseGPT, channel pruning by LASSO, OBS and ThiNet are a score (or a choice
+/// of their own) and a repair.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <espalier/prune/ground/inputs.h>
+#include <espalier/prune/ground/settings.h>
+#include <espalier/prune/patterns/pattern.h>
+#include <espalier/prune/sites/site.h>
+
+namespace espalier::prune {
+
+/// A site that is repaired, in the network pruned so far.
+struct RepairContext {
+  nn::Module& model;                ///< sites before this one are pruned and repaired
+  nn::Module* original;             ///< the network before the update; null unless `compares`
+  const Pattern& pattern;           ///< that was chosen
+  const PruneInputs& inputs;        ///< data
+  const PruneSettings& settings;    ///< of the method's user
+  Sparsity target;                  ///< of this update
+  std::vector<std::string>* notes;  ///< for what a user must know
+};
+
+/// New values for what stays.
+class Repair {
+ public:
+  virtual ~Repair() = default;
+  /// Whether it needs `RepairContext::original`, a copy of the whole network.
+  virtual bool compares() const { return false; }
+  /// Why it can't serve a pattern; empty if it can.
+  virtual std::string refusal(const Pattern& /*pattern*/) const { return {}; }
+  /// Why a site can't be pruned; empty if it can. Told as a note.
+  virtual std::string refusal(const Site& /*site*/) const { return {}; }
+  /// Before the first site: how many batches there are is found out, and told.
+  virtual void begin(const RepairContext&) {}
+  /// Chooses the `kept` units of a site that stay and gives what stays its new values. Of channels
+  /// the choice is returned, 1 for what stays, and the caller masks the others with all that is
+  /// tied to them; of other patterns the mask is set here, and nothing is returned.
+  virtual std::vector<uint8_t> repair(const RepairContext& context,
+                                      const Site& site,
+                                      int64_t kept) = 0;
+};
+
+/// Settings of column surgery.
+struct ColumnSurgeryOptions {
+  int64_t batches = 4;    ///< of data, from which a layer's inputs are known
+  double damping = 0.01;  ///< times the mean of the Hessian's diagonal, added to it
+  int64_t block = 128;    ///< columns whose mask is chosen at a time
+};
+/// Weights go column by column, by w^2 / [H^-1]_jj, and the columns still to come make up for each.
+/// Source: Frantar, Alistarh, arXiv 2301.00774. (column_surgery.cpp)
+std::shared_ptr<Repair> column_surgery(const ColumnSurgeryOptions& options);
+
+/// Channels by the LASSO, then least squares of the layer that reads them, over `batches`.
+/// Source: He, Zhang, Sun, arXiv 1707.06168. (lasso.cpp)
+std::shared_ptr<Repair> lasso_least_squares(int64_t batches);
+
+}  // namespace espalier::prune

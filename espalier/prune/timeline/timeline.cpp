@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/prune/timeline/timeline.h>
+
+namespace espalier::prune {
+
+UpdateReport Action::update(const Subject&, std::span<const Moment>, UpdateNumber) {
+  throw NotImplemented("prune: this action changes no masks");
+}
+
+Event at(std::unique_ptr<Schedule> moments, std::shared_ptr<Action> action) {
+  return {.moments = std::move(moments), .action = std::move(action)};
+}
+
+Event during(double from, double until, std::shared_ptr<Action> action) {
+  ESPALIER_CHECK(from >= 0.0 && from <= until && until <= 1.0,
+                 ValueError,
+                 "timeline: expects 0 <= from <= until <= 1, got ",
+                 from,
+                 " and ",
+                 until);
+  return {.from = from, .until = until, .action = std::move(action)};
+}
+
+MethodFacts facts_of(const Timeline& timeline) {
+  constexpr TrainingLength kLength = {.steps = 100'000, .steps_per_epoch = 1000};
+  MethodFacts facts{.data_free = true};
+  size_t updates = 0;
+  for (const Event& event : timeline.events) {
+    const ActionFacts of_action = event.action->facts();
+    facts.global = facts.global || of_action.global;
+    facts.needs_norm = facts.needs_norm || of_action.needs_norm;
+    facts.revives = facts.revives || of_action.revives;
+    facts.data_free = facts.data_free && !of_action.needs_data;
+    if (event.moments) updates += event.moments->moments(kLength, Sparsity(0.9)).size();
+  }
+  facts.one_shot = updates == 1;
+  return facts;
+}
+
+}  // namespace espalier::prune

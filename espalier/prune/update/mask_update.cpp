@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+
+#include <espalier/prune/sites/channel_weights.h>
+#include <espalier/prune/sites/collapse.h>
+#include <espalier/prune/sites/outputs.h>
+#include <espalier/prune/structure/channel_graph.h>
+#include <espalier/prune/update/mask_update.h>
+
+namespace espalier::prune {
+namespace {
+
+int64_t count(const std::vector<uint8_t>& flags) {
+  return std::count(flags.begin(), flags.end(), uint8_t{1});
+}
+
+/// Units of a cell that stay on the way from dense to the pattern's own number.
+int64_t keep_in_cell(const Cell& cell, Sparsity target) {
+  const int64_t gone = guarded_floor(target.value() * static_cast<double>(cell.size));
+  return std::max(cell.keep, cell.size - gone);
+}
+
+std::vector<uint8_t> best_units(const Site& site,
+                                const std::vector<double>& scores,
+                                const std::vector<uint8_t>& candidates,
+                                int64_t kept,
+                                Sparsity target,
+                                const std::vector<uint8_t>& first) {
+  if (site.run > 0) {
+    const int64_t of_run = std::max<int64_t>(kept_count(site.run, target), first.empty() ? 0 : 1);
+    return top_k_in_cells(scores, candidates, of_run, site.run);
+  }
+  if (site.cell.size == 0) return top_k(scores, candidates, kept, first);
+  return top_k_in_cells(scores, candidates, keep_in_cell(site.cell, target), site.cell.size);
+}
+
+/// The nearest multiple that the user asked layers to keep; a layer that loses nothing stays.
+int64_t rounded_channels(int64_t kept, int64_t units, const PruneSettings& settings) {
+  const int64_t step = settings.round_channels_to;
+  if (step <= 1 || units < step || kept == units) return kept;
+  return std::min(std::max((kept + step / 2) / step * step, step), units);
+}
+
+/// Random order of the flags of the units begin..end-1 that are candidates.
+void shuffle_range(std::vector<uint8_t>& flags,
+                   const std::vector<uint8_t>& candidates,
+                   size_t begin,
+                   size_t end,
+                   Rng& rng) {
+  std::vector<size_t> places;
+  for (size_t i = begin; i < end; ++i) {
+    if (candidates[i] != 0) places.push_back(i);
+  }
+  const std::vector<int64_t> order = rng.permutation(static_cast<int64_t>(places.size()));
+  std::vector<uint8_t> shuffled;
+  for (int64_t from : order) shuffled.push_back(flags[places[static_cast<size_t>(from)]]);
+  for (size_t i = 0; i < places.size(); ++i) flags[places[i]] = shuffled[i];
+}
+
+/// Entries of a parameter's mask that would differ.
+int64_t mask_changes(const nn::Parameter& parameter, const Tensor& mask) {
+  const uint8_t* after = mask.data<uint8_t>();
+  if (!parameter.masked()) return std::count(after, after + mask.numel(), uint8_t{0});
+  const Tensor old = parameter.mask();
+  const uint8_t* before = old.data<uint8_t>();
+  int64_t changes = 0;
+  for (int64_t i = 0; i < mask.numel(); ++i) changes += before[i] != after[i];
+  return changes;
+}
+
+}  // namespace
+
+int64_t least_units(const Site& site, const PruneSettings& settings) {
+  const auto most = settings.max_layer_sparsity.value() * static_cast<double>(site.units);
+  return std::max(std::min(settings.min_per_layer, site.units), site.units - guarded_floor(most));
+}
+
+std::vector<LayerReport> unchanged_layers(const std::vector<ScoredWeight>& all,
+                                          const std::vector<ScoredWeight>& chosen) {
+  std::vector<LayerReport> layers;
+  for (const ScoredWeight& weight : all) {
+    const bool is_chosen = std::any_of(chosen.begin(), chosen.end(), [&](const ScoredWeight& one) {
+      return one.parameter == weight.parameter;
+    });
+    if (is_chosen) continue;
+    layers.push_back({weight.name, weight.parameter->numel(), weight.parameter->nnz(), 0});
+  }
+  return layers;
+}
+
+void check_sparsity(const Pattern& pattern, Sparsity sparsity) {
+  const Cell cell = pattern.cell();
+  if (cell.size == 0) return;
+  const double fixed = 1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size);
+  ESPALIER_CHECK(std::abs(sparsity.value() - fixed) < 1e-6,
+                 ValueError,
+                 "prune: the pattern ",
+                 pattern.name(),
+                 " removes exactly ",
+                 fixed,
+                 " of the weights, but sparsity is ",
+                 sparsity.value(),
+                 ". Leave --sparsity out (in C++: set PruneSettings::sparsity to what the pattern "
+                 "removes), or choose another pattern.");
+}
+
+MaskUpdate::MaskUpdate(nn::Module& model,
+                       const Pattern& pattern,
+                       const PruneSettings& settings,
+                       const PruneInputs& inputs,
+                       const SiteRules& rules,
+                       std::optional<std::vector<ScoredWeight>> only)
+    : model_(&model), settings_(&settings), inputs_(&inputs), coupled_(pattern.coupled()) {
+  weights_ = only ? *std::move(only) : prunable_weights(model, settings.exclude);
+  sites_ = coupled_ ? channel_sites(model,
+                                    channel_groups(model, inputs.input_shape),
+                                    weights_,
+                                    rules.single_producer_only,
+                                    report_.notes)
+                    : weight_sites(weights_, pattern, report_.notes);
+  if (rules.refusal) {
+    std::erase_if(sites_, [&](const Site& site) {
+      const std::string refusal = rules.refusal(model, site);
+      if (!refusal.empty()) report_.notes.push_back(cat(site.name, " stays as it is: ", refusal));
+      return !refusal.empty();
+    });
+    ESPALIER_CHECK(!sites_.empty(), ValueError, "prune: no layer of the model may be pruned");
+  }
+  const bool structured = pattern.speedup() != Speedup::Unstructured && pattern.cell().size == 0;
+  if (!coupled_ && structured) keep_outputs(flow(), sites_, report_.notes);
+  for (const Site& site : sites_) alive_.push_back(site.alive());
+  saves_outputs_.resize(sites_.size(), 0);
+}
+
+void MaskUpdate::compete_in_rows() {
+  for (Site& site : sites_) {
+    const bool single = site.cell.size == 0 && site.units == site.shape.numel();
+    if (single) site.run = site.units / site.shape[0];
+  }
+}
+
+std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {
+  auto result = score.score_units({*model_, weights_, *inputs_, rng, &report_.notes}, sites_);
+  const bool invert = settings_->ablation == Ablation::Invert;
+  if ((score.keep() == Keep::Smallest) != invert) {
+    for (auto& site : result) {
+      for (double& value : site) value = -value;
+    }
+  }
+  return result;
+}
+
+std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>& scores,
+                                         const Allocation& allocation,
+                                         Sparsity target,
+                                         const std::vector<std::vector<uint8_t>>& of_outputs) {
+  std::vector<std::vector<int64_t>> weights;
+  std::vector<LayerView> views;
+  for (const Site& site : sites_) weights.push_back(site.unit_weights());
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    views.push_back({sites_[s].name,
+                     sites_[s].shape,
+                     sites_[s].units,
+                     scores[s],
+                     alive_[s],
+                     weights[s],
+                     std::max(least_units(sites_[s], *settings_), count(of_outputs[s])),
+                     of_outputs[s]});
+  }
+  std::vector<int64_t> kept;
+  if (coupled_) {
+    ChannelWeights left(sites_, weights_);
+    kept = allocation.keep_channels(views, target, left);
+  } else {
+    kept = allocation.keep(views, target);
+  }
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    kept[s] = std::max(kept[s], views[s].at_least);
+    if (coupled_) kept[s] = rounded_channels(kept[s], sites_[s].units, *settings_);
+  }
+  return kept;
+}
+
+/// Prunable weights where units compete, and those that are there.
+std::pair<int64_t, int64_t> MaskUpdate::count_weights() const {
+  if (coupled_) {
+    ChannelWeights left(sites_, weights_);
+    for (size_t s = 0; s < sites_.size(); ++s) {
+      for (int64_t u = 0; u < sites_[s].units; ++u) {
+        if (alive_[s][static_cast<size_t>(u)] == 0) left.remove(s, u);
+      }
+    }
+    return {left.total(), left.left()};
+  }
+  int64_t total = 0;
+  int64_t remaining = 0;
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    const std::vector<int64_t> weights = sites_[s].unit_weights();
+    for (size_t u = 0; u < weights.size(); ++u) {
+      total += weights[u];
+      if (alive_[s][u] != 0) remaining += weights[u];
+    }
+  }
+  return {total, remaining};
+}
+
+Sparsity MaskUpdate::target_of(const Moment& moment) const {
+  if (moment.of_remaining == 0.0) return moment.sparsity;
+  const auto [total, remaining] = count_weights();
+  const int64_t gone = guarded_ceil(moment.of_remaining * static_cast<double>(remaining));
+  return total == 0
+             ? moment.sparsity
+             : Sparsity(static_cast<double>(total - remaining + gone) / static_cast<double>(total));
+}
+
+void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
+                        const Allocation& allocation,
+                        const Moment& moment,
+                        Growth* growth,
+                        Rng& rng) {
+  report_.step = moment.step;
+  const Sparsity target = target_of(moment);
+  report_.target = target;
+  std::vector<std::vector<uint8_t>> of_outputs;
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    of_outputs.push_back(units_of_outputs(sites_[s], scores[s], alive_[s]));
+  }
+  std::vector<int64_t> kept = budgets(scores, allocation, target, of_outputs);
+  tell_raised(scores, allocation, target, kept, of_outputs);
+  keep_.clear();
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    const int64_t alive = count(alive_[s]);
+    // One unit is rounding of the shares; more means that the model was sparser than the target.
+    if (sites_[s].cell.size == 0 && kept[s] > alive + 1) {
+      report_.notes.push_back(cat(
+          sites_[s].name, " has only ", alive, " units left of the ", kept[s], " it should keep"));
+    }
+    const int64_t stay = std::min(kept[s], alive);
+    keep_.push_back(best_units(sites_[s], scores[s], alive_[s], stay, target, of_outputs[s]));
+    if (of_outputs[s].empty()) continue;
+    saves_outputs_[s] |= keep_[s] != best_units(sites_[s], scores[s], alive_[s], stay, target, {});
+  }
+  if (settings_->ablation == Ablation::Shuffle) shuffle(rng);
+  if (growth != nullptr && moment.moved > 0.0) move(scores, moment.moved, *growth, rng);
+  make_masks();
+  tell_reached(allocation.sparsity_of(coupled_));
+}
+
+void MaskUpdate::tell_reached(SparsityOf of) {
+  const bool in_cells = std::any_of(
+      sites_.begin(), sites_.end(), [](const Site& site) { return site.cell.size > 0; });
+  report_.target_of = in_cells ? SparsityOf::Nothing : of;
+  if (report_.target_of == SparsityOf::Weights) report_.reached = report_.sparsity();
+  if (report_.target_of != SparsityOf::Channels) return;
+  int64_t total = 0;
+  int64_t kept = 0;
+  for (const std::vector<uint8_t>& site : keep_) {
+    total += static_cast<int64_t>(site.size());
+    kept += count(site);
+  }
+  report_.reached =
+      Sparsity(total == 0 ? 0.0 : static_cast<double>(total - kept) / static_cast<double>(total));
+}
+
+void MaskUpdate::adopt(const MaskUpdate& chosen, Rng& rng) {
+  report_ = chosen.report_;
+  keep_ = chosen.keep_;
+  tell_outputs_of(chosen);
+  if (settings_->ablation == Ablation::Shuffle) shuffle(rng);
+  make_masks();
+}
+
+void MaskUpdate::shuffle(Rng& rng) {
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    Rng own = rng.fork(stream_id("shuffle " + sites_[s].name));
+    const auto size = static_cast<size_t>(
+        sites_[s].cell.size == 0 ? std::max<int64_t>(sites_[s].units, 1) : sites_[s].cell.size);
+    for (size_t begin = 0; begin < keep_[s].size(); begin += size) {
+      shuffle_range(keep_[s], alive_[s], begin, begin + size, own);
+    }
+    save_outputs(s, alive_[s], own, keep_[s]);
+  }
+}
+
+void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
+                      double moved,
+                      Growth& growth,
+                      Rng& rng) {
+  const auto merits = unit_scores(
+      sites_, weights_, growth.compute({*model_, weights_, *inputs_, rng}), Reduce::Sum);
+  // As many move, but others: only the densities of layers are left of the method's choice.
+  const bool at_random = settings_->ablation == Ablation::Shuffle;
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    ESPALIER_CHECK(sites_[s].cell.size == 0,
+                   NotImplemented,
+                   "prune: growth inside N:M cells of ",
+                   sites_[s].name);
+    const int64_t kept = count(keep_[s]);
+    auto grown = guarded_floor(moved * static_cast<double>(kept));
+    // What is dropped must find another place.
+    if (!growth.may_grow_dropped()) grown = std::min(grown, sites_[s].units - kept);
+    const auto of_outputs = units_of_outputs(sites_[s], scores[s], keep_[s]);
+    grown = std::min(grown, kept - count(of_outputs));
+    Rng own = rng.fork(stream_id("move " + sites_[s].name));
+    std::vector<uint8_t> stays = top_k(scores[s], keep_[s], kept - grown, of_outputs);
+    if (!of_outputs.empty() && stays != top_k(scores[s], keep_[s], kept - grown)) {
+      saves_outputs_[s] = 1;
+    }
+    if (at_random) {
+      shuffle_range(stays, keep_[s], 0, stays.size(), own);
+      save_outputs(s, keep_[s], own, stays);
+    }
+    std::vector<uint8_t> places(stays.size());
+    for (size_t u = 0; u < stays.size(); ++u) {
+      const bool dropped = keep_[s][u] != 0 && stays[u] == 0;
+      places[u] = stays[u] == 0 && (!dropped || growth.may_grow_dropped());
+    }
+    auto grows = top_k(merits[s], places, grown);
+    if (at_random) shuffle_range(grows, places, 0, grows.size(), own);
+    keep_[s] = stays;
+    for (size_t u = 0; u < stays.size(); ++u) keep_[s][u] |= grows[u];
+  }
+}
+
+void MaskUpdate::make_masks() {
+  masks_.clear();
+  changed_.clear();
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    for (const SitePart& part : sites_[s].parts) {
+      Tensor& mask = masks_[part.parameter];
+      if (!mask.defined()) {
+        changed_.push_back(part.parameter);
+        mask = part.parameter->masked() ? part.parameter->mask().clone()
+                                        : Tensor::ones(part.parameter->shape(), DType::U8);
+      }
+      uint8_t* m = mask.data<uint8_t>();
+      for (int64_t i = 0; i < mask.numel(); ++i) {
+        const int64_t unit = part.units.unit(i);
+        if (unit < 0) continue;
+        const auto u = static_cast<size_t>(unit);
+        if (keep_[s][u] == 0) m[i] = 0;
+        if (keep_[s][u] != 0 && alive_[s][u] == 0) m[i] = 1;
+      }
+    }
+  }
+  std::erase_if(changed_, [&](nn::Parameter* parameter) {
+    return mask_changes(*parameter, masks_.at(parameter)) == 0;
+  });
+  report_.layers.clear();
+  for (const ScoredWeight& weight : weights_) {
+    const auto found = masks_.find(weight.parameter);
+    LayerReport layer{weight.name, weight.parameter->numel(), weight.parameter->nnz(), 0};
+    if (found != masks_.end()) {
+      const uint8_t* m = found->second.data<uint8_t>();
+      layer.kept = std::count(m, m + found->second.numel(), uint8_t{1});
+      layer.changed = mask_changes(*weight.parameter, found->second);
+    }
+    report_.layers.push_back(layer);
+  }
+}
+
+const FlowGraph* MaskUpdate::flow() {
+  if (!flow_) flow_ = flow_of(*model_, *inputs_);
+  return flow_.get();
+}
+
+void MaskUpdate::check() {
+  check_collapse(
+      flow(),
+      [&](const nn::Parameter& parameter) { return mask_of(parameter); },
+      *settings_,
+      report_);
+}
+
+Tensor MaskUpdate::mask_of(const nn::Parameter& parameter) const {
+  const auto planned =
+      std::ranges::find_if(masks_, [&](const auto& one) { return one.first == &parameter; });
+  return planned == masks_.end() ? parameter.mask() : planned->second;
+}
+
+void MaskUpdate::keep_units(std::vector<std::vector<uint8_t>> kept) {
+  keep_ = std::move(kept);
+  make_masks();
+}
+
+void MaskUpdate::tell_budget(const std::string& budget, Sparsity asked, Sparsity reached) {
+  report_.budget = budget;
+  report_.target = asked;
+  report_.reached = reached;
+  report_.target_of = SparsityOf::Budget;
+}
+
+void MaskUpdate::commit() {
+  check();
+  set_masks();
+}
+
+void MaskUpdate::set_masks() {
+  for (nn::Parameter* parameter : changed_) parameter->set_mask(masks_.at(parameter));
+}
+
+}  // namespace espalier::prune

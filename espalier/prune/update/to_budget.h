@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/// From a share of a budget to the units that stay: the sparsity is searched at which the network
+/// under its masks costs what was asked, and then single units are given back while they fit. Not a
+/// public interface.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include <espalier/prune/budgets/budget.h>
+#include <espalier/prune/timeline/timeline.h>
+#include <espalier/prune/update/mask_update.h>
+
+namespace espalier::prune {
+
+/// The search of one mask update.
+class BudgetSearch {
+ public:
+  /// For the target of the subject's settings.
+  explicit BudgetSearch(const Subject& subject);
+
+  /// An update that chose at a sparsity.
+  using Choose = std::function<MaskUpdate(Sparsity)>;
+  /// The update whose masks leave the share 1 - `removed` of the dense network's cost: exact to one
+  /// unit where the budget is, and by the nearest measurement else. `scores` of every unit order
+  /// what is given back; empty: nothing is. Throws ValueError when not even the last sparsity is
+  /// cheap enough.
+  MaskUpdate run(const Choose& choose,
+                 Sparsity removed,
+                 const std::vector<std::vector<double>>& scores);
+  /// The sparsity that `run` came to.
+  Sparsity sparsity() const { return sparsity_; }
+
+ private:
+  double cost_of(const MaskUpdate& update);
+  /// Units of `more` that `less` removes, given back in order of score while they fit.
+  void give_back(MaskUpdate& less,
+                 const MaskUpdate& more,
+                 const std::vector<std::vector<double>>& scores,
+                 double asked);
+
+  const Subject& subject_;
+  Target target_;
+  std::unique_ptr<Budget> budget_;
+  std::unique_ptr<nn::Module> dense_;  // nothing masked, nothing zero
+  double dense_cost_ = 0.0;
+  Sparsity sparsity_ = Sparsity(0.0);
+};
+
+}  // namespace espalier::prune

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/prune/update/update.h>
+
+#include <algorithm>
+
+#include <espalier/prune/curvature/norm_statistics.h>
+#include <espalier/prune/sites/collapse.h>
+#include <espalier/prune/update/mask_update.h>
+#include <espalier/prune/update/reachable.h>
+#include <espalier/prune/update/repaired.h>
+#include <espalier/prune/update/to_budget.h>
+
+namespace espalier::prune {
+namespace {
+
+/// Sets the scored weights (not the shifts) of all units that don't stay to zero, by masks.
+void mask_scored(const MaskUpdate& update) {
+  for (size_t s = 0; s < update.sites().size(); ++s) {
+    for (const SitePart& part : update.sites()[s].parts) {
+      if (!part.scored) continue;
+      Tensor mask = Tensor::ones(part.parameter->shape(), DType::U8);
+      for (int64_t i = 0; i < mask.numel(); ++i) {
+        const int64_t unit = part.units.unit(i);
+        if (unit < 0) continue;
+        mask.data<uint8_t>()[i] = update.kept()[s][static_cast<size_t>(unit)];
+      }
+      part.parameter->set_mask(mask);
+    }
+  }
+}
+
+/// Makes the weights dense again; what was removed is zero now, but trains.
+void release(const std::vector<ScoredWeight>& weights) {
+  for (const ScoredWeight& weight : weights) weight.parameter->set_mask({});
+}
+
+/// Masks of before the training would be released.
+void check_dense(const std::vector<ScoredWeight>& weights) {
+  for (const ScoredWeight& weight : weights) {
+    ESPALIER_CHECK(!weight.parameter->masked(),
+                   ValueError,
+                   "prune: ",
+                   weight.name,
+                   " has a mask already, but this method starts from a dense network, because it "
+                   "lets units come back. Exclude the layer, or choose another method.");
+  }
+}
+
+class Update : public Action {
+ public:
+  explicit Update(UpdateParts parts) : parts_(std::move(parts)) {
+    ESPALIER_CHECK((parts_.score || parts_.repair) && parts_.allocation,
+                   ValueError,
+                   "mask_update: needs a score or a repair, and an allocation");
+  }
+
+  ActionFacts facts() const override {
+    const bool reads = parts_.repair || (parts_.score && needs_data(parts_.score->needs())) ||
+                       (parts_.growth && needs_data(parts_.growth->needs()));
+    return {.needs_data = reads,
+            .global = parts_.allocation->looks_at_scores(),
+            .revives = parts_.growth != nullptr || parts_.candidates == Candidates::All ||
+                       parts_.effect != Effect::Remove};
+  }
+
+  const UpdateParts* parts() const override { return &parts_; }
+
+  std::string refusal(const Pattern& pattern) const override {
+    return parts_.repair ? parts_.repair->refusal(pattern) : std::string();
+  }
+
+  void check(const Subject& subject) override {
+    if (!parts_.score || has_budget(subject)) return;  // found out when its moment comes
+    const PruneSettings settings = settings_of(subject);
+    MaskUpdate first = begin(subject, settings);
+    check_reachable(
+        first.sites(), first.flow(), subject.pattern.coupled(), parts_.allocation.get(), settings);
+  }
+
+  bool needs_gradients(const Moment& moment) const override {
+    return moment.moved > 0.0 && parts_.growth && parts_.growth->needs() == ScoreNeeds::Gradients;
+  }
+
+  UpdateReport update(const Subject& subject,
+                      std::span<const Moment> rounds,
+                      UpdateNumber number) override {
+    const NoGrad no_grad;
+    const PruneSettings settings = settings_of(subject);
+    UpdateReport report = update_model(subject, settings, rounds, number);
+    const bool changed = std::ranges::any_of(
+        report.layers, [](const LayerReport& layer) { return layer.changed > 0; });
+    if (parts_.norm_batches > 0 && changed) {
+      recalibrate_batch_norm(
+          subject.model, calibration_batches(subject.inputs), parts_.norm_batches);
+    }
+    if (number.last && settings.ablation == Ablation::Reinit) {
+      set_fresh_values(subject.model, subject.inputs, 1);
+      if (subject.optimizer != nullptr) subject.optimizer->load_state_dict({});
+    }
+    if (subject.optimizer != nullptr && parts_.effect != Effect::Zero) {
+      subject.optimizer->clear_masked_state();
+    }
+    return report;
+  }
+
+  void observe(nn::TrainState& state) override {
+    if (parts_.score) parts_.score->observe(state);
+  }
+  std::map<std::string, Tensor> state() const override {
+    return parts_.score ? parts_.score->state() : std::map<std::string, Tensor>();
+  }
+  void load_state(const std::map<std::string, Tensor>& state) override {
+    if (parts_.score) parts_.score->load_state(state);
+  }
+
+ private:
+  UpdateReport update_model(const Subject& subject,
+                            const PruneSettings& settings,
+                            std::span<const Moment> rounds,
+                            UpdateNumber number) {
+    if (!parts_.repair && !parts_.stages) return update_at_once(subject, settings, rounds, number);
+    ESPALIER_CHECK(rounds.size() == 1,
+                   NotImplemented,
+                   "prune: pruning layer by layer and in several rounds at one step");
+    const Moment moment = settled_moment(subject, rounds.front());
+    return parts_.repair ? repaired_update(parts_, subject, settings, moment)
+                         : update_in_stages(subject, settings, moment, number);
+  }
+
+  static bool needs_data(ScoreNeeds needs) {
+    return needs == ScoreNeeds::Gradients || needs == ScoreNeeds::Activations;
+  }
+
+  PruneSettings settings_of(const Subject& subject) const {
+    PruneSettings settings = subject.settings;
+    if (!settings.allow_collapse) {
+      settings.min_per_layer = std::max(settings.min_per_layer, parts_.min_per_layer);
+    }
+    return settings;
+  }
+
+  MaskUpdate begin(const Subject& subject,
+                   const PruneSettings& settings,
+                   std::optional<std::vector<ScoredWeight>> only = {}) const {
+    return {
+        subject.model, subject.pattern, settings, subject.inputs, parts_.sites, std::move(only)};
+  }
+
+  void run_round(MaskUpdate& update,
+                 const Subject& subject,
+                 const Moment& moment,
+                 int64_t number) const {
+    const Rng of_update = Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number));
+    Rng rng = of_update;
+    if (parts_.compete_in_rows) update.compete_in_rows();
+    const auto scores = update.scores(*parts_.score, rng);
+    const std::shared_ptr<const Allocation> allocation = allocation_for(subject.settings);
+    if (!has_budget(subject) || parts_.stages) {
+      update.choose(scores, *allocation, moment, parts_.growth.get(), rng);
+      return;
+    }
+    const MaskUpdate start = update;
+    const Rng drawn = rng;
+    const bool nested = subject.settings.ablation != Ablation::Shuffle && moment.moved == 0.0 &&
+                        !parts_.compete_in_rows;
+    BudgetSearch search(subject);
+    update = search.run(
+        [&](Sparsity sparsity) {
+          MaskUpdate candidate = start;
+          Rng own = drawn;
+          Moment at = moment;
+          at.sparsity = sparsity;
+          at.of_remaining = 0.0;
+          candidate.choose(scores, *allocation, at, parts_.growth.get(), own);
+          return candidate;
+        },
+        moment.sparsity,
+        nested ? scores : std::vector<std::vector<double>>());
+  }
+
+  /// Layers are pruned one by one: how much of each is settled before, by sizes alone.
+  Moment settled_moment(const Subject& subject, const Moment& moment) const {
+    if (!has_budget(subject)) return moment;
+    const std::shared_ptr<const Allocation> allocation = allocation_for(subject.settings);
+    const MaskUpdate start = begin(subject, settings_of(subject));
+    std::vector<std::vector<double>> equal;
+    for (const Site& site : start.sites()) {
+      equal.emplace_back(static_cast<size_t>(site.units), 0.0);
+    }
+    BudgetSearch search(subject);
+    search.run(
+        [&](Sparsity sparsity) {
+          MaskUpdate candidate = start;
+          if (parts_.compete_in_rows) candidate.compete_in_rows();
+          Rng unused(0);
+          Moment at = moment;
+          at.sparsity = sparsity;
+          candidate.choose(equal, *allocation, at, nullptr, unused);
+          return candidate;
+        },
+        moment.sparsity,
+        {});
+    Moment settled = moment;
+    settled.sparsity = search.sparsity();
+    return settled;
+  }
+
+  static bool has_budget(const Subject& subject) {
+    return !subject.settings.target.empty() &&
+           parse_target(subject.settings.target).kind != BudgetKind::Sparsity;
+  }
+
+  std::shared_ptr<const Allocation> allocation_for(const PruneSettings& settings) const {
+    return named_allocation(parts_.allocation, settings.layer_sparsity);
+  }
+
+  UpdateReport update_at_once(const Subject& subject,
+                              const PruneSettings& settings,
+                              std::span<const Moment> rounds,
+                              UpdateNumber number) {
+    if (parts_.candidates == Candidates::All) {
+      const auto weights = prunable_weights(subject.model, settings.exclude);
+      if (number.number == 0) check_dense(weights);
+      release(weights);
+    }
+    MaskUpdate update = begin(subject, settings);
+    if (rounds.size() == 1) {
+      run_round(update, subject, rounds.front(), number.number);
+    } else {
+      // On a copy: what a round removes is zero from then on, but a shuffled mask may keep it.
+      const std::unique_ptr<nn::Module> copy = subject.model.clone();
+      const Subject of_copy{*copy, nullptr, subject.pattern, subject.settings, subject.inputs};
+      PruneSettings plain = settings;
+      if (plain.ablation == Ablation::Shuffle) plain.ablation = Ablation::None;
+      for (size_t r = 0; r < rounds.size(); ++r) {
+        MaskUpdate round = begin(of_copy, plain);
+        run_round(round, of_copy, rounds[r], number.number + static_cast<int64_t>(r));
+        round.set_masks();
+        update.tell_outputs_of(round);
+        if (r + 1 < rounds.size()) continue;
+        Rng rng = Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number.number));
+        update.adopt(round, rng);
+      }
+    }
+    if (parts_.effect == Effect::Remove) {
+      update.commit();
+      return update.report();
+    }
+    update.check();
+    mask_scored(update);
+    if (parts_.effect == Effect::Zero) release(update.weights());
+    return update.report();
+  }
+
+  UpdateReport update_in_stages(const Subject& subject,
+                                const PruneSettings& settings,
+                                const Moment& moment,
+                                UpdateNumber number) const {
+    nn::Module& model = subject.model;
+    const std::vector<ScoredWeight> all = prunable_weights(model, settings.exclude);
+    UpdateReport report{.step = moment.step, .target = moment.sparsity};
+    const std::vector<ScoredWeight> weights = fitting_weights(all, subject.pattern, report.notes);
+    report.layers = unchanged_layers(all, weights);
+    const auto batches = calibration_batches(subject.inputs);
+    const WeightKeeper keeper(weights);
+    try {
+      for (const auto& stage : calibration_stages(model, weights, batches(0), *parts_.stages)) {
+        MaskUpdate update = begin(subject, settings, stage);
+        run_round(update, subject, moment, number.number);
+        update.set_masks();
+        const UpdateReport part = update.report();
+        report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());
+        for (const std::string& note : part.notes) add_note(report.notes, note);
+      }
+      const std::shared_ptr<const FlowGraph> flow = flow_of(model, subject.inputs);
+      check_collapse(
+          flow.get(), [](const nn::Parameter& one) { return one.mask(); }, settings, report);
+    } catch (...) {
+      keeper.restore();
+      throw;
+    }
+    if (subject.pattern.cell().size == 0) report.target_of = SparsityOf::Weights;
+    report.reached = report.sparsity();
+    return report;
+  }
+
+  UpdateParts parts_;
+};
+
+}  // namespace
+
+std::shared_ptr<Action> mask_update(UpdateParts parts) {
+  return std::make_shared<Update>(std::move(parts));
+}
+
+std::optional<UpdateParts> last_update_of(const Timeline& timeline) {
+  std::optional<UpdateParts> last;
+  for (const Event& event : timeline.events) {
+    if (const UpdateParts* parts = event.action->parts()) last = *parts;
+  }
+  return last;
+}
+
+}  // namespace espalier::prune

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The action that changes masks: score x pattern x allocation, chosen among what lives, all, or
+/// what lives and grows. Pruning before, during and after training are the same action at other
+/// moments.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <espalier/prune/allocations/allocation.h>
+#include <espalier/prune/curvature/layer_inputs.h>
+#include <espalier/prune/growth/growth.h>
+#include <espalier/prune/repair/repair.h>
+#include <espalier/prune/scores/score.h>
+#include <espalier/prune/timeline/timeline.h>
+#include <espalier/prune/update/mask_update.h>
+
+namespace espalier::prune {
+
+/// From where an update chooses.
+enum class Candidates : uint8_t {
+  Living,  ///< what is gone stays gone, unless `growth` brings it back
+  All      ///< everything: what is gone may come back, from zero
+};
+
+/// What becomes of what an update does not choose.
+enum class Effect : uint8_t {
+  Remove,  ///< it is masked: zero, without gradient and momentum, and its units with all tied to
+           ///< them
+  /// The weights of scored units are set to zero and train on like all others. Not for good: the
+  /// last update of a method removes.
+  Zero,
+  /// They rest at zero, without gradient and momentum, until the next update. Not for good.
+  Rest
+};
+
+/// What a mask update is made of.
+struct UpdateParts {
+  std::shared_ptr<Score> score = {};            ///< how much a unit matters
+  std::shared_ptr<Allocation> allocation = {};  ///< how many units each site keeps
+  std::shared_ptr<Growth> growth = {};          ///< which removed units take the place of kept ones
+  Candidates candidates = Candidates::Living;   ///< from where it chooses
+  Effect effect = Effect::Remove;               ///< on the others
+  /// Chooses with the score or by itself, and gives what stays new values; layers are then updated
+  /// one after another.
+  std::shared_ptr<Repair> repair = {};
+  /// Single weights compete with those of the same output only, each output losing as many.
+  bool compete_in_rows = false;
+  /// When set, layers are pruned in the order in which they run, a stage at a time, so that each is
+  /// scored on what the pruned layers before it give. Not for patterns that couple layers.
+  std::optional<Stage> stages = {};
+  SiteRules sites = {};  ///< which sites may be cut
+  /// Every site keeps so many units, unless collapse is allowed.
+  int64_t min_per_layer = 0;
+  /// Batches on which batch norm's statistics are measured again afterwards, where anything was
+  /// removed.
+  int64_t norm_batches = 0;
+};
+
+/// The action. Throws ValueError without a score (or a repair that chooses) or an allocation.
+std::shared_ptr<Action> mask_update(UpdateParts parts);
+
+/// What the last mask update of a timeline is made of; nothing if it makes none.
+std::optional<UpdateParts> last_update_of(const Timeline& timeline);
+
+}  // namespace espalier::prune
