@@ -38,17 +38,19 @@ void check_needs(const std::string& owner,
                  " needs an option that is not declared, ",
                  need.option);
   const std::string text = other->text_of(settings);
-  ESPALIER_CHECK(need.is_met(text),
-                 ValueError,
-                 owner,
-                 ": option ",
-                 option.name,
-                 " has no effect here: it needs ",
-                 need.option,
-                 need.other_than ? " other than " : " ",
-                 joined(need.values),
-                 ", got ",
-                 text);
+  if (need.is_met(text)) return;
+  std::string wanted;
+  for (const std::string& value : need.values) {
+    if (!value.empty()) wanted += (wanted.empty() ? " " : " or ") + value;
+  }
+  if (need.other_than && !wanted.empty()) wanted = " other than" + wanted;
+  throw ValueError(cat(owner,
+                       ": --",
+                       option.name,
+                       " needs --",
+                       need.option,
+                       wanted,
+                       text.empty() ? ", which is not given" : ", got " + text));
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include <espalier/core/error.h>
 #include <espalier/core/options/option.h>
 
 namespace espalier {
@@ -180,6 +181,41 @@ class OptionTable {
   /// A line for each.
   OptionTable(std::initializer_list<OptionEntry<S>> entries)
       : options_(entries.begin(), entries.end()) {}
+
+  /// Adds the options of a part, a member that is a struct with a table of its own. Defaults are
+  /// those that S gives the part.
+  template <class Part>
+  OptionTable& include(Part S::*member, const OptionTable<Part>& table) {
+    const S defaults = {};
+    for (Option option : table.options()) {
+      option.text_of = [member, text_of = option.text_of](const void* settings) {
+        return text_of(&(static_cast<const S*>(settings)->*member));
+      };
+      option.set = [member, set = option.set](void* settings, const std::string& text) {
+        set(&(static_cast<S*>(settings)->*member), text);
+      };
+      option.default_value = option.text_of(&defaults);
+      options_.push_back(std::move(option));
+    }
+    return *this;
+  }
+  /// Adds one line.
+  OptionTable& add(OptionEntry<S> entry) {
+    options_.push_back(std::move(entry));
+    return *this;
+  }
+  /// Lets an option of a part have an effect only where another one has one of these values. Throws
+  /// ValueError where there is no such option.
+  OptionTable& needing(const std::string& name,
+                       std::string other,
+                       std::vector<std::string> values) {
+    for (Option& option : options_) {
+      if (option.name != name) continue;
+      option.needs = {std::move(other), std::move(values)};
+      return *this;
+    }
+    throw ValueError(cat("option table: no option '", name, "'"));
+  }
 
   /// What is declared.
   const std::vector<Option>& options() const { return options_; }

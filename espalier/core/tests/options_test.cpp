@@ -136,12 +136,12 @@ TEST(OptionTable, RefusesWhatAnotherOptionMakesIdle) {
       [&] {
         needy.read("test", {{"until", "1"}});
       },
-      {"test: option until", "needs rounds other than 1, got 1"});
+      {"test: --until", "needs --rounds other than 1, got 1"});
   testing::expect_error<ValueError>(
       [&] {
         needy.read("test", {{"keep", "true"}});
       },
-      {"option keep", "needs allocation erk, er, got global"});
+      {"--keep", "needs --allocation erk or er, got global"});
 }
 
 TEST(OptionTable, NamesTheKnownOptionsInErrors) {
@@ -158,6 +158,39 @@ TEST(SplitNames, BlanksAroundNamesAreNotOfThem) {
   EXPECT_TRUE(split_names("").empty());
   EXPECT_TRUE(split_names("  ").empty());
   EXPECT_EQ(join_names({"a", "b"}), "a,b");
+}
+
+/// A struct with parts that have tables of their own.
+struct Whole {
+  Settings part = {.begin = 0.4};
+  double own = 1.0;
+};
+
+const OptionTable<Whole>& whole_table() {
+  static const OptionTable<Whole> whole = OptionTable<Whole>()
+                                              .add({&Whole::own, "own", {0, 2}, "", "of the whole"})
+                                              .include(&Whole::part, table())
+                                              .needing("rounds", "own", {"2"});
+  return whole;
+}
+
+TEST(OptionTable, TakesInTheTablesOfParts) {
+  const Whole read = whole_table().read("test", {{"begin", "0.5"}, {"own", "2"}, {"rounds", "3"}});
+  EXPECT_EQ(read.own, 2.0);
+  EXPECT_EQ(read.part.begin, 0.5);
+  EXPECT_EQ(read.part.rounds, 3);
+  EXPECT_EQ(whole_table().texts(read).at("begin"), "0.5");
+  EXPECT_EQ(whole_table().options().front().name, "own");
+  // The default of a part is what the whole gives it.
+  EXPECT_EQ(whole_table().options().at(1).default_value, "0.4");
+  EXPECT_EQ(whole_table().read("test", {}).part.begin, 0.4);
+  testing::expect_error<ValueError>(
+      [] {
+        whole_table().read("test", {{"rounds", "3"}});
+      },
+      {"--rounds needs --own 2, got 1"});
+  OptionTable<Whole> copy = whole_table();
+  EXPECT_THROW(copy.needing("absent", "own", {"2"}), ValueError);
 }
 
 }  // namespace

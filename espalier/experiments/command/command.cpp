@@ -18,20 +18,43 @@
 #include <espalier/experiments/command/plain_stream.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
+#include <espalier/experiments/settings/help.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments {
 namespace {
 
-// Names without how CLI11 marks that a flag turns something off: `--nesterov,--no-nesterov{false}`.
+// Help in two columns of a hundred characters; names without how CLI11 marks that a flag turns
+// something off: `--nesterov,--no-nesterov{false}` is `--[no-]nesterov`.
 class HelpFormatter : public CLI::Formatter {
  public:
   std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
-    std::string out = CLI::Formatter::make_option_name(option, is_positional);
-    constexpr std::string_view kMark = "{false}";
-    for (size_t at = out.find(kMark); at != std::string::npos; at = out.find(kMark)) {
-      out.erase(at, kMark.size());
+    if (is_positional) return option->get_name(true);
+    const auto& names = option->get_lnames();
+    if (names.size() == 2 && names[1] == "no-" + names[0]) return "--[no-]" + names[0];
+    if (names.size() == 2 && names[0] == "no-" + names[1]) return "--" + names[0];
+    return CLI::Formatter::make_option_name(option, is_positional);
+  }
+  std::string make_option(const CLI::Option* option, bool is_positional) const override {
+    return help_lines(make_option_name(option, is_positional) + make_option_opts(option),
+                      make_option_desc(option));
+  }
+  // One blank line at most, and none at the end.
+  std::string make_help(const CLI::App* app,
+                        std::string name,
+                        CLI::AppFormatMode mode) const override {
+    std::string text = CLI::Formatter::make_help(app, std::move(name), mode);
+    for (size_t at = text.find("\n\n\n"); at != std::string::npos; at = text.find("\n\n\n", at)) {
+      text.erase(at, 1);
     }
+    text.erase(text.find_last_not_of('\n') + 1);
+    return text + "\n";
+  }
+  std::string make_group(std::string group,
+                         bool is_positional,
+                         std::vector<const CLI::Option*> options) const override {
+    std::string out = "\n" + group + ":\n";
+    for (const CLI::Option* option : options) out += make_option(option, is_positional);
     return out;
   }
 };

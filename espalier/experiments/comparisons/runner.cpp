@@ -14,7 +14,7 @@
 #include <espalier/experiments/run/run_files.h>
 #include <espalier/experiments/run/run_folder.h>
 #include <espalier/experiments/run/training.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/train_settings.h>
 #include <espalier/prune/drive/registry.h>
 #include <espalier/prune/patterns/pattern.h>
 
@@ -28,14 +28,14 @@ std::string model_file(const RunRow& row) {
   return (fs::path(row.folder) / kModelFile).string();
 }
 
-OptionValues train_values(const PlannedRun& run,
-                          const RunnerOptions& options,
-                          const std::vector<RunRow>& rows) {
+TrainSettings train_settings(const PlannedRun& run,
+                             const RunnerOptions& options,
+                             const std::vector<RunRow>& rows) {
   std::map<std::string, std::string> settings = run.settings;
   for (const auto& [name, text] : options.settings) settings[name] = text;
   if (run.weights_of) settings["weights"] = model_file(rows[*run.weights_of]);
   if (run.mask_of) settings["mask-from"] = model_file(rows[*run.mask_of]);
-  return {"experiment", train_options(), settings};
+  return train_table().read("experiment", settings);
 }
 
 // What would fail every run alike fails here, before the first.
@@ -46,9 +46,9 @@ void check_data(const Plan& plan, const RunnerOptions& options) {
     PlannedRun alone = run;
     alone.weights_of.reset();
     alone.mask_of.reset();
-    const OptionValues values = train_values(alone, options, {});
-    open_split(values, data::Split::Train);
-    open_split(values, data::Split::Test);
+    const TrainSettings settings = train_settings(alone, options, {});
+    open_split(settings.data, data::Split::Train);
+    open_split(settings.data, data::Split::Test, settings.test_size);
   }
 }
 
@@ -104,9 +104,10 @@ bool removes_channels(const PlannedRun& run) {
   return !method.patterns.empty() && prune::make_pattern(method.patterns.front())->coupled();
 }
 
-Tensor first_test_images(const OptionValues& values) {
-  data::Loader loader(open_split(values, data::Split::Test),
-                      evaluation_loader(values, kSpeedBatch));
+Tensor first_test_images(const TrainSettings& settings) {
+  data::Loader loader(
+      open_split(settings.data, data::Split::Test, settings.test_size),
+      evaluation_loader(settings.normalization, settings.machine.workers, kSpeedBatch));
   loader.start_epoch(0);
   return loader.next()->images;
 }
@@ -123,10 +124,10 @@ void run_one(RunRow& row,
   }
   std::set<std::string> given;
   for (const auto& [name, text] : run.settings) given.insert(name);
-  const OptionValues values = train_values(run, options, rows);
-  const TrainRequest request{.values = values,
+  const TrainSettings settings = train_settings(run, options, rows);
+  const TrainRequest request{.settings = settings,
                              .given = std::move(given),
-                             .method = chosen_method(values.text("prune"), run.pruning),
+                             .method = chosen_method(settings.run.prune, run.pruning),
                              .root = options.folder,
                              .wait = true};
   const Json figures = run_training(request, console);
@@ -137,7 +138,7 @@ void run_one(RunRow& row,
     row.speed = run_speed(row.folder,
                           {.structured = removes_channels(run),
                            .round_seconds = *options.speed_round_seconds,
-                           .images = [&] { return first_test_images(request.values); }});
+                           .images = [&] { return first_test_images(request.settings); }});
   }
   console.err << fmt::format("  {}: accuracy {:.4f}, sparsity {:.4f}, {}\n",
                              figures.at("status").get<std::string>(),

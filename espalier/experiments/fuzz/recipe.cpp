@@ -5,17 +5,17 @@
 #include <espalier/core/error.h>
 #include <espalier/core/fuzz/target.h>
 #include <espalier/experiments/settings/given_options.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/train_settings.h>
 
 namespace espalier::fuzz {
 
 void read(const Bytes& input) {
-  const std::vector<Option> options = experiments::train_options();
+  const std::vector<Option> options = experiments::train_table().options();
   CLI::App app;
   experiments::GivenOptions given;
   given.declare(experiments::Verb(app), options, "train");
   given.read_config(put("input.toml", input));
-  experiments::OptionValues("train", options, given.given());
+  experiments::train_table().read("train", given.given());
   for (const auto& [name, text] : given.given()) saw(name + "=" + text);
 }
 

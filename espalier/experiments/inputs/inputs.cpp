@@ -11,7 +11,6 @@
 
 #include <espalier/core/mac_counter.h>
 #include <espalier/data/fetch.h>
-#include <espalier/experiments/settings/options.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/sparse/choice/chooser.h>
 
@@ -29,17 +28,16 @@ std::string how_to_get(const std::string& name, const std::string& root) {
 
 }  // namespace
 
-std::shared_ptr<const data::Dataset> open_split(const OptionValues& values, data::Split split) {
-  const auto seed = static_cast<uint64_t>(values.integer("data-seed"));
-  auto dataset =
-      open_data(values.text("data"),
-                split,
-                values.text("data-root"),
-                {.seed = seed, .allow_empty_classes = values.flag("allow-empty-classes")});
-  if (split != data::Split::Test) return dataset;
-  const int64_t size = values.integer("test-size");
-  if (size == 0) return dataset;
-  return data::subset(std::move(dataset), size, seed);
+std::shared_ptr<const data::Dataset> open_split(const DataSettings& settings,
+                                                data::Split split,
+                                                int64_t test_size) {
+  const auto seed = static_cast<uint64_t>(settings.data_seed);
+  auto dataset = open_data(settings.data,
+                           split,
+                           settings.data_root,
+                           {.seed = seed, .allow_empty_classes = settings.allow_empty_classes});
+  if (split != data::Split::Test || test_size == 0) return dataset;
+  return data::subset(std::move(dataset), test_size, seed);
 }
 
 void tell_notes(std::initializer_list<const data::Dataset*> datasets, Console& console) {
@@ -83,39 +81,35 @@ data::Split parse_split(const std::string& text) {
   throw ValueError(cat("split: expects train or test, got '", text, "'"));
 }
 
-void set_kernel_chooser(const OptionValues& values, const std::filesystem::path& default_file) {
-  const bool measure = values.text("kernels") == "measured";
-  const std::filesystem::path given = values.text("kernel-times");
+void set_kernel_chooser(const KernelSettings& settings, const std::filesystem::path& default_file) {
+  const bool measure = settings.kernels == KernelChoice::Measured;
+  const std::filesystem::path given = settings.kernel_times;
   const std::filesystem::path& file = given.empty() ? default_file : given;
   sparse::set_chooser_options({.measure = measure,
-                               .file = !measure       ? std::filesystem::path()
-                                       : file.empty() ? default_file
-                                                      : file,
-                               .require_sparse = values.flag("require-sparse")});
-  const std::string& dense = values.text("dense");
-  set_conv2d_algorithm(dense == "direct"      ? Conv2dAlgorithm::Direct
-                       : dense == "winograd2" ? Conv2dAlgorithm::Winograd2
-                       : dense == "winograd4" ? Conv2dAlgorithm::Winograd4
-                                              : Conv2dAlgorithm::Auto);
+                               .file = measure ? file : std::filesystem::path(),
+                               .require_sparse = settings.require_sparse});
+  set_conv2d_algorithm(settings.dense);
 }
 
-void set_normalization(const OptionValues& values, data::LoaderOptions& options) {
-  ESPALIER_CHECK(values.text("mean").empty() == values.text("std").empty(),
+void set_normalization(const Normalization& normalization, data::LoaderOptions& options) {
+  ESPALIER_CHECK(normalization.mean.empty() == normalization.stddev.empty(),
                  ValueError,
                  "--mean and --std come together");
-  const auto channels = [&](const std::string& option) {
-    const std::vector<double> numbers = parse_numbers(option, values.text(option));
+  const auto channels = [&](const std::string& option, const std::string& text) {
+    const std::vector<double> numbers = parse_numbers(option, text);
     return std::vector<float>(numbers.begin(), numbers.end());
   };
-  options.mean = channels("mean");
-  options.stddev = channels("std");
+  options.mean = channels("mean", normalization.mean);
+  options.stddev = channels("std", normalization.stddev);
 }
 
-data::LoaderOptions evaluation_loader(const OptionValues& values, int64_t batch) {
+data::LoaderOptions evaluation_loader(const Normalization& normalization,
+                                      int64_t workers,
+                                      int64_t batch) {
   data::LoaderOptions options;
   options.batch_size = batch;
-  options.workers = static_cast<int>(values.integer("workers"));
-  set_normalization(values, options);
+  options.workers = static_cast<int>(workers);
+  set_normalization(normalization, options);
   return options;
 }
 

@@ -13,16 +13,18 @@
 #include <espalier/data/loader.h>
 #include <espalier/experiments/console.h>
 #include <espalier/experiments/inputs/networks.h>
-#include <espalier/experiments/settings/option_values.h>
+#include <espalier/experiments/settings/parts.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/train/fit.h>
 
 namespace espalier::experiments {
 
-/// Opens a split of `data` below `data-root`; of the test split the subset that `test-size` asks
-/// for. Throws ValueError, IoError.
-std::shared_ptr<const data::Dataset> open_split(const OptionValues& values, data::Split split);
+/// Opens a split of a data set; of the test split a fixed subset of `test_size` samples unless that
+/// is 0. Throws ValueError, IoError.
+std::shared_ptr<const data::Dataset> open_split(const DataSettings& settings,
+                                                data::Split split,
+                                                int64_t test_size = 0);
 /// Prints what data sets say of how they were read (Dataset::notes), each once, to `console.err`.
 void tell_notes(std::initializer_list<const data::Dataset*> datasets, Console& console);
 /// data::open_dataset; the error for files that are not there tells how to get them.
@@ -37,17 +39,19 @@ bool is_found(const data::DatasetInfo& info, const std::filesystem::path& root);
 /// `train` or `test`. Throws ValueError.
 data::Split parse_split(const std::string& text);
 
-/// Sets up the kernel chooser from `kernels`, `kernel-times` and `require-sparse`; measured times
-/// go to `default_file` when `kernel-times` names none. Throws IoError for a bad file.
-void set_kernel_chooser(const OptionValues& values, const std::filesystem::path& default_file = {});
+/// Sets up the kernel chooser; measured times go to `default_file` when the settings name none.
+/// Throws IoError for a bad file.
+void set_kernel_chooser(const KernelSettings& settings,
+                        const std::filesystem::path& default_file = {});
 
-/// Takes over `mean` and `std` where they are given. Throws ValueError for one without the other
-/// and for texts that are no lists of numbers.
-void set_normalization(const OptionValues& values, data::LoaderOptions& options);
+/// Takes over a normalization that is given. Throws ValueError for a mean without a deviation, the
+/// other way round, and for texts that are no lists of numbers.
+void set_normalization(const Normalization& normalization, data::LoaderOptions& options);
 
-/// Test-time batches of a data set, with the `workers`, `mean` and `std` of the settings. Throws
-/// like `set_normalization`.
-data::LoaderOptions evaluation_loader(const OptionValues& values, int64_t batch);
+/// Test-time batches of a data set, prepared by `workers` threads. Throws like `set_normalization`.
+data::LoaderOptions evaluation_loader(const Normalization& normalization,
+                                      int64_t workers,
+                                      int64_t batch);
 
 /// The network as an inference plan for `batch` images at once. Throws NotImplemented naming what a
 /// plan cannot do.

@@ -9,7 +9,7 @@
 #include <espalier/core/finite.h>
 #include <espalier/core/io.h>
 #include <espalier/data/identity.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/settings_json.h>
 #include <espalier/nn/compress/edc_file.h>
 #include <espalier/nn/introspect/counting.h>
 
@@ -73,9 +73,12 @@ void check_holds_weights(const SafetensorsFile& file, const std::filesystem::pat
 
 }  // namespace
 
-Network make_network(const OptionValues& values, const data::Dataset& dataset, uint64_t seed) {
+Network make_network(const NetworkSettings& settings,
+                     bool any_classes,
+                     const data::Dataset& dataset,
+                     uint64_t seed) {
   Network network;
-  network.name = nn::canonical_model_name(values.text("model"));
+  network.name = nn::canonical_model_name(settings.model);
   ESPALIER_CHECK(nn::model_input(network.name) == nn::InputKind::Images,
                  ValueError,
                  "model ",
@@ -86,9 +89,9 @@ Network make_network(const OptionValues& values, const data::Dataset& dataset, u
   network.options.num_classes = static_cast<int64_t>(dataset.class_names().size());
   network.options.image = dataset.image_shape();
   network.options.class_names = names_for_files(dataset.class_names());
-  network.any_classes = values.flag("other-classes");
+  network.any_classes = any_classes;
   network.options.seed = seed;
-  network.options.width = values.real("width");
+  network.options.width = settings.width;
   ESPALIER_CHECK(network.options.width == 1.0 || nn::model_has_widths(network.name),
                  ValueError,
                  "--width ",
@@ -96,7 +99,7 @@ Network make_network(const OptionValues& values, const data::Dataset& dataset, u
                  ": ",
                  network.name,
                  " has one width; VGG, ResNet, WRN and MobileNetV2 have others");
-  network.options.shortcut = values.text("shortcut") == "A" ? nn::Shortcut::A : nn::Shortcut::B;
+  network.options.shortcut = settings.shortcut;
   ESPALIER_CHECK(
       network.options.shortcut == nn::Shortcut::A || nn::model_has_shortcuts(network.name),
       ValueError,
@@ -139,12 +142,13 @@ void check_asked_network(const std::string& verb,
   }
 }
 
-std::map<std::string, nlohmann::ordered_json> asked_of_network(
-    const OptionValues& values, const std::map<std::string, std::string>& given) {
-  const nlohmann::ordered_json settings = to_json(values);
+std::map<std::string, nlohmann::ordered_json> asked_of_network(const NetworkSettings& settings,
+                                                               const std::set<std::string>& given) {
+  const auto& table = network_table();
+  const nlohmann::ordered_json json = to_json(table.options(), table.texts(settings));
   std::map<std::string, nlohmann::ordered_json> asked;
-  for (const char* name : {"model", "width", "shortcut"}) {
-    if (given.contains(name)) asked[name] = settings.at(name);
+  for (const auto& [name, value] : json.items()) {
+    if (given.contains(name)) asked[name] = value;
   }
   return asked;
 }
@@ -153,10 +157,9 @@ bool tells_its_network(const std::filesystem::path& path) {
   return nn::compress::is_edc(path) || load_safetensors(path).metadata.contains(kArchitecture);
 }
 
-std::optional<prune::BlockOrder> elastic_order(const OptionValues& values) {
-  const std::string& text = values.text("elastic");
-  if (text == "none") return std::nullopt;
-  return text == "append" ? prune::BlockOrder::Append : prune::BlockOrder::Interpolate;
+std::optional<prune::BlockOrder> elastic_order(Elastic elastic) {
+  if (elastic == Elastic::None) return std::nullopt;
+  return elastic == Elastic::Append ? prune::BlockOrder::Append : prune::BlockOrder::Interpolate;
 }
 
 Network load_network(const std::filesystem::path& path,

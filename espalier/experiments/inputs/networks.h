@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@
 
 #include <espalier/core/safetensors.h>
 #include <espalier/data/dataset.h>
-#include <espalier/experiments/settings/option_values.h>
+#include <espalier/experiments/settings/train_settings.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/prune/structure/elastic.h>
 
@@ -30,9 +31,12 @@ struct Network {
   }
 };
 
-/// The network that `model`, `shortcut` and `width` name, for the images and classes of `dataset`;
-/// `other-classes` says whether it takes weights for classes of other names.
-Network make_network(const OptionValues& values, const data::Dataset& dataset, uint64_t seed = 0);
+/// The network that the settings name, for the images and classes of `dataset`; `any_classes` says
+/// whether it takes weights for classes of other names.
+Network make_network(const NetworkSettings& settings,
+                     bool any_classes,
+                     const data::Dataset& dataset,
+                     uint64_t seed = 0);
 
 /// `model`, `width` and `shortcut` of a network, as settings.
 nlohmann::ordered_json network_settings(const Network& network);
@@ -42,16 +46,16 @@ void check_asked_network(const std::string& verb,
                          const std::map<std::string, nlohmann::ordered_json>& asked,
                          const Network& network,
                          const std::string& file);
-/// Those of the options `given` whose names network_settings has, with their `values`.
-std::map<std::string, nlohmann::ordered_json> asked_of_network(
-    const OptionValues& values, const std::map<std::string, std::string>& given);
+/// Those of the settings whose option is in `given`.
+std::map<std::string, nlohmann::ordered_json> asked_of_network(const NetworkSettings& settings,
+                                                               const std::set<std::string>& given);
 
 /// True for a readable file that describes its network: an .edc file, or safetensors of ours.
 /// Throws IoError for a bad one.
 bool tells_its_network(const std::filesystem::path& path);
 
-/// The setting `elastic`; nothing for `none`.
-std::optional<prune::BlockOrder> elastic_order(const OptionValues& values);
+/// Nothing for `None`.
+std::optional<prune::BlockOrder> elastic_order(Elastic elastic);
 
 /// A network with the weights of a file: rebuilt from its description if it has one (shrunk and
 /// compressed networks too), else `fallback` with its tensors. With `elastic` always the latter,

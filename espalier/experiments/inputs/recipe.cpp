@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include <espalier/experiments/inputs/inputs.h>
-#include <espalier/experiments/settings/options.h>
 #include <espalier/nn/train/adam.h>
 #include <espalier/nn/train/sgd.h>
 
@@ -16,67 +15,71 @@ bool may_mirror(const std::string& name) {
   return name.starts_with("cifar") || name.starts_with("fashion") || name.starts_with("folder");
 }
 
+std::shared_ptr<const nn::LrSchedule> without_warmup(const TrainingSettings& settings,
+                                                     int64_t steps_per_epoch) {
+  const double lr = settings.lr;
+  switch (settings.schedule) {
+    case ScheduleKind::OneCycle:
+      return std::make_shared<nn::OneCycleLr>(nn::OneCycleOptions{.peak = lr});
+    case ScheduleKind::Cosine:
+      return std::make_shared<nn::CosineLr>(lr);
+    case ScheduleKind::MultiStep:
+      return std::make_shared<nn::MultiStepLr>(nn::MultiStepLr::at_fractions(
+          lr, parse_numbers("milestones", settings.milestones), settings.gamma));
+    case ScheduleKind::Step:
+      return std::make_shared<nn::StepLr>(
+          lr, settings.step_every * steps_per_epoch, settings.gamma);
+    case ScheduleKind::Constant:
+      return std::make_shared<nn::ConstantLr>(lr);
+  }
+  throw ValueError("unknown schedule");
+}
+
 }  // namespace
 
-data::LoaderOptions training_loader(const OptionValues& values, const data::Dataset& dataset) {
+data::LoaderOptions training_loader(const TrainSettings& settings, const data::Dataset& dataset) {
+  const TrainingSettings& training = settings.training;
   data::LoaderOptions options;
-  options.batch_size = values.integer("batch");
+  options.batch_size = training.batch;
   options.shuffle = true;
-  options.drop_last = values.flag("drop-last");
-  options.seed = static_cast<uint64_t>(values.integer("seed"));
-  options.workers = static_cast<int>(values.integer("workers"));
-  const std::string& augment = values.text("augment");
-  if (augment != "none") {
+  options.drop_last = training.drop_last;
+  options.seed = static_cast<uint64_t>(training.seed);
+  options.workers = static_cast<int>(settings.machine.workers);
+  if (training.augment != Augment::None) {
     const int64_t height = dataset.image_shape().height;
     options.augmentation.crop_padding = height / 8;
-    options.augmentation.horizontal_flip = may_mirror(values.text("data"));
-    if (augment == "standard+cutout") options.augmentation.cutout = height / 2;
+    options.augmentation.horizontal_flip = may_mirror(settings.data.data);
+    if (training.augment == Augment::StandardCutout) options.augmentation.cutout = height / 2;
   }
-  set_normalization(values, options);
+  set_normalization(settings.normalization, options);
   return options;
 }
 
-std::unique_ptr<nn::Optimizer> make_optimizer(const OptionValues& values, nn::Module& model) {
+std::unique_ptr<nn::Optimizer> make_optimizer(const TrainingSettings& settings, nn::Module& model) {
   auto groups = nn::parameter_groups(
-      model, values.real("weight-decay"), /*decay_norm_and_bias=*/!values.flag("no-decay-1d"));
-  const std::string& kind = values.text("optimizer");
-  if (kind == "sgd") {
-    return std::make_unique<nn::Sgd>(std::move(groups),
-                                     nn::SgdOptions{.lr = values.real("lr"),
-                                                    .momentum = values.real("momentum"),
-                                                    .nesterov = values.flag("nesterov")});
+      model, settings.weight_decay, /*decay_norm_and_bias=*/!settings.no_decay_1d);
+  if (settings.optimizer == OptimizerKind::Sgd) {
+    return std::make_unique<nn::Sgd>(
+        std::move(groups),
+        nn::SgdOptions{
+            .lr = settings.lr, .momentum = settings.momentum, .nesterov = settings.nesterov});
   }
   return std::make_unique<nn::Adam>(
       std::move(groups),
-      nn::AdamOptions{.lr = values.real("lr"), .decoupled_decay = kind == "adamw"});
+      nn::AdamOptions{.lr = settings.lr,
+                      .decoupled_decay = settings.optimizer == OptimizerKind::AdamW});
 }
 
-std::shared_ptr<const nn::LrSchedule> make_schedule(const OptionValues& values,
+std::shared_ptr<const nn::LrSchedule> make_schedule(const TrainingSettings& settings,
                                                     int64_t steps_per_epoch) {
-  const double lr = values.real("lr");
-  const double gamma = values.real("gamma");
-  const std::string& kind = values.text("schedule");
-  std::shared_ptr<const nn::LrSchedule> schedule;
-  if (kind == "onecycle") {
-    schedule = std::make_shared<nn::OneCycleLr>(nn::OneCycleOptions{.peak = lr});
-  } else if (kind == "cosine") {
-    schedule = std::make_shared<nn::CosineLr>(lr);
-  } else if (kind == "multistep") {
-    schedule = std::make_shared<nn::MultiStepLr>(nn::MultiStepLr::at_fractions(
-        lr, parse_numbers("milestones", values.text("milestones")), gamma));
-  } else if (kind == "step") {
-    schedule =
-        std::make_shared<nn::StepLr>(lr, values.integer("step-every") * steps_per_epoch, gamma);
-  } else {
-    schedule = std::make_shared<nn::ConstantLr>(lr);
-  }
-  const auto warmup = std::llround(values.real("warmup") * static_cast<double>(steps_per_epoch));
+  const auto schedule = without_warmup(settings, steps_per_epoch);
+  const auto warmup = std::llround(settings.warmup * static_cast<double>(steps_per_epoch));
   if (warmup == 0) return schedule;
-  const int64_t epochs = values.integer("epochs");
-  ESPALIER_CHECK(epochs == 0 || values.real("warmup") < static_cast<double>(epochs),
+  const int64_t epochs = settings.epochs;
+  ESPALIER_CHECK(epochs == 0 || settings.warmup < static_cast<double>(epochs),
                  ValueError,
                  "--warmup ",
-                 values.real("warmup"),
+                 settings.warmup,
                  ": the rate would still rise at the end of ",
                  epochs,
                  epochs == 1 ? " epoch" : " epochs");

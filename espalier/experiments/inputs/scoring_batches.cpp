@@ -7,8 +7,8 @@
 namespace espalier::experiments {
 namespace {
 
-data::LoaderOptions loader_options(const OptionValues& values, const data::Dataset& dataset) {
-  data::LoaderOptions out = training_loader(values, dataset);
+data::LoaderOptions loader_options(const TrainSettings& settings, const data::Dataset& dataset) {
+  data::LoaderOptions out = training_loader(settings, dataset);
   out.workers = 0;
   return out;
 }
@@ -16,10 +16,10 @@ data::LoaderOptions loader_options(const OptionValues& values, const data::Datas
 }  // namespace
 
 ScoringBatches::ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset,
-                               const OptionValues& values)
-    : loader_(std::make_shared<data::Loader>(dataset, loader_options(values, *dataset))),
-      seed_(Rng(static_cast<uint64_t>(values.integer("seed")), "scoring").fork(0).state().seed),
-      noise_(values.text("scoring-input") == "noise") {}
+                               const TrainSettings& settings)
+    : loader_(std::make_shared<data::Loader>(dataset, loader_options(settings, *dataset))),
+      seed_(Rng(static_cast<uint64_t>(settings.training.seed), "scoring").fork(0).state().seed),
+      noise_(settings.run.scoring_input == ScoringInput::Noise) {}
 
 data::Batch ScoringBatches::operator()(int64_t index) const {
   const int64_t batches = loader_->batches();

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include <espalier/data/loader.h>
-#include <espalier/experiments/settings/option_values.h>
+#include <espalier/experiments/settings/train_settings.h>
 
 namespace espalier::experiments {
 
@@ -15,8 +15,9 @@ namespace espalier::experiments {
 /// normal pixels (the data are normalized), random labels.
 class ScoringBatches {
  public:
-  /// `values` are settings of `train`.
-  ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset, const OptionValues& values);
+  /// `dataset` is the training split.
+  ScoringBatches(const std::shared_ptr<const data::Dataset>& dataset,
+                 const TrainSettings& settings);
 
   /// The batch of an index from 0; after the last batch of the split the next epoch begins.
   data::Batch operator()(int64_t index) const;

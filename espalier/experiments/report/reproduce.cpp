@@ -10,8 +10,9 @@
 #include <espalier/core/detail/printable.h>
 #include <espalier/core/error.h>
 #include <espalier/experiments/comparisons/experiment.h>
-#include <espalier/experiments/settings/needs.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/method_options.h>
+#include <espalier/experiments/settings/settings_json.h>
+#include <espalier/experiments/settings/train_settings.h>
 #include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments::report {
@@ -24,12 +25,16 @@ bool is_told(const std::string& name) {
   return kPlaces.contains(name) || (!is_incidental(name) && !name.ends_with("-fingerprint"));
 }
 
-// None for a method that is not known here, as that of a newer version's run.
+// None of a method that is not known here, as that of a newer version's run.
 std::vector<Option> options_of(const Json& settings) {
+  std::vector<Option> out = train_table().options();
   const Json method = settings.value("prune", Json());
   const bool known = std::ranges::any_of(
       prune::methods(), [&](const prune::Method& one) { return method == one.name; });
-  return known ? method_options(method.get<std::string>()) : std::vector<Option>();
+  if (!known) return out;
+  const std::vector<Option> own = method_options(method.get<std::string>());
+  out.insert(out.end(), own.begin(), own.end());
+  return out;
 }
 
 bool is_met(const OptionNeed& need, const Json& settings) {
@@ -42,9 +47,6 @@ bool is_met(const OptionNeed& need, const Json& settings) {
 // it.
 std::set<std::string> idle_settings(const Json& settings) {
   std::set<std::string> out;
-  for (const Need& need : train_needs()) {
-    if (!is_met(need.needs, settings)) out.insert(need.option);
-  }
   for (const Option& option : options_of(settings)) {
     if (!is_met(option.needs, settings)) out.insert(option.name);
   }
@@ -70,7 +72,7 @@ std::string spelt_word(const std::string& text) {
 }  // namespace
 
 Json default_settings(const Json& settings) {
-  Json out = to_json(OptionValues("train", train_options()));
+  Json out = default_train_json();
   const Json method = settings.value("prune", Json());
   for (const prune::Method& one : prune::methods()) {
     if (method == one.name) out.update(to_json(prune::choose_method(one, OptionTexts())));

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <espalier/experiments/report/reproduce.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/train_settings.h>
 #include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments::report {

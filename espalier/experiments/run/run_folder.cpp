@@ -24,7 +24,7 @@
 #include <espalier/experiments/run/checkpoint.h>
 #include <espalier/experiments/run/checkpoint_files.h>
 #include <espalier/experiments/run/run_json.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/train_settings.h>
 
 namespace espalier::experiments {
 namespace {

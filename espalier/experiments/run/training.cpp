@@ -17,7 +17,7 @@
 #include <espalier/experiments/run/run_files.h>
 #include <espalier/experiments/run/run_folder.h>
 #include <espalier/experiments/run/run_json.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/settings_json.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/nn/quantize/quantize.h>
 #include <espalier/nn/train/distillation.h>
@@ -32,20 +32,24 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kEvaluationBatch = 256;
 
 Json settings_json(const TrainRequest& request) {
-  const OptionValues& train = request.values;
-  Json out = to_json(train);
+  const auto& table = train_table();
+  const OptionTexts texts = table.texts(request.settings);
+  Json out = to_json(table.options(), texts);
   if (request.method) out.update(to_json(*request.method));
   for (const char* file : {"weights", "distill-from", "mask-from"}) {
-    const std::string& path = train.text(file);
+    const std::string& path = texts.at(file);
     if (!path.empty()) out[cat(file, "-fingerprint")] = file_fingerprint(path);
   }
   return out;
 }
 
 fs::path folder_path(const TrainRequest& request, const Json& settings) {
-  if (const std::string& out = request.values.text("out"); !out.empty()) return out;
-  const OptionValues defaults("train", train_options());
-  return request.root / run_id(settings, to_json(defaults));
+  if (const std::string& out = request.settings.run.out; !out.empty()) return out;
+  return request.root / run_id(settings, default_train_json());
+}
+
+Network network_of(const TrainSettings& settings, const data::Dataset& dataset, uint64_t seed = 0) {
+  return make_network(settings.network, settings.data.other_classes, dataset, seed);
 }
 
 prune::PruneInputs pruning_inputs(const TrainRequest& request,
@@ -54,14 +58,14 @@ prune::PruneInputs pruning_inputs(const TrainRequest& request,
                                   const fs::path& folder) {
   prune::PruneInputs inputs;
   inputs.measurements = folder / kLatenciesFile;
-  const ScoringBatches batches(train, request.values);
+  const ScoringBatches batches(train, request.settings);
   inputs.batch = batches;
   inputs.batches = batches.batches();
   inputs.input_shape = network.image();
-  inputs.fresh_model = [values = request.values, train](uint64_t seed) {
-    return make_network(values, *train, seed).module;
+  inputs.fresh_model = [settings = request.settings, train](uint64_t seed) {
+    return network_of(settings, *train, seed).module;
   };
-  inputs.seed = static_cast<uint64_t>(request.values.integer("seed"));
+  inputs.seed = static_cast<uint64_t>(request.settings.training.seed);
   return inputs;
 }
 
@@ -85,26 +89,28 @@ void tell_updates(prune::Pruner& pruner, Progress& progress) {
   };
 }
 
-std::shared_ptr<const data::Dataset> open_training_split(const OptionValues& values) {
-  auto dataset = open_split(values, data::Split::Train);
-  const int64_t size = values.integer("train-size");
-  if (size == 0) return dataset;
-  return data::subset(std::move(dataset), size, static_cast<uint64_t>(values.integer("seed")));
+std::shared_ptr<const data::Dataset> open_training_split(const TrainSettings& settings) {
+  auto dataset = open_split(settings.data, data::Split::Train);
+  const TrainingSettings& training = settings.training;
+  if (training.train_size == 0) return dataset;
+  return data::subset(
+      std::move(dataset), training.train_size, static_cast<uint64_t>(training.seed));
 }
 
 // The teacher's part of the loss; empty without a teacher.
 std::function<Variable(const Variable&, const data::Batch&)> make_distillation(
-    const OptionValues& values, const data::Dataset& dataset) {
-  const std::string& teacher = values.text("distill-from");
+    const TrainSettings& settings, const data::Dataset& dataset) {
+  const std::string& teacher = settings.run.distill_from;
   if (teacher.empty()) return {};
+  const TrainingSettings& training = settings.training;
   return nn::Distillation(
-      load_network(teacher, make_network(values, dataset)).module,
-      {.temperature = values.real("distill-temperature"), .weight = values.real("distill-weight")},
-      values.real("label-smoothing"));
+      load_network(teacher, network_of(settings, dataset)).module,
+      {.temperature = training.distill_temperature, .weight = training.distill_weight},
+      training.label_smoothing);
 }
 
 Json default_settings(const TrainRequest& request) {
-  Json out = to_json(OptionValues("train", train_options()));
+  Json out = default_train_json();
   if (request.method)
     out.update(to_json(prune::choose_method(*request.method->method, OptionTexts())));
   return out;
@@ -116,9 +122,8 @@ void record_network(const TrainRequest& request,
                     const Network& network,
                     const std::string& file,
                     Json& settings) {
-  std::map<std::string, std::string> given;
-  for (const std::string& name : request.given) given[name] = {};
-  check_asked_network("train", asked_of_network(request.values, given), network, file);
+  check_asked_network(
+      "train", asked_of_network(request.settings.network, request.given), network, file);
   settings.update(network_settings(network));
   if (!nn::is_quantized(*network.module)) return;
   ESPALIER_CHECK(!request.given.contains("quantize") || settings.at("quantize") == "int8",
@@ -191,49 +196,52 @@ std::optional<prune::MethodChoice> chosen_method(const std::string& name,
 }
 
 Json run_training(const TrainRequest& request, Console& console) {
-  const OptionValues& values = request.values;
-  set_num_threads(static_cast<int>(values.integer("threads")));
-  Json settings = settings_json(request);
+  const TrainSettings& settings = request.settings;
+  const TrainingSettings& training = settings.training;
+  const RunSettings& run = settings.run;
+  set_num_threads(static_cast<int>(settings.machine.threads));
+  Json record = settings_json(request);
 
   // All that can be wrong with the request is found before the folder is made.
-  const auto train_split = open_training_split(values);
-  const auto test_split = open_split(values, data::Split::Test);
+  const auto train_split = open_training_split(settings);
+  const auto test_split = open_split(settings.data, data::Split::Test, settings.test_size);
   tell_notes({train_split.get(), test_split.get()}, console);
-  Network network =
-      make_network(values, *train_split, static_cast<uint64_t>(values.integer("seed")));
-  const auto elastic = elastic_order(values);
-  ESPALIER_CHECK(!elastic || !values.text("weights").empty() || !values.text("mask-from").empty(),
+  Network network = network_of(settings, *train_split, static_cast<uint64_t>(training.seed));
+  const auto elastic = elastic_order(run.elastic);
+  ESPALIER_CHECK(!elastic || !run.weights.empty() || !run.mask_from.empty(),
                  ValueError,
                  "train: --elastic says how --weights or --mask-from are read; give one of them");
   std::vector<std::string> notes;
-  if (const std::string& weights = values.text("weights"); !weights.empty()) {
+  if (const std::string& weights = run.weights; !weights.empty()) {
     network = load_network(weights, std::move(network), elastic);
-    record_network(request, network, weights, settings);
-    notes = heed_zeros(weights, network, values.flag("masks-from-zeros"));
+    record_network(request, network, weights, record);
+    notes = heed_zeros(weights, network, run.masks_from_zeros);
   }
-  if (const std::string& masks = values.text("mask-from"); !masks.empty()) {
+  if (const std::string& masks = run.mask_from; !masks.empty()) {
     ESPALIER_CHECK(
-        values.text("prune").empty(),
+        run.prune.empty(),
         ValueError,
         "train: --mask-from gives the masks that --prune would find; choose one of them");
-    ESPALIER_CHECK(!values.flag("masks-from-zeros"),
+    ESPALIER_CHECK(!run.masks_from_zeros,
                    ValueError,
                    "train: --mask-from and --masks-from-zeros both give masks; choose one of them");
     for (std::string& note : take_masks(masks, network, elastic)) notes.push_back(std::move(note));
   }
   // Before the optimizer is made: what a method trains besides the weights are parameters too.
-  const fs::path path = folder_path(request, settings);
+  const fs::path path = folder_path(request, record);
   const auto pruner = make_run_pruner(request, network, train_split, path);
   if (pruner) {
     for (std::string& note : pruner->attach(*network.module)) notes.push_back(std::move(note));
   }
-  if (values.text("quantize") == "int8") nn::attach_quantizers(*network.module);
-  data::Loader train(train_split, training_loader(values, *train_split));
-  data::Loader test(test_split, evaluation_loader(values, kEvaluationBatch));
-  const auto batch_loss = make_distillation(values, *train_split);
-  const auto optimizer = make_optimizer(values, *network.module);
-  const auto schedule = make_schedule(values, train.batches());
-  const int64_t epochs = values.integer("epochs");
+  if (training.quantize == Precision::Int8) nn::attach_quantizers(*network.module);
+  data::Loader train(train_split, training_loader(settings, *train_split));
+  data::Loader test(
+      test_split,
+      evaluation_loader(settings.normalization, settings.machine.workers, kEvaluationBatch));
+  const auto batch_loss = make_distillation(settings, *train_split);
+  const auto optimizer = make_optimizer(training, *network.module);
+  const auto schedule = make_schedule(training, train.batches());
+  const int64_t epochs = training.epochs;
   Progress progress(console, epochs * train.batches());
   if (pruner) tell_updates(*pruner, progress);
   const int64_t repeated = pruner ? pruner->repeated_steps(epochs * train.batches()) : 0;
@@ -245,19 +253,19 @@ Json run_training(const TrainRequest& request, Console& console) {
                 << std::flush;
   };
   RunFolder folder(path,
-                   settings,
+                   record,
                    default_settings(request),
                    request.wait ? std::function<void()>(busy) : std::function<void()>(),
-                   ground_of(*train_split, *test_split, values.flag("allow-other-simd")));
+                   ground_of(*train_split, *test_split, run.allow_other_simd));
   if (folder.state() == RunFolder::State::Finished) {
     const Json results = folder.results();
     check_finished_results(results, folder.path() / kRunFile);
     return with_status(results, "was finished", folder.path());
   }
-  set_kernel_chooser(values, folder.path() / "kernels.json");
+  set_kernel_chooser(settings.kernels, folder.path() / "kernels.json");
   std::vector<nn::TrainHook*> hooks;
   if (pruner) hooks.push_back(pruner.get());
-  nn::QuantizationAware quantization(values.real("quantize-freeze"));
+  nn::QuantizationAware quantization(training.quantize_freeze);
   if (nn::is_quantized(*network.module)) hooks.push_back(&quantization);
   const TrainingParts parts{*network.module, *optimizer, hooks};
   Recorder recorder(
@@ -265,13 +273,13 @@ Json run_training(const TrainRequest& request, Console& console) {
       network,
       test,
       parts,
-      values.integer("checkpoint-every"),
+      run.checkpoint_every,
       epochs + (pruner ? pruner->repeated_epochs(epochs * train.batches(), train.batches()) : 0),
       progress);
   hooks.push_back(&recorder);
   nn::FitOptions options{.epochs = epochs,
-                         .label_smoothing = values.real("label-smoothing"),
-                         .clip_grad_norm = values.real("clip-norm"),
+                         .label_smoothing = training.label_smoothing,
+                         .clip_grad_norm = training.clip_norm,
                          .batch_loss = batch_loss};
   const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
   for (const std::string& note : folder.notes()) progress.line(note);
@@ -300,9 +308,9 @@ Json run_training(const TrainRequest& request, Console& console) {
   results["epochs"] = epochs;
   results["steps"] = end.step + end.repeated;
   results["seconds"] = seconds;
-  folder.finish(results,
-                try_to_time_layers(
-                    network, std::min(values.integer("batch"), train_split->size()), progress));
+  folder.finish(
+      results,
+      try_to_time_layers(network, std::min(training.batch, train_split->size()), progress));
   return with_status(results, checkpoint ? "continued" : "trained", folder.path());
 }
 

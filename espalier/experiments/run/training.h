@@ -11,16 +11,16 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <espalier/experiments/console.h>
-#include <espalier/experiments/settings/option_values.h>
+#include <espalier/experiments/settings/train_settings.h>
 #include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments {
 
 /// What is to be trained.
 struct TrainRequest {
-  /// Of `train_options()`.
-  OptionValues values;
-  /// Names of those of them that were asked for, be it at their default: what a file of weights
+  /// Besides those of pruning methods.
+  TrainSettings settings = {};
+  /// Names of the options that were asked for, be it at their default: what a file of weights
   /// decides otherwise is an error.
   std::set<std::string> given = {};
   /// The pruning method with its settings; nothing: none prunes.

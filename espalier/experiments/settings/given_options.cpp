@@ -10,6 +10,7 @@
 #include <espalier/core/detail/nearest_name.h>
 #include <espalier/core/error.h>
 #include <espalier/core/io.h>
+#include <espalier/experiments/settings/help.h>
 
 namespace espalier::experiments {
 namespace {
@@ -21,42 +22,12 @@ std::string number_text(double value) {
   return {text, std::to_chars(text, text + sizeof(text), value).ptr};
 }
 
-std::string help_text(const Option& option) {
-  std::string out = option.help;
-  if (!out.empty() && !out.ends_with('.')) out += '.';
-  if (option.kind == OptionKind::Choice) {
-    std::string choices;
-    for (const std::string& choice : option.choices) {
-      choices += (choices.empty() ? "" : ", ") + choice;
-    }
-    out += " One of: " + choices + ".";
-  }
-  if (!option.unit.empty()) out += " Unit: " + option.unit + ".";
-  if (option.kind == OptionKind::Flag) {
-    out += option.default_value == "true" ? " Default: on." : " Default: off.";
-  } else if (!option.default_value.empty()) {
-    out += " Default: " + option.default_value + ".";
-  }
-  return out;
-}
-
 // `--name` with what turns it off; of a name that denies something, what it denies.
 std::string flag_names(const std::string& name) {
   constexpr std::string_view kNo = "no-";
   const std::string opposite =
       name.starts_with(kNo) ? name.substr(kNo.size()) : std::string(kNo) + name;
   return "--" + name + ",!--" + opposite;
-}
-
-const char* type_text(OptionKind kind) {
-  switch (kind) {
-    case OptionKind::Real:
-      return "REAL";
-    case OptionKind::Integer:
-      return "INT";
-    default:
-      return "TEXT";
-  }
 }
 
 // The text form of a TOML value; a list becomes its items joined by commas.
@@ -135,13 +106,13 @@ void GivenOptions::declare(const Verb& verb,
       flag = verb.app().add_flag_function(
           flag_names(name),
           [this, name](int64_t count) { given_[name] = count > 0 ? "true" : "false"; },
-          help_text(option));
+          purpose_text(option));
     } else {
       flag = verb.app().add_option_function<std::string>(
           "--" + name,
           [this, name](const std::string& text) { given_[name] = text; },
-          help_text(option));
-      flag->type_name(type_text(option.kind));
+          purpose_text(option));
+      flag->option_text(value_text(option));
     }
     flag->group(group);
     // So that a flag can be appended to a command from elsewhere.
@@ -164,6 +135,12 @@ void GivenOptions::read_config(const std::filesystem::path& path) {
     }
     given_.emplace(key, toml_text(node, where));
   }
+}
+
+std::set<std::string> GivenOptions::names() const {
+  std::set<std::string> out;
+  for (const auto& [name, text] : given_) out.insert(name);
+  return out;
 }
 
 std::map<std::string, std::string> GivenOptions::given_of(

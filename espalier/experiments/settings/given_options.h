@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Declared options as flags of a verb and as keys of its configuration file: from one declaration
-/// come flag, help, TOML key and run.json. Values stay texts; OptionValues checks them.
+/// come flag, help, TOML key and run.json. Values stay texts, which the
+/// table of the settings reads.
 #pragma once
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
-#include <espalier/experiments/settings/option_values.h>
+#include <espalier/core/options/option.h>
 #include <espalier/experiments/settings/verb.h>
 
 namespace espalier::experiments {
@@ -19,9 +21,9 @@ void show_required(const Verb& verb, const std::string& name);
 /// What was given of the declared options, by flag or by file. Must outlive the parsing.
 class GivenOptions {
  public:
-  /// Makes a flag `--name` of each option, listed under `group` in the help; of an option that is
-  /// on or off also `--no-name`, and of one named `no-name` `--name`. A name that is declared
-  /// already is left alone.
+  /// Makes a flag `--name` of each option, listed under `group` in the help, or nowhere if that is
+  /// empty; of an option that is on or off also `--no-name`, and of one named `no-name` `--name`. A
+  /// name that is declared already is left alone.
   void declare(const Verb& verb, const std::vector<Option>& options, const std::string& group);
 
   /// Takes every key of a TOML file that no flag gave. Throws IoError for a bad file, ValueError
@@ -29,6 +31,8 @@ class GivenOptions {
   /// text, number, flag or list.
   void read_config(const std::filesystem::path& path);
 
+  /// The names of all that was given.
+  std::set<std::string> names() const;
   /// What was given, as texts by name.
   const std::map<std::string, std::string>& given() const { return given_; }
   /// Those of them that `options` declares.

@@ -79,6 +79,10 @@ Flag Verb::add_option(const std::string& names,
   return Flag(*app_->add_option(names, value, help));
 }
 
+void Verb::footer(std::function<std::string()> text) const {
+  app_->footer(std::move(text));
+}
+
 void Verb::callback(std::function<void()> chosen) const {
   app_->callback(std::move(chosen));
 }

@@ -63,6 +63,9 @@ class Verb {
   Flag add_option(const std::string& names,
                   std::optional<int64_t>& value,
                   const std::string& help) const;
+  /// What its help says at the end; made when the help is asked for, after what stands beside it on
+  /// the command line was read.
+  void footer(std::function<std::string()> text) const;
   /// What happens when the verb was named and its flags have their values.
   void callback(std::function<void()> chosen) const;
 

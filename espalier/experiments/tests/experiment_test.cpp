@@ -13,7 +13,6 @@
 #include <espalier/experiments/comparisons/page.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/run/run_folder.h>
-#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/drive/registry.h>
 
 #include "command_line.h"

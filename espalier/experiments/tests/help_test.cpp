@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What --help shows: texts, choices, defaults, and the names of flags.
-#include <algorithm>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 
+#include <espalier/experiments/failure.h>
 #include <espalier/experiments/settings/given_options.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/train_settings.h>
 #include <espalier/prune/drive/registry.h>
 
 #include "command_line.h"
@@ -18,7 +19,7 @@ std::string help(std::vector<std::string> verb) {
   return espalier_command(verb).out;
 }
 
-// The lines of one option: its names, and its text where CLI11 puts it below.
+// The lines of one option: its names, and its text where that goes on.
 std::string help_of(const std::vector<std::string>& verb, const std::string& names) {
   const std::string text = help(verb);
   const size_t at = text.find("\n  " + names);
@@ -31,66 +32,61 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-Option shared_option(const std::string& name) {
-  for (const Option& option : pruning_options()) {
-    if (option.name == name) return option;
-  }
-  ADD_FAILURE() << "no option " << name;
-  return {};
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> out;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) out.push_back(line);
+  return out;
 }
 
-constexpr const char* kOwnDefault = "the method's own, see `espalier methods NAME`";
+TEST(Help, OfTrainFitsTwoScreens) {
+  const std::vector<std::string> lines = lines_of(help({"train"}));
+  EXPECT_LE(lines.size(), 100U);
+  for (const std::string& line : lines) EXPECT_LE(line.size(), 100U) << line;
+}
 
-TEST(SharedOptions, SayWhatEveryMethodSaysAndTakeEveryChoice) {
+TEST(Help, OfTrainShowsWhatAllMethodsShareAndAnExample) {
+  const std::string text = help({"train"});
+  for (const char* shown :
+       {"--lr", "--sparsity", "--target", "--pattern", "espalier train --data"}) {
+    EXPECT_TRUE(has(text, shown)) << shown;
+  }
+  for (const char* hidden : {"--moved-fraction", "--allocation", "--loss-temperature"}) {
+    EXPECT_FALSE(has(text, hidden)) << hidden;
+  }
+}
+
+TEST(Help, OfTrainWithAMethodAddsThatMethodsOptions) {
   for (const prune::Method& method : prune::methods()) {
-    for (const Option& declared : method.options) {
-      const Option shared = shared_option(declared.name);
-      EXPECT_TRUE(has(shared.help, ": " + declared.help)) << method.name << ": " << shared.help;
-      for (const std::string& choice : declared.choices) {
-        EXPECT_EQ(std::count(shared.choices.begin(), shared.choices.end(), choice), 1)
-            << method.name << " " << declared.name << " " << choice;
+    for (const std::vector<std::string>& call :
+         {std::vector<std::string>{"train", "--prune", method.name}, {"score", method.name}}) {
+      const std::string text = help(call);
+      EXPECT_TRUE(has(text, "Pruning with " + method.name + ":")) << call.front();
+      for (const Option& option : method.options) {
+        EXPECT_TRUE(has(text, "\n  --" + option.name + " ")) << method.name << " " << option.name;
       }
-      EXPECT_TRUE(shared.default_value == declared.default_value ||
-                  shared.default_value == kOwnDefault)
-          << method.name << " " << declared.name << " " << shared.default_value;
     }
   }
+  const std::string rigl = help({"train", "--prune", "rigl"});
+  EXPECT_FALSE(has(rigl, "--loss-temperature"));
+  EXPECT_TRUE(has(rigl, "--just-dropped may-return|stays-out")) << rigl;
 }
 
-TEST(SharedOptions, NameTheirMethodsUnlessThereAreMany) {
-  EXPECT_TRUE(shared_option("filter-strength").help.starts_with("Of ssl: "));
-  const std::string rounds = shared_option("rounds").help;
-  EXPECT_TRUE(has(rounds, "Of synflow: rounds of scoring and pruning.")) << rounds;
-  EXPECT_TRUE(has(rounds, "Of fisher, taylor: updates.")) << rounds;
-  const std::string allocation = shared_option("allocation").help;
-  EXPECT_TRUE(has(allocation, " methods: ")) << allocation;
-  EXPECT_FALSE(has(allocation, "magnitude")) << allocation;
+TEST(Help, OfAMethodThatIsUnknownIsAnError) {
+  const Outcome outcome = espalier_command({"train", "--prune", "rigel", "--help"});
+  EXPECT_EQ(outcome.code, kExitBadUse);
+  EXPECT_TRUE(has(outcome.err, "rigel")) << outcome.err;
 }
 
-TEST(SharedOptions, HaveNoDefaultOfOneMethodWhereTheyDiffer) {
-  for (const char* name : {"allocation", "rounds", "batches", "until", "end", "frequency"}) {
-    EXPECT_EQ(shared_option(name).default_value, kOwnDefault) << name;
-  }
-  for (const char* verb : {"train", "score"}) {
-    const std::string text = help_of({verb}, "--allocation");
-    EXPECT_TRUE(has(text, "global")) << text;
-    EXPECT_TRUE(has(text, "Not every method has each choice.")) << text;
-    EXPECT_TRUE(has(text, std::string("Default: ") + kOwnDefault + ".")) << text;
-  }
-  EXPECT_TRUE(has(shared_option("scoring-mode").help, "Not every method has each choice"));
+TEST(Help, TellsUnitsAndDefaults) {
+  EXPECT_TRUE(has(help_of({"train"}, "--min-per-layer"), "(units) [0]"));
+  EXPECT_TRUE(has(help_of({"train"}, "--optimizer"), "--optimizer sgd|adam|adamw "));
+  EXPECT_TRUE(has(help_of({"train"}, "--optimizer"), "[sgd]"));
 }
 
-TEST(Help, SentencesEndBeforeUnitAndDefault) {
-  const std::string text = help_of({"train"}, "--min-per-layer");
-  EXPECT_TRUE(has(text, "Kept in every layer at least. Unit: units. Default: 0.")) << text;
-  for (const char* doubled : {".. Unit", ".. Default", ".. One of"}) {
-    EXPECT_FALSE(has(help({"train"}), doubled)) << doubled;
-  }
-}
-
-TEST(Help, OfFlagsTellsTheDefaultAndBothNames) {
-  EXPECT_TRUE(has(help_of({"train"}, "--nesterov,--no-nesterov "), "Default: off."));
-  EXPECT_TRUE(has(help_of({"train"}, "--no-decay-1d,--decay-1d "), "Default: off."));
+TEST(Help, OfFlagsTellsHowTheyAreTurnedOff) {
+  EXPECT_TRUE(has(help({"train"}), "  --[no-]nesterov "));
+  EXPECT_TRUE(has(help({"train"}), "  --no-decay-1d "));
   for (const char* verb : {"train", "eval", "score"}) {
     EXPECT_FALSE(has(help({verb}), "{false}")) << verb;
     EXPECT_FALSE(has(help({verb}), "--no-no-")) << verb;
@@ -100,7 +96,7 @@ TEST(Help, OfFlagsTellsTheDefaultAndBothNames) {
 TEST(GivenOptions, AFlagIsTurnedOffByItsOppositeName) {
   GivenOptions given;
   CLI::App app;
-  given.declare(Verb(app), training_options(), "Training");
+  given.declare(Verb(app), training_table().options(), "Training");
   std::vector<std::string> reversed = {"--no-nesterov", "--decay-1d"};
   app.parse(reversed);
   EXPECT_EQ(given.given().at("no-decay-1d"), "false");
@@ -130,7 +126,7 @@ TEST(Help, NamesEveryDataSetAndTheDefaultsOfSeeds) {
   EXPECT_TRUE(has(help_of({"train"}, "--data "), "svhn+extra"));
   EXPECT_TRUE(has(help({"data", "synth"}), "--seed UINT=0"));
   EXPECT_TRUE(has(help({"data", "info"}), "--data-seed UINT=0"));
-  EXPECT_TRUE(has(help_of({"bench", "train"}, "--sparsity"), "Unit: fraction removed."));
+  EXPECT_TRUE(has(help_of({"bench", "train"}, "--sparsity"), "(fraction removed) [0]"));
 }
 
 }  // namespace

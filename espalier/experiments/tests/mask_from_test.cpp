@@ -5,7 +5,6 @@
 
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/failure.h>
-#include <espalier/experiments/settings/options.h>
 #include <espalier/prune/drive/registry.h>
 
 #include "command_line.h"

@@ -209,7 +209,8 @@ TEST(Misuse, AConfigurationMaySetWhatAFlagMakesIdle) {
   EXPECT_EQ(idle.code, kExitOk) << idle.err;
   std::vector<std::string> in_vain = once;
   in_vain.insert(in_vain.end(), {"--until", "0.5"});
-  EXPECT_TRUE(has(refusal(tiny_training(folder / "vain", in_vain)), "until has no effect here"));
+  EXPECT_TRUE(has(refusal(tiny_training(folder / "vain", in_vain)),
+                  "--until needs --rounds other than 1, got 1"));
 }
 
 }  // namespace

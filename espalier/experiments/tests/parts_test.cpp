@@ -7,7 +7,8 @@
 #include <espalier/experiments/console.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/run/run_folder.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/method_options.h>
+#include <espalier/experiments/settings/train_settings.h>
 
 #include "command_line.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 TEST(Options, NamesAreUniqueOverTrainAndAllMethods) {
   std::set<std::string> names;
-  for (const auto& list : {train_options(), pruning_options()}) {
+  for (const auto& list : {train_table().options(), options_of_any_method()}) {
     for (const Option& option : list) {
       EXPECT_TRUE(names.insert(option.name).second) << option.name;
       EXPECT_FALSE(option.help.empty()) << option.name;
@@ -25,7 +26,11 @@ TEST(Options, NamesAreUniqueOverTrainAndAllMethods) {
 }
 
 TEST(Options, DefaultsAreValid) {
-  EXPECT_NO_THROW(OptionValues("train", train_options()));
+  const OptionTexts defaults = train_table().texts({});
+  for (const Option& option : train_table().options()) {
+    EXPECT_EQ(option.default_value, defaults.at(option.name)) << option.name;
+    EXPECT_NO_THROW(option.check("train", option.default_value)) << option.name;
+  }
 }
 
 TEST(Options, NumberListsAreStrict) {

@@ -6,7 +6,7 @@
 
 #include <espalier/core/io.h>
 #include <espalier/experiments/comparisons/findings.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/train_settings.h>
 #include <espalier/prune/drive/registry.h>
 #include <espalier/prune/update/update.h>
 
@@ -49,8 +49,8 @@ TEST(Plans, OfEveryPresetAskForWhatExistsAndFeedTheirClaims) {
       std::vector<RunRow> rows;
       for (const PlannedRun& run : plan.runs()) {
         SCOPED_TRACE(run.title());
-        const OptionValues values("train", train_options(), run.settings);
-        if (const std::string& method = values.text("prune"); !method.empty()) {
+        const TrainSettings settings = train_table().read("train", run.settings);
+        if (const std::string& method = settings.run.prune; !method.empty()) {
           const auto choice = prune::choose_method(prune::method(method), run.pruning);
           // Of channels, the share that takes so many weights with it: both ends of a weight must
           // stay.

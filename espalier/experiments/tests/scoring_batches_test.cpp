@@ -5,18 +5,18 @@
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/inputs/recipe.h>
 #include <espalier/experiments/inputs/scoring_batches.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/train_settings.h>
 #include <espalier/prune/scores/gradients.h>
 
 namespace espalier::experiments {
 namespace {
 
-OptionValues settings(std::map<std::string, std::string> given) {
+TrainSettings settings(std::map<std::string, std::string> given) {
   for (const auto& [name, text] : std::map<std::string, std::string>{
            {"data", "synth"}, {"batch", "64"}, {"seed", "3"}, {"threads", "1"}}) {
     given.emplace(name, text);
   }
-  return {"train", train_options(), given};
+  return train_table().read("train", given);
 }
 
 std::vector<float> pixels(const data::Batch& batch) {
@@ -25,7 +25,7 @@ std::vector<float> pixels(const data::Batch& batch) {
 
 TEST(ScoringBatches, AreTheBatchesThatTrainingSeesAndThatAPrunerOfTheLibraryGets) {
   const auto values = settings({});
-  const auto dataset = data::subset(open_split(values, data::Split::Train), 160, 1);
+  const auto dataset = data::subset(open_split(values.data, data::Split::Train), 160, 1);
   const ScoringBatches batches(dataset, values);
   data::Loader training(dataset, training_loader(values, *dataset));
   EXPECT_GT(training.options().augmentation.crop_padding, 0);
@@ -46,7 +46,7 @@ TEST(ScoringBatches, AreTheBatchesThatTrainingSeesAndThatAPrunerOfTheLibraryGets
 TEST(ScoringBatches, AreNotAugmentedWhereTrainingIsNot) {
   const auto augmented = settings({});
   const auto plain = settings({{"augment", "none"}});
-  const auto dataset = open_split(plain, data::Split::Train);
+  const auto dataset = open_split(plain.data, data::Split::Train);
   const ScoringBatches batches(dataset, plain);
   data::Loader training(dataset, training_loader(plain, *dataset));
   training.start_epoch(0);

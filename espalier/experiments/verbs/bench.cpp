@@ -10,10 +10,9 @@
 
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/figures.h>
+#include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/settings/given_options.h>
-#include <espalier/experiments/settings/needs.h>
-#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
@@ -37,73 +36,84 @@ double peak_memory() {
   return 1024.0 * static_cast<double>(usage.ru_maxrss);
 }
 
-std::vector<Option> bench_options(timing::Job job) {
-  std::vector<Option> out;
-  for (const Option& option : model_options()) {
-    if (option.name == "model") out.push_back(option);
-  }
-  const std::vector<Option> own = {
-      text_option(
-          "weights",
-          "",
-          "Take a network with its masks from this file, safetensors or .edc; --model names the "
-          "network of a file from elsewhere."),
-      masks_from_zeros_option(),
-      integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
-      real_option(
-          "sparsity", 0.0, 0.0, 1.0, "fraction removed", "Of a random mask; 0: dense only."),
-      text_option("pattern", "unstructured", "What is removed together."),
-      choice_option("allocation",
-                    {"uniform", "erk", "er", "uniform-dense-first"},
-                    "Densities of the layers of a random mask."),
-      integer_option("rounds", 5, 1, 1000, "", "Rounds; each side is timed once a round."),
-      real_option("round-seconds", 1.0, 0.0, 600.0, "s", "Length of a side's round."),
-      integer_option("seed", 0, 0, 1e9, "", "Of the weights and the mask."),
+struct BenchSettings {
+  std::string model = NetworkSettings().model;
+  std::string weights = {};
+  bool masks_from_zeros = false;
+  int64_t batch = 128;
+  double sparsity = 0.0;
+  std::string pattern = "unstructured";
+  std::string allocation = "uniform";
+  int64_t rounds = 5;
+  double round_seconds = 1.0;
+  int64_t seed = 0;
+  bool compiled = false;
+  std::string gates = "none";
+  MachineSettings machine = {};
+  KernelSettings kernels = {};
+};
+
+OptionTable<BenchSettings> make_table(timing::Job job) {
+  using S = BenchSettings;
+  using Entry = OptionEntry<S>;
+  OptionTable<S> table = {
+      {&S::model, "model", model_help()},
+      {&S::weights,
+       "weights",
+       "a network with its masks, safetensors or .edc; --model names that of a file from "
+       "elsewhere"},
+      Entry(&S::masks_from_zeros, "masks-from-zeros", kMasksFromZerosHelp)
+          .needing_other_than("weights", {""}),
+      {&S::batch, "batch", {1, 65536}, "samples", "samples at once"},
+      {&S::sparsity, "sparsity", {0, 1}, "fraction removed", "of a random mask; 0: dense only"},
+      {&S::pattern, "pattern", "what is removed together"},
+      {&S::allocation,
+       "allocation",
+       {"uniform", "erk", "er", "uniform-dense-first"},
+       "densities of the layers of a random mask"},
+      {&S::rounds, "rounds", {1, 1000}, "", "rounds; each side is timed once a round"},
+      {&S::round_seconds, "round-seconds", {0, 600}, "s", "length of a side's round"},
+      {&S::seed, "seed", {0, 1e9}, "", "of the weights and the mask"},
   };
-  out.insert(out.end(), own.begin(), own.end());
   if (job == timing::Job::Infer) {
-    out.push_back(flag_option(
-        "compiled", "Run both sides as inference plans: batch norm folded, steps fused."));
-    out.push_back(choice_option(
-        "gates",
-        {"none", "fbs", "cgnet"},
-        "Random gates of this method: each image leaves out `sparsity` of channels or values."));
+    table
+        .add({&S::compiled,
+              "compiled",
+              "run both sides as inference plans: batch norm folded, steps fused"})
+        .add(
+            {&S::gates,
+             "gates",
+             {"none", "fbs", "cgnet"},
+             "random gates of this method: each image leaves out `sparsity` of channels or values"})
+        .needing("pattern", "gates", {"none"})
+        .needing("allocation", "gates", {"none"});
   }
-  for (const Option& option : machine_options()) {
-    if (option.name == "threads") out.push_back(option);
-  }
-  const std::vector<Option> kernels = kernel_options();
-  out.insert(out.end(), kernels.begin(), kernels.end());
-  return out;
+  return table.include(&S::machine, threads_table()).include(&S::kernels, kernel_table());
 }
 
-std::vector<Need> needs(timing::Job job) {
-  std::vector<Need> out = {{"kernel-times", {"kernels", {"measured"}}},
-                           {"masks-from-zeros", {"weights", {""}, true}}};
-  if (job == timing::Job::Infer) {
-    out.push_back({"pattern", {"gates", {"none"}}});
-    out.push_back({"allocation", {"gates", {"none"}}});
-  }
-  return out;
+const OptionTable<BenchSettings>& bench_table(timing::Job job) {
+  static const OptionTable<BenchSettings> train = make_table(timing::Job::Train);
+  static const OptionTable<BenchSettings> infer = make_table(timing::Job::Infer);
+  return job == timing::Job::Train ? train : infer;
 }
 
 /// The sparsity of a random mask: of N:M that of the pattern where none is given. Throws ValueError
 /// for an unknown pattern, and for options that a file of weights would leave without effect.
-double asked_sparsity(const OptionValues& values, const GivenOptions& given) {
+double asked_sparsity(const BenchSettings& settings, const GivenOptions& given) {
   for (const char* name : {"sparsity", "pattern", "allocation"}) {
-    ESPALIER_CHECK(values.text("weights").empty() || given.find(name) == nullptr,
+    ESPALIER_CHECK(settings.weights.empty() || given.find(name) == nullptr,
                    ValueError,
                    "bench: --",
                    name,
                    " is for a network with initial weights and a random mask; ",
-                   values.text("weights"),
+                   settings.weights,
                    " has its own");
   }
-  const prune::Cell cell = prune::make_pattern(values.text("pattern"))->cell();
+  const prune::Cell cell = prune::make_pattern(settings.pattern)->cell();
   const bool of_pattern = cell.size != 0 && given.find("sparsity") == nullptr;
   const double sparsity =
       of_pattern ? 1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size)
-                 : values.real("sparsity");
+                 : settings.sparsity;
   for (const char* name : {"pattern", "allocation"}) {
     ESPALIER_CHECK(sparsity > 0.0 || given.find(name) == nullptr,
                    ValueError,
@@ -114,10 +124,10 @@ double asked_sparsity(const OptionValues& values, const GivenOptions& given) {
   return sparsity;
 }
 
-Network open_network(const OptionValues& values, const GivenOptions& given) {
-  const std::string& weights = values.text("weights");
+Network open_network(const BenchSettings& settings, const GivenOptions& given) {
+  const std::string& weights = settings.weights;
   if (weights.empty()) {
-    return fresh_network(values.text("model"), static_cast<uint64_t>(values.integer("seed")));
+    return fresh_network(settings.model, static_cast<uint64_t>(settings.seed));
   }
   const std::string* model = given.find("model");
   return load_network("bench", weights, model == nullptr ? "" : *model);
@@ -142,36 +152,36 @@ struct Sides {
   std::vector<std::string> notes;
 };
 
-Sides open_sides(timing::Job job, const OptionValues& values, const GivenOptions& given) {
-  const int64_t batch = values.integer("batch");
-  const double sparsity = asked_sparsity(values, given);
+Sides open_sides(const BenchSettings& settings, const GivenOptions& given) {
+  const int64_t batch = settings.batch;
+  const double sparsity = asked_sparsity(settings, given);
   Sides out;
-  const std::string gates = job == timing::Job::Infer ? values.text("gates") : "none";
-  ESPALIER_CHECK(gates == "none" || values.text("weights").empty(),
+  const std::string gates = settings.gates;
+  ESPALIER_CHECK(gates == "none" || settings.weights.empty(),
                  ValueError,
                  "bench: --gates are for a network with initial weights; those of ",
-                 values.text("weights"),
+                 settings.weights,
                  " are run as they are");
-  Network masked = open_network(values, given);
+  Network masked = open_network(settings, given);
   if (gates != "none") {
-    timing::gate_randomly(masked, gates, sparsity, static_cast<uint64_t>(values.integer("seed")));
-  } else if (values.text("weights").empty() && sparsity > 0.0) {
+    timing::gate_randomly(masked, gates, sparsity, static_cast<uint64_t>(settings.seed));
+  } else if (settings.weights.empty() && sparsity > 0.0) {
     timing::mask_randomly(masked,
                           {.sparsity = sparsity,
-                           .pattern = values.text("pattern"),
-                           .allocation = values.text("allocation"),
-                           .seed = static_cast<uint64_t>(values.integer("seed"))});
+                           .pattern = settings.pattern,
+                           .allocation = settings.allocation,
+                           .seed = static_cast<uint64_t>(settings.seed)});
   }
-  if (const std::string& weights = values.text("weights"); !weights.empty()) {
-    out.notes = heed_zeros(weights, masked, values.flag("masks-from-zeros"));
+  if (const std::string& weights = settings.weights; !weights.empty()) {
+    out.notes = heed_zeros(weights, masked, settings.masks_from_zeros);
   }
   out.sparsity =
       gates == "none" ? nn::count_model(*masked.module, masked.image()).sparsity() : sparsity;
-  out.pattern = gates != "none"                  ? gates
-                : values.text("weights").empty() ? values.text("pattern")
-                                                 : "as in " + values.text("weights");
+  out.pattern = gates != "none"            ? gates
+                : settings.weights.empty() ? settings.pattern
+                                           : "as in " + settings.weights;
   out.gated = nn::is_gated(*masked.module);
-  Network plain = open_network(values, given);
+  Network plain = open_network(settings, given);
   remove_masks(plain);
   nn::remove_gates(*plain.module);
   out.dense = std::make_unique<timing::StepBench>(std::move(plain), batch);
@@ -180,10 +190,10 @@ Sides open_sides(timing::Job job, const OptionValues& values, const GivenOptions
   return out;
 }
 
-Json run(timing::Job job, const OptionValues& values, Sides& bench) {
-  const int64_t batch = values.integer("batch");
+Json run(timing::Job job, const BenchSettings& settings, Sides& bench) {
+  const int64_t batch = settings.batch;
   const auto& [dense, sparse, sparsity, gated, pattern, notes] = bench;
-  const bool compiled = job == timing::Job::Infer && values.flag("compiled");
+  const bool compiled = settings.compiled;
   // The weights of a file are zero where its masks were, which only the sparse side may skip.
   const auto side = [&, plain = bench.dense.get()](timing::StepBench& bench) {
     if (compiled) {
@@ -202,7 +212,7 @@ Json run(timing::Job job, const OptionValues& values, Sides& bench) {
   if (against_planes) sides.push_back(dense->infer_one_by_one(nn::PlanFormat::Dense));
   const double peak_before = timing::measure_peak();
   const std::vector<timing::RoundTimes> times =
-      timing::time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
+      timing::time_in_turns(sides, settings.rounds, settings.round_seconds);
   const double peak = std::max(peak_before, timing::measure_peak());
 
   timing::StepBench& measured = sparse ? *sparse : *dense;
@@ -238,7 +248,7 @@ Json run(timing::Job job, const OptionValues& values, Sides& bench) {
       {"milliseconds_dense_direct", 1e3 * times[1].median()},
       {"spread", own.spread()},
       {"spread_dense", times.front().spread()},
-      {"rounds", values.integer("rounds")},
+      {"rounds", settings.rounds},
       {"peak_gflops", peak / 1e9},
       {"peak_gflops_before", peak_before / 1e9},
       {"peak_memory", peak_memory()},
@@ -250,11 +260,11 @@ Json run(timing::Job job, const OptionValues& values, Sides& bench) {
     out["milliseconds_dense_planes"] = 1e3 * times[3].median();
   }
   if (job == timing::Job::Train && sparse) {
-    const int64_t rounds = values.integer("rounds");
+    const int64_t rounds = settings.rounds;
     const timing::TimeDifference update =
         timing::measure_difference(sparse->mask_update(),
                                    std::max<int64_t>(rounds, 5),
-                                   static_cast<double>(rounds) * values.real("round-seconds"));
+                                   static_cast<double>(rounds) * settings.round_seconds);
     const auto known = [&](double x) { return update.is_sure() ? Json(x) : Json(); };
     out["mask_update_milliseconds"] = known(1e3 * update.seconds);
     out["mask_update_noise_milliseconds"] = 1e3 * update.noise;
@@ -340,17 +350,16 @@ void add_job(const Verb& bench,
              Action& action) {
   const Verb verb = bench.add_verb(name, help);
   const auto flags = std::make_shared<BenchFlags>();
-  flags->given.declare(verb, bench_options(job), "Benchmark");
-  verb.add_flag("--json", flags->json, "Print the figures as JSON.");
+  flags->given.declare(verb, bench_table(job).options(), "Benchmark");
+  verb.add_flag("--json", flags->json, "print the figures as JSON");
   verb.callback([&action, &console, flags, job] {
     action = [&console, flags, job] {
-      const OptionValues values("bench", bench_options(job), flags->given.given());
-      check_needs("bench", needs(job), flags->given.given(), values);
-      set_num_threads(static_cast<int>(values.integer("threads")));
-      set_kernel_chooser(values);
-      Sides sides = open_sides(job, values, flags->given);
+      const BenchSettings settings = bench_table(job).read("bench", flags->given.given());
+      set_num_threads(static_cast<int>(settings.machine.threads));
+      set_kernel_chooser(settings.kernels);
+      Sides sides = open_sides(settings, flags->given);
       tell(sides.notes, console);
-      const Json result = run(job, values, sides);
+      const Json result = run(job, settings, sides);
       console.out << (flags->json ? result.dump(2) + "\n" : text(job, result));
     };
   });

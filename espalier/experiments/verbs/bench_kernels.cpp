@@ -11,7 +11,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/settings/given_options.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/parts.h>
 #include <espalier/experiments/timing/conv_bench.h>
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
@@ -27,30 +27,38 @@ struct KernelFlags {
   bool json = false;
 };
 
-std::vector<Option> bench_kernels_options() {
-  std::vector<Option> out = {
-      text_option("sparsities",
-                  "",
-                  "Removed fractions, 0.5,0.9,..; empty: that of an N:M pattern, else "
-                  "0.5,0.8,0.9,0.95,0.98."),
-      text_option("pattern", "unstructured", "What is removed together: 4x1, 2:4, 2:4g4, .."),
-      integer_option("batch", 128, 1, 65536, "samples", "Samples at once."),
-      integer_option("rounds", 5, 1, 1000, "", "Rounds; each side is timed once a round."),
-      real_option("round-seconds", 0.1, 0.0, 600.0, "s", "Length of a side's round."),
-  };
-  for (const Option& option : machine_options()) {
-    if (option.name == "threads") out.push_back(option);
-  }
-  return out;
+struct KernelBenchSettings {
+  std::string sparsities = {};
+  std::string pattern = "unstructured";
+  int64_t batch = 128;
+  int64_t rounds = 5;
+  double round_seconds = 0.1;
+  MachineSettings machine = {};
+};
+
+const OptionTable<KernelBenchSettings>& kernel_bench_table() {
+  using S = KernelBenchSettings;
+  static const OptionTable<S> table =
+      OptionTable<S>(
+          {{&S::sparsities,
+            "sparsities",
+            "removed fractions, 0.5,0.9,..; empty: that of an N:M pattern, else "
+            "0.5,0.8,0.9,0.95,0.98"},
+           {&S::pattern, "pattern", "what is removed together: 4x1, 2:4, 2:4g4, .."},
+           {&S::batch, "batch", {1, 65536}, "samples", "samples at once"},
+           {&S::rounds, "rounds", {1, 1000}, "", "rounds; each side is timed once a round"},
+           {&S::round_seconds, "round-seconds", {0, 600}, "s", "length of a side's round"}})
+          .include(&S::machine, threads_table());
+  return table;
 }
 
-std::vector<double> read_sparsities(const OptionValues& values) {
-  const prune::Cell cell = prune::make_pattern(values.text("pattern"))->cell();
-  if (values.text("sparsities").empty()) {
+std::vector<double> read_sparsities(const KernelBenchSettings& settings) {
+  const prune::Cell cell = prune::make_pattern(settings.pattern)->cell();
+  if (settings.sparsities.empty()) {
     if (cell.size == 0) return {0.5, 0.8, 0.9, 0.95, 0.98};
     return {1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size)};
   }
-  std::vector<double> out = parse_numbers("sparsities", values.text("sparsities"));
+  std::vector<double> out = parse_numbers("sparsities", settings.sparsities);
   for (const double sparsity : out) {
     ESPALIER_CHECK(sparsity >= 0.0 && sparsity <= 1.0,
                    ValueError,
@@ -60,12 +68,12 @@ std::vector<double> read_sparsities(const OptionValues& values) {
   return out;
 }
 
-Json run(const OptionValues& values, const std::vector<double>& sparsities) {
-  set_num_threads(static_cast<int>(values.integer("threads")));
+Json run(const KernelBenchSettings& settings, const std::vector<double>& sparsities) {
+  set_num_threads(static_cast<int>(settings.machine.threads));
   const double peak_before = timing::measure_peak();
   Json rows = Json::array();
   for (const timing::ConvLayer& layer : timing::cifar_layers()) {
-    timing::ConvBench bench(layer, values.integer("batch"));
+    timing::ConvBench bench(layer, settings.batch);
     for (const timing::ConvDirection direction :
          {timing::ConvDirection::Forward, timing::ConvDirection::Backward}) {
       std::vector<timing::Side> sides = {
@@ -75,14 +83,14 @@ Json run(const OptionValues& values, const std::vector<double>& sparsities) {
       std::vector<double> kept = {1.0, 1.0};
       std::vector<double> removed = {0.0, 0.0};
       for (const double sparsity : sparsities) {
-        const auto support = bench.random_support(sparsity, values.text("pattern"));
+        const auto support = bench.random_support(sparsity, settings.pattern);
         kept.push_back(support->density());
         removed.push_back(sparsity);
         kernels.push_back("sparse");
         sides.push_back(bench.sparse(direction, support));
       }
       const std::vector<timing::RoundTimes> times =
-          timing::time_in_turns(sides, values.integer("rounds"), values.real("round-seconds"));
+          timing::time_in_turns(sides, settings.rounds, settings.round_seconds);
       for (size_t i = 0; i < sides.size(); ++i) {
         rows.push_back({{"channels", layer.channels},
                         {"plane", layer.plane},
@@ -99,9 +107,9 @@ Json run(const OptionValues& values, const std::vector<double>& sparsities) {
   }
   const double peak = std::max(peak_before, timing::measure_peak());
   for (Json& row : rows) row["share_of_peak"] = 1e9 * row.at("gflops").get<double>() / peak;
-  return {{"batch", values.integer("batch")},
-          {"rounds", values.integer("rounds")},
-          {"pattern", values.text("pattern")},
+  return {{"batch", settings.batch},
+          {"rounds", settings.rounds},
+          {"pattern", settings.pattern},
           {"threads", num_threads()},
           {"peak_gflops", peak / 1e9},
           {"peak_gflops_before", peak_before / 1e9},
@@ -165,13 +173,14 @@ void add_bench_kernels(const Verb& bench, Console& console, Action& action) {
   const Verb verb =
       bench.add_verb("kernels", "Single convolutions: dense, unstructured, share of peak.");
   const auto flags = std::make_shared<KernelFlags>();
-  flags->given.declare(verb, bench_kernels_options(), "Benchmark");
-  verb.add_flag("--json", flags->json, "Print the figures as JSON.");
+  flags->given.declare(verb, kernel_bench_table().options(), "Benchmark");
+  verb.add_flag("--json", flags->json, "print the figures as JSON");
   verb.callback([&action, &console, flags] {
     action = [&console, flags] {
-      const OptionValues values("bench kernels", bench_kernels_options(), flags->given.given());
-      const std::vector<double> sparsities = read_sparsities(values);
-      const Json result = run(values, sparsities);
+      const KernelBenchSettings settings =
+          kernel_bench_table().read("bench kernels", flags->given.given());
+      const std::vector<double> sparsities = read_sparsities(settings);
+      const Json result = run(settings, sparsities);
       console.out << (flags->json ? result.dump(2) + "\n" : text(result));
     };
   });

@@ -13,7 +13,6 @@
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/run/outputs.h>
 #include <espalier/experiments/settings/given_options.h>
-#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/compress/edc_file.h>
 
@@ -28,26 +27,46 @@ struct CompressFlags {
   bool json = false;
 };
 
-std::vector<Option> compress_only_options() {
-  return {
-      text_option("weights", "", "The weights: safetensors, ours or in PyTorch's names, or .edc."),
-      text_option("out", "", "Where the .edc file goes."),
-      masks_from_zeros_option(),
-      integer_option("conv-bits", 8, 1, 16, "bits", "Of a convolution's shared values."),
-      integer_option("fc-bits", 5, 1, 16, "bits", "Of a linear layer's shared values."),
-      integer_option(
-          "conv-gap-bits", 8, 1, 16, "bits", "Of distances between a convolution's weights."),
-      integer_option(
-          "fc-gap-bits", 5, 1, 16, "bits", "Of distances between a linear layer's weights."),
+struct CompressSettings {
+  std::string weights = {};
+  std::string out = {};
+  bool masks_from_zeros = false;
+  int64_t conv_bits = 8;
+  int64_t fc_bits = 5;
+  int64_t conv_gap_bits = 8;
+  int64_t fc_gap_bits = 5;
+  NetworkSettings network = {};
+  DataSettings data = {};
+};
+
+const OptionTable<CompressSettings>& own_table() {
+  using S = CompressSettings;
+  static const OptionTable<S> table = {
+      {&S::weights, "weights", "the weights: safetensors, ours or in PyTorch's names, or .edc"},
+      {&S::out, "out", "where the .edc file goes"},
+      {&S::masks_from_zeros, "masks-from-zeros", kMasksFromZerosHelp},
+      {&S::conv_bits, "conv-bits", {1, 16}, "bits", "of a convolution's shared values"},
+      {&S::fc_bits, "fc-bits", {1, 16}, "bits", "of a linear layer's shared values"},
+      {&S::conv_gap_bits,
+       "conv-gap-bits",
+       {1, 16},
+       "bits",
+       "of distances between a convolution's weights"},
+      {&S::fc_gap_bits,
+       "fc-gap-bits",
+       {1, 16},
+       "bits",
+       "of distances between a linear layer's weights"},
   };
+  return table;
 }
 
-std::vector<Option> compress_options() {
-  std::vector<Option> out;
-  for (const auto& list : {model_options(), data_set_options(), compress_only_options()}) {
-    out.insert(out.end(), list.begin(), list.end());
-  }
-  return out;
+const OptionTable<CompressSettings>& compress_table() {
+  using S = CompressSettings;
+  static const OptionTable<S> table = OptionTable<S>(own_table())
+                                          .include(&S::network, network_table())
+                                          .include(&S::data, data_table());
+  return table;
 }
 
 nlohmann::ordered_json report_json(const EdcReport& report) {
@@ -94,33 +113,29 @@ std::string report_text(const EdcReport& report, const std::string& out) {
 }
 
 // A file of ours tells what it is; for others the flags and the data set do.
-Network open_network(const OptionValues& values) {
-  const std::string& weights = values.text("weights");
+Network open_network(const CompressSettings& settings) {
+  const std::string& weights = settings.weights;
   if (tells_its_network(weights)) return load_network(weights);
-  const auto dataset = open_data(values.text("data"),
-                                 data::Split::Test,
-                                 values.text("data-root"),
-                                 {.seed = static_cast<uint64_t>(values.integer("data-seed")),
-                                  .allow_empty_classes = values.flag("allow-empty-classes")});
-  return load_network(weights, make_network(values, *dataset));
+  const auto dataset = open_split(settings.data, data::Split::Test);
+  return load_network(weights,
+                      make_network(settings.network, settings.data.other_classes, *dataset));
 }
 
 void compress(const CompressFlags& flags, Console& console) {
-  const OptionValues values("compress", compress_options(), flags.given.given());
-  for (const char* needed : {"weights", "out"}) {
-    ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "compress: needs --", needed, " FILE");
-  }
-  check_outputs(
-      "compress", {{"--out", values.text("out"), FileKind::Compressed}}, {values.text("weights")});
-  const auto bits = [&](const char* option) { return static_cast<int>(values.integer(option)); };
-  const nn::compress::EdcOptions options{
-      .values = {.conv = bits("conv-bits"), .fc = bits("fc-bits")},
-      .gaps = {.conv = bits("conv-gap-bits"), .fc = bits("fc-gap-bits")}};
-  Network network = open_network(values);
+  const CompressSettings settings = compress_table().read("compress", flags.given.given());
+  const std::string& weights = settings.weights;
+  const std::string& out = settings.out;
+  ESPALIER_CHECK(!weights.empty(), ValueError, "compress: needs --weights FILE");
+  ESPALIER_CHECK(!out.empty(), ValueError, "compress: needs --out FILE");
+  check_outputs("compress", {{"--out", out, FileKind::Compressed}}, {weights});
+  const nn::compress::EdcOptions options{.values = {.conv = static_cast<int>(settings.conv_bits),
+                                                    .fc = static_cast<int>(settings.fc_bits)},
+                                         .gaps = {.conv = static_cast<int>(settings.conv_gap_bits),
+                                                  .fc = static_cast<int>(settings.fc_gap_bits)}};
+  Network network = open_network(settings);
   check_asked_network(
-      "compress", asked_of_network(values, flags.given.given()), network, values.text("weights"));
-  tell(heed_zeros(values.text("weights"), network, values.flag("masks-from-zeros")), console);
-  const std::string& out = values.text("out");
+      "compress", asked_of_network(settings.network, flags.given.names()), network, weights);
+  tell(heed_zeros(weights, network, settings.masks_from_zeros), console);
   const EdcReport report = while_writing([&] {
     return nn::compress::save_edc(out, network.name, network.options, *network.module, options);
   });
@@ -151,14 +166,14 @@ void add_compress(const Verb& app, Console& console, Action& action) {
       "compress",
       "Deep Compression to a small file: shared values, relative positions, Huffman codes.");
   const auto flags = std::make_shared<CompressFlags>();
-  flags->given.declare(verb, compress_only_options(), "Compression");
-  flags->given.declare(verb, model_options(), "Network (files of ours tell it themselves)");
+  flags->given.declare(verb, own_table().options(), "Compression");
+  flags->given.declare(verb, network_table().options(), "Network (files of ours tell it)");
   flags->given.declare(verb,
-                       data_set_options(),
+                       data_table().options(),
                        "Data for which weights from elsewhere are (files of ours tell it)");
   show_required(verb, "weights");
   show_required(verb, "out");
-  verb.add_flag("--json", flags->json, "Print the sizes as JSON.");
+  verb.add_flag("--json", flags->json, "print the sizes as JSON");
   verb.callback(
       [&action, &console, flags] { action = [&console, flags] { compress(*flags, console); }; });
 }
@@ -166,8 +181,8 @@ void add_compress(const Verb& app, Console& console, Action& action) {
 void add_decompress(const Verb& app, Console& console, Action& action) {
   const Verb verb = app.add_verb("decompress", "An .edc file back to safetensors.");
   const auto flags = std::make_shared<DecompressFlags>();
-  verb.add_option("--weights", flags->weights, "The .edc file.").type_name("FILE").required();
-  verb.add_option("--out", flags->out, "Where the safetensors file goes.")
+  verb.add_option("--weights", flags->weights, "the .edc file").type_name("FILE").required();
+  verb.add_option("--out", flags->out, "where the safetensors file goes")
       .type_name("FILE")
       .required();
   verb.callback(

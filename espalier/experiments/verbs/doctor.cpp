@@ -15,7 +15,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/machine.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/parts.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments::verbs {

@@ -21,7 +21,7 @@
 #include <espalier/experiments/run/outputs.h>
 #include <espalier/experiments/run/run_files.h>
 #include <espalier/experiments/settings/given_options.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/train_settings.h>
 #include <espalier/experiments/verbs/verbs.h>
 
 namespace espalier::experiments::verbs {
@@ -56,13 +56,13 @@ void list(const ExperimentFlags& flags, Console& console) {
 }
 
 // What is set for all runs: places and machine, nothing that changes a result.
+// Settings of every run that may differ from machine to machine.
 std::vector<Option> place_options() {
-  std::vector<Option> out = machine_options();
-  for (const Option& option : data_options()) {
-    if (option.name == "data-root") out.push_back(option);
-  }
-  for (const Option& option : run_options()) {
-    if (option.name == "allow-other-simd") out.push_back(option);
+  std::vector<Option> out;
+  for (const Option& option : train_table().options()) {
+    for (const char* name : {"threads", "workers", "data-root", "allow-other-simd"}) {
+      if (option.name == name) out.push_back(option);
+    }
   }
   return out;
 }

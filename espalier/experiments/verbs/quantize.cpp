@@ -14,8 +14,6 @@
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/run/outputs.h>
 #include <espalier/experiments/settings/given_options.h>
-#include <espalier/experiments/settings/needs.h>
-#include <espalier/experiments/settings/options.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/quantize/quantize.h>
 
@@ -29,37 +27,51 @@ struct QuantizeFlags {
   bool json = false;
 };
 
-std::vector<Option> quantize_only_options() {
-  return {
-      text_option("weights", "", "The weights: safetensors or .edc."),
-      masks_from_zeros_option(),
-      text_option("out", "", "Where the quantized network goes (safetensors)."),
-      choice_option("calibration",
-                    {"mse", "minmax", "percentile"},
-                    "How ranges of activations follow from the images: least squared error, "
-                    "all values, or without the outermost."),
-      real_option(
-          "percentile", 0.999, 0.5001, 1, "", "Of percentile: the part below the upper end."),
-      integer_option("images",
-                     512,
-                     1,
-                     1e9,
-                     "",
-                     "Training images to calibrate with, whole, as inference sees them."),
-      integer_option("seed", 0, 0, 1e9, "", "Which images."),
+struct QuantizeSettings {
+  std::string weights = {};
+  bool masks_from_zeros = false;
+  std::string out = {};
+  nn::Calibration calibration = nn::Calibration::Mse;
+  double percentile = 0.999;
+  int64_t images = 512;
+  int64_t seed = 0;
+  NetworkSettings network = {};
+  DataSettings data = {};
+  Normalization normalization = {};
+  MachineSettings machine = {};
+};
+
+const OptionTable<QuantizeSettings>& own_table() {
+  using S = QuantizeSettings;
+  static const OptionTable<S> table = {
+      {&S::weights, "weights", "the weights: safetensors or .edc"},
+      {&S::masks_from_zeros, "masks-from-zeros", kMasksFromZerosHelp},
+      {&S::out, "out", "where the quantized network goes, safetensors"},
+      {&S::calibration,
+       "calibration",
+       {"minmax", "percentile", "mse"},
+       "how ranges of activations follow from images: all values, without the outermost, or with "
+       "the least squared error"},
+      OptionEntry<S>(&S::percentile, "percentile", {0.5001, 1}, "", "the part below the upper end")
+          .needing("calibration", {"percentile"}),
+      {&S::images,
+       "images",
+       {1, 1e9},
+       "",
+       "training images to calibrate with, whole, as inference sees them"},
+      {&S::seed, "seed", {0, 1e9}, "", "which images"},
   };
+  return table;
 }
 
-std::vector<Option> quantize_options() {
-  std::vector<Option> out;
-  for (const auto& list : {model_options(),
-                           data_set_options(),
-                           quantize_only_options(),
-                           normalization_options(),
-                           machine_options()}) {
-    out.insert(out.end(), list.begin(), list.end());
-  }
-  return out;
+const OptionTable<QuantizeSettings>& quantize_table() {
+  using S = QuantizeSettings;
+  static const OptionTable<S> table = OptionTable<S>(own_table())
+                                          .include(&S::network, network_table())
+                                          .include(&S::data, data_table())
+                                          .include(&S::normalization, normalization_table())
+                                          .include(&S::machine, machine_table());
+  return table;
 }
 
 nlohmann::ordered_json report_json(const std::vector<nn::QuantizedLayer>& layers,
@@ -99,38 +111,34 @@ std::string report_text(const std::vector<nn::QuantizedLayer>& layers,
 }
 
 void quantize(const QuantizeFlags& flags, Console& console) {
-  const OptionValues values("quantize", quantize_options(), flags.given.given());
-  for (const char* needed : {"weights", "out"}) {
-    ESPALIER_CHECK(!values.text(needed).empty(), ValueError, "quantize: needs --", needed, " FILE");
-  }
-  check_outputs(
-      "quantize", {{"--out", values.text("out"), FileKind::Model}}, {values.text("weights")});
-  check_needs(
-      "quantize", {{"percentile", {"calibration", {"percentile"}}}}, flags.given.given(), values);
-  set_num_threads(static_cast<int>(values.integer("threads")));
+  const QuantizeSettings settings = quantize_table().read("quantize", flags.given.given());
+  const std::string& weights = settings.weights;
+  const std::string& out = settings.out;
+  ESPALIER_CHECK(!weights.empty(), ValueError, "quantize: needs --weights FILE");
+  ESPALIER_CHECK(!out.empty(), ValueError, "quantize: needs --out FILE");
+  check_outputs("quantize", {{"--out", out, FileKind::Model}}, {weights});
+  set_num_threads(static_cast<int>(settings.machine.threads));
   // Not augmented, unlike what pruning calibrates with: ranges are of what inference will see.
-  const data::LoaderOptions batches = evaluation_loader(values, kCalibrationBatch);
-  auto dataset = open_split(values, data::Split::Train);
+  const data::LoaderOptions batches =
+      evaluation_loader(settings.normalization, settings.machine.workers, kCalibrationBatch);
+  auto dataset = open_split(settings.data, data::Split::Train);
   tell_notes({dataset.get()}, console);
-  const std::string& weights = values.text("weights");
-  Network network = load_network(weights, make_network(values, *dataset));
-  check_asked_network("quantize", asked_of_network(values, flags.given.given()), network, weights);
-  tell(heed_zeros(weights, network, values.flag("masks-from-zeros")), console);
+  Network network =
+      load_network(weights, make_network(settings.network, settings.data.other_classes, *dataset));
+  check_asked_network(
+      "quantize", asked_of_network(settings.network, flags.given.names()), network, weights);
+  tell(heed_zeros(weights, network, settings.masks_from_zeros), console);
   // Fewer than by default are all; fewer than asked for are an error.
   const int64_t images = flags.given.find("images") != nullptr
-                             ? values.integer("images")
-                             : std::min(values.integer("images"), dataset->size());
-  dataset = data::subset(dataset, images, static_cast<uint64_t>(values.integer("seed")));
+                             ? settings.images
+                             : std::min(settings.images, dataset->size());
+  dataset = data::subset(dataset, images, static_cast<uint64_t>(settings.seed));
   data::Loader loader(dataset, batches);
-  const std::string& method = values.text("calibration");
-  const nn::CalibrationOptions options{.method = method == "mse"      ? nn::Calibration::Mse
-                                                 : method == "minmax" ? nn::Calibration::MinMax
-                                                                      : nn::Calibration::Percentile,
-                                       .percentile = values.real("percentile")};
+  const nn::CalibrationOptions options{.method = settings.calibration,
+                                       .percentile = settings.percentile};
   const std::vector<std::string> left = nn::attach_quantizers(*network.module);
   while_running([&] { nn::calibrate(*network.module, loader, options); });
   const auto layers = nn::quantized_layers(*network.module);
-  const std::string& out = values.text("out");
   while_writing([&] { nn::save_model(out, network.name, network.options, *network.module); });
   console.out << (flags.json
                       ? report_json(layers, left).dump(2) + "\n"
@@ -145,14 +153,14 @@ void add_quantize(const Verb& app, Console& console, Action& action) {
   const Verb verb = app.add_verb(
       "quantize", "A trained network in 8-bit integers, calibrated on a few hundred images.");
   const auto flags = std::make_shared<QuantizeFlags>();
-  flags->given.declare(verb, quantize_only_options(), "Quantization");
-  flags->given.declare(verb, normalization_options(), "Weights from elsewhere");
-  flags->given.declare(verb, model_options(), "Network (files of ours tell it themselves)");
-  flags->given.declare(verb, data_set_options(), "Data");
-  flags->given.declare(verb, machine_options(), "Machine");
+  flags->given.declare(verb, own_table().options(), "Quantization");
+  flags->given.declare(verb, normalization_table().options(), "Quantization");
+  flags->given.declare(verb, network_table().options(), "Network (files of ours tell it)");
+  flags->given.declare(verb, data_table().options(), "Data");
+  flags->given.declare(verb, machine_table().options(), "Machine");
   show_required(verb, "weights");
   show_required(verb, "out");
-  verb.add_flag("--json", flags->json, "Print the layers as JSON.");
+  verb.add_flag("--json", flags->json, "print the layers as JSON");
   verb.callback(
       [&action, &console, flags] { action = [&console, flags] { quantize(*flags, console); }; });
 }

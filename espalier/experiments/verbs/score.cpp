@@ -14,7 +14,7 @@
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/run/outputs.h>
 #include <espalier/experiments/settings/given_options.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/method_options.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/drive/registry.h>
 
@@ -31,19 +31,26 @@ struct ScoreFlags {
   std::string out;
 };
 
-std::vector<Option> score_options() {
-  std::vector<Option> out = model_options();
-  out.push_back(integer_option("classes",
-                               10,
-                               1,
-                               kMostClasses,
-                               "",
-                               "Outputs of the network (files of ours tell it themselves)."));
-  out.push_back(integer_option("seed", 0, 0, 1e9, "", "Of methods that draw."));
-  for (const Option& option : machine_options()) {
-    if (option.name == "threads") out.push_back(option);
-  }
-  return out;
+struct ScoreSettings {
+  NetworkSettings network = {};
+  int64_t classes = 10;
+  int64_t seed = 0;
+  MachineSettings machine = {};
+};
+
+const OptionTable<ScoreSettings>& score_table() {
+  using S = ScoreSettings;
+  static const OptionTable<S> table =
+      OptionTable<S>()
+          .include(&S::network, network_table())
+          .add({&S::classes,
+                "classes",
+                {1, kMostClasses},
+                "",
+                "outputs of the network (files of ours tell it)"})
+          .add({&S::seed, "seed", {0, 1e9}, "", "of methods that draw"})
+          .include(&S::machine, threads_table());
+  return table;
 }
 
 // A batch file: `images` (N,C,H,W) float32, normalized already, and `labels` (N) int64.
@@ -90,29 +97,29 @@ void check_labels(const data::Batch& batch, int64_t classes, const std::string& 
 }
 
 Network open_network(const ScoreFlags& flags,
-                     const OptionValues& values,
+                     const ScoreSettings& settings,
                      const data::Batch& batch) {
   Network network;
-  network.name = nn::canonical_model_name(values.text("model"));
-  network.options.num_classes = values.integer("classes");
+  network.name = nn::canonical_model_name(settings.network.model);
+  network.options.num_classes = settings.classes;
   network.options.image = {batch.images.size(1), batch.images.size(2), batch.images.size(3)};
-  network.options.width = values.real("width");
-  network.options.shortcut = values.text("shortcut") == "A" ? nn::Shortcut::A : nn::Shortcut::B;
-  network.options.seed = static_cast<uint64_t>(values.integer("seed"));
+  network.options.width = settings.network.width;
+  network.options.shortcut = settings.network.shortcut;
+  network.options.seed = static_cast<uint64_t>(settings.seed);
   if (!flags.weights.empty() && tells_its_network(flags.weights)) {
     network = load_network(flags.weights);
     check_asked_network(
-        "score", asked_of_network(values, flags.given.given()), network, flags.weights);
-    ESPALIER_CHECK(flags.given.find("classes") == nullptr ||
-                       values.integer("classes") == network.options.num_classes,
-                   ValueError,
-                   "score: --classes ",
-                   values.integer("classes"),
-                   " was asked for, but the network of ",
-                   flags.weights,
-                   " has ",
-                   network.options.num_classes,
-                   "; leave the option out");
+        "score", asked_of_network(settings.network, flags.given.names()), network, flags.weights);
+    ESPALIER_CHECK(
+        flags.given.find("classes") == nullptr || settings.classes == network.options.num_classes,
+        ValueError,
+        "score: --classes ",
+        settings.classes,
+        " was asked for, but the network of ",
+        flags.weights,
+        " has ",
+        network.options.num_classes,
+        "; leave the option out");
     ESPALIER_CHECK(network.image() ==
                        (Shape{batch.images.size(1), batch.images.size(2), batch.images.size(3)}),
                    ValueError,
@@ -131,20 +138,21 @@ Network open_network(const ScoreFlags& flags,
 }
 
 void score(const ScoreFlags& flags, Console& console) {
-  const OptionValues values("score", score_options(), flags.given.given_of(score_options()));
-  set_num_threads(static_cast<int>(values.integer("threads")));
+  const ScoreSettings settings =
+      score_table().read("score", flags.given.given_of(score_table().options()));
+  set_num_threads(static_cast<int>(settings.machine.threads));
   check_outputs("score", {{"--out", flags.out, FileKind::Scores}}, {flags.batch, flags.weights});
   const prune::Method& method = prune::method(flags.method);
   const prune::MethodChoice choice =
-      prune::choose_method(method, flags.given.given_of(pruning_options()));
+      prune::choose_method(method, flags.given.given_of(options_of_any_method()));
   data::Batch batch = load_batch(flags.batch);
-  Network network = open_network(flags, values, batch);
+  Network network = open_network(flags, settings, batch);
   check_labels(batch, network.options.num_classes, flags.batch);
   prune::PruneInputs inputs;
   inputs.batch = [&batch](int64_t) { return batch; };
   inputs.single_batch = true;
   inputs.input_shape = network.image();
-  inputs.seed = static_cast<uint64_t>(values.integer("seed"));
+  inputs.seed = static_cast<uint64_t>(settings.seed);
 
   SafetensorsFile file;
   file.tensors = prune::raw_scores(choice, *network.module, inputs);
@@ -164,21 +172,23 @@ void add_score(const Verb& app, Console& console, Action& action) {
   const auto flags = std::make_shared<ScoreFlags>();
   verb.add_option("--method,method",
                   flags->method,
-                  "The pruning method; required, in this place or as --method.")
+                  "the pruning method; required, in this place or as --method")
       .option_text("NAME")
       .required();
   verb.add_option("--inputs,--batch",
                   flags->batch,
-                  "Safetensors with 'images' (N,C,H,W) float32, normalized, and 'labels' int64.")
+                  "safetensors with 'images' (N,C,H,W) float32, normalized, and 'labels' int64")
       .type_name("FILE")
       .required();
   verb.add_option("--weights",
                   flags->weights,
-                  "Weights, safetensors or .edc; without: the initial ones of --seed.")
+                  "weights, safetensors or .edc; without: the initial ones of --seed")
       .type_name("FILE");
-  verb.add_option("--out", flags->out, "Where the scores go.").type_name("FILE").required();
-  flags->given.declare(verb, score_options(), "Network");
-  flags->given.declare(verb, pruning_options(), "Method");
+  verb.add_option("--out", flags->out, "where the scores go").type_name("FILE").required();
+  flags->given.declare(verb, score_table().options(), "Network");
+  flags->given.declare(verb, prune::prune_settings().options(), "Pruning, with any method");
+  flags->given.declare(verb, options_of_any_method(), "");
+  verb.footer([flags] { return method_help("score", flags->method); });
   verb.callback(
       [&action, &console, flags] { action = [&console, flags] { score(*flags, console); }; });
 }

@@ -10,7 +10,7 @@
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/run/outputs.h>
-#include <espalier/experiments/settings/options.h>
+#include <espalier/experiments/settings/parts.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/structure/reorder.h>
 #include <espalier/prune/structure/shrink.h>
@@ -131,7 +131,7 @@ void add_shrink(const Verb& app, Console& console, Action& action) {
   verb.add_option("--out", flags->out, "Where the smaller network goes.")
       .type_name("FILE")
       .required();
-  verb.add_flag("--masks-from-zeros", flags->masks_from_zeros, masks_from_zeros_option().help);
+  verb.add_flag("--masks-from-zeros", flags->masks_from_zeros, kMasksFromZerosHelp);
   verb.add_flag("--gather-blocks",
                 flags->gather_blocks,
                 "Then put channels with similar masks side by side, so that blocks of four output "
