@@ -11,7 +11,7 @@ install(DIRECTORY espalier/experiments/configs DESTINATION ${CMAKE_INSTALL_DATAD
 set(libraries ${folders})
 list(TRANSFORM libraries PREPEND espalier_)
 set_target_properties(espalier_c PROPERTIES EXPORT_NAME c)
-install(TARGETS ${libraries} espalier_c espalier EXPORT espalier ARCHIVE COMPONENT library
+install(TARGETS ${libraries} espalier_c espalier espalier_plugin EXPORT espalier ARCHIVE COMPONENT library
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES espalier/espalier.h espalier/espalier_c.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier
         COMPONENT library)

@@ -64,6 +64,25 @@ g++ -std=c++20 "$source/examples/consumer/consumer.cpp" $(pkg-config --cflags --
   fail "the consumer does not build with pkg-config"
 run_consumer "$work/with_pkg_config" pkg-config
 
+# A plugin is built with the headers alone, and the command has what it uses.
+# shellcheck disable=SC2046
+g++ -std=c++20 -O2 -shared -fPIC "$source/examples/skeletons/method.cpp" $(pkg-config --cflags espalier) -o "$work/method.so" ||
+  fail "the skeleton of a method does not build as a plugin"
+mkdir "$work/plugin"
+cp "$source/examples/skeletons/method.cpp" "$work/plugin/"
+cat >"$work/plugin/CMakeLists.txt" <<'TEXT'
+cmake_minimum_required(VERSION 3.25)
+project(plugin LANGUAGES CXX)
+find_package(Espalier 0.1 REQUIRED)
+add_library(method MODULE method.cpp)
+target_link_libraries(method PRIVATE espalier::plugin)
+TEXT
+cmake -S "$work/plugin" -B "$work/plugin/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release >/dev/null &&
+  cmake --build "$work/plugin/build" >/dev/null || fail "the plugin does not build with find_package"
+for plugin in "$work/method.so" "$work/plugin/build/libmethod.so"; do
+  "$prefix/bin/espalier" --plugin "$plugin" methods relative-magnitude >/dev/null || fail "$plugin does not load"
+done
+
 cat >"$work/c.c" <<'TEXT'
 #include <espalier/espalier_c.h>
 int main(void) {

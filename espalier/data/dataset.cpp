@@ -22,12 +22,12 @@ using Opened = std::shared_ptr<const Dataset>;
 // A name, what it means, and how it is opened. To add a data set, write its reader and add a line.
 struct Entry {
   DatasetInfo info;
-  Opened (*open)(Folder folder, Split split, uint64_t seed);
+  DatasetOpener open;
   std::vector<std::string> files = {};  // of which one tells that the data set is there
 };
 
-const std::vector<Entry>& entries() {
-  static const std::vector<Entry> list = {
+std::vector<Entry> built_in() {
+  return {
       {{"synth", "SynthDigits, 10 classes, 32x32 colour, drawn by the library", "", {}, ""},
        [](Folder, Split split, uint64_t seed) { return make_synth(split, seed); }},
       {{"cifar10",
@@ -77,6 +77,10 @@ const std::vector<Entry>& entries() {
        [](Folder folder, Split split, uint64_t) { return open_fashion(folder, split); },
        {"train-images-idx3-ubyte", "t10k-images-idx3-ubyte"}},
   };
+}
+
+std::vector<Entry>& entries() {
+  static std::vector<Entry> list = built_in();
   return list;
 }
 
@@ -119,13 +123,28 @@ std::optional<fs::path> find(const Entry& entry, const fs::path& root) {
 
 }  // namespace
 
-const std::vector<DatasetInfo>& known_datasets() {
-  static const std::vector<DatasetInfo> list = [] {
-    std::vector<DatasetInfo> out;
-    for (const Entry& entry : entries()) out.push_back(entry.info);
-    return out;
-  }();
-  return list;
+std::vector<DatasetInfo> known_datasets() {
+  std::vector<DatasetInfo> out;
+  for (const Entry& entry : entries()) out.push_back(entry.info);
+  return out;
+}
+
+void register_dataset(DatasetInfo info, DatasetOpener open) {
+  ESPALIER_CHECK(!info.name.empty() && info.name.find(':') == std::string::npos && open,
+                 ValueError,
+                 "register_dataset: expects a name without colon and an opener, got '",
+                 info.name,
+                 "'");
+  for (const Entry& entry : entries()) {
+    ESPALIER_CHECK(entry.info.name != info.name,
+                   ValueError,
+                   "register_dataset: the name ",
+                   info.name,
+                   " is taken");
+  }
+  std::vector<std::string> files;
+  if (!info.first_file.empty()) files.push_back(info.first_file);
+  entries().push_back({std::move(info), std::move(open), std::move(files)});
 }
 
 std::optional<std::filesystem::path> find_dataset(const DatasetInfo& info,

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -62,8 +63,18 @@ struct DatasetInfo {
   std::string first_file;  ///< one of its files, under the official name; empty when none is needed
 };
 
-/// All names, in a fixed order.
-const std::vector<DatasetInfo>& known_datasets();
+/// All names, in a fixed order, then those that programs registered.
+std::vector<DatasetInfo> known_datasets();
+
+/// Opens a split of a data set. `folder` is the one in which one of its files was found; empty when
+/// it has none.
+using DatasetOpener = std::function<std::shared_ptr<const Dataset>(
+    const std::filesystem::path& folder, Split split, uint64_t seed)>;
+
+/// Adds a data set of a program's own, before threads are started: from then on `open_dataset` and
+/// the command know it. With a `first_file` it is looked for below the data root, else it needs no
+/// files. Throws ValueError for a name that is empty or taken, or holds a colon.
+void register_dataset(DatasetInfo info, DatasetOpener open);
 
 /// The folder below `root` in which the files of `info` are: `folder`, or the first of
 /// `other_folders` that has one of them; nothing when none has, or when no files are needed.

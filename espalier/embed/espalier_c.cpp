@@ -7,6 +7,7 @@
 #include <string>
 
 #include <espalier/core/parallel.h>
+#include <espalier/core/version.h>
 #include <espalier/nn/plan/plan.h>
 
 /// The plan behind the pointer that C holds.
@@ -54,7 +55,7 @@ int guarded(Body body) noexcept {
 extern "C" {
 
 const char* espalier_version(void) {
-  return ESPALIER_VERSION;
+  return espalier::kVersion;
 }
 
 const char* espalier_last_error(void) {

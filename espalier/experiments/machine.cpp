@@ -13,6 +13,7 @@
 #include <espalier/core/parallel.h>
 #include <espalier/core/random.h>
 #include <espalier/core/simd.h>
+#include <espalier/core/version.h>
 
 namespace espalier::experiments {
 namespace {
@@ -23,7 +24,7 @@ constexpr double kBlasTolerance = 1e-5;
 }  // namespace
 
 std::string version() {
-  return ESPALIER_VERSION;
+  return kVersion;
 }
 
 std::string processor_name() {

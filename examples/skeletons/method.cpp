@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <memory>
 
+#include <espalier/core/plugin.h>
 #include <espalier/data/loader.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/layers/sequential.h>
@@ -74,6 +75,12 @@ prune::Method relative_magnitude() {
 }
 
 }  // namespace
+
+// Built as a shared object, it is a plugin: `espalier --plugin method.so train --prune
+// relative-magnitude`.
+ESPALIER_PLUGIN {
+  prune::register_method(relative_magnitude());
+}
 
 int main() {
   nn::Sequential net(nn::Flatten(),

@@ -2,6 +2,8 @@
 // Data sets where and as other programs leave them.
 #include <espalier/data/dataset.h>
 
+#include <fstream>
+
 #include <espalier/data/cifar.h>
 #include <espalier/data/fetch.h>
 
@@ -131,6 +133,26 @@ TEST(Neighbours, ClassesOfCifar10AreThoseOfItsFileOfNames) {
   expect_io_error([&] { open_cifar10(folder.path(), Split::Train); }, "label 9 in record 1");
   store(folder.path() / "batches.meta.txt", Bytes(40, '\n'));
   expect_io_error([&] { open_cifar10(folder.path(), Split::Train); }, "0 names of classes");
+}
+
+TEST(Registry, TakesADataSetOfAProgramsOwn) {
+  const auto open = [](const fs::path& folder, Split split, uint64_t seed) {
+    EXPECT_EQ(folder.filename(), "test-rings");
+    return subset(open_dataset("synth", split, "", seed), 20, seed);
+  };
+  register_dataset(
+      {.name = "test-rings", .title = "rings", .folder = "test-rings", .first_file = "rings.bin"},
+      open);
+  EXPECT_EQ(known_datasets().back().name, "test-rings");
+  const TempFolder root;
+  expect_io_error([&] { open_dataset("test-rings", Split::Train, root.path().string()); },
+                  "rings.bin");
+  fs::create_directories(root.path() / "test-rings");
+  std::ofstream(root.path() / "test-rings/rings.bin") << "rings";
+  EXPECT_EQ(open_dataset("test-rings", Split::Train, root.path().string())->size(), 20);
+  EXPECT_THROW(register_dataset({.name = "cifar10"}, open), ValueError);
+  EXPECT_THROW(register_dataset({.name = "folder:x"}, open), ValueError);
+  EXPECT_THROW(register_dataset({.name = ""}, open), ValueError);
 }
 
 }  // namespace

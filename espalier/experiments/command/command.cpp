@@ -16,6 +16,7 @@
 #include <espalier/core/detail/printable.h>
 #include <espalier/core/io.h>
 #include <espalier/experiments/command/plain_stream.h>
+#include <espalier/experiments/command/plugins.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/settings/help.h>
@@ -145,11 +146,18 @@ void refuse_left_over(const CLI::App& verb, const std::vector<std::string>& argu
       cat("'", full_name(*verb), "': ", error.what(), "; see `", full_name(*verb), " --help`"));
 }
 
-int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
+int parse_and_run(const std::vector<std::string>& given, Console& console) {
+  // Before verbs are declared: what plugins register has a place in help texts.
+  const std::vector<std::string> arguments = load_plugins(given);
   CLI::App app("Espalier: train neural networks, prune them, and measure what it gains.",
                "espalier");
   app.set_version_flag("--version", "espalier " + version());
   app.require_subcommand(1);
+  std::string plugin;
+  app.add_option("--plugin",
+                 plugin,
+                 "a shared object with methods, models or data sets of its own; may be repeated")
+      ->option_text("FILE");
   app.formatter(std::make_shared<HelpFormatter>());
   app.get_formatter()->column_width(34);
   verbs::Action action;

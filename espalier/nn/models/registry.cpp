@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <functional>
 #include <optional>
 
 #include <espalier/core/detail/nearest_name.h>
@@ -21,11 +20,10 @@ namespace espalier::nn {
 namespace {
 
 using Made = std::unique_ptr<Module>;
-using Maker = std::function<Made(const ModelOptions&)>;
 
 struct Entry {
   ModelInfo info;
-  Maker make;
+  ModelMaker make;
 };
 
 Entry conv_stack(int depth) {
@@ -90,55 +88,58 @@ Entry densenet(int depth, int growth) {
 }
 
 /// The zoo. To add a model: a family file, and a line here.
-const std::vector<Entry>& entries() {
-  static const std::vector<Entry> list = {
-      {{"lenet-300-100", "two hidden linear layers, LeCun 1998"},
-       [](const ModelOptions& o) -> Made {
-         return std::make_unique<models::LeNet300>(o.image, o.num_classes);
-       }},
-      {{"lenet5", "LeNet-5 in its Caffe form, LeCun 1998"},
-       [](const ModelOptions& o) -> Made {
-         return std::make_unique<models::LeNet5>(o.image, o.num_classes);
-       }},
-      conv_stack(2),
-      conv_stack(4),
-      conv_stack(6),
-      vgg(11),
-      vgg(13),
-      vgg(16),
-      vgg(19),
-      cifar_resnet(20),
-      cifar_resnet(32),
-      cifar_resnet(44),
-      cifar_resnet(56),
-      cifar_resnet(110),
-      deep_resnet(18),
-      deep_resnet(34),
-      deep_resnet(50),
-      wide_resnet(16, 4),
-      wide_resnet(16, 8),
-      wide_resnet(28, 10),
-      wide_resnet(40, 2),
-      {{.name = "mobilenetv2",
-        .title = "MobileNetV2 with the strides of 32x32 images, arXiv:1801.04381",
-        .widths = true},
-       [](const ModelOptions& o) -> Made {
-         return std::make_unique<models::MobileNetV2>(o.image.channels, o.num_classes, o.width);
-       }},
-      densenet(40, 12),
-      densenet(100, 12),
-      {{"vit", "small vision transformer, 4x4 patches, arXiv:2010.11929"},
-       [](const ModelOptions& o) -> Made {
-         return std::make_unique<models::VisionTransformer>(
-             models::TransformerSizes{}, o.image, o.num_classes);
-       }},
-      {{"gpt", "small language model, GPT-2 blocks, Radford 2019", InputKind::Tokens},
-       [](const ModelOptions& o) -> Made {
-         return std::make_unique<models::Gpt>(
-             models::TransformerSizes{.dim = 128, .depth = 4, .heads = 4, .hidden = 512},
-             o.num_classes,
-             o.context);
-       }}};
+std::vector<Entry> zoo() {
+  return {{{"lenet-300-100", "two hidden linear layers, LeCun 1998"},
+           [](const ModelOptions& o) -> Made {
+             return std::make_unique<models::LeNet300>(o.image, o.num_classes);
+           }},
+          {{"lenet5", "LeNet-5 in its Caffe form, LeCun 1998"},
+           [](const ModelOptions& o) -> Made {
+             return std::make_unique<models::LeNet5>(o.image, o.num_classes);
+           }},
+          conv_stack(2),
+          conv_stack(4),
+          conv_stack(6),
+          vgg(11),
+          vgg(13),
+          vgg(16),
+          vgg(19),
+          cifar_resnet(20),
+          cifar_resnet(32),
+          cifar_resnet(44),
+          cifar_resnet(56),
+          cifar_resnet(110),
+          deep_resnet(18),
+          deep_resnet(34),
+          deep_resnet(50),
+          wide_resnet(16, 4),
+          wide_resnet(16, 8),
+          wide_resnet(28, 10),
+          wide_resnet(40, 2),
+          {{.name = "mobilenetv2",
+            .title = "MobileNetV2 with the strides of 32x32 images, arXiv:1801.04381",
+            .widths = true},
+           [](const ModelOptions& o) -> Made {
+             return std::make_unique<models::MobileNetV2>(o.image.channels, o.num_classes, o.width);
+           }},
+          densenet(40, 12),
+          densenet(100, 12),
+          {{"vit", "small vision transformer, 4x4 patches, arXiv:2010.11929"},
+           [](const ModelOptions& o) -> Made {
+             return std::make_unique<models::VisionTransformer>(
+                 models::TransformerSizes{}, o.image, o.num_classes);
+           }},
+          {{"gpt", "small language model, GPT-2 blocks, Radford 2019", InputKind::Tokens},
+           [](const ModelOptions& o) -> Made {
+             return std::make_unique<models::Gpt>(
+                 models::TransformerSizes{.dim = 128, .depth = 4, .heads = 4, .hidden = 512},
+                 o.num_classes,
+                 o.context);
+           }}};
+}
+
+std::vector<Entry>& entries() {
+  static std::vector<Entry> list = zoo();
   return list;
 }
 
@@ -203,13 +204,27 @@ Entry find(std::string_view name) {
 
 }  // namespace
 
-const std::vector<ModelInfo>& model_list() {
-  static const std::vector<ModelInfo> list = [] {
-    std::vector<ModelInfo> infos;
-    for (const Entry& entry : entries()) infos.push_back(entry.info);
-    return infos;
-  }();
-  return list;
+std::vector<ModelInfo> model_list() {
+  std::vector<ModelInfo> infos;
+  for (const Entry& entry : entries()) infos.push_back(entry.info);
+  return infos;
+}
+
+void register_model(ModelInfo info, ModelMaker make) {
+  ESPALIER_CHECK(!squeezed(info.name).empty() && make,
+                 ValueError,
+                 "register_model: expects a name and a maker, got '",
+                 info.name,
+                 "'");
+  for (const Entry& entry : entries()) {
+    ESPALIER_CHECK(squeezed(entry.info.name) != squeezed(info.name),
+                   ValueError,
+                   "register_model: the name ",
+                   info.name,
+                   " is taken by ",
+                   entry.info.name);
+  }
+  entries().push_back({std::move(info), std::move(make)});
 }
 
 std::unique_ptr<Module> make_model(std::string_view name, const ModelOptions& options) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,9 +31,16 @@ struct ModelInfo {
   bool shortcuts = false;               ///< whether ModelOptions::shortcut changes it
 };
 
-/// All named models, in the order of the zoo. Besides these, `wrn-D-K` and `densenet-bc-L-K` are
-/// known for every depth that fits their blocks.
-const std::vector<ModelInfo>& model_list();
+/// Makes a model without initial values, which follow from ModelOptions::seed.
+using ModelMaker = std::function<std::unique_ptr<Module>(const ModelOptions&)>;
+
+/// Adds a model of a program's own, before threads are started: from then on `make_model`, saved
+/// files and the command know it. Throws ValueError for a name that is empty or taken.
+void register_model(ModelInfo info, ModelMaker make);
+
+/// All named models, in the order of the zoo, then those that programs registered. Besides these,
+/// `wrn-D-K` and `densenet-bc-L-K` are known for every depth that fits their blocks.
+std::vector<ModelInfo> model_list();
 
 /// A freshly initialized model. Names ignore case, `-` and `_`: `ResNet-20` is `resnet20`; `-bn` of
 /// VGG may be left out. Throws ValueError for an unknown name (listing the known ones and the

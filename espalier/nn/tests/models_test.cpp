@@ -6,6 +6,7 @@
 #include <set>
 
 #include <espalier/nn/introspect/counting.h>
+#include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
 
 namespace espalier::nn {
@@ -364,6 +365,25 @@ TEST(Registry, EveryListedModelRunsOnItsExampleInput) {
     const Variable y = (*model)(example_input(info.name, options, 2));
     EXPECT_EQ(y.shape(), info.input == InputKind::Tokens ? (Shape{2, 8, 7}) : (Shape{2, 7}));
   }
+}
+
+TEST(Registry, TakesAModelOfAProgramsOwn) {
+  register_model({.name = "test-perceptron", .title = "one layer"},
+                 [](const ModelOptions& o) -> std::unique_ptr<Module> {
+                   return std::make_unique<Sequential>(
+                       Flatten(), Linear({.in = o.image.numel(), .out = o.num_classes}));
+                 });
+  EXPECT_EQ(model_list().back().name, "test-perceptron");
+  const ModelOptions options{.num_classes = 3, .image = {1, 2, 2}, .seed = 5};
+  const auto model = make_model("Test_Perceptron", options);
+  EXPECT_EQ((*model)(example_input("test-perceptron", options, 2)).shape(), (Shape{2, 3}));
+  const SavedModel again =
+      model_of_description(describe_model("test-perceptron", options, *model), "test");
+  EXPECT_EQ(again.name, "test-perceptron");
+  const auto none = [](const ModelOptions&) { return std::unique_ptr<Module>(); };
+  EXPECT_THROW(register_model({.name = "ResNet_20"}, none), ValueError);
+  EXPECT_THROW(register_model({.name = "-"}, none), ValueError);
+  EXPECT_THROW(register_model({.name = "empty"}, {}), ValueError);
 }
 
 }  // namespace
