@@ -151,7 +151,8 @@ int parse_and_run(const std::vector<std::string>& given, Console& console) {
   const std::vector<std::string> arguments = load_plugins(given);
   CLI::App app("Espalier: train neural networks, prune them, and measure what it gains.",
                "espalier");
-  app.set_version_flag("--version", "espalier " + version());
+  app.set_help_flag("-h,--help", "print this help and exit");
+  app.set_version_flag("--version", "espalier " + version(), "print the version and exit");
   app.require_subcommand(1);
   std::string plugin;
   app.add_option("--plugin",

@@ -19,8 +19,7 @@ std::string default_data_root();
 std::string model_help();
 /// What the flag `masks-from-zeros` says.
 inline constexpr const char* kMasksFromZerosHelp =
-    "weights that are zero and have no mask, as after pruning elsewhere, get one: they stay zero "
-    "and cost nothing";
+    "zeros of weights without masks, as after pruning elsewhere, become masks";
 
 /// A network of the zoo.
 struct NetworkSettings {

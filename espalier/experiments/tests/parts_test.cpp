@@ -28,7 +28,10 @@ TEST(Options, NamesAreUniqueOverTrainAndAllMethods) {
 TEST(Options, DefaultsAreValid) {
   const OptionTexts defaults = train_table().texts({});
   for (const Option& option : train_table().options()) {
-    EXPECT_EQ(option.default_value, defaults.at(option.name)) << option.name;
+    // The environment decides on data-root, and other tests on the environment.
+    if (option.name != "data-root") {
+      EXPECT_EQ(option.default_value, defaults.at(option.name)) << option.name;
+    }
     EXPECT_NO_THROW(option.check("train", option.default_value)) << option.name;
   }
 }

@@ -64,7 +64,7 @@ OptionTable<BenchSettings> make_table(timing::Job job) {
        "elsewhere"},
       Entry(&S::masks_from_zeros, "masks-from-zeros", kMasksFromZerosHelp)
           .needing_other_than("weights", {""}),
-      {&S::batch, "batch", {1, 65536}, "samples", "samples at once"},
+      {&S::batch, "batch", {1, 65536}, "", "samples at once"},
       {&S::sparsity, "sparsity", {0, 1}, "fraction removed", "of a random mask; 0: dense only"},
       {&S::pattern, "pattern", "what is removed together"},
       {&S::allocation,

@@ -45,7 +45,7 @@ const OptionTable<KernelBenchSettings>& kernel_bench_table() {
             "removed fractions, 0.5,0.9,..; empty: that of an N:M pattern, else "
             "0.5,0.8,0.9,0.95,0.98"},
            {&S::pattern, "pattern", "what is removed together: 4x1, 2:4, 2:4g4, .."},
-           {&S::batch, "batch", {1, 65536}, "samples", "samples at once"},
+           {&S::batch, "batch", {1, 65536}, "", "samples at once"},
            {&S::rounds, "rounds", {1, 1000}, "", "rounds; each side is timed once a round"},
            {&S::round_seconds, "round-seconds", {0, 600}, "s", "length of a side's round"}})
           .include(&S::machine, threads_table());

@@ -255,44 +255,44 @@ void add_data(const Verb& app, Console& console, Action& action) {
   const auto root = [&](const Verb& sub) {
     sub.add_option("--data-root",
                    flags->root,
-                   "Folder of the data sets; also the environment variable ESPALIER_DATA.")
+                   "folder of the data sets; also the environment variable ESPALIER_DATA")
         .type_name("DIR")
         .show_default();
   };
   const Verb list_verb = add("list", "What is known, and what is there.", list);
   root(list_verb);
-  list_verb.add_flag("--json", flags->json, "Print as JSON.");
+  list_verb.add_flag("--json", flags->json, "print as JSON");
 
   const Verb info_verb = add("info", "Sizes, classes and normalization of one.", info);
-  info_verb.add_option("name", flags->name, "The data set.").required();
+  info_verb.add_option("name", flags->name, "the data set").required();
   root(info_verb);
   constexpr int64_t kMostSeed = 1'000'000'000;
-  info_verb.add_option("--data-seed", flags->seed, "Which pictures synth draws.")
+  info_verb.add_option("--data-seed", flags->seed, "which pictures synth draws")
       .between(0, kMostSeed)
       .show_default();
   info_verb.add_flag("--allow-empty-classes",
                      flags->allow_empty_classes,
-                     "Of folder:PATH: a class without pictures is no error.");
-  info_verb.add_flag("--json", flags->json, "Print as JSON.");
+                     "of folder:PATH: a class without pictures is no error");
+  info_verb.add_flag("--json", flags->json, "print as JSON");
 
   const Verb fetch_verb = add("fetch", "Download one from its authors, checked, resumable.", fetch);
-  fetch_verb.add_option("name", flags->name, "The data set.").required();
+  fetch_verb.add_option("name", flags->name, "the data set").required();
   root(fetch_verb);
 
   const Verb verify_verb =
       add("verify", "Compare files that are there with the published checksums.", verify);
-  verify_verb.add_option("names", flags->names, "The data sets; without, all that are there.");
+  verify_verb.add_option("names", flags->names, "the data sets; without, all that are there");
   root(verify_verb);
-  verify_verb.add_flag("--json", flags->json, "Print as JSON.");
+  verify_verb.add_flag("--json", flags->json, "print as JSON");
 
   const Verb synth_verb =
       add("synth", "Write the embedded set to disk, in CIFAR-10's binary layout.", synth);
-  synth_verb.add_option("--out", flags->out, "The folder.").type_name("DIR").required();
-  synth_verb.add_option("--seed", flags->seed, "Which pictures are drawn.")
+  synth_verb.add_option("--out", flags->out, "the folder").type_name("DIR").required();
+  synth_verb.add_option("--seed", flags->seed, "which pictures are drawn")
       .between(0, kMostSeed)
       .show_default();
-  synth_verb.add_option("--train-size", flags->train_size, "Training images.").show_default();
-  synth_verb.add_option("--test-size", flags->test_size, "Test images.").show_default();
+  synth_verb.add_option("--train-size", flags->train_size, "training images").show_default();
+  synth_verb.add_option("--test-size", flags->test_size, "test images").show_default();
 }
 
 }  // namespace espalier::experiments::verbs

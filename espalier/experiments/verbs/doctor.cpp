@@ -94,10 +94,10 @@ void add_doctor(const Verb& app, Console& console, Action& action) {
   const auto flags = std::make_shared<DoctorFlags>();
   verb.add_option("--data-root",
                   flags->data_root,
-                  "Folder of the data sets; also the environment variable ESPALIER_DATA.")
+                  "folder of the data sets; also the environment variable ESPALIER_DATA")
       .type_name("DIR")
       .show_default();
-  verb.add_flag("--json", flags->json, "Print as JSON.");
+  verb.add_flag("--json", flags->json, "print as JSON");
   verb.callback(
       [&action, &console, flags] { action = [&console, flags] { doctor(*flags, console); }; });
 }

@@ -45,9 +45,9 @@ const OptionTable<EvalSettings>& own_table() {
   static const OptionTable<S> table = {
       {&S::weights, "weights", "the weights: safetensors, ours or in PyTorch's names, or .edc"},
       {&S::split, "split", {"test", "train"}, "the part of the data set"},
-      OptionEntry<S>(&S::test_size, "test-size", {0, 1e9}, "samples", kTestSizeHelp)
+      OptionEntry<S>(&S::test_size, "test-size", {0, 1e9}, "", kTestSizeHelp)
           .needing("split", {"test"}),
-      {&S::batch, "batch", {1, 65536}, "samples", "samples at once"},
+      {&S::batch, "batch", {1, 65536}, "", "samples at once"},
       {&S::masks_from_zeros, "masks-from-zeros", kMasksFromZerosHelp},
       {&S::compiled, "compiled", "run as an inference plan: batch norm folded, steps fused"},
       OptionEntry<S>(&S::plan, "plan", "write the plan to this file").needing("compiled", {"true"}),

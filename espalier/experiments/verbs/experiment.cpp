@@ -196,37 +196,36 @@ void add_experiment(const Verb& app, Console& console, Action& action) {
   verb.require_verb();
   const auto flags = std::make_shared<ExperimentFlags>();
   const Verb listing = verb.add_verb("list", "The experiments and their presets.");
-  listing.add_flag("--json", flags->json, "Print as JSON.");
+  listing.add_flag("--json", flags->json, "print as JSON");
   listing.callback(
       [&action, &console, flags] { action = [&console, flags] { list(*flags, console); }; });
 
   const Verb running = verb.add_verb(
       "run", "Make the runs of an experiment that are missing, then its tables and its page.");
-  running.add_option("name", flags->name, "The experiment; `espalier experiment list` has them.")
+  running.add_option("name", flags->name, "the experiment; `espalier experiment list` has them")
       .required();
   running.add_option("--preset",
                      flags->preset,
                      "smoke: seconds, on made-up digits. quick: narrow networks, a part of "
-                     "CIFAR-10. paper: all of it. Default: quick.");
+                     "CIFAR-10. paper: all of it [quick]");
   running
       .add_option("--out",
                   flags->out,
-                  "Run folders go here, shared by all experiments, and results to "
-                  "experiments/NAME-PRESET below it. Default: runs.")
+                  "run folders go here, shared by all experiments, and results to "
+                  "experiments/NAME-PRESET below it [runs]")
       .type_name("DIR");
   running
-      .add_option("--page",
-                  flags->page,
-                  "Also write the page to this file, and the runs to .csv beside it.")
+      .add_option(
+          "--page", flags->page, "also write the page to this file, and the runs to .csv beside it")
       .type_name("FILE");
   running
       .add_option("--seed",
                   flags->seed,
-                  "Make the runs of this seed alone, and no tables: a share of the work for one of "
-                  "several processes. Default: all seeds.")
+                  "make the runs of this seed alone, and no tables: a share of the work for one of "
+                  "several processes [all seeds]")
       .type_name("INT");
   flags->given.declare(running, place_options(), "Machine");
-  running.add_flag("--json", flags->json, "Print findings and failures as JSON.");
+  running.add_flag("--json", flags->json, "print findings and failures as JSON");
   running.callback(
       [&action, &console, flags] { action = [&console, flags] { run(*flags, console); }; });
 }

@@ -57,9 +57,9 @@ void add_methods(const Verb& app, Console& console, Action& action) {
       "methods",
       "The pruning methods as a table, or one explained: idea, formula, schedule, paper.");
   const auto flags = std::make_shared<MethodsFlags>();
-  const Flag name = verb.add_option("name", flags->name, "Explain this one.");
-  const Flag json = verb.add_flag("--json", flags->json, "Print as JSON.");
-  verb.add_flag("--markdown", flags->markdown, "Print the page docs/taxonomy.md.")
+  const Flag name = verb.add_option("name", flags->name, "explain this one");
+  const Flag json = verb.add_flag("--json", flags->json, "print as JSON");
+  verb.add_flag("--markdown", flags->markdown, "print the page docs/taxonomy.md")
       .excludes(json)
       .excludes(name);
   verb.callback(

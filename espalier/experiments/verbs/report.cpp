@@ -96,29 +96,27 @@ void add_report(const Verb& app, Console& console, Action& action) {
   const Verb verb =
       app.add_verb("report", "Runs side by side: a table, one HTML page, and CSV beside it.");
   const auto flags = std::make_shared<ReportFlags>();
-  verb.add_option(
-      "runs",
-      flags->runs,
-      "Run folders, results of experiments, or folders in which such lie. A run is "
-      "compared with the dense one of the same network, data and seed, else the first.");
+  verb.add_option("runs",
+                  flags->runs,
+                  "run folders, results of experiments, or folders in which such lie. A run is "
+                  "compared with the dense one of the same network, data and seed, else the first");
   verb.add_option("--out",
                   flags->out,
-                  "The page. Without: report.html in the folder that is named, if it is one.")
+                  "the page. Without: report.html in the folder that is named, if it is one")
       .type_name("FILE");
-  verb.add_option("--svg", flags->svg, "Also write every chart as SVG to this folder.")
+  verb.add_option("--svg", flags->svg, "also write every chart as SVG to this folder")
       .type_name("DIR");
   verb.add_option("--png",
                   flags->png,
-                  "Also write every chart as PNG to this folder; needs rsvg-convert (Debian: "
-                  "librsvg2-bin).")
+                  "also write every chart as PNG to this folder; needs rsvg-convert (Debian: "
+                  "librsvg2-bin)")
       .type_name("DIR");
   verb.add_option("--watch",
                   flags->watch,
-                  "Instead serve the page of all runs in this folder, on this machine only, and "
-                  "follow them while they are made.")
+                  "instead serve the page of all runs in this folder, on this machine only, and "
+                  "follow them while they are made")
       .type_name("DIR");
-  verb.add_option("--port", flags->port, "Of --watch; 0 takes a free one. Default: 8470.")
-      .between(0, 65535);
+  verb.add_option("--port", flags->port, "of --watch; 0 takes a free one [8470]").between(0, 65535);
   verb.callback([&action, &console, flags] {
     action = [&console, flags] {
       flags->watch.empty() ? write_report(*flags, console) : watch(*flags, console);

@@ -120,23 +120,23 @@ void add_shrink(const Verb& app, Console& console, Action& action) {
   const Verb verb = app.add_verb(
       "shrink", "Remove channels that are all zero: a smaller network that computes the same.");
   const auto flags = std::make_shared<ShrinkFlags>();
-  verb.add_option("--weights", flags->weights, "A network: safetensors or .edc.")
+  verb.add_option("--weights", flags->weights, "a network: safetensors or .edc")
       .type_name("FILE")
       .required();
   verb.add_option("--model",
                   flags->model,
-                  "The network of weights from elsewhere, by its name in the model zoo; files of "
-                  "ours tell it themselves.")
+                  "the network of weights from elsewhere, by its name in the model zoo; files of "
+                  "ours tell it themselves")
       .type_name("TEXT");
-  verb.add_option("--out", flags->out, "Where the smaller network goes.")
+  verb.add_option("--out", flags->out, "where the smaller network goes")
       .type_name("FILE")
       .required();
   verb.add_flag("--masks-from-zeros", flags->masks_from_zeros, kMasksFromZerosHelp);
   verb.add_flag("--gather-blocks",
                 flags->gather_blocks,
-                "Then put channels with similar masks side by side, so that blocks of four output "
-                "channels are fuller: the same network, for kernels that work in blocks.");
-  verb.add_flag("--json", flags->json, "Print what changed as JSON.");
+                "then put channels with similar masks side by side, so that blocks of four output "
+                "channels are fuller: the same network, for kernels that work in blocks");
+  verb.add_flag("--json", flags->json, "print what changed as JSON");
   verb.callback(
       [&action, &console, flags] { action = [&console, flags] { shrink(*flags, console); }; });
 }

@@ -53,11 +53,11 @@ void add_verify(const Verb& app, Console& console, Action& action) {
   const auto flags = std::make_shared<VerifyFlags>();
   verb.add_option("paths",
                   flags->paths,
-                  "Networks, checkpoints, plans (safetensors), .edc, .npz, .npy; run folders, or "
-                  "folders in which such lie.")
+                  "networks, checkpoints, plans (safetensors), .edc, .npz, .npy; run folders, or "
+                  "folders in which such lie")
       .option_text("PATH ...")
       .required();
-  verb.add_flag("--json", flags->json, "Print what was found as JSON.");
+  verb.add_flag("--json", flags->json, "print what was found as JSON");
   verb.callback(
       [&action, &console, flags] { action = [&console, flags] { verify_all(*flags, console); }; });
 }
