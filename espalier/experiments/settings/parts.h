@@ -19,7 +19,7 @@ std::string default_data_root();
 std::string model_help();
 /// What the flag `masks-from-zeros` says.
 inline constexpr const char* kMasksFromZerosHelp =
-    "zeros of weights without masks, as after pruning elsewhere, become masks";
+    "zeros without masks, as after pruning elsewhere, become masks";
 
 /// A network of the zoo.
 struct NetworkSettings {
