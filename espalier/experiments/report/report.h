@@ -72,7 +72,7 @@ struct PageOptions {
   PictureCache* cache = nullptr;  ///< filled and used when given
 };
 
-/// The page.
+/// One HTML page with all of it.
 std::string html_page(const Report& report, const PageOptions& options = {});
 
 }  // namespace espalier::experiments::report

@@ -80,7 +80,7 @@ std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
 void tell_updates(prune::Pruner& pruner, Progress& progress) {
   pruner.on_update = [&progress](const prune::UpdateReport& report) {
     progress.line(
-        fmt::format("pruned at step {}: kept {} of {} weights that may go, sparsity {:.4f}",
+        fmt::format("pruned at step {}: kept {} of {} prunable weights, sparsity {:.4f}",
                     report.step,
                     report.kept(),
                     report.total(),

@@ -45,7 +45,7 @@ class GELU : public Module {
     bool tanh = false;  ///< the approximation, with which GPT-2 was trained
   };
   GELU() = default;
-  /// As given.
+  /// The sizes and choices that it was built with.
   explicit GELU(const Options& options) : options_(options) {}
   void visit(MemberVisitor&) override {}
   std::string describe() const override { return options_.tanh ? "GELU(tanh)" : "GELU"; }

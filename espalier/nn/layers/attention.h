@@ -51,7 +51,7 @@ class MultiheadAttention : public Module, public Formed {
   void reset_parameters(const InitRng& rng) override;
   std::vector<FormSlot> form_slots() override;
 
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Options& options() const { return options_; }
 
   Parameter in_proj_weight;    ///< (3*dim, dim): query, key, value

@@ -32,7 +32,7 @@ class BatchNorm : public Module, public FormedNorm {
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Options& options() const { return options_; }
 
   /// max((*this)(x) + residual, 0), in one pass over memory; a layer with `relu` may not be used

@@ -39,7 +39,7 @@ class Conv1d : public Module, public Formed {
   void reset_parameters(const InitRng& rng) override;
   std::vector<FormSlot> form_slots() override;
 
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Options& options() const { return options_; }
 
   Parameter weight;            ///< (out_channels, in_channels/groups, kernel)

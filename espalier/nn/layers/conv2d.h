@@ -42,7 +42,7 @@ class Conv2d : public Module, public Formed {
   void reset_parameters(const InitRng& rng) override;
   std::vector<FormSlot> form_slots() override;
 
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Options& options() const { return options_; }
   /// The options of the op.
   espalier::Conv2dOptions conv_options() const;

@@ -46,7 +46,7 @@ class ConvTranspose2d : public Module, public Formed {
   void reset_parameters(const InitRng& rng) override;
   std::vector<FormSlot> form_slots() override;
 
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Options& options() const { return options_; }
 
   Parameter weight;            ///< (in_channels, out_channels/groups, kernel.h, kernel.w)

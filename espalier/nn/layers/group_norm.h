@@ -29,7 +29,7 @@ class GroupNorm : public Module {
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Options& options() const { return options_; }
 
   Parameter weight;  ///< scale, (channels); undefined without `affine`

@@ -28,7 +28,7 @@ class LayerNorm : public Module {
   void set_sizes(const LayerSizes& sizes) override;
   void reset_parameters(const InitRng& rng) override;
 
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Options& options() const { return options_; }
 
   Parameter weight;  ///< scale, of `shape`; undefined without `affine`

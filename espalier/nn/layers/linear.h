@@ -32,7 +32,7 @@ class Linear : public Module, public Formed {
   void reset_parameters(const InitRng& rng) override;
   std::vector<FormSlot> form_slots() override;
 
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Options& options() const { return options_; }
 
   Parameter weight;            ///< (out, in)

@@ -53,7 +53,7 @@ class Lstm : public Module, public Formed {
   void reset_parameters(const InitRng& rng) override;
   std::vector<FormSlot> form_slots() override;
 
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Options& options() const { return options_; }
 
   std::vector<Layer> layers;  ///< from the input on

@@ -26,7 +26,7 @@ class Residual : public Module, public FormedBlock {
 
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
-  /// As given.
+  /// The sizes and choices that it was built with.
   const Parts& parts() const { return parts_; }
 
  protected:
