@@ -18,6 +18,7 @@
 #include <espalier/experiments/run_json.h>
 #include <espalier/experiments/scoring_batches.h>
 #include <espalier/experiments/timing/layer_times.h>
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/quantize/quantize.h>
 #include <espalier/nn/train/distillation.h>
 #include <espalier/prune/drive/registry.h>
@@ -170,6 +171,21 @@ Json try_to_time_layers(Network& network, int64_t batch, Progress& progress) {
   }
 }
 
+// A layer multiplies with one form.
+void quantize(nn::Module& model, const std::string& method) {
+  for (const nn::FormSite& site : nn::form_sites(model)) {
+    ESPALIER_CHECK(
+        site.form() == nullptr || site.form()->replaces_product(),
+        NotImplemented,
+        "train: --quantize int8 and --prune ",
+        method,
+        " at once: both say what ",
+        site.layer,
+        " multiplies with. Train with --prune first, then with --quantize and --weights");
+  }
+  nn::attach_quantizers(model);
+}
+
 Json with_status(Json results, const std::string& status, const fs::path& out) {
   results["out"] = out.string();
   results["status"] = status;
@@ -226,7 +242,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (pruner) {
     for (std::string& note : pruner->attach(*network.module)) notes.push_back(std::move(note));
   }
-  if (values.text("quantize") == "int8") nn::attach_quantizers(*network.module);
+  if (values.text("quantize") == "int8") quantize(*network.module, values.text("prune"));
   data::Loader train(train_split, training_loader(values, *train_split));
   data::Loader test(test_split, evaluation_loader(values, kEvaluationBatch));
   const auto batch_loss = make_distillation(values, *train_split);
