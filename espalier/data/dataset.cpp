@@ -84,6 +84,15 @@ std::vector<Entry>& entries() {
   return list;
 }
 
+std::deque<DatasetInfo>& infos() {
+  static std::deque<DatasetInfo> list = [] {
+    std::deque<DatasetInfo> out;
+    for (const Entry& entry : entries()) out.push_back(entry.info);
+    return out;
+  }();
+  return list;
+}
+
 // idx files have several spellings; others just their name.
 bool holds_one(const fs::path& folder, const std::vector<std::string>& files) {
   for (const std::string& file : files) {
@@ -123,10 +132,8 @@ std::optional<fs::path> find(const Entry& entry, const fs::path& root) {
 
 }  // namespace
 
-std::vector<DatasetInfo> known_datasets() {
-  std::vector<DatasetInfo> out;
-  for (const Entry& entry : entries()) out.push_back(entry.info);
-  return out;
+const std::deque<DatasetInfo>& known_datasets() {
+  return infos();
 }
 
 void register_dataset(DatasetInfo info, DatasetOpener open) {
@@ -144,6 +151,7 @@ void register_dataset(DatasetInfo info, DatasetOpener open) {
   }
   std::vector<std::string> files;
   if (!info.first_file.empty()) files.push_back(info.first_file);
+  infos().push_back(info);
   entries().push_back({std::move(info), std::move(open), std::move(files)});
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -63,8 +64,9 @@ struct DatasetInfo {
   std::string first_file;  ///< one of its files, under the official name; empty when none is needed
 };
 
-/// All names, in a fixed order, then those that programs registered.
-std::vector<DatasetInfo> known_datasets();
+/// All names, in a fixed order, then those that programs registered, which leave references to the
+/// others valid.
+const std::deque<DatasetInfo>& known_datasets();
 
 /// Opens a split of a data set. `folder` is the one in which one of its files was found; empty when
 /// it has none.

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <espalier/core/finite.h>
+#include <espalier/nn/forms/slots.h>
 
 namespace espalier::experiments {
 namespace {
@@ -53,7 +54,10 @@ SafetensorsFile take_checkpoint(const TrainingParts& parts,
 
 nn::TrainProgress restore_checkpoint(const SafetensorsFile& checkpoint,
                                      const TrainingParts& parts) {
-  parts.model.load_state_dict(part(checkpoint, kModel));
+  const Tensors model = part(checkpoint, kModel);
+  nn::take_off_folded(parts.model, model);
+  parts.optimizer.forget_missing(parts.model);
+  parts.model.load_state_dict(model);
   parts.model.load_rng_state(part(checkpoint, kRandom));
   parts.optimizer.load_state_dict(part(checkpoint, kOptimizer));
   for (size_t i = 0; i < parts.hooks.size(); ++i) {

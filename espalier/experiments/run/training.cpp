@@ -19,6 +19,7 @@
 #include <espalier/experiments/run/run_json.h>
 #include <espalier/experiments/settings/settings_json.h>
 #include <espalier/experiments/timing/layer_times.h>
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/quantize/quantize.h>
 #include <espalier/nn/train/distillation.h>
 #include <espalier/prune/drive/registry.h>
@@ -79,12 +80,11 @@ std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
 
 void tell_updates(prune::Pruner& pruner, Progress& progress) {
   pruner.on_update = [&progress](const prune::UpdateReport& report) {
-    progress.line(
-        fmt::format("pruned at step {}: kept {} of {} prunable weights, sparsity {:.4f}",
-                    report.step,
-                    report.kept(),
-                    report.total(),
-                    report.sparsity().value()));
+    progress.line(fmt::format("pruned at step {}: kept {} of {} prunable weights, sparsity {:.4f}",
+                              report.step,
+                              report.kept(),
+                              report.total(),
+                              report.sparsity().value()));
     for (const std::string& note : report.notes) progress.line("  " + note);
   };
 }
@@ -176,6 +176,21 @@ Json try_to_time_layers(Network& network, int64_t batch, Progress& progress) {
   }
 }
 
+// A layer multiplies with one form.
+void quantize(nn::Module& model, const std::string& method) {
+  for (const nn::FormSite& site : nn::form_sites(model)) {
+    ESPALIER_CHECK(
+        site.form() == nullptr || site.form()->replaces_product(),
+        NotImplemented,
+        "train: --quantize int8 and --prune ",
+        method,
+        " at once: both say what ",
+        site.layer,
+        " multiplies with. Train with --prune first, then with --quantize and --weights");
+  }
+  nn::attach_quantizers(model);
+}
+
 Json with_status(Json results, const std::string& status, const fs::path& out) {
   results["out"] = out.string();
   results["status"] = status;
@@ -233,7 +248,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (pruner) {
     for (std::string& note : pruner->attach(*network.module)) notes.push_back(std::move(note));
   }
-  if (training.quantize == Precision::Int8) nn::attach_quantizers(*network.module);
+  if (training.quantize == Precision::Int8) quantize(*network.module, run.prune);
   data::Loader train(train_split, training_loader(settings, *train_split));
   data::Loader test(
       test_split,

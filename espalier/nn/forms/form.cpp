@@ -61,6 +61,12 @@ Effective Form::effective(const Parameter& weight) {
   return {weight.value, weight.sparsity()};
 }
 
+std::shared_ptr<const sparse::Support> Form::support(const Parameter& weight) {
+  const EvalScope eval(*this);
+  const NoGrad no_grad;
+  return effective(weight).sparsity.support;
+}
+
 void Form::fold(Parameter& weight) {
   ESPALIER_CHECK(!replaces_product(),
                  NotImplemented,

@@ -40,6 +40,8 @@ class Form : public Attached {
   /// here: a layer that reads its weight several times in a pass asks once. Here: the weight
   /// itself.
   virtual Effective effective(const Parameter& weight);
+  /// Entries that are multiplied with in evaluation; null: all.
+  std::shared_ptr<const sparse::Support> support(const Parameter& weight);
   /// True when `product` is more than an op with another weight: such a form can be on
   /// convolutions and linear layers alone, and can't be folded.
   virtual bool replaces_product() const { return false; }

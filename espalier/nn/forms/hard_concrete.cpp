@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <espalier/autograd/ops.h>
 #include <espalier/core/parallel.h>
@@ -81,6 +82,30 @@ Shape gates_of(const Shape& weight, HardConcrete::Grain grain) {
   return out;
 }
 
+/// `gate_of`, one more.
+Tensor places(const HardConcrete::Options& options, const Shape& spread) {
+  const auto size = static_cast<int64_t>(options.gate_of.size());
+  ESPALIER_CHECK(
+      options.grain != HardConcrete::Grain::Weights && size == spread.numel() && options.gates > 0,
+      ValueError,
+      "HardConcrete: the gates of ",
+      size,
+      " indices do not fit a weight with ",
+      spread.numel());
+  Tensor out = Tensor::empty({size}, DType::I64);
+  for (int64_t i = 0; i < size; ++i) {
+    const int64_t gate = options.gate_of[static_cast<size_t>(i)];
+    ESPALIER_CHECK(gate >= -1 && gate < options.gates,
+                   ValueError,
+                   "HardConcrete: there is no gate ",
+                   gate,
+                   " among ",
+                   options.gates);
+    out.data<int64_t>()[i] = gate + 1;
+  }
+  return out;
+}
+
 /// 1 where a gate and the weight's own mask are open, in the weight's shape.
 Tensor open_mask(const Tensor& z, const Parameter& weight) {
   const Tensor gates = z.expand(weight.shape()).contiguous();
@@ -105,7 +130,9 @@ HardConcrete::HardConcrete(const Shape& weight, const Options& options)
                  ShapeError,
                  "HardConcrete: expects a weight of at least two dimensions, got ",
                  weight);
-  log_alpha = Parameter(Tensor::empty(gates_of(weight, options.grain)));
+  spread_ = gates_of(weight, options.grain);
+  if (!options.gate_of.empty()) place_ = places(options, spread_);
+  log_alpha = Parameter(Tensor::empty(place_.defined() ? Shape{options.gates} : spread_));
   log_alpha.decays = false;
   const auto start = [&](std::string_view) {
     return Rng(options.seed, "l0 start").fork(static_cast<uint64_t>(options.number));
@@ -115,6 +142,7 @@ HardConcrete::HardConcrete(const Shape& weight, const Options& options)
 
 void HardConcrete::visit(MemberVisitor& visitor) {
   visitor.parameter("log_alpha", log_alpha);
+  if (place_.defined()) visitor.buffer("place", place_);
   visitor.rng("noise", noise_);
 }
 
@@ -131,6 +159,7 @@ void HardConcrete::reset_parameters(const InitRng& rng) {
 
 std::map<std::string, double> HardConcrete::settings() const {
   return {{"grain", static_cast<double>(options_.grain)},
+          {"gates", static_cast<double>(options_.gates)},
           {"drop-rate", options_.drop_rate},
           {"number", static_cast<double>(options_.number)}};
 }
@@ -185,13 +214,25 @@ HardConcrete::Drawn HardConcrete::draw() {
   return out;
 }
 
+Variable HardConcrete::spread(const Variable& of_gates, double where_none) const {
+  if (!place_.defined()) return of_gates;
+  const Variable none(Tensor::full({1}, where_none, of_gates.dtype()));
+  return reshape(index_select(concat({none, of_gates}, 0), 0, place_), spread_);
+}
+
+Tensor HardConcrete::log_alpha_of_entries(const Shape& weight) const {
+  const NoGrad no_grad;
+  const Variable of_entries = spread(log_alpha.value, std::numeric_limits<double>::infinity());
+  return of_entries.value().expand(weight).contiguous();
+}
+
 Effective HardConcrete::effective(const Parameter& weight) {
   const Drawn gates = draw();
   // Exactly z, with dz as its derivative.
   const Variable moved = log_alpha.value * Variable(gates.dz);
-  const Variable z = moved - moved.detach() + Variable(gates.z);
+  const Variable z = spread(moved - moved.detach() + Variable(gates.z), 1.0);
   // A closed gate has neither a value nor a derivative: nothing asks for the gradient there.
-  return {weight.value * z, {pattern_(open_mask(gates.z, weight)), sparse::GradRequest::Masked}};
+  return {weight.value * z, {pattern_(open_mask(z.value(), weight)), sparse::GradRequest::Masked}};
 }
 
 Variable HardConcrete::probability_open() const {
@@ -203,7 +244,7 @@ Variable HardConcrete::penalty(const Parameter& weight, double price, double dec
   Variable cost = pow(weight.value, 2.0) * (0.5 * decay);
   cost = weight.masked() ? cost + Variable(weight.mask().to(weight.value.dtype())) * price
                          : cost + price;
-  return sum(probability_open() * cost);
+  return sum(spread(probability_open(), 0.0) * cost);
 }
 
 void HardConcrete::clamp() {
@@ -223,13 +264,18 @@ PartKind hard_concrete_part() {
           .make = [](const PartPlace& place, const PartDescription& description) {
             ESPALIER_CHECK(
                 place.site, ValueError, "forms: hard-concrete: ", place.name, " is a block");
-            constexpr int64_t kMostForms = 1 << 20;
-            return std::make_shared<HardConcrete>(
-                place.site->slot.parameter->shape(),
-                HardConcrete::Options{
-                    .grain = static_cast<HardConcrete::Grain>(description.whole("grain", 0, 2)),
-                    .drop_rate = description.number("drop-rate", 0.0, 1.0),
-                    .number = description.whole("number", 0, kMostForms)});
+            constexpr int64_t kMost = 1 << 20;
+            const Shape& weight = place.site->slot.parameter->shape();
+            HardConcrete::Options options{
+                .grain = static_cast<HardConcrete::Grain>(description.whole("grain", 0, 2)),
+                .gates = description.whole("gates", 0, kMost),
+                .drop_rate = description.number("drop-rate", 0.0, 1.0),
+                .number = description.whole("number", 0, kMost)};
+            if (options.gates > 0) {  // which gate is whose comes with the values
+              const int dim = options.grain == HardConcrete::Grain::Outputs ? 0 : 1;
+              options.gate_of.assign(static_cast<size_t>(weight[dim]), -1);
+            }
+            return std::make_shared<HardConcrete>(weight, options);
           }};
 }
 

@@ -65,13 +65,17 @@ class HardConcrete : public Form {
   /// Settings of one form.
   struct Options {
     Grain grain = Grain::Weights;  ///< what one gate multiplies
-    double drop_rate = 0.5;        ///< at first, gates are closed with this probability
-    uint64_t seed = 0;             ///< of first values and noise
-    int64_t number = 0;            ///< of the form in its network: forms differ by it
+    /// Of Outputs and Inputs: the gate, 0 .. gates-1, of every index of that dimension, -1 for none
+    /// (inputs of a flattened plane share one). Empty: each index has its own.
+    std::vector<int64_t> gate_of = {};
+    int64_t gates = 0;       ///< of `gate_of`
+    double drop_rate = 0.5;  ///< at first, gates are closed with this probability
+    uint64_t seed = 0;       ///< of first values and noise
+    int64_t number = 0;      ///< of the form in its network: forms differ by it
   };
 
   /// log alpha of a weight's gates: normal around the drop rate's, deviation 0.01. Throws
-  /// ValueError unless 0 < drop_rate < 1.
+  /// ValueError unless 0 < drop_rate < 1, and for a `gate_of` that does not fit.
   HardConcrete(const Shape& weight, const Options& options);
 
   void visit(MemberVisitor& visitor) override;
@@ -91,10 +95,13 @@ class HardConcrete : public Form {
   /// Sum over gates of P(z != 0) (price |g| + decay / 2 ||w_g||^2), |g| the weights of a gate that
   /// exist.
   Variable penalty(const Parameter& weight, double price, double decay) const;
+  /// log alpha of the gate of every entry of a weight, in its shape; infinite where there is none.
+  Tensor log_alpha_of_entries(const Shape& weight) const;
   /// Brings log alpha back into +- log 100: after each step.
   void clamp();
 
-  Parameter log_alpha;  ///< the weight's shape, (K,1,..) or (1,C,1,..); no weight decay
+  /// The weight's shape, (K,1,..), (1,C,1,..), or with `gate_of` (gates). No weight decay.
+  Parameter log_alpha;
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override {
@@ -106,9 +113,13 @@ class HardConcrete : public Form {
     Tensor z, dz;  // in log alpha's shape
   };
   Drawn draw();
+  /// Numbers of gates as numbers of entries, ready to multiply a weight.
+  Variable spread(const Variable& of_gates, double where_none) const;
 
   Options options_;
-  Rng noise_;  // its position counts passes
+  Tensor place_;  // with `gate_of`: of every index its gate + 1, 0 for none; int64, saved
+  Shape spread_;  // (K,1,..) or (1,C,1,..)
+  Rng noise_;     // its position counts passes
   SupportOf pattern_;
 };
 

@@ -47,6 +47,13 @@ FormSite form_site(Module& model, const std::string& weight) {
   return *found;
 }
 
+void put_form(Module& model, const std::string& weight, const std::shared_ptr<Form>& form) {
+  const auto first = form_site(model, weight).slot.parameter->value.state();
+  for (const FormSite& site : form_sites(model)) {
+    if (site.slot.parameter->value.state() == first) site.set(form);
+  }
+}
+
 std::vector<BlockSite> block_sites(Module& model) {
   std::vector<BlockSite> out;
   for (const NamedModule& part : model.named_modules()) {
@@ -65,21 +72,71 @@ bool has_forms(Module& model) {
                              [](const BlockSite& site) { return site.block->form != nullptr; });
 }
 
-void fold_forms(Module& model) {
-  const std::vector<FormSite> sites = form_sites(model);
+void fold_forms(const std::vector<FormSite>& sites, FoldedMask mask) {
   for (const FormSite& site : sites) {
-    ESPALIER_CHECK(!site.form() || !site.form()->replaces_product(),
+    ESPALIER_CHECK(!site.form()->replaces_product(),
                    NotImplemented,
                    "fold_forms: ",
                    site.weight,
                    " has a form that no plain weight replaces: ",
                    site.form()->describe());
   }
+  std::map<const VariableState*, std::shared_ptr<const sparse::Support>> folded;
   for (const FormSite& site : sites) {
-    if (!site.form()) continue;
-    site.form()->fold(*site.slot.parameter);
+    Parameter& weight = *site.slot.parameter;
+    std::shared_ptr<const sparse::Support> own = weight.support;
+    const auto [support, first] = folded.try_emplace(weight.value.state().get());
+    if (first) {
+      site.form()->fold(weight);
+      support->second = weight.support;
+    }
+    weight.set_support(mask == FoldedMask::OfForm ? support->second : std::move(own));
     *site.slot.form = nullptr;
   }
+}
+
+void fold_forms(Module& model) {
+  std::vector<FormSite> sites = form_sites(model);
+  std::erase_if(sites, [](const FormSite& site) { return site.form() == nullptr; });
+  fold_forms(sites, FoldedMask::OfForm);
+}
+
+void take_off_folded(Module& model, const std::map<std::string, Tensor>& state) {
+  std::map<const VariableState*, std::string> names;
+  for (const NamedParameter& p : model.named_parameters()) {
+    names.emplace(p.parameter->value.state().get(), p.name);
+  }
+  const auto is_saved = [&](const FormSite& site) {
+    for (const NamedParameter& p :
+         site.form()->named_parameters()) {  // named where they come first
+      return state.contains(names.at(p.parameter->value.state().get()));
+    }
+    const std::string prefix =
+        site.layer + (site.layer.empty() ? "" : ".") + std::string(site.form()->member()) + ".";
+    const auto next = state.lower_bound(prefix);
+    return site.form()->named_buffers().empty() ||
+           (next != state.end() && next->first.starts_with(prefix));
+  };
+  std::map<const Form*, bool> saved;
+  const std::vector<FormSite> sites = form_sites(model);
+  for (const FormSite& site : sites) {
+    if (site.form() && !saved.contains(site.form())) saved[site.form()] = is_saved(site);
+  }
+  for (const FormSite& site : sites) {
+    if (site.form() && !saved.at(site.form())) *site.slot.form = nullptr;
+  }
+}
+
+std::map<const Parameter*, std::shared_ptr<const sparse::Support>> supports_under_forms(
+    Module& model) {
+  std::map<const Parameter*, std::shared_ptr<const sparse::Support>> out;
+  for (const FormSite& site : form_sites(model)) {
+    if (!site.form()) continue;
+    if (auto support = site.form()->support(*site.slot.parameter)) {
+      out.emplace(site.slot.parameter, std::move(support));
+    }
+  }
+  return out;
 }
 
 }  // namespace espalier::nn

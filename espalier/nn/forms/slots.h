@@ -2,6 +2,7 @@
 /// Where forms may be: every product of a network with a weight, and its residual blocks.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -50,6 +51,9 @@ struct FormSite {
 std::vector<FormSite> form_sites(Module& model);
 /// The site of a parameter. Throws ValueError when it has none.
 FormSite form_site(Module& model, const std::string& weight);
+/// Puts a form on the site of a parameter, and on those of other layers that have the same weight.
+/// Throws as `form_site` and `FormSite::set`.
+void put_form(Module& model, const std::string& weight, const std::shared_ptr<Form>& form);
 
 /// A residual block with its name.
 struct BlockSite {
@@ -62,8 +66,24 @@ std::vector<BlockSite> block_sites(Module& model);
 
 /// True when a layer or block has any.
 bool has_forms(Module& model);
-/// Folds all forms of layers into the weights and takes them off. Throws NotImplemented, before
-/// anything is changed, when one can't be folded.
+/// Whose zeros are the mask of a folded weight.
+enum class FoldedMask : uint8_t {
+  OfForm,   ///< what the form left out is masked
+  OfWeight  ///< the mask, or none, that the weight had; zeros that the form made are values
+};
+/// Folds all forms of layers into the weights and takes them off; a weight of several layers once.
+/// Throws NotImplemented, before anything is changed, when one can't be folded.
 void fold_forms(Module& model);
+/// The same at these sites, all of which have forms. Optimizers that have parameters of theirs
+/// must forget them (`Optimizer::forget_missing`).
+void fold_forms(const std::vector<FormSite>& sites, FoldedMask mask);
+/// Takes off all forms that have parameters or buffers of which a saved state dict knows none: they
+/// were folded before it was saved. Before that state is loaded; then as after folding.
+void take_off_folded(Module& model, const std::map<std::string, Tensor>& state);
+
+/// By stored weight under a form that leaves entries out: those that layers multiply with in
+/// evaluation.
+std::map<const Parameter*, std::shared_ptr<const sparse::Support>> supports_under_forms(
+    Module& model);
 
 }  // namespace espalier::nn

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/graph/tracer.h>
 
 namespace espalier::nn {
@@ -107,6 +108,13 @@ ModelCount count_model(Module& model, const Variable& input) {
   std::map<std::string, Module*> modules;
   for (const NamedModule& part : model.named_modules()) modules[part.name] = part.module;
 
+  const auto under_forms = supports_under_forms(model);
+  const auto kept_of = [&](const Parameter& parameter, bool prunable) {
+    const auto found = under_forms.find(&parameter);
+    if (found != under_forms.end()) return found->second->nnz();
+    return prunable && !parameter.masked() ? count_nonzero(parameter.value.value())
+                                           : parameter.nnz();
+  };
   ModelCount result;
   for (const NamedParameter& p : model.named_parameters()) {
     const size_t dot = p.name.rfind('.');
@@ -118,8 +126,7 @@ ModelCount count_model(Module& model, const Variable& input) {
     }
     LayerCount& count = result.layers.back();
     const bool prunable = is_prunable_weight(layer, member, *p.parameter);
-    const bool by_value = prunable && !p.parameter->masked();
-    const int64_t kept = by_value ? count_nonzero(p.parameter->value.value()) : p.parameter->nnz();
+    const int64_t kept = kept_of(*p.parameter, prunable);
     count.params += p.parameter->numel();
     count.params_nonzero += kept;
     if (prunable) {

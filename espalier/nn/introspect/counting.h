@@ -7,7 +7,8 @@
 ///     biases, norms, activations, pools, additions, parameter-free shortcuts, embeddings (a
 ///     look-up), products of activations with each other (attention's scores).
 ///   - A weight is kept where its mask says so, whatever its value (one that dynamic training has
-///     just grown is still zero). Where a parameter has no mask, zeros count as removed.
+///     just grown is still zero). Where a parameter has no mask, zeros count as removed. Under a
+///     form (nn/forms) those are kept that the form multiplies with in evaluation.
 ///   - dense: every weight position, masked or not. effective: only kept weights.
 ///     executed: what the kernels report to have done (core/mac_counter.h), which is dense wherever
 ///     no sparse kernel ran. It depends on the layout of the input, as the choice of kernels does.

@@ -143,6 +143,15 @@ std::vector<Entry>& entries() {
   return list;
 }
 
+std::deque<ModelInfo>& infos() {
+  static std::deque<ModelInfo> list = [] {
+    std::deque<ModelInfo> out;
+    for (const Entry& entry : entries()) out.push_back(entry.info);
+    return out;
+  }();
+  return list;
+}
+
 /// Lower case, without `-` and `_`.
 std::string squeezed(std::string_view name) {
   std::string out;
@@ -204,10 +213,8 @@ Entry find(std::string_view name) {
 
 }  // namespace
 
-std::vector<ModelInfo> model_list() {
-  std::vector<ModelInfo> infos;
-  for (const Entry& entry : entries()) infos.push_back(entry.info);
-  return infos;
+const std::deque<ModelInfo>& model_list() {
+  return infos();
 }
 
 void register_model(ModelInfo info, ModelMaker make) {
@@ -224,6 +231,7 @@ void register_model(ModelInfo info, ModelMaker make) {
                    " is taken by ",
                    entry.info.name);
   }
+  infos().push_back(info);
   entries().push_back({std::move(info), std::move(make)});
 }
 

@@ -3,6 +3,7 @@
 /// its own beside this one; the list is in registry.cpp.
 #pragma once
 
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -38,9 +39,10 @@ using ModelMaker = std::function<std::unique_ptr<Module>(const ModelOptions&)>;
 /// files and the command know it. Throws ValueError for a name that is empty or taken.
 void register_model(ModelInfo info, ModelMaker make);
 
-/// All named models, in the order of the zoo, then those that programs registered. Besides these,
+/// All named models, in the order of the zoo, then those that programs registered, which leave
+/// references to the others valid. Besides these,
 /// `wrn-D-K` and `densenet-bc-L-K` are known for every depth that fits their blocks.
-std::vector<ModelInfo> model_list();
+const std::deque<ModelInfo>& model_list();
 
 /// A freshly initialized model. Names ignore case, `-` and `_`: `ResNet-20` is `resnet20`; `-bn` of
 /// VGG may be left out. Throws ValueError for an unknown name (listing the known ones and the

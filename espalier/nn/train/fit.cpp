@@ -82,7 +82,6 @@ Variable checked_forward(TrainState& state, const data::Batch& batch) {
 void train_step(TrainState& state,
                 const data::Batch& batch,
                 const Hooks& hooks,
-                const std::vector<NamedParameter>& parameters,
                 const FitOptions& options,
                 bool first) {
   call(hooks, &TrainHook::before_step, state);
@@ -114,7 +113,7 @@ void train_step(TrainState& state,
   objective.backward();
   call(hooks, &TrainHook::after_backward, state);
   if (options.clip_grad_norm > 0.0) {
-    const double norm = clip_grad_norm(parameters, options.clip_grad_norm);
+    const double norm = clip_grad_norm(state.model.named_parameters(), options.clip_grad_norm);
     ESPALIER_CHECK(std::isfinite(norm),
                    ValueError,
                    "fit: the gradient norm of step ",
@@ -188,7 +187,6 @@ TrainProgress fit(Module& model,
   }
   publish_progress(state);
 
-  const std::vector<NamedParameter> parameters = model.named_parameters();
   TrainProgress& progress = state.progress;
   bool first = true;
   if (progress.epoch_ended) begin_epoch(progress, progress.epoch + 1);
@@ -202,7 +200,7 @@ TrainProgress fit(Module& model,
         ESPALIER_CHECK(
             batch, ValueError, "fit: the loader ended before its ", steps_per_epoch, " batches");
         optimizer.set_lr(schedule.lr(progress.step, state.total_steps));
-        train_step(state, *batch, hooks, parameters, options, std::exchange(first, false));
+        train_step(state, *batch, hooks, options, std::exchange(first, false));
       }
       progress.epoch_ended = true;
       call(hooks, &TrainHook::end_of_epoch, state);

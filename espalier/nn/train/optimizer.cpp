@@ -42,6 +42,10 @@ std::vector<ParameterGroup> parameter_groups(Module& model,
 
 Optimizer::Optimizer(std::vector<ParameterGroup> groups, double lr) : groups_(std::move(groups)) {
   set_lr(lr);
+  check_names();
+}
+
+void Optimizer::check_names() const {
   std::set<std::string> names;
   std::set<const Parameter*> seen;
   for (const ParameterGroup& group : groups_) {
@@ -214,6 +218,32 @@ void Optimizer::set_slots(const std::string& parameter,
 
 void Optimizer::restart(const std::string& parameter) {
   states_.erase(named(parameter, "Optimizer::restart").name);
+}
+
+void Optimizer::add(const std::vector<NamedParameter>& parameters) {
+  std::vector<ParameterGroup> before = groups_;
+  if (groups_.empty()) groups_.emplace_back();
+  auto& first = groups_.front().parameters;
+  first.insert(first.end(), parameters.begin(), parameters.end());
+  try {
+    check_names();
+  } catch (...) {
+    groups_ = std::move(before);
+    throw;
+  }
+}
+
+void Optimizer::forget_missing(Module& model) {
+  std::map<std::string, const Parameter*> present;
+  for (const NamedParameter& p : model.named_parameters()) present[p.name] = p.parameter;
+  for (ParameterGroup& group : groups_) {
+    std::erase_if(group.parameters, [&](const NamedParameter& p) {
+      const auto found = present.find(p.name);
+      const bool missing = found == present.end() || found->second != p.parameter;
+      if (missing) states_.erase(p.name);
+      return missing;
+    });
+  }
 }
 
 void Optimizer::clear_masked_state() {

@@ -60,6 +60,12 @@ class Optimizer {
   /// Forgets the state of one parameter, as if it had never been updated. Throws ValueError for an
   /// unknown parameter.
   void restart(const std::string& parameter);
+  /// Takes more parameters into the first group. Throws ValueError for one that it has, or has one
+  /// of that name.
+  void add(const std::vector<NamedParameter>& parameters);
+  /// Forgets the parameters, with their state, that the model has no more (of a form that was taken
+  /// off): at once, before they are looked at again.
+  void forget_missing(Module& model);
   /// All state by name (`conv1.weight.momentum_buffer`, `conv1.weight.step`), for checkpoints.
   /// In the parameters' shapes, whatever is masked; the learning rate is the schedule's matter and
   /// not in here.
@@ -96,6 +102,7 @@ class Optimizer {
                       double weight_decay) = 0;
 
  private:
+  void check_names() const;
   ParameterState& state_of(const NamedParameter& parameter);
   const NamedParameter& named(const std::string& parameter, std::string_view op) const;
 

@@ -73,8 +73,11 @@ Pruner::~Pruner() = default;
 std::vector<std::string> Pruner::attach(nn::Module& model) {
   std::vector<std::string> notes;
   const Subject subject{model, nullptr, *pattern_, settings_, inputs_};
-  for (const Event& event : timeline_.events) {
-    for (std::string& note : event.action->attach(subject)) notes.push_back(std::move(note));
+  for (size_t e = 0; e < timeline_.events.size(); ++e) {
+    if (!is_first_of_action(e)) continue;
+    for (std::string& note : timeline_.events[e].action->attach(subject)) {
+      notes.push_back(std::move(note));
+    }
   }
   return notes;
 }

@@ -14,6 +14,7 @@ namespace espalier::prune {
 namespace {
 
 using testing::mask_of;
+using testing::restore;
 using testing::SaveAt;
 using testing::tiny_conv_net;
 using testing::tiny_loader;
@@ -127,8 +128,10 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
   /// What the method's allocation, where it looks at sizes alone, gives to each place; else
   /// nothing.
   std::vector<int64_t> budgets_of(const std::vector<Site>& sites) const {
-    const std::shared_ptr<Allocation> allocation = last_update().allocation;
-    if (!allocation || allocation->looks_at_scores()) return {};
+    std::shared_ptr<Allocation> allocation = last_update().allocation;
+    // What is chosen in training is chosen in each layer alone.
+    if (!allocation) allocation = make_allocation("uniform");
+    if (allocation->looks_at_scores()) return {};
     std::vector<LayerView> views;
     for (const Site& site : sites) {
       views.push_back({site.name, site.shape, site.units, {}, {}, {}});
@@ -203,7 +206,7 @@ TEST_P(EveryMethod, KeepsExactCountsValidUnitsAndNoEmptyLayer) {
     }
   }
   if (update.sites().front().cell.size > 0) return;
-  if (!parts.allocation->looks_at_scores()) return;
+  if (!parts.allocation || !parts.allocation->looks_at_scores()) return;
   const bool coupled = make_pattern(GetParam().pattern)->coupled();
   if (parts.allocation->sparsity_of(coupled) == SparsityOf::Channels) {
     EXPECT_EQ(kept_count_of_units, kept_count(units, Sparsity(0.5)));
@@ -320,10 +323,9 @@ TEST_P(EveryMethod, AKilledRunEndsWithTheSameBits) {
     SCOPED_TRACE(save == &early ? "killed early" : "killed late");
     auto resumed = GetParam().convolutions ? tiny_conv_net(77) : tiny_mlp(77);
     auto hook2 = pruner();
+    hook2->attach(*resumed);
     auto sgd2 = optimizer(*resumed);
-    resumed->load_state_dict(save->saved.model);
-    sgd2->load_state_dict(save->saved.optimizer);
-    hook2->load_state(save->saved.pruner);
+    restore(save->saved, *resumed, *sgd2, *hook2);
     train(*resumed, *sgd2, {hook2.get()}, save->saved.progress);
 
     EXPECT_EQ(masks_of(*net), masks_of(*resumed));

@@ -143,7 +143,7 @@ TEST(Registry, OptionsWithoutEffectAreErrorsThatNameWhatTheyNeed) {
   for (const InVain& one : all) {
     espalier::testing::expect_error<ValueError>(
         [&] { parse_settings(method(one.method), one.given); },
-        {"prune " + one.method + ": option " + one.option, one.needs});
+        {"prune " + one.method + ": --" + one.option, "needs --" + one.needs});
     std::map<std::string, std::string> good = one.remedy;
     good.insert(one.given.begin(), one.given.end());
     EXPECT_NO_THROW(parse_settings(method(one.method), good)) << one.method << " " << one.option;

@@ -13,6 +13,7 @@
 namespace espalier::prune {
 namespace {
 
+using testing::restore;
 using testing::SaveAt;
 using testing::tiny_conv_net;
 using testing::tiny_loader;
@@ -104,9 +105,7 @@ TEST_P(EveryRuntimeMethod, AKilledRunEndsWithTheSameBits) {
   auto resumed = prepared(77);
   auto sgd2 = optimizer(*resumed);
   auto hook2 = pruner();
-  resumed->load_state_dict(save.saved.model);
-  sgd2.load_state_dict(save.saved.optimizer);
-  hook2->load_state(save.saved.pruner);
+  restore(save.saved, *resumed, sgd2, *hook2);
   train(*resumed, sgd2, {hook2.get()}, save.saved.progress);
 
   const auto a = net->state_dict();

@@ -46,6 +46,13 @@ void check_dense(const std::vector<ScoredWeight>& weights) {
   }
 }
 
+/// Scores that tell no unit from another.
+std::vector<std::vector<double>> equal_scores(const MaskUpdate& update) {
+  std::vector<std::vector<double>> equal;
+  for (const Site& site : update.sites()) equal.emplace_back(static_cast<size_t>(site.units), 0.0);
+  return equal;
+}
+
 class Update : public Action {
  public:
   explicit Update(UpdateParts parts) : parts_(std::move(parts)) {
@@ -183,10 +190,7 @@ class Update : public Action {
     if (!has_budget(subject)) return moment;
     const std::shared_ptr<const Allocation> allocation = allocation_for(subject.settings);
     const MaskUpdate start = begin(subject, settings_of(subject));
-    std::vector<std::vector<double>> equal;
-    for (const Site& site : start.sites()) {
-      equal.emplace_back(static_cast<size_t>(site.units), 0.0);
-    }
+    const std::vector<std::vector<double>> equal = equal_scores(start);
     BudgetSearch search(subject);
     search.run(
         [&](Sparsity sparsity) {
@@ -291,6 +295,23 @@ class Update : public Action {
 
 std::shared_ptr<Action> mask_update(UpdateParts parts) {
   return std::make_shared<Update>(std::move(parts));
+}
+
+std::vector<std::pair<std::string, int64_t>> kept_of_each(
+    const Subject& subject, const std::shared_ptr<const Allocation>& allocation) {
+  MaskUpdate update(subject.model, subject.pattern, subject.settings, subject.inputs, {});
+  Rng unused(0);
+  update.choose(equal_scores(update),
+                *named_allocation(allocation, subject.settings.layer_sparsity),
+                {.sparsity = subject.settings.final()},
+                nullptr,
+                unused);
+  std::vector<std::pair<std::string, int64_t>> out;
+  for (size_t s = 0; s < update.sites().size(); ++s) {
+    const std::vector<uint8_t>& kept = update.kept()[s];
+    out.emplace_back(update.sites()[s].name, std::ranges::count(kept, uint8_t{1}));
+  }
+  return out;
 }
 
 std::optional<UpdateParts> last_update_of(const Timeline& timeline) {

@@ -7,6 +7,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <espalier/prune/allocations/allocation.h>
 #include <espalier/prune/curvature/layer_inputs.h>
@@ -60,6 +62,11 @@ struct UpdateParts {
 
 /// The action. Throws ValueError without a score (or a repair that chooses) or an allocation.
 std::shared_ptr<Action> mask_update(UpdateParts parts);
+
+/// How many units of each site, by name, stay at the final sparsity as the allocation divides it by
+/// sizes alone: for methods that choose while they train.
+std::vector<std::pair<std::string, int64_t>> kept_of_each(
+    const Subject& subject, const std::shared_ptr<const Allocation>& allocation);
 
 /// What the last mask update of a timeline is made of; nothing if it makes none.
 std::optional<UpdateParts> last_update_of(const Timeline& timeline);

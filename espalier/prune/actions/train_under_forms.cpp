@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/prune/actions/train_under_forms.h>
+
+#include <set>
+
+#include <espalier/autograd/ops.h>
+#include <espalier/nn/train/adam.h>
+#include <espalier/prune/sites/collapse.h>
+
+namespace espalier::prune {
+namespace {
+
+constexpr const char* kAdam = "adam.";
+
+class TrainUnderForms : public Action {
+ public:
+  explicit TrainUnderForms(FormsTraining forms) : forms_(std::move(forms)) {}
+
+  ActionFacts facts() const override {
+    return {.needs_data = true, .revives = forms_.mask == nn::FoldedMask::OfForm};
+  }
+
+  std::vector<std::string> attach(const Subject& subject) override {
+    if (sites(subject.model).empty()) {
+      forms_.put_on(subject);
+      return {};
+    }
+    return {cat(forms_.kind, ": goes on with the forms that the network has")};
+  }
+
+  void enter(const Subject& subject, nn::TrainState& state) override {
+    if (!sites(state.model).empty()) return;
+    forms_.put_on(subject);
+    if (!forms_.own_rate) state.optimizer.add(parameters_of(state.model, true));
+  }
+
+  void before_step(const Subject&, nn::TrainState& state) override {
+    const std::vector<nn::FormSite> on = sites(state.model);
+    ESPALIER_CHECK(!on.empty(),
+                   ValueError,
+                   "prune: the network has no forms of kind ",
+                   forms_.kind,
+                   ". Call Pruner::attach before its state is loaded");
+    if (forms_.own_rate && !adam_) {
+      adam_ = std::make_unique<nn::Adam>(
+          std::vector<nn::ParameterGroup>{{.parameters = parameters_of(state.model, true)}},
+          nn::AdamOptions{.lr = *forms_.own_rate});
+      adam_->load_state_dict(loaded_);
+      loaded_.clear();
+    }
+    if (!forms_.decay_in_penalty) return;
+    for (const nn::FormSite& site : on) site.slot.parameter->decays = false;
+  }
+
+  Variable penalty(const Subject&, nn::TrainState& state) override {
+    if (!forms_.penalty) return {};
+    Variable total;
+    for (const nn::FormSite& site : once(sites(state.model))) {
+      const Variable one = forms_.penalty(*site.form(), *site.slot.parameter, state);
+      total = total.defined() ? total + one : one;
+    }
+    return total;
+  }
+
+  void after_backward(const Subject&, nn::TrainState& state) override {
+    if (adam_) {
+      adam_->step();
+      adam_->zero_grad();  // the training's optimizer leaves them alone
+    }
+    if (!forms_.only_forms) return;
+    for (const nn::NamedParameter& p : parameters_of(state.model, false)) {
+      p.parameter->value.zero_grad();
+    }
+  }
+
+  void after_step(const Subject&, nn::TrainState& state) override {
+    if (!forms_.after_step) return;
+    for (const nn::FormSite& site : once(sites(state.model))) forms_.after_step(*site.form());
+  }
+
+  void leave(const Subject&, nn::TrainState& state) override {
+    const std::vector<nn::FormSite> on = sites(state.model);
+    for (const nn::FormSite& site : on) {
+      if (forms_.folded) forms_.folded->insert_or_assign(site.weight, *site.slot.form);
+      if (forms_.decay_in_penalty) site.slot.parameter->decays = true;
+    }
+    adam_.reset();
+    nn::fold_forms(on, forms_.mask);
+    state.optimizer.forget_missing(state.model);
+    state.optimizer.clear_masked_state();
+  }
+
+  UpdateReport update(const Subject& subject,
+                      std::span<const Moment> rounds,
+                      UpdateNumber number) override {
+    UpdateReport report{.step = rounds.front().step, .target = subject.settings.final()};
+    const std::vector<ScoredWeight> weights =
+        prunable_weights(subject.model, subject.settings.exclude);
+    if (number.number == 0) fitting_weights(weights, subject.pattern, report.notes);
+    std::map<const nn::Parameter*, Tensor> masks;
+    for (const ScoredWeight& weight : weights) {
+      report.layers.push_back({weight.name, weight.parameter->numel(), weight.parameter->nnz()});
+    }
+    for (const nn::FormSite& site : once(sites(subject.model))) {
+      const nn::Parameter& weight = *site.slot.parameter;
+      const auto support = site.form()->support(weight);
+      if (support) masks[&weight] = support->mask();
+      for (LayerReport& layer : report.layers) {
+        if (layer.name != site.weight) continue;
+        if (support) layer.kept = support->nnz();
+        if (forms_.take_changes) layer.changed = forms_.take_changes(*site.form(), weight);
+      }
+    }
+    if (!number.last || forms_.mask != nn::FoldedMask::OfForm) return report;
+    const auto mask_of = [&](const nn::Parameter& parameter) {
+      const auto mask = masks.find(&parameter);
+      return mask == masks.end() ? parameter.mask() : mask->second;
+    };
+    check_collapse(flow_of(subject.model, subject.inputs).get(), mask_of, subject.settings, report);
+    return report;
+  }
+
+  std::map<std::string, Tensor> state() const override {
+    std::map<std::string, Tensor> state;
+    for (const auto& [name, tensor] : adam_ ? adam_->state_dict() : loaded_) {
+      state[kAdam + name] = tensor;
+    }
+    return state;
+  }
+
+  void load_state(const std::map<std::string, Tensor>& state) override {
+    adam_.reset();  // is made again when the model is at hand
+    loaded_.clear();
+    for (const auto& [name, tensor] : state) {
+      if (name.starts_with(kAdam)) {
+        loaded_[name.substr(std::string_view(kAdam).size())] = tensor.clone();
+      }
+    }
+  }
+
+ private:
+  std::vector<nn::FormSite> sites(nn::Module& model) const {
+    std::vector<nn::FormSite> out = nn::form_sites(model);
+    std::erase_if(out, [&](const nn::FormSite& site) {
+      return site.form() == nullptr || site.form()->kind() != forms_.kind;
+    });
+    return out;
+  }
+
+  /// Without those of layers that have the form of one before them.
+  static std::vector<nn::FormSite> once(std::vector<nn::FormSite> sites) {
+    std::set<const nn::Form*> seen;
+    std::erase_if(sites,
+                  [&](const nn::FormSite& site) { return !seen.insert(site.form()).second; });
+    return sites;
+  }
+
+  /// The model's parameters that are the forms', or all others.
+  std::vector<nn::NamedParameter> parameters_of(nn::Module& model, bool of_forms) const {
+    std::set<const VariableState*> own;
+    for (const nn::FormSite& site : sites(model)) {
+      for (const nn::NamedParameter& p : site.form()->named_parameters()) {
+        own.insert(p.parameter->value.state().get());
+      }
+    }
+    std::vector<nn::NamedParameter> out = model.named_parameters();
+    std::erase_if(out, [&](const nn::NamedParameter& p) {
+      return own.contains(p.parameter->value.state().get()) != of_forms;
+    });
+    return out;
+  }
+
+  FormsTraining forms_;
+  std::unique_ptr<nn::Adam> adam_;        // of the forms' parameters
+  std::map<std::string, Tensor> loaded_;  // its state, until it is made
+};
+
+}  // namespace
+
+std::shared_ptr<Action> train_under_forms(FormsTraining forms) {
+  return std::make_shared<TrainUnderForms>(std::move(forms));
+}
+
+}  // namespace espalier::prune
