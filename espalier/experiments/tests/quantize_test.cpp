@@ -85,6 +85,20 @@ TEST(Quantize, TrainingWithRoundingGoesWithAnyMethodAndStaysIn) {
       load_safetensors(second + "/model.safetensors").tensors.contains("fc.quantizer.range"));
 }
 
+// A layer multiplies with one form: the method's, or that of integers.
+TEST(Quantize, MethodsThatTrainUnderFormsAreRefusedAtTheSameTime) {
+  const TemporaryFolder folder;
+  for (const char* method : {"sr-ste", "l0", "edge-popup"}) {
+    const auto run = folder / method;
+    const Outcome outcome =
+        espalier_command(tiny_training(run.string(), {"--prune", method, "--quantize", "int8"}));
+    EXPECT_NE(outcome.code, kExitOk);
+    EXPECT_NE(outcome.err.find(cat("--quantize int8 and --prune ", method)), std::string::npos)
+        << outcome.err;
+    EXPECT_FALSE(std::filesystem::exists(run));
+  }
+}
+
 // Half a point is 50 of 10,000 images.
 TEST(Quantize, ATrainedResNetLosesLessThanHalfAPoint) {
   const char* data = std::getenv("ESPALIER_DATA");

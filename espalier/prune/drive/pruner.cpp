@@ -55,7 +55,7 @@ Pruner::Pruner(std::string method,
                  NotImplemented,
                  "prune ",
                  method_,
-                 ": has no target but its sparsity, because it removes nothing for good");
+                 ": has no target but its sparsity, because no mask update of it removes for good");
   const auto refused = timeline_.refused.find(settings_.ablation);
   ESPALIER_CHECK(refused == timeline_.refused.end(),
                  NotImplemented,

@@ -268,6 +268,15 @@ TEST(SrSte, GroupsOfOutputsShareTheirChoiceAlsoWhereTheLastIsSmaller) {
   }
 }
 
+TEST(SrSte, ASecondAttachGoesOnWithTheFormsThatAreThere) {
+  auto net = linear_chain({{{1, 4}, {4, -3, 2, 1}}});
+  auto hook = sr_ste();
+  EXPECT_TRUE(hook->attach(*net).empty());
+  const nn::Form* form = nn::form_site(*net, "0.weight").form();
+  EXPECT_EQ(sr_ste()->attach(*net).size(), 1U);
+  EXPECT_EQ(nn::form_site(*net, "0.weight").form(), form);
+}
+
 TEST(SrSte, RefusesWhatItCannotDo) {
   EXPECT_THROW(sr_ste({{"pattern", "unstructured"}}), ValueError);
   EXPECT_THROW(sr_ste({{"sparsity", "0.9"}}), ValueError);
