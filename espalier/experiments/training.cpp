@@ -53,6 +53,7 @@ prune::PruneInputs pruning_inputs(const TrainRequest& request,
                                   const fs::path& folder) {
   prune::PruneInputs inputs;
   inputs.measurements = folder / kLatenciesFile;
+  inputs.search = folder / kSearchFile;
   const ScoringBatches batches(train, request.values);
   inputs.batch = batches;
   inputs.batches = batches.batches();
@@ -91,14 +92,15 @@ std::shared_ptr<const data::Dataset> open_training_split(const OptionValues& val
   return data::subset(std::move(dataset), size, static_cast<uint64_t>(values.integer("seed")));
 }
 
-// The teacher's part of the loss; empty without a teacher.
-std::function<Variable(const Variable&, const data::Batch&)> make_distillation(
-    const OptionValues& values, const data::Dataset& dataset) {
+// What a step minimizes; null without a teacher: what `fit` does by itself.
+std::shared_ptr<nn::Objective> make_objective(const OptionValues& values,
+                                              const data::Dataset& dataset) {
   const std::string& teacher = values.text("distill-from");
-  if (teacher.empty()) return {};
-  return nn::Distillation(
+  if (teacher.empty()) return nullptr;
+  return std::make_shared<nn::Distillation>(
       load_network(teacher, make_network(values, dataset)).module,
-      {.temperature = values.real("distill-temperature"), .weight = values.real("distill-weight")},
+      nn::DistillationOptions{.temperature = values.real("distill-temperature"),
+                              .weight = values.real("distill-weight")},
       values.real("label-smoothing"));
 }
 
@@ -229,7 +231,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (values.text("quantize") == "int8") nn::attach_quantizers(*network.module);
   data::Loader train(train_split, training_loader(values, *train_split));
   data::Loader test(test_split, evaluation_loader(values, kEvaluationBatch));
-  const auto batch_loss = make_distillation(values, *train_split);
+  const auto objective = make_objective(values, *train_split);
   const auto optimizer = make_optimizer(values, *network.module);
   const auto schedule = make_schedule(values, train.batches());
   const int64_t epochs = values.integer("epochs");
@@ -271,7 +273,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   nn::FitOptions options{.epochs = epochs,
                          .label_smoothing = values.real("label-smoothing"),
                          .clip_grad_norm = values.real("clip-norm"),
-                         .batch_loss = batch_loss};
+                         .objective = objective};
   const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
   for (const std::string& note : folder.notes()) progress.line(note);
   if (checkpoint) {
