@@ -111,4 +111,12 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
                                       int64_t size,
                                       uint64_t seed);
 
+/// A data set in two.
+struct HeldOut {
+  std::shared_ptr<const Dataset> rest;      ///< what is left
+  std::shared_ptr<const Dataset> held_out;  ///< as `subset` chooses it
+};
+/// Sets `size` samples apart: those of `subset`, and all others. Throws as `subset`.
+HeldOut hold_out(std::shared_ptr<const Dataset> dataset, int64_t size, uint64_t seed);
+
 }  // namespace espalier::data

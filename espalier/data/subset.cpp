@@ -62,11 +62,10 @@ std::vector<int64_t> shares(const std::vector<int64_t>& counts, int64_t total, i
   return out;
 }
 
-}  // namespace
-
-std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
-                                      int64_t size,
-                                      uint64_t seed) {
+// The samples that `subset` chooses, in their order.
+std::vector<int64_t> chosen(const std::shared_ptr<const Dataset>& dataset,
+                            int64_t size,
+                            uint64_t seed) {
   ESPALIER_CHECK(dataset != nullptr, ValueError, "subset: expects a data set, got null");
   ESPALIER_CHECK(size >= 0 && size <= dataset->size(),
                  ValueError,
@@ -95,7 +94,26 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
     }
   }
   std::sort(indices.begin(), indices.end());
+  return indices;
+}
+
+}  // namespace
+
+std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
+                                      int64_t size,
+                                      uint64_t seed) {
+  std::vector<int64_t> indices = chosen(dataset, size, seed);
   return std::make_shared<Subset>(std::move(dataset), std::move(indices));
+}
+
+HeldOut hold_out(std::shared_ptr<const Dataset> dataset, int64_t size, uint64_t seed) {
+  std::vector<int64_t> apart = chosen(dataset, size, seed);
+  std::vector<int64_t> rest;
+  for (int64_t i = 0; i < dataset->size(); ++i) {
+    if (!std::binary_search(apart.begin(), apart.end(), i)) rest.push_back(i);
+  }
+  return {std::make_shared<Subset>(dataset, std::move(rest)),
+          std::make_shared<Subset>(dataset, std::move(apart))};
 }
 
 }  // namespace espalier::data

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/data/dataset.h>
 
+#include <algorithm>
 #include <map>
 
 #include <gtest/gtest.h>
@@ -78,6 +79,20 @@ TEST(Subset, TakesAllOrNothing) {
   EXPECT_EQ(samples_of(*subset(whole, 5, 3)), (std::vector<int>{0, 1, 2, 3, 4}));
   EXPECT_EQ(subset(whole, 0, 3)->size(), 0);
   EXPECT_EQ(subset(numbered({}, 1), 0, 3)->size(), 0);
+}
+
+TEST(Subset, WhatIsHeldOutAndTheRestAreTheWhole) {
+  Bytes labels;
+  for (int i = 0; i < 50; ++i) labels.push_back(i % 3);
+  const auto whole = numbered(labels, 3);
+  const HeldOut parts = hold_out(whole, 20, 4);
+  EXPECT_EQ(samples_of(*parts.held_out), samples_of(*subset(whole, 20, 4)));
+  std::vector<int> all = samples_of(*parts.held_out);
+  for (const int sample : samples_of(*parts.rest)) all.push_back(sample);
+  std::sort(all.begin(), all.end());
+  EXPECT_EQ(all, samples_of(*whole));
+  EXPECT_EQ(hold_out(whole, 50, 4).rest->size(), 0);
+  EXPECT_THROW(hold_out(whole, 51, 4), ValueError);
 }
 
 TEST(Subset, RejectsImpossibleSizes) {

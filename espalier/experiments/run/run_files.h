@@ -17,6 +17,8 @@ inline constexpr const char* kMetricsFile = "metrics.jsonl";  ///< a line an epo
 inline constexpr const char* kMetricsTable = "metrics.csv";   ///< the same as a table, at the end
 /// Measured times of a target of latency.
 inline constexpr const char* kLatenciesFile = "latencies.json";
+/// What a search of a pruning method has tried.
+inline constexpr const char* kSearchFile = "search.safetensors";
 inline constexpr const char* kRunsTable = "runs.csv";      ///< of a comparison: a row a run
 inline constexpr const char* kLayersTable = "layers.csv";  ///< of a comparison: a row a layer
 
@@ -24,7 +26,13 @@ inline constexpr const char* kLayersTable = "layers.csv";  ///< of a comparison:
 inline constexpr std::array<const char*, 5> kRecordedFiles = {
     kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable};
 /// What `train` writes besides run.json.
-inline constexpr std::array<const char*, 7> kTrainedFiles = {
-    kModelFile, kStateFile, kPreviousFile, kSwapFile, kMetricsFile, kMetricsTable, kLatenciesFile};
+inline constexpr std::array<const char*, 8> kTrainedFiles = {kModelFile,
+                                                             kStateFile,
+                                                             kPreviousFile,
+                                                             kSwapFile,
+                                                             kMetricsFile,
+                                                             kMetricsTable,
+                                                             kLatenciesFile,
+                                                             kSearchFile};
 
 }  // namespace espalier::experiments

@@ -59,6 +59,7 @@ prune::PruneInputs pruning_inputs(const TrainRequest& request,
                                   const fs::path& folder) {
   prune::PruneInputs inputs;
   inputs.measurements = folder / kLatenciesFile;
+  inputs.search = folder / kSearchFile;
   const ScoringBatches batches(train, request.settings);
   inputs.batch = batches;
   inputs.batches = batches.batches();
@@ -97,15 +98,16 @@ std::shared_ptr<const data::Dataset> open_training_split(const TrainSettings& se
       std::move(dataset), training.train_size, static_cast<uint64_t>(training.seed));
 }
 
-// The teacher's part of the loss; empty without a teacher.
-std::function<Variable(const Variable&, const data::Batch&)> make_distillation(
-    const TrainSettings& settings, const data::Dataset& dataset) {
+// What a step minimizes; null without a teacher: what `fit` does by itself.
+std::shared_ptr<nn::Objective> make_objective(const TrainSettings& settings,
+                                              const data::Dataset& dataset) {
   const std::string& teacher = settings.run.distill_from;
-  if (teacher.empty()) return {};
+  if (teacher.empty()) return nullptr;
   const TrainingSettings& training = settings.training;
-  return nn::Distillation(
+  return std::make_shared<nn::Distillation>(
       load_network(teacher, network_of(settings, dataset)).module,
-      {.temperature = training.distill_temperature, .weight = training.distill_weight},
+      nn::DistillationOptions{.temperature = training.distill_temperature,
+                              .weight = training.distill_weight},
       training.label_smoothing);
 }
 
@@ -253,7 +255,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   data::Loader test(
       test_split,
       evaluation_loader(settings.normalization, settings.machine.workers, kEvaluationBatch));
-  const auto batch_loss = make_distillation(settings, *train_split);
+  const auto objective = make_objective(settings, *train_split);
   const auto optimizer = make_optimizer(training, *network.module);
   const auto schedule = make_schedule(training, train.batches());
   const int64_t epochs = training.epochs;
@@ -295,7 +297,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   nn::FitOptions options{.epochs = epochs,
                          .label_smoothing = training.label_smoothing,
                          .clip_grad_norm = training.clip_norm,
-                         .batch_loss = batch_loss};
+                         .objective = objective};
   const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
   for (const std::string& note : folder.notes()) progress.line(note);
   if (checkpoint) {

@@ -92,15 +92,24 @@ TEST(Distillation, TheTeacherRunsInEvalModeOnTheSameImagesAndNeverChanges) {
   batch.images = random_tensor({5, 1, 8, 8}, 3).to(Layout::Nchw16n);
   batch.labels = Tensor::from<int64_t>({5}, {0, 1, 2, 0, 1});
   teacher->train();
-  const Distillation distill(teacher, {.temperature = 2, .weight = 0.5});
+  const auto distill =
+      std::make_shared<Distillation>(teacher, DistillationOptions{.temperature = 2, .weight = 0.5});
   const Variable marks = [&] {
     const EvalScope eval(*teacher);
     return (*teacher)(Variable(batch.images));
   }();
-  const Variable answer = (*student)(Variable(batch.images));
+  const Variable answer = [&] {
+    const EvalScope eval(*student);
+    return (*student)(Variable(batch.images));
+  }();
   const double expected =
       distillation_loss(answer, marks, batch.labels, {.temperature = 2, .weight = 0.5}).item();
-  EXPECT_EQ(distill(answer, batch).item(), expected);
+  {
+    const EvalScope eval(*student);
+    const StepLoss step = distill->loss(*student, batch);
+    EXPECT_EQ(step.loss.item(), expected);
+    EXPECT_EQ(step.logits.value().to_vector<float>(), answer.value().to_vector<float>());
+  }
 
   Sgd sgd(*student, {.lr = 0.05, .momentum = 0.9}, 0.0);
   data::Loader loader(stripes(48),
@@ -109,7 +118,7 @@ TEST(Distillation, TheTeacherRunsInEvalModeOnTheSameImagesAndNeverChanges) {
                        .augmentation = {.crop_padding = 1},
                        .seed = 1,
                        .workers = 0});
-  fit(*student, sgd, ConstantLr(0.05), loader, {}, {.epochs = 2, .batch_loss = distill});
+  fit(*student, sgd, ConstantLr(0.05), loader, {}, {.epochs = 2, .objective = distill});
   EXPECT_EQ(snapshot(teacher->state_dict()), before);
   for (const NamedParameter& p : teacher->named_parameters()) {
     EXPECT_FALSE(p.parameter->value.grad().defined()) << p.name;
@@ -119,7 +128,8 @@ TEST(Distillation, TheTeacherRunsInEvalModeOnTheSameImagesAndNeverChanges) {
 TEST(Distillation, AStudentLearnsTheTeachersAnswersWithoutTrueLabels) {
   auto student = tiny_net(1);
   std::shared_ptr<Module> teacher = tiny_net(2);
-  const Distillation distill(teacher, {.temperature = 1, .weight = 1});
+  const auto distill =
+      std::make_shared<Distillation>(teacher, DistillationOptions{.temperature = 1, .weight = 1});
   data::Loader loader(stripes(48), {.batch_size = 16, .shuffle = true, .seed = 1, .workers = 0});
   std::vector<double> losses;
   struct Watch : TrainHook {
@@ -128,7 +138,7 @@ TEST(Distillation, AStudentLearnsTheTeachersAnswersWithoutTrueLabels) {
     std::vector<double>& losses;
   } watch(losses);
   Sgd sgd(*student, {.lr = 0.1, .momentum = 0.9}, 0.0);
-  fit(*student, sgd, ConstantLr(0.1), loader, {&watch}, {.epochs = 12, .batch_loss = distill});
+  fit(*student, sgd, ConstantLr(0.1), loader, {&watch}, {.epochs = 12, .objective = distill});
   EXPECT_LT(losses.back(), 0.5 * losses.front());
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <set>
 
 #include <espalier/autograd/ops.h>
 #include <espalier/core/parallel.h>
@@ -250,9 +251,10 @@ TEST(Fit, ANonFiniteLossNamesItsStepAndLeavesTheParameters) {
 
 TEST(Fit, ALossThatIsNoNumberIsAnErrorWithAdvice) {
   Training training;
-  const FitOptions options = {.epochs = 1, .loss = [](const Variable& logits, const Tensor&) {
-                                return mul(sum(logits), std::nan(""));
-                              }};
+  const auto nan = [](const Variable& logits, const data::Batch&) {
+    return mul(sum(logits), std::nan(""));
+  };
+  const FitOptions options = {.epochs = 1, .objective = std::make_shared<LogitLoss>(nan)};
   // In words of both, who writes a training and who types one.
   testing::expect_error<ValueError>([&] { training.run({}, options); },
                                     {"step 0", "is nan", "clip_grad_norm", "--clip-norm"});
@@ -298,14 +300,67 @@ TEST(Fit, MaskedWeightsStayZero) {
   for (size_t i = 0; i < w.size(); ++i) EXPECT_EQ(w[i] == 0.0, i % 3 == 0) << i;
 }
 
-TEST(Fit, UsesTheGivenLoss) {
+TEST(Fit, UsesTheGivenObjective) {
   Training training;
   int64_t calls = 0;
-  training.run({}, {.epochs = 1, .loss = [&](const Variable& logits, const Tensor& labels) {
-                      ++calls;
-                      return cross_entropy(logits, labels) * 0.0;
-                    }});
+  const auto nothing = [&](const Variable& logits, const data::Batch& batch) {
+    ++calls;
+    return cross_entropy(logits, batch.labels) * 0.0;
+  };
+  training.run({}, {.epochs = 1, .objective = std::make_shared<LogitLoss>(nothing)});
   EXPECT_EQ(calls, kStepsPerEpoch);
+}
+
+/// Two passes of the model and one of a network that nobody trains; no logits.
+class TwoViews : public Objective {
+ public:
+  explicit TwoViews(std::shared_ptr<Module> other) : other_(std::move(other)) {}
+  StepLoss loss(Module& model, const data::Batch& batch) override {
+    const Variable first = model(Variable(batch.images));
+    const Variable second = model(Variable(batch.images) * 0.5);
+    const Variable target = [&] {
+      const NoGrad no_grad;
+      return (*other_)(Variable(batch.images));
+    }();
+    return {mean(mul(first - second, first - second)) + mean(mul(first - target, first - target))};
+  }
+
+ private:
+  std::shared_ptr<Module> other_;
+};
+
+TEST(Fit, AnObjectiveMayRunTheModelTwiceAndAnotherBesideIt) {
+  Training training;
+  const std::shared_ptr<Module> other = tiny_net(9);
+  other->eval();
+  const auto before = snapshot(deep_copy(other->state_dict()));
+  struct Watch : TrainHook {
+    void after_step(TrainState& state) override { losses.push_back(state.step_loss); }
+    void end_of_epoch(TrainState& state) override { EXPECT_EQ(state.accuracy, 0.0); }
+    std::vector<double> losses;
+  } watch;
+  training.run({&watch}, {.epochs = 4, .objective = std::make_shared<TwoViews>(other)});
+  EXPECT_LT(watch.losses.back(), watch.losses.front());
+  EXPECT_EQ(snapshot(other->state_dict()), before);
+}
+
+TEST(Fit, AHookBringsTheObjectiveOfSomeSteps) {
+  struct Bring : TrainHook {
+    Objective* objective(TrainState& state) override {
+      given.insert(state.objective);
+      return state.step % 2 == 0 ? &own : nullptr;
+    }
+    void after_step(TrainState& state) override { losses.push_back(state.step_loss); }
+    LogitLoss own{[](const Variable& logits, const data::Batch&) { return sum(logits) * 0.0; }};
+    std::set<Objective*> given;
+    std::vector<double> losses;
+  } bring;
+  Training training;
+  training.run({&bring}, {.epochs = 1});
+  ASSERT_GE(bring.losses.size(), 2u);
+  for (size_t s = 0; s < bring.losses.size(); ++s) EXPECT_EQ(bring.losses[s] == 0.0, s % 2 == 0);
+  EXPECT_EQ(bring.given.size(), 1u);
+  EXPECT_FALSE(bring.given.contains(nullptr));
 }
 
 TEST(Evaluate, RestoresEachTrainingFlag) {

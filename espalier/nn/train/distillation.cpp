@@ -49,12 +49,13 @@ Distillation::Distillation(std::shared_ptr<Module> teacher,
   teacher_->eval();
 }
 
-Variable Distillation::operator()(const Variable& logits, const data::Batch& batch) const {
+StepLoss Distillation::loss(Module& student, const data::Batch& batch) {
+  const Variable logits = student(Variable(batch.images));
   const Variable marks = [&] {
     const NoGrad no_grad;
     return (*teacher_)(Variable(batch.images));
   }();
-  return distillation_loss(logits, marks, batch.labels, options_, label_smoothing_);
+  return {distillation_loss(logits, marks, batch.labels, options_, label_smoothing_), logits};
 }
 
 }  // namespace espalier::nn

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Knowledge distillation: a student learns from a teacher's softened answers beside the labels.
-/// A loss for `fit`, so that it goes with any pruner, optimizer and schedule.
+/// An objective of `fit`, so that it goes with any pruner, optimizer and schedule.
 ///
 /// Source: Hinton, Vinyals, Dean, arXiv:1503.02531.
 #pragma once
 
 #include <memory>
 
-#include <espalier/data/loader.h>
-#include <espalier/nn/module/module.h>
+#include <espalier/nn/train/objective.h>
 
 namespace espalier::nn {
 
@@ -28,17 +27,15 @@ Variable distillation_loss(const Variable& student,
                            const DistillationOptions& options,
                            double label_smoothing = 0.0);
 
-/// A teacher that marks every batch of a training: give it to `FitOptions::batch_loss`. It sees the
-/// very images that the student saw, augmented alike, in eval mode and unrecorded, and never
-/// changes.
-class Distillation {
+/// A teacher that marks every batch of a training. It sees the very images that the student saw,
+/// augmented alike, in eval mode and unrecorded, and never changes.
+class Distillation : public Objective {
  public:
   /// Puts the teacher into eval mode. Throws ValueError for options out of range.
   Distillation(std::shared_ptr<Module> teacher,
                const DistillationOptions& options,
                double label_smoothing = 0.0);
-  /// The loss of the student's logits for a batch.
-  Variable operator()(const Variable& logits, const data::Batch& batch) const;
+  StepLoss loss(Module& student, const data::Batch& batch) override;
 
  private:
   std::shared_ptr<Module> teacher_;

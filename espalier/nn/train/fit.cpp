@@ -69,13 +69,20 @@ void check_resumable(const TrainProgress& p, int64_t steps_per_epoch) {
       " steps per epoch; is it another data set or batch size?");
 }
 
+Objective& objective_of_step(TrainState& state, const Hooks& hooks) {
+  for (TrainHook* hook : hooks) {
+    if (Objective* const own = hook->objective(state)) return *own;
+  }
+  return *state.objective;
+}
+
 // The first forward pass: all that takes part in it must be a member that is named.
-Variable checked_forward(TrainState& state, const data::Batch& batch) {
+StepLoss checked_loss(TrainState& state, Objective& objective, const data::Batch& batch) {
   detail::MemberCheck check(state.model, state.optimizer);
   const CallScope scope(check);
-  Variable logits = state.model(Variable(batch.images));
-  check.check_parameters(logits);
-  return logits;
+  StepLoss result = objective.loss(state.model, batch);
+  check.check_parameters(result.loss);
+  return result;
 }
 
 // One batch: forward, backward, update. Hooks act between.
@@ -86,12 +93,9 @@ void train_step(TrainState& state,
                 bool first) {
   call(hooks, &TrainHook::before_step, state);
   state.model.zero_grad();
-  const Variable logits =
-      first ? checked_forward(state, batch) : state.model(Variable(batch.images));
-  const Variable loss = options.batch_loss ? options.batch_loss(logits, batch)
-                        : options.loss
-                            ? options.loss(logits, batch.labels)
-                            : cross_entropy(logits, batch.labels, options.label_smoothing);
+  Objective& objective = objective_of_step(state, hooks);
+  const auto [loss, logits] =
+      first ? checked_loss(state, objective, batch) : objective.loss(state.model, batch);
   state.step_loss = loss.item();
   ESPALIER_CHECK(std::isfinite(state.step_loss),
                  ValueError,
@@ -104,13 +108,11 @@ void train_step(TrainState& state,
                  "; expected a finite number. A lower learning rate, warm-up or a limit of the "
                  "gradient's norm (clip_grad_norm; train: --clip-norm) may help; check that the "
                  "inputs are finite");
-  Variable objective = loss;
+  Variable total = loss;
   for (TrainHook* hook : hooks) {
-    if (const Variable penalty = hook->penalty(state); penalty.defined()) {
-      objective = objective + penalty;
-    }
+    if (const Variable penalty = hook->penalty(state); penalty.defined()) total = total + penalty;
   }
-  objective.backward();
+  total.backward();
   call(hooks, &TrainHook::after_backward, state);
   if (options.clip_grad_norm > 0.0) {
     const double norm = clip_grad_norm(state.model.named_parameters(), options.clip_grad_norm);
@@ -125,7 +127,7 @@ void train_step(TrainState& state,
   state.optimizer.step();
   TrainProgress& p = state.progress;
   p.loss_sum += state.step_loss * static_cast<double>(batch.size());
-  p.correct += count_correct(logits.value(), batch.labels);
+  if (logits.defined()) p.correct += count_correct(logits.value(), batch.labels);
   p.seen += batch.size();
   ++p.step;
   publish_progress(state);
@@ -166,19 +168,18 @@ TrainProgress fit(Module& model,
                   const std::vector<TrainHook*>& hooks,
                   const FitOptions& options) {
   const int64_t steps_per_epoch = loader.batches();
-  ESPALIER_CHECK(!options.loss || !options.batch_loss,
-                 ValueError,
-                 "fit: expects loss or batch_loss, got both");
   ESPALIER_CHECK(options.epochs == 0 || steps_per_epoch > 0,
                  ValueError,
                  "fit: the loader has no batches; with drop_last the data set must hold a batch");
   if (options.epochs > 0) check_batches(model, loader);
+  CrossEntropy by_labels(options.label_smoothing);
   TrainState state{.model = model,
                    .optimizer = optimizer,
                    .total_steps = options.epochs * steps_per_epoch,
                    .steps_per_epoch = steps_per_epoch,
                    .progress = options.resume.value_or(TrainProgress{}),
-                   .loader = &loader};
+                   .loader = &loader,
+                   .objective = options.objective ? options.objective.get() : &by_labels};
   model.train();
   if (options.resume) {
     check_resumable(state.progress, steps_per_epoch);

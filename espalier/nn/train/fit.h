@@ -13,6 +13,7 @@
 #include <espalier/data/loader.h>
 #include <espalier/nn/module/module.h>
 #include <espalier/nn/train/lr_schedule.h>
+#include <espalier/nn/train/objective.h>
 #include <espalier/nn/train/optimizer.h>
 
 namespace espalier::nn {
@@ -54,6 +55,8 @@ struct TrainState {
   /// The loader of this training, for hooks that need data (scores from gradients): they make a
   /// loader of their own from its dataset and options.
   const data::Loader* loader = nullptr;
+  /// What this training minimizes where no hook brings another objective.
+  Objective* objective = nullptr;
 };
 
 /// Something that acts at fixed moments of training. Pruners, loggers and checkpoints are hooks.
@@ -64,6 +67,9 @@ class TrainHook {
   virtual void before_training(TrainState&) {}
   /// Before the forward pass of a step.
   virtual void before_step(TrainState&) {}
+  /// What this step minimizes instead of `TrainState::objective`; null: that. Asked after
+  /// `before_step`; the first hook that brings one decides.
+  virtual Objective* objective(TrainState&) { return nullptr; }
   /// Between the forward and the backward pass: what to add to the loss, a scalar with the tape of
   /// this step; undefined for nothing. Reported losses are without it.
   virtual Variable penalty(TrainState&) { return {}; }
@@ -90,11 +96,8 @@ struct FitOptions {
   int64_t epochs = 1;            ///< walks over the data
   double label_smoothing = 0.0;  ///< share of the target spread over all classes
   double clip_grad_norm = 0.0;   ///< 0 = off
-  /// Loss of (logits, labels); empty means cross-entropy with `label_smoothing`.
-  std::function<Variable(const Variable&, const Tensor&)> loss = {};
-  /// Instead of `loss`: one of (logits, batch), that needs the images too
-  /// (nn/train/distillation.h).
-  std::function<Variable(const Variable&, const data::Batch&)> batch_loss = {};
+  /// What a step minimizes; null: cross-entropy with `label_smoothing`.
+  std::shared_ptr<Objective> objective = {};
   /// To resume: where the killed run stood. `before_training` of hooks is then not called; model,
   /// optimizer and hooks must have been loaded.
   std::optional<TrainProgress> resume = {};

@@ -119,6 +119,16 @@ std::vector<double> smart_ratio_densities(std::span<const Shape> shapes,
                                           Sparsity target,
                                           const SmartRatioOptions& options);
 
+/// How ratios are taken.
+enum class Ratios : uint8_t {
+  Fixed,   ///< every layer keeps its ratio, whatever the target is
+  Scaled,  ///< times one factor, and one unit more where it still fits, so that the target is met
+};
+/// By layer, in order, the share of its units that it keeps; empty: the same of all. Scaled, what
+/// is left is as much of the kept fraction of all weights as whole units allow. What a search has
+/// found. (ratios.cpp)
+std::unique_ptr<Allocation> ratio_allocation(std::vector<double> ratios, Ratios taken);
+
 /// Sparsities by layer name (whole or a prefix up to a dot) as `NAME=S,NAME=S,..`; `rest` divides
 /// the target among the others. Throws ValueError for text that does not parse and, once layers are
 /// known, for a name that fits none of them. (named.cpp)

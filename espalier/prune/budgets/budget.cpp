@@ -26,6 +26,7 @@ class Macs : public Budget {
   double cost(nn::Module& model) override {
     return static_cast<double>(nn::count_model(model, sample_).total.macs_effective);
   }
+  bool adds_up() const override { return true; }
 
  private:
   Shape sample_;

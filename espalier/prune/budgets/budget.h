@@ -44,6 +44,8 @@ class Budget {
   virtual double cost(nn::Module& model) = 0;
   /// True if equal networks always cost the same, so that a target is met to one unit.
   virtual bool exact() const { return true; }
+  /// True if every entry of a weight that is kept costs the same, whatever else is kept.
+  virtual bool adds_up() const { return false; }
 };
 
 /// Of a kind, for samples as `inputs` say, `batch` of them at once for Latency. Throws ValueError

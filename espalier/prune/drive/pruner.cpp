@@ -212,6 +212,14 @@ void Pruner::before_step(nn::TrainState& state) {
   each_lasting(state, [&](Action& action, const Subject& of) { action.before_step(of, state); });
 }
 
+nn::Objective* Pruner::objective(nn::TrainState& state) {
+  nn::Objective* own = nullptr;
+  each_lasting(state, [&](Action& action, const Subject& of) {
+    if (own == nullptr) own = action.objective(of, state);
+  });
+  return own;
+}
+
 Variable Pruner::penalty(nn::TrainState& state) {
   Variable total;
   each_lasting(state, [&](Action& action, const Subject& of) {

@@ -56,6 +56,7 @@ class Pruner : public nn::TrainHook {
 
   void before_training(nn::TrainState& state) override;
   void before_step(nn::TrainState& state) override;
+  nn::Objective* objective(nn::TrainState& state) override;
   Variable penalty(nn::TrainState& state) override;
   void after_backward(nn::TrainState& state) override;
   void after_step(nn::TrainState& state) override;

@@ -2,12 +2,19 @@
 #include <espalier/prune/ground/inputs.h>
 
 namespace espalier::prune {
+namespace {
+
+/// Its data set, which it owns.
+std::shared_ptr<const data::Dataset> borrowed(const data::Loader& loader) {
+  return {std::shared_ptr<void>(), &loader.dataset()};
+}
+
+}  // namespace
 
 std::function<data::Batch(int64_t index)> batches_like(const data::Loader& loader) {
   data::LoaderOptions options = loader.options();
   options.workers = 0;
-  const std::shared_ptr<const data::Dataset> borrowed(std::shared_ptr<void>(), &loader.dataset());
-  const auto own = std::make_shared<data::Loader>(borrowed, options);
+  const auto own = std::make_shared<data::Loader>(borrowed(loader), options);
   return [own](int64_t index) {
     own->start_epoch(index / own->batches(), index % own->batches());
     return own->next().value();
@@ -19,6 +26,10 @@ PruneInputs inputs_of_training(PruneInputs inputs, const nn::TrainState& state) 
   if (!inputs.batch) {
     inputs.batch = batches_like(*state.loader);
     inputs.batches = state.loader->batches();
+  }
+  if (!inputs.dataset) {
+    inputs.dataset = borrowed(*state.loader);
+    inputs.loading = state.loader->options();
   }
   if (inputs.input_shape.rank() == 0) {
     const data::ImageShape image = state.loader->dataset().image_shape();

@@ -21,6 +21,10 @@ struct PruneInputs {
   /// `batch` is the same for every index, as when somebody hands over the samples to score with:
   /// all of them are used, once.
   bool single_batch = false;
+  /// What is trained on, from which searches set samples apart. Empty: inside of `fit()` the
+  /// training's own.
+  std::shared_ptr<const data::Dataset> dataset = {};
+  data::LoaderOptions loading = {};  ///< how training makes batches of `dataset`
   /// Mean loss of (logits, labels); empty means cross-entropy.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
   /// (C,H,W) of a sample; needed by the pattern `channel`, which traces the model, and by scores
@@ -32,6 +36,9 @@ struct PruneInputs {
   /// Where measured times are kept, so that a killed run that starts anew decides alike. Empty: in
   /// memory only.
   std::filesystem::path measurements = {};
+  /// Where a search keeps what it has tried, so that a killed run that starts anew goes on from
+  /// there. Empty: it is done again, with the same result.
+  std::filesystem::path search = {};
 };
 
 /// Batches as the training's loader makes them, by index, from a loader of their own on the same

@@ -14,6 +14,7 @@
 #include <espalier/prune/schedules/schedule.h>
 #include <espalier/prune/scores/gradients.h>
 #include <espalier/prune/scores/score.h>
+#include <espalier/prune/search/walk.h>
 #include <espalier/prune/update/update.h>
 
 namespace espalier::prune::method_list {

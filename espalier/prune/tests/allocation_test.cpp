@@ -178,6 +178,44 @@ TEST(GlobalAllocation, NeverExceedsTheBudgetWithUnequalUnits) {
   EXPECT_EQ(global_allocation()->keep(layers.views, Sparsity(0.2)), (std::vector<int64_t>{1, 1}));
 }
 
+TEST(Ratios, FixedOnesAreKeptWhateverTheTargetIs) {
+  const Layers layers = layers_of({{1, 10}, {1, 20}, {1, 7}}, 1);
+  const auto fixed = ratio_allocation({0.35, 0.2, 0.0}, Ratios::Fixed);
+  for (const double sparsity : {0.1, 0.9}) {
+    EXPECT_EQ(fixed->keep(layers.views, Sparsity(sparsity)), (std::vector<int64_t>{4, 4, 1}));
+  }
+  EXPECT_THROW(ratio_allocation({0.5}, Ratios::Fixed)->keep(layers.views, Sparsity(0.5)),
+               ShapeError);
+}
+
+TEST(Ratios, ScaledOnesMeetTheTargetInProportion) {
+  const Layers layers = layers_of({{1, 10}, {1, 20}});
+  const auto scaled = ratio_allocation({0.5, 0.25}, Ratios::Scaled);
+  // 5 to 5 of 15 are 7.5 each; the first of equal remainders gets the one that is left.
+  EXPECT_EQ(scaled->keep(layers.views, Sparsity(0.5)), (std::vector<int64_t>{8, 7}));
+  // 5 to 5 of 24: the first is whole at 10.
+  EXPECT_EQ(scaled->keep(layers.views, Sparsity(0.2)), (std::vector<int64_t>{10, 14}));
+  EXPECT_EQ(scaled->keep(layers.views, Sparsity(0.0)), (std::vector<int64_t>{10, 20}));
+  // Without ratios all have the same share.
+  EXPECT_EQ(ratio_allocation({}, Ratios::Scaled)->keep(layers.views, Sparsity(0.5)),
+            (std::vector<int64_t>{5, 10}));
+  const Layers least = layers_of({{1, 10}, {1, 20}}, 3);
+  EXPECT_EQ(ratio_allocation({1.0, 0.01}, Ratios::Scaled)->keep(least.views, Sparsity(0.6)),
+            (std::vector<int64_t>{9, 3}));
+}
+
+TEST(Ratios, UnitsOfUnequalSizeAreTakenWhileTheyFit) {
+  Layers layers = layers_of({{1, 2}, {1, 4}});
+  layers.weights = {{6, 6}, {2, 2, 2, 2}};
+  for (size_t l = 0; l < 2; ++l) layers.views[l].weights = layers.weights[l];
+  // 20 weights, budget 10: one unit of 6 and two of 2.
+  EXPECT_EQ(ratio_allocation({}, Ratios::Scaled)->keep(layers.views, Sparsity(0.5)),
+            (std::vector<int64_t>{1, 2}));
+  // Budget 5: none of 6 fits, the others take what is there.
+  EXPECT_EQ(ratio_allocation({}, Ratios::Scaled)->keep(layers.views, Sparsity(0.75)),
+            (std::vector<int64_t>{0, 2}));
+}
+
 TEST(NamedAllocation, ReplacesTheCommonSparsityByName) {
   const Layers layers = layers_of({{1, 10}, {1, 10}, {1, 10}});
   for (const char* text : {"layer1=0.3,layer2.weight=0", " layer1=0.3 , layer2.weight=0 "}) {

@@ -115,6 +115,7 @@ void prune(nn::Module& model, const Case& one) {
   for (const Option& option : chosen.options) {
     if (option.name == "rounds") given[option.name] = "2";
     if (option.name == "batches") given[option.name] = "1";
+    if (option.name == "episodes") given[option.name] = "2";
     if (option.name == "samples-per-class") given[option.name] = "2";
   }
   const auto hook = make_pruner(one.method, parse_settings(chosen, given), {.seed = 4});

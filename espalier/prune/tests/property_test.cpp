@@ -89,6 +89,8 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
       if (option.name == "frequency") given[option.name] = "2";
       if (option.name == "rounds") given[option.name] = "3";
       if (option.name == "batches") given[option.name] = "2";
+      if (option.name == "episodes") given[option.name] = "6";
+      if (option.name == "warm-up") given[option.name] = "3";
     }
     return parse_settings(chosen, given);
   }

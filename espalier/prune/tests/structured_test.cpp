@@ -37,6 +37,7 @@ TEST_P(StructuredMethod, ShrinksToASmallerNetworkWithTheSameOutputs) {
   const Method& chosen = method(GetParam());
   for (const Option& option : chosen.options) {
     if (option.name == "rounds" || option.name == "batches") given[option.name] = "2";
+    if (option.name == "episodes") given[option.name] = "4";
   }
   auto hook =
       make_pruner(GetParam(), parse_settings(chosen, given), {.input_shape = {3, 8, 8}, .seed = 4});

@@ -77,6 +77,9 @@ class Action {
   virtual void leave(const Subject&, nn::TrainState&) {}
   /// Before the forward pass.
   virtual void before_step(const Subject&, nn::TrainState&) {}
+  /// What a step minimizes instead of what the training was given, which is `state.objective`;
+  /// null: that. Of several actions that bring one, the first decides.
+  virtual nn::Objective* objective(const Subject&, nn::TrainState&) { return nullptr; }
   /// Between the forward and the backward pass: what to add to the loss.
   virtual Variable penalty(const Subject&, nn::TrainState&) { return {}; }
   /// Between the backward pass and the optimizer.

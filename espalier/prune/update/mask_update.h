@@ -67,6 +67,8 @@ class MaskUpdate {
   void keep_units(std::vector<std::vector<uint8_t>> kept);
   /// The mask that a parameter of the model will have; undefined: it is dense.
   Tensor mask_of(const nn::Parameter& parameter) const;
+  /// Adds a note to the report.
+  void tell(std::string note) { report_.notes.push_back(std::move(note)); }
   /// Reports a share of another budget than weights.
   void tell_budget(const std::string& budget, Sparsity asked, Sparsity reached);
   /// Takes over what another update chose on a copy of the model, shuffled if that is asked for.

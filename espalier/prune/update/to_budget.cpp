@@ -26,6 +26,11 @@ std::unique_ptr<nn::Module> dense_copy(nn::Module& model) {
 
 }  // namespace
 
+bool has_budget(const Subject& subject) {
+  return !subject.settings.target.empty() &&
+         parse_target(subject.settings.target).kind != BudgetKind::Sparsity;
+}
+
 BudgetSearch::BudgetSearch(const Subject& subject)
     : subject_(subject),
       target_(parse_target(subject.settings.target)),
@@ -33,7 +38,35 @@ BudgetSearch::BudgetSearch(const Subject& subject)
       dense_(dense_copy(subject.model)),
       dense_cost_(budget_->cost(*dense_->clone())) {}
 
+void BudgetSearch::find_prices() {
+  const size_t parameters = subject_.model.named_parameters().size();
+  for (size_t p = 0; p < parameters; ++p) {
+    prices_.push_back(0.0);
+    const std::unique_ptr<nn::Module> copy = dense_->clone();
+    nn::Parameter& parameter = *copy->named_parameters()[p].parameter;
+    if (parameter.shape().rank() < 2 || parameter.numel() == 0) continue;
+    Tensor mask = Tensor::ones(parameter.shape(), DType::U8);
+    mask.data<uint8_t>()[0] = 0;
+    parameter.set_mask(mask);
+    prices_.back() = dense_cost_ - budget_->cost(*copy);
+  }
+}
+
 double BudgetSearch::cost_of(const MaskUpdate& update) {
+  if (budget_->adds_up()) {
+    if (prices_.empty()) find_prices();
+    double cost = dense_cost_;
+    const auto own = subject_.model.named_parameters();
+    for (size_t p = 0; p < own.size(); ++p) {
+      if (prices_[p] == 0.0) continue;
+      const Tensor mask = update.mask_of(*own[p].parameter);
+      if (!mask.defined()) continue;
+      const uint8_t* kept = mask.data<uint8_t>();
+      const auto gone = std::count(kept, kept + mask.numel(), uint8_t{0});
+      cost -= prices_[p] * static_cast<double>(gone);
+    }
+    return cost;
+  }
   const std::unique_ptr<nn::Module> copy = dense_->clone();
   const auto own = subject_.model.named_parameters();
   const auto copied = copy->named_parameters();

@@ -13,6 +13,9 @@
 
 namespace espalier::prune {
 
+/// Whether the target is another than a sparsity.
+bool has_budget(const Subject& subject);
+
 /// The search of one mask update.
 class BudgetSearch {
  public:
@@ -30,9 +33,13 @@ class BudgetSearch {
                  const std::vector<std::vector<double>>& scores);
   /// The sparsity that `run` came to.
   Sparsity sparsity() const { return sparsity_; }
+  /// What the network costs under an update's masks; 0 if nothing is left of a layer.
+  double cost_of(const MaskUpdate& update);
+  /// What it costs with nothing masked.
+  double dense_cost() const { return dense_cost_; }
 
  private:
-  double cost_of(const MaskUpdate& update);
+  void find_prices();
   /// Units of `more` that `less` removes, given back in order of score while they fit.
   void give_back(MaskUpdate& less,
                  const MaskUpdate& more,
@@ -44,6 +51,7 @@ class BudgetSearch {
   std::unique_ptr<Budget> budget_;
   std::unique_ptr<nn::Module> dense_;  // nothing masked, nothing zero
   double dense_cost_ = 0.0;
+  std::vector<double> prices_;  // of an entry of each parameter, where costs add up
   Sparsity sparsity_ = Sparsity(0.0);
 };
 

@@ -8,6 +8,7 @@
 #include <espalier/prune/update/mask_update.h>
 #include <espalier/prune/update/reachable.h>
 #include <espalier/prune/update/repaired.h>
+#include <espalier/prune/update/searched.h>
 #include <espalier/prune/update/to_budget.h>
 
 namespace espalier::prune {
@@ -56,13 +57,20 @@ std::vector<std::vector<double>> equal_scores(const MaskUpdate& update) {
 class Update : public Action {
  public:
   explicit Update(UpdateParts parts) : parts_(std::move(parts)) {
+    if (parts_.search && !parts_.allocation) {
+      parts_.allocation = ratio_allocation({}, Ratios::Scaled);
+    }
     ESPALIER_CHECK((parts_.score || parts_.repair) && parts_.allocation,
                    ValueError,
-                   "mask_update: needs a score or a repair, and an allocation");
+                   "mask_update: needs a score or a repair, and an allocation or a search");
+    ESPALIER_CHECK(!parts_.search || (parts_.score && !parts_.repair && !parts_.stages),
+                   NotImplemented,
+                   "mask_update: a search judges whole networks, not layers one after another");
   }
 
   ActionFacts facts() const override {
-    const bool reads = parts_.repair || (parts_.score && needs_data(parts_.score->needs())) ||
+    const bool reads = parts_.repair || parts_.search ||
+                       (parts_.score && needs_data(parts_.score->needs())) ||
                        (parts_.growth && needs_data(parts_.growth->needs()));
     return {.needs_data = reads,
             .global = parts_.allocation->looks_at_scores(),
@@ -161,7 +169,13 @@ class Update : public Action {
     Rng rng = of_update;
     if (parts_.compete_in_rows) update.compete_in_rows();
     const auto scores = update.scores(*parts_.score, rng);
-    const std::shared_ptr<const Allocation> allocation = allocation_for(subject.settings);
+    std::vector<std::string> notes;
+    const std::shared_ptr<const Allocation> divided =
+        parts_.search
+            ? searched_allocation(parts_, subject, update, scores, moment, of_update, notes)
+            : parts_.allocation;
+    const auto allocation = named_allocation(divided, subject.settings.layer_sparsity);
+    for (std::string& note : notes) update.tell(std::move(note));
     if (!has_budget(subject) || parts_.stages) {
       update.choose(scores, *allocation, moment, parts_.growth.get(), rng);
       return;
@@ -188,7 +202,7 @@ class Update : public Action {
   /// Layers are pruned one by one: how much of each is settled before, by sizes alone.
   Moment settled_moment(const Subject& subject, const Moment& moment) const {
     if (!has_budget(subject)) return moment;
-    const std::shared_ptr<const Allocation> allocation = allocation_for(subject.settings);
+    const auto allocation = named_allocation(parts_.allocation, subject.settings.layer_sparsity);
     const MaskUpdate start = begin(subject, settings_of(subject));
     const std::vector<std::vector<double>> equal = equal_scores(start);
     BudgetSearch search(subject);
@@ -207,15 +221,6 @@ class Update : public Action {
     Moment settled = moment;
     settled.sparsity = search.sparsity();
     return settled;
-  }
-
-  static bool has_budget(const Subject& subject) {
-    return !subject.settings.target.empty() &&
-           parse_target(subject.settings.target).kind != BudgetKind::Sparsity;
-  }
-
-  std::shared_ptr<const Allocation> allocation_for(const PruneSettings& settings) const {
-    return named_allocation(parts_.allocation, settings.layer_sparsity);
   }
 
   UpdateReport update_at_once(const Subject& subject,

@@ -15,6 +15,7 @@
 #include <espalier/prune/growth/growth.h>
 #include <espalier/prune/repair/repair.h>
 #include <espalier/prune/scores/score.h>
+#include <espalier/prune/search/walk.h>
 #include <espalier/prune/timeline/timeline.h>
 #include <espalier/prune/update/mask_update.h>
 
@@ -47,6 +48,10 @@ struct UpdateParts {
   /// Chooses with the score or by itself, and gives what stays new values; layers are then updated
   /// one after another.
   std::shared_ptr<Repair> repair = {};
+  /// Finds how much every site keeps, by trying; then there is no allocation. What it leaves of the
+  /// target is given back to all sites, in proportion.
+  std::shared_ptr<RatioSearch> search = {};
+  OracleOptions oracle = {};  ///< of a search
   /// Single weights compete with those of the same output only, each output losing as many.
   bool compete_in_rows = false;
   /// When set, layers are pruned in the order in which they run, a stage at a time, so that each is
@@ -60,7 +65,8 @@ struct UpdateParts {
   int64_t norm_batches = 0;
 };
 
-/// The action. Throws ValueError without a score (or a repair that chooses) or an allocation.
+/// The action. Throws ValueError without a score (or a repair that chooses) or an allocation (or a
+/// search), NotImplemented for a search of layers that are pruned one after another.
 std::shared_ptr<Action> mask_update(UpdateParts parts);
 
 /// How many units of each site, by name, stay at the final sparsity as the allocation divides it by

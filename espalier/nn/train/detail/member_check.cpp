@@ -18,22 +18,29 @@ MemberCheck::MemberCheck(Module& model, const Optimizer& optimizer) {
 }
 
 void MemberCheck::enter(Module& module, const Variable&) {
-  ESPALIER_CHECK(names_.contains(&module),
-                 ValueError,
-                 "fit: ",
-                 open_.empty() ? std::string("the model") : open_.back()->describe(),
-                 open_.empty() || names_.at(open_.back()).empty()
-                     ? std::string()
-                     : cat(" ('", names_.at(open_.back()), "')"),
-                 " calls ",
-                 module.describe(),
-                 ", which no visit() names: it would be neither trained, saved, nor switched to "
-                 "evaluation. Name it in visit(), as visitor.module(\"name\", member)");
+  if (of_others_ > 0 || (open_.empty() && !names_.contains(&module))) {
+    ++of_others_;
+    return;
+  }
+  ESPALIER_CHECK(
+      names_.contains(&module),
+      ValueError,
+      "fit: ",
+      open_.back()->describe(),
+      names_.at(open_.back()).empty() ? std::string() : cat(" ('", names_.at(open_.back()), "')"),
+      " calls ",
+      module.describe(),
+      ", which no visit() names: it would be neither trained, saved, nor switched to "
+      "evaluation. Name it in visit(), as visitor.module(\"name\", member)");
   open_.push_back(&module);
 }
 
 void MemberCheck::leave(Module&, const Variable&, const Variable&) {
-  open_.pop_back();
+  if (of_others_ > 0) {
+    --of_others_;
+  } else {
+    open_.pop_back();
+  }
 }
 
 void MemberCheck::check_parameters(const Variable& output) const {

@@ -19,7 +19,8 @@ class MemberCheck : public CallListener {
   /// Parameters that `optimizer` moves may be in nobody's `visit`: they are trained.
   MemberCheck(Module& model, const Optimizer& optimizer);
 
-  /// Throws ValueError naming a module that no `visit` names, and who calls it.
+  /// Throws ValueError naming a module that no `visit` names, and who calls it. A network that
+  /// nobody of the model calls is another one, such as a teacher, and is not looked at.
   void enter(Module& module, const Variable& input) override;
   void leave(Module& module, const Variable& input, const Variable& output) override;
   /// Walks the tape behind `output`. Throws ValueError naming the op that reads a parameter that no
@@ -30,6 +31,7 @@ class MemberCheck : public CallListener {
   std::unordered_map<const Module*, std::string> names_;
   std::unordered_set<const VariableState*> known_;
   std::vector<const Module*> open_;
+  int of_others_ = 0;  // open calls of another network
 };
 
 }  // namespace espalier::nn::detail

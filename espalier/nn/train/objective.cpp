@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/nn/train/objective.h>
+
+#include <espalier/autograd/ops.h>
+
+namespace espalier::nn {
+
+StepLoss CrossEntropy::loss(Module& model, const data::Batch& batch) {
+  const Variable logits = model(Variable(batch.images));
+  return {cross_entropy(logits, batch.labels, label_smoothing_), logits};
+}
+
+StepLoss LogitLoss::loss(Module& model, const data::Batch& batch) {
+  const Variable logits = model(Variable(batch.images));
+  return {function_(logits, batch), logits};
+}
+
+}  // namespace espalier::nn
