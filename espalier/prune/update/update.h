@@ -40,10 +40,13 @@ struct UpdateParts {
   std::shared_ptr<Score> score = {};            ///< how much a unit matters
   std::shared_ptr<Allocation> allocation = {};  ///< how many units each site keeps
   std::shared_ptr<Growth> growth = {};          ///< which removed units take the place of kept ones
-  Candidates candidates = Candidates::Living;   ///< from where it chooses
-  Effect effect = Effect::Remove;               ///< on the others
-  /// Chooses with the score or by itself, and gives what stays new values; layers are then updated
-  /// one after another.
+  /// How many units each site has when it has grown. `allocation` then says only how many survive.
+  /// Null: as many grow as the schedule moves.
+  std::shared_ptr<Allocation> growth_allocation = {};
+  Candidates candidates = Candidates::Living;  ///< from where it chooses
+  Effect effect = Effect::Remove;              ///< on the others
+  /// Gives what stays new values. One that chooses by itself needs no score, and layers are then
+  /// updated one after another.
   std::shared_ptr<Repair> repair = {};
   /// Single weights compete with those of the same output only, each output losing as many.
   bool compete_in_rows = false;
@@ -58,7 +61,9 @@ struct UpdateParts {
   int64_t norm_batches = 0;
 };
 
-/// The action. Throws ValueError without a score (or a repair that chooses) or an allocation.
+/// The action. Throws ValueError without a score (or a repair that chooses) or an allocation, and
+/// for a growth allocation without growth or a repair that follows the score in stages or under
+/// another effect than `Remove`.
 std::shared_ptr<Action> mask_update(UpdateParts parts);
 
 /// What the last mask update of a timeline is made of; nothing if it makes none.
