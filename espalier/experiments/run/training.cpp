@@ -80,7 +80,14 @@ std::unique_ptr<prune::Pruner> make_run_pruner(const TrainRequest& request,
 }
 
 void tell_updates(prune::Pruner& pruner, Progress& progress) {
-  pruner.on_update = [&progress](const prune::UpdateReport& report) {
+  // Some methods move weights at every step: what keeps their number is told now and then.
+  constexpr int64_t kQuietSteps = 50;
+  pruner.on_update = [&progress, kept = int64_t{-1}, told = int64_t{0}](
+                         const prune::UpdateReport& report) mutable {
+    const bool same = report.kept() == kept && report.notes.empty();
+    if (same && report.step - told < kQuietSteps) return;
+    kept = report.kept();
+    told = report.step;
     progress.line(fmt::format("pruned at step {}: kept {} of {} prunable weights, sparsity {:.4f}",
                               report.step,
                               report.kept(),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Actions that last: penalties on units, and shared weights. Mask updates are update/update.h.
+/// Actions beside the mask update (update/update.h): the way back to a dense network, and those
+/// that last: penalties, noise, shared weights.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,30 @@
 #include <espalier/prune/timeline/timeline.h>
 
 namespace espalier::prune {
+
+/// What becomes of the optimizer's state when all weights live again.
+enum class StateOfLiving : uint8_t {
+  Kept,   ///< of those that lived; the others start afresh
+  Afresh  ///< all start afresh
+};
+/// At its moments all prunable weights live again: those that were gone start from zero. Not for
+/// patterns that remove more than weights. (release_masks.cpp)
+std::shared_ptr<Action> release_masks(StateOfLiving state);
+
+/// An l1 penalty on the prunable weights that live: strength * sign(w), added to their gradients.
+/// (l1_penalty.cpp)
+std::shared_ptr<Action> l1_penalty(double strength);
+
+/// Settings of noise on weights. Temperatures are of the loss, as in the law
+/// exp(-loss / temperature) that training then samples from.
+struct NoiseOptions {
+  double temperature = 1e-6;         ///< at the first step of training
+  double final_temperature = 1e-16;  ///< at its end; falls by the same factor at every step
+};
+/// Adds normal noise of standard deviation sqrt(2 lr T) to the prunable weights that live, after
+/// every step of the optimizer. Source: Bellec, Kappel, Maass, Legenstein, arXiv 1711.05136,
+/// equation 3. (weight_noise.cpp)
+std::shared_ptr<Action> weight_noise(const NoiseOptions& options);
 
 /// An l1 penalty on batch norm's scales, added to their gradients. Scales that are still all 1
 /// begin at `initial_scale`. Throws ValueError for a model in which no channel that may go has one.

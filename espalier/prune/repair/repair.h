@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include <espalier/prune/curvature/block_fisher.h>
 #include <espalier/prune/ground/inputs.h>
 #include <espalier/prune/ground/settings.h>
 #include <espalier/prune/patterns/pattern.h>
@@ -28,10 +30,14 @@ struct RepairContext {
   std::vector<std::string>* notes;  ///< for what a user must know
 };
 
-/// New values for what stays.
+/// New values for what stays. One that chooses by itself (SparseGPT, LASSO channels) is asked site
+/// by site, in the order in which layers run: `begin`, then `repair`. One that follows the choice
+/// of a score (OBS) is asked once for all sites: `refit`.
 class Repair {
  public:
   virtual ~Repair() = default;
+  /// Whether it chooses what stays; else the update's score does.
+  virtual bool chooses() const { return true; }
   /// Whether it needs `RepairContext::original`, a copy of the whole network.
   virtual bool compares() const { return false; }
   /// Why it can't serve a pattern; empty if it can.
@@ -43,9 +49,12 @@ class Repair {
   /// Chooses the `kept` units of a site that stay and gives what stays its new values. Of channels
   /// the choice is returned, 1 for what stays, and the caller masks the others with all that is
   /// tied to them; of other patterns the mask is set here, and nothing is returned.
-  virtual std::vector<uint8_t> repair(const RepairContext& context,
-                                      const Site& site,
-                                      int64_t kept) = 0;
+  virtual std::vector<uint8_t> repair(const RepairContext& context, const Site& site, int64_t kept);
+  /// Gives the weights of all sites new values for the choice of a score: `kept` holds 1 for the
+  /// units that stay, by site. The network is still whole; the caller then masks what goes.
+  virtual void refit(const RepairContext& context,
+                     std::span<const Site> sites,
+                     std::span<const std::vector<uint8_t>> kept);
 };
 
 /// Settings of column surgery.
@@ -57,6 +66,10 @@ struct ColumnSurgeryOptions {
 /// Weights go column by column, by w^2 / [H^-1]_jj, and the columns still to come make up for each.
 /// Source: Frantar, Alistarh, arXiv 2301.00774. (column_surgery.cpp)
 std::shared_ptr<Repair> column_surgery(const ColumnSurgeryOptions& options);
+
+/// The optimal brain surgeon's update of what stays in each block of weights, for the choice of the
+/// score that found `fisher` (`surgeon_score`). For patterns of weights. (surgeon.cpp)
+std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher);
 
 /// Channels by the LASSO, then least squares of the layer that reads them, over `batches`.
 /// Source: He, Zhang, Sun, arXiv 1707.06168. (lasso.cpp)

@@ -81,6 +81,22 @@ struct CubicOptions {
 /// Source: Zhu, Gupta, arXiv 1710.01878, equation 1.
 std::unique_ptr<Schedule> cubic_schedule(const CubicOptions& options);
 
+/// Kinds of phases of a training.
+enum class Phase : uint8_t {
+  Sparse,  ///< at the final sparsity
+  Dense    ///< with all weights
+};
+/// Settings of phases, as fractions of training.
+struct PhaseOptions {
+  double begin = 0.05;  ///< the first sparse phase; a dense one comes before
+  double length = 0.1;  ///< of all phases but the first and the last two
+  double last = 0.85;   ///< the last sparse phase, until the end
+};
+/// Where the phases of a kind begin: sparse and dense ones in turns from `begin`, as many as fit so
+/// that the dense one that leads to `last` is at least as long as the others. Phases without a step
+/// are left out. Source: Peste et al., arXiv 2106.12379.
+std::unique_ptr<Schedule> phases_schedule(Phase which, const PhaseOptions& options);
+
 /// How the moved fraction changes during training.
 enum class MovedDecay : uint8_t {
   Constant,  ///< fraction

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include <espalier/autograd/ops.h>
+#include <espalier/prune/curvature/sample_gradients.h>
 #include <espalier/prune/scores/gradients.h>
 
 namespace espalier::prune {
@@ -104,8 +105,7 @@ std::vector<data::Batch> halves_of(const data::Batch& batch) {
   std::vector<data::Batch> halves;
   for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, n / 2}, {n / 2, n}}) {
     if (begin == end) continue;
-    halves.push_back({batch.images.to(Layout::Nchw).slice(0, begin, end).contiguous(),
-                      batch.labels.slice(0, begin, end).contiguous()});
+    halves.push_back(samples_of(batch, begin, end));
   }
   return halves;
 }

@@ -3,18 +3,16 @@
 /// model (a copy of it is differentiated).
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <vector>
 
+#include <espalier/prune/curvature/block_fisher.h>
+#include <espalier/prune/curvature/landscape.h>
 #include <espalier/prune/scores/score.h>
 
 namespace espalier::prune {
 
-/// What normalization layers do while scoring.
-enum class ScoringMode : uint8_t {
-  Eval,   ///< running statistics; no dropout
-  Train,  ///< the batch's statistics; dropout
-};
 /// |w dL/dw| of one batch. (snip.cpp)
 std::unique_ptr<Score> snip_score(ScoringMode mode);
 
@@ -38,6 +36,11 @@ enum class SynflowStatistics : uint8_t {
 };
 /// |w dR/dw| of the network of absolute values, in float64; 0 at removed weights. (synflow.cpp)
 std::unique_ptr<Score> synflow_score(SynflowStatistics statistics);
+
+/// What the loss rises by when a weight goes and its block makes up for it, if one weight after
+/// another goes (`removal_costs` of curvature/linalg/surgeon.h). It finds `fisher` at the weights
+/// that it scores, for the repair of the same update (`surgeon_repair`). (surgeon.cpp)
+std::unique_ptr<Score> surgeon_score(std::shared_ptr<FisherBlocks> fisher);
 
 /// Batch `index` of the context's data. Throws ValueError when there is none.
 data::Batch scoring_batch(const ScoreContext& context, int64_t index);

@@ -12,7 +12,6 @@
 /// so w.g = 0 over the filter, and the derivative of that is H w = -g there and 0 elsewhere; then
 /// S = -w.H g = -(H w).g = g.g. Such sums are looked for, and scored with running statistics.
 #include <espalier/autograd/ops.h>
-#include <espalier/nn/module/trace.h>
 #include <espalier/prune/scores/balanced_samples.h>
 #include <espalier/prune/scores/gradients.h>
 #include <espalier/prune/scores/scale_free.h>
@@ -20,54 +19,12 @@
 namespace espalier::prune {
 namespace {
 
-void add_to(std::vector<Tensor>& sums, const std::vector<Variable>& terms) {
+void add_to(std::vector<Tensor>& sums, const std::vector<Tensor>& terms) {
   for (size_t i = 0; i < sums.size(); ++i) {
-    if (!terms[i].defined()) continue;  // independent of this weight
-    const Tensor term = as_double(terms[i].value());
     double* sum = sums[i].data<double>();
-    for (int64_t j = 0; j < term.numel(); ++j) sum[j] += term.data<double>()[j];
+    for (int64_t j = 0; j < sums[i].numel(); ++j) sum[j] += terms[i].data<double>()[j];
   }
 }
-
-/// A copy of the network, and its loss at temperature T as a function of its weights.
-class Landscape {
- public:
-  Landscape(const ScoreContext& context, const GraspOptions& options, ScoringMode mode)
-      : context_(context), options_(options), net_(context.model.clone()) {
-    net_->to(options.precision);
-    net_->train(mode == ScoringMode::Train);
-    for (const ScoredWeight& weight : context.weights) {
-      weights_.push_back(net_->parameter(weight.name).value);
-    }
-  }
-
-  const std::vector<Variable>& weights() const { return weights_; }
-
-  int64_t classes() {
-    const nn::EvalScope eval(*net_);
-    const NoGrad no_grad;
-    return logits(halves_of(scoring_batch(context_, 0)).front().images).size(-1);
-  }
-
-  std::vector<Variable> gradient(const data::Batch& batch, bool create_graph) {
-    const Variable softened = mul(logits(batch.images), 1.0 / options_.temperature);
-    const Variable loss = context_.inputs.loss ? context_.inputs.loss(softened, batch.labels)
-                                               : cross_entropy(softened, batch.labels);
-    return grad({loss}, weights_, {.create_graph = create_graph, .allow_unused = true});
-  }
-
- private:
-  Variable logits(const Tensor& images) {
-    // The float32 kernels work in lanes.
-    const Layout layout = options_.precision == DType::F32 ? Layout::Nchw16n : Layout::Nchw;
-    return (*net_)(Variable(images.to(options_.precision).to(layout)));
-  }
-
-  const ScoreContext& context_;
-  const GraspOptions& options_;
-  std::unique_ptr<nn::Module> net_;
-  std::vector<Variable> weights_;
-};
 
 class GraspScore : public Score {
  public:
@@ -76,43 +33,43 @@ class GraspScore : public Score {
   Keep keep() const override { return Keep::Smallest; }
 
   std::vector<Tensor> compute(const ScoreContext& context) override {
-    const RecordingScope recording(true);
-    auto landscape =
-        std::make_unique<Landscape>(context, options_, options_.mode.value_or(ScoringMode::Train));
-    const std::vector<data::Batch> halves = draw(context, landscape->classes());
+    Landscape landscape = look(context, options_.mode.value_or(ScoringMode::Train));
+    const std::vector<data::Batch> halves =
+        draw(context, landscape.outputs(halves_of(scoring_batch(context, 0)).front()));
     const std::vector<Tensor> g = gradient_in_the_right_mode(context, landscape, halves);
-
     std::vector<Tensor> hessian_g = zeros(context);
-    for (const data::Batch& half : halves) {
-      const std::vector<Variable> gradient = landscape->gradient(half, true);
-      Variable dot(Tensor::scalar(0.0, options_.precision));
-      for (size_t w = 0; w < gradient.size(); ++w) {
-        if (!gradient[w].defined()) continue;
-        dot = add(dot, sum(mul(gradient[w], Variable(g[w].to(options_.precision)))));
-      }
-      if (!dot.requires_grad()) continue;  // a gradient that is constant
-      add_to(hessian_g, grad({dot}, landscape->weights(), {.allow_unused = true}));
-    }
-
+    for (const data::Batch& half : halves) add_to(hessian_g, landscape.hessian_times(half, g));
     multiply_by_weights(context, hessian_g, -1.0);
     return hessian_g;
   }
 
  private:
+  /// The loss of logits / T.
+  Landscape look(const ScoreContext& context, ScoringMode mode) const {
+    PruneInputs softened = context.inputs;
+    softened.loss = [loss = context.inputs.loss, t = options_.temperature](const Variable& logits,
+                                                                           const Tensor& labels) {
+      const Variable soft = mul(logits, 1.0 / t);
+      return loss ? loss(soft, labels) : cross_entropy(soft, labels);
+    };
+    return {
+        context.model, context.weights, softened, {.mode = mode, .precision = options_.precision}};
+  }
+
   static std::vector<Tensor> gradient_of(const ScoreContext& context,
                                          Landscape& landscape,
                                          const std::vector<data::Batch>& halves) {
     std::vector<Tensor> g = zeros(context);
-    for (const data::Batch& half : halves) add_to(g, landscape.gradient(half, false));
+    for (const data::Batch& half : halves) add_to(g, landscape.gradient(half));
     return g;
   }
 
   /// g, in the mode in which the sums over units say something, if there is one: a new landscape,
   /// because training mode has changed the running statistics of the old one.
   std::vector<Tensor> gradient_in_the_right_mode(const ScoreContext& context,
-                                                 std::unique_ptr<Landscape>& landscape,
+                                                 Landscape& landscape,
                                                  const std::vector<data::Batch>& halves) const {
-    std::vector<Tensor> g = gradient_of(context, *landscape, halves);
+    std::vector<Tensor> g = gradient_of(context, landscape, halves);
     ScaleFree found = scale_free(context, g);
     if (found && !options_.mode) {
       note(context,
@@ -120,8 +77,8 @@ class GraspScore : public Score {
                "the loss does not change when the units of ",
                found.told(),
                " are rescaled, and their scores would only be their squared gradients"));
-      landscape = std::make_unique<Landscape>(context, options_, ScoringMode::Eval);
-      g = gradient_of(context, *landscape, halves);
+      landscape = look(context, ScoringMode::Eval);
+      g = gradient_of(context, landscape, halves);
       found = scale_free(context, g);
     }
     if (found) {

@@ -79,6 +79,10 @@ std::unique_ptr<Score> fpgm_score(Sparsity norm_sparsity = Sparsity(0.0));
 /// Nearness to zero among the layer's weights of the same sign, as SET drops. (sign_quantile.cpp)
 std::unique_ptr<Score> sign_quantile_score();
 
+/// 0 for a weight whose sign is not the one it had at the last update, else 1; a weight that was
+/// zero there has no sign yet. (sign_flip.cpp)
+std::unique_ptr<Score> sign_flip_score();
+
 /// |w| in standard deviations of the weights that its layer still has; of units the mean.
 /// (deviation.cpp)
 std::unique_ptr<Score> deviation_score();

@@ -64,7 +64,7 @@ void move_weights(nn::Module& net, double moved, Score& score, Growth& regrowth)
   update.choose(scores,
                 *uniform_allocation(),
                 {.step = 1, .sparsity = Density(kept).sparsity(), .moved = moved},
-                &regrowth,
+                {&regrowth},
                 rng);
   update.commit();
 }

@@ -42,22 +42,6 @@ int64_t rounded_channels(int64_t kept, int64_t units, const PruneSettings& setti
   return std::min(std::max((kept + step / 2) / step * step, step), units);
 }
 
-/// Random order of the flags of the units begin..end-1 that are candidates.
-void shuffle_range(std::vector<uint8_t>& flags,
-                   const std::vector<uint8_t>& candidates,
-                   size_t begin,
-                   size_t end,
-                   Rng& rng) {
-  std::vector<size_t> places;
-  for (size_t i = begin; i < end; ++i) {
-    if (candidates[i] != 0) places.push_back(i);
-  }
-  const std::vector<int64_t> order = rng.permutation(static_cast<int64_t>(places.size()));
-  std::vector<uint8_t> shuffled;
-  for (int64_t from : order) shuffled.push_back(flags[places[static_cast<size_t>(from)]]);
-  for (size_t i = 0; i < places.size(); ++i) flags[places[i]] = shuffled[i];
-}
-
 /// Entries of a parameter's mask that would differ.
 int64_t mask_changes(const nn::Parameter& parameter, const Tensor& mask) {
   const uint8_t* after = mask.data<uint8_t>();
@@ -217,7 +201,7 @@ Sparsity MaskUpdate::target_of(const Moment& moment) const {
 void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
                         const Allocation& allocation,
                         const Moment& moment,
-                        Growth* growth,
+                        const MaskGrowth& growth,
                         Rng& rng) {
   report_.step = moment.step;
   const Sparsity target = target_of(moment);
@@ -242,7 +226,11 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
     saves_outputs_[s] |= keep_[s] != best_units(sites_[s], scores[s], alive_[s], stay, target, {});
   }
   if (settings_->ablation == Ablation::Shuffle) shuffle(rng);
-  if (growth != nullptr && moment.moved > 0.0) move(scores, moment.moved, *growth, rng);
+  if (growth.growth != nullptr && growth.allocation != nullptr) {
+    refill(scores, *growth.allocation, target, *growth.growth, rng);
+  } else if (growth.growth != nullptr && moment.moved > 0.0) {
+    move(scores, moment.moved, *growth.growth, rng);
+  }
   make_masks();
   tell_reached(allocation.sparsity_of(coupled_));
 }
@@ -269,58 +257,6 @@ void MaskUpdate::adopt(const MaskUpdate& chosen, Rng& rng) {
   tell_outputs_of(chosen);
   if (settings_->ablation == Ablation::Shuffle) shuffle(rng);
   make_masks();
-}
-
-void MaskUpdate::shuffle(Rng& rng) {
-  for (size_t s = 0; s < sites_.size(); ++s) {
-    Rng own = rng.fork(stream_id("shuffle " + sites_[s].name));
-    const auto size = static_cast<size_t>(
-        sites_[s].cell.size == 0 ? std::max<int64_t>(sites_[s].units, 1) : sites_[s].cell.size);
-    for (size_t begin = 0; begin < keep_[s].size(); begin += size) {
-      shuffle_range(keep_[s], alive_[s], begin, begin + size, own);
-    }
-    save_outputs(s, alive_[s], own, keep_[s]);
-  }
-}
-
-void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
-                      double moved,
-                      Growth& growth,
-                      Rng& rng) {
-  const auto merits = unit_scores(
-      sites_, weights_, growth.compute({*model_, weights_, *inputs_, rng}), Reduce::Sum);
-  // As many move, but others: only the densities of layers are left of the method's choice.
-  const bool at_random = settings_->ablation == Ablation::Shuffle;
-  for (size_t s = 0; s < sites_.size(); ++s) {
-    ESPALIER_CHECK(sites_[s].cell.size == 0,
-                   NotImplemented,
-                   "prune: growth inside N:M cells of ",
-                   sites_[s].name);
-    const int64_t kept = count(keep_[s]);
-    auto grown = guarded_floor(moved * static_cast<double>(kept));
-    // What is dropped must find another place.
-    if (!growth.may_grow_dropped()) grown = std::min(grown, sites_[s].units - kept);
-    const auto of_outputs = units_of_outputs(sites_[s], scores[s], keep_[s]);
-    grown = std::min(grown, kept - count(of_outputs));
-    Rng own = rng.fork(stream_id("move " + sites_[s].name));
-    std::vector<uint8_t> stays = top_k(scores[s], keep_[s], kept - grown, of_outputs);
-    if (!of_outputs.empty() && stays != top_k(scores[s], keep_[s], kept - grown)) {
-      saves_outputs_[s] = 1;
-    }
-    if (at_random) {
-      shuffle_range(stays, keep_[s], 0, stays.size(), own);
-      save_outputs(s, keep_[s], own, stays);
-    }
-    std::vector<uint8_t> places(stays.size());
-    for (size_t u = 0; u < stays.size(); ++u) {
-      const bool dropped = keep_[s][u] != 0 && stays[u] == 0;
-      places[u] = stays[u] == 0 && (!dropped || growth.may_grow_dropped());
-    }
-    auto grows = top_k(merits[s], places, grown);
-    if (at_random) shuffle_range(grows, places, 0, grows.size(), own);
-    keep_[s] = stays;
-    for (size_t u = 0; u < stays.size(); ++u) keep_[s][u] |= grows[u];
-  }
 }
 
 void MaskUpdate::make_masks() {

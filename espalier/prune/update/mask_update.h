@@ -31,6 +31,14 @@ struct SiteRules {
   std::function<std::string(nn::Module& model, const Site& site)> refusal = {};
 };
 
+/// What grows in a mask update, and how much.
+struct MaskGrowth {
+  Growth* growth = nullptr;  ///< which removed units come back; null: none
+  /// How many units each site has then; null: as many as before, of which the moment says how many
+  /// change places.
+  const Allocation* allocation = nullptr;
+};
+
 /// One mask update of one model.
 class MaskUpdate {
  public:
@@ -61,7 +69,7 @@ class MaskUpdate {
   void choose(const std::vector<std::vector<double>>& scores,
               const Allocation& allocation,
               const Moment& moment,
-              Growth* growth,
+              const MaskGrowth& growth,
               Rng& rng);
   /// Keeps these units, by site, instead of those that were chosen.
   void keep_units(std::vector<std::vector<uint8_t>> kept);
@@ -105,6 +113,19 @@ class MaskUpdate {
                     const Rng& rng,
                     std::vector<uint8_t>& chosen);
   void move(const std::vector<std::vector<double>>& scores, double moved, Growth& growth, Rng& rng);
+  void refill(const std::vector<std::vector<double>>& scores,
+              const Allocation& allocation,
+              Sparsity target,
+              Growth& growth,
+              Rng& rng);
+  std::vector<std::vector<double>> growth_merits(Growth& growth, Rng& rng);
+  void grow(size_t site,
+            const std::vector<uint8_t>& before,
+            std::vector<uint8_t> stays,
+            int64_t grown,
+            const std::vector<double>& merits,
+            const Growth& growth,
+            Rng& own);
   void make_masks();
 
   nn::Module* model_;

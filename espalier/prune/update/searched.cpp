@@ -30,7 +30,7 @@ class Space {
     const auto allocation =
         named_allocation(std::shared_ptr<const Allocation>(ratio_allocation(ratios, Ratios::Fixed)),
                          subject_.settings.layer_sparsity);
-    candidate.choose(scores_, *allocation, moment_, nullptr, own);
+    candidate.choose(scores_, *allocation, moment_, {}, own);
     return candidate;
   }
 

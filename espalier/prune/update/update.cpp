@@ -60,12 +60,21 @@ class Update : public Action {
     if (parts_.search && !parts_.allocation) {
       parts_.allocation = ratio_allocation({}, Ratios::Scaled);
     }
-    ESPALIER_CHECK((parts_.score || parts_.repair) && parts_.allocation,
+    ESPALIER_CHECK((parts_.score || chooses_layer_by_layer()) && parts_.allocation,
                    ValueError,
-                   "mask_update: needs a score or a repair, and an allocation or a search");
+                   "mask_update: needs a score or a repair that chooses, and an allocation or a "
+                   "search");
     ESPALIER_CHECK(!parts_.search || (parts_.score && !parts_.repair && !parts_.stages),
                    NotImplemented,
                    "mask_update: a search judges whole networks, not layers one after another");
+    ESPALIER_CHECK(parts_.growth || !parts_.growth_allocation,
+                   ValueError,
+                   "mask_update: has a growth allocation, but nothing grows");
+    const bool plain = !parts_.stages && parts_.effect == Effect::Remove;
+    ESPALIER_CHECK(!parts_.repair || plain,
+                   ValueError,
+                   "mask_update: a repair goes with what is removed at once, not with stages or "
+                   "another effect");
   }
 
   ActionFacts facts() const override {
@@ -73,7 +82,8 @@ class Update : public Action {
                        (parts_.score && needs_data(parts_.score->needs())) ||
                        (parts_.growth && needs_data(parts_.growth->needs()));
     return {.needs_data = reads,
-            .global = parts_.allocation->looks_at_scores(),
+            .global = (parts_.growth_allocation ? parts_.growth_allocation : parts_.allocation)
+                          ->looks_at_scores(),
             .revives = parts_.growth != nullptr || parts_.candidates == Candidates::All ||
                        parts_.effect != Effect::Remove};
   }
@@ -93,7 +103,8 @@ class Update : public Action {
   }
 
   bool needs_gradients(const Moment& moment) const override {
-    return moment.moved > 0.0 && parts_.growth && parts_.growth->needs() == ScoreNeeds::Gradients;
+    const bool grows = moment.moved > 0.0 || parts_.growth_allocation;
+    return grows && parts_.growth && parts_.growth->needs() == ScoreNeeds::Gradients;
   }
 
   UpdateReport update(const Subject& subject,
@@ -136,10 +147,34 @@ class Update : public Action {
     if (!parts_.repair && !parts_.stages) return update_at_once(subject, settings, rounds, number);
     ESPALIER_CHECK(rounds.size() == 1,
                    NotImplemented,
-                   "prune: pruning layer by layer and in several rounds at one step");
+                   "prune: several rounds at one step, and new values for what stays or layer by "
+                   "layer");
+    if (parts_.repair && !chooses_layer_by_layer()) {
+      return update_at_once(subject, settings, rounds, number);
+    }
     const Moment moment = settled_moment(subject, rounds.front());
     return parts_.repair ? repaired_update(parts_, subject, settings, moment)
                          : update_in_stages(subject, settings, moment, number);
+  }
+
+  bool chooses_layer_by_layer() const { return parts_.repair && parts_.repair->chooses(); }
+
+  /// Masks what was not chosen, after what stays has made up for it.
+  UpdateReport remove(MaskUpdate& update, const Subject& subject, Sparsity target) const {
+    update.check();
+    UpdateReport report = update.report();
+    if (parts_.repair) {
+      const RepairContext context{subject.model,
+                                  nullptr,
+                                  subject.pattern,
+                                  subject.inputs,
+                                  subject.settings,
+                                  target,
+                                  &report.notes};
+      parts_.repair->refit(context, update.sites(), update.kept());
+    }
+    update.set_masks();
+    return report;
   }
 
   static bool needs_data(ScoreNeeds needs) {
@@ -177,13 +212,13 @@ class Update : public Action {
     const auto allocation = named_allocation(divided, subject.settings.layer_sparsity);
     for (std::string& note : notes) update.tell(std::move(note));
     if (!has_budget(subject) || parts_.stages) {
-      update.choose(scores, *allocation, moment, parts_.growth.get(), rng);
+      update.choose(scores, *allocation, moment, growth(), rng);
       return;
     }
     const MaskUpdate start = update;
     const Rng drawn = rng;
     const bool nested = subject.settings.ablation != Ablation::Shuffle && moment.moved == 0.0 &&
-                        !parts_.compete_in_rows;
+                        !parts_.growth_allocation && !parts_.compete_in_rows;
     BudgetSearch search(subject);
     update = search.run(
         [&](Sparsity sparsity) {
@@ -192,12 +227,14 @@ class Update : public Action {
           Moment at = moment;
           at.sparsity = sparsity;
           at.of_remaining = 0.0;
-          candidate.choose(scores, *allocation, at, parts_.growth.get(), own);
+          candidate.choose(scores, *allocation, at, growth(), own);
           return candidate;
         },
         moment.sparsity,
         nested ? scores : std::vector<std::vector<double>>());
   }
+
+  MaskGrowth growth() const { return {parts_.growth.get(), parts_.growth_allocation.get()}; }
 
   /// Layers are pruned one by one: how much of each is settled before, by sizes alone.
   Moment settled_moment(const Subject& subject, const Moment& moment) const {
@@ -213,7 +250,7 @@ class Update : public Action {
           Rng unused(0);
           Moment at = moment;
           at.sparsity = sparsity;
-          candidate.choose(equal, *allocation, at, nullptr, unused);
+          candidate.choose(equal, *allocation, at, {}, unused);
           return candidate;
         },
         moment.sparsity,
@@ -251,10 +288,7 @@ class Update : public Action {
         update.adopt(round, rng);
       }
     }
-    if (parts_.effect == Effect::Remove) {
-      update.commit();
-      return update.report();
-    }
+    if (parts_.effect == Effect::Remove) return remove(update, subject, rounds.back().sparsity);
     update.check();
     mask_scored(update);
     if (parts_.effect == Effect::Zero) release(update.weights());
@@ -309,7 +343,7 @@ std::vector<std::pair<std::string, int64_t>> kept_of_each(
   update.choose(equal_scores(update),
                 *named_allocation(allocation, subject.settings.layer_sparsity),
                 {.sparsity = subject.settings.final()},
-                nullptr,
+                {},
                 unused);
   std::vector<std::pair<std::string, int64_t>> out;
   for (size_t s = 0; s < update.sites().size(); ++s) {

@@ -43,10 +43,13 @@ struct UpdateParts {
   std::shared_ptr<Score> score = {};            ///< how much a unit matters
   std::shared_ptr<Allocation> allocation = {};  ///< how many units each site keeps
   std::shared_ptr<Growth> growth = {};          ///< which removed units take the place of kept ones
-  Candidates candidates = Candidates::Living;   ///< from where it chooses
-  Effect effect = Effect::Remove;               ///< on the others
-  /// Chooses with the score or by itself, and gives what stays new values; layers are then updated
-  /// one after another.
+  /// How many units each site has when it has grown. `allocation` then says only how many survive.
+  /// Null: as many grow as the schedule moves.
+  std::shared_ptr<Allocation> growth_allocation = {};
+  Candidates candidates = Candidates::Living;  ///< from where it chooses
+  Effect effect = Effect::Remove;              ///< on the others
+  /// Gives what stays new values. One that chooses by itself needs no score, and layers are then
+  /// updated one after another.
   std::shared_ptr<Repair> repair = {};
   /// Finds how much every site keeps, by trying; then there is no allocation. What it leaves of the
   /// target is given back to all sites, in proportion.
@@ -66,7 +69,9 @@ struct UpdateParts {
 };
 
 /// The action. Throws ValueError without a score (or a repair that chooses) or an allocation (or a
-/// search), NotImplemented for a search of layers that are pruned one after another.
+/// search), and for a growth allocation without growth or a repair that follows the score in stages
+/// or under another effect than `Remove`; NotImplemented for a search of layers that are pruned one
+/// after another.
 std::shared_ptr<Action> mask_update(UpdateParts parts);
 
 /// How many units of each site, by name, stay at the final sparsity as the allocation divides it by

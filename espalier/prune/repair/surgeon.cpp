@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The optimal brain surgeon's repair: for every weight that goes, the others of its block move by
+/// -w_q / [H^-1]_qq H^-1 e_q, one after another, which is the best for all that go together.
+///
+/// Source: Hassibi, Stork, "Second order derivatives for network pruning: optimal brain surgeon",
+/// 1992, equation 5; of several weights: Kurtic et al., arXiv 2203.07259.
+#include <espalier/prune/curvature/linalg/surgeon.h>
+#include <espalier/prune/ground/as_double.h>
+#include <espalier/prune/repair/repair.h>
+
+namespace espalier::prune {
+namespace {
+
+class SurgeonRepair : public Repair {
+ public:
+  explicit SurgeonRepair(std::shared_ptr<FisherBlocks> fisher) : fisher_(std::move(fisher)) {}
+  bool chooses() const override { return false; }
+
+  std::string refusal(const Pattern& pattern) const override {
+    if (!pattern.coupled()) return {};
+    return cat("blocks of weights make up for weights, not for channels; got the pattern ",
+               pattern.name());
+  }
+
+  void refit(const RepairContext&,
+             std::span<const Site> sites,
+             std::span<const std::vector<uint8_t>> kept) override {
+    for (size_t s = 0; s < sites.size(); ++s) refit(sites[s].parts.front(), kept[s]);
+    fisher_->forget();
+  }
+
+ private:
+  void refit(const SitePart& part, const std::vector<uint8_t>& kept) const {
+    const InverseFisher& fisher = fisher_->of(part.name);
+    nn::Parameter& parameter = *part.parameter;
+    const Tensor mask = parameter.mask();
+    const auto goes = [&](int64_t i) {
+      const int64_t unit = part.units.unit(i);
+      const bool there = !mask.defined() || mask.data<uint8_t>()[i] != 0;
+      return there && unit >= 0 && kept[static_cast<size_t>(unit)] == 0;
+    };
+    Tensor weights = as_double(parameter.value.value());
+    double* w = weights.data<double>();
+    parallel_for(fisher.blocks(), 1, [&](int64_t first, int64_t end) {
+      for (int64_t b = first; b < end; ++b) {
+        Tensor inverse = fisher.inverse(b);
+        const std::span block(w + fisher.begin(b), static_cast<size_t>(fisher.size(b)));
+        for (int64_t q = 0; q < fisher.size(b); ++q) {
+          if (goes(fisher.begin(b) + q)) remove_weight(inverse, block, q);
+        }
+      }
+    });
+    parameter.value.value().copy_(weights);
+  }
+
+  std::shared_ptr<FisherBlocks> fisher_;
+};
+
+}  // namespace
+
+std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher) {
+  return std::make_shared<SurgeonRepair>(std::move(fisher));
+}
+
+}  // namespace espalier::prune
