@@ -54,6 +54,11 @@ struct TrainState {
   /// The loader of this training, for hooks that need data (scores from gradients): they make a
   /// loader of their own from its dataset and options.
   const data::Loader* loader = nullptr;
+  /// What the network said of the running step's batch, with its tape, as the loss got it. Defined
+  /// in `penalty` alone.
+  Variable logits = {};
+  /// The batch's labels, (N) int64. Defined in `penalty` alone.
+  Tensor labels = {};
 };
 
 /// Something that acts at fixed moments of training. Pruners, loggers and checkpoints are hooks.
