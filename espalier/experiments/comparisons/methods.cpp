@@ -4,6 +4,8 @@
 
 #include <espalier/experiments/comparisons/comparisons.h>
 #include <espalier/experiments/comparisons/gates.h>
+#include <espalier/nn/forms/slots.h>
+#include <espalier/nn/models/registry.h>
 #include <espalier/prune/drive/pruner.h>
 #include <espalier/prune/drive/registry.h>
 #include <espalier/prune/recovery/recovery.h>
@@ -58,6 +60,7 @@ bool counts_weights(const prune::Method& method) {
 /// all layers by what their weights cost are asked for half of the weights. Gates are asked for
 /// half of the multiply-accumulates.
 double sparsity_of(const prune::Method& method) {
+  if (method.facts().needs_blocks) return 0.5;  // of the blocks
   if (method.when == prune::When::Runtime) return sparsity_for_share(method.name, 0.5);
   if (method.speedup() == prune::Speedup::Unstructured) return 0.9;
   if (method.speedup() == prune::Speedup::SemiStructured) return 0.5;
@@ -85,7 +88,9 @@ void add_methods(Plan& plan) {
       if (smoke && model != std::string("resnet20")) continue;
       const Where where = {model, plan.scale().data, seed};
       plan.dense(where);
+      const bool blocks = !nn::block_sites(*nn::make_model(model)).empty();
       for (const prune::Method& method : prune::methods()) {
+        if (method.facts().needs_blocks && !blocks) continue;
         Settings options = options_of(method, model, plan.scale().preset);
         if (options.contains("rounds")) {
           options["rounds"] = plan.rounds(std::stoll(options["rounds"]));

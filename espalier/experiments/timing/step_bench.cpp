@@ -63,7 +63,12 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
   }
   prune::make_pruner(method, settings, {.input_shape = network.image(), .seed = seed})
       ->attach(*network.module);
-  for (const nn::GatedLayer& one : nn::gated_layers(*network.module)) {
+  for (const nn::PlacedGate& one : nn::placed_gates(*network.module)) {
+    ESPALIER_CHECK(one.layer != nullptr,
+                   ValueError,
+                   "bench: untrained gates of ",
+                   method,
+                   " open all blocks; give a trained network with --weights");
     auto* gate = dynamic_cast<nn::Saliency*>(one.decision);
     if (gate == nullptr) continue;
     const auto kept = std::llround((1.0 - sparsity) * static_cast<double>(gate->kept()));

@@ -27,13 +27,16 @@ void set_form(const GateSite& site, std::shared_ptr<Form> gate) {
 
 }  // namespace
 
-std::vector<GatedLayer> gated_layers(Module& model) {
-  std::vector<GatedLayer> out;
-  for (const NamedModule& part : model.named_modules()) {
-    auto* layer = dynamic_cast<Conv2d*>(part.module);
-    if (layer == nullptr) continue;
-    if (auto* gate = dynamic_cast<Gate*>(layer->form.get())) {
-      out.push_back({part.name, layer, layer->form.get(), gate->decision().get()});
+std::vector<PlacedGate> placed_gates(Module& model) {
+  std::vector<PlacedGate> out;
+  for (const NamedModule& one : model.named_modules()) {
+    auto* layer = dynamic_cast<Conv2d*>(one.module);
+    const auto* block = dynamic_cast<FormedBlock*>(one.module);
+    Attached* part = nullptr;
+    if (layer != nullptr) part = layer->form.get();
+    if (block != nullptr) part = block->form.get();
+    if (auto* gate = dynamic_cast<Gate*>(part)) {
+      out.push_back({one.name, layer, part, gate, gate->decision().get()});
     }
   }
   return out;
@@ -159,6 +162,23 @@ std::shared_ptr<PartialSum> add_partial_sum_gate(const GateSite& site,
                           .sparse_back = options.sparse_back});
   add_position_gate(site, options.parts, decision);
   return decision;
+}
+
+std::vector<BlockGateSite> block_gate_sites(Module& model, const Variable& example) {
+  const NetworkGraph graph = trace_network(model, example);
+  std::map<const Module*, int> uses;
+  for (const GraphCall& call : graph.calls) ++uses[call.module];
+  const std::vector<BlockSite> blocks = block_sites(model);
+  std::vector<BlockGateSite> out;
+  bool first = true;
+  for (const GraphCall& call : graph.calls) {
+    const auto block = std::ranges::find(blocks, call.module, &BlockSite::module);
+    if (block == blocks.end() || graph.value(call.input).shape.rank() != 4) continue;
+    if (!std::exchange(first, false) && uses.at(call.module) == 1) {
+      out.push_back({*block, graph.value(call.input).shape[1]});
+    }
+  }
+  return out;
 }
 
 std::shared_ptr<BlockGate> add_block_gate(const BlockSite& site,

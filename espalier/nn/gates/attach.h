@@ -19,15 +19,16 @@
 
 namespace espalier::nn {
 
-/// One gated convolution.
-struct GatedLayer {
-  std::string name;              ///< of the convolution
-  Conv2d* layer = nullptr;       ///< in the model
-  Form* gate = nullptr;          ///< its gate, held by the layer
-  Decision* decision = nullptr;  ///< what that decides by
+/// A gate and where it is.
+struct PlacedGate {
+  std::string name;              ///< of the convolution or block
+  Conv2d* layer = nullptr;       ///< the convolution; null for a block
+  Attached* part = nullptr;      ///< the gate, held by layer or block, with its kind and members
+  Gate* gate = nullptr;          ///< the same
+  Decision* decision = nullptr;  ///< what it decides by
 };
 /// All of a model, in the order of its modules.
-std::vector<GatedLayer> gated_layers(Module& model);
+std::vector<PlacedGate> placed_gates(Module& model);
 /// True when a convolution or a block has a gate.
 bool is_gated(Module& model);
 /// Takes all gates off: the network that computes everything. A network with channels gated by
@@ -69,6 +70,13 @@ std::shared_ptr<PositionGate> add_position_gate(const GateSite& site,
 std::shared_ptr<PartialSum> add_partial_sum_gate(const GateSite& site,
                                                  const PartialSumGateOptions& options);
 
+/// A residual block that may get a gate.
+struct BlockGateSite : BlockSite {
+  int64_t inputs = 0;  ///< channels of its input
+};
+/// All residual blocks of images but the first, in the order in which they run on `example`
+/// (N,C,H,W); those that run twice are left out.
+std::vector<BlockGateSite> block_gate_sites(Module& model, const Variable& example);
 /// Gives a residual block a gate. Throws ValueError for a block that has a form.
 std::shared_ptr<BlockGate> add_block_gate(const BlockSite& site,
                                           std::shared_ptr<Decision> decision);

@@ -16,13 +16,13 @@ Gate::Gate(std::shared_ptr<Decision> decision) : decision_(std::move(decision)) 
   ESPALIER_CHECK(decision_, ValueError, "gates: a gate needs a decision, got null");
 }
 
-Variable Gate::take_price() {
-  return std::exchange(price_, {});
+Decided Gate::take_decided() {
+  return std::exchange(newest_, {});
 }
 
 Variable Gate::decide(const Variable& x) {
   Decided decided = decision_->decide(x);
-  price_ = std::move(decided.price);
+  newest_ = decided.price.defined() ? decided : Decided{};
   return decided.open;
 }
 

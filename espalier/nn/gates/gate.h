@@ -26,13 +26,13 @@ class Gate {
   virtual ~Gate() = default;
   /// What it decides by; not null.
   const std::shared_ptr<Decision>& decision() const { return decision_; }
-  /// The newest price (Decided), with its tape; then forgotten.
-  Variable take_price();
+  /// The newest decision that has a price, with its tape; then forgotten.
+  Decided take_decided();
 
  protected:
   /// Throws ValueError for null.
   explicit Gate(std::shared_ptr<Decision> decision);
-  /// Decided::open of x; the price is kept.
+  /// Decided::open of x; a decision with a price is kept.
   Variable decide(const Variable& x);
   /// The kind of decision, as a word of descriptions.
   std::map<std::string, std::string> decision_word() const;
@@ -40,7 +40,7 @@ class Gate {
   std::shared_ptr<Decision> decision_;  ///< visited by the grain
 
  private:
-  Variable price_;
+  Decided newest_;
 };
 
 /// The decision that a gate's description names, `otherwise` where it names none.

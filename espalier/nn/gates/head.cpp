@@ -6,7 +6,7 @@
 
 namespace espalier::nn {
 
-Head::Head(const Options& options) : options_(options) {
+Head::Head(const Options& options) : noise(default_init_rng("noise")), options_(options) {
   ESPALIER_CHECK(options.inputs > 0 && options.units > 0,
                  ValueError,
                  "Head: expects inputs and units > 0, got ",
@@ -21,6 +21,7 @@ Head::Head(const Options& options) : options_(options) {
 void Head::visit(MemberVisitor& visitor) {
   visitor.parameter("weight", weight);
   visitor.parameter("bias", bias);
+  visitor.rng("noise", noise);
 }
 
 std::string Head::describe() const {
@@ -39,7 +40,10 @@ std::map<std::string, double> Head::settings() const {
 
 Decided Head::decide(const Variable& x) {
   const Variable p = sigmoid(linear(mean(x, {2, 3}), weight.value, bias.value));
-  return {.open = step_ste(p + -0.5), .price = p};
+  if (!draws || !training()) return {.open = step_ste(p + -0.5), .price = p};
+  Tensor drawn = Tensor::empty(p.shape(), p.dtype());
+  fill_uniform_(drawn, noise);
+  return {.open = step_ste(p.detach() - Variable(drawn.to(p.layout()))), .price = p};
 }
 
 DecisionKind head_decision() {

@@ -3,6 +3,7 @@
 ///
 ///   p = sigmoid(W mean over space of x + b)         the price
 ///   open = 1 where p >= 1/2, else 0                 with the gradient of p
+///   open = 1 with probability p, else 0             in training where it `draws`; no gradient
 ///
 /// Source: Veit, Belongie, arXiv:1711.11503, and Wang, Yu, Dou, Darrell, Gonzalez,
 /// arXiv:1711.09485, in their simplest form: one linear layer, without noise.
@@ -33,6 +34,9 @@ class Head : public Decision {
 
   Parameter weight;  ///< W, (units, inputs)
   Parameter bias;    ///< b, (units)
+  /// Whether training draws what is open, for rewards (prune/penalties/reinforce.h); not saved.
+  bool draws = false;
+  Rng noise;  ///< where the next draw comes from
 
  protected:
   std::unique_ptr<Module> shallow_copy() const override { return std::make_unique<Head>(*this); }

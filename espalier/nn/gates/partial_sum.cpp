@@ -64,6 +64,17 @@ std::optional<std::vector<float>> PartialSum::least_partial_sums() const {
   return out;
 }
 
+double normal_threshold(double share) {
+  constexpr double kMost = 4.0;
+  double low = -kMost;
+  double high = kMost;
+  for (int halving = 0; halving < 60; ++halving) {
+    const double middle = 0.5 * (low + high);
+    (0.5 * std::erfc(-middle / std::sqrt(2.0)) < share ? low : high) = middle;
+  }
+  return 0.5 * (low + high);
+}
+
 DecisionKind partial_sum_decision() {
   return {.name = "partial-sum",
           .make = [](const DecisionPlace& place, const PartDescription& description) {

@@ -50,4 +50,8 @@ class PartialSum : public Decision {
   Options options_;
 };
 
+/// The threshold T that leaves this share of normal partial sums as they are: P(normal < T) =
+/// share. T stays within +-4: beyond, a thousand values in a layer have no exception.
+double normal_threshold(double share);
+
 }  // namespace espalier::nn

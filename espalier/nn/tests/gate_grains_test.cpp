@@ -77,8 +77,8 @@ TEST(BlockGate, GradientIsThatOfTheProbability) {
   const double a = s * (1 - s) * 4, b = s * (1 - s) * 5, c = 0.25 * 3;
   expect_near(net.head->bias.value.grad().value(), {a + b + c}, 1e-5);
   expect_near(net.head->weight.value.grad().value(), {2 * a + b + c, a + 2 * b + c}, 1e-5);
-  expect_near(net.gate->take_price().value(), {s, 1 - s, 0.5}, kTolerance);
-  EXPECT_FALSE(net.gate->take_price().defined());
+  expect_near(net.gate->take_decided().price.value(), {s, 1 - s, 0.5}, kTolerance);
+  EXPECT_FALSE(net.gate->take_decided().price.defined());
 }
 
 int64_t inputs_of(const BlockSite& site) {
@@ -245,6 +245,15 @@ TEST(PositionGate, TakesAnyDecision) {
   EXPECT_EQ(second.macs(), macs);
 }
 
+TEST(PartialSum, NormalThresholdsAreQuantiles) {
+  // Abramowitz, Stegun, table 26.5.
+  EXPECT_NEAR(normal_threshold(0.5), 0.0, 1e-9);
+  EXPECT_NEAR(normal_threshold(0.9), 1.281551566, 1e-8);
+  EXPECT_NEAR(normal_threshold(0.025), -1.959963985, 1e-8);
+  EXPECT_NEAR(normal_threshold(1.0), 4.0, 1e-9);
+  EXPECT_NEAR(normal_threshold(0.0), -4.0, 1e-9);
+}
+
 TEST(Decisions, AProgramsOwnAreRestoredToo) {
   register_decision_kind(
       {.name = "not-negative", .make = [](const DecisionPlace&, const PartDescription&) {
@@ -257,7 +266,7 @@ TEST(Decisions, AProgramsOwnAreRestoredToo) {
   add_position_gate(site, 2, std::make_shared<NotNegative>());
   const SavedModel other = network("resnet20");
   restore_forms(*other.module, describe_forms(*net.module));
-  EXPECT_EQ(gated_layers(*other.module).front().decision->kind(), "not-negative");
+  EXPECT_EQ(placed_gates(*other.module).front().decision->kind(), "not-negative");
 }
 
 /// A file as it was before there were other forms.

@@ -293,7 +293,7 @@ TEST_F(BrightAndDark, NothingToReadAndNothingToCompute) {
       samples(std::vector<float>(20, 0.0F));  // the first gated layer reads nothing
   const InferencePlan plan = compile(net_.model, Variable(zeros));
   expect_near(plan.run(zeros), logits(net_.model, Variable(zeros)).to_vector<double>(), 1e-5);
-  for (const GatedLayer& one : gated_layers(net_.model)) {  // all saliencies are 0
+  for (const PlacedGate& one : placed_gates(net_.model)) {  // all saliencies are 0
     auto* gate = dynamic_cast<Saliency*>(one.decision);
     gate->weight.value.value().fill_(0.0);
     gate->bias.value.value().fill_(-1.0);
@@ -310,7 +310,7 @@ TEST_F(BrightAndDark, WhatKeepsFewChannelsRunsOneByOne) {
     return compile(net_.model, Variable(samples(std::vector<float>(32, 1.0F))));
   };
   EXPECT_NE(plan().describe().find("others beside it chose"), std::string::npos);
-  for (const GatedLayer& one : gated_layers(net_.model))
+  for (const PlacedGate& one : placed_gates(net_.model))
     dynamic_cast<Saliency*>(one.decision)->keep(1);
   EXPECT_NE(plan().describe().find("each chooses for itself"), std::string::npos);
 }

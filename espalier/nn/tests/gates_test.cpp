@@ -307,8 +307,8 @@ TEST_P(Gates, SavedAndClonedNetworksDecideAlike) {
   EXPECT_EQ(logits(*loaded.module, x).to_vector<double>(), expected);
 
   const std::unique_ptr<Module> copy = net.module->clone();
-  for (const GatedLayer& one : gated_layers(*net.module)) {
-    for (const NamedParameter& p : one.gate->named_parameters())
+  for (const PlacedGate& one : placed_gates(*net.module)) {
+    for (const NamedParameter& p : one.part->named_parameters())
       p.parameter->value.value().fill_(0.5);
   }
   EXPECT_EQ(logits(*copy, x).to_vector<double>(), expected);

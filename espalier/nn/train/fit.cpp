@@ -109,9 +109,13 @@ void train_step(TrainState& state,
                  "gradient's norm (clip_grad_norm; train: --clip-norm) may help; check that the "
                  "inputs are finite");
   Variable total = loss;
+  state.logits = logits;
+  state.labels = batch.labels;
   for (TrainHook* hook : hooks) {
     if (const Variable penalty = hook->penalty(state); penalty.defined()) total = total + penalty;
   }
+  state.logits = {};
+  state.labels = {};
   total.backward();
   call(hooks, &TrainHook::after_backward, state);
   if (options.clip_grad_norm > 0.0) {

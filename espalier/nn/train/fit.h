@@ -57,6 +57,11 @@ struct TrainState {
   const data::Loader* loader = nullptr;
   /// What this training minimizes where no hook brings another objective.
   Objective* objective = nullptr;
+  /// What the network said of the running step's batch, with its tape, as the loss got it. Defined
+  /// in `penalty` alone.
+  Variable logits = {};
+  /// The batch's labels, (N) int64. Defined in `penalty` alone.
+  Tensor labels = {};
 };
 
 /// Something that acts at fixed moments of training. Pruners, loggers and checkpoints are hooks.

@@ -127,7 +127,8 @@ std::string explain(const Method& method) {
           name(method.how),
           facts.one_shot ? " | one-shot" : " | in rounds",
           facts.global ? " | global" : " | per layer",
-          facts.data_free ? " | needs no data" : " | needs data");
+          facts.data_free ? " | needs no data" : " | needs data",
+          facts.needs_blocks ? " | needs residual blocks" : "");
   std::string out = cat(method.name, ": ", method.title, " (", method.year, ")\n\n");
   out += row("paper", method.paper);
   out += row("taxonomy", place);

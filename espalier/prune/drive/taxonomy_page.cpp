@@ -130,6 +130,7 @@ std::string section(const Method& method) {
              facts.one_shot ? ", one-shot" : ", in several updates",
              facts.global ? ", layers compete for one budget" : ", every layer has its own budget",
              facts.data_free ? ", needs no data" : ", needs data",
+             facts.needs_blocks ? ", needs residual blocks" : "",
              facts.revives ? ", removed weights may come back" : "",
              "\n");
   out += cat("- Formula: ", code(method.formula), "\n");

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <espalier/autograd/ops.h>
+#include <espalier/core/mac_counter.h>
+#include <espalier/nn/forms/kinds.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/nn/train/sgd.h>
@@ -18,8 +20,10 @@ using testing::SaveAt;
 using testing::tiny_conv_net;
 using testing::tiny_loader;
 using testing::tiny_mlp;
+using testing::tiny_residual_net;
 
 constexpr int64_t kEpochs = 3;
+constexpr double kTolerance = 1e-3;  // of logits, whose sums are in another order
 
 class EveryRuntimeMethod : public ::testing::TestWithParam<std::string> {
  protected:
@@ -28,7 +32,7 @@ class EveryRuntimeMethod : public ::testing::TestWithParam<std::string> {
     return parse_settings(method(GetParam()), {{"sparsity", "0.5"}});
   }
   std::unique_ptr<nn::Sequential> prepared(uint64_t seed = 3) const {
-    auto net = tiny_conv_net(seed);
+    auto net = tiny_residual_net(seed);
     make_pruner(GetParam(), settings(), inputs())->attach(*net);
     return net;
   }
@@ -58,31 +62,94 @@ std::vector<std::string> runtime_methods() {
   return out;
 }
 
-TEST_P(EveryRuntimeMethod, GatesHaveGradientsAndLearn) {
-  // Without all that moves gates beside the task: decay, and the methods' own penalties.
-  std::map<std::string, std::string> given = {{"sparsity", "0.5"}};
-  for (const Option& option : method(GetParam()).options) {
-    if (option.name == "lasso" || option.name == "threshold-price") given[option.name] = "0";
-  }
-  ASSERT_EQ(given.size(), 2U) << "name this method's penalty above";
-  const PruneSettings unpriced = parse_settings(method(GetParam()), given);
-  auto net = tiny_conv_net();
-  make_pruner(GetParam(), unpriced, inputs())->attach(*net);
-  nn::Sgd sgd(*net, {.lr = 0.02, .momentum = 0.9}, 0.0);
-  auto hook = make_pruner(GetParam(), unpriced, inputs());
-  std::map<std::string, std::vector<double>> before;
-  for (const nn::GatedLayer& one : nn::gated_layers(*net)) {
-    for (const nn::NamedParameter& p : one.gate->named_parameters()) {
-      before[one.name + p.name] = p.parameter->value.value().to_vector<double>();
+std::map<std::string, std::vector<double>> gate_values(nn::Module& net) {
+  std::map<std::string, std::vector<double>> out;
+  for (const nn::PlacedGate& one : nn::placed_gates(net)) {
+    for (const nn::NamedParameter& p : one.part->named_parameters()) {
+      out[one.name + "." + p.name] = p.parameter->value.value().to_vector<double>();
     }
   }
-  ASSERT_FALSE(before.empty());
+  return out;
+}
+
+// From the loss alone, without the methods' own penalties.
+TEST_P(EveryRuntimeMethod, GatesHaveGradients) {
+  auto net = prepared();
+  auto sgd = optimizer(*net);
+  auto loader = tiny_loader();
+  loader->start_epoch(0);
+  const data::Batch batch = *loader->next();
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10, .loader = loader.get()};
+  auto hook = pruner();
+  net->train();
+  hook->before_training(state);
+  hook->before_step(state);
+  cross_entropy((*net)(Variable(batch.images)), batch.labels).backward();
+  ASSERT_FALSE(nn::placed_gates(*net).empty());
+  for (const nn::PlacedGate& one : nn::placed_gates(*net)) {
+    for (const nn::NamedParameter& p : one.part->named_parameters()) {
+      const Variable gradient = p.parameter->value.grad();
+      ASSERT_TRUE(gradient.defined()) << one.name << "." << p.name;
+      EXPECT_GT(sum(abs(gradient)).item(), 0.0) << one.name << "." << p.name;
+    }
+  }
+}
+
+TEST_P(EveryRuntimeMethod, GatesLearn) {
+  auto net = prepared();
+  const auto before = gate_values(*net);
+  auto sgd = optimizer(*net);
+  auto hook = pruner();
   train(*net, sgd, {hook.get()});
-  for (const nn::GatedLayer& one : nn::gated_layers(*net)) {
-    for (const nn::NamedParameter& p : one.gate->named_parameters()) {
-      EXPECT_NE(p.parameter->value.value().to_vector<double>(), before.at(one.name + p.name));
+  for (const auto& [name, values] : gate_values(*net)) EXPECT_NE(values, before.at(name)) << name;
+}
+
+// Decided for every image alone; what is left out and what is multiplied by zero are the same.
+TEST_P(EveryRuntimeMethod, ImagesDecideForThemselvesAndSkippingChangesNoResult) {
+  auto net = prepared();
+  auto sgd = optimizer(*net);
+  auto hook = pruner();
+  train(*net, sgd, {hook.get()});
+  auto loader = tiny_loader();
+  loader->start_epoch(0);
+  const Tensor images = loader->next()->images.to(Layout::Nchw);
+  net->eval();
+  const std::vector<double> masked = (*net)(Variable(images)).value().to_vector<double>();
+  const NoGrad no_grad;
+  const std::vector<double> skipped = (*net)(Variable(images)).value().to_vector<double>();
+  ASSERT_EQ(skipped.size(), masked.size());
+  for (size_t i = 0; i < masked.size(); ++i) EXPECT_NEAR(skipped[i], masked[i], kTolerance) << i;
+  for (int64_t n = 0; n < images.size(0); ++n) {
+    const Tensor one = images.slice(0, n, n + 1).clone();
+    const std::vector<double> alone = (*net)(Variable(one)).value().to_vector<double>();
+    for (size_t i = 0; i < alone.size(); ++i) {
+      const size_t at = static_cast<size_t>(n) * alone.size() + i;
+      EXPECT_NEAR(alone[i], skipped[at], kTolerance) << n;
     }
   }
+}
+
+TEST_P(EveryRuntimeMethod, ARestoredNetworkGivesAndCostsTheSame) {
+  auto net = prepared();
+  auto sgd = optimizer(*net);
+  auto hook = pruner();
+  train(*net, sgd, {hook.get()});
+  auto other = tiny_residual_net(99);
+  nn::restore_forms(*other, nn::describe_forms(*net));
+  other->load_state_dict(net->state_dict());
+  auto loader = tiny_loader();
+  loader->start_epoch(0);
+  const Variable images(loader->next()->images.to(Layout::Nchw));
+  net->eval();
+  other->eval();
+  const NoGrad no_grad;
+  const MacCounter first;
+  const std::vector<double> expected = (*net)(images).value().to_vector<double>();
+  const int64_t macs = first.macs();
+  const MacCounter second;
+  EXPECT_EQ((*other)(images).value().to_vector<double>(), expected);
+  EXPECT_EQ(second.macs(), macs);
+  EXPECT_GT(macs, 0);
 }
 
 TEST_P(EveryRuntimeMethod, RemovesNoWeight) {
@@ -117,27 +184,44 @@ TEST_P(EveryRuntimeMethod, AKilledRunEndsWithTheSameBits) {
 }
 
 TEST_P(EveryRuntimeMethod, AnUnpreparedNetworkIsAnError) {
-  auto net = tiny_conv_net();
+  auto net = tiny_residual_net();
   auto sgd = optimizer(*net);
   auto hook = pruner();
   EXPECT_THROW(train(*net, sgd, {hook.get()}), ValueError);
 }
 
-TEST_P(EveryRuntimeMethod, PreparesOnceAndLeavesExcludedLayersAlone) {
+TEST_P(EveryRuntimeMethod, PreparesOnceAndLeavesExcludedPlacesAlone) {
   auto net = prepared();
-  const size_t gates = nn::gated_layers(*net).size();
-  EXPECT_EQ(make_pruner(GetParam(), settings(), inputs())->attach(*net).size(), 1u);
-  EXPECT_EQ(nn::gated_layers(*net).size(), gates);
+  const std::vector<nn::PlacedGate> gates = nn::placed_gates(*net);
+  ASSERT_GE(gates.size(), 2U);
+  EXPECT_EQ(make_pruner(GetParam(), settings(), inputs())->attach(*net).size(), 1U);
+  EXPECT_EQ(nn::placed_gates(*net).size(), gates.size());
 
   PruneSettings without = settings();
-  without.exclude = {"3"};
-  auto other = tiny_conv_net();
-  EXPECT_THROW(make_pruner(GetParam(), without, inputs())->attach(*other), ValueError);
+  without.exclude = {gates.front().name};
+  auto other = tiny_residual_net();
+  make_pruner(GetParam(), without, inputs())->attach(*other);
+  const std::vector<nn::PlacedGate> rest = nn::placed_gates(*other);
+  ASSERT_EQ(rest.size(), gates.size() - 1);
+  for (size_t i = 0; i < rest.size(); ++i) EXPECT_EQ(rest[i].name, gates[i + 1].name);
+
+  for (const nn::PlacedGate& one : gates) without.exclude.push_back(one.name);
+  auto bare = tiny_residual_net();
+  EXPECT_THROW(make_pruner(GetParam(), without, inputs())->attach(*bare), ValueError);
   auto mlp = tiny_mlp();
   EXPECT_THROW(make_pruner(GetParam(), settings(), inputs())->attach(*mlp), ValueError);
   PruneSettings ablated = settings();
   ablated.ablation = Ablation::Shuffle;
-  EXPECT_THROW(make_pruner(GetParam(), ablated, inputs())->attach(*other), NotImplemented);
+  EXPECT_THROW(make_pruner(GetParam(), ablated, inputs())->attach(*bare), NotImplemented);
+}
+
+TEST_P(EveryRuntimeMethod, GatesOfAnotherMethodAreAnError) {
+  for (const std::string& other : runtime_methods()) {
+    if (other == GetParam()) continue;
+    auto net = tiny_residual_net();
+    make_pruner(other, parse_settings(method(other), {}), inputs())->attach(*net);
+    EXPECT_THROW(pruner()->attach(*net), ValueError) << other;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Registry,
@@ -157,7 +241,7 @@ TEST(Fbs, DensityFallsLinearlyToItsEnd) {
   const PruneSettings settings = parse_settings(method("fbs"), {{"sparsity", "0.7"}});
   const PruneInputs inputs = {.input_shape = {3, 8, 8}};
   make_pruner("fbs", settings, inputs)->attach(*net);
-  auto* gate = dynamic_cast<nn::Saliency*>(nn::gated_layers(*net).front().decision);
+  auto* gate = dynamic_cast<nn::Saliency*>(nn::placed_gates(*net).front().decision);
   nn::Sgd sgd(*net, {}, 0.0);
   const auto hook = make_pruner("fbs", settings, inputs);
   // ceil((1 - 0.7 * min(1, step/50)) * 16); 0.3 * 16 = 4.8.
@@ -197,7 +281,7 @@ TEST(Cgnet, PenaltyDrawsThresholdsToTheTargetOfTheShare) {
     EXPECT_NEAR(penalty.item(), 1e-4 * 16, 1e-9);
     penalty.backward();
   });
-  const auto* gate = dynamic_cast<nn::PartialSum*>(nn::gated_layers(*net).front().decision);
+  const auto* gate = dynamic_cast<nn::PartialSum*>(nn::placed_gates(*net).front().decision);
   EXPECT_NEAR(gate->threshold.value.grad().value().at({3}), -2e-4, 1e-9);
 }
 
@@ -206,7 +290,7 @@ TEST(Cgnet, ThresholdsCanStartAtTheTarget) {
   const PruneSettings settings =
       parse_settings(method("cgnet"), {{"sparsity", "0.841344746"}, {"threshold-start", "target"}});
   make_pruner("cgnet", settings, {.input_shape = {3, 8, 8}})->attach(*net);
-  const auto* gate = dynamic_cast<nn::PartialSum*>(nn::gated_layers(*net).front().decision);
+  const auto* gate = dynamic_cast<nn::PartialSum*>(nn::placed_gates(*net).front().decision);
   EXPECT_NEAR(gate->threshold.value.value().at({15}), 1.0, 1e-6);
 }
 

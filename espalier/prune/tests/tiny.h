@@ -9,6 +9,7 @@
 
 #include <espalier/data/loader.h>
 #include <espalier/nn/layers.h>
+#include <espalier/nn/layers/residual.h>
 #include <espalier/nn/layers/sequential.h>
 #include <espalier/prune/drive/registry.h>
 
@@ -67,6 +68,33 @@ inline std::unique_ptr<nn::Sequential> tiny_conv_net(uint64_t seed = 3) {
   net->add(nn::ReLU());
   net->add(nn::Flatten());
   net->add(nn::Linear({.in = 16 * 64, .out = 3}));
+  randomize(*net, seed);
+  return net;
+}
+
+/// conv 3>8, batch norm, three residual blocks (conv, batch norm, ReLU, conv, batch norm) named 3,
+/// 4 and 5, mean over the plane, linear 8>3.
+inline std::unique_ptr<nn::Sequential> tiny_residual_net(uint64_t seed = 3) {
+  const auto conv = [](int64_t in, int64_t out) {
+    return nn::Conv2d(
+        {.in_channels = in, .out_channels = out, .kernel = 3, .padding = 1, .bias = false});
+  };
+  auto net = std::make_unique<nn::Sequential>();
+  net->add(conv(3, 8));
+  net->add(nn::BatchNorm2d({.channels = 8}));
+  net->add(nn::ReLU());
+  for (int block = 0; block < 3; ++block) {
+    auto main = std::make_shared<nn::Sequential>();
+    main->add(conv(8, 8));
+    main->add(nn::BatchNorm2d({.channels = 8}));
+    main->add(nn::ReLU());
+    main->add(conv(8, 8));
+    main->add(nn::BatchNorm2d({.channels = 8}));
+    net->add(nn::Residual({.main = main}));
+  }
+  net->add(nn::AdaptiveAvgPool2d(1));
+  net->add(nn::Flatten());
+  net->add(nn::Linear({.in = 8, .out = 3}));
   randomize(*net, seed);
   return net;
 }

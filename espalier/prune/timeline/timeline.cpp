@@ -29,6 +29,7 @@ MethodFacts facts_of(const Timeline& timeline) {
     const ActionFacts of_action = event.action->facts();
     facts.global = facts.global || of_action.global;
     facts.needs_norm = facts.needs_norm || of_action.needs_norm;
+    facts.needs_blocks = facts.needs_blocks || of_action.needs_blocks;
     facts.revives = facts.revives || of_action.revives;
     facts.data_free = facts.data_free && !of_action.needs_data;
     if (event.moments) updates += event.moments->moments(kLength, Sparsity(0.9)).size();

@@ -38,10 +38,11 @@ struct UpdateNumber {
 
 /// What is true of an action by what it is made of; a method's facts follow from its actions'.
 struct ActionFacts {
-  bool needs_data = false;  ///< it reads batches, or what a training makes of them
-  bool global = false;      ///< layers compete for one budget
-  bool revives = false;     ///< what is gone may come back
-  bool needs_norm = false;  ///< it ranks channels by the batch norm behind them
+  bool needs_data = false;    ///< it reads batches, or what a training makes of them
+  bool global = false;        ///< layers compete for one budget
+  bool revives = false;       ///< what is gone may come back
+  bool needs_norm = false;    ///< it ranks channels by the batch norm behind them
+  bool needs_blocks = false;  ///< it is for networks with residual blocks
 };
 
 /// Something that happens: a part of a method. It acts at the moments of its event (mask updates)
@@ -119,11 +120,12 @@ struct Timeline {
 
 /// What is true of a method by its timeline.
 struct MethodFacts {
-  bool one_shot = false;    ///< one mask update
-  bool global = false;      ///< layers compete for one budget
-  bool data_free = false;   ///< no action reads data
-  bool revives = false;     ///< what is gone may come back
-  bool needs_norm = false;  ///< it ranks channels by the batch norm behind them
+  bool one_shot = false;      ///< one mask update
+  bool global = false;        ///< layers compete for one budget
+  bool data_free = false;     ///< no action reads data
+  bool revives = false;       ///< what is gone may come back
+  bool needs_norm = false;    ///< it ranks channels by the batch norm behind them
+  bool needs_blocks = false;  ///< it is for networks with residual blocks
 };
 /// By its actions, and the moments of a training of a hundred epochs.
 MethodFacts facts_of(const Timeline& timeline);

@@ -8,28 +8,12 @@
 /// 0.8413. The paper's setting for CIFAR-10 is T = 1; the default S = 0.9, which all methods share,
 /// is T = 1.28. Thresholds never decay; the paper keeps decay off all vectors, which the option
 /// `no-decay-1d` of training does.
-#include <cmath>
-
 #include <espalier/autograd/ops.h>
-#include <espalier/prune/methods/runtime/gated.h>
+#include <espalier/prune/actions/gate.h>
+#include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {
 namespace {
-
-constexpr const char* kName = "cgnet";
-/// T stays within +- this: beyond, a thousand values in a layer have no exception.
-constexpr double kMostTarget = 4.0;
-
-/// The T with P(normal variable < T) = share.
-double target_threshold(double share) {
-  double low = -kMostTarget;
-  double high = kMostTarget;
-  for (int halving = 0; halving < 60; ++halving) {
-    const double middle = 0.5 * (low + high);
-    (0.5 * std::erfc(-middle / std::sqrt(2.0)) < share ? low : high) = middle;
-  }
-  return 0.5 * (low + high);
-}
 
 enum class Start : uint8_t { Zero, Target };
 struct Cgnet {
@@ -40,53 +24,24 @@ struct Cgnet {
   bool sparse_backprop = false;
 };
 
-class CgnetGates : public Action {
- public:
-  explicit CgnetGates(const Cgnet& options) : options_(options) {}
-
-  ActionFacts facts() const override { return {.needs_data = true}; }
-
-  std::vector<std::string> attach(const Subject& subject) override {
-    const double target = target_threshold(subject.settings.final().value());
-    const int64_t parts = options_.parts;
-    const auto add = [&](const nn::GateSite& site, int64_t) -> std::string {
-      const nn::Conv2d::Options& conv = site.layer->options();
-      if (conv.in_channels % parts != 0 || conv.out_channels % parts != 0) {
-        return cat("its ",
-                   conv.in_channels,
-                   " and ",
-                   conv.out_channels,
-                   " channels can't be cut into ",
-                   parts,
-                   " parts");
-      }
-      const auto gate = nn::add_partial_sum_gate(
-          site, {.parts = parts, .slope = options_.slope, .sparse_back = options_.sparse_backprop});
-      if (options_.start == Start::Target) {
-        gate->threshold.value.value().fill_(target);
-      }
-      return {};
-    };
-    return add_gates(kName, "positions", subject, add);
-  }
-
-  void enter(const Subject&, nn::TrainState& state) override {
-    gates_of<nn::PartialSum>(kName, state.model);
-  }
-
-  Variable penalty(const Subject& subject, nn::TrainState& state) override {
-    const double target = target_threshold(subject.settings.final().value());
-    Variable total;
-    for (const nn::PartialSum* gate : gates_of<nn::PartialSum>(kName, state.model)) {
-      const Variable one = sum(pow(gate->threshold.value + -target, 2.0)) * options_.price;
-      total = total.defined() ? total + one : one;
+Gates<nn::PartialSum> gates(const Cgnet& o, const PruneSettings& settings) {
+  const double target = nn::normal_threshold(settings.final().value());
+  const auto add = [o, target](const GatePlace& place) -> std::string {
+    const nn::Conv2d::Options& conv = place.convolution.layer->options();
+    if (conv.in_channels % o.parts != 0 || conv.out_channels % o.parts != 0) {
+      const std::string sizes = cat(conv.in_channels, " and ", conv.out_channels);
+      return cat("its ", sizes, " channels can't be cut into ", o.parts, " parts");
     }
-    return total;
-  }
-
- private:
-  Cgnet options_;
-};
+    const auto gate = nn::add_partial_sum_gate(
+        place.convolution, {.parts = o.parts, .slope = o.slope, .sparse_back = o.sparse_backprop});
+    if (o.start == Start::Target) gate->threshold.value.value().fill_(target);
+    return {};
+  };
+  const auto distance = [o, target](const RunningGate<nn::PartialSum>& gate) {
+    return sum(pow(gate.decision->threshold.value + -target, 2.0)) * o.price;
+  };
+  return {.grain = GateGrain::Positions, .add = add, .price = distance};
+}
 
 }  // namespace
 
@@ -123,8 +78,8 @@ Method cgnet() {
         {"zero", "target"},
         "thresholds before training: 0, or T where training is too short to draw them there"},
        {&Cgnet::sparse_backprop, "sparse-backprop", "no gradient to gates where they are closed"}},
-      [](const Cgnet& o, const PruneSettings&) -> Timeline {
-        return {.events = {during(0.0, 1.0, std::make_shared<CgnetGates>(o))},
+      [](const Cgnet& o, const PruneSettings& settings) -> Timeline {
+        return {.events = {during(0.0, 1.0, gate(gates(o, settings)))},
                 .refused = no_ablation("it has no masks that one could change")};
       });
 }

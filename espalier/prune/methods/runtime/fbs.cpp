@@ -9,14 +9,16 @@
 /// two deviations, which would only make their spread 12 % less; the paper's are He's. Starting
 /// from a trained network, its scales become the predictors' offsets, and the density falls from 1
 /// step by step.
+#include <algorithm>
+
+#include <espalier/autograd/ops.h>
 #include <espalier/nn/module/init.h>
+#include <espalier/prune/actions/gate.h>
 #include <espalier/prune/ground/select.h>
-#include <espalier/prune/methods/runtime/gated.h>
+#include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {
 namespace {
-
-constexpr const char* kName = "fbs";
 
 struct Fbs {
   double lower_until = 0.5;
@@ -24,60 +26,26 @@ struct Fbs {
   double predictor_std = 0.05;
 };
 
-class FbsGates : public Action {
- public:
-  explicit FbsGates(const Fbs& options) : options_(options) {}
-
-  ActionFacts facts() const override { return {.needs_data = true}; }
-
-  std::vector<std::string> attach(const Subject& subject) override {
-    const auto add = [&](const nn::GateSite& site, int64_t number) -> std::string {
-      if (site.norm == nullptr) return "no batch norm alone reads it";
-      const auto gate = nn::add_saliency_gate(site);
-      nn::init::normal(
-          gate->weight,
-          Rng(subject.inputs.seed, "fbs predictors").fork(static_cast<uint64_t>(number)),
-          0.0,
-          options_.predictor_std);
-      return {};
-    };
-    return add_gates(kName, "channels", subject, add);
-  }
-
-  void enter(const Subject& subject, nn::TrainState& state) override { set_kept(subject, state); }
-  void before_step(const Subject& subject, nn::TrainState& state) override {
-    set_kept(subject, state);
-  }
-  void leave(const Subject& subject, nn::TrainState& state) override { set_kept(subject, state); }
-
-  Variable penalty(const Subject&, nn::TrainState& state) override {
-    Variable sum_of_saliencies;
-    for (nn::ChannelGate* gate : gates_of<nn::ChannelGate>(kName, state.model)) {
-      const Variable g = gate->take_price();
-      if (options_.lasso == 0.0 || !g.defined()) continue;
-      const Variable one = sum(g) * (options_.lasso / static_cast<double>(g.size(0)));
-      sum_of_saliencies = sum_of_saliencies.defined() ? sum_of_saliencies + one : one;
-    }
-    return sum_of_saliencies;
-  }
-
- private:
-  /// A function of the step alone; gates remember what was set.
-  void set_kept(const Subject& subject, nn::TrainState& state) const {
-    const double lowering = options_.lower_until * static_cast<double>(state.total_steps);
-    const auto step = static_cast<double>(state.step);
-    const double done = step >= lowering ? 1.0 : step / lowering;
-    const double density = 1.0 - subject.settings.final().value() * done;
-    for (nn::Saliency* gate : gates_of<nn::Saliency>(kName, state.model)) {
-      const int64_t channels = gate->bias.numel();
-      const int64_t least = std::clamp<int64_t>(subject.settings.min_per_layer, 1, channels);
-      gate->keep(
-          std::clamp(guarded_ceil(density * static_cast<double>(channels)), least, channels));
-    }
-  }
-
-  Fbs options_;
-};
+Gates<nn::Saliency> gates(const Fbs& o, const PruneSettings& settings) {
+  const auto add = [o](const GatePlace& place) -> std::string {
+    if (place.convolution.norm == nullptr) return "no batch norm alone reads it";
+    const auto gate = nn::add_saliency_gate(place.convolution);
+    nn::init::normal(gate->weight, place.rng("fbs predictors"), 0.0, o.predictor_std);
+    return {};
+  };
+  const auto keep = [o, settings](nn::Saliency& gate, const nn::TrainState& state) {
+    const int64_t channels = gate.bias.numel();
+    const int64_t least = std::clamp<int64_t>(settings.min_per_layer, 1, channels);
+    const double density = 1.0 - settings.final().value() * done(state, o.lower_until);
+    gate.keep(std::clamp(guarded_ceil(density * static_cast<double>(channels)), least, channels));
+  };
+  const auto lasso = [o](const RunningGate<nn::Saliency>& gate) -> Variable {
+    const Variable& g = gate.decided.price;
+    if (o.lasso == 0.0 || !g.defined()) return {};
+    return sum(g) * (o.lasso / static_cast<double>(g.size(0)));
+  };
+  return {.grain = GateGrain::Channels, .add = add, .set = keep, .price = lasso};
+}
 
 }  // namespace
 
@@ -110,8 +78,8 @@ Method fbs() {
         "until here the density falls from 1; 0: final from the first step"},
        {&Fbs::lasso, "lasso", {0, 1e6}, "", "price of a saliency in the loss"},
        {&Fbs::predictor_std, "predictor-std", {0, 10}, "", "of phi's first, normal values"}},
-      [](const Fbs& o, const PruneSettings&) -> Timeline {
-        return {.events = {during(0.0, 1.0, std::make_shared<FbsGates>(o))},
+      [](const Fbs& o, const PruneSettings& settings) -> Timeline {
+        return {.events = {during(0.0, 1.0, gate(gates(o, settings)))},
                 .refused = no_ablation("it has no masks that one could change")};
       });
 }
