@@ -45,11 +45,11 @@ Method lottery_tickets() {
         "rewind-to",
         {0, 1},
         "fraction of training",
-        "where every round starts; 0 is initialization"},
+        "every round starts there"},
        {&Tickets::survivors,
         "survivors",
         {"rewound", "fresh"},
-        "their weights in each round: those of that moment, or drawn anew (the control)"},
+        "of that moment, or new (the control)"},
        allocation_option(&Tickets::allocation, weight_allocations())},
       [](const Tickets& o, const PruneSettings&) -> Timeline {
         return {.events = {at(rounds_schedule(o.rounds, o.fraction),

@@ -42,8 +42,7 @@ Method magnitude() {
                               "quality",
                               {0, 1000},
                               "deviations",
-                              "of allocation std: weights up to this many standard deviations of "
-                              "their layer go, whatever `sparsity` says")
+                              "of allocation std: what lies below goes")
            .needing("allocation", {"std"})},
       [](const Magnitude& o, const PruneSettings&) -> Timeline {
         const bool by_deviation = o.allocation == "std";

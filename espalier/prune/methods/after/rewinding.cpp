@@ -41,16 +41,9 @@ Method rewinding() {
         "retrain",
         {"lr-rewinding", "weight-rewinding", "fine-tuning"},
         "how a round trains"},
-       {&Rewinding::part,
-        "retrain-part",
-        {0, 1},
-        "fraction of training",
-        "length t of a round: the last t of the training is repeated"},
-       OptionEntry<Rewinding>(&Rewinding::tune_lr,
-                              "tune-lr",
-                              {0, 1000},
-                              "",
-                              "learning rate of fine-tuning; 0: the last one of the training")
+       {&Rewinding::part, "retrain-part", {0, 1}, "fraction of training", "repeated in a round"},
+       OptionEntry<Rewinding>(
+           &Rewinding::tune_lr, "tune-lr", {0, 1000}, "", "its rate; 0: the training's last")
            .needing("retrain", {"fine-tuning"}),
        allocation_option(&Rewinding::allocation, weight_allocations())},
       [](const Rewinding& o, const PruneSettings&) -> Timeline {

@@ -48,11 +48,7 @@ Method taylor() {
         {"gate", "sum-of-squares", "absolute"},
         "square of the sum, sum of squares, or the absolute form of 2016"},
        batches_option(&Taylor::batches),
-       {&Taylor::momentum,
-        "score-momentum",
-        {0, 0.999},
-        "",
-        "share of the last round's scores in the next round's"},
+       {&Taylor::momentum, "score-momentum", {0, 0.999}, "", "share of the last round's scores"},
        scoring_mode_option(&Taylor::mode),
        allocation_option(&Taylor::allocation, {"global", "uniform"})},
       [](const Taylor& o, const PruneSettings&) -> Timeline {

@@ -41,15 +41,8 @@ Method smart_ratio() {
         {"residual", "plain", "linear", "cubic", "ascending", "uniform"},
         "how p_l falls: as for ResNets, as for VGG, or one of the paper's ablations (k, k^3, l^2 + "
         "l, 1)"},
-       {&SmartRatio::linear_density,
-        "linear-density",
-        {0, 1},
-        "fraction kept",
-        "of linear layers, whatever the sparsity"},
-       {&SmartRatio::ticket,
-        "ticket",
-        {"random", "hybrid"},
-        "random places, or the largest weights of a trained network"}},
+       {&SmartRatio::linear_density, "linear-density", {0, 1}, "fraction kept", "of linear layers"},
+       {&SmartRatio::ticket, "ticket", {"random", "hybrid"}, "random, or the largest weights"}},
       [](const SmartRatio& o, const PruneSettings&) -> Timeline {
         return {{at(
             one_shot_schedule(),

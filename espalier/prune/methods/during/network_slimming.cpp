@@ -49,7 +49,7 @@ Method network_slimming() {
        prune_at_option(&Slimming::prune_at),
        {&Slimming::published_threshold,
         "published-threshold",
-        "remove the channel on the threshold too, as the published code"}},
+        "the channel on the threshold goes too"}},
       [](const Slimming& o, const PruneSettings&) -> Timeline {
         return {.events = {during(0.0, o.prune_at, norm_scale_penalty(o.strength, o.initial_scale)),
                            at(one_shot_schedule(o.prune_at),

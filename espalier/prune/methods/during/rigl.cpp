@@ -40,10 +40,7 @@ Method rigl() {
       {{&Rigl::moved_fraction, "moved-fraction", {0, 1}, "", "alpha, moved at first"},
        {&Rigl::frequency, "frequency", {1, 1'000'000}, "steps", "distance of updates"},
        {&Rigl::end, "end", {0, 1}, "fraction of training", "T_end, no update from here on"},
-       {&Rigl::just_dropped,
-        "just-dropped",
-        {"may-return", "stays-out"},
-        "whether a dropped connection may grow again in the same update"},
+       {&Rigl::just_dropped, "just-dropped", {"may-return", "stays-out"}, "in the same update"},
        allocation_option(&Rigl::allocation, {"erk", "er", "uniform", "uniform-dense-first"})},
       [](const Rigl& o, const PruneSettings&) -> Timeline {
         return {{at(one_shot_schedule(),
