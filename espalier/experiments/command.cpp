@@ -137,6 +137,7 @@ int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
                           add_bench,
                           add_score,
                           add_shrink,
+                          add_widen,
                           add_quantize,
                           add_compress,
                           add_decompress,

@@ -22,6 +22,7 @@ void add_train(CLI::App& app, Console& console, Action& action);
 void add_eval(CLI::App& app, Console& console, Action& action);
 void add_score(CLI::App& app, Console& console, Action& action);
 void add_shrink(CLI::App& app, Console& console, Action& action);
+void add_widen(CLI::App& app, Console& console, Action& action);
 void add_compress(CLI::App& app, Console& console, Action& action);
 void add_decompress(CLI::App& app, Console& console, Action& action);
 void add_quantize(CLI::App& app, Console& console, Action& action);

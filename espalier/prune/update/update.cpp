@@ -159,6 +159,13 @@ class Update : public Action {
       update.choose(scores, *allocation, moment, parts_.growth.get(), rng);
       return;
     }
+    ESPALIER_CHECK(
+        allocation->heeds_target(),
+        ValueError,
+        "prune: a target of ",
+        subject.settings.target,
+        " needs an update that heeds it, but here a threshold on the scores decides what "
+        "goes. Choose another allocation or selection");
     const MaskUpdate start = update;
     const Rng drawn = rng;
     const bool nested = subject.settings.ablation != Ablation::Shuffle && moment.moved == 0.0 &&
@@ -170,6 +177,7 @@ class Update : public Action {
           Rng own = drawn;
           Moment at = moment;
           at.sparsity = sparsity;
+          at.way = way_of(moment, subject.settings);
           at.of_remaining = 0.0;
           candidate.choose(scores, *allocation, at, parts_.growth.get(), own);
           return candidate;
@@ -195,6 +203,7 @@ class Update : public Action {
           Rng unused(0);
           Moment at = moment;
           at.sparsity = sparsity;
+          at.way = way_of(moment, subject.settings);
           candidate.choose(equal, *allocation, at, nullptr, unused);
           return candidate;
         },
@@ -203,6 +212,12 @@ class Update : public Action {
     Moment settled = moment;
     settled.sparsity = search.sparsity();
     return settled;
+  }
+
+  /// How much of the way to the end a moment has come: the sparsity of a search does not tell it.
+  static double way_of(const Moment& moment, const PruneSettings& settings) {
+    const double final = settings.final().value();
+    return final == 0.0 ? 1.0 : moment.sparsity.value() / final;
   }
 
   static bool has_budget(const Subject& subject) {
@@ -279,7 +294,7 @@ class Update : public Action {
       keeper.restore();
       throw;
     }
-    if (subject.pattern.cell().size == 0) report.target_of = SparsityOf::Weights;
+    if (!subject.pattern.any_cells()) report.target_of = SparsityOf::Weights;
     report.reached = report.sparsity();
     return report;
   }
