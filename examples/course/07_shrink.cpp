@@ -43,7 +43,7 @@ int main() {
   train_batches.start_epoch(0);
   const Tensor images = train_batches.next()->images;
   const Tensor before = logits(*model, images);
-  const prune::ShrinkReport report =
+  const prune::ResizeReport report =
       prune::shrink(*model, nn::example_input("resnet20", options), &optimizer);
   const Tensor after = logits(*model, images);
   const nn::ModelCount shrunk = nn::count_model(*model, Shape{3, 32, 32});

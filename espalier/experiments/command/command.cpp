@@ -170,6 +170,7 @@ int parse_and_run(const std::vector<std::string>& given, Console& console) {
                           verbs::add_bench,
                           verbs::add_score,
                           verbs::add_shrink,
+                          verbs::add_widen,
                           verbs::add_quantize,
                           verbs::add_compress,
                           verbs::add_decompress,

@@ -28,6 +28,8 @@ const std::vector<Adjusted>& adjusted() {
       {"gmp", {{"frequency", "20"}}},
       {"set", {{"frequency", "39"}}},
       {"rigl", {{"frequency", "39"}}},
+      // Narrow layers have no groups of 16.
+      {"domino-search", {{"pattern", "n:4"}, {"frequency", "20"}}},
       {"lottery-tickets", {{"rounds", "3"}}},
       {"rewinding", {{"rounds", "1"}}},
       {"fisher", {{"rounds", "10"}}},

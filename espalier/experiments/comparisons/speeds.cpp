@@ -35,7 +35,7 @@ Network dense_twin(const Network& network) {
 Network deployed(const fs::path& folder, bool structured, bool& shrunk) {
   Network network = load_network(folder / kModelFile);
   if (structured) {
-    const prune::ShrinkReport report =
+    const prune::ResizeReport report =
         prune::shrink(*network.module, nn::example_input(network.name, network.options));
     shrunk = report.channels < report.channels_before;
   }

@@ -24,6 +24,7 @@ TEST(Command, EveryVerbHasHelpThatExitsWithZero) {
                                              {"eval", "--help"},
                                              {"score", "--help"},
                                              {"shrink", "--help"},
+                                             {"widen", "--help"},
                                              {"quantize", "--help"},
                                              {"compress", "--help"},
                                              {"decompress", "--help"},

@@ -105,7 +105,7 @@ TEST(GivenOptions, AFlagIsTurnedOffByItsOppositeName) {
 
 TEST(Help, MarksFilesThatMustBeGiven) {
   EXPECT_TRUE(has(help({"eval"}), "--weights FILE REQUIRED"));
-  for (const char* verb : {"quantize", "compress", "shrink", "decompress"}) {
+  for (const char* verb : {"quantize", "compress", "shrink", "widen", "decompress"}) {
     EXPECT_TRUE(has(help({verb}), "--weights FILE REQUIRED")) << verb;
     EXPECT_TRUE(has(help({verb}), "--out FILE REQUIRED")) << verb;
   }
@@ -117,7 +117,7 @@ TEST(Help, OfScoreAsksForTheMethodInOneOfTwoPlaces) {
 }
 
 TEST(Help, NamesCompressedFilesWhereTheyAreTaken) {
-  for (const char* verb : {"train", "eval", "quantize", "compress", "shrink", "score"}) {
+  for (const char* verb : {"train", "eval", "quantize", "compress", "shrink", "widen", "score"}) {
     EXPECT_TRUE(has(help_of({verb}, "--weights"), ".edc")) << verb;
   }
 }

@@ -64,6 +64,49 @@ TEST_F(Verbs, ShrinkWritesANetworkThatComputesTheSame) {
   EXPECT_LT(small.at("macs_dense").get<int64_t>(), masked.at("macs_dense").get<int64_t>());
 }
 
+TEST_F(Verbs, WidenWritesANetworkThatComputesTheSameAndOneThatFitsTheBudget) {
+  const Outcome run = espalier_command(
+      tiny_training(path("narrow"), {"--prune", "l1-filters", "--sparsity", "0.3"}));
+  ASSERT_EQ(run.code, kExitOk) << run.err;
+  const std::string masked_file = path("narrow/model.safetensors");
+  const Outcome wider = espalier_command({"widen",
+                                          "--weights",
+                                          masked_file,
+                                          "--out",
+                                          path("wide.safetensors"),
+                                          "--factor",
+                                          "1.5",
+                                          "--json"});
+  ASSERT_EQ(wider.code, kExitOk) << wider.err;
+  EXPECT_EQ(wider.json().at("factor").get<double>(), 1.5);
+  const auto masked = tiny_evaluation(masked_file);
+  const auto wide = tiny_evaluation(path("wide.safetensors"));
+  EXPECT_EQ(wide.at("correct"), masked.at("correct"));
+  EXPECT_NEAR(wide.at("loss").get<double>(), masked.at("loss").get<double>(), 1e-5);
+
+  // What was cut out makes room for wider layers: the share is of the network before.
+  const Outcome morphed = espalier_command({"widen",
+                                            "--weights",
+                                            masked_file,
+                                            "--out",
+                                            path("morphed.safetensors"),
+                                            "--target",
+                                            "macs=1",
+                                            "--fresh",
+                                            "all",
+                                            "--json"});
+  ASSERT_EQ(morphed.code, kExitOk) << morphed.err;
+  const auto json = morphed.json();
+  EXPECT_GT(json.at("factor").get<double>(), 1.0);
+  EXPECT_LE(json.at("macs_dense").get<int64_t>(), json.at("macs_dense_before").get<int64_t>());
+  EXPECT_EQ(tiny_evaluation(path("morphed.safetensors")).at("macs_dense"), json.at("macs_dense"));
+
+  const Outcome neither =
+      espalier_command({"widen", "--weights", masked_file, "--out", path("none.safetensors")});
+  EXPECT_EQ(neither.code, kExitBadUse);
+  EXPECT_NE(neither.err.find("--factor or --target"), std::string::npos);
+}
+
 TEST_F(Verbs, ShrinkPutsChannelsWithSimilarMasksSideBySide) {
   const Outcome gathered = espalier_command({"shrink",
                                              "--weights",

@@ -11,6 +11,7 @@
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/run/outputs.h>
 #include <espalier/experiments/settings/parts.h>
+#include <espalier/experiments/verbs/resize_text.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/prune/structure/reorder.h>
 #include <espalier/prune/structure/shrink.h>
@@ -26,23 +27,6 @@ struct ShrinkFlags {
   bool gather_blocks = false;
   bool json = false;
 };
-
-nlohmann::ordered_json report_json(const prune::ShrinkReport& report) {
-  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
-  for (const prune::ShrunkLayer& layer : report.layers) {
-    layers.push_back({{"name", layer.name},
-                      {"in_before", layer.in_before},
-                      {"in", layer.in},
-                      {"out_before", layer.out_before},
-                      {"out", layer.out}});
-  }
-  return {{"params_before", report.params_before},
-          {"params", report.params},
-          {"channels_before", report.channels_before},
-          {"channels", report.channels},
-          {"layers", layers},
-          {"notes", report.notes}};
-}
 
 nlohmann::ordered_json fills_json(const std::vector<prune::BlockFill>& fills) {
   nlohmann::ordered_json weights = nlohmann::ordered_json::array();
@@ -67,25 +51,6 @@ std::string fills_text(const std::vector<prune::BlockFill>& fills) {
   return "\n" + text_table(rows);
 }
 
-std::string report_text(const prune::ShrinkReport& report) {
-  std::vector<std::vector<std::string>> rows = {{"layer", "in", "was", "out", "was"}};
-  for (const prune::ShrunkLayer& layer : report.layers) {
-    rows.push_back({layer.name,
-                    std::to_string(layer.in),
-                    std::to_string(layer.in_before),
-                    std::to_string(layer.out),
-                    std::to_string(layer.out_before)});
-  }
-  std::string out = text_table(rows);
-  out += fmt::format("\nparameters  {} (was {})\nchannels    {} (was {})\n",
-                     grouped(report.params),
-                     grouped(report.params_before),
-                     report.channels,
-                     report.channels_before);
-  for (const std::string& note : report.notes) out += "note: " + note + "\n";
-  return out;
-}
-
 void shrink(const ShrinkFlags& flags, Console& console) {
   check_outputs("shrink", {{"--out", flags.out, FileKind::Model}}, {flags.weights});
   Network network = load_network("shrink", flags.weights, flags.model);
@@ -93,12 +58,12 @@ void shrink(const ShrinkFlags& flags, Console& console) {
   const nlohmann::ordered_json before =
       count_json(nn::count_model(*network.module, network.image()));
   const Variable input = nn::example_input(network.name, network.options);
-  const prune::ShrinkReport report = prune::shrink(*network.module, input);
+  const prune::ResizeReport report = prune::shrink(*network.module, input);
   std::vector<prune::BlockFill> fills;
   if (flags.gather_blocks) {
     fills = prune::gather_blocks(*network.module, input);
   }
-  nlohmann::ordered_json json = report_json(report);
+  nlohmann::ordered_json json = resize_json(report);
   if (flags.gather_blocks) json["weights"] = fills_json(fills);
   json["macs_dense_before"] = before.at("macs_dense");
   json["macs_dense"] = nn::count_model(*network.module, network.image()).total.macs_dense;
@@ -107,11 +72,8 @@ void shrink(const ShrinkFlags& flags, Console& console) {
     console.out << json.dump(2) << '\n';
     return;
   }
-  console.out << report_text(report) << (flags.gather_blocks ? fills_text(fills) : "")
-              << fmt::format("MACs        {} (was {}) per image\nwritten to  {}\n",
-                             short_count(json.at("macs_dense").get<double>()),
-                             short_count(json.at("macs_dense_before").get<double>()),
-                             flags.out);
+  console.out << resize_text(report) << (flags.gather_blocks ? fills_text(fills) : "")
+              << macs_text(json, flags.out);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ void add_train(const Verb& app, Console& console, Action& action);
 void add_eval(const Verb& app, Console& console, Action& action);
 void add_score(const Verb& app, Console& console, Action& action);
 void add_shrink(const Verb& app, Console& console, Action& action);
+void add_widen(const Verb& app, Console& console, Action& action);
 void add_compress(const Verb& app, Console& console, Action& action);
 void add_decompress(const Verb& app, Console& console, Action& action);
 void add_quantize(const Verb& app, Console& console, Action& action);

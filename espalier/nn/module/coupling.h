@@ -44,7 +44,8 @@ struct ChannelCoupling {
   bool has_channels() const { return !in.empty() || !out.empty(); }
 };
 
-/// Which channels of a layer stay, as indices into the present ones, ascending.
+/// Which channels a layer will have, as indices into the present ones, ascending; one that comes
+/// again is a copy.
 struct KeptChannels {
   std::vector<int64_t> in;   ///< input channels
   std::vector<int64_t> out;  ///< output channels

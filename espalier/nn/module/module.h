@@ -106,9 +106,9 @@ class Module {
   virtual std::optional<WeightProduct> weight_product(const Shape&, Layout) const { return {}; }
 
   /// The layer's numbers of channels (and what else depends on them); empty for modules that have
-  /// none. Saved with a shrunk network, so that it can be rebuilt.
+  /// none. Saved with a shrunk or widened network, so that it can be rebuilt.
   virtual LayerSizes sizes() const { return {}; }
-  /// What `sizes()` will be when only `kept` channels remain.
+  /// What `sizes()` will be with `kept` channels alone, or with some of them several times.
   virtual LayerSizes sizes_keeping(const KeptChannels& kept) const;
   /// Rebuilds the layer at other sizes: parameters and buffers of the new shapes, with unspecified
   /// values and no masks (the caller loads them). Throws ValueError for names that `sizes()` does

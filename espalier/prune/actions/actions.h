@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include <espalier/prune/budgets/budget.h>
 #include <espalier/prune/timeline/timeline.h>
 
 namespace espalier::prune {
@@ -38,6 +39,20 @@ std::shared_ptr<Action> weight_noise(const NoiseOptions& options);
 /// Source: Liu et al., arXiv 1708.06519. (norm_scale_penalty.cpp)
 std::shared_ptr<Action> norm_scale_penalty(double strength, double initial_scale);
 
+/// Settings of the penalty on what channels cost.
+struct ResourcePenaltyOptions {
+  double strength = 1.0;                   ///< times the penalty in shares of the dense cost
+  double threshold = 0.01;                 ///< a scale above it is alive
+  BudgetKind resource = BudgetKind::Macs;  ///< what is counted: Macs or Params
+};
+/// An l1 penalty on batch norm's scales, each weighted with what its channel costs now: with the
+/// living channels of the layers that make and read it (penalties/resource.h). Channels of one
+/// group (residual sums, depthwise layers) are as large as their largest scale, and are alive if
+/// any is; channels without batch norm, inputs and outputs of the network are always alive, and
+/// free. Throws ValueError for a model in which no channel that may go has a scale. Source: Gordon
+/// et al., arXiv 1711.06798. (resource_penalty.cpp)
+std::shared_ptr<Action> resource_penalty(const ResourcePenaltyOptions& options);
+
 /// How a penalty on groups acts.
 enum class LassoStep : uint8_t {
   Subgradient,  ///< added to the gradient; weights below 1e-4 are cut after the step
@@ -53,6 +68,21 @@ struct GroupLassoOptions {
 /// strength l moves a norm by lr l / (1 - m) a step in the end, as momentum m carries it on; the
 /// proximal step shrinks by as much. Source: Wen et al., arXiv 1608.03665. (group_lasso.cpp)
 std::shared_ptr<Action> channel_group_lasso(const GroupLassoOptions& options);
+
+/// Settings of the search for N of each layer.
+struct NmSearchOptions {
+  double decay = 0.1;       ///< lambda, of the weights that are still there
+  int64_t every = 5;        ///< steps between penalties
+  int64_t frequency = 100;  ///< steps between looks at the groups
+  double vote = 0.75;       ///< share of a layer's groups that must agree
+};
+/// Finds N of every M for each layer (pattern `n:M`) until the asked share of all prunable weights
+/// is gone. While its event lasts, small weights are penalized by how much their layer computes and
+/// how far it is from what ERK would give it, and N sinks where most groups have fewer than N
+/// weights above their threshold of the beginning. At its moment, what is missing is made up for by
+/// the same vote, and the report tells the patterns. Source: Sun et al., NeurIPS 2021,
+/// DominoSearch. (n_m_search.cpp)
+std::shared_ptr<Action> n_m_search(const NmSearchOptions& options);
 
 /// Settings of weight sharing.
 struct SharingOptions {

@@ -42,6 +42,8 @@ class Allocation {
   }
   /// False when sizes alone decide, so that the numbers are known beforehand.
   virtual bool looks_at_scores() const { return false; }
+  /// False when scores alone decide how much goes, whatever the target is.
+  virtual bool heeds_target() const { return true; }
   /// Units to keep in each layer, in order. The caller raises them to `at_least` and cuts them to
   /// what is alive.
   virtual std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const = 0;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Named layers: sparsities of their own, as a paper lists them or a user knows better.
-#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <utility>
 
 #include <espalier/core/error.h>
-#include <espalier/core/options/option.h>
 #include <espalier/prune/allocations/allocation.h>
+#include <espalier/prune/ground/by_layer.h>
 
 namespace espalier::prune {
 namespace {
@@ -16,12 +15,13 @@ class NamedAllocation : public Allocation {
  public:
   std::string name() const override { return "named layers, " + rest_->name(); }
   NamedAllocation(std::shared_ptr<const Allocation> rest, const std::string& text)
-      : rest_(std::move(rest)) {
-    for (const std::string& entry : split_names(text)) entries_.push_back(parse(entry));
+      : rest_(std::move(rest)), settings_(parse_layer_settings(text, "layer sparsities")) {
+    for (const LayerSetting& setting : settings_) sparsities_.push_back(parse(setting));
   }
 
   SparsityOf sparsity_of(bool /*channels*/) const override { return SparsityOf::Nothing; }
   bool looks_at_scores() const override { return rest_->looks_at_scores(); }
+  bool heeds_target() const override { return rest_->heeds_target(); }
 
   /// The others divide the target among themselves as if they were alone.
   std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
@@ -54,49 +54,35 @@ class NamedAllocation : public Allocation {
   }
 
  private:
-  using Entry = std::pair<std::string, Sparsity>;
-
   std::optional<Sparsity> own(const LayerView& layer) const {
-    std::optional<Sparsity> sparsity;
-    for (const auto& [name, value] : entries_) {
-      if (fits(layer.name, name)) sparsity = value;
-    }
-    return sparsity;
+    const LayerSetting* setting = setting_of(settings_, layer.name);
+    if (setting == nullptr) return {};
+    return sparsities_[static_cast<size_t>(setting - settings_.data())];
   }
 
   void check_names(std::span<const LayerView> layers) const {
-    for (const Entry& entry : entries_) {
-      const bool used = std::ranges::any_of(
-          layers, [&](const LayerView& layer) { return fits(layer.name, entry.first); });
-      ESPALIER_CHECK(used,
-                     ValueError,
-                     "layer sparsities: no pruned layer has the name or prefix '",
-                     entry.first,
-                     "'");
-    }
+    std::vector<std::string> names;
+    for (const LayerView& layer : layers) names.push_back(layer.name);
+    check_layer_names(settings_, names, "layer sparsities");
   }
 
-  static bool fits(const std::string& layer, const std::string& name) {
-    return layer == name || (layer.starts_with(name) && layer[name.size()] == '.');
-  }
-
-  static Entry parse(const std::string& text) {
-    const size_t equals = text.find('=');
+  static Sparsity parse(const LayerSetting& setting) {
     double value = -1.0;
-    const char* end = text.data() + text.size();
-    const bool good = equals != std::string::npos && equals > 0 &&
-                      std::from_chars(text.data() + equals + 1, end, value).ptr == end &&
-                      value >= 0.0 && value <= 1.0;
-    ESPALIER_CHECK(good,
+    const char* end = setting.value.data() + setting.value.size();
+    ESPALIER_CHECK(std::from_chars(setting.value.data(), end, value).ptr == end && value >= 0.0 &&
+                       value <= 1.0,
                    ValueError,
                    "layer sparsities: expects NAME=S with S in 0 .. 1, separated by commas; got '",
-                   text,
+                   setting.layer,
+                   "=",
+                   setting.value,
                    "'");
-    return {text.substr(0, equals), Sparsity(value)};
+    return Sparsity(value);
   }
 
   std::shared_ptr<const Allocation> rest_;
-  std::vector<Entry> entries_;
+  std::vector<LayerSetting> settings_;
+  std::vector<Sparsity> sparsities_;  // as settings_
 };
 
 }  // namespace

@@ -11,6 +11,7 @@ class ThresholdAllocation : public Allocation {
   std::string name() const override { return "threshold"; }
   explicit ThresholdAllocation(double threshold) : threshold_(threshold) {}
   bool looks_at_scores() const override { return true; }
+  bool heeds_target() const override { return false; }
   SparsityOf sparsity_of(bool channels) const override {
     return channels ? SparsityOf::Channels : SparsityOf::Weights;
   }

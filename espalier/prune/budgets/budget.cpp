@@ -75,14 +75,14 @@ std::string name(BudgetKind kind) {
   throw ValueError("name: unknown budget");
 }
 
-Target parse_target(const std::string& text) {
+Target parse_target(const std::string& text, double most) {
   const size_t equals = std::min(text.find('='), text.size());
   const std::string kind = text.substr(0, equals);
   std::string known;
   for (const BudgetKind one : kKinds) {
     known += (known.empty() ? "" : ", ") + name(one);
     if (name(one) != kind || equals == text.size()) continue;
-    Option share{.name = "target", .kind = OptionKind::Real, .min = 0.0, .max = 1.0};
+    Option share{.name = "target", .kind = OptionKind::Real, .min = 0.0, .max = most};
     const std::string number = text.substr(equals + 1);
     share.check("prune", number);
     return {one, espalier::detail::real_of_text(number)};
@@ -100,6 +100,15 @@ void cut_channels(nn::Module& model, const Shape& sample) {
   } catch (const NotImplemented&) {
     // A layer without other sizes stays as it is.
   }
+}
+
+std::unique_ptr<nn::Module> dense_copy(nn::Module& model) {
+  std::unique_ptr<nn::Module> copy = model.clone();
+  for (const nn::NamedParameter& one : copy->named_parameters()) {
+    one.parameter->set_support(nullptr);
+    one.parameter->value.value().fill_(1.0);  // a zero would count as removed
+  }
+  return copy;
 }
 
 std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs, int64_t batch) {

@@ -32,8 +32,8 @@ struct Target {
   /// The fraction that goes.
   double removed() const { return kind == BudgetKind::Sparsity ? share : 1.0 - share; }
 };
-/// `macs=0.5`. Throws ValueError for an unknown kind and for a share outside of 0 .. 1.
-Target parse_target(const std::string& text);
+/// `macs=0.5`. Throws ValueError for an unknown kind and for a share outside of 0 .. `most`.
+Target parse_target(const std::string& text, double most = 1.0);
 
 /// Counts networks of one architecture.
 class Budget {
@@ -47,6 +47,9 @@ class Budget {
   /// True if every entry of a weight that is kept costs the same, whatever else is kept.
   virtual bool adds_up() const { return false; }
 };
+
+/// A copy with nothing masked and nothing zero: what a share of a budget is a share of.
+std::unique_ptr<nn::Module> dense_copy(nn::Module& model);
 
 /// Of a kind, for samples as `inputs` say, `batch` of them at once for Latency. Throws ValueError
 /// for Sparsity, which needs none, and without `inputs.input_shape`.

@@ -37,7 +37,7 @@ size_t rounds_from(const std::vector<Moment>& moments, size_t first) {
 
 Pruner::Pruner(std::string method,
                Timeline timeline,
-               std::shared_ptr<const Pattern> pattern,
+               LayerPatterns pattern,
                PruneSettings settings,
                PruneInputs inputs)
     : method_(std::move(method)),
@@ -46,10 +46,12 @@ Pruner::Pruner(std::string method,
       settings_(std::move(settings)),
       inputs_(std::move(inputs)),
       progress_(timeline_.events.size()) {
-  check_sparsity(*pattern_, settings_.final());
+  check_sparsity(pattern_, settings_.final());
   for (const Event& event : timeline_.events) {
-    const std::string refusal = event.action->refusal(*pattern_);
-    ESPALIER_CHECK(refusal.empty(), ValueError, "prune ", method_, ": ", refusal);
+    for (const Pattern* pattern : pattern_.all()) {
+      const std::string refusal = event.action->refusal(*pattern);
+      ESPALIER_CHECK(refusal.empty(), ValueError, "prune ", method_, ": ", refusal);
+    }
   }
   ESPALIER_CHECK(settings_.target.empty() || last_update_of(timeline_),
                  NotImplemented,
@@ -72,7 +74,7 @@ Pruner::~Pruner() = default;
 
 std::vector<std::string> Pruner::attach(nn::Module& model) {
   std::vector<std::string> notes;
-  const Subject subject{model, nullptr, *pattern_, settings_, inputs_};
+  const Subject subject{model, nullptr, pattern_, settings_, inputs_};
   for (size_t e = 0; e < timeline_.events.size(); ++e) {
     if (!is_first_of_action(e)) continue;
     for (std::string& note : timeline_.events[e].action->attach(subject)) {
@@ -87,7 +89,7 @@ Subject Pruner::subject(nn::TrainState& state) {
     inputs_of_training_ = inputs_of_training(inputs_, state);
     loader_ = state.loader;
   }
-  return {state.model, &state.optimizer, *pattern_, settings_, *inputs_of_training_};
+  return {state.model, &state.optimizer, pattern_, settings_, *inputs_of_training_};
 }
 
 std::vector<Moment> Pruner::moments(const Event& event, const nn::TrainState& state) const {
@@ -183,7 +185,8 @@ UpdateReport Pruner::prune(nn::Module& model,
                            Sparsity target,
                            int64_t step) {
   const Moment now = {.step = step, .sparsity = target};
-  const Subject subject{model, optimizer, *pattern_, settings_, inputs_};
+  check_layers(model);
+  const Subject subject{model, optimizer, pattern_, settings_, inputs_};
   // The first event chooses what a later one moves.
   const Event* next = nullptr;
   for (const Event& event : timeline_.events) {
@@ -193,7 +196,17 @@ UpdateReport Pruner::prune(nn::Module& model,
   return next->action->update(subject, {&now, 1}, {.number = next_update_, .last = true});
 }
 
+void Pruner::check_layers(nn::Module& model) const {
+  if (pattern_.exceptions().empty()) return;
+  std::vector<std::string> names;
+  for (const ScoredWeight& weight : prunable_weights(model, settings_.exclude)) {
+    names.push_back(weight.name);
+  }
+  check_layer_names(pattern_.exceptions(), names, "layer patterns");
+}
+
 void Pruner::before_training(nn::TrainState& state) {
+  check_layers(state.model);
   bool looked = false;
   for (const Event& event : timeline_.events) {
     // A mask update at the first step finds out for itself.

@@ -26,7 +26,7 @@ class Pruner : public nn::TrainHook {
   /// method can't meet, NotImplemented for an ablation that would mean nothing.
   Pruner(std::string method,
          Timeline timeline,
-         std::shared_ptr<const Pattern> pattern,
+         LayerPatterns pattern,
          PruneSettings settings,
          PruneInputs inputs);
   ~Pruner() override;
@@ -74,6 +74,8 @@ class Pruner : public nn::TrainHook {
     bool left = false;
   };
 
+  /// Patterns of layers name layers of the model.
+  void check_layers(nn::Module& model) const;
   Subject subject(nn::TrainState& state);
   std::vector<Moment> moments(const Event& event, const nn::TrainState& state) const;
   int64_t moments_left(const nn::TrainState& state) const;
@@ -94,7 +96,7 @@ class Pruner : public nn::TrainHook {
 
   std::string method_;
   Timeline timeline_;
-  std::shared_ptr<const Pattern> pattern_;
+  LayerPatterns pattern_;
   PruneSettings settings_;
   PruneInputs inputs_;
   std::optional<PruneInputs> inputs_of_training_;

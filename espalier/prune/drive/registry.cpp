@@ -23,63 +23,76 @@ std::deque<Method>& list() {
   return methods;
 }
 
-/// The method's pattern for what the user asked. Throws ValueError for one it can't produce.
-std::shared_ptr<const Pattern> chosen_pattern(const Method& method, const std::string& asked) {
-  if (asked.empty()) return make_pattern(method.patterns.front());
-  auto pattern = make_pattern(asked);
-  const auto& known = method.patterns;
-  // Any N:M and any BxC does where one of its kind does.
-  const bool listed = std::any_of(known.begin(), known.end(), [&](const std::string& one) {
+/// Whether the method can produce a pattern: any N:M and any BxC does where one of its kind does.
+bool produces(const Method& method, const Pattern& pattern) {
+  const std::string asked = pattern.name();
+  return std::ranges::any_of(method.patterns, [&](const std::string& one) {
     if (one == asked) return true;
-    return pattern->speedup() == Speedup::SemiStructured &&
-           ((one == "2:4" && pattern->cell().size > 0) ||
+    return pattern.speedup() == Speedup::SemiStructured &&
+           ((one == "2:4" && pattern.cell().size > 0) ||
             (one == "4x1" && asked.find('x') != std::string::npos));
   });
-  std::string names;
-  for (const std::string& one : known) names += (names.empty() ? "" : ", ") + one;
-  ESPALIER_CHECK(listed,
-                 ValueError,
-                 "prune ",
-                 method.name,
-                 ": can't produce the pattern ",
-                 asked,
-                 ". It has: ",
-                 names);
-  return pattern;
 }
 
-MethodChoice settled(const Method& method, PruneSettings settings) {
-  const std::string owner = "prune " + method.name;
-  MethodChoice choice{.method = &method, .pattern = chosen_pattern(method, settings.pattern)};
-  const Cell cell = choice.pattern->cell();
-  ESPALIER_CHECK(cell.size == 0 || !settings.options.contains("allocation"),
+/// The method's patterns for what the user asked. Throws ValueError for one it can't produce.
+LayerPatterns chosen_patterns(const Method& method, const PruneSettings& settings) {
+  const std::string common = settings.pattern.empty() ? method.patterns.front() : settings.pattern;
+  LayerPatterns patterns(make_pattern(common), settings.layer_pattern);
+  std::string names;
+  for (const std::string& one : method.patterns) names += (names.empty() ? "" : ", ") + one;
+  const std::vector<const Pattern*> all = patterns.all();
+  for (size_t p = 0; p < all.size(); ++p) {
+    ESPALIER_CHECK(produces(method, *all[p]),
+                   ValueError,
+                   "prune ",
+                   method.name,
+                   ": can't produce the pattern ",
+                   all[p]->name(),
+                   p == 0 ? "" : " of layer " + patterns.exceptions()[p - 1].layer,
+                   ". It has: ",
+                   names);
+  }
+  return patterns;
+}
+
+/// Every layer keeps N of M: what divides a sparsity has nothing to do.
+void check_nothing_divided(const std::string& owner,
+                           const LayerPatterns& patterns,
+                           const PruneSettings& settings) {
+  const bool target =
+      !settings.target.empty() && parse_target(settings.target).kind != BudgetKind::Sparsity;
+  const char* option = settings.options.contains("allocation") ? "allocation"
+                       : !settings.layer_sparsity.empty()      ? "layer-sparsity"
+                       : target                                ? "target"
+                                                               : nullptr;
+  const Cell cell = patterns.common().cell();
+  ESPALIER_CHECK(option == nullptr,
                  ValueError,
                  owner,
-                 ": option allocation divides a sparsity among layers, but pattern ",
-                 choice.pattern->name(),
+                 ": option ",
+                 option == nullptr ? "" : option,
+                 " has nothing to divide: pattern ",
+                 patterns.name(),
                  " keeps ",
                  cell.keep,
                  " of ",
                  cell.size,
-                 " weights in every one");
+                 " weights everywhere");
+}
+
+MethodChoice settled(const Method& method, PruneSettings settings) {
+  const std::string owner = "prune " + method.name;
+  MethodChoice choice{.method = &method, .pattern = chosen_patterns(method, settings)};
+  if (choice.pattern.all_cells()) check_nothing_divided(owner, choice.pattern, settings);
   if (!settings.target.empty()) {
     const Target target = parse_target(settings.target);
     ESPALIER_CHECK(!settings.sparsity || settings.sparsity->value() == target.removed(),
                    ValueError,
                    owner,
                    ": options sparsity and target both say how much goes; give one of them");
-    ESPALIER_CHECK(cell.size == 0 || target.kind == BudgetKind::Sparsity,
-                   ValueError,
-                   owner,
-                   ": option target has nothing to choose: pattern ",
-                   choice.pattern->name(),
-                   " keeps ",
-                   cell.keep,
-                   " of ",
-                   cell.size,
-                   " weights everywhere");
     settings.sparsity = Sparsity(target.removed());
   }
+  const Cell cell = choice.pattern.common().cell();
   if (!settings.sparsity) {
     settings.sparsity =
         cell.size > 0
@@ -247,12 +260,13 @@ std::map<std::string, Tensor> raw_scores(const MethodChoice& choice,
   std::vector<Site> sites;  // of the weights that can have the pattern
   for (const ScoredWeight& weight : weights) {
     const Shape& shape = weight.parameter->shape();
-    if (!choice.pattern->refusal(shape).empty()) continue;
-    const Units units = choice.pattern->units(shape);
+    const Pattern& pattern = choice.pattern.of(weight.name);
+    if (!pattern.refusal(shape).empty()) continue;
+    const Units units = pattern.units(shape);
     sites.push_back({weight.name,
                      shape,
                      units.count,
-                     choice.pattern->cell(),
+                     pattern.cell(),
                      {{weight.name, weight.parameter, units, true}}});
   }
   const std::span<const Site> summed(sites);

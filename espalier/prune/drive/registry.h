@@ -25,18 +25,18 @@ void register_method(Method method);
 
 /// A method with all its settings chosen: what texts said was read, and is not read again.
 struct MethodChoice {
-  const Method* method = nullptr;               ///< in the registry
-  PruneSettings settings = {};                  ///< with sparsity and pattern settled
-  std::shared_ptr<const Pattern> pattern = {};  ///< of that name
-  std::shared_ptr<const void> options = {};     ///< the struct of its hyper-parameters
+  const Method* method = nullptr;            ///< in the registry
+  PruneSettings settings = {};               ///< with sparsity and pattern settled
+  LayerPatterns pattern = {};                ///< of those names
+  std::shared_ptr<const void> options = {};  ///< the struct of its hyper-parameters
   /// All settings as texts, those every method has and its own.
   OptionTexts texts() const;
   /// What it does.
   Timeline timeline() const { return method->timeline(options.get(), settings); }
 };
 /// From texts by option name, those that every method has and its own together; missing ones keep
-/// their defaults. Throws ValueError for unknown names, bad values and an allocation for an N:M
-/// pattern, which leaves nothing to divide.
+/// their defaults. Throws ValueError for unknown names, bad values, and what divides a sparsity
+/// where every layer has an N:M pattern, which leaves nothing to divide.
 MethodChoice choose_method(const Method& method, const OptionTexts& given);
 /// From settings in C++; the method's own are the texts in them. Throws as above.
 MethodChoice choose_method(const Method& method, const PruneSettings& settings);

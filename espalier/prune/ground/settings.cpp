@@ -41,6 +41,10 @@ const OptionTable<PruneSettings>& prune_settings() {
       {&PruneSettings::pattern,
        "pattern",
        "which weights fall together; empty: the method's default"},
+      {&PruneSettings::layer_pattern,
+       "layer-pattern",
+       "patterns by layer, NAME=PATTERN,NAME=PATTERN,.., which replace the common one; layers with "
+       "N:M keep N of M, and the sparsity is that of the others"},
       {&PruneSettings::exclude,
        "exclude",
        "parameter names or prefixes that stay dense, separated by commas"},

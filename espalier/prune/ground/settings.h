@@ -33,6 +33,8 @@ struct PruneSettings {
   Sparsity max_layer_sparsity = Sparsity(1.0);  ///< no layer loses more of its units
   int64_t round_channels_to = 1;                ///< layers keep multiples of so many channels
   std::string pattern = "";                     ///< empty: the method's default
+  /// Patterns of layers by name, `NAME=PATTERN,NAME=PATTERN,..`; the others get the common one.
+  std::string layer_pattern = "";
   std::vector<std::string> exclude = {};  ///< parameter names, or prefixes of them up to a dot
   /// Units (weights, blocks, filters) that every layer keeps at least.
   int64_t min_per_layer = 0;
@@ -45,8 +47,8 @@ struct PruneSettings {
 };
 
 /// The settings that every method has, as options: `sparsity`, `target`, `latency-batch`,
-/// `layer-sparsity`, `max-layer-sparsity`, `round-channels-to`, `pattern`, `exclude`,
-/// `min-per-layer`, `allow-collapse`, `ablation`.
+/// `layer-sparsity`, `max-layer-sparsity`, `round-channels-to`, `pattern`,
+/// `layer-pattern`, `exclude`, `min-per-layer`, `allow-collapse`, `ablation`.
 const OptionTable<PruneSettings>& prune_settings();
 
 }  // namespace espalier::prune

@@ -45,4 +45,12 @@ Units NMPattern::units(const Shape& weight) const {
   return units;
 }
 
+OpenNMPattern::OpenNMPattern(int64_t m) : groups_(1, m) {
+  ESPALIER_CHECK((m & (m - 1)) == 0, ValueError, "pattern n:M: expects a power of two, got ", m);
+}
+
+std::string OpenNMPattern::name() const {
+  return cat("n:", size());
+}
+
 }  // namespace espalier::prune

@@ -30,4 +30,20 @@ class NMPattern : public Pattern {
   int64_t group_;
 };
 
+/// `n:M`: the same groups, of which a method finds N for each layer; M is a power of two.
+class OpenNMPattern : public Pattern {
+ public:
+  /// Throws ValueError unless m is a power of two and at least 2.
+  explicit OpenNMPattern(int64_t m);
+  std::string name() const override;
+  Speedup speedup() const override { return Speedup::SemiStructured; }
+  Units units(const Shape& weight) const override { return groups_.units(weight); }
+  std::string refusal(const Shape& weight) const override { return groups_.refusal(weight); }
+  /// M.
+  int64_t size() const { return groups_.cell().size; }
+
+ private:
+  NMPattern groups_;
+};
+
 }  // namespace espalier::prune

@@ -32,9 +32,14 @@ bool take(std::string_view& text, char c) {
   return true;
 }
 
-/// `BxC`, `N:M` and `N:MgG`; null for anything else.
+/// `BxC`, `N:M`, `N:MgG` and `n:M`; null for anything else.
 std::shared_ptr<const Pattern> parse_numbers(const std::string& name) {
   std::string_view rest = name;
+  if (rest.starts_with("n:")) {
+    rest.remove_prefix(2);
+    const auto size = take_number(rest);
+    return size && rest.empty() ? std::make_shared<OpenNMPattern>(*size) : nullptr;
+  }
   const auto first = take_number(rest);
   if (!first) return nullptr;
   if (take(rest, 'x')) {
@@ -84,7 +89,7 @@ std::shared_ptr<const Pattern> make_pattern(const std::string& name) {
                        name,
                        "'. Known: ",
                        known,
-                       ", and every BxC, N:M (N kept of M) and N:MgG."));
+                       ", and every BxC, N:M (N kept of M), N:MgG, and n:M."));
 }
 
 }  // namespace espalier::prune

@@ -23,7 +23,7 @@ namespace espalier::prune {
 struct RepairContext {
   nn::Module& model;                ///< sites before this one are pruned and repaired
   nn::Module* original;             ///< the network before the update; null unless `compares`
-  const Pattern& pattern;           ///< that was chosen
+  const Pattern& pattern;           ///< of the site, before the first one the common one
   const PruneInputs& inputs;        ///< data
   const PruneSettings& settings;    ///< of the method's user
   Sparsity target;                  ///< of this update

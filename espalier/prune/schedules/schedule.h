@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <espalier/prune/ground/sparsity.h>
@@ -22,6 +23,9 @@ struct Moment {
   /// When set, the update removes this fraction of the weights that are still there, rounded up,
   /// and `sparsity` only tells about where that leads.
   double of_remaining = 0.0;
+  /// How far layers with cells are on the way to their own number, where `sparsity` does not say it
+  /// because it is searched.
+  std::optional<double> way = {};
   /// At the end of the epoch whose last step is `step` - 1, before it is evaluated.
   bool ends_epoch = false;
 };

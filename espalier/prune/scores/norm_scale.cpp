@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Norm scale: |gamma| of the batch norm that scales a channel; of several, the smallest, because
-/// one zero is enough to silence the channel.
+/// Norm scale: |gamma| of the batch norm that scales a channel.
 ///
-/// Source: Liu, Li, Shen, Huang, Yan, Zhang, arXiv 1708.06519, section 3.
+/// Source: Liu, Li, Shen, Huang, Yan, Zhang, arXiv 1708.06519, section 3; the largest of a group:
+/// Gordon et al., arXiv 1711.06798, section 5.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -15,6 +15,8 @@ namespace {
 
 class NormScaleScore : public Score {
  public:
+  explicit NormScaleScore(OfNorms of_norms) : of_norms_(of_norms) {}
+
   std::vector<Tensor> compute(const ScoreContext&) override {
     throw NotImplemented("norm scale: a score of channels, not of weights");
   }
@@ -28,11 +30,12 @@ class NormScaleScore : public Score {
   }
 
  private:
-  static std::vector<double> of_site(const Site& site, const std::vector<ScoredWeight>& scales) {
+  std::vector<double> of_site(const Site& site, const std::vector<ScoredWeight>& scales) const {
     ESPALIER_CHECK(
         has_norm_scale(site, scales), ValueError, "norm scale: nothing scales ", site.name);
+    const bool largest = of_norms_ == OfNorms::Largest;
     std::vector<double> scores(static_cast<size_t>(site.units),
-                               std::numeric_limits<double>::infinity());
+                               largest ? 0.0 : std::numeric_limits<double>::infinity());
     for (const SitePart& part : site.parts) {
       if (!std::ranges::count(scales, part.parameter, &ScoredWeight::parameter)) continue;
       const std::vector<double> gamma = part.parameter->value.value().to_vector<double>();
@@ -40,11 +43,13 @@ class NormScaleScore : public Score {
         const int64_t unit = part.units.unit(static_cast<int64_t>(i));
         if (unit < 0) continue;
         double& score = scores[static_cast<size_t>(unit)];
-        score = std::min(score, std::abs(gamma[i]));
+        score = largest ? std::max(score, std::abs(gamma[i])) : std::min(score, std::abs(gamma[i]));
       }
     }
     return scores;
   }
+
+  OfNorms of_norms_;
 };
 
 }  // namespace
@@ -71,8 +76,8 @@ bool has_norm_scale(const Site& site, std::span<const ScoredWeight> scales) {
   });
 }
 
-std::unique_ptr<Score> norm_scale_score() {
-  return std::make_unique<NormScaleScore>();
+std::unique_ptr<Score> norm_scale_score(OfNorms of_norms) {
+  return std::make_unique<NormScaleScore>(of_norms);
 }
 
 }  // namespace espalier::prune

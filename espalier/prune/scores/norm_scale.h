@@ -16,8 +16,14 @@ std::vector<ScoredWeight> norm_scales(nn::Module& model);
 /// Whether one of the scales belongs to the site.
 bool has_norm_scale(const Site& site, std::span<const ScoredWeight> scales);
 
-/// |gamma| of every channel, of several norms the smallest. Of channel sites only. Throws
-/// ValueError for a site without a norm. (norm_scale.cpp)
-std::unique_ptr<Score> norm_scale_score();
+/// Which of several norms says how large a channel is.
+enum class OfNorms : uint8_t {
+  Smallest,  ///< one zero is enough to silence the channel
+  Largest    ///< of channels of a residual sum, which are silent when all are
+};
+
+/// |gamma| of every channel. Of channel sites only. Throws ValueError for a site without a norm.
+/// (norm_scale.cpp)
+std::unique_ptr<Score> norm_scale_score(OfNorms of_norms = OfNorms::Smallest);
 
 }  // namespace espalier::prune

@@ -56,7 +56,7 @@ void keep_outputs(const FlowGraph* graph,
   std::map<const nn::Parameter*, std::vector<uint8_t>> outputs;
   if (graph != nullptr) outputs = graph->output_rows();
   std::erase_if(sites, [&](Site& site) {
-    if (site.cell.size > 0) return false;
+    if (!site.structured) return false;
     ESPALIER_CHECK(graph != nullptr,
                    ValueError,
                    "prune: whether units of ",

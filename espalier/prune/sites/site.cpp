@@ -11,11 +11,6 @@
 namespace espalier::prune {
 namespace {
 
-bool matches(const std::string& name, const std::string& excluded) {
-  return name == excluded || (name.size() > excluded.size() && name.starts_with(excluded) &&
-                              name[excluded.size()] == '.');
-}
-
 /// The units of a parameter whose index along `dim` tells the channel.
 Units slice_units(const Shape& shape, const GroupSlice& slice, int64_t channels) {
   ESPALIER_CHECK(
@@ -84,7 +79,7 @@ std::vector<ScoredWeight> prunable_weights(nn::Module& model,
       const std::string full = layer.name.empty() ? name : layer.name + "." + name;
       bool excluded = false;
       for (const std::string& pattern : exclude) {
-        if (!matches(full, pattern)) continue;
+        if (!names_layer(pattern, full)) continue;
         excluded = true;
         used.insert(pattern);
       }
@@ -105,10 +100,11 @@ std::vector<ScoredWeight> prunable_weights(nn::Module& model,
 }
 
 std::vector<ScoredWeight> fitting_weights(const std::vector<ScoredWeight>& weights,
-                                          const Pattern& pattern,
+                                          const LayerPatterns& patterns,
                                           std::vector<std::string>& notes) {
   std::vector<ScoredWeight> fitting;
   for (const ScoredWeight& weight : weights) {
+    const Pattern& pattern = patterns.of(weight.name);
     const std::string refusal = pattern.refusal(weight.parameter->shape());
     if (refusal.empty()) {
       fitting.push_back(weight);
@@ -120,19 +116,21 @@ std::vector<ScoredWeight> fitting_weights(const std::vector<ScoredWeight>& weigh
   ESPALIER_CHECK(!fitting.empty(),
                  ValueError,
                  "prune: no layer of the model can have the pattern ",
-                 pattern.name());
+                 patterns.name());
   return fitting;
 }
 
 std::vector<Site> weight_sites(const std::vector<ScoredWeight>& weights,
-                               const Pattern& pattern,
+                               const LayerPatterns& patterns,
                                std::vector<std::string>& notes) {
   std::vector<Site> sites;
-  for (const ScoredWeight& weight : fitting_weights(weights, pattern, notes)) {
+  for (const ScoredWeight& weight : fitting_weights(weights, patterns, notes)) {
+    const Pattern& pattern = patterns.of(weight.name);
     const Shape& shape = weight.parameter->shape();
     Site site{weight.name, shape, 0, pattern.cell(), {}};
     site.parts.push_back({weight.name, weight.parameter, pattern.units(shape), true});
     site.units = site.parts.front().units.count;
+    site.structured = pattern.speedup() != Speedup::Unstructured && site.cell.size == 0;
     sites.push_back(std::move(site));
   }
   return sites;

@@ -9,7 +9,7 @@
 
 #include <espalier/nn/module/module.h>
 #include <espalier/prune/ground/scored_weight.h>
-#include <espalier/prune/patterns/pattern.h>
+#include <espalier/prune/patterns/layer_patterns.h>
 #include <espalier/prune/structure/channel_group.h>
 
 namespace espalier::prune {
@@ -38,6 +38,8 @@ struct Site {
   /// Units compete with those of their own run of so many consecutive ones only, each run losing
   /// the same number; 0: with all. Without a meaning where there are cells.
   int64_t run = 0;
+  /// Units of several weights: none may be all that makes an output of the network.
+  bool structured = false;
   /// By output of the network (a class) that the weight makes, the units with weights of it;
   /// outputs that share all of them come once. One of each stays. Filled in by `keep_outputs`.
   std::vector<std::vector<int32_t>> outputs = {};
@@ -57,15 +59,15 @@ struct Site {
 std::vector<ScoredWeight> prunable_weights(nn::Module& model,
                                            const std::vector<std::string>& exclude = {});
 
-/// Those weights that can have the pattern; the others are noted by name. Throws ValueError when
+/// Those weights that can have their pattern; the others are noted by name. Throws ValueError when
 /// none can.
 std::vector<ScoredWeight> fitting_weights(const std::vector<ScoredWeight>& weights,
-                                          const Pattern& pattern,
+                                          const LayerPatterns& patterns,
                                           std::vector<std::string>& notes);
 
-/// A site per weight; weights that can't have the pattern are left out and noted by name.
+/// A site per weight; weights that can't have their pattern are left out and noted by name.
 std::vector<Site> weight_sites(const std::vector<ScoredWeight>& weights,
-                               const Pattern& pattern,
+                               const LayerPatterns& patterns,
                                std::vector<std::string>& notes);
 
 /// A site per channel group: producers' weights are scored, all slices follow. Frozen groups and

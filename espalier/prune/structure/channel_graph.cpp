@@ -90,6 +90,7 @@ std::vector<ChannelGroup> ChannelGraph::groups(nn::Module& model) const {
     std::map<int32_t, int32_t> position;
     for (const auto& [where, channel] : ordered_channels) {
       position.emplace(channel, static_cast<int32_t>(position.size()));
+      group.numbers.push_back(channel);
     }
     for (const size_t s : signature.first) {
       const Slice& slice = slices[s];

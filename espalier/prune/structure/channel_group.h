@@ -36,6 +36,7 @@ struct ChannelGroup {
   /// Why no channel of the group may go (`output of the network`, an op that is not known); empty
   /// if they may.
   std::string frozen_because;
+  std::vector<int32_t> numbers = {};  ///< of its channels, in the graph that it was read from
 };
 
 }  // namespace espalier::prune

@@ -4,33 +4,13 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include <espalier/nn/train/optimizer.h>
 #include <espalier/prune/structure/channel_graph.h>
+#include <espalier/prune/structure/resize_report.h>
 
 namespace espalier::prune {
-
-/// One layer after shrinking.
-struct ShrunkLayer {
-  std::string name;        ///< dotted
-  int64_t in_before = 0;   ///< input channels before
-  int64_t in = 0;          ///< input channels now
-  int64_t out_before = 0;  ///< output channels before
-  int64_t out = 0;         ///< output channels now
-};
-
-/// What `shrink` did.
-struct ShrinkReport {
-  std::vector<ShrunkLayer> layers;  ///< all layers with channels, also those that stayed
-  int64_t params_before = 0;        ///< entries of all parameters before
-  int64_t params = 0;               ///< the same now
-  int64_t channels_before = 0;      ///< independent channels that layers make
-  int64_t channels = 0;             ///< the same now
-  /// Why channels with zero filters stayed: a norm that shifts them, a frozen group.
-  std::vector<std::string> notes;
-};
 
 /// Removes every channel whose members are all zero, by mask or by value: the producers' filters
 /// and biases, and the scale and shift of the norms that follow. Such a channel is 0 for any input,
@@ -44,7 +24,7 @@ struct ShrinkReport {
 ///
 /// Throws ValueError naming the layer when nothing would be left of it, NotImplemented for a layer
 /// that can't change its sizes; nothing is changed then.
-ShrinkReport shrink(nn::Module& model, const Variable& input, nn::Optimizer* optimizer = nullptr);
+ResizeReport shrink(nn::Module& model, const Variable& input, nn::Optimizer* optimizer = nullptr);
 
 /// Removes channels by masks alone: `keep[g][c]` 0 masks every slice of channel c of `groups[g]`,
 /// on top of the masks that are there. Throws ValueError for a frozen group and for wrong sizes;

@@ -261,7 +261,7 @@ TEST(ReleaseMasks, TellsWhatCameBackAndCanKeepTheStateOfWhatLived) {
   const PruneSettings settings;
   const PruneInputs inputs;
   const auto pattern = make_pattern("unstructured");
-  const Subject subject{*net, &sgd, *pattern, settings, inputs};
+  const Subject subject{*net, &sgd, pattern, settings, inputs};
   const Moment now{.step = 5};
   const auto action = release_masks(StateOfLiving::Kept);
   const UpdateReport report = action->update(subject, {&now, 1}, {});

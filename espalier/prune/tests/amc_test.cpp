@@ -118,7 +118,7 @@ TEST(Amc, ItsAgentSeesWhatThePublishedOneSees) {
   net.add(nn::Flatten());
   net.add(nn::Linear({.in = 160, .out = 5}));
   std::vector<std::string> notes;
-  const auto sites = weight_sites(prunable_weights(net), *make_pattern("unstructured"), notes);
+  const auto sites = weight_sites(prunable_weights(net), make_pattern("unstructured"), notes);
   RatioTask task{.places = places_of(net, sites, {3, 8, 8})};
   double dense = 0.0;
   for (size_t p = 0; p < 4; ++p) {

@@ -229,7 +229,7 @@ TEST(RoundChannels, LayersKeepMultiples) {
       choose_method(method("l1-filters"), {{"sparsity", "0.37"}, {"round-channels-to", "8"}});
   make_pruner(choice, {.input_shape = {3, 32, 32}})->prune(*net, nullptr, choice.settings.final());
   int64_t cut = 0;
-  for (const ShrunkLayer& layer : shrink(*net, Variable(Tensor::zeros({1, 3, 32, 32}))).layers) {
+  for (const ResizedLayer& layer : shrink(*net, Variable(Tensor::zeros({1, 3, 32, 32}))).layers) {
     if (layer.out == layer.out_before) continue;
     ++cut;
     EXPECT_EQ(layer.out % 8, 0) << layer.name;

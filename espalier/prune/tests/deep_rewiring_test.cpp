@@ -117,7 +117,7 @@ TEST(DeepR, ANewConnectionCannotDieInItsFirstStep) {
   const PruneSettings settings;
   const PruneInputs inputs;
   const auto pattern = make_pattern("unstructured");
-  const Subject subject{*net, &sgd, *pattern, settings, inputs};
+  const Subject subject{*net, &sgd, pattern, settings, inputs};
   const Moment moment{.sparsity = Sparsity(0.5)};
   const auto rewire = [&](int64_t number) {
     update->update(subject, {&moment, 1}, {.number = number});
@@ -195,7 +195,7 @@ TEST(DeepROracle, StepsAndDeathsAreThoseOfPyTorch) {
   const PruneSettings settings;
   const PruneInputs inputs;
   const auto pattern = make_pattern("unstructured");
-  const Subject subject{net, &sgd, *pattern, settings, inputs};
+  const Subject subject{net, &sgd, pattern, settings, inputs};
   nn::TrainState state{.model = net, .optimizer = sgd, .total_steps = kSteps};
   Rng rng(1);
   const Tensor images = Tensor::from({2, 4, 6}, oracle().at("images"));
@@ -236,7 +236,7 @@ TEST(DeepR, AFullLayerKeepsItsNumber) {
   const PruneSettings settings;
   const PruneInputs inputs;
   const auto pattern = make_pattern("unstructured");
-  const Subject subject{*net, nullptr, *pattern, settings, inputs};
+  const Subject subject{*net, nullptr, pattern, settings, inputs};
   const Moment moment{.sparsity = Sparsity(0.25)};
   update->update(subject, {&moment, 1}, {});
   weight.value.value().copy_(Tensor::from<float>({1, 4}, {-1, -2, 1, 0}));
@@ -262,7 +262,7 @@ std::vector<double> noise(double temperature, double rate, int64_t at) {
   const PruneInputs inputs{.seed = 9};
   const auto pattern = make_pattern("unstructured");
   weight_noise({.temperature = temperature, .final_temperature = 1e-2 * temperature})
-      ->after_step({*net, &sgd, *pattern, settings, inputs}, state);
+      ->after_step({*net, &sgd, pattern, settings, inputs}, state);
   return parameter.value.value().to_vector<double>();
 }
 
@@ -308,7 +308,7 @@ TEST(L1Penalty, PullsWhatLivesToZeroAndNothingElse) {
   const PruneSettings settings;
   const PruneInputs inputs;
   const auto pattern = make_pattern("unstructured");
-  l1_penalty(0.25)->after_backward({*net, &sgd, *pattern, settings, inputs}, state);
+  l1_penalty(0.25)->after_backward({*net, &sgd, pattern, settings, inputs}, state);
   EXPECT_EQ(weight.value.grad().value().to_vector<float>(),
             (std::vector<float>{0.25F, -0.25F, 0, 0}));
 }
@@ -344,7 +344,7 @@ TEST(GrowthAllocation, SaysHowManyThereAreWhateverSurvives) {
   const PruneInputs inputs;
   const auto pattern = make_pattern("unstructured");
   const Moment moment{.sparsity = Sparsity(0.25)};
-  mask_update(parts)->update({*net, nullptr, *pattern, settings, inputs}, {&moment, 1}, {});
+  mask_update(parts)->update({*net, nullptr, pattern, settings, inputs}, {&moment, 1}, {});
   EXPECT_EQ(net->parameter("0.weight").nnz(), 3);
   EXPECT_EQ(net->parameter("1.weight").nnz(), 4);
   UpdateParts nothing_grows = parts;

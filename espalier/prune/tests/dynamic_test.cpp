@@ -56,7 +56,7 @@ TEST(DynamicSchedule, RefusesWhatCannotBe) {
 void move_weights(nn::Module& net, double moved, Score& score, Growth& regrowth) {
   const PruneSettings settings;
   const PruneInputs inputs;
-  MaskUpdate update(net, *make_pattern("unstructured"), settings, inputs, {});
+  MaskUpdate update(net, make_pattern("unstructured"), settings, inputs, {});
   nn::Parameter& weight = net.parameter("0.weight");
   const double kept = static_cast<double>(weight.nnz()) / static_cast<double>(weight.numel());
   Rng rng(3);

@@ -105,7 +105,7 @@ TEST(Fisher, AMapCostsFlopsInItsOwnLayerAndInItsReaders) {
   net.add(conv(6, 10));
   const PruneInputs inputs{.input_shape = {4, 8, 8}};
   const auto cost_of = [&] {
-    MaskUpdate update(net, *make_pattern("channel"), {}, inputs, {});
+    MaskUpdate update(net, make_pattern("channel"), {}, inputs, {});
     EXPECT_EQ(update.sites().size(), 1U);
     Rng rng(1);
     return flops_saved(update.sites()[0], output_positions({net, update.weights(), inputs, rng}));
@@ -224,7 +224,7 @@ struct ResidualNetwork {
   std::unique_ptr<nn::Module> net = nn::make_model("resnet20", {.image = {3, 8, 8}, .width = 0.25});
   std::unique_ptr<data::Loader> loader = tiny_loader();
   PruneInputs inputs{.batch = batches_like(*loader), .input_shape = {3, 8, 8}};
-  MaskUpdate update{*net, *make_pattern("channel"), {}, inputs, {}};
+  MaskUpdate update{*net, make_pattern("channel"), {}, inputs, {}};
   Rng rng{1};
   ScoreContext context{*net, update.weights(), inputs, rng};
 };
@@ -335,7 +335,7 @@ TEST(Taylor, RememberedScoresAreSavedAndTakenUpAgain) {
   auto net = tiny_conv_net();
   auto loader = tiny_loader();
   const PruneInputs inputs{.batch = batches_like(*loader), .input_shape = {3, 8, 8}};
-  MaskUpdate update(*net, *make_pattern("channel"), {}, inputs, {});
+  MaskUpdate update(*net, make_pattern("channel"), {}, inputs, {});
   Rng rng(1);
   const ScoreContext context{*net, update.weights(), inputs, rng};
   const auto score = taylor_score({.batches = 2, .momentum = 0.9});

@@ -40,7 +40,7 @@ struct Gating {
   explicit Gating(const Gates<nn::Head>& gates) : action(gate(gates)) {}
 
   std::vector<std::string> attach() { return action->attach(subject()); }
-  Subject subject() { return {*net, nullptr, *pattern, settings, inputs}; }
+  Subject subject() { return {*net, nullptr, pattern, settings, inputs}; }
   std::vector<std::string> names() {
     std::vector<std::string> out;
     for (const nn::PlacedGate& one : nn::placed_gates(*net)) out.push_back(one.name);

@@ -207,7 +207,7 @@ TEST(OutputRows, OfANetworkThatEndsInAConvolutionStayToo) {
     net.parameter("2.weight").value.value().fill_(1e-9);  // the first to go by magnitude
     const PruneSettings settings = {.pattern = pattern};
     const PruneInputs inputs = {.input_shape = {3, 8, 8}};
-    MaskUpdate update(net, *make_pattern(pattern), settings, inputs, {});
+    MaskUpdate update(net, make_pattern(pattern), settings, inputs, {});
     ASSERT_EQ(update.sites().size(), 1U) << pattern;
     EXPECT_EQ(update.sites()[0].name, "0.weight");
     ASSERT_EQ(update.report().notes.size(), 1U);
@@ -220,7 +220,7 @@ TEST(OutputRows, AreNoUnitsOfSingleWeightsAndOfBlocks) {
     const auto net = testing::tiny_mlp();
     const PruneSettings settings = {.pattern = pattern};
     const PruneInputs inputs = {.input_shape = {3, 8, 8}};
-    MaskUpdate update(*net, *make_pattern(pattern), settings, inputs, {});
+    MaskUpdate update(*net, make_pattern(pattern), settings, inputs, {});
     EXPECT_EQ(update.sites().size(), 3U) << pattern;
   }
 }
@@ -228,14 +228,14 @@ TEST(OutputRows, AreNoUnitsOfSingleWeightsAndOfBlocks) {
 TEST(OutputRows, CantBeToldWithoutASample) {
   const auto net = testing::tiny_mlp();
   const PruneSettings settings = {.pattern = "filter"};
-  EXPECT_THROW(MaskUpdate(*net, *make_pattern("filter"), settings, {}, {}), ValueError);
+  EXPECT_THROW(MaskUpdate(*net, make_pattern("filter"), settings, {}, {}), ValueError);
 }
 
 TEST(OutputRows, OnlyLayerWithAPatternOfFiltersIsAnError) {
   const auto net = testing::linear_chain({{{2, 3}, {1, 2, 3, 4, 5, 6}}});
   const PruneSettings settings = {.pattern = "filter"};
   const PruneInputs inputs = {.input_shape = {3}};
-  EXPECT_THROW(MaskUpdate(*net, *make_pattern("filter"), settings, inputs, {}), ValueError);
+  EXPECT_THROW(MaskUpdate(*net, make_pattern("filter"), settings, inputs, {}), ValueError);
 }
 
 }  // namespace

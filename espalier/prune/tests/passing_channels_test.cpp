@@ -71,7 +71,7 @@ void expect_same_without(nn::Module& net, std::string_view name, size_t gone) {
     const std::unique_ptr<nn::Module> small = net.clone();
     const Variable x(images.to(layout));
     const Tensor before = logits(*small, x);
-    const ShrinkReport report = shrink(*small, Variable(Tensor::zeros(kImage.inserted(0, 1))));
+    const ResizeReport report = shrink(*small, Variable(Tensor::zeros(kImage.inserted(0, 1))));
     EXPECT_EQ(report.channels_before - report.channels, 1);
     EXPECT_LT(report.params, report.params_before);
     EXPECT_LT(largest_difference(before, logits(*small, x)), kSumTolerance);
@@ -172,7 +172,7 @@ TEST(PassingChannels, AChannelOfZerosGoesWhateverItsGateSays) {
     mask.slice(0, 3, 4).fill_(0.0);
     parameter.set_mask(mask);
   }
-  const ShrinkReport report = shrink(net, Variable(Tensor::zeros(kImage.inserted(0, 1))));
+  const ResizeReport report = shrink(net, Variable(Tensor::zeros(kImage.inserted(0, 1))));
   EXPECT_EQ(report.channels_before - report.channels, 1);
   EXPECT_EQ(net.parameter("excite.weight").shape(), (Shape{7, 2, 1, 1}));
   EXPECT_EQ(net.parameter("squeeze.weight").shape(), (Shape{2, 7, 1, 1}));

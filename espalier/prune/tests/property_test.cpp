@@ -144,14 +144,17 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
 
   /// The places of the dense network at which this pattern prunes.
   MaskUpdate sites_of(nn::Module& dense) const {
-    return {dense, *make_pattern(GetParam().pattern), settings_, inputs_, last_update().sites};
+    return {dense, make_pattern(GetParam().pattern), settings_, inputs_, last_update().sites};
   }
 
   /// What the method's allocation, where it looks at sizes alone, gives to each place; else
   /// nothing.
   std::vector<int64_t> budgets_of(const std::vector<Site>& sites) const {
     std::shared_ptr<Allocation> allocation = last_update().allocation;
-    // What is chosen in training is chosen in each layer alone.
+    // What is chosen in training is chosen in each layer alone, unless it is the pattern's N.
+    if (!allocation && make_pattern(GetParam().pattern)->speedup() == Speedup::SemiStructured) {
+      return {};
+    }
     if (!allocation) allocation = make_allocation("uniform");
     if (allocation->looks_at_scores()) return {};
     std::vector<LayerView> views;

@@ -109,7 +109,7 @@ Scored score_of(const Method& chosen,
   OptionTexts given = options;
   given["pattern"] = pattern;
   const auto score = score_of(choose_method(chosen, given).timeline());
-  MaskUpdate update(*net, *make_pattern(pattern), settings, inputs, {});
+  MaskUpdate update(*net, make_pattern(pattern), settings, inputs, {});
   Rng rng(1);
   const NoGrad no_grad;
   const auto scores = update.scores(*score, rng);
@@ -177,7 +177,7 @@ TEST(ScaleFree, WithoutNormsGraspKeepsTheBatchsStatistics) {
   auto net = testing::tiny_mlp();
   const PruneInputs inputs = twelve_images();
   const PruneSettings settings = {.pattern = "filter"};
-  MaskUpdate update(*net, *make_pattern("filter"), settings, inputs, {});
+  MaskUpdate update(*net, make_pattern("filter"), settings, inputs, {});
   Rng rng(1);
   const NoGrad no_grad;
   update.scores(*grasp_score({}), rng);
@@ -205,7 +205,7 @@ TEST(ScaleFree, SumsThatCancelAreToldOfAnyScore) {
   auto net = network();
   const PruneInputs inputs = twelve_images();
   const PruneSettings settings = {.pattern = "filter"};
-  MaskUpdate update(*net, *make_pattern("filter"), settings, inputs, {});
+  MaskUpdate update(*net, make_pattern("filter"), settings, inputs, {});
   Rng rng(1);
   const NoGrad no_grad;
   SignedSnip score;

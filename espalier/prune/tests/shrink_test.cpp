@@ -82,7 +82,7 @@ TEST_P(Shrink, ComputesWhatTheMaskedNetworkDoes) {
   const nn::ModelCount promised = nn::count_model(*masked, one);
 
   const auto small = masked->clone();
-  const ShrinkReport report = shrink(*small, one);
+  const ResizeReport report = shrink(*small, one);
   EXPECT_LT(report.params, report.params_before);
   EXPECT_LT(report.channels, report.channels_before);
   EXPECT_TRUE(report.notes.empty()) << report.notes.front();
@@ -197,7 +197,7 @@ TEST(ShrinkLimits, NormThatShiftsKeepsItsChannel) {
   Tensor mask = Tensor::ones(filter.shape(), DType::U8);
   mask.slice(0, 2, 3).fill_(0.0);
   filter.set_mask(mask);
-  const ShrinkReport report = shrink(*model, Variable(Tensor::zeros({1, 3, 32, 32})));
+  const ResizeReport report = shrink(*model, Variable(Tensor::zeros({1, 3, 32, 32})));
   EXPECT_EQ(report.params, report.params_before);
   ASSERT_EQ(report.notes.size(), 1u);
   EXPECT_NE(report.notes[0].find("features.1"), std::string::npos) << report.notes[0];

@@ -48,7 +48,7 @@ TEST_P(StructuredMethod, ShrinksToASmallerNetworkWithTheSameOutputs) {
   loader->start_epoch(0);
   const Tensor images = loader->next().value().images;
   const Tensor before = logits(*net, images);
-  const ShrinkReport report = shrink(*net, nn::example_input("resnet20", options), &sgd);
+  const ResizeReport report = shrink(*net, nn::example_input("resnet20", options), &sgd);
   EXPECT_LT(report.channels, report.channels_before);
   EXPECT_LT(static_cast<double>(report.params), 0.85 * static_cast<double>(report.params_before));
   const auto a = before.to_vector<double>();

@@ -17,7 +17,7 @@ using testing::tiny_conv_net;
 MaskUpdate places(nn::Module& net, const std::string& pattern) {
   static const PruneSettings settings;
   static const PruneInputs inputs = {.input_shape = {3, 8, 8}};
-  return {net, *make_pattern(pattern), settings, inputs, {}};
+  return {net, make_pattern(pattern), settings, inputs, {}};
 }
 
 TEST(UnitGates, ChannelsAreGatedInTheWeightsThatReadThem) {

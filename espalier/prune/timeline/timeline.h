@@ -13,7 +13,7 @@
 #include <espalier/prune/ground/inputs.h>
 #include <espalier/prune/ground/report.h>
 #include <espalier/prune/ground/settings.h>
-#include <espalier/prune/patterns/pattern.h>
+#include <espalier/prune/patterns/layer_patterns.h>
 #include <espalier/prune/recovery/recovery.h>
 #include <espalier/prune/schedules/schedule.h>
 
@@ -25,7 +25,7 @@ struct UpdateParts;
 struct Subject {
   nn::Module& model;              ///< as it is now
   nn::Optimizer* optimizer;       ///< of its training; null: none
-  const Pattern& pattern;         ///< that was chosen
+  const LayerPatterns& pattern;   ///< that was chosen, and those of single layers
   const PruneSettings& settings;  ///< with the sparsity settled
   const PruneInputs& inputs;      ///< with what is empty in them taken from the training
 };

@@ -15,12 +15,6 @@ int64_t count(const std::vector<uint8_t>& flags) {
   return std::count(flags.begin(), flags.end(), uint8_t{1});
 }
 
-/// Units of a cell that stay on the way from dense to the pattern's own number.
-int64_t keep_in_cell(const Cell& cell, Sparsity target) {
-  const int64_t gone = guarded_floor(target.value() * static_cast<double>(cell.size));
-  return std::max(cell.keep, cell.size - gone);
-}
-
 std::vector<uint8_t> best_units(const Site& site,
                                 const std::vector<double>& scores,
                                 const std::vector<uint8_t>& candidates,
@@ -55,11 +49,6 @@ int64_t mask_changes(const nn::Parameter& parameter, const Tensor& mask) {
 
 }  // namespace
 
-int64_t least_units(const Site& site, const PruneSettings& settings) {
-  const auto most = settings.max_layer_sparsity.value() * static_cast<double>(site.units);
-  return std::max(std::min(settings.min_per_layer, site.units), site.units - guarded_floor(most));
-}
-
 std::vector<LayerReport> unchanged_layers(const std::vector<ScoredWeight>& all,
                                           const std::vector<ScoredWeight>& chosen) {
   std::vector<LayerReport> layers;
@@ -73,24 +62,8 @@ std::vector<LayerReport> unchanged_layers(const std::vector<ScoredWeight>& all,
   return layers;
 }
 
-void check_sparsity(const Pattern& pattern, Sparsity sparsity) {
-  const Cell cell = pattern.cell();
-  if (cell.size == 0) return;
-  const double fixed = 1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size);
-  ESPALIER_CHECK(std::abs(sparsity.value() - fixed) < 1e-6,
-                 ValueError,
-                 "prune: the pattern ",
-                 pattern.name(),
-                 " removes exactly ",
-                 fixed,
-                 " of the weights, but sparsity is ",
-                 sparsity.value(),
-                 ". Leave --sparsity out (in C++: set PruneSettings::sparsity to what the pattern "
-                 "removes), or choose another pattern.");
-}
-
 MaskUpdate::MaskUpdate(nn::Module& model,
-                       const Pattern& pattern,
+                       const LayerPatterns& pattern,
                        const PruneSettings& settings,
                        const PruneInputs& inputs,
                        const SiteRules& rules,
@@ -111,8 +84,8 @@ MaskUpdate::MaskUpdate(nn::Module& model,
     });
     ESPALIER_CHECK(!sites_.empty(), ValueError, "prune: no layer of the model may be pruned");
   }
-  const bool structured = pattern.speedup() != Speedup::Unstructured && pattern.cell().size == 0;
-  if (!coupled_ && structured) keep_outputs(flow(), sites_, report_.notes);
+  const bool structured = std::ranges::any_of(sites_, &Site::structured);
+  if (structured) keep_outputs(flow(), sites_, report_.notes);
   for (const Site& site : sites_) alive_.push_back(site.alive());
   saves_outputs_.resize(sites_.size(), 0);
 }
@@ -157,7 +130,7 @@ std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>&
     ChannelWeights left(sites_, weights_);
     kept = allocation.keep_channels(views, target, left);
   } else {
-    kept = allocation.keep(views, target);
+    kept = keep_of_free_sites(sites_, views, allocation, target);
   }
   for (size_t s = 0; s < sites_.size(); ++s) {
     kept[s] = std::max(kept[s], views[s].at_least);
@@ -179,7 +152,10 @@ std::pair<int64_t, int64_t> MaskUpdate::count_weights() const {
   }
   int64_t total = 0;
   int64_t remaining = 0;
+  const bool all_cells =
+      std::ranges::all_of(sites_, [](const Site& site) { return site.cell.size > 0; });
   for (size_t s = 0; s < sites_.size(); ++s) {
+    if (sites_[s].cell.size > 0 && !all_cells) continue;  // they have numbers of their own
     const std::vector<int64_t> weights = sites_[s].unit_weights();
     for (size_t u = 0; u < weights.size(); ++u) {
       total += weights[u];
@@ -221,9 +197,12 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
           sites_[s].name, " has only ", alive, " units left of the ", kept[s], " it should keep"));
     }
     const int64_t stay = std::min(kept[s], alive);
-    keep_.push_back(best_units(sites_[s], scores[s], alive_[s], stay, target, of_outputs[s]));
+    const Sparsity own = sites_[s].cell.size == 0
+                             ? target
+                             : target_in_cells(sites_[s].cell, moment, target, settings_->sparsity);
+    keep_.push_back(best_units(sites_[s], scores[s], alive_[s], stay, own, of_outputs[s]));
     if (of_outputs[s].empty()) continue;
-    saves_outputs_[s] |= keep_[s] != best_units(sites_[s], scores[s], alive_[s], stay, target, {});
+    saves_outputs_[s] |= keep_[s] != best_units(sites_[s], scores[s], alive_[s], stay, own, {});
   }
   if (settings_->ablation == Ablation::Shuffle) shuffle(rng);
   if (growth.growth != nullptr && growth.allocation != nullptr) {

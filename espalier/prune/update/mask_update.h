@@ -18,6 +18,7 @@
 #include <espalier/prune/schedules/schedule.h>
 #include <espalier/prune/scores/score.h>
 #include <espalier/prune/sites/site.h>
+#include <espalier/prune/update/numbers.h>
 
 namespace espalier::prune {
 
@@ -46,7 +47,7 @@ class MaskUpdate {
   /// output of the network, and with the units of which each output keeps one. Throws ValueError as
   /// `prunable_weights`, the site functions and `keep_outputs` do.
   MaskUpdate(nn::Module& model,
-             const Pattern& pattern,
+             const LayerPatterns& pattern,
              const PruneSettings& settings,
              const PruneInputs& inputs,
              const SiteRules& rules,
@@ -143,14 +144,8 @@ class MaskUpdate {
   UpdateReport report_;
 };
 
-/// Units that a site keeps whatever the budget is, by `min_per_layer` and `max_layer_sparsity`.
-int64_t least_units(const Site& site, const PruneSettings& settings);
-
 /// The reports of the weights that are not among `chosen`: as they are.
 std::vector<LayerReport> unchanged_layers(const std::vector<ScoredWeight>& all,
                                           const std::vector<ScoredWeight>& chosen);
-
-/// Settings must fit the pattern: N:M has one final sparsity. Throws ValueError.
-void check_sparsity(const Pattern& pattern, Sparsity sparsity);
 
 }  // namespace espalier::prune

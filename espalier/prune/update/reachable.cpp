@@ -68,14 +68,16 @@ std::vector<int64_t> kept_by_size(const std::vector<Site>& sites,
 
 }  // namespace
 
-void check_reachable(const std::vector<Site>& sites,
+void check_reachable(const std::vector<Site>& all,
                      const FlowGraph* flow,
                      bool coupled,
                      const Allocation* allocation,
                      const PruneSettings& settings) {
-  const bool in_cells =
-      std::any_of(sites.begin(), sites.end(), [](const Site& site) { return site.cell.size > 0; });
-  if (in_cells || sites.empty()) return;  // the pattern fixes what stays
+  std::vector<Site> sites;
+  for (const Site& site : all) {
+    if (site.cell.size == 0) sites.push_back(site);  // else the pattern fixes what stays
+  }
+  if (sites.empty() || (allocation != nullptr && !allocation->heeds_target())) return;
   const double sparsity = settings.final().value();
   double wanted = sparsity;
   const bool by_size = allocation != nullptr && !allocation->looks_at_scores();

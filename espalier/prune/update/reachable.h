@@ -12,12 +12,12 @@
 
 namespace espalier::prune {
 
-/// Throws ValueError when pruning `sites` to `settings.sparsity` must cut the network (unless
-/// collapse is allowed), or must miss it by more than a hundredth because of `min_per_layer`. Of an
-/// allocation that looks at scores, or none, only what holds whatever the scores are is known.
-/// `flow`: the network's paths; null: a site with nothing left is a cut. `coupled`: units are
-/// channels.
-void check_reachable(const std::vector<Site>& sites,
+/// Throws ValueError when pruning those sites of `all` that have no cells to `settings.sparsity`
+/// must cut the network (unless collapse is allowed), or must miss it by more than a hundredth
+/// because of `min_per_layer`. Of an allocation that looks at scores, or none, only what holds
+/// whatever the scores are is known. `flow`: the network's paths; null: a site with nothing left is
+/// a cut. `coupled`: units are channels.
+void check_reachable(const std::vector<Site>& all,
                      const FlowGraph* flow,
                      bool coupled,
                      const Allocation* allocation,

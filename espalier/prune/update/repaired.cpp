@@ -42,17 +42,21 @@ class RepairedUpdate {
     check_empty_sites(flow_.get(), sites, kept, settings_);
     const std::unique_ptr<nn::Module> original =
         parts_.repair->compares() ? subject_.model.clone() : nullptr;
-    const RepairContext context{subject_.model,
-                                original.get(),
-                                subject_.pattern,
-                                inputs_,
-                                settings_,
-                                moment_.sparsity,
-                                &report_.notes};
-    parts_.repair->begin(context);
+    const auto context = [&](const Pattern& pattern) {
+      return RepairContext{subject_.model,
+                           original.get(),
+                           pattern,
+                           inputs_,
+                           settings_,
+                           moment_.sparsity,
+                           &report_.notes};
+    };
+    parts_.repair->begin(context(subject_.pattern.common()));
     const StateKeeper keeper(subject_.model);
     try {
-      for (size_t s = 0; s < sites.size(); ++s) repair(context, sites[s], kept[s]);
+      for (size_t s = 0; s < sites.size(); ++s) {
+        repair(context(subject_.pattern.of(sites[s].name)), sites[s], kept[s]);
+      }
       tell_layers(all);
       check_collapse(
           flow_.get(), [](const nn::Parameter& one) { return one.mask(); }, settings_, report_);
@@ -60,7 +64,7 @@ class RepairedUpdate {
       keeper.restore();
       throw;
     }
-    if (subject_.pattern.cell().size == 0 && !subject_.pattern.coupled()) {
+    if (!subject_.pattern.any_cells() && !subject_.pattern.coupled()) {
       report_.target_of = SparsityOf::Weights;
     }
     report_.reached = report_.sparsity();
@@ -120,14 +124,15 @@ class RepairedUpdate {
     for (const Site& site : sites) {
       views.push_back({site.name, site.shape, site.units, {}, {}, {}});
     }
-    std::vector<int64_t> kept = named_allocation(parts_.allocation, settings_.layer_sparsity)
-                                    ->keep(views, moment_.sparsity);
+    std::vector<int64_t> kept =
+        keep_of_free_sites(sites,
+                           views,
+                           *named_allocation(parts_.allocation, settings_.layer_sparsity),
+                           moment_.sparsity);
     for (size_t s = 0; s < sites.size(); ++s) {
-      kept[s] = std::max(kept[s], least_units(sites[s], settings_));
       // A cell's own number stays whatever the sparsity is.
-      if (sites[s].cell.size > 0) {
-        kept[s] = sites[s].units / sites[s].cell.size * sites[s].cell.keep;
-      }
+      if (sites[s].cell.size > 0) continue;
+      kept[s] = std::max(kept[s], least_units(sites[s], settings_));
     }
     return kept;
   }

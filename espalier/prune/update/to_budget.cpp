@@ -15,15 +15,6 @@ constexpr int kMostHalvings = 60;
 constexpr double kNear = 0.01;
 constexpr int kMostMeasurements = 14;
 
-std::unique_ptr<nn::Module> dense_copy(nn::Module& model) {
-  std::unique_ptr<nn::Module> copy = model.clone();
-  for (const nn::NamedParameter& one : copy->named_parameters()) {
-    one.parameter->set_support(nullptr);
-    one.parameter->value.value().fill_(1.0);  // a zero would count as removed
-  }
-  return copy;
-}
-
 }  // namespace
 
 bool has_budget(const Subject& subject) {

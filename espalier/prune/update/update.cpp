@@ -166,7 +166,7 @@ class Update : public Action {
     if (parts_.repair) {
       const RepairContext context{subject.model,
                                   nullptr,
-                                  subject.pattern,
+                                  subject.pattern.common(),
                                   subject.inputs,
                                   subject.settings,
                                   target,
@@ -215,6 +215,13 @@ class Update : public Action {
       update.choose(scores, *allocation, moment, growth(), rng);
       return;
     }
+    ESPALIER_CHECK(
+        allocation->heeds_target(),
+        ValueError,
+        "prune: a target of ",
+        subject.settings.target,
+        " needs an update that heeds it, but here a threshold on the scores decides what "
+        "goes. Choose another allocation or selection");
     const MaskUpdate start = update;
     const Rng drawn = rng;
     const bool nested = subject.settings.ablation != Ablation::Shuffle && moment.moved == 0.0 &&
@@ -226,6 +233,7 @@ class Update : public Action {
           Rng own = drawn;
           Moment at = moment;
           at.sparsity = sparsity;
+          at.way = way_of(moment, subject.settings);
           at.of_remaining = 0.0;
           candidate.choose(scores, *allocation, at, growth(), own);
           return candidate;
@@ -250,6 +258,7 @@ class Update : public Action {
           Rng unused(0);
           Moment at = moment;
           at.sparsity = sparsity;
+          at.way = way_of(moment, subject.settings);
           candidate.choose(equal, *allocation, at, {}, unused);
           return candidate;
         },
@@ -258,6 +267,12 @@ class Update : public Action {
     Moment settled = moment;
     settled.sparsity = search.sparsity();
     return settled;
+  }
+
+  /// How much of the way to the end a moment has come: the sparsity of a search does not tell it.
+  static double way_of(const Moment& moment, const PruneSettings& settings) {
+    const double final = settings.final().value();
+    return final == 0.0 ? 1.0 : moment.sparsity.value() / final;
   }
 
   UpdateReport update_at_once(const Subject& subject,
@@ -322,7 +337,7 @@ class Update : public Action {
       keeper.restore();
       throw;
     }
-    if (subject.pattern.cell().size == 0) report.target_of = SparsityOf::Weights;
+    if (!subject.pattern.any_cells()) report.target_of = SparsityOf::Weights;
     report.reached = report.sparsity();
     return report;
   }

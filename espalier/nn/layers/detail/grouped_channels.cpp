@@ -38,6 +38,11 @@ LayerSizes GroupedChannels::sizes() const {
 
 LayerSizes GroupedChannels::sizes_keeping(const KeptChannels& kept,
                                           const std::string& layer) const {
+  // Of a depthwise convolution a channel that comes again is one more group.
+  if (depthwise()) {
+    const int64_t channels = kept_both(kept, layer);
+    return GroupedChannels{channels, channels, channels}.sizes();
+  }
   const std::vector<int64_t> ins = kept_per_group(kept.in, in, groups, layer);
   const std::vector<int64_t> outs = kept_per_group(kept.out, out, groups, layer);
   int64_t stay = 0;
