@@ -22,7 +22,7 @@ void read(const Bytes& input) {
 std::vector<Bytes> seeds() {
   const std::string text =
       "# a recipe\nmodel = \"resnet20\"\ndata = 'synth'\nepochs = 3\nlr = 1e-1\n"
-      "milestones = [0.5, 0.75]\n";
+      "schedule = \"multistep\"\nmilestones = [0.5, 0.75]\n";
   return {Bytes(text.begin(), text.end()), {}};
 }
 

@@ -13,8 +13,8 @@ const OptionTable<PruneSettings>& prune_settings() {
       {&PruneSettings::sparsity,
        "sparsity",
        {0, 1},
-       "fraction removed",
-       "final sparsity over the prunable weights; without, what an N:M pattern implies, else 0.9"},
+       "fraction",
+       "removed of the prunable weights; else what N:M implies, or 0.9"},
       {&PruneSettings::target,
        "target",
        "instead of a sparsity KIND=SHARE: what is left of the dense network's macs, params, bytes "
@@ -43,8 +43,7 @@ const OptionTable<PruneSettings>& prune_settings() {
        "which weights fall together; empty: the method's default"},
       {&PruneSettings::layer_pattern,
        "layer-pattern",
-       "patterns by layer, NAME=PATTERN,NAME=PATTERN,.., which replace the common one; layers with "
-       "N:M keep N of M, and the sparsity is that of the others"},
+       "patterns by layer, NAME=PATTERN,..; the sparsity is of those without N:M"},
       {&PruneSettings::exclude,
        "exclude",
        "parameter names or prefixes that stay dense, separated by commas"},
@@ -59,8 +58,7 @@ const OptionTable<PruneSettings>& prune_settings() {
       {&PruneSettings::ablation,
        "ablation",
        {"none", "shuffle", "invert", "reinit"},
-       "sanity check: shuffle masks within layers, invert scores, or start again from fresh "
-       "weights"},
+       "sanity check: masks shuffled in layers, scores inverted, fresh weights"},
   };
   return table;
 }
