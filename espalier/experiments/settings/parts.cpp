@@ -63,7 +63,7 @@ const OptionTable<DataSettings>& data_table() {
 const OptionTable<Normalization>& normalization_table() {
   using S = Normalization;
   static const OptionTable<S> table = {
-      {&S::mean, "mean", "r,g,b: mean of pixels / 255 where --weights were trained, if elsewhere"},
+      {&S::mean, "mean", "r,g,b: mean of pixels / 255 in the training of foreign weights"},
       {&S::stddev, "std", "r,g,b: their standard deviation"},
   };
   return table;

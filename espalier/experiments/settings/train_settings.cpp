@@ -53,7 +53,7 @@ const OptionTable<TrainingSettings>& training_table() {
             "quantize-freeze",
             {0, 1},
             "fraction of training",
-            "ranges of activations stand still from here")
+            "activations' ranges stand still from here")
           .needing("quantize", {"int8"}),
       Entry(&S::distill_temperature,
             "distill-temperature",
@@ -68,10 +68,7 @@ const OptionTable<TrainingSettings>& training_table() {
             "the teacher's share of the loss; labels have the rest")
           .needing_other_than("distill-from", {""}),
       {&S::clip_norm, "clip-norm", {0, kMost}, "", "largest norm of the gradient; 0: off"},
-      {&S::augment,
-       "augment",
-       {"standard", "none", "standard+cutout"},
-       "changes of training images"},
+      {&S::augment, "augment", {"standard", "none", "standard+cutout"}, "of images"},
       {&S::seed, "seed", {0, kMost}, "", "of initial weights, order, augmentation, --train-size"},
   };
   return table;
@@ -94,7 +91,7 @@ const OptionTable<RunSettings>& run_table() {
       Entry(&S::scoring_input,
             "scoring-input",
             {"data", "noise"},
-            "what scores from data see: training images, or noise, a control")
+            "what scores see: training images, or noise (a control)")
           .needing_other_than("prune", {""}),
       {&S::out, "out", "the run's folder; else runs/ and a name of its settings"},
       {&S::checkpoint_every,
@@ -111,8 +108,7 @@ const OptionTable<RunSettings>& run_table() {
 
 const OptionTable<TrainSettings>& test_size_table() {
   using S = TrainSettings;
-  static const OptionTable<S> table = {
-      {&S::test_size, "test-size", {0, kMost}, "", kTestSizeHelp}};
+  static const OptionTable<S> table = {{&S::test_size, "test-size", {0, kMost}, "", kTestSizeHelp}};
   return table;
 }
 

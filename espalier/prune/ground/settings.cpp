@@ -14,7 +14,7 @@ const OptionTable<PruneSettings>& prune_settings() {
        "sparsity",
        {0, 1},
        "fraction",
-       "removed of the prunable weights; else what N:M implies, or 0.9"},
+       "of the prunable weights; else what N:M implies, or 0.9"},
       {&PruneSettings::target,
        "target",
        "instead of a sparsity KIND=SHARE: what is left of the dense network's macs, params, bytes "
@@ -43,7 +43,7 @@ const OptionTable<PruneSettings>& prune_settings() {
        "which weights fall together; empty: the method's default"},
       {&PruneSettings::layer_pattern,
        "layer-pattern",
-       "patterns by layer, NAME=PATTERN,..; the sparsity is of those without N:M"},
+       "patterns by layer, NAME=PATTERN,..; the sparsity is of the others"},
       {&PruneSettings::exclude,
        "exclude",
        "parameter names or prefixes that stay dense, separated by commas"},
@@ -58,7 +58,7 @@ const OptionTable<PruneSettings>& prune_settings() {
       {&PruneSettings::ablation,
        "ablation",
        {"none", "shuffle", "invert", "reinit"},
-       "sanity check: masks shuffled in layers, scores inverted, fresh weights"},
+       "sanity check: masks shuffled, scores inverted, fresh weights"},
   };
   return table;
 }
