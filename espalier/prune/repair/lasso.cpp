@@ -12,12 +12,11 @@
 #include <espalier/prune/curvature/linalg/cholesky.h>
 #include <espalier/prune/curvature/linalg/lasso.h>
 #include <espalier/prune/curvature/response.h>
+#include <espalier/prune/repair/reader.h>
 #include <espalier/prune/repair/repair.h>
 
 namespace espalier::prune {
 namespace {
-
-constexpr double kRidge = 1e-6;  // of the mean of the diagonal
 
 void add(Tensor& sum, const Tensor& more) {
   if (!sum.defined()) sum = Tensor::zeros(more.shape(), DType::F64);
@@ -85,7 +84,7 @@ class LassoLeastSquares : public Repair {
   bool compares() const override { return true; }
 
   std::string refusal(const Site& site) const override {
-    return reader(site) != nullptr ? "" : "not exactly one layer reads them";
+    return only_reader(site) != nullptr ? "" : "not exactly one layer reads them";
   }
 
   void begin(const RepairContext& context) override {
@@ -99,16 +98,6 @@ class LassoLeastSquares : public Repair {
   }
 
  private:
-  static const SitePart* reader(const Site& site) {
-    const SitePart* found = nullptr;
-    for (const SitePart& part : site.parts) {
-      if (part.role != SliceRole::Consumer || part.parameter->shape().rank() < 2) continue;
-      if (found != nullptr) return nullptr;
-      found = &part;
-    }
-    return found;
-  }
-
   Regression measure(nn::Module& model,
                      nn::Module& original,
                      const SitePart& part,
@@ -153,7 +142,7 @@ class LassoLeastSquares : public Repair {
                                       const Site& site,
                                       int64_t kept,
                                       const PruneInputs& inputs) const {
-    const SitePart& part = *reader(site);
+    const SitePart& part = *only_reader(site);
     const Regression sums = measure(model, original, part, inputs);
     const Tensor before = as_matrix(part.parameter->value.value());
     Tensor weight = with_norm(before, sums.scale);
@@ -172,18 +161,6 @@ class LassoLeastSquares : public Repair {
     return keep;
   }
 
-  /// The site's channel that each column of the reader's matrix belongs to; -1 for others.
-  static std::vector<int64_t> channel_of_column(const SitePart& part) {
-    const Shape& shape = part.parameter->shape();
-    const int64_t inputs = shape[1];
-    const int64_t taps = part.parameter->numel() / (shape[0] * inputs);
-    std::vector<int64_t> channel;
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      for (int64_t i = 0; i < inputs; ++i) channel.push_back(part.units.unit(i * taps + tap));
-    }
-    return channel;
-  }
-
   /// The beta step: Z_c = vec(X_c W_cᵀ), y = vec(Y) less what the columns of no channel give.
   static std::vector<uint8_t> choose(const Regression& sums,
                                      const Tensor& weight,
@@ -193,27 +170,21 @@ class LassoLeastSquares : public Repair {
     const auto columns = static_cast<int64_t>(channel.size());
     const int64_t outputs = weight.size(0);
     const double rows = static_cast<double>(sums.positions) * static_cast<double>(outputs);
-    const Tensor ww = matrix_product(weight.transpose(0, 1), weight);
-    const double* g = sums.gram.data<double>();
-    const double* m = ww.data<double>();
+    const Tensor added = contribution_gram(sums.gram, weight, channel, channels);
+    Tensor gram = Tensor::empty({channels, channels}, DType::F64);
+    std::vector<double> c(static_cast<size_t>(channels));
+    for (int64_t i = 0; i < channels; ++i) {
+      const double* row = added.data<double>() + i * (channels + 1);
+      for (int64_t j = 0; j < channels; ++j) gram.data<double>()[i * channels + j] = row[j] / rows;
+      c[static_cast<size_t>(i)] = -row[channels] / rows;
+    }
     const double* w = weight.data<double>();
     const double* x = sums.cross.data<double>();
-    Tensor gram = Tensor::zeros({channels, channels}, DType::F64);
-    std::vector<double> c(static_cast<size_t>(channels), 0.0);
     for (int64_t a = 0; a < columns; ++a) {
       const int64_t i = channel[static_cast<size_t>(a)];
       if (i < 0) continue;
       for (int64_t o = 0; o < outputs; ++o) {
         c[static_cast<size_t>(i)] += w[o * columns + a] * x[a * outputs + o] / rows;
-      }
-      for (int64_t b = 0; b < columns; ++b) {
-        const int64_t j = channel[static_cast<size_t>(b)];
-        const double both = g[a * columns + b] * m[a * columns + b] / rows;
-        if (j < 0) {
-          c[static_cast<size_t>(i)] -= both;
-        } else {
-          gram.data<double>()[i * channels + j] += both;
-        }
       }
     }
     return lasso_support(gram, c, kept);
@@ -229,22 +200,16 @@ class LassoLeastSquares : public Repair {
     const auto count = static_cast<int64_t>(stay.size());
     std::vector<int64_t> all(static_cast<size_t>(outputs));
     for (int64_t o = 0; o < outputs; ++o) all[static_cast<size_t>(o)] = o;
-    Tensor gram = submatrix(sums.gram, stay, stay);
-    Tensor right = submatrix(sums.cross, stay, all);
-    double mean = 0.0;
-    for (int64_t i = 0; i < count; ++i) {
-      mean += gram.data<double>()[i * (count + 1)] / static_cast<double>(count);
-    }
-    const double ridge = mean > 0.0 ? kRidge * mean : 1.0;
     double* w = weight.data<double>();
+    Tensor before = Tensor::empty({count, outputs}, DType::F64);
     for (int64_t i = 0; i < count; ++i) {
-      gram.data<double>()[i * (count + 1)] += ridge;
       for (int64_t o = 0; o < outputs; ++o) {
-        right.data<double>()[i * outputs + o] +=
-            ridge * w[o * columns + stay[static_cast<size_t>(i)]];
+        before.data<double>()[i * outputs + o] = w[o * columns + stay[static_cast<size_t>(i)]];
       }
     }
-    const Tensor solution = count > 0 ? solve_positive(gram, right) : right;
+    const Tensor right = submatrix(sums.cross, stay, all);
+    const Tensor solution =
+        count > 0 ? solve_near(submatrix(sums.gram, stay, stay), right, before) : right;
     std::fill(w, w + weight.numel(), 0.0);
     for (int64_t i = 0; i < count; ++i) {
       for (int64_t o = 0; o < outputs; ++o) {

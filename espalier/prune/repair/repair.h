@@ -30,9 +30,9 @@ struct RepairContext {
   std::vector<std::string>* notes;  ///< for what a user must know
 };
 
-/// New values for what stays. One that chooses by itself (SparseGPT, LASSO channels) is asked site
-/// by site, in the order in which layers run: `begin`, then `repair`. One that follows the choice
-/// of a score (OBS) is asked once for all sites: `refit`.
+/// New values for what stays. One that chooses by itself (SparseGPT, LASSO channels, ThiNet) is
+/// asked site by site, in the order in which layers run: `begin`, then `repair`. One that follows
+/// the choice of a score (OBS) is asked once for all sites: `refit`.
 class Repair {
  public:
   virtual ~Repair() = default;
@@ -74,5 +74,10 @@ std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher);
 /// Channels by the LASSO, then least squares of the layer that reads them, over `batches`.
 /// Source: He, Zhang, Sun, arXiv 1707.06168. (lasso.cpp)
 std::shared_ptr<Repair> lasso_least_squares(int64_t batches);
+
+/// Those channels go that together add least to the outputs of the layer that reads them, and the
+/// weights that read the others are scaled, one factor a channel; over `batches`. Source: Luo, Wu,
+/// Lin, arXiv 1707.06342. (greedy_channels.cpp)
+std::shared_ptr<Repair> greedy_channels(int64_t batches);
 
 }  // namespace espalier::prune

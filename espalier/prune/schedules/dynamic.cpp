@@ -21,6 +21,12 @@ class DynamicSchedule : public Schedule {
                    options.end,
                    " and ",
                    options.fraction);
+    ESPALIER_CHECK(options.least >= 0.0 && options.least <= options.fraction,
+                   ValueError,
+                   "dynamic schedule: the least moved fraction, ",
+                   options.least,
+                   ", exceeds the one at first, ",
+                   options.fraction);
   }
 
   std::vector<Moment> moments(const TrainingLength& length, Sparsity final) const override {
@@ -38,7 +44,8 @@ class DynamicSchedule : public Schedule {
   double moved(int64_t t, int64_t end) const {
     if (options_.decay == MovedDecay::Constant) return options_.fraction;
     const double share = static_cast<double>(t) / static_cast<double>(end);
-    return options_.fraction / 2.0 * (1.0 + std::cos(std::numbers::pi * share));
+    const double range = options_.fraction - options_.least;
+    return options_.least + range / 2.0 * (1.0 + std::cos(std::numbers::pi * share));
   }
 
   DynamicOptions options_;

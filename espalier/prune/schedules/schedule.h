@@ -44,8 +44,9 @@ class Schedule {
   virtual std::vector<Moment> moments(const TrainingLength& length, Sparsity final) const = 0;
 };
 
-/// All at once: before training, or at a fraction of it.
-std::unique_ptr<Schedule> one_shot_schedule(double at = 0.0);
+/// All at once: before training, or at a fraction of it; to another sparsity than the final one if
+/// wanted.
+std::unique_ptr<Schedule> one_shot_schedule(double at = 0.0, std::optional<Sparsity> to = {});
 
 /// Which ends of epochs are meant.
 enum class Epochs : uint8_t {
@@ -104,7 +105,7 @@ std::unique_ptr<Schedule> phases_schedule(Phase which, const PhaseOptions& optio
 /// How the moved fraction changes during training.
 enum class MovedDecay : uint8_t {
   Constant,  ///< fraction
-  Cosine,    ///< fraction / 2 (1 + cos(pi t / T_end))
+  Cosine,    ///< least + (fraction - least) / 2 (1 + cos(pi t / T_end))
 };
 /// Settings of the dynamic schedule.
 struct DynamicOptions {
@@ -112,10 +113,16 @@ struct DynamicOptions {
   double end = 0.75;        ///< no update from here on, as a fraction of training (T_end)
   double fraction = 0.3;    ///< of the kept weights, to be moved (alpha, zeta)
   MovedDecay decay = MovedDecay::Cosine;  ///< of the moved fraction
+  double least = 0.0;                     ///< where a cosine ends
   bool at_first_step = true;              ///< whether step 0 is a moment too
 };
 /// Weights change places at t = 0, dt, 2 dt, .. < T_end, and the sparsity stays. Source: Evci et
 /// al., arXiv 1911.11134, section 3; Mocanu et al., arXiv 1707.04780.
 std::unique_ptr<Schedule> dynamic_schedule(const DynamicOptions& options);
+
+/// The moments of `moves`, each at the sparsity that `pruning` has reached by then; those before
+/// the first of `pruning` are left out. For methods that move weights while another event prunes.
+std::unique_ptr<Schedule> moves_while_pruning(std::unique_ptr<Schedule> moves,
+                                              std::unique_ptr<Schedule> pruning);
 
 }  // namespace espalier::prune

@@ -87,6 +87,10 @@ std::unique_ptr<Score> sign_flip_score();
 /// (deviation.cpp)
 std::unique_ptr<Score> deviation_score();
 
+/// w^2 over the sum of the w^2 of the same layer that are at least as large: 1 for the layer's
+/// largest. (lamp.cpp)
+std::unique_ptr<Score> lamp_score();
+
 /// Of channels: ||filters that make one|| * ||weights that read it||, zero when either is.
 /// (channel_group_norm.cpp)
 std::unique_ptr<Score> channel_group_norm_score();

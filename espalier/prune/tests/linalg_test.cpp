@@ -113,5 +113,17 @@ TEST(Cholesky, HasTheSameBitsOnAnyNumberOfThreads) {
   EXPECT_EQ(one.to_vector<double>(), two.to_vector<double>());
 }
 
+TEST(Cholesky, SolvesWhatIsOpenNearAGivenPoint) {
+  // Only x0 + x1 = 3 is asked for: from (0, 1) both go up by 1. Of nothing, nothing moves.
+  const Tensor open = Tensor::from<double>({2, 2}, {1, 1, 1, 1});
+  const Tensor near = Tensor::from<double>({2, 1}, {0, 1});
+  constexpr double kPull = 1e-5;
+  expect_near(solve_near(open, Tensor::from<double>({2, 1}, {3, 3}), near),
+              Tensor::from<double>({2, 1}, {1, 2}),
+              kPull);
+  const Tensor zero = Tensor::zeros({2, 2}, DType::F64);
+  expect_near(solve_near(zero, Tensor::zeros({2, 1}, DType::F64), near), near, kExact);
+}
+
 }  // namespace
 }  // namespace espalier::prune

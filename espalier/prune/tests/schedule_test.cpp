@@ -78,7 +78,27 @@ TEST(OneShotSchedule, ComesAtItsFraction) {
   const auto moments = one_shot_schedule(0.5)->moments({.steps = 9}, Sparsity(0.8));
   ASSERT_EQ(moments.size(), 1U);
   EXPECT_EQ(moments[0].step, 4);
+  EXPECT_EQ(moments[0].sparsity, Sparsity(0.8));
   EXPECT_THROW(one_shot_schedule(1.5), ValueError);
+  const auto less = one_shot_schedule(0.0, Sparsity(0.5))->moments({.steps = 9}, Sparsity(0.8));
+  EXPECT_EQ(less.at(0).sparsity, Sparsity(0.5));
+}
+
+TEST(MovesWhilePruning, TakeTheSparsityThatIsReachedAndWaitForTheFirst) {
+  const auto moments =
+      moves_while_pruning(
+          dynamic_schedule({.frequency = 10, .end = 1.0, .fraction = 0.4, .least = 0.2}),
+          cubic_schedule({.begin = 0.15, .end = 0.55, .frequency = 20}))
+          ->moments({.steps = 100}, Sparsity(0.8));
+  // Pruning at 15, 35 and 55, to 0, 0.7 and 0.8; moves at 0, 10, .. 90.
+  ASSERT_EQ(moments.size(), 8U);
+  const double sparsities[] = {0.0, 0.0, 0.7, 0.7, 0.8, 0.8, 0.8, 0.8};
+  for (size_t k = 0; k < 8; ++k) {
+    EXPECT_EQ(moments[k].step, 20 + 10 * static_cast<int64_t>(k));
+    EXPECT_NEAR(moments[k].sparsity.value(), sparsities[k], kTolerance);
+  }
+  EXPECT_NEAR(moments[3].moved, 0.3, kTolerance);  // at half of the training
+  EXPECT_THROW(dynamic_schedule({.fraction = 0.1, .least = 0.2}), ValueError);
 }
 
 TEST(EpochsSchedule, ChoosesAtTheStartAfterTheFirstEpochAndThenEveryFew) {

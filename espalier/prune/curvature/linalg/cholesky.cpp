@@ -165,4 +165,21 @@ Tensor solve_positive(const Tensor& a, const Tensor& b) {
   return solution;
 }
 
+Tensor solve_near(const Tensor& a, const Tensor& b, const Tensor& near) {
+  constexpr double kPull = 1e-6;
+  const int64_t n = a.size(0);
+  Tensor pulled = a.clone();
+  Tensor right = b.clone();
+  double mean = 0.0;
+  for (int64_t i = 0; i < n; ++i) {
+    mean += pulled.data<double>()[i * (n + 1)] / static_cast<double>(n);
+  }
+  const double pull = mean > 0.0 ? kPull * mean : 1.0;
+  for (int64_t i = 0; i < n; ++i) pulled.data<double>()[i * (n + 1)] += pull;
+  for (int64_t i = 0; i < right.numel(); ++i) {
+    right.data<double>()[i] += pull * near.data<double>()[i];
+  }
+  return solve_positive(pulled, right);
+}
+
 }  // namespace espalier::prune

@@ -24,4 +24,9 @@ Tensor inverse_cholesky(const Tensor& a);
 /// x with a x = b. a as for `cholesky`, b float64 (n,m), plain.
 Tensor solve_positive(const Tensor& a, const Tensor& b);
 
+/// x with a x = b and a slight pull to `near`, which settles what `a` leaves open: (a + r I) x = b
+/// + r near, r a millionth of the mean of a's diagonal, or 1 if that is 0. `a` may be semidefinite,
+/// b and near float64 (n,m), plain, n at least 1.
+Tensor solve_near(const Tensor& a, const Tensor& b, const Tensor& near);
+
 }  // namespace espalier::prune
