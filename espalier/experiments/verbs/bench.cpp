@@ -109,7 +109,7 @@ double asked_sparsity(const BenchSettings& settings, const GivenOptions& given) 
                    settings.weights,
                    " has its own");
   }
-  const prune::Cell cell = prune::make_pattern(settings.pattern)->cell();
+  const prune::UnitCell cell = prune::make_pattern(settings.pattern)->cell();
   const bool of_pattern = cell.size != 0 && given.find("sparsity") == nullptr;
   const double sparsity =
       of_pattern ? 1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size)

@@ -53,7 +53,7 @@ const OptionTable<KernelBenchSettings>& kernel_bench_table() {
 }
 
 std::vector<double> read_sparsities(const KernelBenchSettings& settings) {
-  const prune::Cell cell = prune::make_pattern(settings.pattern)->cell();
+  const prune::UnitCell cell = prune::make_pattern(settings.pattern)->cell();
   if (settings.sparsities.empty()) {
     if (cell.size == 0) return {0.5, 0.8, 0.9, 0.95, 0.98};
     return {1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size)};

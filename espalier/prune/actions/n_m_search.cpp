@@ -167,16 +167,16 @@ class NmSearch : public Action {
   /// Finds the layers: at the first call, and after loading.
   void bind(const Subject& subject) {
     if (!layers_.empty()) return;
-    const std::vector<ScoredWeight> weights =
+    const std::vector<PrunableWeight> weights =
         prunable_weights(subject.model, subject.settings.exclude);
     total_ = 0;
-    for (const ScoredWeight& weight : weights) total_ += weight.parameter->numel();
+    for (const PrunableWeight& weight : weights) total_ += weight.parameter->numel();
     const Variable sample = normal_sample(subject.model, subject.inputs.input_shape);
     std::map<std::string, double> macs;
     for (const nn::LayerCount& one : nn::count_model(subject.model, sample).layers) {
       macs[one.name] = static_cast<double>(one.macs_dense);
     }
-    std::vector<LayerView> views;
+    std::vector<SiteScores> views;
     notes_.clear();
     for (Site& site : weight_sites(weights, subject.pattern, notes_)) {
       views.push_back({site.name, site.shape, site.units, {}, {}, {}});
@@ -266,7 +266,7 @@ class NmSearch : public Action {
         .step = moment.step, .target = moment.sparsity, .notes = std::exchange(notes_, {})};
     std::string found;
     std::string dense;
-    for (const ScoredWeight& weight : prunable_weights(subject.model, subject.settings.exclude)) {
+    for (const PrunableWeight& weight : prunable_weights(subject.model, subject.settings.exclude)) {
       LayerReport of_weight{weight.name, weight.parameter->numel(), weight.parameter->nnz()};
       const auto layer =
           std::ranges::find(layers_, weight.name, [](const Layer& one) { return one.site.name; });

@@ -17,7 +17,7 @@ namespace espalier::prune {
 class ChannelWeights;
 
 /// A layer as an allocation sees it.
-struct LayerView {
+struct SiteScores {
   std::string name;                  ///< of the site
   Shape shape;                       ///< of the weight
   int64_t units = 0;                 ///< units that compete there
@@ -46,10 +46,10 @@ class Allocation {
   virtual bool heeds_target() const { return true; }
   /// Units to keep in each layer, in order. The caller raises them to `at_least` and cuts them to
   /// what is alive.
-  virtual std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const = 0;
+  virtual std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const = 0;
   /// The same for channels, whose weights belong to two layers each. `weights` counts them once; it
   /// starts with all channels there. Allocations that look at units alone need not care.
-  virtual std::vector<int64_t> keep_channels(std::span<const LayerView> layers,
+  virtual std::vector<int64_t> keep_channels(std::span<const SiteScores> layers,
                                              Sparsity target,
                                              ChannelWeights& /*weights*/) const {
     return keep(layers, target);

@@ -22,12 +22,12 @@ class ErdosRenyiAllocation : public Allocation {
  public:
   std::string name() const override { return kind_ == ErdosRenyi::Kernel ? "erk" : "er"; }
   explicit ErdosRenyiAllocation(ErdosRenyi kind) : kind_(kind) {}
-  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
+  std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const override {
     std::vector<double> parts;
     std::vector<double> least;
     std::vector<double> most;
     int64_t units = 0;
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       units += layer.units;
       most.push_back(static_cast<double>(layer.units));
       least.push_back(static_cast<double>(std::min(layer.at_least, layer.units)));

@@ -16,11 +16,11 @@ class GlobalAllocation : public Allocation {
   std::string name() const override { return "global"; }
   bool looks_at_scores() const override { return true; }
   SparsityOf sparsity_of(bool /*channels*/) const override { return SparsityOf::Weights; }
-  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
+  std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const override {
     std::vector<double> scores;
     std::vector<uint8_t> alive;
     std::vector<int64_t> weights;
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       scores.insert(scores.end(), layer.scores.begin(), layer.scores.end());
       protect(layer, std::span(scores).last(layer.scores.size()));
       alive.insert(alive.end(), layer.alive.begin(), layer.alive.end());
@@ -32,20 +32,20 @@ class GlobalAllocation : public Allocation {
 
     std::vector<int64_t> kept;
     auto begin = stays.begin();
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       kept.push_back(std::accumulate(begin, begin + layer.units, int64_t{0}));
       begin += layer.units;
     }
     return kept;
   }
 
-  std::vector<int64_t> keep_channels(std::span<const LayerView> layers,
+  std::vector<int64_t> keep_channels(std::span<const SiteScores> layers,
                                      Sparsity target,
                                      ChannelWeights& weights) const override {
     std::vector<Channel> order;
     std::vector<int64_t> kept;
     for (size_t l = 0; l < layers.size(); ++l) {
-      const LayerView& layer = layers[l];
+      const SiteScores& layer = layers[l];
       std::vector<double> scores(layer.scores.begin(), layer.scores.end());
       protect(layer, scores);
       kept.push_back(std::count(layer.alive.begin(), layer.alive.end(), uint8_t{1}));
@@ -82,7 +82,7 @@ class GlobalAllocation : public Allocation {
   };
 
   /// The `at_least` units of a layer that must stay go before all others.
-  static void protect(const LayerView& layer, std::span<double> scores) {
+  static void protect(const SiteScores& layer, std::span<double> scores) {
     const int64_t alive = std::count(layer.alive.begin(), layer.alive.end(), uint8_t{1});
     const auto best =
         top_k(layer.scores, layer.alive, std::min(layer.at_least, alive), layer.first);

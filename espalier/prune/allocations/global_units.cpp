@@ -17,10 +17,10 @@ class GlobalUnitsAllocation : public Allocation {
   bool looks_at_scores() const override { return true; }
 
   SparsityOf sparsity_of(bool /*channels*/) const override { return SparsityOf::Channels; }
-  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
+  std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const override {
     std::vector<double> scores;
     std::vector<uint8_t> alive;
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       scores.insert(scores.end(), layer.scores.begin(), layer.scores.end());
       alive.insert(alive.end(), layer.alive.begin(), layer.alive.end());
     }
@@ -29,7 +29,7 @@ class GlobalUnitsAllocation : public Allocation {
                                            : best(layers, scores, alive, target);
     std::vector<int64_t> kept;
     auto begin = stays.begin();
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       kept.push_back(std::accumulate(begin, begin + layer.units, int64_t{0}));
       begin += layer.units;
     }
@@ -37,13 +37,13 @@ class GlobalUnitsAllocation : public Allocation {
   }
 
  private:
-  static std::vector<uint8_t> best(std::span<const LayerView> layers,
+  static std::vector<uint8_t> best(std::span<const SiteScores> layers,
                                    std::vector<double> scores,
                                    const std::vector<uint8_t>& alive,
                                    Sparsity target) {
     // The `at_least` units of a layer that must stay go before all others.
     size_t begin = 0;
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       const int64_t left = std::count(layer.alive.begin(), layer.alive.end(), uint8_t{1});
       const auto safe =
           top_k(layer.scores, layer.alive, std::min(layer.at_least, left), layer.first);

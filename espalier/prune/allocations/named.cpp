@@ -24,16 +24,16 @@ class NamedAllocation : public Allocation {
   bool heeds_target() const override { return rest_->heeds_target(); }
 
   /// The others divide the target among themselves as if they were alone.
-  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
-    std::vector<LayerView> others;
-    for (const LayerView& layer : layers) {
+  std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const override {
+    std::vector<SiteScores> others;
+    for (const SiteScores& layer : layers) {
       if (!own(layer)) others.push_back(layer);
     }
     check_names(layers);
     const std::vector<int64_t> of_others = rest_->keep(others, target);
     std::vector<int64_t> kept;
     size_t next = 0;
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       const std::optional<Sparsity> sparsity = own(layer);
       kept.push_back(sparsity ? kept_count(layer.units, *sparsity) : of_others[next++]);
     }
@@ -42,7 +42,7 @@ class NamedAllocation : public Allocation {
 
   /// Channels of named layers take weights of their neighbours with them, so that the others are
   /// divided as if no layer were named.
-  std::vector<int64_t> keep_channels(std::span<const LayerView> layers,
+  std::vector<int64_t> keep_channels(std::span<const SiteScores> layers,
                                      Sparsity target,
                                      ChannelWeights& weights) const override {
     check_names(layers);
@@ -54,15 +54,15 @@ class NamedAllocation : public Allocation {
   }
 
  private:
-  std::optional<Sparsity> own(const LayerView& layer) const {
+  std::optional<Sparsity> own(const SiteScores& layer) const {
     const LayerSetting* setting = setting_of(settings_, layer.name);
     if (setting == nullptr) return {};
     return sparsities_[static_cast<size_t>(setting - settings_.data())];
   }
 
-  void check_names(std::span<const LayerView> layers) const {
+  void check_names(std::span<const SiteScores> layers) const {
     std::vector<std::string> names;
-    for (const LayerView& layer : layers) names.push_back(layer.name);
+    for (const SiteScores& layer : layers) names.push_back(layer.name);
     check_layer_names(settings_, names, "layer sparsities");
   }
 

@@ -18,7 +18,7 @@ using Weigh = std::function<int64_t(const Counts&)>;
 constexpr int kHalvings = 60;
 
 /// Units that are there, the best first.
-std::vector<size_t> best_first(const LayerView& layer) {
+std::vector<size_t> best_first(const SiteScores& layer) {
   std::vector<size_t> order;
   for (size_t u = 0; u < static_cast<size_t>(layer.units); ++u) {
     if (layer.alive.empty() || layer.alive[u] != 0) order.push_back(u);
@@ -39,11 +39,11 @@ class RatioAllocation : public Allocation {
   bool looks_at_scores() const override { return true; }
   SparsityOf sparsity_of(bool /*channels*/) const override { return SparsityOf::Weights; }
 
-  Counts keep(std::span<const LayerView> layers, Sparsity target) const override {
+  Counts keep(std::span<const SiteScores> layers, Sparsity target) const override {
     // By layer, the weights of its best 0, 1, 2, .. units.
     std::vector<std::vector<int64_t>> weights;
     int64_t total = 0;
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       auto& sums = weights.emplace_back(1, 0);
       const auto weight = [&](size_t u) { return layer.weights.empty() ? 1 : layer.weights[u]; };
       for (const size_t u : best_first(layer)) sums.push_back(sums.back() + weight(u));
@@ -56,7 +56,7 @@ class RatioAllocation : public Allocation {
     });
   }
 
-  Counts keep_channels(std::span<const LayerView> layers,
+  Counts keep_channels(std::span<const SiteScores> layers,
                        Sparsity target,
                        ChannelWeights& weights) const override {
     std::vector<std::vector<size_t>> order;
@@ -79,12 +79,12 @@ class RatioAllocation : public Allocation {
 
  private:
   /// Units that a layer would keep at a factor, not yet rounded.
-  double wanted(std::span<const LayerView> layers, size_t l, double factor) const {
+  double wanted(std::span<const SiteScores> layers, size_t l, double factor) const {
     const double ratio = ratios_.empty() ? 1.0 : ratios_[l];
     return factor * ratio * static_cast<double>(layers[l].units);
   }
 
-  Counts counts(std::span<const LayerView> layers, int64_t budget, const Weigh& weigh) const {
+  Counts counts(std::span<const SiteScores> layers, int64_t budget, const Weigh& weigh) const {
     ESPALIER_CHECK(ratios_.empty() || ratios_.size() == layers.size(),
                    ShapeError,
                    "ratios: ",
@@ -93,7 +93,7 @@ class RatioAllocation : public Allocation {
                    layers.size(),
                    " layers");
     Counts alive;
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       alive.push_back(static_cast<int64_t>(best_first(layer).size()));
     }
     const auto at = [&](double factor) {
@@ -122,7 +122,7 @@ class RatioAllocation : public Allocation {
   }
 
   /// A unit more for each layer as long as it fits, first where most was cut off by rounding.
-  Counts filled_up(std::span<const LayerView> layers,
+  Counts filled_up(std::span<const SiteScores> layers,
                    Counts kept,
                    double factor,
                    const Counts& alive,

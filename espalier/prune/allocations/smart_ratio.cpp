@@ -60,9 +60,9 @@ class SmartRatioAllocation : public Allocation {
  public:
   std::string name() const override { return "smart-ratio"; }
   explicit SmartRatioAllocation(const SmartRatioOptions& options) : options_(options) {}
-  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
+  std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const override {
     std::vector<Shape> shapes;
-    for (const LayerView& layer : layers) shapes.push_back(layer.shape);
+    for (const SiteScores& layer : layers) shapes.push_back(layer.shape);
     std::vector<double> wanted = smart_ratio_densities(shapes, target, options_);
     std::vector<double> least;
     std::vector<double> most;

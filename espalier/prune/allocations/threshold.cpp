@@ -15,9 +15,9 @@ class ThresholdAllocation : public Allocation {
   SparsityOf sparsity_of(bool channels) const override {
     return channels ? SparsityOf::Channels : SparsityOf::Weights;
   }
-  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity) const override {
+  std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity) const override {
     std::vector<int64_t> kept;
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       int64_t above = 0;
       for (size_t u = 0; u < layer.scores.size(); ++u) {
         if (layer.alive[u] != 0 && layer.scores[u] > threshold_) ++above;

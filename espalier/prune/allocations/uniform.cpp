@@ -14,9 +14,9 @@ class UniformAllocation : public Allocation {
   SparsityOf sparsity_of(bool channels) const override {
     return channels ? SparsityOf::Channels : SparsityOf::Weights;
   }
-  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
+  std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const override {
     std::vector<int64_t> kept;
-    for (const LayerView& layer : layers) kept.push_back(kept_count(layer.units, target));
+    for (const SiteScores& layer : layers) kept.push_back(kept_count(layer.units, target));
     if (first_ == FirstLayer::Dense && !layers.empty()) kept.front() = layers.front().units;
     return kept;
   }
@@ -31,9 +31,9 @@ class UniformFloorAllocation : public Allocation {
   SparsityOf sparsity_of(bool channels) const override {
     return channels ? SparsityOf::Channels : SparsityOf::Weights;
   }
-  std::vector<int64_t> keep(std::span<const LayerView> layers, Sparsity target) const override {
+  std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const override {
     std::vector<int64_t> kept;
-    for (const LayerView& layer : layers) {
+    for (const SiteScores& layer : layers) {
       kept.push_back(layer.units -
                      guarded_floor(target.value() * static_cast<double>(layer.units)));
     }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include <espalier/prune/ground/inputs.h>
-#include <espalier/prune/ground/scored_weight.h>
+#include <espalier/prune/ground/prunable_weight.h>
 
 namespace espalier::prune {
 
@@ -44,7 +44,7 @@ class Landscape {
  public:
   /// Copies the network. `inputs` says which loss.
   Landscape(const nn::Module& model,
-            std::span<const ScoredWeight> weights,
+            std::span<const PrunableWeight> weights,
             const PruneInputs& inputs,
             const LandscapeOptions& options);
 

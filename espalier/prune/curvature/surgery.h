@@ -12,7 +12,7 @@ namespace espalier::prune {
 /// Settings of `prune_columns`.
 struct SurgeryOptions {
   Sparsity sparsity = Sparsity(0.5);  ///< of the matrix; not read with cells or a given mask
-  Cell cell = {};                     ///< `keep` of `size` neighbours in a row stay
+  UnitCell cell = {};                 ///< `keep` of `size` neighbours in a row stay
   double damping = 0.01;              ///< times the mean of the diagonal, added to the diagonal
   int64_t block = 128;                ///< columns whose mask is chosen at a time
   int64_t at_least = 0;               ///< weights that stay in any case

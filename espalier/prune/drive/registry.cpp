@@ -65,7 +65,7 @@ void check_nothing_divided(const std::string& owner,
                        : !settings.layer_sparsity.empty()      ? "layer-sparsity"
                        : target                                ? "target"
                                                                : nullptr;
-  const Cell cell = patterns.common().cell();
+  const UnitCell cell = patterns.common().cell();
   ESPALIER_CHECK(option == nullptr,
                  ValueError,
                  owner,
@@ -92,7 +92,7 @@ MethodChoice settled(const Method& method, PruneSettings settings) {
                    ": options sparsity and target both say how much goes; give one of them");
     settings.sparsity = Sparsity(target.removed());
   }
-  const Cell cell = choice.pattern.common().cell();
+  const UnitCell cell = choice.pattern.common().cell();
   if (!settings.sparsity) {
     settings.sparsity =
         cell.size > 0
@@ -255,10 +255,10 @@ std::map<std::string, Tensor> raw_scores(const MethodChoice& choice,
   const std::shared_ptr<Score> score = update ? update->score : nullptr;
   ESPALIER_CHECK(score, NotImplemented, "score: the method ", choice.method->name, " has no score");
   const NoGrad no_grad;
-  const std::vector<ScoredWeight> weights = prunable_weights(model, choice.settings.exclude);
+  const std::vector<PrunableWeight> weights = prunable_weights(model, choice.settings.exclude);
   Rng rng = Rng(inputs.seed, "prune").fork(0);
   std::vector<Site> sites;  // of the weights that can have the pattern
-  for (const ScoredWeight& weight : weights) {
+  for (const PrunableWeight& weight : weights) {
     const Shape& shape = weight.parameter->shape();
     const Pattern& pattern = choice.pattern.of(weight.name);
     if (!pattern.refusal(shape).empty()) continue;

@@ -20,7 +20,7 @@ class NMPattern : public Pattern {
   /// Unit (o/G, r, s, i): the M units of a cell are consecutive.
   Units units(const Shape& weight) const override;
   std::string refusal(const Shape& weight) const override;
-  Cell cell() const override { return {n_, m_}; }
+  UnitCell cell() const override { return {n_, m_}; }
   /// Output channels that share a mask.
   int64_t group() const { return group_; }
 

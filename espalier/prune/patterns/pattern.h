@@ -40,7 +40,7 @@ struct Units {
 };
 
 /// Exactly `keep` of every `size` consecutive units stay; size 0: no such rule.
-struct Cell {
+struct UnitCell {
   int64_t keep = 0;  ///< kept units of a cell
   int64_t size = 0;  ///< units of a cell; 0: no cells
 };
@@ -58,7 +58,7 @@ class Pattern {
   /// Why a weight of this shape can't have the pattern; empty if it can.
   virtual std::string refusal(const Shape& /*weight*/) const { return {}; }
   /// Cells of which each keeps the same number; none by default.
-  virtual Cell cell() const { return {}; }
+  virtual UnitCell cell() const { return {}; }
   /// Units are channels of the network, not parts of one weight: sites come from the channel graph.
   virtual bool coupled() const { return false; }
 };

@@ -106,7 +106,7 @@ class SynflowScore : public Score {
     const Variable ones(ones_like_a_sample(context.inputs.input_shape));
     watch(*net, ones, context);
     std::vector<Variable> weights;
-    for (const ScoredWeight& weight : context.weights) {
+    for (const PrunableWeight& weight : context.weights) {
       weights.push_back(net->parameter(weight.name).value);
     }
     const Variable flow = sum((*net)(ones));

@@ -16,18 +16,18 @@ constexpr double kRounding = 1e-12;
 /// A budget that asks for less than this share of every place is beyond what walks can do.
 constexpr double kLowest = 1e-3;
 
-int64_t units_of(const Place& place, double ratio) {
+int64_t units_of(const SearchedSite& place, double ratio) {
   const auto units = static_cast<int64_t>(std::llround(ratio * static_cast<double>(place.units)));
   return std::clamp<int64_t>(units, 1, place.units);
 }
 
-double ratio_of(const Place& place, int64_t units) {
+double ratio_of(const SearchedSite& place, int64_t units) {
   return static_cast<double>(units) / static_cast<double>(place.units);
 }
 
 Candidate all_at(const RatioTask& task, double ratio) {
   Candidate candidate;
-  for (const Place& place : task.places) {
+  for (const SearchedSite& place : task.places) {
     candidate.push_back(ratio_of(place, units_of(place, ratio)));
   }
   return candidate;
@@ -89,9 +89,9 @@ class WalkSearch : public RatioSearch {
       const Candidate dense(task.places.size(), 1.0);
       dense_cost_ = task.cost(dense);
       int64_t behind = 0;
-      for (const Place& place : task.places) behind += place.macs;
+      for (const SearchedSite& place : task.places) behind += place.macs;
       const double all = std::max<double>(1.0, static_cast<double>(behind));
-      for (const Place& place : task.places) {
+      for (const SearchedSite& place : task.places) {
         behind -= place.macs;
         rest_.push_back(static_cast<double>(behind) / all);
       }
@@ -170,7 +170,7 @@ double error_log_cost_reward(const nn::Evaluation& value, double cost) {
 
 double within_budget(
     const RatioTask& task, Candidate candidate, size_t place, double asked, double least) {
-  const Place& here = task.places[place];
+  const SearchedSite& here = task.places[place];
   const auto with = [&](int64_t units) {
     candidate[place] = ratio_of(here, units);
     return fits(task, candidate);

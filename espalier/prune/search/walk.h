@@ -11,13 +11,13 @@
 #include <espalier/nn/train/fit.h>
 #include <espalier/prune/search/agent.h>
 #include <espalier/prune/search/oracle.h>
-#include <espalier/prune/search/place.h>
+#include <espalier/prune/search/searched_site.h>
 
 namespace espalier::prune {
 
 /// What share of each place's units should stay.
 struct RatioTask {
-  std::vector<Place> places;  ///< in the order in which they are decided
+  std::vector<SearchedSite> places;  ///< in the order in which they are decided
   /// What a network with these shares costs, without running it. Grows with each of them.
   std::function<double(const Candidate& ratios)> cost = {};
   double budget = 0.0;  ///< the most it may cost

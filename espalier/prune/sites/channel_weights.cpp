@@ -21,9 +21,10 @@ std::vector<int64_t> indices_of_units(const SitePart& part, int dim, int64_t uni
 
 }  // namespace
 
-ChannelWeights::ChannelWeights(std::span<const Site> sites, std::span<const ScoredWeight> weights) {
+ChannelWeights::ChannelWeights(std::span<const Site> sites,
+                               std::span<const PrunableWeight> weights) {
   std::map<const nn::Parameter*, size_t> matrix_of;
-  for (const ScoredWeight& weight : weights) {
+  for (const PrunableWeight& weight : weights) {
     const Shape& shape = weight.parameter->shape();
     matrix_of[weight.parameter] = matrices_.size();
     const int64_t outer = shape[0] * shape[1];

@@ -17,7 +17,7 @@ struct Layers {
   std::vector<std::vector<double>> scores;
   std::vector<std::vector<uint8_t>> alive;
   std::vector<std::vector<int64_t>> weights;
-  std::vector<LayerView> views;
+  std::vector<SiteScores> views;
 };
 
 Layers layers_of(const std::vector<Shape>& shapes, int64_t at_least = 0) {
@@ -101,7 +101,7 @@ TEST(ErdosRenyi, IsExactInTotalOverTheZoo) {
     for (const int64_t at_least : {0, 1, 40}) {
       const Layers layers = layers_of(shapes, at_least);
       int64_t floor = 0;
-      for (const LayerView& layer : layers.views) floor += std::min(at_least, layer.units);
+      for (const SiteScores& layer : layers.views) floor += std::min(at_least, layer.units);
       for (const double sparsity : {0.0, 0.3, 0.5, 0.8, 0.9, 0.95, 0.98, 0.995}) {
         for (const ErdosRenyi kind : {ErdosRenyi::Kernel, ErdosRenyi::Channels}) {
           const auto kept = erdos_renyi_allocation(kind)->keep(layers.views, Sparsity(sparsity));
@@ -120,7 +120,7 @@ TEST(ErdosRenyi, IsExactInTotalOverTheZoo) {
 TEST(ErdosRenyi, WhatLayersMustKeepIsTakenOffTheOthers) {
   // Parts 20, 20, 200 of 100, 100 and 10,000 weights: 10 + 10 + 100 would be kept of 120.
   const Layers layers = layers_of({{10, 10}, {10, 10}, {100, 100}});
-  std::vector<LayerView> views = layers.views;
+  std::vector<SiteScores> views = layers.views;
   const Sparsity target(1.0 - 120.0 / 10200.0);
   EXPECT_EQ(erdos_renyi_allocation(ErdosRenyi::Kernel)->keep(views, target),
             (std::vector<int64_t>{10, 10, 100}));

@@ -119,7 +119,7 @@ TEST(Amc, ItsAgentSeesWhatThePublishedOneSees) {
   net.add(nn::Linear({.in = 160, .out = 5}));
   std::vector<std::string> notes;
   const auto sites = weight_sites(prunable_weights(net), make_pattern("unstructured"), notes);
-  RatioTask task{.places = places_of(net, sites, {3, 8, 8})};
+  RatioTask task{.places = searched_sites(net, sites, {3, 8, 8})};
   double dense = 0.0;
   for (size_t p = 0; p < 4; ++p) {
     EXPECT_EQ(static_cast<double>(task.places[p].macs), numbers().at("macs")[p]);
@@ -308,9 +308,9 @@ TEST(Amc, TheFirstInputsStayAndDepthwiseLayersHaveNoActionOfTheirOwn) {
   std::vector<std::string> notes;
   const auto weights = prunable_weights(*net);
   const auto sites = channel_sites(*net, channel_groups(*net, {3, 32, 32}), weights, false, notes);
-  const auto places = places_of(*net, sites, {3, 32, 32});
+  const auto places = searched_sites(*net, sites, {3, 32, 32});
   EXPECT_LT(places.size(), weights.size());
-  for (const Place& place : places) EXPECT_GT(place.in, 1) << place.name;  // depthwise: 1
+  for (const SearchedSite& place : places) EXPECT_GT(place.in, 1) << place.name;  // depthwise: 1
 
   auto small = tiny_conv_net();
   prune_by_amc(*small, quick({{"target", "macs=0.4"}}), inputs());

@@ -78,7 +78,7 @@ TEST(Fpgm, MixTakesDistancesAmongTheFiltersThatTheNormKeeps) {
 
 TEST(SoftFilter, RoundsTheNumberOfFiltersDown) {
   // 16 * (1 - 0.7) is 4.8: four filters, kept rate 0.7 in the words of the published code.
-  const std::vector<LayerView> layers = {{"a", {}, 16, {}, {}, {}}, {"b", {}, 10, {}, {}, {}}};
+  const std::vector<SiteScores> layers = {{"a", {}, 16, {}, {}, {}}, {"b", {}, 10, {}, {}, {}}};
   EXPECT_EQ(uniform_floor_allocation()->keep(layers, Sparsity(0.3)), (std::vector<int64_t>{12, 7}));
 }
 

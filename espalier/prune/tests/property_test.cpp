@@ -157,7 +157,7 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
     }
     if (!allocation) allocation = make_allocation("uniform");
     if (allocation->looks_at_scores()) return {};
-    std::vector<LayerView> views;
+    std::vector<SiteScores> views;
     for (const Site& site : sites) {
       views.push_back({site.name, site.shape, site.units, {}, {}, {}});
     }
@@ -239,7 +239,7 @@ TEST_P(EveryMethod, KeepsExactCountsValidUnitsAndNoEmptyLayer) {
     if (coupled) {
       // A weight between two channels belongs to both, but is one weight.
       weights = kept_weights = 0;
-      for (const ScoredWeight& weight : update.weights()) {
+      for (const PrunableWeight& weight : update.weights()) {
         const std::vector<int>& mask = masks.at(weight.name);
         weights += static_cast<int64_t>(mask.size());
         kept_weights += std::accumulate(mask.begin(), mask.end(), int64_t{0});

@@ -91,8 +91,8 @@ TEST(GlobalUnits, ThePublishedThresholdTakesOneMoreThanAsked) {
   const std::vector<double> second = {0.02, 0.6, 0.01};
   const std::vector<uint8_t> alive = {1, 1, 1};
   const std::vector<int64_t> weights = {1, 1, 1};
-  const std::vector<LayerView> layers = {{"a", {}, 3, first, alive, weights},
-                                         {"b", {}, 3, second, alive, weights}};
+  const std::vector<SiteScores> layers = {{"a", {}, 3, first, alive, weights},
+                                          {"b", {}, 3, second, alive, weights}};
   EXPECT_EQ(global_units_allocation()->keep(layers, Sparsity(0.5)), (std::vector<int64_t>{2, 1}));
   EXPECT_EQ(global_units_allocation(GlobalCount::Threshold)->keep(layers, Sparsity(0.5)),
             (std::vector<int64_t>{1, 1}));
@@ -104,8 +104,8 @@ TEST(GlobalUnits, ProtectsTheBestUnitsOfEveryLayer) {
   const std::vector<double> second = {1, 3, 2};
   const std::vector<uint8_t> alive = {1, 1, 1};
   const std::vector<int64_t> weights = {1, 1, 1};
-  const std::vector<LayerView> layers = {{"a", {}, 3, first, alive, weights, 1},
-                                         {"b", {}, 3, second, alive, weights, 1}};
+  const std::vector<SiteScores> layers = {{"a", {}, 3, first, alive, weights, 1},
+                                          {"b", {}, 3, second, alive, weights, 1}};
   EXPECT_EQ(global_units_allocation()->keep(layers, Sparsity(0.5)), (std::vector<int64_t>{2, 1}));
 }
 

@@ -107,7 +107,7 @@ TEST_F(SmallGpt, SparseGptHasLessErrorThanMagnitudeInEveryLayer) {
       *trained_, weights, calibration().batch, 1, [&](size_t w, int64_t, const Tensor& x) {
         rows[w] = x.clone();
       });
-  for (const Cell cell : {Cell{}, Cell{.keep = 2, .size = 4}}) {
+  for (const UnitCell cell : {UnitCell{}, UnitCell{.keep = 2, .size = 4}}) {
     for (size_t w = 0; w < weights.size(); ++w) {
       const Tensor dense = as_matrix(weights[w].parameter->value.value());
       const Tensor h = hessian_of(rows[w]);

@@ -34,7 +34,7 @@ std::vector<int64_t> floors(const std::vector<double>& values) {
 std::vector<int64_t> keep(const std::vector<Shape>& shapes,
                           Sparsity target,
                           const SmartRatioOptions& options) {
-  std::vector<LayerView> views;
+  std::vector<SiteScores> views;
   for (const Shape& shape : shapes) views.push_back({"layer", shape, shape.numel(), {}, {}, {}});
   return smart_ratio_allocation(options)->keep(views, target);
 }

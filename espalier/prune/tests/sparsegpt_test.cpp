@@ -70,7 +70,7 @@ TEST(SparseGpt, LazyUpdatesChangeNothing) {
 TEST(SparseGpt, TheReportedLossIsTheErrorOfTheOutputs) {
   const Tensor w = random_matrix(6, 24, 4);
   const Tensor h = hessian_of(random_matrix(80, 24, 5));
-  for (const Cell cell : {Cell{}, Cell{.keep = 2, .size = 4}}) {
+  for (const UnitCell cell : {UnitCell{}, UnitCell{.keep = 2, .size = 4}}) {
     const Surgery s = prune_columns(w, h, {.cell = cell, .damping = 0.0, .block = 8});
     EXPECT_NEAR(s.loss, quadratic_error(w, s.weight, h), kExact * s.loss);
   }
@@ -210,7 +210,7 @@ TEST(SparseGpt, TheInputsOfALayerComeFromTheLayersPrunedBefore) {
   prune_now("sparsegpt", {{"sparsity", "0.5"}, {"batches", "1"}}, *net, inputs_of(x));
   const auto rows_of = [&](nn::Module& model) {
     Tensor rows;
-    const std::vector<ScoredWeight> second = {prunable_weights(model)[1]};
+    const std::vector<PrunableWeight> second = {prunable_weights(model)[1]};
     visit_layer_inputs(model, second, inputs_of(x).batch, 1, [&](size_t, int64_t, const Tensor& r) {
       rows = r.clone();
     });

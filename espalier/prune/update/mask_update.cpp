@@ -49,13 +49,14 @@ int64_t mask_changes(const nn::Parameter& parameter, const Tensor& mask) {
 
 }  // namespace
 
-std::vector<LayerReport> unchanged_layers(const std::vector<ScoredWeight>& all,
-                                          const std::vector<ScoredWeight>& chosen) {
+std::vector<LayerReport> unchanged_layers(const std::vector<PrunableWeight>& all,
+                                          const std::vector<PrunableWeight>& chosen) {
   std::vector<LayerReport> layers;
-  for (const ScoredWeight& weight : all) {
-    const bool is_chosen = std::any_of(chosen.begin(), chosen.end(), [&](const ScoredWeight& one) {
-      return one.parameter == weight.parameter;
-    });
+  for (const PrunableWeight& weight : all) {
+    const bool is_chosen =
+        std::any_of(chosen.begin(), chosen.end(), [&](const PrunableWeight& one) {
+          return one.parameter == weight.parameter;
+        });
     if (is_chosen) continue;
     layers.push_back({weight.name, weight.parameter->numel(), weight.parameter->nnz(), 0});
   }
@@ -67,7 +68,7 @@ MaskUpdate::MaskUpdate(nn::Module& model,
                        const PruneSettings& settings,
                        const PruneInputs& inputs,
                        const SiteRules& rules,
-                       std::optional<std::vector<ScoredWeight>> only)
+                       std::optional<std::vector<PrunableWeight>> only)
     : model_(&model), settings_(&settings), inputs_(&inputs), coupled_(pattern.coupled()) {
   weights_ = only ? *std::move(only) : prunable_weights(model, settings.exclude);
   sites_ = coupled_ ? channel_sites(model,
@@ -113,7 +114,7 @@ std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>&
                                          Sparsity target,
                                          const std::vector<std::vector<uint8_t>>& of_outputs) {
   std::vector<std::vector<int64_t>> weights;
-  std::vector<LayerView> views;
+  std::vector<SiteScores> views;
   for (const Site& site : sites_) weights.push_back(site.unit_weights());
   for (size_t s = 0; s < sites_.size(); ++s) {
     views.push_back({sites_[s].name,
@@ -263,7 +264,7 @@ void MaskUpdate::make_masks() {
     return mask_changes(*parameter, masks_.at(parameter)) == 0;
   });
   report_.layers.clear();
-  for (const ScoredWeight& weight : weights_) {
+  for (const PrunableWeight& weight : weights_) {
     const auto found = masks_.find(weight.parameter);
     LayerReport layer{weight.name, weight.parameter->numel(), weight.parameter->nnz(), 0};
     if (found != masks_.end()) {

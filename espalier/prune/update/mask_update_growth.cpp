@@ -87,7 +87,7 @@ void MaskUpdate::refill(const std::vector<std::vector<double>>& scores,
                         Rng& rng) {
   const auto merits = growth_merits(growth, rng);
   std::vector<std::vector<int64_t>> weights;
-  std::vector<LayerView> views;
+  std::vector<SiteScores> views;
   for (const Site& site : sites_) weights.push_back(site.unit_weights());
   for (size_t s = 0; s < sites_.size(); ++s) {
     views.push_back({sites_[s].name,

@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kSameSparsity = 1e-6;
 
-double removed_by(const Cell& cell) {
+double removed_by(const UnitCell& cell) {
   return 1.0 - static_cast<double>(cell.keep) / static_cast<double>(cell.size);
 }
 
@@ -24,10 +24,10 @@ int64_t least_units(const Site& site, const PruneSettings& settings) {
 }
 
 std::vector<int64_t> keep_of_free_sites(const std::vector<Site>& sites,
-                                        const std::vector<LayerView>& views,
+                                        const std::vector<SiteScores>& views,
                                         const Allocation& allocation,
                                         Sparsity target) {
-  std::vector<LayerView> free;
+  std::vector<SiteScores> free;
   for (size_t s = 0; s < sites.size(); ++s) {
     if (sites[s].cell.size == 0) free.push_back(views[s]);
   }
@@ -42,7 +42,7 @@ std::vector<int64_t> keep_of_free_sites(const std::vector<Site>& sites,
   return kept;
 }
 
-Sparsity target_in_cells(const Cell& cell,
+Sparsity target_in_cells(const UnitCell& cell,
                          const Moment& moment,
                          Sparsity target,
                          const std::optional<Sparsity>& final) {
@@ -54,7 +54,7 @@ Sparsity target_in_cells(const Cell& cell,
   return Sparsity(own * std::clamp(way, 0.0, 1.0));
 }
 
-int64_t keep_in_cell(const Cell& cell, Sparsity target) {
+int64_t keep_in_cell(const UnitCell& cell, Sparsity target) {
   const int64_t gone = guarded_floor(target.value() * static_cast<double>(cell.size));
   return std::max(cell.keep, cell.size - gone);
 }

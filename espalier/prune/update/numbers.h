@@ -19,18 +19,18 @@ int64_t least_units(const Site& site, const PruneSettings& settings);
 /// Units that each site keeps: sites with cells their own number, the others what the allocation
 /// gives them as if they were alone.
 std::vector<int64_t> keep_of_free_sites(const std::vector<Site>& sites,
-                                        const std::vector<LayerView>& views,
+                                        const std::vector<SiteScores>& views,
                                         const Allocation& allocation,
                                         Sparsity target);
 
 /// What a site with cells is to lose by now: it has a final sparsity of its own, and is as far on
 /// the way to it as `target` is on that to `final` (or as the moment says).
-Sparsity target_in_cells(const Cell& cell,
+Sparsity target_in_cells(const UnitCell& cell,
                          const Moment& moment,
                          Sparsity target,
                          const std::optional<Sparsity>& final);
 /// Units of a cell that stay on the way from dense to the pattern's own number.
-int64_t keep_in_cell(const Cell& cell, Sparsity target);
+int64_t keep_in_cell(const UnitCell& cell, Sparsity target);
 
 /// Settings must fit the patterns: where every layer has N:M there is one final sparsity. Throws
 /// ValueError.

@@ -51,7 +51,7 @@ std::vector<int64_t> kept_by_size(const std::vector<Site>& sites,
                                   const Allocation& allocation,
                                   const PruneSettings& settings,
                                   bool with_floors) {
-  std::vector<LayerView> views;
+  std::vector<SiteScores> views;
   for (const Site& site : sites) {
     views.push_back({.name = site.name,
                      .shape = site.shape,

@@ -34,7 +34,7 @@ class RepairedUpdate {
 
   UpdateReport run() {
     const auto all = prunable_weights(subject_.model, settings_.exclude);
-    for (const ScoredWeight& one : all) {
+    for (const PrunableWeight& one : all) {
       report_.layers.push_back({one.name, one.parameter->numel(), one.parameter->nnz(), 0});
     }
     const std::vector<Site> sites = subject_.pattern.coupled() ? channels(all) : weights(all);
@@ -84,11 +84,11 @@ class RepairedUpdate {
     void restore() const { kept_->restore(); }
 
    private:
-    std::vector<ScoredWeight> weights_;
+    std::vector<PrunableWeight> weights_;
     std::optional<WeightKeeper> kept_;
   };
 
-  std::vector<Site> channels(const std::vector<ScoredWeight>& all) {
+  std::vector<Site> channels(const std::vector<PrunableWeight>& all) {
     groups_ = channel_groups(subject_.model, inputs_.input_shape);
     std::vector<Site> sites = channel_sites(
         subject_.model, groups_, all, parts_.sites.single_producer_only, report_.notes);
@@ -106,7 +106,7 @@ class RepairedUpdate {
   }
 
   /// In the order in which the layers run.
-  std::vector<Site> weights(const std::vector<ScoredWeight>& all) {
+  std::vector<Site> weights(const std::vector<PrunableWeight>& all) {
     std::vector<std::string> unread;
     const auto fitting = fitting_weights(all, subject_.pattern, report_.notes);
     std::vector<Site> sites;
@@ -120,7 +120,7 @@ class RepairedUpdate {
   }
 
   std::vector<int64_t> units_to_keep(const std::vector<Site>& sites) const {
-    std::vector<LayerView> views;
+    std::vector<SiteScores> views;
     for (const Site& site : sites) {
       views.push_back({site.name, site.shape, site.units, {}, {}, {}});
     }
@@ -147,7 +147,7 @@ class RepairedUpdate {
     mask_channels(subject_.model, {*group}, {keep});
   }
 
-  void tell_layers(const std::vector<ScoredWeight>& all) {
+  void tell_layers(const std::vector<PrunableWeight>& all) {
     for (size_t w = 0; w < all.size(); ++w) {
       LayerReport& layer = report_.layers[w];
       layer.changed = layer.kept - all[w].parameter->nnz();

@@ -62,7 +62,7 @@ class Space {
   double all_weights() const {
     double weights = 0.0;
     if (subject_.pattern.coupled()) {
-      for (const ScoredWeight& one : start_.weights()) {
+      for (const PrunableWeight& one : start_.weights()) {
         weights += static_cast<double>(one.parameter->numel());
       }
       return weights;
@@ -163,7 +163,7 @@ std::shared_ptr<const Allocation> searched_allocation(
         space.realize(ratios, copy);
       });
   Rng of_search = rng.fork(stream_id("search"));
-  RatioTask task{.places = places_of(subject.model, start.sites(), subject.inputs.input_shape),
+  RatioTask task{.places = searched_sites(subject.model, start.sites(), subject.inputs.input_shape),
                  .cost = [&](const Candidate& ratios) { return space.cost(ratios); },
                  .budget = space.budget(),
                  .evaluate = [&](const Candidate& ratios) { return oracle.evaluate(ratios); },

@@ -22,10 +22,10 @@ struct SrSte {
 void put_on(const Subject& subject, double decay) {
   std::vector<std::string> notes;  // come with the first report
   const auto weights = prunable_weights(subject.model, subject.settings.exclude);
-  for (const ScoredWeight& weight : fitting_weights(weights, subject.pattern, notes)) {
+  for (const PrunableWeight& weight : fitting_weights(weights, subject.pattern, notes)) {
     const Shape& shape = weight.parameter->shape();
     const Pattern& pattern = subject.pattern.of(weight.name);
-    const Cell cell = pattern.cell();
+    const UnitCell cell = pattern.cell();
     const std::vector<int32_t> units = pattern.units(shape).of_weight;
     const int64_t together = std::ranges::count(units, units.front());  // outputs with one choice
     nn::put_form(subject.model,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// ScoredWeight: a weight that a method may prune, by name.
+/// PrunableWeight: a weight that a method may prune, by name.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace espalier::prune {
 
-/// A weight that is scored.
-struct ScoredWeight {
+/// A weight that may be removed.
+struct PrunableWeight {
   std::string name;                    ///< dotted
   nn::Parameter* parameter = nullptr;  ///< in the model
 };

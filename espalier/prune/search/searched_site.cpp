@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/prune/search/place.h>
+#include <espalier/prune/search/searched_site.h>
 
 #include <algorithm>
 #include <map>
@@ -26,7 +26,9 @@ std::map<std::string, int64_t> strides_of(const nn::NetworkGraph& graph) {
 
 }  // namespace
 
-std::vector<Place> places_of(nn::Module& model, std::span<const Site> sites, const Shape& sample) {
+std::vector<SearchedSite> searched_sites(nn::Module& model,
+                                         std::span<const Site> sites,
+                                         const Shape& sample) {
   ESPALIER_CHECK(
       sample.rank() == 3,
       ValueError,
@@ -35,10 +37,10 @@ std::vector<Place> places_of(nn::Module& model, std::span<const Site> sites, con
   const Variable example(Tensor::zeros(sample.inserted(0, 1)));
   const auto strides = strides_of(nn::trace_network(model, example));
   const nn::ModelCount count = nn::count_model(model, sample);
-  std::vector<Place> places;
+  std::vector<SearchedSite> places;
   for (const Site& site : sites) {
     const Shape& shape = site.shape;
-    Place place{.name = site.name, .units = site.units, .convolution = shape.rank() > 2};
+    SearchedSite place{.name = site.name, .units = site.units, .convolution = shape.rank() > 2};
     place.out = shape[0];
     place.in = shape[1];
     if (place.convolution) {
@@ -56,9 +58,9 @@ std::vector<Place> places_of(nn::Module& model, std::span<const Site> sites, con
   return places;
 }
 
-std::vector<std::vector<double>> layer_features(std::span<const Place> places) {
+std::vector<std::vector<double>> layer_features(std::span<const SearchedSite> places) {
   std::vector<std::vector<double>> features;
-  for (const Place& place : places) {
+  for (const SearchedSite& place : places) {
     features.push_back({static_cast<double>(features.size()),
                         place.convolution ? 0.0 : 1.0,
                         static_cast<double>(place.in),

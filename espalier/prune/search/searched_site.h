@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Place: a site as a search sees it, with what is known of the layer that makes its units.
+/// SearchedSite: a site as a search sees it, with what is known of the layer that makes its units.
 #pragma once
 
 #include <span>
@@ -11,7 +11,7 @@
 namespace espalier::prune {
 
 /// A site and its layer.
-struct Place {
+struct SearchedSite {
   std::string name;          ///< of the site
   int64_t units = 0;         ///< that compete there
   bool convolution = false;  ///< else a linear layer
@@ -24,12 +24,14 @@ struct Place {
 };
 
 /// The places of sites of `model`, in order, by one run on a sample of shape `sample` (C,H,W).
-std::vector<Place> places_of(nn::Module& model, std::span<const Site> sites, const Shape& sample);
+std::vector<SearchedSite> searched_sites(nn::Module& model,
+                                         std::span<const Site> sites,
+                                         const Shape& sample);
 
 /// What AMC's agent is told of each place beforehand: its number, its kind (1: linear), in, out,
 /// stride, kernel, weights; each of them stretched over the places to 0 .. 1, and as it is where
 /// all places are equal. Source: He, Lin et al., arXiv 1802.03494, section 3.1, and the authors'
 /// code.
-std::vector<std::vector<double>> layer_features(std::span<const Place> places);
+std::vector<std::vector<double>> layer_features(std::span<const SearchedSite> places);
 
 }  // namespace espalier::prune
