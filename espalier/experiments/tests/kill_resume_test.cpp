@@ -123,6 +123,10 @@ TEST(KillResume, AGatedRunEndsWithTheSameBytes) {
   expect_same_end({"--prune", "fbs", "--sparsity", "0.5"});
 }
 
+TEST(KillResume, ARunThatDrawsItsBlocksEndsWithTheSameBytes) {
+  expect_same_end({"--prune", "skipnet", "--sparsity", "0.5", "--rewards-from", "0.25"});
+}
+
 TEST(KillResume, ARunInRoundsEndsWithTheSameBytes) {
   // Two epochs, and twice the last one and a half.
   expect_same_end(

@@ -45,9 +45,7 @@ struct LayerRun {
   int64_t macs;
 };
 
-std::multimap<const Module*, LayerRun> layer_runs(Module& model, const Variable& input) {
-  const NetworkGraph graph = trace_network(model, input);
-  check_calls(model, graph);
+std::multimap<const Module*, LayerRun> layer_runs(const NetworkGraph& graph) {
   std::multimap<const Module*, LayerRun> runs;
   for (const GraphCall* call : graph.layer_calls()) {
     runs.emplace(call->module,
@@ -104,7 +102,9 @@ std::vector<NamedParameter> prunable_parameters(Module& model) {
 }
 
 ModelCount count_model(Module& model, const Variable& input) {
-  const std::multimap<const Module*, LayerRun> runs = layer_runs(model, input);
+  const NetworkGraph graph = trace_network(model, input);
+  check_calls(model, graph);
+  const std::multimap<const Module*, LayerRun> runs = layer_runs(graph);
   std::map<std::string, Module*> modules;
   for (const NamedModule& part : model.named_modules()) modules[part.name] = part.module;
 
@@ -150,6 +150,8 @@ ModelCount count_model(Module& model, const Variable& input) {
     }
     accumulate(result.total, count);
   }
+  // Besides its layers' also those of gated blocks' heads.
+  result.total.macs_executed = graph.calls.front().macs / std::max<int64_t>(1, input.size(0));
   result.total.kind = model.describe();
   return result;
 }

@@ -12,6 +12,8 @@
 ///   - dense: every weight position, masked or not. effective: only kept weights.
 ///     executed: what the kernels report to have done (core/mac_counter.h), which is dense wherever
 ///     no sparse kernel ran. It depends on the layout of the input, as the choice of kernels does.
+///     Of the whole network it has what runs outside of layers too (heads of gated blocks). Gates
+///     are open here; what images leave out is counted where they run (core/mac_counter.h).
 ///     A shrunk network's dense count is the count of its smaller layers.
 ///   - Sparsity is the removed fraction of the prunable weights: the weights of all convolution and
 ///     linear layers, first and last layer included; not biases, norms, embeddings, position

@@ -313,6 +313,7 @@ TEST(SkipNet, CountsAreThoseOfTheNetworkWithoutGates) {
   EXPECT_EQ(count.total.macs_dense, 40'551'040);
   EXPECT_EQ(count.total.macs_effective, plain.total.macs_effective);
   EXPECT_EQ(count.total.weights, plain.total.weights);
+  EXPECT_EQ(count.total.macs_executed, plain.total.macs_executed + heads);
   EXPECT_EQ(count.total.params, plain.total.params + heads + 8);
 }
 
