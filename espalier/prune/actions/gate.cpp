@@ -14,7 +14,7 @@ bool is_excluded(const std::string& place, const PruneSettings& settings) {
 }
 
 /// The places of a grain, in the order in which they run.
-std::vector<GatePlace> searched_sites(GateGrain grain, const Subject& subject) {
+std::vector<GatePlace> places_of(GateGrain grain, const Subject& subject) {
   ESPALIER_CHECK(subject.inputs.input_shape.rank() == 3,
                  ValueError,
                  "prune: gates need the input's shape, (C,H,W)");
@@ -46,7 +46,7 @@ class TrainGates : public Action {
     if (!present.empty()) return {"goes on with the gates that the network has"};
     std::vector<std::string> notes;
     int64_t number = 0;
-    for (GatePlace& place : searched_sites(gates_.grain, subject)) {
+    for (GatePlace& place : places_of(gates_.grain, subject)) {
       if (is_excluded(place.name, subject.settings)) continue;
       place.number = number;
       place.seed = subject.inputs.seed;
