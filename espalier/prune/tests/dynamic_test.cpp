@@ -52,21 +52,26 @@ TEST(DynamicSchedule, RefusesWhatCannotBe) {
   EXPECT_THROW(dynamic_schedule({.fraction = 1.5}), ValueError);
 }
 
-/// One update at constant sparsity, by hand.
-void move_weights(nn::Module& net, double moved, Score& score, Growth& regrowth) {
+/// One update by hand: to a density, then a part of what is left changes places.
+void prune_and_move(nn::Module& net, Density kept, double moved, Score& score, Growth& regrowth) {
   const PruneSettings settings;
   const PruneInputs inputs;
   MaskUpdate update(net, make_pattern("unstructured"), settings, inputs, {});
-  nn::Parameter& weight = net.parameter("0.weight");
-  const double kept = static_cast<double>(weight.nnz()) / static_cast<double>(weight.numel());
   Rng rng(3);
   const auto scores = update.scores(score, rng);
   update.choose(scores,
                 *uniform_allocation(),
-                {.step = 1, .sparsity = Density(kept).sparsity(), .moved = moved},
+                {.step = 1, .sparsity = kept.sparsity(), .moved = moved},
                 {&regrowth},
                 rng);
   update.commit();
+}
+
+/// The same at constant sparsity.
+void move_weights(nn::Module& net, double moved, Score& score, Growth& regrowth) {
+  const nn::Parameter& weight = net.parameter("0.weight");
+  const double kept = static_cast<double>(weight.nnz()) / static_cast<double>(weight.numel());
+  prune_and_move(net, Density(kept), moved, score, regrowth);
 }
 
 std::unique_ptr<nn::Sequential> rigl_example() {
@@ -102,6 +107,16 @@ TEST(RigL, DropsNoMoreThanThereArePlaces) {
   weight.value.set_grad(Variable(Tensor::ones({1, 6})));
   move_weights(*net, 0.8, *magnitude_score(), *gradient_growth(JustDropped::StaysOut));
   EXPECT_EQ(mask_of(weight), (std::vector<int>{0, 1, 1, 1, 1, 1}));
+}
+
+TEST(RigL, WhatTheSameUpdatePrunedIsDroppedToo) {
+  // Trap: -0.1, removed by the allocation, has the largest gradient and grew again with its value.
+  auto net = rigl_example();
+  prune_and_move(
+      *net, Density(1.0 / 3.0), 0.5, *magnitude_score(), *gradient_growth(JustDropped::StaysOut));
+  const nn::Parameter& weight = net->parameter("0.weight");
+  EXPECT_EQ(mask_of(weight), (std::vector<int>{1, 0, 0, 0, 1, 0}));
+  EXPECT_EQ(weight.value.value().to_vector<float>(), (std::vector<float>{0.5F, 0, 0, 0, 0, 0}));
 }
 
 /// What a step looked like, seen after the backward pass and before the pruner acts.

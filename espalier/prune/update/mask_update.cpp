@@ -109,22 +109,40 @@ std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {
   return result;
 }
 
+std::vector<std::vector<int64_t>> MaskUpdate::weights_of_units() const {
+  std::vector<std::vector<int64_t>> weights;
+  for (const Site& site : sites_) weights.push_back(site.unit_weights());
+  return weights;
+}
+
+/// The sites as allocations see them; what is given must live as long.
+std::vector<SiteScores> MaskUpdate::site_scores(
+    const std::vector<std::vector<double>>& scores,
+    const std::vector<std::vector<uint8_t>>& there,
+    const std::vector<std::vector<int64_t>>& weights) const {
+  std::vector<SiteScores> out;
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    const Site& site = sites_[s];
+    out.push_back({site.name,
+                   site.shape,
+                   site.units,
+                   scores[s],
+                   there[s],
+                   weights[s],
+                   least_units(site, *settings_)});
+  }
+  return out;
+}
+
 std::vector<int64_t> MaskUpdate::budgets(const std::vector<std::vector<double>>& scores,
                                          const Allocation& allocation,
                                          Sparsity target,
                                          const std::vector<std::vector<uint8_t>>& of_outputs) {
-  std::vector<std::vector<int64_t>> weights;
-  std::vector<SiteScores> views;
-  for (const Site& site : sites_) weights.push_back(site.unit_weights());
+  const std::vector<std::vector<int64_t>> weights = weights_of_units();
+  std::vector<SiteScores> views = site_scores(scores, alive_, weights);
   for (size_t s = 0; s < sites_.size(); ++s) {
-    views.push_back({sites_[s].name,
-                     sites_[s].shape,
-                     sites_[s].units,
-                     scores[s],
-                     alive_[s],
-                     weights[s],
-                     std::max(least_units(sites_[s], *settings_), count(of_outputs[s])),
-                     of_outputs[s]});
+    views[s].at_least = std::max(views[s].at_least, count(of_outputs[s]));
+    views[s].first = of_outputs[s];
   }
   std::vector<int64_t> kept;
   if (coupled_) {

@@ -99,6 +99,10 @@ class MaskUpdate {
   Sparsity target_of(const Moment& moment) const;
   void tell_reached(SparsityOf of);
   std::pair<int64_t, int64_t> count_weights() const;
+  std::vector<std::vector<int64_t>> weights_of_units() const;
+  std::vector<SiteScores> site_scores(const std::vector<std::vector<double>>& scores,
+                                      const std::vector<std::vector<uint8_t>>& there,
+                                      const std::vector<std::vector<int64_t>>& weights) const;
   std::vector<int64_t> budgets(const std::vector<std::vector<double>>& scores,
                                const Allocation& allocation,
                                Sparsity target,
@@ -121,7 +125,6 @@ class MaskUpdate {
               Rng& rng);
   std::vector<std::vector<double>> growth_merits(Growth& growth, Rng& rng);
   void grow(size_t site,
-            const std::vector<uint8_t>& before,
             std::vector<uint8_t> stays,
             int64_t grown,
             const std::vector<double>& merits,

@@ -62,8 +62,8 @@ void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
   for (size_t s = 0; s < sites_.size(); ++s) {
     const int64_t kept = count(keep_[s]);
     auto grown = guarded_floor(moved * static_cast<double>(kept));
-    // What is dropped must find another place.
-    if (!growth.may_grow_dropped()) grown = std::min(grown, sites_[s].units - kept);
+    // What is dropped, here or by the allocation, must find another place.
+    if (!growth.may_grow_dropped()) grown = std::min(grown, sites_[s].units - count(alive_[s]));
     const auto of_outputs = units_of_outputs(sites_[s], scores[s], keep_[s]);
     grown = std::min(grown, kept - count(of_outputs));
     Rng own = rng.fork(stream_id("move " + sites_[s].name));
@@ -75,7 +75,7 @@ void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
       shuffle_range(stays, keep_[s], 0, stays.size(), own);
       save_outputs(s, keep_[s], own, stays);
     }
-    grow(s, keep_[s], std::move(stays), grown, merits[s], growth, own);
+    grow(s, std::move(stays), grown, merits[s], growth, own);
   }
 }
 
@@ -86,32 +86,21 @@ void MaskUpdate::refill(const std::vector<std::vector<double>>& scores,
                         Growth& growth,
                         Rng& rng) {
   const auto merits = growth_merits(growth, rng);
-  std::vector<std::vector<int64_t>> weights;
-  std::vector<SiteScores> views;
-  for (const Site& site : sites_) weights.push_back(site.unit_weights());
-  for (size_t s = 0; s < sites_.size(); ++s) {
-    views.push_back({sites_[s].name,
-                     sites_[s].shape,
-                     sites_[s].units,
-                     scores[s],
-                     keep_[s],
-                     weights[s],
-                     least_units(sites_[s], *settings_)});
-  }
+  const std::vector<std::vector<int64_t>> weights = weights_of_units();
+  const std::vector<SiteScores> views = site_scores(scores, keep_, weights);
   const std::vector<int64_t> wanted = allocation.keep(views, target);
   for (size_t s = 0; s < sites_.size(); ++s) {
     const int64_t survivors = count(keep_[s]);
     const int64_t places = sites_[s].units - survivors;
     const int64_t grown = std::max(wanted[s], views[s].at_least) - survivors;
     Rng own = rng.fork(stream_id("move " + sites_[s].name));
-    grow(s, alive_[s], keep_[s], std::clamp<int64_t>(grown, 0, places), merits[s], growth, own);
+    grow(s, keep_[s], std::clamp<int64_t>(grown, 0, places), merits[s], growth, own);
   }
 }
 
-/// Adds `grown` units to those that stay of a site. Those of `before` that don't were just dropped;
-/// where other places don't suffice, they stay after all.
+/// Adds `grown` units to those that stay of a site. Those that were there before the update and
+/// don't were just dropped; where other places don't suffice, they stay after all.
 void MaskUpdate::grow(size_t site,
-                      const std::vector<uint8_t>& before,
                       std::vector<uint8_t> stays,
                       int64_t grown,
                       const std::vector<double>& merits,
@@ -120,7 +109,7 @@ void MaskUpdate::grow(size_t site,
   std::vector<uint8_t> gone(stays.size());
   std::vector<uint8_t> places(stays.size());
   for (size_t u = 0; u < stays.size(); ++u) {
-    const bool dropped = before[u] != 0 && stays[u] == 0;
+    const bool dropped = alive_[site][u] != 0 && stays[u] == 0;
     gone[u] = stays[u] == 0;
     places[u] = stays[u] == 0 && (!dropped || growth.may_grow_dropped());
   }
