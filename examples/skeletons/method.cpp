@@ -34,7 +34,7 @@ class RelativeMagnitude : public prune::Score {
  public:
   std::vector<Tensor> compute(const prune::ScoreContext& context) override {
     std::vector<Tensor> scores;
-    for (const prune::PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       Tensor score = prune::as_double(weight.parameter->value.value());
       double* s = score.data<double>();
       double sum = 0.0;

@@ -14,7 +14,8 @@ class L1Penalty : public Action {
 
   void after_backward(const Subject& subject, nn::TrainState&) override {
     if (strength_ == 0.0) return;
-    for (const PrunableWeight& weight : prunable_weights(subject.model, subject.settings.exclude)) {
+    for (const nn::NamedParameter& weight :
+         prunable_weights(subject.model, subject.settings.exclude)) {
       add_l1_gradient(*weight.parameter, strength_);
     }
   }

@@ -167,10 +167,10 @@ class NmSearch : public Action {
   /// Finds the layers: at the first call, and after loading.
   void bind(const Subject& subject) {
     if (!layers_.empty()) return;
-    const std::vector<PrunableWeight> weights =
+    const std::vector<nn::NamedParameter> weights =
         prunable_weights(subject.model, subject.settings.exclude);
     total_ = 0;
-    for (const PrunableWeight& weight : weights) total_ += weight.parameter->numel();
+    for (const nn::NamedParameter& weight : weights) total_ += weight.parameter->numel();
     const Variable sample = normal_sample(subject.model, subject.inputs.input_shape);
     std::map<std::string, double> macs;
     for (const nn::LayerCount& one : nn::count_model(subject.model, sample).layers) {
@@ -266,7 +266,8 @@ class NmSearch : public Action {
         .step = moment.step, .target = moment.sparsity, .notes = std::exchange(notes_, {})};
     std::string found;
     std::string dense;
-    for (const PrunableWeight& weight : prunable_weights(subject.model, subject.settings.exclude)) {
+    for (const nn::NamedParameter& weight :
+         prunable_weights(subject.model, subject.settings.exclude)) {
       LayerReport of_weight{weight.name, weight.parameter->numel(), weight.parameter->nnz()};
       const auto layer =
           std::ranges::find(layers_, weight.name, [](const Layer& one) { return one.site.name; });

@@ -17,7 +17,7 @@ class NormScalePenalty : public Action {
   ActionFacts facts() const override { return {.needs_data = true, .needs_norm = true}; }
 
   void check(const Subject& subject) override {
-    const std::vector<PrunableWeight> scales = norm_scales(subject.model);
+    const std::vector<nn::NamedParameter> scales = norm_scales(subject.model);
     const MaskUpdate places(subject.model,
                             subject.pattern,
                             subject.settings,
@@ -33,7 +33,7 @@ class NormScalePenalty : public Action {
   }
 
   void enter(const Subject&, nn::TrainState& state) override {
-    for (const PrunableWeight& scale : norm_scales(state.model)) {
+    for (const nn::NamedParameter& scale : norm_scales(state.model)) {
       const std::vector<float> gamma = scale.parameter->value.value().to_vector<float>();
       const bool fresh = std::ranges::all_of(gamma, [](float g) { return g == 1.0F; });
       if (fresh) scale.parameter->value.value().fill_(initial_scale_);
@@ -42,7 +42,7 @@ class NormScalePenalty : public Action {
   }
 
   void after_backward(const Subject&, nn::TrainState& state) override {
-    for (const PrunableWeight& scale : norm_scales(state.model)) {
+    for (const nn::NamedParameter& scale : norm_scales(state.model)) {
       add_l1_gradient(*scale.parameter, strength_);
     }
   }

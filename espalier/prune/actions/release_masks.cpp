@@ -19,7 +19,8 @@ class ReleaseMasks : public Action {
                       std::span<const Moment> rounds,
                       UpdateNumber) override {
     UpdateReport report{.step = rounds.back().step, .target_of = SparsityOf::Weights};
-    for (const PrunableWeight& weight : prunable_weights(subject.model, subject.settings.exclude)) {
+    for (const nn::NamedParameter& weight :
+         prunable_weights(subject.model, subject.settings.exclude)) {
       nn::Parameter& parameter = *weight.parameter;
       const int64_t total = parameter.numel();
       report.layers.push_back({weight.name, total, total, total - parameter.nnz()});

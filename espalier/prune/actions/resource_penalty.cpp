@@ -65,10 +65,10 @@ class ResourcePenalty : public Action {
     terms_ = resource_terms(subject.model, graph, sample, options_.resource);
     scales_.resize(static_cast<size_t>(graph.channels()));
     dense_cost_ = resource_cost(terms_, std::vector<uint8_t>(scales_.size(), 1));
-    const std::vector<PrunableWeight> norms = norm_scales(subject.model);
+    const std::vector<nn::NamedParameter> norms = norm_scales(subject.model);
     for (const LayerChannels& layer : graph.layers) {
       const std::string name = layer.name.empty() ? "weight" : layer.name + ".weight";
-      const auto norm = std::ranges::find(norms, name, &PrunableWeight::name);
+      const auto norm = std::ranges::find(norms, name, &nn::NamedParameter::name);
       if (norm == norms.end()) continue;
       for (size_t i = 0; i < layer.out.size(); ++i) {
         const auto c = static_cast<size_t>(layer.out[i]);

@@ -15,7 +15,8 @@ class ShareWeights : public Action {
 
   void enter(const Subject& subject, nn::TrainState& state) override {
     std::vector<nn::NamedParameter> weights;
-    for (const PrunableWeight& weight : prunable_weights(state.model, subject.settings.exclude)) {
+    for (const nn::NamedParameter& weight :
+         prunable_weights(state.model, subject.settings.exclude)) {
       weights.push_back({weight.name, weight.parameter});
     }
     sharing_.share(weights, &state.optimizer);

@@ -94,11 +94,11 @@ class TrainUnderForms : public Action {
                       std::span<const Moment> rounds,
                       UpdateNumber number) override {
     UpdateReport report{.step = rounds.front().step, .target = subject.settings.final()};
-    const std::vector<PrunableWeight> weights =
+    const std::vector<nn::NamedParameter> weights =
         prunable_weights(subject.model, subject.settings.exclude);
     if (number.number == 0) fitting_weights(weights, subject.pattern, report.notes);
     std::map<const nn::Parameter*, Tensor> masks;
-    for (const PrunableWeight& weight : weights) {
+    for (const nn::NamedParameter& weight : weights) {
       report.layers.push_back({weight.name, weight.parameter->numel(), weight.parameter->nnz()});
     }
     for (const nn::FormSite& site : once(sites(subject.model))) {

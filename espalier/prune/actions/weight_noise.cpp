@@ -50,7 +50,8 @@ class WeightNoise : public Action {
     const double deviation = std::sqrt(2.0 * state.optimizer.lr() * temperature);
     const Rng of_step =
         Rng(subject.inputs.seed, "weight noise").fork(static_cast<uint64_t>(state.step));
-    for (const PrunableWeight& weight : prunable_weights(subject.model, subject.settings.exclude)) {
+    for (const nn::NamedParameter& weight :
+         prunable_weights(subject.model, subject.settings.exclude)) {
       add_noise(*weight.parameter, deviation, of_step.fork(stream_id(weight.name)));
     }
   }

@@ -4,7 +4,7 @@
 namespace espalier::prune {
 
 void FisherBlocks::find(const nn::Module& model,
-                        std::span<const PrunableWeight> weights,
+                        std::span<const nn::NamedParameter> weights,
                         const PruneInputs& inputs,
                         std::vector<std::string>* notes) {
   const int64_t count = gradient_count(inputs, options_.data);
@@ -16,7 +16,7 @@ void FisherBlocks::find(const nn::Module& model,
   }
   found_.clear();
   std::vector<InverseFisher*> order;
-  for (const PrunableWeight& weight : weights) {
+  for (const nn::NamedParameter& weight : weights) {
     order.push_back(
         &found_
              .try_emplace(

@@ -29,7 +29,7 @@ class FisherBlocks {
   explicit FisherBlocks(const FisherBlockOptions& options) : options_(options) {}
   /// Finds them. Notes it when there are fewer gradients than asked for; `notes` may be null.
   void find(const nn::Module& model,
-            std::span<const PrunableWeight> weights,
+            std::span<const nn::NamedParameter> weights,
             const PruneInputs& inputs,
             std::vector<std::string>* notes);
   /// Of a weight, by name. Throws ValueError when it was not found.

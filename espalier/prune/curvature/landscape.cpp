@@ -47,13 +47,13 @@ std::vector<Tensor> hessian_vector_product(const Variable& value,
 }
 
 Landscape::Landscape(const nn::Module& model,
-                     std::span<const PrunableWeight> weights,
+                     std::span<const nn::NamedParameter> weights,
                      const PruneInputs& inputs,
                      const LandscapeOptions& options)
     : net_(model.clone()), loss_(inputs.loss), precision_(options.precision) {
   if (precision_) net_->to(*precision_);
   net_->train(options.mode == ScoringMode::Train);
-  for (const PrunableWeight& weight : weights) {
+  for (const nn::NamedParameter& weight : weights) {
     nn::Parameter& parameter = net_->parameter(weight.name);
     parameter.grad_request = options.gradients;
     weights_.push_back(parameter.value);

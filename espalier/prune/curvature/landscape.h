@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
+#include <espalier/nn/module/module.h>
 #include <espalier/prune/ground/inputs.h>
-#include <espalier/prune/ground/prunable_weight.h>
 
 namespace espalier::prune {
 
@@ -44,7 +44,7 @@ class Landscape {
  public:
   /// Copies the network. `inputs` says which loss.
   Landscape(const nn::Module& model,
-            std::span<const PrunableWeight> weights,
+            std::span<const nn::NamedParameter> weights,
             const PruneInputs& inputs,
             const LandscapeOptions& options);
 

@@ -17,7 +17,7 @@ constexpr int64_t kPartRows = 4096;
 /// Numbers of weights, and whether each was seen.
 class WeightNumbers {
  public:
-  explicit WeightNumbers(std::span<const PrunableWeight> weights) : weights_(weights) {
+  explicit WeightNumbers(std::span<const nn::NamedParameter> weights) : weights_(weights) {
     for (size_t w = 0; w < weights.size(); ++w) index_.emplace(weights[w].parameter, w);
     seen_.resize(weights.size());
   }
@@ -41,7 +41,7 @@ class WeightNumbers {
   }
 
  private:
-  std::span<const PrunableWeight> weights_;
+  std::span<const nn::NamedParameter> weights_;
   std::unordered_map<const nn::Parameter*, size_t> index_;
   std::vector<bool> seen_;
 };
@@ -63,7 +63,7 @@ class InputListener : public nn::CallListener {
 };
 
 void run(nn::Module& model,
-         std::span<const PrunableWeight> weights,
+         std::span<const nn::NamedParameter> weights,
          const data::Batch& batch,
          InputListener::Call call) {
   const nn::EvalScope eval(model);
@@ -148,7 +148,7 @@ Tensor from_matrix(const Tensor& matrix, const Shape& weight) {
 }
 
 void visit_layer_inputs(nn::Module& model,
-                        std::span<const PrunableWeight> weights,
+                        std::span<const nn::NamedParameter> weights,
                         const std::function<data::Batch(int64_t)>& batches,
                         int64_t count,
                         InputSink sink) {
@@ -170,10 +170,11 @@ void visit_layer_inputs(nn::Module& model,
   }
 }
 
-std::vector<std::vector<PrunableWeight>> calibration_stages(nn::Module& model,
-                                                            std::span<const PrunableWeight> weights,
-                                                            const data::Batch& example,
-                                                            Stage stage) {
+std::vector<std::vector<nn::NamedParameter>> calibration_stages(
+    nn::Module& model,
+    std::span<const nn::NamedParameter> weights,
+    const data::Batch& example,
+    Stage stage) {
   std::vector<size_t> order;
   WeightNumbers numbers(weights);
   const nn::NetworkGraph graph = nn::trace_network(model, Variable(example.images));
@@ -184,7 +185,7 @@ std::vector<std::vector<PrunableWeight>> calibration_stages(nn::Module& model,
     if (std::find(order.begin(), order.end(), *weight) == order.end()) order.push_back(*weight);
   }
   numbers.check_all_seen();
-  std::vector<std::vector<PrunableWeight>> stages;
+  std::vector<std::vector<nn::NamedParameter>> stages;
   for (size_t w : order) {
     const bool same = stage == Stage::Block && !stages.empty() &&
                       block_of(stages.back().back().name) == block_of(weights[w].name);
@@ -194,8 +195,8 @@ std::vector<std::vector<PrunableWeight>> calibration_stages(nn::Module& model,
   return stages;
 }
 
-WeightKeeper::WeightKeeper(std::span<const PrunableWeight> weights) {
-  for (const PrunableWeight& one : weights) {
+WeightKeeper::WeightKeeper(std::span<const nn::NamedParameter> weights) {
+  for (const nn::NamedParameter& one : weights) {
     kept_.push_back({one.parameter, one.parameter->value.value().clone(), one.parameter->support});
   }
 }

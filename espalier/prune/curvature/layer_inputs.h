@@ -14,8 +14,8 @@
 #include <vector>
 
 #include <espalier/core/parallel.h>
+#include <espalier/nn/module/module.h>
 #include <espalier/prune/ground/inputs.h>
-#include <espalier/prune/ground/prunable_weight.h>
 
 namespace espalier::prune {
 
@@ -32,7 +32,7 @@ using InputSink = FunctionRef<void(size_t weight, int64_t group, const Tensor& x
 /// that own `weights`. A shared layer's come once per use. Throws NotImplemented naming a weight
 /// that no called layer multiplies its input with as a whole (`Module::weight_product`).
 void visit_layer_inputs(nn::Module& model,
-                        std::span<const PrunableWeight> weights,
+                        std::span<const nn::NamedParameter> weights,
                         const std::function<data::Batch(int64_t)>& batches,
                         int64_t count,
                         InputSink sink);
@@ -44,16 +44,17 @@ enum class Stage : uint8_t {
 };
 /// The weights in the order in which their layers are first called, in stages. Throws as
 /// `visit_layer_inputs`.
-std::vector<std::vector<PrunableWeight>> calibration_stages(nn::Module& model,
-                                                            std::span<const PrunableWeight> weights,
-                                                            const data::Batch& example,
-                                                            Stage stage);
+std::vector<std::vector<nn::NamedParameter>> calibration_stages(
+    nn::Module& model,
+    std::span<const nn::NamedParameter> weights,
+    const data::Batch& example,
+    Stage stage);
 
 /// Values and masks of weights, to put them back when pruning fails on the way.
 class WeightKeeper {
  public:
   /// Copies values and masks.
-  explicit WeightKeeper(std::span<const PrunableWeight> weights);
+  explicit WeightKeeper(std::span<const nn::NamedParameter> weights);
   /// Puts them back.
   void restore() const;
 

@@ -76,7 +76,9 @@ class Branch {
 
 }  // namespace
 
-Response response_behind(nn::Module& model, const PrunableWeight& weight, const Tensor& images) {
+Response response_behind(nn::Module& model,
+                         const nn::NamedParameter& weight,
+                         const Tensor& images) {
   const nn::EvalScope eval(model);
   const NoGrad no_grad;
   const nn::TracedRun run = nn::trace_run(model, Variable(images));

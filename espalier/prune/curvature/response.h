@@ -6,7 +6,6 @@
 #include <vector>
 
 #include <espalier/nn/module/module.h>
-#include <espalier/prune/ground/prunable_weight.h>
 
 namespace espalier::prune {
 
@@ -22,6 +21,6 @@ struct Response {
 /// order of `visit_layer_inputs`. Following ends where anything else changes the output, a ReLU or
 /// a gate for example; a layer that is called more than once is not followed at all. Throws
 /// NotImplemented naming the weight when no called layer multiplies its input with it.
-Response response_behind(nn::Module& model, const PrunableWeight& weight, const Tensor& images);
+Response response_behind(nn::Module& model, const nn::NamedParameter& weight, const Tensor& images);
 
 }  // namespace espalier::prune

@@ -33,7 +33,7 @@ int64_t gradient_count(const PruneInputs& inputs, const SampleGradientOptions& o
 }
 
 void visit_sample_gradients(const nn::Module& model,
-                            std::span<const PrunableWeight> weights,
+                            std::span<const nn::NamedParameter> weights,
                             const PruneInputs& inputs,
                             const SampleGradientOptions& options,
                             GradientSink sink) {

@@ -30,7 +30,7 @@ using GradientSink = FunctionRef<void(std::span<const Tensor> gradients)>;
 /// neighbours (what is left at its end is not used). Throws ValueError without data, and for
 /// batches smaller than a group.
 void visit_sample_gradients(const nn::Module& model,
-                            std::span<const PrunableWeight> weights,
+                            std::span<const nn::NamedParameter> weights,
                             const PruneInputs& inputs,
                             const SampleGradientOptions& options,
                             GradientSink sink);

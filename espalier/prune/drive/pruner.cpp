@@ -199,7 +199,7 @@ UpdateReport Pruner::prune(nn::Module& model,
 void Pruner::check_layers(nn::Module& model) const {
   if (pattern_.exceptions().empty()) return;
   std::vector<std::string> names;
-  for (const PrunableWeight& weight : prunable_weights(model, settings_.exclude)) {
+  for (const nn::NamedParameter& weight : prunable_weights(model, settings_.exclude)) {
     names.push_back(weight.name);
   }
   check_layer_names(pattern_.exceptions(), names, "layer patterns");
@@ -251,7 +251,7 @@ void Pruner::request_gradients(nn::TrainState& state) {
         !timeline_.events[e].action->needs_gradients(planned[next])) {
       continue;
     }
-    for (const PrunableWeight& weight : prunable_weights(state.model, settings_.exclude)) {
+    for (const nn::NamedParameter& weight : prunable_weights(state.model, settings_.exclude)) {
       requested_.emplace_back(weight.parameter, weight.parameter->grad_request);
       weight.parameter->grad_request = sparse::GradRequest::Dense;
     }

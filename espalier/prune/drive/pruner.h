@@ -47,8 +47,9 @@ class Pruner : public nn::TrainHook {
   /// epochs of `steps_per_epoch`.
   int64_t repeated_epochs(int64_t total_steps, int64_t steps_per_epoch) const;
 
-  /// One mask update to `target` now, outside of the timeline's moments. `optimizer` may be null.
-  /// Throws ValueError for masks that cut the network unless allowed; none is changed then.
+  /// One mask update to `target` now, outside of the timeline's moments: the first call does what
+  /// the first event with moments does, later calls what the last one does. `optimizer` may be
+  /// null. Throws ValueError for masks that cut the network unless allowed; none is changed then.
   UpdateReport prune(nn::Module& model,
                      nn::Optimizer* optimizer,
                      Sparsity target,

@@ -255,10 +255,10 @@ std::map<std::string, Tensor> raw_scores(const MethodChoice& choice,
   const std::shared_ptr<Score> score = update ? update->score : nullptr;
   ESPALIER_CHECK(score, NotImplemented, "score: the method ", choice.method->name, " has no score");
   const NoGrad no_grad;
-  const std::vector<PrunableWeight> weights = prunable_weights(model, choice.settings.exclude);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(model, choice.settings.exclude);
   Rng rng = Rng(inputs.seed, "prune").fork(0);
   std::vector<Site> sites;  // of the weights that can have the pattern
-  for (const PrunableWeight& weight : weights) {
+  for (const nn::NamedParameter& weight : weights) {
     const Shape& shape = weight.parameter->shape();
     const Pattern& pattern = choice.pattern.of(weight.name);
     if (!pattern.refusal(shape).empty()) continue;

@@ -16,7 +16,7 @@ class GradientGrowth : public Growth {
 
   std::vector<Tensor> compute(const ScoreContext& context) override {
     std::vector<Tensor> growth;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       const Variable& gradient = weight.parameter->value.grad();
       if (!gradient.defined()) {  // the loss does not depend on it
         growth.push_back(Tensor::zeros(weight.parameter->shape(), DType::F64));

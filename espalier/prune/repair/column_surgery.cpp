@@ -35,7 +35,7 @@ class ColumnSurgery : public Repair {
                               const Site& site,
                               int64_t kept) override {
     nn::Parameter& parameter = *site.parts.front().parameter;
-    const PrunableWeight weight{site.name, &parameter};
+    const nn::NamedParameter weight{site.name, &parameter};
     Grams hessians;
     visit_layer_inputs(context.model,
                        {&weight, 1},

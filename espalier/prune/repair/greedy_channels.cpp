@@ -31,7 +31,7 @@ class GreedyChannels : public Repair {
                               const Site& site,
                               int64_t kept) override {
     const SitePart& part = *only_reader(site);
-    const PrunableWeight reader = {part.name, part.parameter};
+    const nn::NamedParameter reader = {part.name, part.parameter};
     Grams inputs;
     visit_layer_inputs(
         context.model,

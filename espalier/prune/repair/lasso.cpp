@@ -102,8 +102,8 @@ class LassoLeastSquares : public Repair {
                      nn::Module& original,
                      const SitePart& part,
                      const PruneInputs& inputs) const {
-    const PrunableWeight here = {part.name, part.parameter};
-    const PrunableWeight there = {part.name, &original.parameter(part.name)};
+    const nn::NamedParameter here = {part.name, part.parameter};
+    const nn::NamedParameter there = {part.name, &original.parameter(part.name)};
     const Tensor whole = as_matrix(there.parameter->value.value());
     Regression sums;
     for (int64_t index = 0; index < count_; ++index) {

@@ -24,7 +24,7 @@ struct RepairContext {
   nn::Module& model;                ///< sites before this one are pruned and repaired
   nn::Module* original;             ///< the network before the update; null unless `compares`
   const Pattern& pattern;           ///< of the site, before the first one the common one
-  const PruneInputs& inputs;        ///< data
+  const PruneInputs& inputs;        ///< data; `batch` is always there
   const PruneSettings& settings;    ///< of the method's user
   Sparsity target;                  ///< of this update
   std::vector<std::string>* notes;  ///< for what a user must know

@@ -18,7 +18,8 @@ namespace espalier::prune {
 struct Moment {
   int64_t step = 0;                   ///< before whose forward pass it is
   Sparsity sparsity = Sparsity(0.0);  ///< reached by it
-  /// Fraction of the kept units that change places, of methods that grow.
+  /// Fraction of the kept units that change places, of methods that grow: after pruning to
+  /// `sparsity`, in every site for itself, rounded down.
   double moved = 0.0;
   /// When set, the update removes this fraction of the weights that are still there, rounded up,
   /// and `sparsity` only tells about where that leads.

@@ -15,7 +15,7 @@ class FilterNormScore : public Score {
   Reduce reduce() const override { return Reduce::Max; }
   std::vector<Tensor> compute(const ScoreContext& context) override {
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       const Tensor& value = weight.parameter->value.value();
       scores.push_back(spread_over_filters(filter_norms(value), value.shape()));
     }

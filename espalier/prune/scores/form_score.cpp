@@ -17,7 +17,7 @@ class FormScore : public Score {
   std::vector<Tensor> compute(const ScoreContext& context) override {
     check();
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       const Tensor values = of(weight.name, weight.parameter->shape());
       scores.push_back(values.defined() ? values
                                         : Tensor::zeros(weight.parameter->shape(), DType::F64));

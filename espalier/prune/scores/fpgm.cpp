@@ -23,7 +23,7 @@ class FpgmScore : public Score {
 
   std::vector<Tensor> compute(const ScoreContext& context) override {
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       const Tensor& value = weight.parameter->value.value();
       scores.push_back(spread_over_filters(layer(value, *weight.parameter), value.shape()));
     }

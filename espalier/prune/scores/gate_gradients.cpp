@@ -105,7 +105,7 @@ std::vector<Tensor> gate_gradients(const ScoreContext& context,
 
   const int64_t samples = batch.images.size(0);
   std::vector<Tensor> result;
-  for (const PrunableWeight& weight : context.weights) {
+  for (const nn::NamedParameter& weight : context.weights) {
     result.push_back(Tensor::zeros({samples, weight.parameter->shape()[0]}, DType::F64));
   }
   for (size_t i = 0; i < activations.size(); ++i) {
@@ -128,12 +128,12 @@ std::vector<Tensor> gate_gradients(const ScoreContext& context,
 }
 
 Tensor unit_gates(const Site& site,
-                  std::span<const PrunableWeight> weights,
+                  std::span<const nn::NamedParameter> weights,
                   std::span<const Tensor> gates) {
   Tensor result;
   for (const SitePart& part : site.parts) {
     if (!part.scored) continue;
-    const auto found = std::ranges::find(weights, part.parameter, &PrunableWeight::parameter);
+    const auto found = std::ranges::find(weights, part.parameter, &nn::NamedParameter::parameter);
     const Tensor& gate = gates[static_cast<size_t>(found - weights.begin())];
     const int64_t samples = gate.size(0);
     const int64_t filters = gate.size(1);

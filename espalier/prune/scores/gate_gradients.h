@@ -28,7 +28,7 @@ std::vector<Tensor> gate_gradients(const ScoreContext& context,
 /// The gates of a site's units, (N,units): those of layers that make the same channel share one
 /// gate, so their gradients are added sample by sample.
 Tensor unit_gates(const Site& site,
-                  std::span<const PrunableWeight> weights,
+                  std::span<const nn::NamedParameter> weights,
                   std::span<const Tensor> gates);
 
 /// Batches 0 .. count-1 of the context's data; only the first when the inputs have a single one.

@@ -115,7 +115,7 @@ class GraspScore : public Score {
 
   static std::vector<Tensor> zeros(const ScoreContext& context) {
     std::vector<Tensor> result;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       result.push_back(Tensor::zeros(weight.parameter->shape(), DType::F64));
     }
     return result;

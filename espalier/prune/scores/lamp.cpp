@@ -17,7 +17,7 @@ class LampScore : public Score {
  public:
   std::vector<Tensor> compute(const ScoreContext& context) override {
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       scores.push_back(as_double(weight.parameter->value.value()));
       score(std::span(scores.back().data<double>(), static_cast<size_t>(scores.back().numel())));
     }

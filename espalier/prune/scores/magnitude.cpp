@@ -13,7 +13,7 @@ class MagnitudeScore : public Score {
  public:
   std::vector<Tensor> compute(const ScoreContext& context) override {
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       Tensor score = as_double(weight.parameter->value.value());
       double* s = score.data<double>();
       for (int64_t i = 0; i < score.numel(); ++i) s[i] = std::abs(s[i]);

@@ -23,21 +23,22 @@ class NormScaleScore : public Score {
 
   std::vector<std::vector<double>> score_units(const ScoreContext& context,
                                                std::span<const Site> sites) override {
-    const std::vector<PrunableWeight> scales = norm_scales(context.model);
+    const std::vector<nn::NamedParameter> scales = norm_scales(context.model);
     std::vector<std::vector<double>> scores;
     for (const Site& site : sites) scores.push_back(of_site(site, scales));
     return scores;
   }
 
  private:
-  std::vector<double> of_site(const Site& site, const std::vector<PrunableWeight>& scales) const {
+  std::vector<double> of_site(const Site& site,
+                              const std::vector<nn::NamedParameter>& scales) const {
     ESPALIER_CHECK(
         has_norm_scale(site, scales), ValueError, "norm scale: nothing scales ", site.name);
     const bool largest = of_norms_ == OfNorms::Largest;
     std::vector<double> scores(static_cast<size_t>(site.units),
                                largest ? 0.0 : std::numeric_limits<double>::infinity());
     for (const SitePart& part : site.parts) {
-      if (!std::ranges::count(scales, part.parameter, &PrunableWeight::parameter)) continue;
+      if (!std::ranges::count(scales, part.parameter, &nn::NamedParameter::parameter)) continue;
       const std::vector<double> gamma = part.parameter->value.value().to_vector<double>();
       for (size_t i = 0; i < gamma.size(); ++i) {
         const int64_t unit = part.units.unit(static_cast<int64_t>(i));
@@ -54,14 +55,14 @@ class NormScaleScore : public Score {
 
 }  // namespace
 
-std::vector<PrunableWeight> norm_scales(nn::Module& model) {
+std::vector<nn::NamedParameter> norm_scales(nn::Module& model) {
   std::set<std::string> names;
   for (const nn::NamedModule& layer : model.named_modules()) {
     const nn::ChannelCoupling coupling = layer.module->channel_coupling();
     if (!coupling.passes_through || !coupling.frozen_because.empty()) continue;
     names.insert(layer.name.empty() ? "weight" : layer.name + ".weight");
   }
-  std::vector<PrunableWeight> scales;
+  std::vector<nn::NamedParameter> scales;
   for (const nn::NamedParameter& one : model.named_parameters()) {
     if (one.parameter->shape().rank() == 1 && names.contains(one.name)) {
       scales.push_back({one.name, one.parameter});
@@ -70,9 +71,9 @@ std::vector<PrunableWeight> norm_scales(nn::Module& model) {
   return scales;
 }
 
-bool has_norm_scale(const Site& site, std::span<const PrunableWeight> scales) {
+bool has_norm_scale(const Site& site, std::span<const nn::NamedParameter> scales) {
   return std::ranges::any_of(site.parts, [&](const SitePart& part) {
-    return std::ranges::count(scales, part.parameter, &PrunableWeight::parameter) > 0;
+    return std::ranges::count(scales, part.parameter, &nn::NamedParameter::parameter) > 0;
   });
 }
 

@@ -11,10 +11,10 @@
 namespace espalier::prune {
 
 /// The scales (`weight` of rank 1) of all layers that scale their channels one by one.
-std::vector<PrunableWeight> norm_scales(nn::Module& model);
+std::vector<nn::NamedParameter> norm_scales(nn::Module& model);
 
 /// Whether one of the scales belongs to the site.
-bool has_norm_scale(const Site& site, std::span<const PrunableWeight> scales);
+bool has_norm_scale(const Site& site, std::span<const nn::NamedParameter> scales);
 
 /// Which of several norms says how large a channel is.
 enum class OfNorms : uint8_t {

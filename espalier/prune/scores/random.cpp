@@ -10,7 +10,7 @@ class RandomScore : public Score {
   Reduce reduce() const override { return Reduce::Mean; }
   std::vector<Tensor> compute(const ScoreContext& context) override {
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       // A generator per name: excluding one layer does not move the others' masks.
       Rng rng = context.rng.fork(stream_id(weight.name));
       Tensor score = Tensor::empty(weight.parameter->shape(), DType::F64);

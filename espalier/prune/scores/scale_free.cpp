@@ -47,7 +47,7 @@ std::string ScaleFree::told() const {
 }
 
 ScaleFree scale_free_sites(std::span<const Site> sites,
-                           std::span<const PrunableWeight> weights,
+                           std::span<const nn::NamedParameter> weights,
                            std::span<const Tensor> terms) {
   std::map<const nn::Parameter*, Tensor> of;
   for (size_t w = 0; w < weights.size(); ++w) of[weights[w].parameter] = terms[w];

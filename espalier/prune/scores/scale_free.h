@@ -29,7 +29,7 @@ struct ScaleFree {
 /// or a score's own summands, of `weights` in their order. Sites without terms other than zero
 /// don't count.
 ScaleFree scale_free_sites(std::span<const Site> sites,
-                           std::span<const PrunableWeight> weights,
+                           std::span<const nn::NamedParameter> weights,
                            std::span<const Tensor> terms);
 
 }  // namespace espalier::prune

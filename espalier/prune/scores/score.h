@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include <espalier/nn/module/module.h>
 #include <espalier/prune/ground/as_double.h>
 #include <espalier/prune/ground/inputs.h>
-#include <espalier/prune/ground/prunable_weight.h>
 #include <espalier/prune/ground/sparsity.h>
 #include <espalier/prune/sites/site.h>
 
@@ -19,10 +19,10 @@ namespace espalier::prune {
 
 /// What a score may look at.
 struct ScoreContext {
-  nn::Module& model;                        ///< as it is now; not to be changed
-  std::span<const PrunableWeight> weights;  ///< that are scored
-  const PruneInputs& inputs;                ///< data, loss and seed
-  Rng& rng;                                 ///< of this mask update
+  nn::Module& model;                            ///< as it is now; not to be changed
+  std::span<const nn::NamedParameter> weights;  ///< that are scored
+  const PruneInputs& inputs;                    ///< data, loss and seed
+  Rng& rng;                                     ///< of this mask update
   /// Of the update's report, for what a user must know; null: nobody reads them.
   std::vector<std::string>* notes = nullptr;
   /// The units over which the weights' scores will be summed; null: none, weights stand alone.

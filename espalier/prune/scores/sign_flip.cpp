@@ -17,7 +17,7 @@ class SignFlipScore : public Score {
  public:
   std::vector<Tensor> compute(const ScoreContext& context) override {
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) scores.push_back(score(weight));
+    for (const nn::NamedParameter& weight : context.weights) scores.push_back(score(weight));
     return scores;
   }
 
@@ -28,7 +28,7 @@ class SignFlipScore : public Score {
   }
 
  private:
-  Tensor score(const PrunableWeight& weight) {
+  Tensor score(const nn::NamedParameter& weight) {
     Tensor score = as_double(weight.parameter->value.value());
     Tensor& before = signs_[weight.name];
     if (!before.defined()) before = Tensor::ones(score.shape(), DType::U8);

@@ -31,7 +31,7 @@ class SignQuantileScore : public Score {
  public:
   std::vector<Tensor> compute(const ScoreContext& context) override {
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       const Tensor value = weight.parameter->value.value().to(DType::F32).contiguous();
       const Tensor mask = weight.parameter->mask();
       const float* w = value.data<float>();

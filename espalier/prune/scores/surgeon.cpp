@@ -22,12 +22,12 @@ class SurgeonScore : public Score {
   std::vector<Tensor> compute(const ScoreContext& context) override {
     fisher_->find(context.model, context.weights, context.inputs, context.notes);
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) scores.push_back(score(weight));
+    for (const nn::NamedParameter& weight : context.weights) scores.push_back(score(weight));
     return scores;
   }
 
  private:
-  Tensor score(const PrunableWeight& weight) const {
+  Tensor score(const nn::NamedParameter& weight) const {
     const InverseFisher& fisher = fisher_->of(weight.name);
     const auto w = weight.parameter->value.value().to_vector<double>();
     std::vector<uint8_t> alive(w.size(), 1);

@@ -106,7 +106,7 @@ class SynflowScore : public Score {
     const Variable ones(ones_like_a_sample(context.inputs.input_shape));
     watch(*net, ones, context);
     std::vector<Variable> weights;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       weights.push_back(net->parameter(weight.name).value);
     }
     const Variable flow = sum((*net)(ones));

@@ -74,7 +74,7 @@ class TaylorScore : public Score {
   std::vector<Tensor> squares(const ScoreContext& context) const {
     const std::vector<data::Batch> batches = scoring_batches(context, options_.batches);
     std::vector<Tensor> scores;
-    for (const PrunableWeight& weight : context.weights) {
+    for (const nn::NamedParameter& weight : context.weights) {
       scores.push_back(Tensor::zeros(weight.parameter->shape(), DType::F64));
     }
     for (const data::Batch& batch : batches) {

@@ -22,9 +22,9 @@ std::vector<int64_t> indices_of_units(const SitePart& part, int dim, int64_t uni
 }  // namespace
 
 ChannelWeights::ChannelWeights(std::span<const Site> sites,
-                               std::span<const PrunableWeight> weights) {
+                               std::span<const nn::NamedParameter> weights) {
   std::map<const nn::Parameter*, size_t> matrix_of;
-  for (const PrunableWeight& weight : weights) {
+  for (const nn::NamedParameter& weight : weights) {
     const Shape& shape = weight.parameter->shape();
     matrix_of[weight.parameter] = matrices_.size();
     const int64_t outer = shape[0] * shape[1];

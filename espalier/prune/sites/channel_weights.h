@@ -20,7 +20,7 @@ namespace espalier::prune {
 class ChannelWeights {
  public:
   /// `sites` of channel groups; only entries of `weights` count, those outside of all groups too.
-  ChannelWeights(std::span<const Site> sites, std::span<const PrunableWeight> weights);
+  ChannelWeights(std::span<const Site> sites, std::span<const nn::NamedParameter> weights);
 
   /// Takes a channel away; once.
   void remove(size_t site, int64_t unit);

@@ -65,9 +65,9 @@ std::vector<uint8_t> Site::alive() const {
   return alive;
 }
 
-std::vector<PrunableWeight> prunable_weights(nn::Module& model,
-                                             const std::vector<std::string>& exclude) {
-  std::vector<PrunableWeight> weights;
+std::vector<nn::NamedParameter> prunable_weights(nn::Module& model,
+                                                 const std::vector<std::string>& exclude) {
+  std::vector<nn::NamedParameter> weights;
   std::set<const nn::Parameter*> seen;
   std::set<std::string> used;
   for (const nn::NamedModule& layer : model.named_modules()) {
@@ -99,11 +99,11 @@ std::vector<PrunableWeight> prunable_weights(nn::Module& model,
   return weights;
 }
 
-std::vector<PrunableWeight> fitting_weights(const std::vector<PrunableWeight>& weights,
-                                            const LayerPatterns& patterns,
-                                            std::vector<std::string>& notes) {
-  std::vector<PrunableWeight> fitting;
-  for (const PrunableWeight& weight : weights) {
+std::vector<nn::NamedParameter> fitting_weights(const std::vector<nn::NamedParameter>& weights,
+                                                const LayerPatterns& patterns,
+                                                std::vector<std::string>& notes) {
+  std::vector<nn::NamedParameter> fitting;
+  for (const nn::NamedParameter& weight : weights) {
     const Pattern& pattern = patterns.of(weight.name);
     const std::string refusal = pattern.refusal(weight.parameter->shape());
     if (refusal.empty()) {
@@ -120,11 +120,11 @@ std::vector<PrunableWeight> fitting_weights(const std::vector<PrunableWeight>& w
   return fitting;
 }
 
-std::vector<Site> weight_sites(const std::vector<PrunableWeight>& weights,
+std::vector<Site> weight_sites(const std::vector<nn::NamedParameter>& weights,
                                const LayerPatterns& patterns,
                                std::vector<std::string>& notes) {
   std::vector<Site> sites;
-  for (const PrunableWeight& weight : fitting_weights(weights, patterns, notes)) {
+  for (const nn::NamedParameter& weight : fitting_weights(weights, patterns, notes)) {
     const Pattern& pattern = patterns.of(weight.name);
     const Shape& shape = weight.parameter->shape();
     Site site{weight.name, shape, 0, pattern.cell(), {}};
@@ -138,7 +138,7 @@ std::vector<Site> weight_sites(const std::vector<PrunableWeight>& weights,
 
 std::vector<Site> channel_sites(nn::Module& model,
                                 const std::vector<ChannelGroup>& groups,
-                                const std::vector<PrunableWeight>& weights,
+                                const std::vector<nn::NamedParameter>& weights,
                                 bool single_producer_only,
                                 std::vector<std::string>& notes) {
   std::map<std::string, nn::Parameter*> parameters;
@@ -146,7 +146,7 @@ std::vector<Site> channel_sites(nn::Module& model,
     parameters[one.name] = one.parameter;
   }
   std::set<const nn::Parameter*> prunable;
-  for (const PrunableWeight& weight : weights) prunable.insert(weight.parameter);
+  for (const nn::NamedParameter& weight : weights) prunable.insert(weight.parameter);
 
   std::vector<Site> sites;
   for (const ChannelGroup& group : groups) {
@@ -231,7 +231,7 @@ std::vector<double> unit_scores(const Site& site,
 }
 
 std::vector<std::vector<double>> unit_scores(std::span<const Site> sites,
-                                             std::span<const PrunableWeight> weights,
+                                             std::span<const nn::NamedParameter> weights,
                                              std::span<const Tensor> weight_scores,
                                              Reduce reduce) {
   std::map<const nn::Parameter*, Tensor> of;

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <espalier/nn/module/module.h>
-#include <espalier/prune/ground/prunable_weight.h>
 #include <espalier/prune/patterns/layer_patterns.h>
 #include <espalier/prune/structure/channel_group.h>
 
@@ -56,17 +55,17 @@ struct Site {
 /// embedding; a weight that two layers share comes once. `exclude`: names to leave out, whole or a
 /// prefix up to a dot (`layer1` takes `layer1.0.conv1.weight`). Throws ValueError for an excluded
 /// name that fits no parameter, and when nothing is left.
-std::vector<PrunableWeight> prunable_weights(nn::Module& model,
-                                             const std::vector<std::string>& exclude = {});
+std::vector<nn::NamedParameter> prunable_weights(nn::Module& model,
+                                                 const std::vector<std::string>& exclude = {});
 
 /// Those weights that can have their pattern; the others are noted by name. Throws ValueError when
 /// none can.
-std::vector<PrunableWeight> fitting_weights(const std::vector<PrunableWeight>& weights,
-                                            const LayerPatterns& patterns,
-                                            std::vector<std::string>& notes);
+std::vector<nn::NamedParameter> fitting_weights(const std::vector<nn::NamedParameter>& weights,
+                                                const LayerPatterns& patterns,
+                                                std::vector<std::string>& notes);
 
 /// A site per weight; weights that can't have their pattern are left out and noted by name.
-std::vector<Site> weight_sites(const std::vector<PrunableWeight>& weights,
+std::vector<Site> weight_sites(const std::vector<nn::NamedParameter>& weights,
                                const LayerPatterns& patterns,
                                std::vector<std::string>& notes);
 
@@ -75,7 +74,7 @@ std::vector<Site> weight_sites(const std::vector<PrunableWeight>& weights,
 /// layer when `single_producer_only` (residual sums).
 std::vector<Site> channel_sites(nn::Module& model,
                                 const std::vector<ChannelGroup>& groups,
-                                const std::vector<PrunableWeight>& weights,
+                                const std::vector<nn::NamedParameter>& weights,
                                 bool single_producer_only,
                                 std::vector<std::string>& notes);
 
@@ -86,7 +85,7 @@ std::vector<double> unit_scores(const Site& site,
                                 Reduce reduce);
 /// The same for all sites, from the scores of `weights` in their order.
 std::vector<std::vector<double>> unit_scores(std::span<const Site> sites,
-                                             std::span<const PrunableWeight> weights,
+                                             std::span<const nn::NamedParameter> weights,
                                              std::span<const Tensor> weight_scores,
                                              Reduce reduce);
 

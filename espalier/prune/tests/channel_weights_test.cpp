@@ -88,7 +88,7 @@ TEST(ChannelWeights, AgreeWithTheMasksOfANetworkWithSharedSumsAndFlattening) {
     }
     mask_channels(*net, groups, keep);
     int64_t kept = 0;
-    for (const PrunableWeight& weight : weights) kept += weight.parameter->nnz();
+    for (const nn::NamedParameter& weight : weights) kept += weight.parameter->nnz();
     EXPECT_LT(kept, left.total());
     EXPECT_EQ(left.left(), kept) << name;
   }

@@ -63,10 +63,10 @@ PruneInputs images(int64_t count, DType dtype = DType::F64) {
   return {.batch = [batch](int64_t) { return batch; }, .single_batch = true};
 }
 
-std::vector<Tensor> directions(const std::vector<PrunableWeight>& weights, uint64_t seed) {
+std::vector<Tensor> directions(const std::vector<nn::NamedParameter>& weights, uint64_t seed) {
   std::vector<Tensor> v;
   Rng rng(seed, "directions");
-  for (const PrunableWeight& one : weights) {
+  for (const nn::NamedParameter& one : weights) {
     v.push_back(Tensor::empty(one.parameter->shape(), DType::F64));
     fill_normal_(v.back(), rng, 0.0, 1.0);
   }
@@ -86,7 +86,7 @@ TEST(Landscape, ItsHessianIsTheDifferenceOfGradientsAndSymmetric) {
   const auto net = tiny_conv_net();
   net->to(DType::F64);
   const PruneInputs inputs = images(12);
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   const std::vector<Tensor> u = directions(weights, 1);
   const std::vector<Tensor> v = directions(weights, 2);
   for (const ScoringMode mode : {ScoringMode::Eval, ScoringMode::Train}) {
@@ -121,7 +121,7 @@ TEST(SampleGradients, AreThoseOfSingleSamplesAndAverageToTheBatchs) {
   const auto net = tiny_conv_net();
   net->to(DType::F64);
   const PruneInputs inputs = images(6);
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   std::vector<std::vector<Tensor>> seen;
   visit_sample_gradients(*net, weights, inputs, {.gradients = 100}, [&](auto gradients) {
     seen.emplace_back(gradients.begin(), gradients.end());
@@ -161,7 +161,7 @@ TEST(SampleGradients, AreZeroAtRemovedWeightsAndComeFromOneBatchAfterTheOther) {
   };
   inputs.loss = [](const Variable& y, const Tensor&) { return mean(y); };
   std::vector<double> found;
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   visit_sample_gradients(*net, weights, inputs, {.gradients = 5}, [&](auto gradients) {
     EXPECT_EQ(gradients[0].template data<double>()[0], 0.0);
     found.push_back(gradients[0].template data<double>()[1]);
@@ -265,7 +265,7 @@ TEST(FisherBlocks, AreOfSamplesNotOfTheBatchsGradient) {
     return data::Batch{Tensor::from<float>({2, 1}, {1, -1}), Tensor::zeros({2}, DType::I64)};
   };
   inputs.loss = [](const Variable& y, const Tensor&) { return mean(y); };
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   std::vector<std::string> notes;
   FisherBlocks fisher({.data = {.gradients = 4}, .damping = 1.0});
   EXPECT_THROW(fisher.of("0.weight"), ValueError);

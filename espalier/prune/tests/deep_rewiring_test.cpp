@@ -191,7 +191,7 @@ TEST(DeepROracle, StepsAndDeathsAreThoseOfPyTorch) {
   nn::Sgd sgd(net, {.lr = 0.5, .momentum = 0.5});
   const auto penalty = l1_penalty(0.02);
   const auto score = sign_flip_score();
-  const std::vector<PrunableWeight> weights = prunable_weights(net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(net);
   const PruneSettings settings;
   const PruneInputs inputs;
   const auto pattern = make_pattern("unstructured");
@@ -315,7 +315,7 @@ TEST(L1Penalty, PullsWhatLivesToZeroAndNothingElse) {
 
 TEST(SignFlipScore, RemembersThroughItsState) {
   const auto net = linear_chain({{{1, 3}, {1, -1, 0}}});
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   const PruneInputs inputs;
   Rng rng(1);
   const auto score = sign_flip_score();

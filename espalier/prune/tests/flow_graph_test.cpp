@@ -224,7 +224,7 @@ std::vector<double> flow_in_numbers(nn::Module& model, const Variable& x) {
 /// some networks whole layers go.
 void mask_at_random(nn::Module& model, uint64_t seed) {
   Rng rng(seed, "masks");
-  for (const PrunableWeight& weight : prunable_weights(model)) {
+  for (const nn::NamedParameter& weight : prunable_weights(model)) {
     const double kept = std::pow(10.0, -2.5 * rng.uniform());
     const bool empty = rng.uniform() < 0.05;
     const Shape& shape = weight.parameter->shape();
@@ -281,9 +281,9 @@ TEST(FlowGraph, OfATransformerTheHeadIsACutAndABlockIsNot) {
     const auto empty = [](nn::Parameter& weight) {
       weight.set_mask(Tensor::zeros(weight.shape(), DType::U8));
     };
-    const std::vector<PrunableWeight> weights = prunable_weights(*model);
+    const std::vector<nn::NamedParameter> weights = prunable_weights(*model);
     std::vector<nn::Parameter*> attention;
-    for (const PrunableWeight& weight : weights) {
+    for (const nn::NamedParameter& weight : weights) {
       if (weight.name.starts_with("blocks.0.attn")) {
         attention.push_back(weight.parameter);
       } else if (weight.name.starts_with("blocks")) {

@@ -193,7 +193,7 @@ TEST(GateGradients, StandBehindBatchNormAndMatchFiniteDifferences) {
     for (int64_t c = 0; c < 8; ++c) {  // shifts too, or the gate would be the scale's alone
       net->parameter("1.bias").value.value().data<double>()[c] = 0.1 * static_cast<double>(c - 3);
     }
-    const std::vector<PrunableWeight> weights = prunable_weights(*net);
+    const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
     Rng rng(1);
     const auto gates = gate_gradients({*net, weights, inputs, rng}, batch, mode);
     net->train(mode == ScoringMode::Train);
@@ -322,7 +322,7 @@ TEST(GateGradients, LeaveNoTraceInTheModel) {
   const PruneInputs inputs{.batch = batches_like(*loader)};
   std::map<std::string, std::vector<double>> before;
   for (const auto& [name, tensor] : net->state_dict()) before[name] = tensor.to_vector<double>();
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   Rng rng(1);
   gate_gradients({*net, weights, inputs, rng}, inputs.batch(0), ScoringMode::Train);
   for (const auto& [name, tensor] : net->state_dict()) {

@@ -83,7 +83,7 @@ TEST(Snip, UsesRunningStatisticsUnlessAskedForThoseOfTheBatch) {
         .to_vector<double>();
   };
   auto net = tiny_conv_net();
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   Rng rng(1);
   for (const ScoringMode mode : {ScoringMode::Eval, ScoringMode::Train}) {
     const auto gradients = dense_gradients({*net, weights, inputs, rng}, inputs.batch(0), mode);
@@ -117,7 +117,7 @@ TEST(DenseGradients, SignedSumOfWeightTimesGradientIsTheSameForEveryLayer) {
   net.add(nn::Linear({.in = 7, .out = 4, .bias = false}));
   testing::randomize(net, 8);
   const PruneInputs inputs = half_square_of({1, -2, 0.5F, 3, -1, 2});
-  const std::vector<PrunableWeight> weights = prunable_weights(net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(net);
   Rng rng(1);
   const ScoreContext context{net, weights, inputs, rng};
   const auto gradients = dense_gradients(context, inputs.batch(0), ScoringMode::Eval);
@@ -138,7 +138,7 @@ TEST(DenseGradients, AreThereAtRemovedPositions) {
   auto net = linear_chain({{{1, 2}, {2, -1}}});
   net->parameter("0.weight").set_mask(Tensor::from<uint8_t>({1, 2}, {1, 0}));
   const PruneInputs inputs = half_square_of({1, 3});
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   Rng rng(1);
   // y = 2, dL/dw = y x.
   const auto gradients =
@@ -154,7 +154,7 @@ TEST(DenseGradients, LeaveNoTraceInTheModel) {
     const PruneInputs inputs{.batch = batches_like(*loader)};
     std::map<std::string, std::vector<double>> before;
     for (const auto& [name, tensor] : net->state_dict()) before[name] = tensor.to_vector<double>();
-    const std::vector<PrunableWeight> weights = prunable_weights(*net);
+    const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
     Rng rng(1);
     dense_gradients({*net, weights, inputs, rng}, inputs.batch(0), mode);
     for (const auto& [name, tensor] : net->state_dict()) {
@@ -170,7 +170,7 @@ TEST(DenseGradients, DependOnWhatBatchNormUses) {
   auto net = tiny_conv_net();
   auto loader = tiny_loader();
   const PruneInputs inputs{.batch = batches_like(*loader)};
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   Rng rng(1);
   const ScoreContext context{*net, weights, inputs, rng};
   const auto eval = dense_gradients(context, inputs.batch(0), ScoringMode::Eval);

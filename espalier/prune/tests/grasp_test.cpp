@@ -91,7 +91,7 @@ std::vector<Tensor> gradient_of_halves(nn::Module& net, const PruneInputs& input
   softened.loss = [](const Variable& logits, const Tensor& labels) {
     return cross_entropy(mul(logits, 1.0 / 200.0), labels);
   };
-  const std::vector<PrunableWeight> weights = prunable_weights(net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(net);
   Rng rng(1);
   const ScoreContext context{net, weights, softened, rng};
   std::vector<Tensor> sum;
@@ -116,7 +116,7 @@ TEST(Grasp, HessianTimesGradientEqualsTheDifferenceOfGradients) {
   net->to(DType::F64);
   const PruneInputs inputs = twelve_images();
   const auto scores = scores_of(*net, inputs);
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   const std::vector<Tensor> g = gradient_of_halves(*net, inputs);
   double norm = 0.0;
   for (const Tensor& one : g) {
@@ -130,7 +130,7 @@ TEST(Grasp, HessianTimesGradientEqualsTheDifferenceOfGradients) {
     }
   };
   std::vector<std::vector<double>> values;
-  for (const PrunableWeight& one : weights) {
+  for (const nn::NamedParameter& one : weights) {
     values.push_back(one.parameter->value.value().to_vector<double>());
   }
   moved(step);

@@ -22,7 +22,7 @@ using testing::linear_chain;
 using testing::mask_of;
 
 std::vector<Tensor> scores_of(nn::Module& net) {
-  const std::vector<PrunableWeight> weights = prunable_weights(net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(net);
   const PruneInputs inputs;
   Rng rng(1);
   return lamp_score()->compute({net, weights, inputs, rng});
@@ -146,7 +146,7 @@ TEST(LampOracle, TwoRoundsScoreAndMaskAsPyTorch) {
   const auto pruner = make_pruner("lamp", parse_settings(method("lamp"), {}));
   const double sparsities[] = {0.5, 0.8};
   for (const int round : {0, 1}) {
-    for (const PrunableWeight& one : prunable_weights(*net)) {
+    for (const nn::NamedParameter& one : prunable_weights(*net)) {
       one.parameter->value.value().copy_(
           Tensor::from(one.parameter->shape(), oracle().at(cat(round, " ", one.name)))
               .to(DType::F32));
@@ -155,7 +155,7 @@ TEST(LampOracle, TwoRoundsScoreAndMaskAsPyTorch) {
     const std::vector<Tensor> scores = scores_of(*net);
     pruner->prune(*net, nullptr, Sparsity(sparsities[round]));
     size_t layer = 0;
-    for (const PrunableWeight& one : prunable_weights(*net)) {
+    for (const nn::NamedParameter& one : prunable_weights(*net)) {
       expect_near(scores.at(layer++), oracle().at(cat("scores ", round, " ", one.name)), kExact);
       const std::vector<double>& mask = oracle().at(cat("mask ", round, " ", one.name));
       EXPECT_EQ(mask_of(*one.parameter), std::vector<int>(mask.begin(), mask.end())) << one.name;

@@ -137,7 +137,7 @@ double largest_correlation(nn::Module& pruned,
   const Tensor got = outputs_of(pruned, inputs).to(DType::F64);
   for (int64_t i = 0; i < error.numel(); ++i) error.data<double>()[i] -= got.data<double>()[i];
   error = error.permute({0, 2, 3, 1}).contiguous().reshape({error.numel() / 4, 4});
-  const std::vector<PrunableWeight> weight = {{reader, &pruned.parameter(reader)}};
+  const std::vector<nn::NamedParameter> weight = {{reader, &pruned.parameter(reader)}};
   double largest = 0.0;
   visit_layer_inputs(pruned, weight, inputs.batch, 1, [&](size_t, int64_t, const Tensor& x) {
     Tensor product = Tensor::empty({x.size(1), 4}, DType::F64);

@@ -29,7 +29,7 @@ void expect_inputs_make_outputs(Layer layer, const Tensor& x, int64_t groups = 1
   Tensor y = net(Variable(x)).value().to(Layout::Nchw);
   if (y.rank() == 4) y = y.permute({0, 2, 3, 1});
   y = y.contiguous().reshape({y.numel() / outputs, outputs});
-  const std::vector<PrunableWeight> weights = {{"layer.weight", &parameter}};
+  const std::vector<nn::NamedParameter> weights = {{"layer.weight", &parameter}};
   std::vector<int64_t> position(static_cast<size_t>(groups), 0);
   visit_layer_inputs(
       net, weights, inputs_of(x).batch, 1, [&](size_t, int64_t group, const Tensor& rows) {
@@ -114,7 +114,7 @@ std::shared_ptr<nn::Sequential> scaled_branch(bool relu) {
 TEST(Response, IsTheScaleOfTheNormAndTheOtherSideOfTheSum) {
   nn::Sequential net;
   net.add(nn::Residual({.main = scaled_branch(false)}));
-  const PrunableWeight weight = {"0.main.0.weight", &net.parameter("0.main.0.weight")};
+  const nn::NamedParameter weight = {"0.main.0.weight", &net.parameter("0.main.0.weight")};
   const Tensor x = Tensor::from<float>({1, 2, 1, 2}, {1, 2, 3, 4});
   const Response behind = response_behind(net, weight, x);
   EXPECT_EQ(behind.scale, (std::vector<double>{1.5, 1.25}));

@@ -108,7 +108,7 @@ TEST(PrunableWeights, AreWhatTheCounterCounts) {
   for (const char* name : {"resnet20", "mobilenetv2"}) {
     auto model = nn::make_model(name, {.width = 0.5});
     int64_t weights = 0;
-    for (const PrunableWeight& weight : prunable_weights(*model))
+    for (const nn::NamedParameter& weight : prunable_weights(*model))
       weights += weight.parameter->numel();
     EXPECT_EQ(weights, nn::count_model(*model, kImage).total.weights) << name;
   }

@@ -203,7 +203,7 @@ const std::map<std::string, std::string> kOracleOptions = {
 
 TEST(ObsOracle, FisherBlocksAreTheSumsOfOuterProducts) {
   const auto net = oracle_net();
-  const std::vector<PrunableWeight> weights = prunable_weights(*net);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   FisherBlocks fisher({.data = {.gradients = 10}, .block = 5, .damping = 0.02});
   fisher.find(*net, weights, oracle_inputs(), nullptr);
   for (size_t layer = 0; layer < 2; ++layer) {

@@ -72,9 +72,9 @@ std::vector<std::map<std::string, std::vector<size_t>>> own_weights(const std::s
     if (b.name.ends_with("mean")) b.buffer->fill_(0.0);
   }
   model->eval();
-  const std::vector<PrunableWeight> weights = prunable_weights(*model);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*model);
   std::vector<Variable> values;
-  for (const PrunableWeight& one : weights) values.push_back(one.parameter->value);
+  for (const nn::NamedParameter& one : weights) values.push_back(one.parameter->value);
   Variable x = in_float64(random_input(name, options, 2));
   for (int64_t i = 0; i < x.value().numel(); ++i) {
     double& value = x.value().data<double>()[i];

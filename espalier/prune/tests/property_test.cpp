@@ -239,7 +239,7 @@ TEST_P(EveryMethod, KeepsExactCountsValidUnitsAndNoEmptyLayer) {
     if (coupled) {
       // A weight between two channels belongs to both, but is one weight.
       weights = kept_weights = 0;
-      for (const PrunableWeight& weight : update.weights()) {
+      for (const nn::NamedParameter& weight : update.weights()) {
         const std::vector<int>& mask = masks.at(weight.name);
         weights += static_cast<int64_t>(mask.size());
         kept_weights += std::accumulate(mask.begin(), mask.end(), int64_t{0});

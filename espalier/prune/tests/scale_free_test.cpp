@@ -67,7 +67,7 @@ std::vector<double> squared_gradients(const std::string& name) {
   softened.loss = [](const Variable& logits, const Tensor& labels) {
     return cross_entropy(mul(logits, 1.0 / 200.0), labels);
   };
-  const std::vector<PrunableWeight> weights = {{name, &net.parameter(name)}};
+  const std::vector<nn::NamedParameter> weights = {{name, &net.parameter(name)}};
   Rng rng(1);
   const ScoreContext context{net, weights, softened, rng};
   std::vector<double> g(static_cast<size_t>(weights[0].parameter->numel()), 0.0);

@@ -210,7 +210,7 @@ TEST(SparseGpt, TheInputsOfALayerComeFromTheLayersPrunedBefore) {
   prune_now("sparsegpt", {{"sparsity", "0.5"}, {"batches", "1"}}, *net, inputs_of(x));
   const auto rows_of = [&](nn::Module& model) {
     Tensor rows;
-    const std::vector<PrunableWeight> second = {prunable_weights(model)[1]};
+    const std::vector<nn::NamedParameter> second = {prunable_weights(model)[1]};
     visit_layer_inputs(model, second, inputs_of(x).batch, 1, [&](size_t, int64_t, const Tensor& r) {
       rows = r.clone();
     });

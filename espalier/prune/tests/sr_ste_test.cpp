@@ -118,7 +118,7 @@ TEST(SrSte, WithoutDecayItIsStraightThrough) {
   }
   const data::Batch batch = batches_like(*loader)(0);
   const PruneInputs inputs;
-  const std::vector<PrunableWeight> weights = prunable_weights(*reference);
+  const std::vector<nn::NamedParameter> weights = prunable_weights(*reference);
   Rng rng(1);
   const auto gradients =
       dense_gradients({*reference, weights, inputs, rng}, batch, ScoringMode::Train);

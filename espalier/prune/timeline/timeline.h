@@ -96,7 +96,9 @@ class Action {
   virtual void load_state(const std::map<std::string, Tensor>&) {}
 };
 
-/// An action and when it happens: at moments, or from one fraction of training to another.
+/// An action and when it happens: at moments, or from one fraction of training to another. What is
+/// due at one step happens in the order of the events before the forward pass; what needs gradients
+/// comes after the backward pass of that step, again in order.
 struct Event {
   std::shared_ptr<const Schedule> moments = {};  ///< null: none
   double from = 0.0;                             ///< fraction of training

@@ -49,12 +49,12 @@ int64_t mask_changes(const nn::Parameter& parameter, const Tensor& mask) {
 
 }  // namespace
 
-std::vector<LayerReport> unchanged_layers(const std::vector<PrunableWeight>& all,
-                                          const std::vector<PrunableWeight>& chosen) {
+std::vector<LayerReport> unchanged_layers(const std::vector<nn::NamedParameter>& all,
+                                          const std::vector<nn::NamedParameter>& chosen) {
   std::vector<LayerReport> layers;
-  for (const PrunableWeight& weight : all) {
+  for (const nn::NamedParameter& weight : all) {
     const bool is_chosen =
-        std::any_of(chosen.begin(), chosen.end(), [&](const PrunableWeight& one) {
+        std::any_of(chosen.begin(), chosen.end(), [&](const nn::NamedParameter& one) {
           return one.parameter == weight.parameter;
         });
     if (is_chosen) continue;
@@ -68,7 +68,7 @@ MaskUpdate::MaskUpdate(nn::Module& model,
                        const PruneSettings& settings,
                        const PruneInputs& inputs,
                        const SiteRules& rules,
-                       std::optional<std::vector<PrunableWeight>> only)
+                       std::optional<std::vector<nn::NamedParameter>> only)
     : model_(&model), settings_(&settings), inputs_(&inputs), coupled_(pattern.coupled()) {
   weights_ = only ? *std::move(only) : prunable_weights(model, settings.exclude);
   sites_ = coupled_ ? channel_sites(model,
@@ -282,7 +282,7 @@ void MaskUpdate::make_masks() {
     return mask_changes(*parameter, masks_.at(parameter)) == 0;
   });
   report_.layers.clear();
-  for (const PrunableWeight& weight : weights_) {
+  for (const nn::NamedParameter& weight : weights_) {
     const auto found = masks_.find(weight.parameter);
     LayerReport layer{weight.name, weight.parameter->numel(), weight.parameter->nnz(), 0};
     if (found != masks_.end()) {

@@ -51,7 +51,7 @@ class MaskUpdate {
              const PruneSettings& settings,
              const PruneInputs& inputs,
              const SiteRules& rules,
-             std::optional<std::vector<PrunableWeight>> only = {});
+             std::optional<std::vector<nn::NamedParameter>> only = {});
 
   /// Single weights compete inside of their output row only.
   void compete_in_rows();
@@ -61,7 +61,7 @@ class MaskUpdate {
   /// The network's paths; null if nobody tells what a sample looks like.
   const FlowGraph* flow();
   /// What is scored.
-  const std::vector<PrunableWeight>& weights() const { return weights_; }
+  const std::vector<nn::NamedParameter>& weights() const { return weights_; }
 
   /// The score of every unit of every site, higher = stays (the paper's sign is turned here).
   std::vector<std::vector<double>> scores(Score& score, Rng& rng);
@@ -135,7 +135,7 @@ class MaskUpdate {
   nn::Module* model_;
   const PruneSettings* settings_;
   const PruneInputs* inputs_;
-  std::vector<PrunableWeight> weights_;
+  std::vector<nn::NamedParameter> weights_;
   bool coupled_;  // sites are channel groups
   std::vector<Site> sites_;
   std::shared_ptr<const FlowGraph> flow_;    // when it was needed
@@ -148,7 +148,7 @@ class MaskUpdate {
 };
 
 /// The reports of the weights that are not among `chosen`: as they are.
-std::vector<LayerReport> unchanged_layers(const std::vector<PrunableWeight>& all,
-                                          const std::vector<PrunableWeight>& chosen);
+std::vector<LayerReport> unchanged_layers(const std::vector<nn::NamedParameter>& all,
+                                          const std::vector<nn::NamedParameter>& chosen);
 
 }  // namespace espalier::prune

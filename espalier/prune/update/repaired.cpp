@@ -34,7 +34,7 @@ class RepairedUpdate {
 
   UpdateReport run() {
     const auto all = prunable_weights(subject_.model, settings_.exclude);
-    for (const PrunableWeight& one : all) {
+    for (const nn::NamedParameter& one : all) {
       report_.layers.push_back({one.name, one.parameter->numel(), one.parameter->nnz(), 0});
     }
     const std::vector<Site> sites = subject_.pattern.coupled() ? channels(all) : weights(all);
@@ -75,20 +75,16 @@ class RepairedUpdate {
   /// Values and masks of a whole model, to put them back when the work fails on the way.
   class StateKeeper {
    public:
-    explicit StateKeeper(nn::Module& model) {
-      for (const nn::NamedParameter& one : model.named_parameters()) {
-        weights_.push_back({one.name, one.parameter});
-      }
-      kept_.emplace(weights_);
-    }
-    void restore() const { kept_->restore(); }
+    explicit StateKeeper(nn::Module& model)
+        : parameters_(model.named_parameters()), kept_(parameters_) {}
+    void restore() const { kept_.restore(); }
 
    private:
-    std::vector<PrunableWeight> weights_;
-    std::optional<WeightKeeper> kept_;
+    std::vector<nn::NamedParameter> parameters_;
+    WeightKeeper kept_;
   };
 
-  std::vector<Site> channels(const std::vector<PrunableWeight>& all) {
+  std::vector<Site> channels(const std::vector<nn::NamedParameter>& all) {
     groups_ = channel_groups(subject_.model, inputs_.input_shape);
     std::vector<Site> sites = channel_sites(
         subject_.model, groups_, all, parts_.sites.single_producer_only, report_.notes);
@@ -106,7 +102,7 @@ class RepairedUpdate {
   }
 
   /// In the order in which the layers run.
-  std::vector<Site> weights(const std::vector<PrunableWeight>& all) {
+  std::vector<Site> weights(const std::vector<nn::NamedParameter>& all) {
     std::vector<std::string> unread;
     const auto fitting = fitting_weights(all, subject_.pattern, report_.notes);
     std::vector<Site> sites;
@@ -147,7 +143,7 @@ class RepairedUpdate {
     mask_channels(subject_.model, {*group}, {keep});
   }
 
-  void tell_layers(const std::vector<PrunableWeight>& all) {
+  void tell_layers(const std::vector<nn::NamedParameter>& all) {
     for (size_t w = 0; w < all.size(); ++w) {
       LayerReport& layer = report_.layers[w];
       layer.changed = layer.kept - all[w].parameter->nnz();

@@ -62,7 +62,7 @@ class Space {
   double all_weights() const {
     double weights = 0.0;
     if (subject_.pattern.coupled()) {
-      for (const PrunableWeight& one : start_.weights()) {
+      for (const nn::NamedParameter& one : start_.weights()) {
         weights += static_cast<double>(one.parameter->numel());
       }
       return weights;

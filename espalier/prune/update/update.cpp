@@ -31,13 +31,13 @@ void mask_scored(const MaskUpdate& update) {
 }
 
 /// Makes the weights dense again; what was removed is zero now, but trains.
-void release(const std::vector<PrunableWeight>& weights) {
-  for (const PrunableWeight& weight : weights) weight.parameter->set_mask({});
+void release(const std::vector<nn::NamedParameter>& weights) {
+  for (const nn::NamedParameter& weight : weights) weight.parameter->set_mask({});
 }
 
 /// Masks of before the training would be released.
-void check_dense(const std::vector<PrunableWeight>& weights) {
-  for (const PrunableWeight& weight : weights) {
+void check_dense(const std::vector<nn::NamedParameter>& weights) {
+  for (const nn::NamedParameter& weight : weights) {
     ESPALIER_CHECK(!weight.parameter->masked(),
                    ValueError,
                    "prune: ",
@@ -191,7 +191,7 @@ class Update : public Action {
 
   MaskUpdate begin(const Subject& subject,
                    const PruneSettings& settings,
-                   std::optional<std::vector<PrunableWeight>> only = {}) const {
+                   std::optional<std::vector<nn::NamedParameter>> only = {}) const {
     return {
         subject.model, subject.pattern, settings, subject.inputs, parts_.sites, std::move(only)};
   }
@@ -315,9 +315,10 @@ class Update : public Action {
                                 const Moment& moment,
                                 UpdateNumber number) const {
     nn::Module& model = subject.model;
-    const std::vector<PrunableWeight> all = prunable_weights(model, settings.exclude);
+    const std::vector<nn::NamedParameter> all = prunable_weights(model, settings.exclude);
     UpdateReport report{.step = moment.step, .target = moment.sparsity};
-    const std::vector<PrunableWeight> weights = fitting_weights(all, subject.pattern, report.notes);
+    const std::vector<nn::NamedParameter> weights =
+        fitting_weights(all, subject.pattern, report.notes);
     report.layers = unchanged_layers(all, weights);
     const auto batches = calibration_batches(subject.inputs);
     const WeightKeeper keeper(weights);

@@ -29,9 +29,11 @@ Method thinet() {
        .schedule =
            "start from trained weights; one update before fine-tuning, layer by layer, each "
            "on what the pruned layers before it give; then shrink",
-       .differs = "all positions and filters of the calibration data count, not a sample of 10 for "
-                  "each of 10 images of a class; there is no training between two layers (paper: "
-                  "an epoch or two); channels that residual sums tie together stay",
+       .differs =
+           "all positions and filters of the calibration data count, not a sample of 10 for "
+           "each of 10 images of a class; there is no training between two layers (paper: "
+           "an epoch or two); channels that residual sums tie together stay; of equal ones the "
+           "higher index goes",
        .patterns = {"channel"}},
       {calibration_option(&ThiNet::batches)},
       [](const ThiNet& o, const PruneSettings&) -> Timeline {

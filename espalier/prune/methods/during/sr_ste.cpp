@@ -22,7 +22,7 @@ struct SrSte {
 void put_on(const Subject& subject, double decay) {
   std::vector<std::string> notes;  // come with the first report
   const auto weights = prunable_weights(subject.model, subject.settings.exclude);
-  for (const PrunableWeight& weight : fitting_weights(weights, subject.pattern, notes)) {
+  for (const nn::NamedParameter& weight : fitting_weights(weights, subject.pattern, notes)) {
     const Shape& shape = weight.parameter->shape();
     const Pattern& pattern = subject.pattern.of(weight.name);
     const UnitCell cell = pattern.cell();
