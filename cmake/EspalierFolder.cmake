@@ -1,11 +1,12 @@
-# espalier_folder(NAME [USES folder...] [LINK library...] [HEADERS library...] [PRECOMPILE header...])
+# espalier_folder(NAME [USES folder...] [LINK library...] [HEADERS library...] [PRECOMPILE header...] [JOIN folder...])
 #
 # One static library from all sources of espalier/NAME, a test program from NAME/tests and a
 # benchmark program from NAME/bench, where these exist. LINK names what its users must link too;
 # HEADERS what only its sources include, so that an installed library does not ask for it; PRECOMPILE headers that
-# (nearly) all of its sources include, besides those of the standard library.
+# (nearly) all of its sources include, besides those of the standard library; JOIN folders of many short files that
+# are alike, which are compiled eight at a time: what they instantiate of the standard library is the same.
 #
-# Reading headers was half of the time of a build. Presets of the sanitizers and of clang do without precompiled ones,
+# Reading headers was half of the time of a build. Presets of the sanitizers, of clang and of lint do without both,
 # so that a source that forgets an include is found.
 set(ESPALIER_PRECOMPILE <algorithm> <array> <cmath> <cstdint> <functional> <map> <memory> <optional> <set> <string>
     <string_view> <utility> <vector>)
@@ -30,7 +31,7 @@ endfunction()
 
 function(espalier_folder name)
   set(folder ${CMAKE_SOURCE_DIR}/espalier/${name})
-  cmake_parse_arguments(arg "" "" "USES;LINK;HEADERS;PRECOMPILE" ${ARGN})
+  cmake_parse_arguments(arg "" "" "USES;LINK;HEADERS;PRECOMPILE;JOIN" ${ARGN})
   set(headers ${arg_HEADERS})
   list(TRANSFORM headers PREPEND "$<BUILD_INTERFACE:")
   list(TRANSFORM headers APPEND ">")
@@ -65,6 +66,24 @@ function(espalier_folder name)
     target_link_libraries(espalier_${name}_kernels PRIVATE ${uses} Threads::Threads ${arg_LINK} ${headers})
     target_precompile_headers(espalier_${name}_kernels PRIVATE ${ESPALIER_PRECOMPILE} ${arg_PRECOMPILE})
     target_sources(espalier_${name} PRIVATE $<TARGET_OBJECTS:espalier_${name}_kernels>)
+  endif()
+
+  if(ESPALIER_JOIN AND arg_JOIN)
+    foreach(target espalier_${name} espalier_${name}_kernels)
+      if(TARGET ${target})
+        set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+      endif()
+    endforeach()
+    foreach(part ${arg_JOIN})
+      set(index 0)
+      set(joined ${sources} ${kernels})
+      list(FILTER joined INCLUDE REGEX "^${folder}/${part}/[^/]*[.]cpp$")
+      foreach(source ${joined})
+        math(EXPR group "${index} / 8")
+        math(EXPR index "${index} + 1")
+        set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${part}_${group})
+      endforeach()
+    endforeach()
   endif()
 
   file(GLOB tests CONFIGURE_DEPENDS ${folder}/tests/*.cpp)

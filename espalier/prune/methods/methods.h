@@ -81,6 +81,16 @@ OptionEntry<H> until_option(double H::*member) {
                         "the part of the training over which rounds are spread")
       .needing_other_than("rounds", {"1"});
 }
+/// Which units go after a phase of learning: the lowest, down to the sparsity, or those that
+/// learning brought to a threshold, however many.
+enum class Select : uint8_t { Sparsity, Threshold };
+/// The allocation of a `select`: of what lies at or below `threshold`, or `of_sparsity`.
+inline std::shared_ptr<Allocation> allocation_of(Select select,
+                                                 double threshold,
+                                                 std::shared_ptr<Allocation> of_sparsity) {
+  if (select == Select::Threshold) return threshold_allocation(threshold);
+  return of_sparsity;
+}
 /// `prune-at` of methods that regularize first.
 template <class H>
 OptionEntry<H> prune_at_option(double H::*member) {

@@ -19,7 +19,6 @@
 namespace espalier::prune::method_list {
 namespace {
 
-enum class Select : uint8_t { Sparsity, Zeros };
 struct L0 {
   double lambda = 0.1;
   double gate_decay = 5e-4;
@@ -80,15 +79,14 @@ Method l0() {
         const auto log_alpha = [](const nn::Form& form, const Shape& weight) {
           return dynamic_cast<const nn::HardConcrete&>(form).log_alpha_of_entries(weight);
         };
-        return {
-            .events = {during(0.0, o.prune_at, gates),
-                       at(one_shot_schedule(o.prune_at),
-                          mask_update({.score = form_score(learnt, log_alpha),
-                                       .allocation = o.select == Select::Zeros
-                                                         ? threshold_allocation(
-                                                               nn::hard_concrete::kClosedLogAlpha)
-                                                         : make_allocation(o.allocation)}))},
-            .refused = {{Ablation::Reinit, "it regularizes before it prunes"}}};
+        return {.events = {during(0.0, o.prune_at, gates),
+                           at(one_shot_schedule(o.prune_at),
+                              mask_update(
+                                  {.score = form_score(learnt, log_alpha),
+                                   .allocation = allocation_of(o.select,
+                                                               nn::hard_concrete::kClosedLogAlpha,
+                                                               make_allocation(o.allocation))}))},
+                .refused = {{Ablation::Reinit, "it regularizes before it prunes"}}};
       });
 }
 

@@ -13,7 +13,6 @@ namespace espalier::prune::method_list {
 namespace {
 
 enum class Resource : uint8_t { Macs, Params };
-enum class Select : uint8_t { Sparsity, Threshold };
 struct MorphNet {
   double strength = 1.0;
   Resource resource = Resource::Macs;
@@ -65,19 +64,20 @@ Method morphnet() {
       [](const MorphNet& o, const PruneSettings&) -> Timeline {
         const BudgetKind kind =
             o.resource == Resource::Macs ? BudgetKind::Macs : BudgetKind::Params;
-        std::shared_ptr<Allocation> allocation = global_units_allocation(GlobalCount::Exact);
-        if (o.select == Select::Threshold) allocation = threshold_allocation(o.threshold);
-        return {.events = {during(0.0,
-                                  o.prune_at,
-                                  resource_penalty({.strength = o.strength,
-                                                    .threshold = o.threshold,
-                                                    .resource = kind})),
-                           at(one_shot_schedule(o.prune_at),
-                              mask_update({.score = norm_scale_score(OfNorms::Largest),
-                                           .allocation = allocation,
-                                           .sites = {.refusal = without_scale},
-                                           .min_per_layer = 1}))},
-                .refused = {{Ablation::Reinit, "it regularizes before it prunes"}}};
+        return {
+            .events =
+                {during(0.0,
+                        o.prune_at,
+                        resource_penalty(
+                            {.strength = o.strength, .threshold = o.threshold, .resource = kind})),
+                 at(one_shot_schedule(o.prune_at),
+                    mask_update(
+                        {.score = norm_scale_score(OfNorms::Largest),
+                         .allocation = allocation_of(
+                             o.select, o.threshold, global_units_allocation(GlobalCount::Exact)),
+                         .sites = {.refusal = without_scale},
+                         .min_per_layer = 1}))},
+            .refused = {{Ablation::Reinit, "it regularizes before it prunes"}}};
       });
 }
 

@@ -11,7 +11,6 @@
 namespace espalier::prune::method_list {
 namespace {
 
-enum class Select : uint8_t { Sparsity, Zeros };
 struct Ssl {
   double filters = 3e-3;
   double channels = 3e-3;
@@ -68,9 +67,8 @@ Method ssl() {
                                   {.filters = o.filters, .channels = o.channels, .step = o.step})),
                        at(one_shot_schedule(o.prune_at),
                           mask_update({.score = channel_group_norm_score(),
-                                       .allocation = o.select == Select::Zeros
-                                                         ? threshold_allocation(0.0)
-                                                         : make_allocation(o.allocation)}))},
+                                       .allocation = allocation_of(
+                                           o.select, 0.0, make_allocation(o.allocation))}))},
             .refused = {{Ablation::Reinit, "it regularizes before it prunes"}}};
       });
 }
