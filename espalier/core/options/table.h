@@ -44,17 +44,20 @@ class OptionEntry : public Option {
  public:
   /// A real number.
   OptionEntry(
-      double S::*member, std::string name, Between range, std::string unit, std::string help)
+      double S::*member, std::string name, Between range, const std::string& unit, std::string help)
       : OptionEntry(std::move(name), OptionKind::Real, std::move(help)) {
-    ranged(range, std::move(unit));
+    ranged(range, unit);
     reads(
         member, detail::text_of_real, [](const std::string& t) { return detail::real_of_text(t); });
   }
   /// A whole number.
-  OptionEntry(
-      int64_t S::*member, std::string name, Between range, std::string unit, std::string help)
+  OptionEntry(int64_t S::*member,
+              std::string name,
+              Between range,
+              const std::string& unit,
+              std::string help)
       : OptionEntry(std::move(name), OptionKind::Integer, std::move(help)) {
-    ranged(range, std::move(unit));
+    ranged(range, unit);
     reads(
         member,
         [](int64_t value) { return std::to_string(value); },
@@ -62,9 +65,10 @@ class OptionEntry : public Option {
   }
   /// A number of a type of its own.
   template <Quantity Q>
-  OptionEntry(Q S::*member, std::string name, Between range, std::string unit, std::string help)
+  OptionEntry(
+      Q S::*member, std::string name, Between range, const std::string& unit, std::string help)
       : OptionEntry(std::move(name), OptionKind::Real, std::move(help)) {
-    ranged(range, std::move(unit));
+    ranged(range, unit);
     reads(
         member,
         [](const Q& q) { return detail::text_of_real(q.value()); },
@@ -75,10 +79,10 @@ class OptionEntry : public Option {
   OptionEntry(std::optional<Q> S::*member,
               std::string name,
               Between range,
-              std::string unit,
+              const std::string& unit,
               std::string help)
       : OptionEntry(std::move(name), OptionKind::Real, std::move(help)) {
-    ranged(range, std::move(unit));
+    ranged(range, unit);
     reads(
         member,
         [](const std::optional<Q>& q) { return q ? detail::text_of_real(q->value()) : ""; },
@@ -106,10 +110,10 @@ class OptionEntry : public Option {
   /// One of some texts.
   OptionEntry(std::string S::*member,
               std::string name,
-              std::vector<std::string> choices,
+              const std::vector<std::string>& choices,
               std::string help)
       : OptionEntry(std::move(name), OptionKind::Choice, std::move(help)) {
-    this->choices = std::move(choices);
+    Option::choices = choices;
     reads(
         member, [](const std::string& t) { return t; }, [](const std::string& t) { return t; });
   }
@@ -117,10 +121,10 @@ class OptionEntry : public Option {
   template <class E>
   requires std::is_enum_v<E> OptionEntry(E S::*member,
                                          std::string name,
-                                         std::vector<std::string> choices,
+                                         const std::vector<std::string>& choices,
                                          std::string help)
       : OptionEntry(std::move(name), OptionKind::Choice, std::move(help)) {
-    this->choices = choices;
+    Option::choices = choices;
     reads(
         member,
         [choices](E value) { return choices.at(static_cast<size_t>(value)); },
@@ -143,16 +147,13 @@ class OptionEntry : public Option {
   }
 
  private:
-  OptionEntry(std::string own_name, OptionKind own_kind, std::string own_help) {
-    name = std::move(own_name);
-    kind = own_kind;
-    help = std::move(own_help);
-  }
+  OptionEntry(std::string own_name, OptionKind own_kind, std::string own_help)
+      : Option{.name = std::move(own_name), .kind = own_kind, .help = std::move(own_help)} {}
 
-  void ranged(Between range, std::string own_unit) {
+  void ranged(Between range, const std::string& own_unit) {
     min = range.min;
     max = range.max;
-    unit = std::move(own_unit);
+    Option::unit = own_unit;
   }
 
   template <class M, class ToText, class FromText>
