@@ -30,7 +30,8 @@ std::vector<int64_t> broadcast_index(const Shape& out, const Shape& shape) {
   for_places(out, [&](const std::vector<int64_t>& place) {
     int64_t offset = 0;
     for (int d = 0; d < shape.rank(); ++d) {
-      if (shape[d] != 1) offset += place[static_cast<size_t>(d + missing)] * strides[d];
+      if (shape[d] != 1)
+        offset += place[static_cast<size_t>(d) + static_cast<size_t>(missing)] * strides[d];
     }
     index.push_back(offset);
   });

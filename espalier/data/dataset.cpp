@@ -11,6 +11,7 @@
 #include <espalier/data/image_folder.h>
 #include <espalier/data/svhn.h>
 #include <espalier/data/synth.h>
+#include <espalier/data/text.h>
 
 namespace espalier::data {
 namespace {
@@ -167,6 +168,10 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& name,
                                             Split split,
                                             const std::string& root,
                                             const OpenOptions& options) {
+  constexpr std::string_view kTextPrefix = "text:";
+  if (name.starts_with(kTextPrefix)) {
+    return open_text(name.substr(kTextPrefix.size()), split, {.context = options.context});
+  }
   constexpr std::string_view kFolderPrefix = "folder:";
   if (name.starts_with(kFolderPrefix)) {
     return open_image_folder(name.substr(kFolderPrefix.size()),
@@ -183,8 +188,8 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& name,
     }
     names += entry.info.name + ", ";
   }
-  throw ValueError(
-      cat("open_dataset: unknown data set '", name, "'; known are ", names, "folder:PATH"));
+  throw ValueError(cat(
+      "open_dataset: unknown data set '", name, "'; known are ", names, "folder:PATH, text:PATH"));
 }
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& name,

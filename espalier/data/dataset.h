@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Dataset: images and labels by index. Reading a sample is a pure function of the index.
+/// Dataset: images and labels by index, or windows of a text. Reading a sample is a pure function
+/// of the index.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,7 @@ struct ImageShape {
   bool operator==(const ImageShape&) const = default;
 };
 
-/// Images (uint8, planes first: C,H,W) and labels. Thread-safe to read.
+/// Images (uint8, planes first: C,H,W) and labels, or tokens of a text. Thread-safe to read.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -32,8 +33,11 @@ class Dataset {
   virtual std::string name() const = 0;
   /// Number of samples.
   virtual int64_t size() const = 0;
-  /// The same for every image.
+  /// The same for every image; of a text (1, 1, `context()` + 1).
   virtual ImageShape image_shape() const = 0;
+  /// Tokens that a sample of a text gives a model: `read` writes one more, and each but the first
+  /// is what is to be foretold from those before it. 0: images.
+  virtual int64_t context() const { return 0; }
   /// Texts for people, by label.
   virtual const std::vector<std::string>& class_names() const = 0;
   /// Writes the pixels of sample `index` to `pixels` (C*H*W values). ValueError when out of range.
@@ -87,13 +91,14 @@ std::optional<std::filesystem::path> find_dataset(const DatasetInfo& info,
 struct OpenOptions {
   uint64_t seed = 0;                 ///< of synth: which pictures are drawn
   bool allow_empty_classes = false;  ///< of folder: a class without pictures is no error
+  int64_t context = 128;             ///< of text: tokens of a sample
 };
 
 /// Opens a data set by name: `synth`, `cifar10`, `cifar100`, `svhn`, `svhn+extra`, `mnist`,
-/// `fashion`, `folder:PATH`. Files are looked for in `root`/<name> and where other programs leave
-/// them (DatasetInfo::other_folders; root unused for synth and folder; svhn+extra lives with svhn
-/// and differs in the training split only). Throws ValueError for an unknown name (listing the
-/// known ones), IoError for missing or bad files.
+/// `fashion`, `folder:PATH`, `text:PATH`. Files are looked for in `root`/<name> and where other
+/// programs leave them (DatasetInfo::other_folders; root unused for synth, folder and text;
+/// svhn+extra lives with svhn and differs in the training split only). Throws ValueError for an
+/// unknown name (listing the known ones), IoError for missing or bad files.
 std::shared_ptr<const Dataset> open_dataset(const std::string& name,
                                             Split split,
                                             const std::string& root,

@@ -113,6 +113,7 @@ struct Loader::Impl {
   }
 
   Batch make(const Epoch& current, int64_t position) const {
+    if (dataset->context() > 0) return make_text(current, position);
     const int64_t begin = position * options.batch_size;
     const int64_t n = std::min(options.batch_size, dataset->size() - begin);
     const Augmentation& augmentation = options.augmentation;
@@ -145,6 +146,20 @@ struct Loader::Impl {
       for (int64_t lane = 0; lane < count; ++lane) {
         if (!cutouts[lane].empty()) set_to_zero(cutouts[lane], shape, first + lane, out.images);
       }
+    }
+    return out;
+  }
+
+  Batch make_text(const Epoch& current, int64_t position) const {
+    const int64_t begin = position * options.batch_size;
+    const int64_t n = std::min(options.batch_size, dataset->size() - begin);
+    const int64_t context = dataset->context();
+    Batch out{Tensor::empty({n, context}, DType::I64), Tensor::empty({n * context}, DType::I64)};
+    std::vector<uint8_t> window(static_cast<size_t>(context) + 1);
+    for (int64_t i = 0; i < n; ++i) {
+      dataset->read(current.order[static_cast<size_t>(begin + i)], window);
+      std::copy_n(window.begin(), context, out.images.data<int64_t>() + i * context);
+      std::copy_n(window.begin() + 1, context, out.labels.data<int64_t>() + i * context);
     }
     return out;
   }

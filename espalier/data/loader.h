@@ -29,11 +29,12 @@ struct LoaderOptions {
   int prefetch = 4;                 ///< batches made ahead of the consumer, at least 1
 };
 
-/// Images (N,C,H,W) float32 in the loader's layout, and labels int64 (N).
+/// Images (N,C,H,W) float32 in the loader's layout, and labels int64 (N). Of a text: tokens, and
+/// what follows each of them.
 struct Batch {
-  Tensor images;  ///< (N,C,H,W) float32
-  Tensor labels;  ///< (N) int64
-  /// Samples in the batch.
+  Tensor images;  ///< (N,C,H,W) float32; of a text (N,T) int64
+  Tensor labels;  ///< (N) int64; of a text (N*T), row by row
+  /// Labels in the batch: samples, or tokens of a text.
   int64_t size() const { return labels.size(0); }
 };
 

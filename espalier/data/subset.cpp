@@ -19,6 +19,7 @@ class Subset final : public Dataset {
   std::string name() const override { return whole_->name(); }
   int64_t size() const override { return static_cast<int64_t>(indices_.size()); }
   ImageShape image_shape() const override { return whole_->image_shape(); }
+  int64_t context() const override { return whole_->context(); }
   const std::vector<std::string>& class_names() const override { return whole_->class_names(); }
   void read(int64_t index, std::span<uint8_t> pixels) const override {
     whole_->read(original(index), pixels);

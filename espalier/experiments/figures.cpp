@@ -76,24 +76,28 @@ std::string short_count(double number) {
 std::string figures_text(const nlohmann::ordered_json& figures) {
   const auto number = [&](const char* key) { return figures.at(key).get<double>(); };
   const auto count = [&](const char* key) { return figures.at(key).get<int64_t>(); };
+  const bool text = figures.contains("perplexity");
   return fmt::format(
       "accuracy    {:.2f} %  ({} of {})\n"
-      "loss        {:.4f}\n"
+      "loss        {:.4f}{}\n"
       "sparsity    {:.4f} of the prunable weights\n"
       "parameters  {}  ({} left)\n"
-      "MACs        {} dense, {} effective, {} executed, per image\n"
-      "speed       {:.0f} images/s, loading included\n",
+      "MACs        {} dense, {} effective, {} executed, per {}\n"
+      "speed       {:.0f} {}/s, loading included\n",
       100.0 * number("accuracy"),
       count("correct"),
       count("total"),
       number("loss"),
+      text ? fmt::format("  (perplexity {:.4f} a token)", number("perplexity")) : "",
       number("sparsity"),
       grouped(count("params")),
       grouped(count("params_nonzero")),
       short_count(number("macs_dense")),
       short_count(number("macs_effective")),
       short_count(number("macs_executed")),
-      number("images_per_second"));
+      text ? "text" : "image",
+      number(text ? "tokens_per_second" : "images_per_second"),
+      text ? "tokens" : "images");
 }
 
 }  // namespace espalier::experiments

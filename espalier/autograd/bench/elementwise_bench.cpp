@@ -53,7 +53,7 @@ const struct {
             {"softmax", [](const Variable& x) { return softmax(x, 1); }},
             {"log_softmax", [](const Variable& x) { return log_softmax(x, 1); }}};
 
-[[maybe_unused]] const bool registered = [] {
+[[maybe_unused]] const bool kRegistered = [] {
   for (const auto& [name, op] : kOps) {
     for (const bool backward : {false, true}) {
       const std::string full = std::string(name) + (backward ? "/sum_backward" : "/forward");

@@ -12,7 +12,7 @@ namespace {
 
 Variable spread(const Variable& grad,
                 const detail::Meta& input,
-                std::shared_ptr<const PoolWindows> windows) {
+                const std::shared_ptr<const PoolWindows>& windows) {
   Tensor dx = Tensor::empty(input.shape, grad.dtype(), input.layout);
   mean_pool_backward(grad.value().to(input.layout).contiguous(), *windows, dx);
   return record("avg_pool2d_spread",
@@ -42,7 +42,7 @@ namespace detail {
 
 Variable mean_over_windows(const char* op,
                            const Variable& x,
-                           std::shared_ptr<const PoolWindows> windows) {
+                           const std::shared_ptr<const PoolWindows>& windows) {
   Tensor y = Tensor::empty(pooled_shape(x.shape(), *windows), x.dtype(), x.layout());
   mean_pool_forward(x.value().contiguous(), *windows, y);
   return record(op, std::move(y), {x}, [windows, from = meta(x)](const BackwardContext& ctx) {

@@ -66,7 +66,7 @@ Tensor check_target(const Tensor& scores,
                  ": expects int64 labels, got ",
                  target,
                  ". One-hot targets are not labels; see kl_divergence");
-  const Tensor labels = target.to(Layout::Nchw).contiguous();
+  Tensor labels = target.to(Layout::Nchw).contiguous();
   const int64_t* label = labels.data<int64_t>();
   for (int64_t n = 0; n < labels.numel(); ++n) {
     ESPALIER_CHECK(!rule.counts(label[n]) || (label[n] >= 0 && label[n] < scores.size(1)),

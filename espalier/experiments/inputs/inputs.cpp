@@ -35,7 +35,9 @@ std::shared_ptr<const data::Dataset> open_split(const DataSettings& settings,
   auto dataset = open_data(settings.data,
                            split,
                            settings.data_root,
-                           {.seed = seed, .allow_empty_classes = settings.allow_empty_classes});
+                           {.seed = seed,
+                            .allow_empty_classes = settings.allow_empty_classes,
+                            .context = settings.context});
   if (split != data::Split::Test || test_size == 0) return dataset;
   return data::subset(std::move(dataset), test_size, seed);
 }
@@ -157,13 +159,19 @@ nlohmann::ordered_json measure(Network& network,
                                 {"correct", evaluation.correct},
                                 {"total", evaluation.total},
                                 {"loss", evaluation.loss}};
-  out.update(count_json(nn::count_model(*network.module, network.image())));
+  const bool text = nn::model_input(network.name) == nn::InputKind::Tokens;
+  if (text) out["perplexity"] = std::exp(evaluation.loss);
+  out.update(count_json(nn::count_model(*network.module, network.sample())));
   if (nn::is_gated(*network.module) && evaluation.total > 0) {  // the images decide
     out["macs_executed"] = macs / evaluation.total;
   } else if (plan != nullptr) {
     out["macs_executed"] = plan->macs();
   }
-  out["images_per_second"] = seconds > 0.0 ? static_cast<double>(evaluation.total) / seconds : 0.0;
+  // Of texts `total` counts tokens.
+  const double a_second = seconds > 0.0 ? static_cast<double>(evaluation.total) / seconds : 0.0;
+  if (text) out["tokens_per_second"] = a_second;
+  out["images_per_second"] =
+      text ? a_second / static_cast<double>(network.options.context) : a_second;
   return out;
 }
 

@@ -79,15 +79,21 @@ Network make_network(const NetworkSettings& settings,
                      uint64_t seed) {
   Network network;
   network.name = nn::canonical_model_name(settings.model);
-  ESPALIER_CHECK(nn::model_input(network.name) == nn::InputKind::Images,
+  const bool reads_text = nn::model_input(network.name) == nn::InputKind::Tokens;
+  ESPALIER_CHECK(reads_text == (dataset.context() > 0),
                  ValueError,
                  "model ",
                  network.name,
-                 " reads text, but data set ",
+                 reads_text ? " reads text, but data set " : " reads images, but data set ",
                  dataset.name(),
-                 " holds images");
+                 reads_text ? " holds images; --data text:PATH is a text"
+                            : " is a text, which the model gpt reads");
   network.options.num_classes = static_cast<int64_t>(dataset.class_names().size());
-  network.options.image = dataset.image_shape();
+  if (reads_text) {
+    network.options.context = dataset.context();
+  } else {
+    network.options.image = dataset.image_shape();
+  }
   network.options.class_names = names_for_files(dataset.class_names());
   network.any_classes = any_classes;
   network.options.seed = seed;
@@ -176,11 +182,11 @@ Network load_network(const std::filesystem::path& path,
                    " for ",
                    network.options.num_classes,
                    " classes and images ",
-                   network.image(),
+                   network.sample(),
                    ", but the data has ",
                    fallback.options.num_classes,
                    " and ",
-                   fallback.image());
+                   fallback.sample());
     check_classes(path, network.options.class_names, fallback);
     // What is saved from it later is for the classes of the data at hand.
     network.options.class_names = fallback.options.class_names;

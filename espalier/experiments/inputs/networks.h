@@ -26,12 +26,14 @@ struct Network {
   nn::ModelOptions options;
   std::unique_ptr<nn::Module> module;
   bool any_classes = false;  ///< weights for classes of other names may be put into it
-  Shape image() const {
+  /// The shape of a sample: (C,H,W) of an image, (T) of a text.
+  Shape sample() const {
+    if (nn::model_input(name) == nn::InputKind::Tokens) return {options.context};
     return {options.image.channels, options.image.height, options.image.width};
   }
 };
 
-/// The network that the settings name, for the images and classes of `dataset`; `any_classes` says
+/// The network that the settings name, for the samples and classes of `dataset`; `any_classes` says
 /// whether it takes weights for classes of other names.
 Network make_network(const NetworkSettings& settings,
                      bool any_classes,

@@ -45,7 +45,7 @@ data::LoaderOptions training_loader(const TrainSettings& settings, const data::D
   options.drop_last = training.drop_last;
   options.seed = static_cast<uint64_t>(training.seed);
   options.workers = static_cast<int>(settings.machine.workers);
-  if (training.augment != Augment::None) {
+  if (training.augment != Augment::None && dataset.context() == 0) {
     const int64_t height = dataset.image_shape().height;
     options.augmentation.crop_padding = height / 8;
     options.augmentation.horizontal_flip = may_mirror(settings.data.data);

@@ -78,7 +78,7 @@ void Recorder::end_of_epoch(nn::TrainState& state) {
                       .train_accuracy = state.accuracy,
                       .test_loss = test.loss,
                       .test_accuracy = test.accuracy(),
-                      .sparsity = nn::count_model(state.model, network_.image()).sparsity(),
+                      .sparsity = nn::count_model(state.model, network_.sample()).sparsity(),
                       .seconds = seconds()});
   save(state);
   const EpochMetrics& line = metrics_.back();

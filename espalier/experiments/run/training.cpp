@@ -63,7 +63,7 @@ prune::PruneInputs pruning_inputs(const TrainRequest& request,
   const ScoringBatches batches(train, request.settings);
   inputs.batch = batches;
   inputs.batches = batches.batches();
-  inputs.input_shape = network.image();
+  inputs.input_shape = network.sample();
   inputs.fresh_model = [settings = request.settings, train](uint64_t seed) {
     return network_of(settings, *train, seed).module;
   };

@@ -19,7 +19,7 @@ constexpr double kMost = 1e9;
 std::string model_help() {
   std::string names;
   for (const nn::ModelInfo& info : nn::model_list()) {
-    if (info.input == nn::InputKind::Images) names += (names.empty() ? "" : ", ") + info.name;
+    names += (names.empty() ? "" : ", ") + info.name;
   }
   return "the network: " + names;
 }
@@ -43,7 +43,8 @@ const OptionTable<DataSettings>& data_table() {
   static const OptionTable<S> table = {
       {&S::data,
        "data",
-       "the data set: synth, cifar10, cifar100, svhn, svhn+extra, mnist, fashion, folder:PATH"},
+       "the data set: synth, cifar10, cifar100, svhn, svhn+extra, mnist, fashion, folder:PATH, "
+       "text:PATH"},
       {&S::data_root, "data-root", "folder of the data sets; or the environment's ESPALIER_DATA"},
       {&S::data_seed,
        "data-seed",
@@ -56,6 +57,7 @@ const OptionTable<DataSettings>& data_table() {
       {&S::other_classes,
        "other-classes",
        "weights for classes of other names, or in another order, are no error"},
+      {&S::context, "context", {1, 65536}, "tokens", "of text:PATH: the length of a sample"},
   };
   return table;
 }

@@ -15,7 +15,7 @@ namespace espalier::experiments {
 
 /// The data root when none is given: the environment variable ESPALIER_DATA, else `data`.
 std::string default_data_root();
-/// What the flag `model` says: the image networks of the zoo.
+/// What the flag `model` says: the networks of the zoo.
 std::string model_help();
 /// What the flag `masks-from-zeros` says.
 inline constexpr const char* kMasksFromZerosHelp =
@@ -37,8 +37,9 @@ struct DataSettings {
   int64_t data_seed = 0;                        ///< of synth's pictures, and of test subsets
   bool allow_empty_classes = false;             ///< of a folder of pictures
   bool other_classes = false;                   ///< weights may be for classes of other names
+  int64_t context = 128;                        ///< tokens of a text's sample
 };
-/// `data`, `data-root`, `data-seed`, `allow-empty-classes`, `other-classes`.
+/// `data`, `data-root`, `data-seed`, `allow-empty-classes`, `other-classes`, `context`.
 const OptionTable<DataSettings>& data_table();
 /// What the flag `test-size` says.
 inline constexpr const char* kTestSizeHelp =

@@ -71,7 +71,7 @@ TEST(Bench, TheDenseSideOfAPrunedFileMultipliesItsZeros) {
   const std::string file = (folder / "pruned.safetensors").string();
   nn::save_model(file, network.name, network.options, *network.module);
   const int64_t all =
-      nn::count_model(*fresh_network("lenet5").module, network.image()).total.macs_dense;
+      nn::count_model(*fresh_network("lenet5").module, network.sample()).total.macs_dense;
   const auto run = [&](const std::vector<std::string>& more) {
     std::vector<std::string> command = {"bench",
                                         "infer",

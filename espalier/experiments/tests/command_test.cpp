@@ -194,6 +194,38 @@ TEST(Methods, ListHasThePromisedKeysAndTheTableANameEach) {
   }
 }
 
+TEST(Methods, FiltersKeepThoseThatAreAllOfIt) {
+  const auto names = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"methods", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    std::set<std::string> out;
+    const Outcome outcome = espalier_command(arguments);
+    EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+    for (const auto& one : outcome.json()) out.insert(one.at("name").get<std::string>());
+    return out;
+  };
+  const std::set<std::string> all = names({});
+  std::set<std::string> together;
+  for (const char* when : {"before", "during", "after", "runtime"}) {
+    for (const std::string& one : names({"--when", when})) {
+      EXPECT_TRUE(together.insert(one).second) << one << " twice";
+    }
+  }
+  EXPECT_EQ(together, all);
+  const std::set<std::string> free = names({"--when", "before", "--data-free"});
+  EXPECT_TRUE(free.contains("synflow") && free.contains("random"));
+  EXPECT_FALSE(free.contains("snip") || free.contains("magnitude"));
+  // By any of its patterns: magnitude removes whole channels too.
+  const std::set<std::string> structured = names({"--speedup", "structured", "--when", "after"});
+  EXPECT_TRUE(structured.contains("l1-filters") && structured.contains("magnitude"));
+  EXPECT_FALSE(structured.contains("sparsegpt"));
+  const std::string text = espalier_command({"methods", "--when", "runtime"}).out;
+  EXPECT_NE(text.find("At run time ("), std::string::npos) << text;
+  EXPECT_EQ(text.find("Before training"), std::string::npos) << text;
+  EXPECT_EQ(espalier_command({"methods", "gmp", "--data-free"}).code, kExitBadUse);
+  EXPECT_EQ(espalier_command({"methods", "--when", "noon"}).code, kExitBadUse);
+}
+
 TEST(Data, ListNamesSynthAsFound) {
   const auto json = espalier_command({"data", "list", "--json", "--data-root", "/nowhere"}).json();
   std::set<std::string> found;

@@ -44,7 +44,7 @@ void mask_randomly(Network& network, const RandomMask& mask) {
     settings.options = {{"allocation", mask.allocation}};
   }
   const auto pruner =
-      prune::make_pruner("random", settings, {.input_shape = network.image(), .seed = mask.seed});
+      prune::make_pruner("random", settings, {.input_shape = network.sample(), .seed = mask.seed});
   pruner->prune(*network.module, nullptr, settings.final());
 }
 
@@ -61,7 +61,7 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
   if (std::ranges::find(options, "threshold-start", &Option::name) != options.end()) {
     settings.options = {{"threshold-start", "target"}};
   }
-  prune::make_pruner(method, settings, {.input_shape = network.image(), .seed = seed})
+  prune::make_pruner(method, settings, {.input_shape = network.sample(), .seed = seed})
       ->attach(*network.module);
   for (const nn::PlacedGate& one : nn::placed_gates(*network.module)) {
     ESPALIER_CHECK(one.layer != nullptr,
@@ -77,7 +77,7 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
   // Enough passes for the running statistics to forget where they began.
   constexpr int kPasses = 40;
   constexpr int64_t kBatch = 16;
-  const Variable images(random_images(network.image(), kBatch));
+  const Variable images(random_images(network.sample(), kBatch));
   const NoGrad no_grad;
   network.module->train();
   for (int pass = 0; pass < kPasses; ++pass) (*network.module)(images);
@@ -91,7 +91,7 @@ Tensor random_images(const Shape& image, int64_t batch) {
 }
 
 StepBench::StepBench(Network network, int64_t batch) : network_(std::move(network)) {
-  set_up(random_images(network_.image(), batch));
+  set_up(random_images(network_.sample(), batch));
 }
 
 StepBench::StepBench(Network network, const Tensor& images) : network_(std::move(network)) {

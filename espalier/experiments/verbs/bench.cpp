@@ -176,7 +176,7 @@ Sides open_sides(const BenchSettings& settings, const GivenOptions& given) {
     out.notes = heed_zeros(weights, masked, settings.masks_from_zeros);
   }
   out.sparsity =
-      gates == "none" ? nn::count_model(*masked.module, masked.image()).sparsity() : sparsity;
+      gates == "none" ? nn::count_model(*masked.module, masked.sample()).sparsity() : sparsity;
   out.pattern = gates != "none"            ? gates
                 : settings.weights.empty() ? settings.pattern
                                            : "as in " + settings.weights;

@@ -53,6 +53,7 @@ void list(const DataFlags& flags, Console& console) {
 }
 
 Json split_json(const data::Dataset& dataset) {
+  if (dataset.context() > 0) return {{"samples", dataset.size()}};
   std::vector<int64_t> counts(dataset.class_names().size());
   for (int64_t i = 0; i < dataset.size(); ++i) ++counts.at(static_cast<size_t>(dataset.label(i)));
   return {{"samples", dataset.size()}, {"per_class", counts}};
@@ -75,6 +76,23 @@ void info(const DataFlags& flags, Console& console) {
     json["notes"] = dataset.notes();
     return json;
   };
+  if (train->context() > 0) {
+    const Json json = {{"name", flags.name},
+                       {"context", train->context()},
+                       {"vocabulary", train->class_names()},
+                       {"train", identity(*train)},
+                       {"test", identity(*test)}};
+    console.out << (flags.json ? json.dump(2) + "\n"
+                               : fmt::format("{}: {} training and {} test windows of {} tokens, of "
+                                             "a vocabulary of {}: {}\n",
+                                             flags.name,
+                                             grouped(train->size()),
+                                             grouped(test->size()),
+                                             train->context(),
+                                             train->class_names().size(),
+                                             fmt::join(train->class_names(), " ")));
+    return;
+  }
   const Json json = {{"name", flags.name},
                      {"image", {shape.channels, shape.height, shape.width}},
                      {"classes", train->class_names()},

@@ -120,7 +120,7 @@ Network open_network(const ScoreFlags& flags,
         " has ",
         network.options.num_classes,
         "; leave the option out");
-    ESPALIER_CHECK(network.image() ==
+    ESPALIER_CHECK(network.sample() ==
                        (Shape{batch.images.size(1), batch.images.size(2), batch.images.size(3)}),
                    ValueError,
                    flags.batch,
@@ -129,7 +129,7 @@ Network open_network(const ScoreFlags& flags,
                    ", but the network of ",
                    flags.weights,
                    " reads ",
-                   network.image());
+                   network.sample());
     return network;
   }
   network.module = nn::make_model(network.name, network.options);
@@ -151,7 +151,7 @@ void score(const ScoreFlags& flags, Console& console) {
   prune::PruneInputs inputs;
   inputs.batch = [&batch](int64_t) { return batch; };
   inputs.single_batch = true;
-  inputs.input_shape = network.image();
+  inputs.input_shape = network.sample();
   inputs.seed = static_cast<uint64_t>(settings.seed);
 
   SafetensorsFile file;

@@ -56,7 +56,7 @@ void shrink(const ShrinkFlags& flags, Console& console) {
   Network network = load_network("shrink", flags.weights, flags.model);
   tell(heed_zeros(flags.weights, network, flags.masks_from_zeros), console);
   const nlohmann::ordered_json before =
-      count_json(nn::count_model(*network.module, network.image()));
+      count_json(nn::count_model(*network.module, network.sample()));
   const Variable input = nn::example_input(network.name, network.options);
   const prune::ResizeReport report = prune::shrink(*network.module, input);
   std::vector<prune::BlockFill> fills;
@@ -66,7 +66,7 @@ void shrink(const ShrinkFlags& flags, Console& console) {
   nlohmann::ordered_json json = resize_json(report);
   if (flags.gather_blocks) json["weights"] = fills_json(fills);
   json["macs_dense_before"] = before.at("macs_dense");
-  json["macs_dense"] = nn::count_model(*network.module, network.image()).total.macs_dense;
+  json["macs_dense"] = nn::count_model(*network.module, network.sample()).total.macs_dense;
   while_writing([&] { nn::save_model(flags.out, network.name, network.options, *network.module); });
   if (flags.json) {
     console.out << json.dump(2) << '\n';

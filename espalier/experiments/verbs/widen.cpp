@@ -82,7 +82,7 @@ struct Limit {
 Limit limit_of(const WidenSettings& settings, Network& network) {
   if (settings.target.empty()) return {};
   const prune::Target target = prune::parse_target(settings.target, kMostShare);
-  const Shape image = network.image();
+  const Shape image = network.sample();
   Limit limit{prune::make_budget(target.kind, {.input_shape = image}, 1)};
   limit.cost = target.share * limit.budget->cost(*prune::dense_copy(*network.module));
   return limit;
@@ -99,7 +99,7 @@ void widen(const WidenFlags& flags, Console& console) {
   Network network = load_network("widen", settings.weights, settings.model);
   tell(heed_zeros(settings.weights, network, settings.masks_from_zeros), console);
   nn::Module& model = *network.module;
-  const int64_t macs_before = nn::count_model(model, network.image()).total.macs_dense;
+  const int64_t macs_before = nn::count_model(model, network.sample()).total.macs_dense;
   const Limit limit = limit_of(settings, network);
   const Variable input = nn::example_input(network.name, network.options);
   const prune::ResizeReport shrunk = prune::shrink(model, input);
@@ -124,7 +124,7 @@ void widen(const WidenFlags& flags, Console& console) {
   nlohmann::ordered_json json = resize_json(report);
   json["factor"] = factor;
   json["macs_dense_before"] = macs_before;
-  json["macs_dense"] = nn::count_model(model, network.image()).total.macs_dense;
+  json["macs_dense"] = nn::count_model(model, network.sample()).total.macs_dense;
   while_writing([&] { nn::save_model(settings.out, network.name, network.options, model); });
   console.out << (flags.json ? json.dump(2) + "\n"
                              : resize_text(report) + fmt::format("factor      {:.6g}\n", factor) +

@@ -6,6 +6,7 @@
 
 #include <espalier/nn/forms/slots.h>
 #include <espalier/nn/graph/tracer.h>
+#include <espalier/nn/module/samples.h>
 
 namespace espalier::nn {
 namespace {
@@ -156,8 +157,9 @@ ModelCount count_model(Module& model, const Variable& input) {
   return result;
 }
 
-ModelCount count_model(Module& model, const Shape& image) {
-  const Tensor input = Tensor::zeros(image.inserted(0, 1), DType::F32, Layout::Nchw16n);
+ModelCount count_model(Module& model, const Shape& sample) {
+  const Tensor zeros = zero_samples(sample);
+  const Tensor input = sample.rank() == 3 ? zeros.to(Layout::Nchw16n) : zeros;
   return count_model(model, Variable(input));
 }
 

@@ -64,7 +64,7 @@ std::vector<NamedParameter> prunable_parameters(Module& model);
 
 /// Counts `model` as it runs on `input`: any batch size, one pass in eval mode.
 ModelCount count_model(Module& model, const Variable& input);
-/// The same for an image model and its input (C,H,W), in the layout of training.
-ModelCount count_model(Module& model, const Shape& image);
+/// The same of one sample: an image (C,H,W), in the layout of training, or a text (T).
+ModelCount count_model(Module& model, const Shape& sample);
 
 }  // namespace espalier::nn

@@ -50,10 +50,10 @@ Distillation::Distillation(std::shared_ptr<Module> teacher,
 }
 
 StepLoss Distillation::loss(Module& student, const data::Batch& batch) {
-  const Variable logits = student(Variable(batch.images));
+  const Variable logits = class_rows(student(Variable(batch.images)));
   const Variable marks = [&] {
     const NoGrad no_grad;
-    return (*teacher_)(Variable(batch.images));
+    return class_rows((*teacher_)(Variable(batch.images)));
   }();
   return {distillation_loss(logits, marks, batch.labels, options_, label_smoothing_), logits};
 }

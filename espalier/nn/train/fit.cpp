@@ -9,6 +9,7 @@
 #include <espalier/nn/train/detail/member_check.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/metrics.h>
+#include <espalier/nn/train/objective.h>
 
 namespace espalier::nn {
 
@@ -223,7 +224,7 @@ Evaluation evaluate(const std::function<Tensor(const Tensor&)>& logits_of, data:
   double loss_sum = 0.0;
   loader.start_epoch(0);
   while (const std::optional<data::Batch> batch = loader.next()) {
-    const Tensor logits = logits_of(batch->images);
+    const Tensor logits = class_rows(Variable(logits_of(batch->images))).value();
     loss_sum += cross_entropy(Variable(logits), batch->labels, 0.0, Reduction::Sum).item();
     result.correct += count_correct(logits, batch->labels);
     result.total += batch->size();

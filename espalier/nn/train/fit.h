@@ -123,8 +123,8 @@ TrainProgress fit(Module& model,
 
 /// Result of an evaluation.
 struct Evaluation {
-  int64_t correct = 0;  ///< samples classified correctly
-  int64_t total = 0;    ///< samples seen
+  int64_t correct = 0;  ///< samples classified correctly; of a text, tokens foretold
+  int64_t total = 0;    ///< samples seen; of a text, tokens
   double loss = 0.0;    ///< mean cross-entropy
   /// Fraction classified correctly; 0 without samples.
   double accuracy() const {

@@ -14,8 +14,8 @@ namespace espalier::nn {
 /// What an objective says of one batch.
 struct StepLoss {
   Variable loss;  ///< a scalar with the tape of this step
-  /// (N,C) of the batch's samples, from which the training's accuracy is counted; undefined:
-  /// nothing was classified, and the accuracy is 0.
+  /// (N,C), a row for each label of the batch, from which the training's accuracy is counted;
+  /// undefined: nothing was classified, and the accuracy is 0.
   Variable logits = {};
 };
 
@@ -27,6 +27,10 @@ class Objective {
   /// the steps. What it runs besides the model (a teacher) it neither trains nor records.
   virtual StepLoss loss(Module& model, const data::Batch& batch) = 0;
 };
+
+/// Logits with a row for each label: (N,C) as they are, those of a text (N,T,C) as (N*T,C). Throws
+/// ShapeError for other ranks.
+Variable class_rows(const Variable& logits);
 
 /// Mean cross-entropy of the labels.
 class CrossEntropy : public Objective {
@@ -42,7 +46,7 @@ class CrossEntropy : public Objective {
 /// A loss of the model's logits for a batch.
 class LogitLoss : public Objective {
  public:
-  /// From logits (N,C) and the batch to a scalar.
+  /// From logits (N,C), a row for each label, and the batch to a scalar.
   using Function = std::function<Variable(const Variable& logits, const data::Batch& batch)>;
   /// As given.
   explicit LogitLoss(Function function) : function_(std::move(function)) {}

@@ -12,6 +12,7 @@
 #include <espalier/core/io.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
+#include <espalier/nn/module/samples.h>
 #include <espalier/nn/plan/plan.h>
 
 namespace espalier::prune {
@@ -112,7 +113,7 @@ class Latency : public Budget {
                                 simd_target());
     if (const auto known = measurements_.find(key)) return *known;
     cut_channels(model, sample_);
-    const Variable example(Tensor::zeros(sample_.inserted(0, batch_)));
+    const Variable example(nn::zero_samples(sample_, batch_));
     const nn::InferencePlan plan = nn::compile(model, example);
     if (!dense_) dense_.emplace(plan);
     const double ratio = time_beside_dense(plan);
@@ -122,7 +123,7 @@ class Latency : public Budget {
 
  private:
   double time_beside_dense(const nn::InferencePlan& plan) const {
-    Tensor x = Tensor::zeros(sample_.inserted(0, batch_));
+    Tensor x = nn::zero_samples(sample_, batch_);
     Rng rng(1, "latency");
     fill_normal_(x, rng, 0.0, 1.0);
     Tensor y = plan.run(x);

@@ -3,6 +3,7 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/module/trace.h>
+#include <espalier/nn/train/objective.h>
 #include <espalier/prune/ground/as_double.h>
 
 namespace espalier::prune {
@@ -61,14 +62,15 @@ Landscape::Landscape(const nn::Module& model,
 }
 
 Variable Landscape::logits(const Tensor& images) {
-  if (!precision_) return (*net_)(Variable(images));
+  const bool text = images.dtype() == DType::I64;
+  if (!precision_ || text) return (*net_)(Variable(images));
   // The float32 kernels work in lanes.
   const Layout layout = *precision_ == DType::F32 ? Layout::Nchw16n : Layout::Nchw;
   return (*net_)(Variable(images.to(*precision_).to(layout)));
 }
 
 Variable Landscape::loss(const data::Batch& batch) {
-  const Variable out = logits(batch.images);
+  const Variable out = nn::class_rows(logits(batch.images));
   return loss_ ? loss_(out, batch.labels) : cross_entropy(out, batch.labels);
 }
 

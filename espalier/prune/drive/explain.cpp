@@ -105,10 +105,16 @@ std::string range(const Option& option) {
 
 }  // namespace
 
-std::string methods_json() {
+std::string methods_json(const std::vector<const Method*>& which) {
   Json list = Json::array();
-  for (const Method& method : methods()) list.push_back(to_json(method));
+  for (const Method* method : which) list.push_back(to_json(*method));
   return list.dump(2) + "\n";
+}
+
+std::string methods_json() {
+  std::vector<const Method*> all;
+  for (const Method& method : methods()) all.push_back(&method);
+  return methods_json(all);
 }
 
 std::string method_json(const Method& method) {

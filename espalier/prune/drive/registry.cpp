@@ -108,44 +108,6 @@ MethodChoice settled(const Method& method, PruneSettings settings) {
 
 }  // namespace
 
-std::string name(Speedup speedup) {
-  switch (speedup) {
-    case Speedup::Unstructured:
-      return "unstructured";
-    case Speedup::SemiStructured:
-      return "semi-structured";
-    case Speedup::Structured:
-      return "structured";
-  }
-  throw ValueError("name: unknown kind of speed-up");
-}
-
-std::string name(When when) {
-  switch (when) {
-    case When::Before:
-      return "before";
-    case When::During:
-      return "during";
-    case When::After:
-      return "after";
-    case When::Runtime:
-      return "runtime";
-  }
-  throw ValueError("name: unknown moment of pruning");
-}
-
-std::string name(How how) {
-  switch (how) {
-    case How::Criterion:
-      return "criterion";
-    case How::Learning:
-      return "learning";
-    case How::Fusion:
-      return "fusion";
-  }
-  throw ValueError("name: unknown way of pruning");
-}
-
 const std::deque<Method>& methods() {
   return list();
 }

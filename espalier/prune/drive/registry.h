@@ -63,10 +63,12 @@ std::map<std::string, Tensor> raw_scores(const std::string& method,
                                          const PruneSettings& settings,
                                          const PruneInputs& inputs);
 
-/// The taxonomy as JSON: a list of objects with `name`, `title`, `paper`, `year`, `speedup`,
+/// Methods as JSON: a list of objects with `name`, `title`, `paper`, `year`, `speedup`,
 /// `when`, `how`, `one_shot`, `global`, `data_free`, `patterns`, `idea`, `formula`, `schedule`,
 /// `differs` and `options`
 /// (`name`, `kind`, `default`, `unit`, `help`, and `min`/`max` or `choices`).
+std::string methods_json(const std::vector<const Method*>& which);
+/// Of all methods.
 std::string methods_json();
 /// One of these objects.
 std::string method_json(const Method& method);

@@ -9,23 +9,8 @@
 namespace espalier::prune {
 namespace {
 
-constexpr std::array kMoments = {When::Before, When::During, When::After, When::Runtime};
 constexpr std::array kSpeedups = {
     Speedup::Unstructured, Speedup::SemiStructured, Speedup::Structured};
-
-std::string title(When when) {
-  switch (when) {
-    case When::Before:
-      return "Before training";
-    case When::During:
-      return "During training";
-    case When::After:
-      return "After training";
-    case When::Runtime:
-      return "At run time";
-  }
-  throw ValueError("taxonomy: unknown moment of pruning");
-}
 
 /// Prose in which no character is taken for a mark.
 std::string escaped(const std::string& text) {

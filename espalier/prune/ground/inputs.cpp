@@ -32,10 +32,15 @@ PruneInputs inputs_of_training(PruneInputs inputs, const nn::TrainState& state) 
     inputs.loading = state.loader->options();
   }
   if (inputs.input_shape.rank() == 0) {
-    const data::ImageShape image = state.loader->dataset().image_shape();
-    inputs.input_shape = {image.channels, image.height, image.width};
+    inputs.input_shape = sample_shape(state.loader->dataset());
   }
   return inputs;
+}
+
+Shape sample_shape(const data::Dataset& dataset) {
+  if (dataset.context() > 0) return {dataset.context()};
+  const data::ImageShape image = dataset.image_shape();
+  return {image.channels, image.height, image.width};
 }
 
 void set_values(nn::Module& model, const std::map<std::string, Tensor>& values) {

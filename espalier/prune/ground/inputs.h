@@ -27,8 +27,9 @@ struct PruneInputs {
   data::LoaderOptions loading = {};  ///< how training makes batches of `dataset`
   /// Mean loss of (logits, labels); empty means cross-entropy.
   std::function<Variable(const Variable&, const Tensor&)> loss = {};
-  /// (C,H,W) of a sample; needed by the pattern `channel`, which traces the model, and by scores
-  /// that look at made-up data. Empty: inside of `fit()` that of the training's own images.
+  /// (C,H,W) of a sample, (T) of a text's; needed by the pattern `channel`, which traces the model,
+  /// and by scores that look at made-up data. Empty: inside of `fit()` that of the training's own
+  /// images.
   Shape input_shape = {};
   /// A newly initialized model of the same architecture; needed by Ablation::Reinit.
   std::function<std::unique_ptr<nn::Module>(uint64_t seed)> fresh_model = {};
@@ -44,6 +45,9 @@ struct PruneInputs {
 /// Batches as the training's loader makes them, by index, from a loader of their own on the same
 /// data set. Valid while `loader` lives.
 std::function<data::Batch(int64_t index)> batches_like(const data::Loader& loader);
+
+/// (C,H,W) of a data set's images, or (T) of its texts.
+Shape sample_shape(const data::Dataset& dataset);
 
 /// `inputs` with what is empty in them taken from the training: its batches, its images' shape.
 PruneInputs inputs_of_training(PruneInputs inputs, const nn::TrainState& state);

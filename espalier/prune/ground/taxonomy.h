@@ -5,6 +5,7 @@
 /// Figure 2.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -16,6 +17,10 @@ enum class Speedup : uint8_t { Unstructured, SemiStructured, Structured };
 enum class When : uint8_t { Before, During, After, Runtime };
 /// How they are chosen.
 enum class How : uint8_t { Criterion, Learning, Fusion };
+/// All moments, in the order of the survey's figure.
+inline constexpr std::array kMoments = {When::Before, When::During, When::After, When::Runtime};
+/// `Before training`, .., `At run time`: a heading.
+std::string title(When when);
 /// `unstructured`, `semi-structured`, `structured`.
 std::string name(Speedup speedup);
 /// `before`, `during`, `after`, `runtime`.

@@ -5,6 +5,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/core/parallel.h>
 #include <espalier/nn/graph/tracer.h>
+#include <espalier/nn/train/objective.h>
 #include <espalier/prune/scores/gate_gradients.h>
 
 namespace espalier::prune {
@@ -93,7 +94,7 @@ std::vector<Tensor> gate_gradients(const ScoreContext& context,
     layers[modules.at(layer_of(context.weights[w].name))] = w;
   }
   const nn::TracedRun run = nn::trace_run(*copy, Variable(batch.images));
-  const Variable& logits = run.output;
+  const Variable logits = nn::class_rows(run.output);
   const Variable loss = context.inputs.loss ? context.inputs.loss(logits, batch.labels)
                                             : cross_entropy(logits, batch.labels);
   std::vector<Variable> activations;

@@ -7,6 +7,7 @@
 
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/graph/tracer.h>
+#include <espalier/nn/module/samples.h>
 #include <espalier/prune/structure/channel_reader.h>
 
 namespace espalier::prune {
@@ -140,7 +141,8 @@ ChannelGraph trace_channels(nn::Module& model, const Variable& input) {
 }
 
 Variable normal_sample(nn::Module& model, const Shape& image) {
-  Tensor input = Tensor::empty(image.inserted(0, 1));
+  Tensor input = nn::zero_samples(image);
+  if (input.dtype() != DType::F32) return Variable(input);
   Rng rng(0, "channel_groups");
   fill_normal_(input, rng);
   const std::vector<nn::NamedParameter> parameters = model.named_parameters();

@@ -27,8 +27,7 @@ class RepairedUpdate {
         report_{.step = moment.step, .target = moment.sparsity} {
     calibration_batches(inputs_);
     if (inputs_.input_shape.rank() == 0) {
-      const Shape images = inputs_.batch(0).images.shape();
-      inputs_.input_shape = {images[1], images[2], images[3]};
+      inputs_.input_shape = inputs_.batch(0).images.shape().without(0);
     }
   }
 
