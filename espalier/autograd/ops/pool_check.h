@@ -32,6 +32,6 @@ inline Shape pooled_shape(const Shape& x, const PoolWindows& windows) {
 /// Mean over windows as an op called `op`; its gradient is the adjoint, whose gradient is the mean.
 Variable mean_over_windows(const char* op,
                            const Variable& x,
-                           std::shared_ptr<const PoolWindows> windows);
+                           const std::shared_ptr<const PoolWindows>& windows);
 
 }  // namespace espalier::detail

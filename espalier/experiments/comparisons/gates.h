@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What gated networks are asked for when they are to execute a given share of
-/// multiply-accumulates.
+/// What methods are asked for by the options that they have: gates for a share of
+/// multiply-accumulates, the others for what a comparison gives to all that know it.
 #pragma once
 
 #include <map>
@@ -9,11 +9,17 @@
 namespace espalier::experiments::comparisons {
 
 /// The method's own sparsity at which about `share` of the multiply-accumulates are left. Channels
-/// (`fbs`, and static methods) leave twice, as outputs of a layer and as inputs of the next: 1 -
-/// sqrt(share). Channel gating (`cgnet`) saves 1 - 1/parts of a value that it skips.
+/// (of gates and of static methods) leave twice, as outputs of a layer and as inputs of the next: 1
+/// - sqrt(share). Gates on positions, whose methods have `parts`, save 1 - 1/parts of a value that
+/// they skip.
 double sparsity_for_share(const std::string& method, double share);
 
-/// Options of a gated method in a short fine-tuning: thresholds of `cgnet` start at their target.
+/// Options of a gated method in a short fine-tuning: `parts`, and thresholds that start at their
+/// target.
 std::map<std::string, std::string> gate_options(const std::string& method);
+
+/// Those of `options` that a method has.
+std::map<std::string, std::string> options_of(const std::string& method,
+                                              const std::map<std::string, std::string>& options);
 
 }  // namespace espalier::experiments::comparisons

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Pruning initialized against pruning pre-trained weights, by methods made for initialized ones.
 #include <espalier/experiments/comparisons/comparisons.h>
+#include <espalier/experiments/comparisons/gates.h>
 
 namespace espalier::experiments::comparisons::list {
 
@@ -21,9 +22,11 @@ Experiment initialized_pretrained() {
                    plan.sparsities({0.5, 0.9, 0.98}, {0.5, 0.8, 0.9, 0.98})) {
                 for (const char* method : {"synflow", "snip"}) {
                   for (const bool trained : {false, true}) {
-                    std::map<std::string, std::string> options;
-                    if (method == std::string("synflow")) options["rounds"] = plan.rounds(100);
-                    PlannedRun run = plan.pruned(where, method, sparsity, options);
+                    PlannedRun run =
+                        plan.pruned(where,
+                                    method,
+                                    sparsity,
+                                    options_of(method, {{"rounds", plan.rounds(100)}}));
                     run.variant = trained ? "pre-trained" : "initialized";
                     if (trained) run.weights_of = dense;
                     plan.add(run);

@@ -16,7 +16,7 @@ namespace {
 
 using Settings = std::map<std::string, std::string>;
 
-/// Where the budget or the length of the training asks for other options than the defaults.
+/// Hyper-parameters of these short trainings, where they are not the defaults.
 struct Adjusted {
   const char* method;
   Settings options;
@@ -69,7 +69,7 @@ double sparsity_of(const prune::Method& method) {
   return method.facts().global && counts_weights(method) ? 0.5 : 0.3;
 }
 
-Settings options_of(const prune::Method& method, const std::string& model, Preset preset) {
+Settings settings_of(const prune::Method& method, const std::string& model, Preset preset) {
   Settings options = gate_options(method.name);
   for (const Adjusted& one : adjusted()) {
     if (one.method == method.name && preset != Preset::Paper) options = one.options;
@@ -93,7 +93,7 @@ void add_methods(Plan& plan) {
       const bool blocks = !nn::block_sites(*nn::make_model(model)).empty();
       for (const prune::Method& method : prune::methods()) {
         if (method.facts().needs_blocks && !blocks) continue;
-        Settings options = options_of(method, model, plan.scale().preset);
+        Settings options = settings_of(method, model, plan.scale().preset);
         if (options.contains("rounds")) {
           options["rounds"] = plan.rounds(std::stoll(options["rounds"]));
         }

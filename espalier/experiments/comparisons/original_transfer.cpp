@@ -4,6 +4,7 @@
 #include <map>
 
 #include <espalier/experiments/comparisons/comparisons.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments::comparisons::list {
 namespace {
@@ -17,8 +18,9 @@ size_t find_mask(Plan& plan,
                  const std::string& method,
                  double sparsity,
                  const std::map<std::string, std::string>& options = {}) {
-  PlannedRun mask = method == "magnitude" ? plan.fine_tuned(where, method, sparsity, options)
-                                          : plan.pruned(where, method, sparsity, options);
+  const bool trained = prune::method(method).when == prune::When::After;
+  PlannedRun mask = trained ? plan.fine_tuned(where, method, sparsity, options)
+                            : plan.pruned(where, method, sparsity, options);
   mask.settings["epochs"] = "0";
   mask.variant = "mask";
   mask.compared = false;

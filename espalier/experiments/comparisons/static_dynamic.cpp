@@ -9,6 +9,7 @@
 #include <espalier/experiments/comparisons/comparisons.h>
 #include <espalier/experiments/comparisons/findings.h>
 #include <espalier/experiments/comparisons/gates.h>
+#include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments::comparisons::list {
 namespace {
@@ -19,7 +20,8 @@ constexpr const char* kStatic = "l1-filters";
 constexpr double kMostLeftOut = 0.8;  // of the static method alone
 
 bool is_dynamic(const RunRow& row) {
-  return row.method == "fbs" || row.method == "cgnet";
+  return !row.method.empty() && row.method != "dense" &&
+         prune::method(row.method).when == prune::When::Runtime;
 }
 
 /// MACs of an image, as a share of the dense network's: of a static method those that its shrunk

@@ -2,6 +2,7 @@
 /// Unstructured against structured pruning: the same scores remove single weights, or whole
 /// filters by the sum of their weights' scores.
 #include <espalier/experiments/comparisons/comparisons.h>
+#include <espalier/experiments/comparisons/gates.h>
 
 namespace espalier::experiments::comparisons::list {
 
@@ -23,10 +24,9 @@ Experiment unstructured_structured() {
               for (const double sparsity : plan.sparsities({0.5, 0.8}, {0.5, 0.7, 0.8, 0.9})) {
                 for (const char* method : {"snip", "grasp"}) {
                   for (const bool structured : {false, true}) {
-                    std::map<std::string, std::string> options = {
-                        {"pattern", structured ? "filter" : "unstructured"}};
+                    auto options = options_of(method, {{"scoring-precision", "float32"}});
+                    options["pattern"] = structured ? "filter" : "unstructured";
                     if (structured) options["min-per-layer"] = "1";
-                    if (method == std::string("grasp")) options["scoring-precision"] = "float32";
                     PlannedRun run = plan.pruned(where, method, sparsity, options);
                     run.variant = structured ? "structured" : "unstructured";
                     plan.add(run);

@@ -53,7 +53,7 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
                  ValueError,
                  "bench: ",
                  method,
-                 " has no gates; methods at run time are fbs and cgnet");
+                 " has no gates: it is no method at run time");
   prune::PruneSettings settings;
   settings.sparsity = prune::Sparsity(sparsity);
   // Thresholds that a training would have drawn to their target.

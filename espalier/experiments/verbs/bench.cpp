@@ -17,6 +17,7 @@
 #include <espalier/experiments/timing/step_bench.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/gates/attach.h>
+#include <espalier/prune/drive/registry.h>
 #include <espalier/prune/patterns/pattern.h>
 
 namespace espalier::experiments::verbs {
@@ -53,6 +54,17 @@ struct BenchSettings {
   KernelSettings kernels = {};
 };
 
+/// `none`, and the methods at run time that gate layers, not blocks, whose random gates would all
+/// be open.
+std::vector<std::string> gate_choices() {
+  std::vector<std::string> out = {"none"};
+  for (const prune::Method& method : prune::methods()) {
+    const bool gates = method.when == prune::When::Runtime && !method.facts().needs_blocks;
+    if (gates) out.push_back(method.name);
+  }
+  return out;
+}
+
 OptionTable<BenchSettings> make_table(timing::Job job) {
   using S = BenchSettings;
   using Entry = OptionEntry<S>;
@@ -83,7 +95,7 @@ OptionTable<BenchSettings> make_table(timing::Job job) {
         .add(
             {&S::gates,
              "gates",
-             {"none", "fbs", "cgnet"},
+             gate_choices(),
              "random gates of this method: each image leaves out `sparsity` of channels or values"})
         .needing("pattern", "gates", {"none"})
         .needing("allocation", "gates", {"none"});

@@ -83,8 +83,9 @@ Limit limit_of(const WidenSettings& settings, Network& network) {
   if (settings.target.empty()) return {};
   const prune::Target target = prune::parse_target(settings.target, kMostShare);
   const Shape image = network.sample();
-  Limit limit{prune::make_budget(target.kind, {.input_shape = image}, 1)};
-  limit.cost = target.share * limit.budget->cost(*prune::dense_copy(*network.module));
+  const std::unique_ptr<nn::Module> dense = prune::dense_copy(*network.module);
+  Limit limit{prune::make_budget(target.kind, *dense, {.input_shape = image}, 1)};
+  limit.cost = target.share * limit.budget->cost(*dense);
   return limit;
 }
 

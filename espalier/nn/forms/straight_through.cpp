@@ -82,7 +82,13 @@ std::map<std::string, double> StraightThrough::settings() const {
 const std::shared_ptr<const sparse::Support>& StraightThrough::chosen(const Parameter& weight) {
   const Tensor& dense = weight.value.value();
   if (!same_values(source_, dense)) {  // comparing costs far less than choosing
-    const Tensor mask = choice_(dense);
+    Tensor mask = choice_(dense);
+    if (weight.masked()) {
+      const Tensor there = weight.mask();
+      for (int64_t i = 0; i < mask.numel(); ++i) {
+        mask.data<uint8_t>()[i] &= there.data<uint8_t>()[i];
+      }
+    }
     int64_t flips = 0;
     for (int64_t i = 0; i < mask.numel(); ++i) {
       flips += mask.data<uint8_t>()[i] != mask_.data<uint8_t>()[i];

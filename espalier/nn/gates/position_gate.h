@@ -49,7 +49,13 @@ class PositionGate : public Form, public Gate {
   Variable skip(const Variable& x, const LayerProduct& layer, Conv2dShape shape);
   std::shared_ptr<const detail::PositionGatedPlanes> packed(const Conv2dShape& shape,
                                                             const Tensor& weight);
-  Variable partial_sum(const Variable& x, const Variable& weight, const Conv2dOptions& options);
+  Variable partial_sum(const Variable& x, const Parameter& weight, const Conv2dOptions& options);
+  /// The sum over the weights of which `part` (uint8) is 1, by kernels that skip the others.
+  static Variable masked_sum(const Variable& x,
+                             const Parameter& weight,
+                             const Conv2dOptions& options,
+                             const Tensor& part,
+                             SupportOf& support);
 
   /// The weight made ready for the kernel, and what it was made of.
   struct Packed {
@@ -59,6 +65,7 @@ class PositionGate : public Form, public Gate {
   };
 
   int64_t parts_;
+  SupportOf base_, rest_;  // of the weight's two parts, for kernels
   std::shared_ptr<const Packed> packed_;
 };
 

@@ -48,7 +48,7 @@ Variable PositionGate::skip(const Variable& x, const LayerProduct& layer, Conv2d
   Tensor y = Tensor::empty({samples, shape.k, shape.p, shape.q});
   Tensor open;
   if (!least) {
-    const Variable partial = partial_sum(x, layer.weight.value, *layer.conv);
+    const Variable partial = partial_sum(x, layer.weight, *layer.conv);
     open = decide(partial).value().to(Layout::Nchw).contiguous();
     y.copy_(partial.value().to(Layout::Nchw));
   }

@@ -151,6 +151,16 @@ TEST(StraightThrough, ChoosesAlongTheInputs) {
             (std::vector<uint8_t>{1, 1, 0, 0, 1, 1, 0, 0}));
 }
 
+// Groups of 4 with 3, 1 and 0 weights left: two, one and none stay.
+TEST(StraightThrough, ChoosesAmongTheWeightsThatExist) {
+  Linear layer({.in = 12, .out = 1, .bias = false});
+  set(layer.weight, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  layer.weight.set_mask(Tensor::from<uint8_t>({1, 12}, {1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}));
+  StraightThrough form(layer.weight.shape(), {.pattern = {.keep = 2, .of = 4}, .decay = 0.0});
+  EXPECT_EQ(form.chosen(layer.weight)->mask().to_vector<uint8_t>(),
+            (std::vector<uint8_t>{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}));
+}
+
 TEST(StraightThrough, AnotherChoiceIsAFunction) {
   Linear layer = one_output({1, 2, 3});
   layer.form = std::make_shared<StraightThrough>(

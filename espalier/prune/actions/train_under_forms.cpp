@@ -17,7 +17,9 @@ class TrainUnderForms : public Action {
   explicit TrainUnderForms(FormsTraining forms) : forms_(std::move(forms)) {}
 
   ActionFacts facts() const override {
-    return {.needs_data = true, .revives = forms_.mask == nn::FoldedMask::OfForm};
+    return {.needs_data = true,
+            .revives = forms_.mask == nn::FoldedMask::OfForm,
+            .divides = forms_.divides};
   }
 
   std::vector<std::string> attach(const Subject& subject) override {

@@ -31,6 +31,8 @@ struct FormsTraining {
   bool decay_in_penalty = false;
   /// The forms' parameters are all that is trained.
   bool only_forms = false;
+  /// `put_on` asks `kept_of_each` how much every weight keeps.
+  bool divides = false;
   /// What a form adds to the loss.
   std::function<Variable(const nn::Form&, const nn::Parameter& weight, const nn::TrainState&)>
       penalty = {};

@@ -100,6 +100,8 @@ void cut_channels(nn::Module& model, const Shape& sample) {
     shrink(model, Variable(nn::zero_samples(sample)));
   } catch (const NotImplemented&) {
     // A layer without other sizes stays as it is.
+  } catch (const ValueError&) {
+    // Nothing is left of a layer: the network counts as it is under its masks.
   }
 }
 
@@ -112,7 +114,10 @@ std::unique_ptr<nn::Module> dense_copy(nn::Module& model) {
   return copy;
 }
 
-std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs, int64_t batch) {
+std::unique_ptr<Budget> make_budget(BudgetKind kind,
+                                    const nn::Module& dense,
+                                    const PruneInputs& inputs,
+                                    int64_t batch) {
   ESPALIER_CHECK(
       inputs.input_shape.rank() > 0,
       ValueError,
@@ -127,7 +132,7 @@ std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs, 
     case BudgetKind::Bytes:
       return std::make_unique<Bytes>(inputs.input_shape);
     case BudgetKind::Latency:
-      return latency_budget(inputs, batch);
+      return latency_budget(dense, inputs, batch);
     case BudgetKind::Sparsity:
       break;
   }

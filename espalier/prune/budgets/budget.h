@@ -51,8 +51,12 @@ class Budget {
 /// A copy with nothing masked and nothing zero: what a share of a budget is a share of.
 std::unique_ptr<nn::Module> dense_copy(nn::Module& model);
 
-/// Of a kind, for samples as `inputs` say, `batch` of them at once for Latency. Throws ValueError
-/// for Sparsity, which needs none, and without `inputs.input_shape`.
-std::unique_ptr<Budget> make_budget(BudgetKind kind, const PruneInputs& inputs, int64_t batch);
+/// Of a kind, for samples as `inputs` say, `batch` of them at once for Latency, which measures
+/// beside `dense` (a copy is kept). Throws ValueError for Sparsity, which needs none, and without
+/// `inputs.input_shape`.
+std::unique_ptr<Budget> make_budget(BudgetKind kind,
+                                    const nn::Module& dense,
+                                    const PruneInputs& inputs,
+                                    int64_t batch);
 
 }  // namespace espalier::prune

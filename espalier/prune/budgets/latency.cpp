@@ -92,8 +92,11 @@ class Measurements {
 
 class Latency : public Budget {
  public:
-  Latency(const PruneInputs& inputs, int64_t batch)
-      : sample_(inputs.input_shape), batch_(batch), measurements_(inputs.measurements) {
+  Latency(const nn::Module& dense, const PruneInputs& inputs, int64_t batch)
+      : sample_(inputs.input_shape),
+        batch_(batch),
+        measurements_(inputs.measurements),
+        dense_network_(dense.clone()) {
     ESPALIER_CHECK(batch_ >= 1,
                    ValueError,
                    "prune: a target of latency needs a batch of at least 1, got ",
@@ -113,16 +116,19 @@ class Latency : public Budget {
                                 simd_target());
     if (const auto known = measurements_.find(key)) return *known;
     cut_channels(model, sample_);
-    const Variable example(nn::zero_samples(sample_, batch_));
-    const nn::InferencePlan plan = nn::compile(model, example);
-    if (!dense_) dense_.emplace(plan);
-    const double ratio = time_beside_dense(plan);
+    const double ratio = time_beside_dense(compiled(model));
     measurements_.keep(key, ratio);
     return ratio;
   }
 
  private:
-  double time_beside_dense(const nn::InferencePlan& plan) const {
+  nn::InferencePlan compiled(nn::Module& model) const {
+    return nn::compile(model, Variable(nn::zero_samples(sample_, batch_)));
+  }
+
+  double time_beside_dense(const nn::InferencePlan& plan) {
+    // Known ratios need no measurement: the dense network is compiled when the first new one does.
+    if (!dense_) dense_.emplace(compiled(*dense_network_));
     Tensor x = nn::zero_samples(sample_, batch_);
     Rng rng(1, "latency");
     fill_normal_(x, rng, 0.0, 1.0);
@@ -143,13 +149,16 @@ class Latency : public Budget {
   Shape sample_;
   int64_t batch_;
   Measurements measurements_;
+  std::unique_ptr<nn::Module> dense_network_;
   std::optional<nn::InferencePlan> dense_;
 };
 
 }  // namespace
 
-std::unique_ptr<Budget> latency_budget(const PruneInputs& inputs, int64_t batch) {
-  return std::make_unique<Latency>(inputs, batch);
+std::unique_ptr<Budget> latency_budget(const nn::Module& dense,
+                                       const PruneInputs& inputs,
+                                       int64_t batch) {
+  return std::make_unique<Latency>(dense, inputs, batch);
 }
 
 }  // namespace espalier::prune

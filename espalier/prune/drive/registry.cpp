@@ -55,6 +55,10 @@ LayerPatterns chosen_patterns(const Method& method, const PruneSettings& setting
   return patterns;
 }
 
+bool is_of_latency(const PruneSettings& settings) {
+  return !settings.target.empty() && parse_target(settings.target).kind == BudgetKind::Latency;
+}
+
 /// Every layer keeps N of M: what divides a sparsity has nothing to do.
 void check_nothing_divided(const std::string& owner,
                            const LayerPatterns& patterns,
@@ -80,6 +84,44 @@ void check_nothing_divided(const std::string& owner,
                  " weights everywhere");
 }
 
+/// What was asked of single layers must be heeded by something.
+void check_heeded(const MethodChoice& choice) {
+  const PruneSettings& settings = choice.settings;
+  const bool floors = settings.min_per_layer > 0;
+  const bool ceilings = settings.max_layer_sparsity.value() < 1.0;
+  const char* of_layers = !settings.layer_sparsity.empty() ? "layer-sparsity"
+                          : ceilings                       ? "max-layer-sparsity"
+                          : floors                         ? "min-per-layer"
+                                                           : nullptr;
+  const std::string owner = cat("prune ", choice.method->name, ": option ");
+  if (of_layers != nullptr) {
+    ESPALIER_CHECK(!choice.pattern.all_cells(),
+                   ValueError,
+                   owner,
+                   of_layers,
+                   " has no effect: the pattern ",
+                   choice.pattern.name(),
+                   " says what every layer keeps");
+    const Timeline timeline = choice.timeline();
+    ESPALIER_CHECK(
+        std::ranges::any_of(timeline.events,
+                            [](const Event& one) { return one.action->facts().divides; }),
+        ValueError,
+        owner,
+        of_layers,
+        " has no effect: the method does not divide a sparsity among the layers");
+  }
+  ESPALIER_CHECK(settings.latency_batch == PruneSettings().latency_batch || is_of_latency(settings),
+                 ValueError,
+                 owner,
+                 "latency-batch needs a target of latency");
+  ESPALIER_CHECK(settings.round_channels_to <= 1 || choice.pattern.coupled(),
+                 ValueError,
+                 owner,
+                 "round-channels-to needs the pattern channel, got ",
+                 choice.pattern.name());
+}
+
 MethodChoice settled(const Method& method, PruneSettings settings) {
   const std::string owner = "prune " + method.name;
   MethodChoice choice{.method = &method, .pattern = chosen_patterns(method, settings)};
@@ -103,6 +145,7 @@ MethodChoice settled(const Method& method, PruneSettings settings) {
   read_options(owner, method.options, settings.options, options.get());
   choice.options = options;
   choice.settings = std::move(settings);
+  check_heeded(choice);
   return choice;
 }
 

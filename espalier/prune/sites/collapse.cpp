@@ -30,9 +30,12 @@ void collapsed(const std::string& state, const PruneSettings& settings, UpdateRe
   ESPALIER_CHECK(
       settings.allow_collapse,
       ValueError,
-      "prune: at sparsity ",
-      report.target.value(),
-      " ",
+      report.budget.empty() ? cat("prune: at sparsity ", report.target.value(), " ")
+                            : cat("prune: with ",
+                                  1.0 - report.target.value(),
+                                  " of the dense network's ",
+                                  report.budget,
+                                  " "),
       state,
       " (layer collapse), so the network could not learn. Prune less, protect layers with "
       "min-per-layer, choose another allocation (erk), or set allow-collapse.");

@@ -7,7 +7,10 @@
 
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/introspect/counting.h>
+#include <espalier/nn/layers/conv2d.h>
+#include <espalier/nn/layers/sequential.h>
 #include <espalier/nn/models/registry.h>
+#include <espalier/nn/module/init.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/budgets/budget.h>
@@ -175,6 +178,79 @@ TEST(LatencyTarget, IsDecidedByTheFileOfMeasurements) {
       choose_method(method("l1-filters"), {{"target", "latency=0.7"}, {"latency-batch", "16"}});
   EXPECT_THROW(make_pruner(choice, measured)->prune(*net, nullptr, choice.settings.final()),
                IoError);
+}
+
+// 64 channels of which 4 stay, in the file only the dense network: measured beside the dense one,
+// not beside itself.
+TEST(LatencyTarget, MeasuresBesideTheDenseNetworkWhateverTheFileKnows) {
+  const espalier::testing::TemporaryFolder folder;
+  const PruneInputs measured{.input_shape = {3, 16, 16},
+                             .measurements = folder.path() / "latencies.json"};
+  nn::Sequential net;
+  net.add(nn::Conv2d({.in_channels = 3, .out_channels = 64, .padding = 1}));
+  net.add(nn::Conv2d({.in_channels = 64, .out_channels = 64, .padding = 1}));
+  nn::init_parameters(net, 1);
+  const auto dense = dense_copy(net);
+  const double of_dense =
+      make_budget(BudgetKind::Latency, *dense, measured, 8)->cost(*dense->clone());
+  EXPECT_GT(of_dense, 0.5);
+  const auto few = dense->clone();
+  for (const char* name : {"0.weight", "1.weight"}) {
+    nn::Parameter& weight = few->parameter(name);
+    Tensor mask = Tensor::zeros(weight.shape(), DType::U8);
+    mask.slice(0, 0, 4).fill_(1.0);
+    weight.set_mask(mask);
+  }
+  const auto resumed = make_budget(BudgetKind::Latency, *dense, measured, 8);
+  EXPECT_EQ(resumed->cost(*dense->clone()), of_dense);
+  EXPECT_LT(resumed->cost(*few), 0.5 * of_dense);
+}
+
+// A branch beside a shortcut may go, but then there is nothing to cut it to: a network is never
+// free.
+TEST(Target, OfParametersIsMetOnResidualNetworksByWhatCanBeCutOut) {
+  for (const char* target : {"params=0.3", "bytes=0.3"}) {
+    const auto model = nn::make_model("resnet20", {.width = 0.5});
+    const Shape image = {3, 32, 32};
+    const MethodChoice choice =
+        choose_method(method("magnitude"), {{"pattern", "channel"}, {"target", target}});
+    const UpdateReport report = make_pruner(choice, {.input_shape = image, .seed = 5})
+                                    ->prune(*model, nullptr, choice.settings.final());
+    EXPECT_NEAR(report.reached->value(), 0.7, 0.02) << target;
+    const int64_t whole =
+        nn::count_model(*nn::make_model("resnet20", {.width = 0.5}), image).total.params_nonzero;
+    shrink(*model, Variable(Tensor::zeros(image.inserted(0, 1))));
+    const int64_t left = nn::count_model(*model, image).total.params_nonzero;
+    EXPECT_NEAR(static_cast<double>(left) / static_cast<double>(whole), 0.3, 0.03) << target;
+  }
+}
+
+TEST(SettingsOfLayers, AreErrorsWhereNothingHeedsThem) {
+  const auto refusal = [](const char* name, const OptionTexts& given) {
+    try {
+      choose_method(method(name), given);
+    } catch (const ValueError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  for (const char* option : {"layer-sparsity", "max-layer-sparsity", "min-per-layer"}) {
+    const std::string value = option == std::string("layer-sparsity")       ? "fc=0.1"
+                              : option == std::string("max-layer-sparsity") ? "0.4"
+                                                                            : "3";
+    for (const char* name : {"sr-ste", "domino-search", "fbs", "cgnet", "skipnet"}) {
+      EXPECT_NE(refusal(name, {{option, value}}).find(option), std::string::npos) << name;
+    }
+    EXPECT_NE(refusal("magnitude", {{"pattern", "2:4"}, {option, value}}).find(option),
+              std::string::npos);
+    for (const char* name : {"magnitude", "edge-popup", "gmp", "wanda", "sparsegpt", "l0"}) {
+      EXPECT_EQ(refusal(name, {{option, value}}), "") << name << " " << option;
+    }
+  }
+  EXPECT_NE(refusal("gmp", {{"round-channels-to", "8"}}).find("channel"), std::string::npos);
+  EXPECT_EQ(refusal("gmp", {{"round-channels-to", "8"}, {"pattern", "channel"}}), "");
+  EXPECT_NE(refusal("gmp", {{"latency-batch", "8"}}).find("latency"), std::string::npos);
+  EXPECT_EQ(refusal("gmp", {{"latency-batch", "8"}, {"target", "latency=0.5"}}), "");
 }
 
 TEST(Target, HoldsAtEveryUpdateOfASchedule) {

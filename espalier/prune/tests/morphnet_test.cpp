@@ -228,7 +228,7 @@ TEST(MorphNet, ExpandsToWhatTheNetworkCostBefore) {
   const auto net = tiny_conv_net();
   const Shape image = {3, 8, 8};
   set(*net, "1.weight", {1, 0, 1, 0, 1, 0, 1, 0});  // half of the first layer
-  const auto budget = make_budget(BudgetKind::Macs, {.input_shape = image}, 1);
+  const auto budget = make_budget(BudgetKind::Macs, *net, {.input_shape = image}, 1);
   const double dense = budget->cost(*dense_copy(*net));
   const auto pruner = make_pruner("morphnet",
                                   parse_settings(method("morphnet"), {{"select", "threshold"}}),

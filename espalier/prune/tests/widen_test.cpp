@@ -245,7 +245,7 @@ TEST(WidestFactor, IsTheLargestWhoseNetworkFits) {
   // MACs of linear 192>a>b>3: 192 a + a b + 3 b; at a = 24, b = 12: 4932.
   const auto net = testing::tiny_mlp();
   const Variable one(Tensor::zeros({1, 192}));
-  const auto budget = make_budget(BudgetKind::Macs, {.input_shape = {3, 8, 8}}, 1);
+  const auto budget = make_budget(BudgetKind::Macs, *net, {.input_shape = {3, 8, 8}}, 1);
   const Variable sample(Tensor::zeros({1, 3, 8, 8}));
   const double asked = 8000.0;
   const double factor = widest_factor(*net, sample, *budget, asked);

@@ -43,6 +43,8 @@ struct ActionFacts {
   bool revives = false;       ///< what is gone may come back
   bool needs_norm = false;    ///< it ranks channels by the batch norm behind them
   bool needs_blocks = false;  ///< it is for networks with residual blocks
+  /// It divides a sparsity among layers, and so heeds budgets, floors and ceilings of single ones.
+  bool divides = false;
 };
 
 /// Something that happens: a part of a method. It acts at the moments of its event (mask updates)

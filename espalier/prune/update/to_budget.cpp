@@ -25,8 +25,8 @@ bool has_budget(const Subject& subject) {
 BudgetSearch::BudgetSearch(const Subject& subject)
     : subject_(subject),
       target_(parse_target(subject.settings.target)),
-      budget_(make_budget(target_.kind, subject.inputs, subject.settings.latency_batch)),
       dense_(dense_copy(subject.model)),
+      budget_(make_budget(target_.kind, *dense_, subject.inputs, subject.settings.latency_batch)),
       dense_cost_(budget_->cost(*dense_->clone())) {}
 
 void BudgetSearch::find_prices() {
@@ -65,11 +65,7 @@ double BudgetSearch::cost_of(const MaskUpdate& update) {
     const Tensor mask = update.mask_of(*own[p].parameter);
     if (mask.defined()) copied[p].parameter->set_mask(mask);
   }
-  try {
-    return budget_->cost(*copy);
-  } catch (const ValueError&) {
-    return 0.0;  // nothing is left of a layer
-  }
+  return budget_->cost(*copy);
 }
 
 void BudgetSearch::give_back(MaskUpdate& less,

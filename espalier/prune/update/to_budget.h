@@ -33,7 +33,7 @@ class BudgetSearch {
                  const std::vector<std::vector<double>>& scores);
   /// The sparsity that `run` came to.
   Sparsity sparsity() const { return sparsity_; }
-  /// What the network costs under an update's masks; 0 if nothing is left of a layer.
+  /// What the network costs under an update's masks.
   double cost_of(const MaskUpdate& update);
   /// What it costs with nothing masked.
   double dense_cost() const { return dense_cost_; }
@@ -48,8 +48,8 @@ class BudgetSearch {
 
   const Subject& subject_;
   Target target_;
-  std::unique_ptr<Budget> budget_;
   std::unique_ptr<nn::Module> dense_;  // nothing masked, nothing zero
+  std::unique_ptr<Budget> budget_;
   double dense_cost_ = 0.0;
   std::vector<double> prices_;  // of an entry of each parameter, where costs add up
   Sparsity sparsity_ = Sparsity(0.0);

@@ -85,7 +85,8 @@ class Update : public Action {
             .global = (parts_.growth_allocation ? parts_.growth_allocation : parts_.allocation)
                           ->looks_at_scores(),
             .revives = parts_.growth != nullptr || parts_.candidates == Candidates::All ||
-                       parts_.effect != Effect::Remove};
+                       parts_.effect != Effect::Remove,
+            .divides = true};
   }
 
   const UpdateParts* parts() const override { return &parts_; }
@@ -185,6 +186,10 @@ class Update : public Action {
     PruneSettings settings = subject.settings;
     if (!settings.allow_collapse) {
       settings.min_per_layer = std::max(settings.min_per_layer, parts_.min_per_layer);
+      // What has no channel left can't be cut out, and so not be counted.
+      if (has_budget(subject) && subject.pattern.coupled()) {
+        settings.min_per_layer = std::max<int64_t>(settings.min_per_layer, 1);
+      }
     }
     return settings;
   }

@@ -85,7 +85,8 @@ Method edge_popup() {
       [](const EdgePopup& o, const PruneSettings&) -> Timeline {
         const auto scores = train_under_forms({.kind = "supermask",
                                                .put_on = [o](const Subject& of) { put_on(of, o); },
-                                               .only_forms = true});
+                                               .only_forms = true,
+                                               .divides = true});
         return {.events = {during(0.0, 1.0, scores), at(epochs_schedule(Epochs::Last), scores)},
                 .refused = no_ablation("its mask is learnt with the weights that it has")};
       });
