@@ -56,7 +56,7 @@ class Loader {
   int64_t batches() const;
   /// What it walks over.
   const Dataset& dataset() const;
-  /// As given.
+  /// How batches are made, with nothing filled in: an empty mean stays empty.
   const LoaderOptions& options() const;
   /// Starts epoch `epoch` at batch `first_batch` (to resume in the middle of one); what was made
   /// ahead for another epoch is dropped. Throws ValueError when first_batch is not in 0..batches().

@@ -187,6 +187,17 @@ Json try_to_time_layers(Network& network, int64_t batch, Progress& progress) {
 
 // A layer multiplies with one form.
 void quantize(nn::Module& model, const std::string& method) {
+  if (!method.empty()) {
+    const prune::Method& chosen = prune::method(method);
+    const bool first = chosen.when == prune::When::Before || chosen.when == prune::When::After;
+    ESPALIER_CHECK(!first || chosen.facts().data_free || nn::is_quantized(model),
+                   NotImplemented,
+                   "train: --quantize int8 and --prune ",
+                   method,
+                   " at once: the method reads data before the first step, when the ranges of the "
+                   "layers' inputs are not known. Train with --prune first, then with --quantize "
+                   "and --weights");
+  }
   for (const nn::FormSite& site : nn::form_sites(model)) {
     ESPALIER_CHECK(
         site.form() == nullptr || site.form()->replaces_product(),

@@ -129,9 +129,11 @@ void GivenOptions::read_config(const std::filesystem::path& path) {
       for (const auto& [name, option] : declared_) names.push_back(name);
       const auto nearest = espalier::detail::nearest_name(key, names);
       throw ValueError(cat(where,
-                           " is no known option",
-                           nearest ? cat("; the nearest is '", names[*nearest], "'")
-                                   : std::string("; they are named like the verb's flags")));
+                           node.is_table() ? " is a table; options stand in the file without one"
+                                           : " is no known option",
+                           node.is_table() ? std::string()
+                           : nearest       ? cat("; the nearest is '", names[*nearest], "'")
+                                     : std::string("; they are named like the verb's flags")));
     }
     given_.emplace(key, toml_text(node, where));
   }

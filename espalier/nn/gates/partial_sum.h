@@ -34,7 +34,7 @@ class PartialSum : public Decision {
   /// Ones and zeros, in the partial sums' layout; no price.
   Decided decide(const Variable& partial) override;
   std::optional<std::vector<float>> least_partial_sums() const override;
-  /// As given.
+  /// Threshold, target and steepness at the start.
   const Options& options() const { return options_; }
 
   Parameter threshold;  ///< Delta, (channels); no weight decay

@@ -83,11 +83,11 @@ struct NetworkGraph {
   int input = -1;                  ///< a value
   int output = -1;                 ///< a value
 
-  /// By its number.
+  /// The value that ops name as input or output `id`.
   const GraphValue& value(int id) const { return values[static_cast<size_t>(id)]; }
-  /// By its number.
+  /// The op that ran as number `id`, from 0.
   const GraphOp& op(int id) const { return ops[static_cast<size_t>(id)]; }
-  /// By its number.
+  /// The module's call that began as number `id`; 0 is the network's own.
   const GraphCall& call(int id) const { return calls[static_cast<size_t>(id)]; }
 
   /// Ops and ends of calls, in the order of the run. A call for which `whole` holds is one step:

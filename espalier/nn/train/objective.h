@@ -48,7 +48,7 @@ class LogitLoss : public Objective {
  public:
   /// From logits (N,C), a row for each label, and the batch to a scalar.
   using Function = std::function<Variable(const Variable& logits, const data::Batch& batch)>;
-  /// As given.
+  /// Calls `function` once a step.
   explicit LogitLoss(Function function) : function_(std::move(function)) {}
   StepLoss loss(Module& model, const data::Batch& batch) override;
 

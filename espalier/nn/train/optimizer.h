@@ -44,7 +44,7 @@ class Optimizer {
   double lr() const { return lr_; }
   /// Throws ValueError when negative or not finite.
   void set_lr(double lr);
-  /// As given.
+  /// What it trains, and the weight decay of each group.
   const std::vector<ParameterGroup>& groups() const { return groups_; }
 
   /// The optimizer's tensors of one parameter (momentum, ..), by kind, in the parameter's shape;

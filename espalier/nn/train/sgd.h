@@ -23,7 +23,7 @@ class Sgd : public Optimizer {
   Sgd(std::vector<ParameterGroup> groups, const SgdOptions& options);
   /// All parameters of a model in one group.
   Sgd(Module& model, const SgdOptions& options, double weight_decay = 0.0);
-  /// As given.
+  /// The share of the last step's direction that stays.
   double momentum() const { return options_.momentum; }
 
  protected:

@@ -196,7 +196,8 @@ const Method& method(const std::string& name) {
                        "'.",
                        nearest ? cat(" Did you mean ", names[*nearest], "?") : "",
                        " Known: ",
-                       known));
+                       known,
+                       "; methods of other programs come with --plugin FILE"));
 }
 
 Speedup Method::speedup() const {
