@@ -13,8 +13,11 @@
 
 namespace espalier::prune {
 
-/// |w dL/dw| of one batch. (snip.cpp)
-std::unique_ptr<Score> snip_score(ScoringMode mode);
+/// |w dL/dw| of the mean loss over `batches` batches: others at every update, in the order of the
+/// data; 0: all that there are, each once. In rounds that choose among all weights, w is the value
+/// of before the first, and the gradient is that of the network under the last round's mask. Throws
+/// ValueError for all of data whose size nobody tells. (snip.cpp)
+std::unique_ptr<Score> snip_score(ScoringMode mode, int64_t batches = 1);
 
 /// Settings of GraSP's score.
 struct GraspOptions {
