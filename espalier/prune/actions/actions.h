@@ -3,12 +3,22 @@
 /// that last: penalties, noise, shared weights.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include <espalier/prune/budgets/budget.h>
 #include <espalier/prune/timeline/timeline.h>
 
 namespace espalier::prune {
+
+/// Changes weights once, before the first step of its event; masks stay, and the optimizer starts
+/// afresh: for initial weights that a method wants, or new ones for what it has left.
+/// (set_weights.cpp)
+std::shared_ptr<Action> set_weights(std::function<void(const Subject&)> set);
+
+/// Sets all prunable weights to orthogonal ones (`nn::init::orthogonal_convolution`), and the
+/// biases of their layers to zero. (set_weights.cpp)
+void make_orthogonal(const Subject& subject);
 
 /// What becomes of the optimizer's state when all weights live again.
 enum class StateOfLiving : uint8_t {
