@@ -33,6 +33,23 @@ std::shared_ptr<Action> release_masks(StateOfLiving state);
 /// (l1_penalty.cpp)
 std::shared_ptr<Action> l1_penalty(double strength);
 
+/// Settings of a decay that grows.
+struct GrowingDecayOptions {
+  double from = 0.0;      ///< fraction of training at which it is zero
+  double until = 1.0;     ///< fraction of training at which it has its full strength, and keeps it
+  double strength = 1.0;  ///< lambda
+  double power = 1.0;     ///< lambda_t = strength * x^power, x the share of the way from 0 to 1
+};
+/// While its event lasts, lambda_t * w is added to the gradients of the weights that a mask update
+/// to `sparsity` would remove, as it says when the event begins: `number` of the timeline, made on
+/// a copy. The same update then finds them again if it chooses without looking at what training
+/// does to the weights. Source: Bai, Wang, Tao, Li, Fu, arXiv 2203.04248; growing regularization
+/// Wang, Qin, Zhang, Fu, arXiv 2012.09243. (grow_decay.cpp)
+std::shared_ptr<Action> grow_decay(const GrowingDecayOptions& options,
+                                   std::shared_ptr<Action> update,
+                                   Sparsity sparsity,
+                                   int64_t number = 0);
+
 /// Settings of noise on weights. Temperatures are of the loss, as in the law
 /// exp(-loss / temperature) that training then samples from.
 struct NoiseOptions {
