@@ -16,6 +16,10 @@ namespace espalier::prune {
 /// (set_weights.cpp)
 std::shared_ptr<Action> set_weights(std::function<void(const Subject&)> set);
 
+/// Gives all parameters and buffers new values: those of `PruneInputs::fresh_model`, or else the
+/// initial ones of each layer. (set_weights.cpp)
+void draw_afresh(const Subject& subject);
+
 /// Sets all prunable weights to orthogonal ones (`nn::init::orthogonal_convolution`), and the
 /// biases of their layers to zero. (set_weights.cpp)
 void make_orthogonal(const Subject& subject);
@@ -65,6 +69,19 @@ std::shared_ptr<Action> weight_noise(const NoiseOptions& options);
 /// begin at `initial_scale`. Throws ValueError for a model in which no channel that may go has one.
 /// Source: Liu et al., arXiv 1708.06519. (norm_scale_penalty.cpp)
 std::shared_ptr<Action> norm_scale_penalty(double strength, double initial_scale);
+
+/// Settings of gates on batch norm.
+struct ScaleGateOptions {
+  double strength = 0.5;  ///< lambda
+  double share = 0.2;     ///< r, which the mean of all gates is drawn to
+  double rate = 0.01;     ///< of the gates' Adam
+};
+/// While its event lasts nothing but gates is trained: one on every channel that may go, between
+/// its batch norm and what follows, 1 at first and held in 0 .. 1, with the penalty lambda (mean g
+/// - r)^2 over all of them. A gate is twice the scale: scales start at 0.5, shifts at 0. Throws
+/// ValueError for a model in which no channel that may go has a scale. Source: Wang et al., arXiv
+/// 1909.12579. (scale_gates.cpp)
+std::shared_ptr<Action> scale_gates(const ScaleGateOptions& options);
 
 /// Settings of the penalty on what channels cost.
 struct ResourcePenaltyOptions {

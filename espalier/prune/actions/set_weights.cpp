@@ -30,6 +30,14 @@ std::shared_ptr<Action> set_weights(std::function<void(const Subject&)> set) {
   return std::make_shared<SetWeights>(std::move(set));
 }
 
+void draw_afresh(const Subject& subject) {
+  if (subject.inputs.fresh_model) {
+    set_fresh_values(subject.model, subject.inputs, 1);
+  } else {
+    nn::init_parameters(subject.model, subject.inputs.seed + 1);
+  }
+}
+
 void make_orthogonal(const Subject& subject) {
   uint64_t number = 0;
   for (const nn::NamedParameter& weight : prunable_weights(subject.model)) {
