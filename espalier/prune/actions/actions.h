@@ -16,6 +16,11 @@ namespace espalier::prune {
 /// (set_weights.cpp)
 std::shared_ptr<Action> set_weights(std::function<void(const Subject&)> set);
 
+/// For rounds of training that start at step 0: before the first step of each but the first, what
+/// stays of every prunable weight is plus or minus the standard deviation that its layer had before
+/// the first. (constant_signs.cpp)
+std::shared_ptr<Action> constant_signs();
+
 /// Gives all parameters and buffers new values: those of `PruneInputs::fresh_model`, or else the
 /// initial ones of each layer. (set_weights.cpp)
 void draw_afresh(const Subject& subject);
