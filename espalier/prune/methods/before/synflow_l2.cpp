@@ -2,9 +2,9 @@
 /// SynFlow-L2: SynFlow's rounds by the flow of squares, whose gradient is the path kernel's trace.
 ///
 /// Source: Gebhart, Saxena, Schrater, "A unified paths perspective for pruning at initialization",
-/// arXiv 2101.10552 (no published code). Squares of He's initial values add up to 2 over the inputs
-/// of a unit, so that the flow of squares, unlike that of absolute values, neither grows nor
-/// shrinks much with depth.
+/// arXiv 2101.10552 (no published code was found). Squares of He's initial values add up to 2 over
+/// the inputs of a unit, so that the flow of squares, unlike that of absolute values, neither grows
+/// nor shrinks much with depth.
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {
