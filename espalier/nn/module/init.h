@@ -48,6 +48,13 @@ void xavier_uniform(Parameter& weight, Rng rng, double gain = 1.0);
 /// times gain. Source: Saxe et al., arXiv:1312.6120. Modified Gram-Schmidt in float64: O(out^2 *
 /// in), for layers, not for large tables.
 void orthogonal(Parameter& weight, Rng rng, double gain = 1.0);
+/// A convolution (O, I/groups, R, S) that keeps the norm of whatever it is applied to, times gain,
+/// on a plane whose edges meet (of fewer outputs than inputs: the transpose of such a one), with
+/// values at all places of the kernel. Groups of one channel, of which only shifts do so, get rows
+/// of norm gain. Of rank 2, and where R = S = 1, as `orthogonal`. Source: Xiao, Bahri,
+/// Sohl-Dickstein, Schoenholz, Pennington, arXiv:1806.05393, algorithm 1.
+/// (orthogonal_convolution.cpp)
+void orthogonal_convolution(Parameter& weight, Rng rng, int64_t groups = 1, double gain = 1.0);
 /// Normal, drawn again while farther than `limit` standard deviations from the mean.
 void truncated_normal(
     Parameter& weight, Rng rng, double mean = 0.0, double stddev = 1.0, double limit = 2.0);

@@ -89,6 +89,66 @@ TEST(Init, OrthogonalRowsOrColumnsAreOrthonormal) {
   }
 }
 
+TEST(Init, OrthogonalConvolutionsKeepNormsWhereEdgesMeet) {
+  // The sum over places of K_p' K_(p+d) is 1 for d = 0 and 0 for every other shift d; of fewer
+  // outputs than inputs the same holds of the transposed matrices.
+  struct Kernel {
+    Shape shape;
+    int64_t groups;
+  };
+  for (const auto& [shape, groups] : {Kernel{{6, 4, 3, 3}, 1},
+                                      Kernel{{5, 5, 2, 3}, 1},
+                                      Kernel{{3, 6, 3, 3}, 1},
+                                      Kernel{{8, 2, 3, 1}, 2}}) {
+    Parameter w(Tensor::empty(shape, DType::F64));
+    init::orthogonal_convolution(w, Rng(5), groups, 2.0);
+    const std::vector<double> x = values(w.value.value());
+    const int64_t outputs = shape[0] / groups;
+    const int64_t inputs = shape[1];
+    const int64_t rows = shape[2];
+    const int64_t columns = shape[3];
+    const bool tall = outputs >= inputs;
+    int64_t zeros = 0;
+    for (const double value : x) zeros += value == 0.0 ? 1 : 0;
+    EXPECT_EQ(zeros, 0);
+    for (int64_t g = 0; g < groups; ++g) {
+      const auto at = [&](int64_t o, int64_t i, int64_t r, int64_t s) {
+        if (r < 0 || s < 0 || r >= rows || s >= columns) return 0.0;
+        return x[static_cast<size_t>((((g * outputs + o) * inputs + i) * rows + r) * columns + s)];
+      };
+      for (int64_t dr = 1 - rows; dr < rows; ++dr) {
+        for (int64_t ds = 1 - columns; ds < columns; ++ds) {
+          for (int64_t a = 0; a < (tall ? inputs : outputs); ++a) {
+            for (int64_t b = 0; b < (tall ? inputs : outputs); ++b) {
+              double dot = 0.0;
+              for (int64_t k = 0; k < (tall ? outputs : inputs); ++k) {
+                for (int64_t r = 0; r < rows; ++r) {
+                  for (int64_t s = 0; s < columns; ++s) {
+                    dot += tall ? at(k, a, r, s) * at(k, b, r + dr, s + ds)
+                                : at(a, k, r, s) * at(b, k, r + dr, s + ds);
+                  }
+                }
+              }
+              EXPECT_NEAR(dot, a == b && dr == 0 && ds == 0 ? 4.0 : 0.0, 1e-12);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Init, OrthogonalConvolutionsOfOneChannelHaveNormGain) {
+  Parameter w(Tensor::empty({4, 1, 3, 3}, DType::F64));
+  init::orthogonal_convolution(w, Rng(5), 4, 3.0);
+  const std::vector<double> x = values(w.value.value());
+  for (size_t o = 0; o < 4; ++o) {
+    double squares = 0.0;
+    for (size_t i = 0; i < 9; ++i) squares += x[o * 9 + i] * x[o * 9 + i];
+    EXPECT_NEAR(squares, 9.0, 1e-12);
+  }
+}
+
 TEST(Init, TruncatedNormalStaysInsideItsLimit) {
   Parameter w = conv_weight();
   init::truncated_normal(w, Rng(1), 0.0, 0.5, 1.5);

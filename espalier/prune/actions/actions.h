@@ -3,12 +3,31 @@
 /// that last: penalties, noise, shared weights.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include <espalier/prune/budgets/budget.h>
 #include <espalier/prune/timeline/timeline.h>
 
 namespace espalier::prune {
+
+/// Changes weights once, before the first step of its event; masks stay, and the optimizer starts
+/// afresh: for initial weights that a method wants, or new ones for what it has left.
+/// (set_weights.cpp)
+std::shared_ptr<Action> set_weights(std::function<void(const Subject&)> set);
+
+/// For rounds of training that start at step 0: before the first step of each but the first, what
+/// stays of every prunable weight is plus or minus the standard deviation that its layer had before
+/// the first. (constant_signs.cpp)
+std::shared_ptr<Action> constant_signs();
+
+/// Gives all parameters and buffers new values: those of `PruneInputs::fresh_model`, or else the
+/// initial ones of each layer. (set_weights.cpp)
+void draw_afresh(const Subject& subject);
+
+/// Sets all prunable weights to orthogonal ones (`nn::init::orthogonal_convolution`), and the
+/// biases of their layers to zero. (set_weights.cpp)
+void make_orthogonal(const Subject& subject);
 
 /// What becomes of the optimizer's state when all weights live again.
 enum class StateOfLiving : uint8_t {
@@ -22,6 +41,23 @@ std::shared_ptr<Action> release_masks(StateOfLiving state);
 /// An l1 penalty on the prunable weights that live: strength * sign(w), added to their gradients.
 /// (l1_penalty.cpp)
 std::shared_ptr<Action> l1_penalty(double strength);
+
+/// Settings of a decay that grows.
+struct GrowingDecayOptions {
+  double from = 0.0;      ///< fraction of training at which it is zero
+  double until = 1.0;     ///< fraction of training at which it has its full strength, and keeps it
+  double strength = 1.0;  ///< lambda
+  double power = 1.0;     ///< lambda_t = strength * x^power, x the share of the way from 0 to 1
+};
+/// While its event lasts, lambda_t * w is added to the gradients of the weights that a mask update
+/// to `sparsity` would remove, as it says when the event begins: `number` of the timeline, made on
+/// a copy. The same update then finds them again if it chooses without looking at what training
+/// does to the weights. Source: Bai, Wang, Tao, Li, Fu, arXiv 2203.04248; growing regularization
+/// Wang, Qin, Zhang, Fu, arXiv 2012.09243. (grow_decay.cpp)
+std::shared_ptr<Action> grow_decay(const GrowingDecayOptions& options,
+                                   std::shared_ptr<Action> update,
+                                   Sparsity sparsity,
+                                   int64_t number = 0);
 
 /// Settings of noise on weights. Temperatures are of the loss, as in the law
 /// exp(-loss / temperature) that training then samples from.
@@ -38,6 +74,19 @@ std::shared_ptr<Action> weight_noise(const NoiseOptions& options);
 /// begin at `initial_scale`. Throws ValueError for a model in which no channel that may go has one.
 /// Source: Liu et al., arXiv 1708.06519. (norm_scale_penalty.cpp)
 std::shared_ptr<Action> norm_scale_penalty(double strength, double initial_scale);
+
+/// Settings of gates on batch norm.
+struct ScaleGateOptions {
+  double strength = 0.5;  ///< lambda
+  double share = 0.2;     ///< r, which the mean of all gates is drawn to
+  double rate = 0.01;     ///< of the gates' Adam
+};
+/// While its event lasts nothing but gates is trained: one on every channel that may go, between
+/// its batch norm and what follows, 1 at first and held in 0 .. 1, with the penalty lambda (mean g
+/// - r)^2 over all of them. A gate is twice the scale: scales start at 0.5, shifts at 0. Throws
+/// ValueError for a model in which no channel that may go has a scale. Source: Wang et al., arXiv
+/// 1909.12579. (scale_gates.cpp)
+std::shared_ptr<Action> scale_gates(const ScaleGateOptions& options);
 
 /// Settings of the penalty on what channels cost.
 struct ResourcePenaltyOptions {

@@ -54,6 +54,9 @@ Landscape::Landscape(const nn::Module& model,
     : net_(model.clone()), loss_(inputs.loss), precision_(options.precision) {
   if (precision_) net_->to(*precision_);
   net_->train(options.mode == ScoringMode::Train);
+  if (options.masks != nullptr) {
+    for (const auto& [name, mask] : *options.masks) net_->parameter(name).set_mask(mask);
+  }
   for (const nn::NamedParameter& weight : weights) {
     nn::Parameter& parameter = net_->parameter(weight.name);
     parameter.grad_request = options.gradients;

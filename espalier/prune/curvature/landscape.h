@@ -3,9 +3,11 @@
 /// second derivatives. The network is a copy, so nothing here leaves a trace in the model.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <espalier/nn/module/module.h>
@@ -37,6 +39,8 @@ struct LandscapeOptions {
   sparse::GradRequest gradients = sparse::GradRequest::Masked;
   /// Of the computation; nothing: that of the weights.
   std::optional<DType> precision = {};
+  /// Masks that the copy gets, by parameter; null: it has the model's.
+  const std::map<std::string, Tensor>* masks = nullptr;
 };
 
 /// The mean loss over a batch as a function of some weights.

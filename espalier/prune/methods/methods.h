@@ -42,6 +42,20 @@ OptionEntry<H> allocation_option(std::string H::*member, std::vector<std::string
 inline std::vector<std::string> weight_allocations() {
   return {"global", "uniform", "uniform-dense-first", "er", "erk"};
 }
+/// `ratio-rule` of smart ratios.
+template <class H>
+OptionEntry<H> ratio_rule_option(SmartRatioRule H::*member) {
+  return {member,
+          "ratio-rule",
+          {"residual", "plain", "linear", "cubic", "ascending", "uniform"},
+          "how p_l falls: as for ResNets, as for VGG, or one of the paper's ablations (k, k^3, l^2 "
+          "+ l, 1)"};
+}
+/// `linear-density` of smart ratios.
+template <class H>
+OptionEntry<H> linear_density_option(Density H::*member) {
+  return {member, "linear-density", {0, 1}, "fraction kept", "of linear layers"};
+}
 /// `scoring-mode`.
 template <class H>
 OptionEntry<H> scoring_mode_option(ScoringMode H::*member) {

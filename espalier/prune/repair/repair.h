@@ -71,6 +71,17 @@ std::shared_ptr<Repair> column_surgery(const ColumnSurgeryOptions& options);
 /// score that found `fisher` (`surgeon_score`). For patterns of weights. (surgeon.cpp)
 std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher);
 
+/// Settings of the way to isometry.
+struct IsometryOptions {
+  int64_t steps = 10'000;  ///< of gradient descent, at most
+  double rate = 0.1;       ///< of its steps
+};
+/// What stays of each layer moves so that the layer keeps norms again: downhill on ||W W' - 1||_F,
+/// W the weight under its mask as a matrix (outputs, rest), of each group of a convolution. Ends
+/// early when a hundred steps have brought nothing. Source: Lee, Ajanthan, Gould, Torr, arXiv
+/// 1906.06307, equation 8. (isometry.cpp)
+std::shared_ptr<Repair> isometry_repair(const IsometryOptions& options);
+
 /// Channels by the LASSO, then least squares of the layer that reads them, over `batches`.
 /// Source: He, Zhang, Sun, arXiv 1707.06168. (lasso.cpp)
 std::shared_ptr<Repair> lasso_least_squares(int64_t batches);

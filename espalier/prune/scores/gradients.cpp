@@ -13,10 +13,11 @@ data::Batch scoring_batch(const ScoreContext& context, int64_t index) {
 std::vector<Tensor> dense_gradients(const ScoreContext& context,
                                     const data::Batch& batch,
                                     ScoringMode mode) {
-  return Landscape(context.model,
-                   context.weights,
-                   context.inputs,
-                   {.mode = mode, .gradients = sparse::GradRequest::Dense})
+  return Landscape(
+             context.model,
+             context.weights,
+             context.inputs,
+             {.mode = mode, .gradients = sparse::GradRequest::Dense, .masks = context.update.masks})
       .gradient(batch);
 }
 

@@ -13,8 +13,11 @@
 
 namespace espalier::prune {
 
-/// |w dL/dw| of one batch. (snip.cpp)
-std::unique_ptr<Score> snip_score(ScoringMode mode);
+/// |w dL/dw| of the mean loss over `batches` batches: others at every update, in the order of the
+/// data; 0: all that there are, each once. In rounds that choose among all weights, w is the value
+/// of before the first, and the gradient is that of the network under the last round's mask. Throws
+/// ValueError for all of data whose size nobody tells. (snip.cpp)
+std::unique_ptr<Score> snip_score(ScoringMode mode, int64_t batches = 1);
 
 /// Settings of GraSP's score.
 struct GraspOptions {
@@ -34,8 +37,34 @@ enum class SynflowStatistics : uint8_t {
   Initial,  ///< mean 0 and variance 1, whatever training has made of them
   Running,  ///< its own, in absolute values
 };
-/// |w dR/dw| of the network of absolute values, in float64; 0 at removed weights. (synflow.cpp)
-std::unique_ptr<Score> synflow_score(SynflowStatistics statistics);
+/// What stands in place of every parameter while the flow is computed.
+enum class FlowOf : uint8_t {
+  Absolute,  ///< |w|: a path counts by its product
+  Squares    ///< w^2: by its product squared
+};
+/// What flows in.
+enum class FlowInput : uint8_t {
+  Ones,       ///< 1 everywhere: no data
+  MeanSquare  ///< the mean of x^2 over samples, entry by entry
+};
+/// Settings of scores by flow.
+struct SynflowOptions {
+  SynflowStatistics statistics = SynflowStatistics::Initial;  ///< of batch norm
+  FlowOf parameters = FlowOf::Absolute;                       ///< of the positive network
+  FlowInput input = FlowInput::Ones;                          ///< of the positive network
+  int64_t batches = 1;  ///< of FlowInput::MeanSquare, those of the data's beginning
+};
+/// |v dR/dv| with v in place of every parameter w, R the sum of the outputs, in float64; 0 at
+/// removed weights. Throws ValueError where the flow is no finite number, or of squares zero.
+/// (synflow.cpp)
+std::unique_ptr<Score> synflow_score(const SynflowOptions& options);
+/// The trace of the path kernel, the part of the neural tangent kernel that knows no data: the sum
+/// over `weights` and over paths through them of (the path's product without the weight)^2, which
+/// is the sum of dR/dv of squares for ones. Its share that a mask keeps tells how fast what is left
+/// learns. Source: Gebhart, Saxena, Schrater, arXiv 2101.10552. (synflow.cpp)
+double path_kernel_trace(nn::Module& model,
+                         std::span<const nn::NamedParameter> weights,
+                         const Shape& sample);
 
 /// What the loss rises by when a weight goes and its block makes up for it, if one weight after
 /// another goes (`removal_costs` of curvature/linalg/surgeon.h). It finds `fisher` at the weights

@@ -8,8 +8,8 @@ namespace espalier::prune {
 
 std::vector<std::vector<double>> Score::score_units(const ScoreContext& context,
                                                     std::span<const Site> sites) {
-  ScoreContext of_units{
-      context.model, context.weights, context.inputs, context.rng, context.notes, &sites};
+  ScoreContext of_units = context;
+  of_units.sites = &sites;
   const std::vector<Tensor> scores = compute(of_units);
   if (reduce() != Reduce::Max && context.notes != nullptr) {
     const ScaleFree found = scale_free_sites(sites, context.weights, scores);

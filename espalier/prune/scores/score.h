@@ -17,6 +17,18 @@
 
 namespace espalier::prune {
 
+/// Masks by the full name of the parameter.
+using MasksByName = std::map<std::string, Tensor>;
+
+/// Which mask update scores are for.
+struct ScoredUpdate {
+  int64_t number = 0;  ///< of the timeline's, rounds without training between them counted singly
+  /// The masks of the round before, when all weights are candidates in each of several rounds
+  /// without training between them: the network then has no masks, and the values of before the
+  /// first round. Null: its own masks are those that count.
+  const MasksByName* masks = nullptr;
+};
+
 /// What a score may look at.
 struct ScoreContext {
   nn::Module& model;                            ///< as it is now; not to be changed
@@ -27,6 +39,7 @@ struct ScoreContext {
   std::vector<std::string>* notes = nullptr;
   /// The units over which the weights' scores will be summed; null: none, weights stand alone.
   const std::span<const Site>* sites = nullptr;
+  ScoredUpdate update = {};  ///< that is being made
 };
 
 /// What a score needs besides the weights.

@@ -93,6 +93,7 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
       if (option.name == "episodes") given[option.name] = "6";
       if (option.name == "warm-up") given[option.name] = "3";
       if (option.name == "gradients") given[option.name] = "8";
+      if (option.name == "repair-steps") given[option.name] = "20";
     }
     return parse_settings(chosen, given);
   }

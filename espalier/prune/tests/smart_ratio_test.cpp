@@ -123,17 +123,5 @@ TEST(SmartRatio, ALayerWithNothingLeftIsReported) {
   }
 }
 
-TEST(SmartRatio, HybridTicketsKeepTheLargestWeights) {
-  const auto mask_of_ticket = [](const char* ticket) {
-    auto net = testing::linear_chain({{{1, 8}, {1, -8, 2, -7, 3, -6, 4, -5}}});
-    auto pruner =
-        make_pruner("smart-ratio", parse_settings(method("smart-ratio"), {{"ticket", ticket}}));
-    pruner->prune(*net, nullptr, Sparsity(0.5));
-    return testing::mask_of(net->parameter("0.weight"));
-  };
-  EXPECT_EQ(mask_of_ticket("hybrid"), (std::vector<int>{0, 1, 0, 1, 0, 1, 0, 1}));
-  EXPECT_NE(mask_of_ticket("random"), mask_of_ticket("hybrid"));
-}
-
 }  // namespace
 }  // namespace espalier::prune

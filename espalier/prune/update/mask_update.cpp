@@ -98,8 +98,11 @@ void MaskUpdate::compete_in_rows() {
   }
 }
 
-std::vector<std::vector<double>> MaskUpdate::scores(Score& score, Rng& rng) {
-  auto result = score.score_units({*model_, weights_, *inputs_, rng, &report_.notes}, sites_);
+std::vector<std::vector<double>> MaskUpdate::scores(Score& score,
+                                                    Rng& rng,
+                                                    const ScoredUpdate& update) {
+  auto result = score.score_units(
+      {*model_, weights_, *inputs_, rng, &report_.notes, nullptr, update}, sites_);
   const bool invert = settings_->ablation == Ablation::Invert;
   if ((score.keep() == Keep::Smallest) != invert) {
     for (auto& site : result) {

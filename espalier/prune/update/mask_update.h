@@ -64,7 +64,7 @@ class MaskUpdate {
   const std::vector<nn::NamedParameter>& weights() const { return weights_; }
 
   /// The score of every unit of every site, higher = stays (the paper's sign is turned here).
-  std::vector<std::vector<double>> scores(Score& score, Rng& rng);
+  std::vector<std::vector<double>> scores(Score& score, Rng& rng, const ScoredUpdate& update = {});
   /// Chooses the units that stay: exact counts, ties by index, nothing that is gone comes back but
   /// by `growth`. Every output of the network that the sites make keeps its best unit.
   void choose(const std::vector<std::vector<double>>& scores,

@@ -47,6 +47,16 @@ void check_dense(const std::vector<nn::NamedParameter>& weights) {
   }
 }
 
+/// The masks that an update has chosen for a model.
+MasksByName masks_of(const MaskUpdate& update, nn::Module& model) {
+  MasksByName masks;
+  for (const nn::NamedParameter& one : model.named_parameters()) {
+    const Tensor mask = update.mask_of(*one.parameter);
+    if (mask.defined()) masks[one.name] = mask;
+  }
+  return masks;
+}
+
 /// Scores that tell no unit from another.
 std::vector<std::vector<double>> equal_scores(const MaskUpdate& update) {
   std::vector<std::vector<double>> equal;
@@ -204,11 +214,12 @@ class Update : public Action {
   void run_round(MaskUpdate& update,
                  const Subject& subject,
                  const Moment& moment,
-                 int64_t number) const {
-    const Rng of_update = Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number));
+                 const ScoredUpdate& scored) const {
+    const Rng of_update =
+        Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(scored.number));
     Rng rng = of_update;
     if (parts_.compete_in_rows) update.compete_in_rows();
-    const auto scores = update.scores(*parts_.score, rng);
+    const auto scores = update.scores(*parts_.score, rng, scored);
     std::vector<std::string> notes;
     const std::shared_ptr<const Allocation> divided =
         parts_.search
@@ -291,17 +302,27 @@ class Update : public Action {
     }
     MaskUpdate update = begin(subject, settings);
     if (rounds.size() == 1) {
-      run_round(update, subject, rounds.front(), number.number);
+      run_round(update, subject, rounds.front(), {.number = number.number});
     } else {
-      // On a copy: what a round removes is zero from then on, but a shuffled mask may keep it.
+      // On a copy: what a round removes is zero from then on, but a shuffled mask may keep it, and
+      // it has its value still where later rounds choose among all.
       const std::unique_ptr<nn::Module> copy = subject.model.clone();
       const Subject of_copy{*copy, nullptr, subject.pattern, subject.settings, subject.inputs};
       PruneSettings plain = settings;
       if (plain.ablation == Ablation::Shuffle) plain.ablation = Ablation::None;
+      MasksByName masks;
       for (size_t r = 0; r < rounds.size(); ++r) {
         MaskUpdate round = begin(of_copy, plain);
-        run_round(round, of_copy, rounds[r], number.number + static_cast<int64_t>(r));
-        round.set_masks();
+        run_round(round,
+                  of_copy,
+                  rounds[r],
+                  {.number = number.number + static_cast<int64_t>(r),
+                   .masks = masks.empty() ? nullptr : &masks});
+        if (parts_.candidates == Candidates::All) {
+          masks = masks_of(round, *copy);
+        } else {
+          round.set_masks();
+        }
         update.tell_outputs_of(round);
         if (r + 1 < rounds.size()) continue;
         Rng rng = Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number.number));
@@ -330,7 +351,7 @@ class Update : public Action {
     try {
       for (const auto& stage : calibration_stages(model, weights, batches(0), *parts_.stages)) {
         MaskUpdate update = begin(subject, settings, stage);
-        run_round(update, subject, moment, number.number);
+        run_round(update, subject, moment, {.number = number.number});
         update.set_masks();
         const UpdateReport part = update.report();
         report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());

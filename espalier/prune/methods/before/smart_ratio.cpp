@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Smart-Ratio: random tickets with hand-set layer densities, and hybrid tickets.
+/// Smart-Ratio: random tickets with hand-set layer densities. The paper's tickets of trained
+/// weights are the method `hybrid-tickets`.
 ///
 /// Source: Su, Chen, Cai, Wu, Gao, Wang, Lee, "Sanity-checking pruning methods: random tickets can
 /// win the jackpot", arXiv 2009.11094.
@@ -8,11 +9,9 @@
 namespace espalier::prune::method_list {
 namespace {
 
-enum class Ticket : uint8_t { Random, Hybrid };
 struct SmartRatio {
   SmartRatioRule rule = SmartRatioRule::Residual;
   Density linear_density = Density(0.3);
-  Ticket ticket = Ticket::Random;
 };
 
 }  // namespace
@@ -27,28 +26,19 @@ Method smart_ratio() {
        .idea = "Before training only the densities of the layers matter, not which weights stay: "
                "densities that fall with depth, and random places, do as well as data.",
        .formula = "of L layers convolution l keeps p_l ~ k^2 + k with k = L - l + 1 (in plain "
-                  "networks over l^2), linear layers a fixed fraction; s = uniform(0, 1), or |w| "
-                  "for hybrid tickets",
-       .schedule = "one update before training; then train with the mask fixed. Hybrid tickets "
-                   "start from trained weights",
+                  "networks over l^2), linear layers a fixed fraction; s = uniform(0, 1)",
+       .schedule = "one update before training; then train with the mask fixed",
        .differs = "the published code takes the plain rule for every network that is no ResNet; "
                   "here a rule sees the sizes of layers and no residual sums, so plain networks "
                   "(VGG) must be told: `ratio-rule plain`. Remainders of rounding are shared out, "
                   "so that the total is exact (published: lost)",
        .patterns = every_pattern()},
-      {{&SmartRatio::rule,
-        "ratio-rule",
-        {"residual", "plain", "linear", "cubic", "ascending", "uniform"},
-        "how p_l falls: as for ResNets, as for VGG, or one of the paper's ablations (k, k^3, l^2 + "
-        "l, 1)"},
-       {&SmartRatio::linear_density, "linear-density", {0, 1}, "fraction kept", "of linear layers"},
-       {&SmartRatio::ticket, "ticket", {"random", "hybrid"}, "random, or the largest weights"}},
+      {ratio_rule_option(&SmartRatio::rule), linear_density_option(&SmartRatio::linear_density)},
       [](const SmartRatio& o, const PruneSettings&) -> Timeline {
-        return {{at(
-            one_shot_schedule(),
-            mask_update({.score = o.ticket == Ticket::Hybrid ? magnitude_score() : random_score(),
-                         .allocation = smart_ratio_allocation(
-                             {.rule = o.rule, .linear_density = o.linear_density})}))}};
+        return {{at(one_shot_schedule(),
+                    mask_update({.score = random_score(),
+                                 .allocation = smart_ratio_allocation(
+                                     {.rule = o.rule, .linear_density = o.linear_density})}))}};
       });
 }
 

@@ -43,7 +43,7 @@ Method synflow() {
        allocation_option(&Synflow::allocation, weight_allocations())},
       [](const Synflow& o, const PruneSettings&) -> Timeline {
         return {{at(iterative_schedule(o.rounds, 0.0, o.pace),
-                    mask_update({.score = synflow_score(o.statistics),
+                    mask_update({.score = synflow_score({.statistics = o.statistics}),
                                  .allocation = make_allocation(o.allocation)}))}};
       });
 }
