@@ -24,6 +24,9 @@ struct Moment {
   /// When set, the update removes this fraction of the weights that are still there, rounded up,
   /// and `sparsity` only tells about where that leads.
   double of_remaining = 0.0;
+  /// Of updates that grow to an allocation: before, only this share of what `sparsity` keeps
+  /// survives.
+  double survivors = 1.0;
   /// How far layers with cells are on the way to their own number, where `sparsity` does not say it
   /// because it is searched.
   std::optional<double> way = {};

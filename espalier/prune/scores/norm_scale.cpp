@@ -77,6 +77,10 @@ bool has_norm_scale(const Site& site, std::span<const nn::NamedParameter> scales
   });
 }
 
+std::string without_norm_scale(nn::Module& model, const Site& site) {
+  return has_norm_scale(site, norm_scales(model)) ? "" : "no batch norm scales its channels";
+}
+
 std::unique_ptr<Score> norm_scale_score(OfNorms of_norms) {
   return std::make_unique<NormScaleScore>(of_norms);
 }

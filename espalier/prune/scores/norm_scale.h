@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <espalier/prune/scores/score.h>
@@ -15,6 +16,10 @@ std::vector<nn::NamedParameter> norm_scales(nn::Module& model);
 
 /// Whether one of the scales belongs to the site.
 bool has_norm_scale(const Site& site, std::span<const nn::NamedParameter> scales);
+
+/// Why an update can't rank a site's channels by their scales (`SiteRules::refusal`); empty if it
+/// can.
+std::string without_norm_scale(nn::Module& model, const Site& site);
 
 /// Which of several norms says how large a channel is.
 enum class OfNorms : uint8_t {

@@ -19,10 +19,6 @@ struct Slimming {
   bool published_threshold = false;
 };
 
-std::string without_scale(nn::Module& model, const Site& site) {
-  return has_norm_scale(site, norm_scales(model)) ? "" : "no batch norm scales its channels";
-}
-
 }  // namespace
 
 Method network_slimming() {
@@ -58,7 +54,7 @@ Method network_slimming() {
                                                o.published_threshold ? GlobalCount::Threshold
                                                                      : GlobalCount::Exact),
                                            .sites = {.single_producer_only = true,
-                                                     .refusal = without_scale},
+                                                     .refusal = without_norm_scale},
                                            .min_per_layer = 1}))},
                 .refused = {{Ablation::Reinit, "it regularizes before it prunes"}}};
       });
