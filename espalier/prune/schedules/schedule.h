@@ -124,6 +124,23 @@ struct DynamicOptions {
 /// al., arXiv 1911.11134, section 3; Mocanu et al., arXiv 1707.04780.
 std::unique_ptr<Schedule> dynamic_schedule(const DynamicOptions& options);
 
+/// Which side of the asked sparsity mutations are on.
+enum class MemoryBound : uint8_t {
+  Hard,  ///< first more goes than is asked for, then as much grows
+  Soft   ///< as much goes as is asked for, then more grows, until the next update
+};
+/// Settings of mutations.
+struct MutationOptions {
+  int64_t frequency = 0;      ///< steps between them; 0: five epochs
+  double fraction = 0.2;      ///< of the asked number of weights, mutated in the first stage
+  double half_from = 0.5625;  ///< fraction of training from which on it is half of that
+  double end = 0.75;          ///< no mutation from here on, as a fraction of training
+  MemoryBound bound = MemoryBound::Hard;  ///< on what there is between updates
+};
+/// Weights die and others grow, fewer in a second stage; with the first step of the third the
+/// sparsity is the final one. Source: Yuan et al., arXiv 2110.14032, and its published code.
+std::unique_ptr<Schedule> mutation_schedule(const MutationOptions& options);
+
 /// The moments of `moves`, each at the sparsity that `pruning` has reached by then; those before
 /// the first of `pruning` are left out. For methods that move weights while another event prunes.
 std::unique_ptr<Schedule> moves_while_pruning(std::unique_ptr<Schedule> moves,

@@ -16,6 +16,10 @@ namespace espalier::prune {
 /// |w dL/dw| of one batch. (snip.cpp)
 std::unique_ptr<Score> snip_score(ScoringMode mode);
 
+/// |w| + lambda |dL/dw| of one batch, another one at each update; the gradient is of the weights
+/// that are there. (weight_and_gradient.cpp)
+std::unique_ptr<Score> weight_and_gradient_score(double lambda, ScoringMode mode);
+
 /// Settings of GraSP's score.
 struct GraspOptions {
   int64_t samples_per_class = 10;  ///< of the batch that is scored on
