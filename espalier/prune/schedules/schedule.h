@@ -119,6 +119,8 @@ struct DynamicOptions {
   MovedDecay decay = MovedDecay::Cosine;  ///< of the moved fraction
   double least = 0.0;                     ///< where a cosine ends
   bool at_first_step = true;              ///< whether step 0 is a moment too
+  /// Fractions of training from each of which on updates are twice as far apart.
+  std::vector<double> rarer_from = {};
 };
 /// Weights change places at t = 0, dt, 2 dt, .. < T_end, and the sparsity stays. Source: Evci et
 /// al., arXiv 1911.11134, section 3; Mocanu et al., arXiv 1707.04780.

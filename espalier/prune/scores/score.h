@@ -83,6 +83,12 @@ std::unique_ptr<Score> sign_quantile_score();
 /// zero there has no sign yet. (sign_flip.cpp)
 std::unique_ptr<Score> sign_flip_score();
 
+/// |w| for weights that are at least as large as a threshold H, else the negative number |w| - H.
+/// At the end of an update H doubles if fewer than 0.9 of the wanted number of living weights were
+/// below it, and halves if more than 1.1; wanted is the fraction `pruned` of the living. Source:
+/// Mostafa, Wang, arXiv 1902.05967. (adaptive_threshold.cpp)
+std::unique_ptr<Score> adaptive_threshold_score(double pruned, double first_threshold);
+
 /// |w| in standard deviations of the weights that its layer still has; of units the mean.
 /// (deviation.cpp)
 std::unique_ptr<Score> deviation_score();
