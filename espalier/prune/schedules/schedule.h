@@ -143,6 +143,18 @@ struct MutationOptions {
 /// sparsity is the final one. Source: Yuan et al., arXiv 2110.14032, and its published code.
 std::unique_ptr<Schedule> mutation_schedule(const MutationOptions& options);
 
+/// Settings of rounds between two sparsities, with fractions of training.
+struct BetweenOptions {
+  double begin = 0.0;               ///< the first comes a round later
+  double end = 0.5;                 ///< the last
+  int64_t rounds = 1;               ///< how many
+  Sparsity from = Sparsity(0.0);    ///< that the network has
+  std::optional<Sparsity> to = {};  ///< of the last; nothing: the final one
+};
+/// `rounds` updates from one sparsity to another, up or down, by the same number of weights and the
+/// same number of steps each.
+std::unique_ptr<Schedule> between_schedule(const BetweenOptions& options);
+
 /// The moments of `moves`, each at the sparsity that `pruning` has reached by then; those before
 /// the first of `pruning` are left out. For methods that move weights while another event prunes.
 std::unique_ptr<Schedule> moves_while_pruning(std::unique_ptr<Schedule> moves,

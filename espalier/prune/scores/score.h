@@ -68,6 +68,11 @@ class Score {
 
 /// Uniform random numbers. (random.cpp)
 std::unique_ptr<Score> random_score();
+/// The same, but one weight of each output and one of each input of a layer, drawn at random, come
+/// before all others, so that a sparse layer leaves no neuron without one of either; and behind all
+/// others come those of the neurons between linear layers that are not among the first `neurons` (a
+/// fraction, rounded up) of their layer. (spanning.cpp)
+std::unique_ptr<Score> spanning_score(double neurons = 1.0);
 /// |w|. (magnitude.cpp)
 std::unique_ptr<Score> magnitude_score();
 /// ||F||_2 of every filter, in all of its entries. (filter_norm.cpp)
