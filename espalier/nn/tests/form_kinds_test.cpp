@@ -7,6 +7,7 @@
 #include <espalier/nn/forms/hard_concrete.h>
 #include <espalier/nn/forms/straight_through.h>
 #include <espalier/nn/forms/supermask.h>
+#include <espalier/nn/forms/top_kast.h>
 #include <espalier/nn/tests/forms_support.h>
 #include <espalier/nn/tests/support.h>
 #include <espalier/nn/train/sgd.h>
@@ -257,6 +258,32 @@ TEST(HardConcrete, GradientsMatchDifferencesInFloat64) {
                          random_tensor({3, 5}, 3, DType::F64)}),
               "");
   }
+}
+
+// w = (4, -3, 2, 1), one of four in use, three trained: y = 4 x0, dw = x but for the last.
+TEST(TopKast, MultipliesWithTheLargestAndTrainsMore) {
+  Linear layer = one_output({4, -3, 2, 1});
+  auto form =
+      std::make_shared<TopKast>(layer.weight.shape(), TopKast::Counts{.forward = 1, .backward = 3});
+  layer.form = form;
+  EXPECT_FALSE(form->choose(layer.weight));  // the first ones happen to be the largest
+  const Variable x(Tensor::from<float>({1, 4}, {1, 10, 100, 1000}));
+  Variable y = layer(x);
+  EXPECT_EQ(y.item(), 4.0);
+  y.backward();
+  expect_near(layer.weight.value.grad().value(), {1, 10, 100, 0});
+  // Chosen when asked, not in every pass.
+  set(layer.weight, {1, 2, 3, -4});
+  EXPECT_EQ(layer(x).item(), 1.0);
+  EXPECT_TRUE(form->choose(layer.weight));
+  EXPECT_EQ(layer(x).item(), -4000.0);
+  EXPECT_EQ(values(form->backward_mask()), (std::vector<double>{0, 1, 1, 1}));
+  // A mask that is there is kept, even where fewer are left than asked for.
+  layer.weight.set_mask(Tensor::from<uint8_t>({1, 4}, {1, 1, 0, 0}));
+  form->choose(layer.weight);
+  EXPECT_EQ(values(form->forward_mask()), (std::vector<double>{0, 1, 0, 0}));
+  EXPECT_EQ(values(form->backward_mask()), (std::vector<double>{1, 1, 0, 0}));
+  EXPECT_THROW(TopKast(layer.weight.shape(), {.forward = 3, .backward = 2}), ValueError);
 }
 
 }  // namespace

@@ -24,7 +24,9 @@ std::unique_ptr<Module> formed_model(const ModelOptions& options) {
   size_t next = 0;
   for (const FormSite& site : form_sites(*model)) {
     const Shape& shape = site.slot.parameter->shape();
-    if (shape[1] % 2 == 0) site.set(forms_for(shape)[next++ % 4]);
+    if (shape[1] % 2 != 0) continue;
+    const auto forms = forms_for(shape);
+    site.set(forms[next++ % forms.size()]);
   }
   // Two that read the same channels share their gates.
   for (const char* name : {"layer1.0.conv1.weight", "layer1.1.conv1.weight"}) {
@@ -143,6 +145,8 @@ TEST(Forms, BadDescriptionsAreErrors) {
         R"({"fc":{"kind":"hard-concrete","settings":{"grain":0,"drop-rate":0.5,"number":0},
             "shares":"conv"}})",
         R"({"conv":{"kind":"blocks","settings":{}}})",
+        R"({"conv":{"kind":"top-kast","settings":{"forward":3,"backward":2}}})",
+        R"({"conv":{"kind":"top-kast","settings":{"forward":3}}})",
         R"({"bn":{"kind":"supermask","settings":{"kept":1}}})",
         R"({"conv":{"kind":"supermask"}})"}) {
     auto net = tiny_net();

@@ -9,6 +9,7 @@
 #include <espalier/nn/forms/hard_concrete.h>
 #include <espalier/nn/forms/straight_through.h>
 #include <espalier/nn/forms/supermask.h>
+#include <espalier/nn/forms/top_kast.h>
 #include <espalier/nn/tests/support.h>
 
 namespace espalier::nn {
@@ -29,7 +30,9 @@ inline std::vector<std::shared_ptr<Form>> forms_for(const Shape& shape) {
   std::vector<std::shared_ptr<Form>> out = {
       std::make_shared<Supermask>(shape, shape.numel() / 3),
       std::make_shared<StraightThrough>(
-          shape, StraightThrough::Options{.pattern = {.keep = 1, .of = 2}, .decay = 0.0})};
+          shape, StraightThrough::Options{.pattern = {.keep = 1, .of = 2}, .decay = 0.0}),
+      std::make_shared<TopKast>(
+          shape, TopKast::Counts{.forward = shape.numel() / 3, .backward = shape.numel() / 2})};
   for (const auto grain : {HardConcrete::Grain::Weights, HardConcrete::Grain::Inputs}) {
     auto form = std::make_shared<HardConcrete>(shape, HardConcrete::Options{.grain = grain});
     Rng rng(4, "gates");

@@ -133,6 +133,19 @@ struct NmSearchOptions {
 /// DominoSearch. (n_m_search.cpp)
 std::shared_ptr<Action> n_m_search(const NmSearchOptions& options);
 
+/// Settings of the growth of neurons.
+struct NeuronOptions {
+  double fraction = 0.01;       ///< beta, of the bridges of a layer that a new neuron takes
+  double birth_strength = 0.3;  ///< mean size of its weights, in means of its layers
+};
+/// At its moments every hidden layer of linear networks with a neuron that has no inputs or no
+/// outputs any more gets one back, on the connections with the largest bridging gradients B: for
+/// each of these, r sqrt|B| is added to the weight to the output and -r sqrt|B| sign(B) to that
+/// from the input, r = +-1 at random; then both sides are scaled. Other layers are told in a note.
+/// Source: Dai, Yin, Jha, arXiv 1711.02017, algorithm 2, with the sign with which the loss falls.
+/// (grow_neurons.cpp)
+std::shared_ptr<Action> grow_neurons(const NeuronOptions& options);
+
 /// Settings of weight sharing.
 struct SharingOptions {
   int64_t conv_bits = 8;        ///< a convolution's weights have 2^bits values

@@ -50,8 +50,11 @@ class TrainUnderForms : public Action {
       adam_->load_state_dict(loaded_);
       loaded_.clear();
     }
-    if (!forms_.decay_in_penalty) return;
-    for (const nn::FormSite& site : on) site.slot.parameter->decays = false;
+    for (const nn::FormSite& site : on) {
+      if (forms_.decay_in_penalty) site.slot.parameter->decays = false;
+    }
+    if (!forms_.before_step) return;
+    for (const nn::FormSite& site : once(on)) forms_.before_step(site, state);
   }
 
   Variable penalty(const Subject&, nn::TrainState& state) override {

@@ -36,6 +36,8 @@ struct FormsTraining {
   /// What a form adds to the loss.
   std::function<Variable(const nn::Form&, const nn::Parameter& weight, const nn::TrainState&)>
       penalty = {};
+  /// Before every step.
+  std::function<void(const nn::FormSite&, nn::TrainState&)> before_step = {};
   /// After every step.
   std::function<void(nn::Form&)> after_step = {};
   /// How often mask entries changed since this was last asked, for reports.

@@ -28,6 +28,9 @@ struct SiteScores {
   int64_t at_least = 0;
   /// 1 for units that are the first of these; empty: those with the highest scores are.
   std::span<const uint8_t> first = {};
+  int64_t places = 0;  ///< of updates that grow: removed units that may
+  /// Of updates that grow: mean growth score of the units that were there before the update.
+  double merit = 0.0;
 };
 
 /// Divides a budget.
@@ -71,6 +74,19 @@ enum class GlobalCount : uint8_t {
 std::unique_ptr<Allocation> global_units_allocation(GlobalCount count = GlobalCount::Exact);
 /// Every unit with a score above the threshold stays; the sparsity follows.
 std::unique_ptr<Allocation> threshold_allocation(double threshold);
+/// Everything that is there stays, whatever the target is: for updates that move or grow.
+/// (living.cpp)
+std::unique_ptr<Allocation> living_allocation();
+
+/// Which share of all units that grow a layer gets.
+enum class GrowthShare : uint8_t {
+  Survivors,  ///< in proportion to the units that survived in it
+  Merit       ///< in proportion to the mean growth score of those that were there before
+};
+/// For growing (`UpdateParts::growth_allocation`): survivors stay, and what is missing of the kept
+/// fraction of all units is divided between the layers; exact in total. What finds no place in a
+/// layer goes to the others in the same proportions. (regrowth.cpp)
+std::unique_ptr<Allocation> regrowth_allocation(GrowthShare share);
 
 /// Whether the first layer is pruned like the others.
 enum class FirstLayer : uint8_t { Pruned, Dense };

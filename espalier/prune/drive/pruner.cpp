@@ -244,18 +244,20 @@ Variable Pruner::penalty(nn::TrainState& state) {
 
 void Pruner::request_gradients(nn::TrainState& state) {
   if (timeline_.recovery) return;
+  updates_wait_ = false;
+  bool observed = false;
   for (size_t e = 0; e < timeline_.events.size(); ++e) {
+    const Action& action = *timeline_.events[e].action;
+    observed = observed || action.observes_dense_gradients();
     const std::vector<Moment> planned = moments(timeline_.events[e], state);
     const auto next = static_cast<size_t>(progress_[e].done);
-    if (next >= planned.size() || planned[next].step > state.step ||
-        !timeline_.events[e].action->needs_gradients(planned[next])) {
-      continue;
-    }
-    for (const nn::NamedParameter& weight : prunable_weights(state.model, settings_.exclude)) {
-      requested_.emplace_back(weight.parameter, weight.parameter->grad_request);
-      weight.parameter->grad_request = sparse::GradRequest::Dense;
-    }
-    return;
+    updates_wait_ = updates_wait_ || (next < planned.size() && planned[next].step <= state.step &&
+                                      action.needs_gradients(planned[next]));
+  }
+  if (!updates_wait_ && !observed) return;
+  for (const nn::NamedParameter& weight : prunable_weights(state.model, settings_.exclude)) {
+    requested_.emplace_back(weight.parameter, weight.parameter->grad_request);
+    weight.parameter->grad_request = sparse::GradRequest::Dense;
   }
 }
 
@@ -263,8 +265,12 @@ void Pruner::after_backward(nn::TrainState& state) {
   for (const Event& event : timeline_.events) event.action->observe(state);
   each_lasting(state, [&](Action& action, const Subject& of) { action.after_backward(of, state); });
   if (requested_.empty()) return;
-  for (const auto& [parameter, request] : requested_) parameter->grad_request = request;
+  for (const auto& [parameter, request] : requested_) {
+    parameter->grad_request = request;
+    if (!updates_wait_) parameter->apply_mask();  // what was observed is not trained
+  }
   requested_.clear();
+  if (!updates_wait_) return;
   for (size_t e = 0; e < timeline_.events.size(); ++e) {
     const std::vector<Moment> planned = moments(timeline_.events[e], state);
     const auto next = static_cast<size_t>(progress_[e].done);

@@ -107,6 +107,7 @@ class Pruner : public nn::TrainHook {
   std::vector<UpdateReport> updates_;
   // While dense gradients are asked for: whose, and what was asked for before.
   std::vector<std::pair<nn::Parameter*, sparse::GradRequest>> requested_;
+  bool updates_wait_ = false;  // for these gradients, not only actions that observe
 };
 
 }  // namespace espalier::prune

@@ -34,8 +34,14 @@ class DynamicSchedule : public Schedule {
     const int64_t end = guarded_floor(options_.end * static_cast<double>(length.steps));
     const int64_t interval =
         options_.frequency > 0 ? options_.frequency : std::max<int64_t>(length.steps_per_epoch, 1);
-    for (int64_t t = options_.at_first_step ? 0 : interval; t < end; t += interval) {
+    int64_t t = options_.at_first_step ? 0 : interval;
+    while (t < end) {
       moments.push_back({.step = t, .sparsity = final, .moved = moved(t, end)});
+      int64_t distance = interval;
+      for (const double from : options_.rarer_from) {
+        if (t >= guarded_floor(from * static_cast<double>(length.steps))) distance *= 2;
+      }
+      t += distance;
     }
     return moments;
   }

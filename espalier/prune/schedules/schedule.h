@@ -24,6 +24,9 @@ struct Moment {
   /// When set, the update removes this fraction of the weights that are still there, rounded up,
   /// and `sparsity` only tells about where that leads.
   double of_remaining = 0.0;
+  /// Of updates that grow to an allocation: before, only this share of what `sparsity` keeps
+  /// survives.
+  double survivors = 1.0;
   /// How far layers with cells are on the way to their own number, where `sparsity` does not say it
   /// because it is searched.
   std::optional<double> way = {};
@@ -116,10 +119,41 @@ struct DynamicOptions {
   MovedDecay decay = MovedDecay::Cosine;  ///< of the moved fraction
   double least = 0.0;                     ///< where a cosine ends
   bool at_first_step = true;              ///< whether step 0 is a moment too
+  /// Fractions of training from each of which on updates are twice as far apart.
+  std::vector<double> rarer_from = {};
 };
 /// Weights change places at t = 0, dt, 2 dt, .. < T_end, and the sparsity stays. Source: Evci et
 /// al., arXiv 1911.11134, section 3; Mocanu et al., arXiv 1707.04780.
 std::unique_ptr<Schedule> dynamic_schedule(const DynamicOptions& options);
+
+/// Which side of the asked sparsity mutations are on.
+enum class MemoryBound : uint8_t {
+  Hard,  ///< first more goes than is asked for, then as much grows
+  Soft   ///< as much goes as is asked for, then more grows, until the next update
+};
+/// Settings of mutations.
+struct MutationOptions {
+  int64_t frequency = 0;      ///< steps between them; 0: five epochs
+  double fraction = 0.2;      ///< of the asked number of weights, mutated in the first stage
+  double half_from = 0.5625;  ///< fraction of training from which on it is half of that
+  double end = 0.75;          ///< no mutation from here on, as a fraction of training
+  MemoryBound bound = MemoryBound::Hard;  ///< on what there is between updates
+};
+/// Weights die and others grow, fewer in a second stage; with the first step of the third the
+/// sparsity is the final one. Source: Yuan et al., arXiv 2110.14032, and its published code.
+std::unique_ptr<Schedule> mutation_schedule(const MutationOptions& options);
+
+/// Settings of rounds between two sparsities, with fractions of training.
+struct BetweenOptions {
+  double begin = 0.0;               ///< the first comes a round later
+  double end = 0.5;                 ///< the last
+  int64_t rounds = 1;               ///< how many
+  Sparsity from = Sparsity(0.0);    ///< that the network has
+  std::optional<Sparsity> to = {};  ///< of the last; nothing: the final one
+};
+/// `rounds` updates from one sparsity to another, up or down, by the same number of weights and the
+/// same number of steps each.
+std::unique_ptr<Schedule> between_schedule(const BetweenOptions& options);
 
 /// The moments of `moves`, each at the sparsity that `pruning` has reached by then; those before
 /// the first of `pruning` are left out. For methods that move weights while another event prunes.

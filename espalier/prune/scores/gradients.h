@@ -19,6 +19,10 @@ namespace espalier::prune {
 /// ValueError for all of data whose size nobody tells. (snip.cpp)
 std::unique_ptr<Score> snip_score(ScoringMode mode, int64_t batches = 1);
 
+/// |w| + lambda |dL/dw| of one batch, another one at each update; the gradient is of the weights
+/// that are there. (weight_and_gradient.cpp)
+std::unique_ptr<Score> weight_and_gradient_score(double lambda, ScoringMode mode);
+
 /// Settings of GraSP's score.
 struct GraspOptions {
   int64_t samples_per_class = 10;  ///< of the batch that is scored on

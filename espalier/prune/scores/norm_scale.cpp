@@ -77,7 +77,7 @@ bool has_norm_scale(const Site& site, std::span<const nn::NamedParameter> scales
   });
 }
 
-std::string refuse_without_scale(nn::Module& model, const Site& site) {
+std::string without_norm_scale(nn::Module& model, const Site& site) {
   return has_norm_scale(site, norm_scales(model)) ? "" : "no batch norm scales its channels";
 }
 

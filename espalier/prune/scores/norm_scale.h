@@ -17,8 +17,9 @@ std::vector<nn::NamedParameter> norm_scales(nn::Module& model);
 /// Whether one of the scales belongs to the site.
 bool has_norm_scale(const Site& site, std::span<const nn::NamedParameter> scales);
 
-/// Why the channels of a site can't be ranked by scales, or nothing (`SiteRules::refusal`).
-std::string refuse_without_scale(nn::Module& model, const Site& site);
+/// Why an update can't rank a site's channels by their scales (`SiteRules::refusal`); empty if it
+/// can.
+std::string without_norm_scale(nn::Module& model, const Site& site);
 
 /// Which of several norms says how large a channel is.
 enum class OfNorms : uint8_t {

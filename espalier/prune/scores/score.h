@@ -81,6 +81,11 @@ class Score {
 
 /// Uniform random numbers. (random.cpp)
 std::unique_ptr<Score> random_score();
+/// The same, but one weight of each output and one of each input of a layer, drawn at random, come
+/// before all others, so that a sparse layer leaves no neuron without one of either; and behind all
+/// others come those of the neurons between linear layers that are not among the first `neurons` (a
+/// fraction, rounded up) of their layer. (spanning.cpp)
+std::unique_ptr<Score> spanning_score(double neurons = 1.0);
 /// |w|. (magnitude.cpp)
 std::unique_ptr<Score> magnitude_score();
 /// ||F||_2 of every filter, in all of its entries. (filter_norm.cpp)
@@ -95,6 +100,12 @@ std::unique_ptr<Score> sign_quantile_score();
 /// 0 for a weight whose sign is not the one it had at the last update, else 1; a weight that was
 /// zero there has no sign yet. (sign_flip.cpp)
 std::unique_ptr<Score> sign_flip_score();
+
+/// |w| for weights that are at least as large as a threshold H, else the negative number |w| - H.
+/// At the end of an update H doubles if fewer than 0.9 of the wanted number of living weights were
+/// below it, and halves if more than 1.1; wanted is the fraction `pruned` of the living. Source:
+/// Mostafa, Wang, arXiv 1902.05967. (adaptive_threshold.cpp)
+std::unique_ptr<Score> adaptive_threshold_score(double pruned, double first_threshold);
 
 /// |w| in standard deviations of the weights that its layer still has; of units the mean.
 /// (deviation.cpp)

@@ -90,6 +90,9 @@ class Action {
   /// After the optimizer's step.
   virtual void after_step(const Subject&, nn::TrainState&) {}
 
+  /// True if `observe` reads gradients of removed weights too, which are then computed in every
+  /// step.
+  virtual bool observes_dense_gradients() const { return false; }
   /// After every backward pass of the whole training, for scores that accumulate.
   virtual void observe(nn::TrainState&) {}
   /// What it must remember, for checkpoints.

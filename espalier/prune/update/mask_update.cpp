@@ -208,8 +208,11 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
   for (size_t s = 0; s < sites_.size(); ++s) {
     of_outputs.push_back(units_of_outputs(sites_[s], scores[s], alive_[s]));
   }
-  std::vector<int64_t> kept = budgets(scores, allocation, target, of_outputs);
-  tell_raised(scores, allocation, target, kept, of_outputs);
+  const bool some_die = growth.allocation != nullptr && moment.survivors < 1.0;
+  const Sparsity before_growth =
+      some_die ? Density(target.density().value() * moment.survivors).sparsity() : target;
+  std::vector<int64_t> kept = budgets(scores, allocation, before_growth, of_outputs);
+  tell_raised(scores, allocation, before_growth, kept, of_outputs);
   keep_.clear();
   for (size_t s = 0; s < sites_.size(); ++s) {
     const int64_t alive = count(alive_[s]);
@@ -220,17 +223,15 @@ void MaskUpdate::choose(const std::vector<std::vector<double>>& scores,
     }
     const int64_t stay = std::min(kept[s], alive);
     const Sparsity own = sites_[s].cell.size == 0
-                             ? target
+                             ? before_growth
                              : target_in_cells(sites_[s].cell, moment, target, settings_->sparsity);
     keep_.push_back(best_units(sites_[s], scores[s], alive_[s], stay, own, of_outputs[s]));
     if (of_outputs[s].empty()) continue;
     saves_outputs_[s] |= keep_[s] != best_units(sites_[s], scores[s], alive_[s], stay, own, {});
   }
   if (settings_->ablation == Ablation::Shuffle) shuffle(rng);
-  if (growth.growth != nullptr && growth.allocation != nullptr) {
-    refill(scores, *growth.allocation, target, *growth.growth, rng);
-  } else if (growth.growth != nullptr && moment.moved > 0.0) {
-    move(scores, moment.moved, *growth.growth, rng);
+  if (growth.growth != nullptr && (growth.allocation != nullptr || moment.moved > 0.0)) {
+    move(scores, moment.moved, target, growth, rng);
   }
   make_masks();
   tell_reached(allocation.sparsity_of(coupled_));

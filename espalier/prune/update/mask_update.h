@@ -35,8 +35,8 @@ struct SiteRules {
 /// What grows in a mask update, and how much.
 struct MaskGrowth {
   Growth* growth = nullptr;  ///< which removed units come back; null: none
-  /// How many units each site has then; null: as many as before, of which the moment says how many
-  /// change places.
+  /// How many units each site has then; null: as many as before. The moment says how many of those
+  /// that were chosen are dropped first.
   const Allocation* allocation = nullptr;
 };
 
@@ -117,12 +117,18 @@ class MaskUpdate {
                     const std::vector<uint8_t>& candidates,
                     const Rng& rng,
                     std::vector<uint8_t>& chosen);
-  void move(const std::vector<std::vector<double>>& scores, double moved, Growth& growth, Rng& rng);
-  void refill(const std::vector<std::vector<double>>& scores,
-              const Allocation& allocation,
-              Sparsity target,
-              Growth& growth,
-              Rng& rng);
+  void move(const std::vector<std::vector<double>>& scores,
+            double moved,
+            Sparsity target,
+            const MaskGrowth& growth,
+            Rng& rng);
+  std::vector<uint8_t> drop(
+      size_t site, const std::vector<double>& scores, double moved, const Growth& growth, Rng& own);
+  std::vector<int64_t> regrown(const std::vector<std::vector<double>>& scores,
+                               const std::vector<std::vector<uint8_t>>& stays,
+                               const std::vector<std::vector<double>>& merits,
+                               const MaskGrowth& growth,
+                               Sparsity target) const;
   std::vector<std::vector<double>> growth_merits(Growth& growth, Rng& rng);
   void grow(size_t site,
             std::vector<uint8_t> stays,

@@ -52,50 +52,75 @@ std::vector<std::vector<double>> MaskUpdate::growth_merits(Growth& growth, Rng& 
       sites_, weights_, growth.compute({*model_, weights_, *inputs_, rng}), Reduce::Sum);
 }
 
+/// Drops the fraction `moved` of what was chosen in every site, and lets others grow: as many, or
+/// as many as an allocation says.
 void MaskUpdate::move(const std::vector<std::vector<double>>& scores,
                       double moved,
-                      Growth& growth,
+                      Sparsity target,
+                      const MaskGrowth& growth,
                       Rng& rng) {
-  const auto merits = growth_merits(growth, rng);
-  // As many move, but others: only the densities of layers are left of the method's choice.
-  const bool at_random = settings_->ablation == Ablation::Shuffle;
+  const auto merits = growth_merits(*growth.growth, rng);
+  std::vector<Rng> own;
+  std::vector<std::vector<uint8_t>> stays;
+  std::vector<int64_t> grown;
   for (size_t s = 0; s < sites_.size(); ++s) {
-    const int64_t kept = count(keep_[s]);
-    auto grown = guarded_floor(moved * static_cast<double>(kept));
-    // What is dropped, here or by the allocation, must find another place.
-    if (!growth.may_grow_dropped()) grown = std::min(grown, sites_[s].units - count(alive_[s]));
-    const auto of_outputs = units_of_outputs(sites_[s], scores[s], keep_[s]);
-    grown = std::min(grown, kept - count(of_outputs));
-    Rng own = rng.fork(stream_id("move " + sites_[s].name));
-    std::vector<uint8_t> stays = top_k(scores[s], keep_[s], kept - grown, of_outputs);
-    if (!of_outputs.empty() && stays != top_k(scores[s], keep_[s], kept - grown)) {
-      saves_outputs_[s] = 1;
-    }
-    if (at_random) {
-      shuffle_range(stays, keep_[s], 0, stays.size(), own);
-      save_outputs(s, keep_[s], own, stays);
-    }
-    grow(s, std::move(stays), grown, merits[s], growth, own);
+    own.push_back(rng.fork(stream_id("move " + sites_[s].name)));
+    stays.push_back(moved > 0.0 ? drop(s, scores[s], moved, *growth.growth, own[s]) : keep_[s]);
+    grown.push_back(count(keep_[s]) - count(stays[s]));
+  }
+  if (growth.allocation != nullptr) grown = regrown(scores, stays, merits, growth, target);
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    grow(s, std::move(stays[s]), grown[s], merits[s], *growth.growth, own[s]);
   }
 }
 
-/// Brings every site to what the allocation gives it, from those that were chosen to stay.
-void MaskUpdate::refill(const std::vector<std::vector<double>>& scores,
-                        const Allocation& allocation,
-                        Sparsity target,
-                        Growth& growth,
-                        Rng& rng) {
-  const auto merits = growth_merits(growth, rng);
-  const std::vector<std::vector<int64_t>> weights = weights_of_units();
-  const std::vector<SiteScores> views = site_scores(scores, keep_, weights);
-  const std::vector<int64_t> wanted = allocation.keep(views, target);
-  for (size_t s = 0; s < sites_.size(); ++s) {
-    const int64_t survivors = count(keep_[s]);
-    const int64_t places = sites_[s].units - survivors;
-    const int64_t grown = std::max(wanted[s], views[s].at_least) - survivors;
-    Rng own = rng.fork(stream_id("move " + sites_[s].name));
-    grow(s, keep_[s], std::clamp<int64_t>(grown, 0, places), merits[s], growth, own);
+/// What is left of a site's chosen units when a fraction goes: no more than find another place, and
+/// none that an output needs.
+std::vector<uint8_t> MaskUpdate::drop(
+    size_t site, const std::vector<double>& scores, double moved, const Growth& growth, Rng& own) {
+  const std::vector<uint8_t>& kept = keep_[site];
+  auto dropped = guarded_floor(moved * static_cast<double>(count(kept)));
+  // What is dropped, here or by the allocation, must find another place.
+  if (!growth.may_grow_dropped()) {
+    dropped = std::min(dropped, sites_[site].units - count(alive_[site]));
   }
+  const auto of_outputs = units_of_outputs(sites_[site], scores, kept);
+  dropped = std::min(dropped, count(kept) - count(of_outputs));
+  std::vector<uint8_t> stays = top_k(scores, kept, count(kept) - dropped, of_outputs);
+  if (!of_outputs.empty() && stays != top_k(scores, kept, count(kept) - dropped)) {
+    saves_outputs_[site] = 1;
+  }
+  // As many move, but others: only the densities of layers are left of the method's choice.
+  if (settings_->ablation == Ablation::Shuffle) {
+    shuffle_range(stays, kept, 0, stays.size(), own);
+    save_outputs(site, kept, own, stays);
+  }
+  return stays;
+}
+
+/// How many units grow in every site, from those that stay to what the allocation gives it.
+std::vector<int64_t> MaskUpdate::regrown(const std::vector<std::vector<double>>& scores,
+                                         const std::vector<std::vector<uint8_t>>& stays,
+                                         const std::vector<std::vector<double>>& merits,
+                                         const MaskGrowth& growth,
+                                         Sparsity target) const {
+  const std::vector<std::vector<int64_t>> weights = weights_of_units();
+  std::vector<SiteScores> views = site_scores(scores, stays, weights);
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    const std::vector<uint8_t>& taken = growth.growth->may_grow_dropped() ? stays[s] : alive_[s];
+    views[s].places = sites_[s].units - count(taken);
+    double sum = 0.0;
+    for (size_t u = 0; u < merits[s].size(); ++u) sum += alive_[s][u] != 0 ? merits[s][u] : 0.0;
+    views[s].merit = sum / static_cast<double>(std::max<int64_t>(count(alive_[s]), 1));
+  }
+  const std::vector<int64_t> wanted = growth.allocation->keep(views, target);
+  std::vector<int64_t> grown;
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    const int64_t survivors = count(stays[s]);
+    grown.push_back(std::clamp<int64_t>(
+        std::max(wanted[s], views[s].at_least) - survivors, 0, sites_[s].units - survivors));
+  }
+  return grown;
 }
 
 /// Adds `grown` units to those that stay of a site. Those that were there before the update and

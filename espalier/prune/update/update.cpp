@@ -14,6 +14,8 @@
 namespace espalier::prune {
 namespace {
 
+const std::string kOfGrowth = "growth.";  // in a saved state
+
 /// Sets the scored weights (not the shifts) of all units that don't stay to zero, by masks.
 void mask_scored(const MaskUpdate& update) {
   for (size_t s = 0; s < update.sites().size(); ++s) {
@@ -88,9 +90,9 @@ class Update : public Action {
   }
 
   ActionFacts facts() const override {
-    const bool reads = parts_.repair || parts_.search ||
-                       (parts_.score && needs_data(parts_.score->needs())) ||
-                       (parts_.growth && needs_data(parts_.growth->needs()));
+    const bool reads =
+        parts_.repair || parts_.search || (parts_.score && needs_data(parts_.score->needs())) ||
+        (parts_.growth && (parts_.growth->observes() || needs_data(parts_.growth->needs())));
     return {.needs_data = reads,
             .global = (parts_.growth_allocation ? parts_.growth_allocation : parts_.allocation)
                           ->looks_at_scores(),
@@ -140,14 +142,29 @@ class Update : public Action {
     return report;
   }
 
+  bool observes_dense_gradients() const override {
+    return parts_.growth && parts_.growth->observes();
+  }
   void observe(nn::TrainState& state) override {
     if (parts_.score) parts_.score->observe(state);
+    if (parts_.growth) parts_.growth->observe(state);
   }
   std::map<std::string, Tensor> state() const override {
-    return parts_.score ? parts_.score->state() : std::map<std::string, Tensor>();
+    std::map<std::string, Tensor> all;
+    if (parts_.score) all = parts_.score->state();
+    if (!parts_.growth) return all;
+    for (const auto& [name, tensor] : parts_.growth->state()) all[kOfGrowth + name] = tensor;
+    return all;
   }
   void load_state(const std::map<std::string, Tensor>& state) override {
-    if (parts_.score) parts_.score->load_state(state);
+    std::map<std::string, Tensor> of_score;
+    std::map<std::string, Tensor> of_growth;
+    for (const auto& [name, tensor] : state) {
+      const bool grows = name.starts_with(kOfGrowth);
+      (grows ? of_growth[name.substr(kOfGrowth.size())] : of_score[name]) = tensor;
+    }
+    if (parts_.score) parts_.score->load_state(of_score);
+    if (parts_.growth) parts_.growth->load_state(of_growth);
   }
 
  private:
@@ -225,14 +242,19 @@ class Update : public Action {
         parts_.search
             ? searched_allocation(parts_, subject, update, scores, moment, of_update, notes)
             : parts_.allocation;
-    const auto allocation = named_allocation(divided, subject.settings.layer_sparsity);
+    const std::string& named = subject.settings.layer_sparsity;
+    const bool survives_anyway = parts_.growth_allocation && !divided->heeds_target();
+    const auto allocation = survives_anyway ? divided : named_allocation(divided, named);
+    const auto grown =
+        parts_.growth_allocation ? named_allocation(parts_.growth_allocation, named) : nullptr;
+    const MaskGrowth growth{parts_.growth.get(), grown.get()};
     for (std::string& note : notes) update.tell(std::move(note));
     if (!has_budget(subject) || parts_.stages) {
-      update.choose(scores, *allocation, moment, growth(), rng);
+      update.choose(scores, *allocation, moment, growth, rng);
       return;
     }
     ESPALIER_CHECK(
-        allocation->heeds_target(),
+        (grown ? grown : allocation)->heeds_target(),
         ValueError,
         "prune: a target of ",
         subject.settings.target,
@@ -251,14 +273,12 @@ class Update : public Action {
           at.sparsity = sparsity;
           at.way = way_of(moment, subject.settings);
           at.of_remaining = 0.0;
-          candidate.choose(scores, *allocation, at, growth(), own);
+          candidate.choose(scores, *allocation, at, growth, own);
           return candidate;
         },
         moment.sparsity,
         nested ? scores : std::vector<std::vector<double>>());
   }
-
-  MaskGrowth growth() const { return {parts_.growth.get(), parts_.growth_allocation.get()}; }
 
   /// Layers are pruned one by one: how much of each is settled before, by sizes alone.
   Moment settled_moment(const Subject& subject, const Moment& moment) const {

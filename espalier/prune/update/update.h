@@ -74,6 +74,16 @@ struct UpdateParts {
 /// after another.
 std::shared_ptr<Action> mask_update(UpdateParts parts);
 
+/// When a choice has settled.
+struct SettledOptions {
+  int64_t looks = 5;      ///< choices that are compared, the newest with all before it
+  double distance = 0.1;  ///< share of the units in which it may differ from each of them
+};
+/// An update that looks at what it would choose at every moment of its schedule, and is made at the
+/// first at which that has settled, or at the last of all with a note; once. `score` is asked at
+/// each. Throws as `mask_update`. (draw_when_settled.cpp)
+std::shared_ptr<Action> draw_when_settled(UpdateParts parts, const SettledOptions& options);
+
 /// How many units of each site, by name, stay at the final sparsity as the allocation divides it by
 /// sizes alone: for methods that choose while they train.
 std::vector<std::pair<std::string, int64_t>> kept_of_each(

@@ -65,7 +65,7 @@ Method pruning_from_scratch() {
                           mask_update({.score = norm_scale_score(),
                                        .allocation = global_units_allocation(GlobalCount::Exact),
                                        .sites = {.single_producer_only = true,
-                                                 .refusal = refuse_without_scale},
+                                                 .refusal = without_norm_scale},
                                        .min_per_layer = 1})),
                        during(o.prune_at, o.prune_at, set_weights(draw_afresh))},
             .refused = {{Ablation::Reinit, "it draws all weights anew itself"}}};

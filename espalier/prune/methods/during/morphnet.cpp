@@ -21,10 +21,6 @@ struct MorphNet {
   double prune_at = 0.5;
 };
 
-std::string without_scale(nn::Module& model, const Site& site) {
-  return has_norm_scale(site, norm_scales(model)) ? "" : "no batch norm scales its channels";
-}
-
 }  // namespace
 
 Method morphnet() {
@@ -75,7 +71,7 @@ Method morphnet() {
                         {.score = norm_scale_score(OfNorms::Largest),
                          .allocation = allocation_of(
                              o.select, o.threshold, global_units_allocation(GlobalCount::Exact)),
-                         .sites = {.refusal = without_scale},
+                         .sites = {.refusal = without_norm_scale},
                          .min_per_layer = 1}))},
             .refused = {{Ablation::Reinit, "it regularizes before it prunes"}}};
       });

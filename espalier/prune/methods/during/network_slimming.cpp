@@ -54,7 +54,7 @@ Method network_slimming() {
                                                o.published_threshold ? GlobalCount::Threshold
                                                                      : GlobalCount::Exact),
                                            .sites = {.single_producer_only = true,
-                                                     .refusal = refuse_without_scale},
+                                                     .refusal = without_norm_scale},
                                            .min_per_layer = 1}))},
                 .refused = {{Ablation::Reinit, "it regularizes before it prunes"}}};
       });
