@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <espalier/prune/curvature/block_fisher.h>
+#include <espalier/prune/curvature/linalg/surgeon.h>
 #include <espalier/prune/ground/inputs.h>
 #include <espalier/prune/ground/settings.h>
 #include <espalier/prune/patterns/pattern.h>
@@ -69,7 +70,8 @@ std::shared_ptr<Repair> column_surgery(const ColumnSurgeryOptions& options);
 
 /// The optimal brain surgeon's update of what stays in each block of weights, for the choice of the
 /// score that found `fisher` (`surgeon_score`). For patterns of weights. (surgeon.cpp)
-std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher);
+std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher,
+                                       Removal removal = Removal::InTurn);
 
 /// Channels by the LASSO, then least squares of the layer that reads them, over `batches`.
 /// Source: He, Zhang, Sun, arXiv 1707.06168. (lasso.cpp)
