@@ -58,15 +58,18 @@ class Repair {
                      std::span<const std::vector<uint8_t>> kept);
 };
 
-/// Settings of column surgery.
-struct ColumnSurgeryOptions {
+/// Settings of surgery on layers.
+struct LayerSurgeryOptions {
   int64_t batches = 4;    ///< of data, from which a layer's inputs are known
   double damping = 0.01;  ///< times the mean of the Hessian's diagonal, added to it
-  int64_t block = 128;    ///< columns whose mask is chosen at a time
+  int64_t block = 128;    ///< columns whose mask is chosen at a time; not of greedy surgery
 };
 /// Weights go column by column, by w^2 / [H^-1]_jj, and the columns still to come make up for each.
-/// Source: Frantar, Alistarh, arXiv 2301.00774. (column_surgery.cpp)
-std::shared_ptr<Repair> column_surgery(const ColumnSurgeryOptions& options);
+/// Source: Frantar, Alistarh, arXiv 2301.00774. (layer_surgery.cpp)
+std::shared_ptr<Repair> column_surgery(const LayerSurgeryOptions& options);
+/// In every row always the weight goes that costs least, and all others of the row make up for it.
+/// Source: Frantar, Singh, Alistarh, arXiv 2208.11580. (layer_surgery.cpp)
+std::shared_ptr<Repair> greedy_surgery(const LayerSurgeryOptions& options);
 
 /// The optimal brain surgeon's update of what stays in each block of weights, for the choice of the
 /// score that found `fisher` (`surgeon_score`). For patterns of weights. (surgeon.cpp)

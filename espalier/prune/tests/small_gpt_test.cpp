@@ -133,5 +133,34 @@ TEST_F(SmallGpt, SparseGptHasLessPerplexityThanWandaAndMagnitude) {
   }
 }
 
+TEST_F(SmallGpt, ExactObsHasLessErrorThanSparseGptOverAll) {
+  const auto weights = prunable_weights(*trained_);
+  std::vector<Tensor> rows(weights.size());
+  visit_layer_inputs(
+      *trained_, weights, calibration().batch, 1, [&](size_t w, int64_t, const Tensor& x) {
+        rows[w] = x.clone();
+      });
+  for (const UnitCell cell : {UnitCell{}, UnitCell{.keep = 2, .size = 4}}) {
+    double greedy = 0.0;
+    double columns = 0.0;
+    for (size_t w = 0; w < weights.size(); ++w) {
+      const Tensor dense = as_matrix(weights[w].parameter->value.value());
+      const Tensor h = hessian_of(rows[w]);
+      greedy += quadratic_error(dense, prune_greedily(dense, h, {.cell = cell}).weight, h);
+      columns += quadratic_error(dense, prune_columns(dense, h, {.cell = cell}).weight, h);
+    }
+    EXPECT_LT(greedy, columns);
+  }
+}
+
+TEST_F(SmallGpt, ExactObsHasLessPerplexityThanWandaAndMagnitude) {
+  for (const Options& given :
+       {Options{{"sparsity", "0.5"}}, Options{{"pattern", "2:4"}}, Options{{"sparsity", "0.7"}}}) {
+    const double exact = pruned_perplexity("exact-obs", given);
+    EXPECT_LT(exact, pruned_perplexity("magnitude", given));
+    EXPECT_LT(exact, pruned_perplexity("wanda", given));
+  }
+}
+
 }  // namespace
 }  // namespace espalier::prune
