@@ -67,8 +67,9 @@ class LayerSurgery : public Repair {
         removed_by_group(alive, hessians.groups(), parameter.numel() - kept);
     for (int64_t group = 0; group < hessians.groups(); ++group) {
       const int64_t first = group * rows;
-      if (hessians.groups() > 1) {
-        // Rounding in every group by itself would miss the layer's number: 5 of 9 for a half.
+      if (hessians.groups() > 1 || kept != kept_count(parameter.numel(), context.target)) {
+        // Rounding in every group by itself would miss the layer's number: 5 of 9 for a half. Nor
+        // is a number of the layer's own the target's.
         options.sparsity = Sparsity(static_cast<double>(removed[static_cast<size_t>(group)]) /
                                     static_cast<double>(rows * matrix.size(1)));
         options.at_least = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Post-training pruning of a small language model that has learnt a made-up language.
 #include <cmath>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -10,6 +11,7 @@
 #include <espalier/nn/train/adam.h>
 #include <espalier/prune/curvature/layer_inputs.h>
 #include <espalier/prune/curvature/surgery.h>
+#include <espalier/prune/ground/select.h>
 #include <espalier/prune/sites/site.h>
 #include <espalier/prune/tests/calibration.h>
 
@@ -160,6 +162,24 @@ TEST_F(SmallGpt, ExactObsHasLessPerplexityThanWandaAndMagnitude) {
     EXPECT_LT(exact, pruned_perplexity("magnitude", given));
     EXPECT_LT(exact, pruned_perplexity("wanda", given));
   }
+}
+
+TEST_F(SmallGpt, OwlPrunesBlocksByTheirOutliers) {
+  const auto copy = trained_->clone();
+  prune_now("owl", {{"sparsity", "0.5"}, {"outlier", "3"}}, *copy, calibration());
+  int64_t kept = 0;
+  int64_t total = 0;
+  std::set<double> densities;
+  for (const nn::NamedParameter& one : prunable_weights(*copy)) {
+    kept += one.parameter->nnz();
+    total += one.parameter->numel();
+    const auto density =
+        static_cast<double>(one.parameter->nnz()) / static_cast<double>(one.parameter->numel());
+    densities.insert(std::round(density * 50.0));
+  }
+  EXPECT_EQ(kept, kept_count(total, Sparsity(0.5)));
+  EXPECT_GE(densities.size(), 2U);
+  EXPECT_LE(densities.size(), 3U);  // two blocks and the head
 }
 
 }  // namespace

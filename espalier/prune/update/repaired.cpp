@@ -15,10 +15,12 @@ namespace {
 class RepairedUpdate {
  public:
   RepairedUpdate(const UpdateParts& parts,
+                 const Allocation& allocation,
                  const Subject& subject,
                  const PruneSettings& settings,
                  const Moment& moment)
       : parts_(parts),
+        allocation_(allocation),
         subject_(subject),
         settings_(settings),
         moment_(moment),
@@ -120,11 +122,7 @@ class RepairedUpdate {
     for (const Site& site : sites) {
       views.push_back({site.name, site.shape, site.units, {}, {}, {}});
     }
-    std::vector<int64_t> kept =
-        keep_of_free_sites(sites,
-                           views,
-                           *named_allocation(parts_.allocation, settings_.layer_sparsity),
-                           moment_.sparsity);
+    std::vector<int64_t> kept = keep_of_free_sites(sites, views, allocation_, moment_.sparsity);
     for (size_t s = 0; s < sites.size(); ++s) {
       // A cell's own number stays whatever the sparsity is.
       if (sites[s].cell.size > 0) continue;
@@ -152,6 +150,7 @@ class RepairedUpdate {
   }
 
   const UpdateParts& parts_;
+  const Allocation& allocation_;
   const Subject& subject_;
   const PruneSettings& settings_;
   const Moment& moment_;
@@ -164,10 +163,11 @@ class RepairedUpdate {
 }  // namespace
 
 UpdateReport repaired_update(const UpdateParts& parts,
+                             const Allocation& allocation,
                              const Subject& subject,
                              const PruneSettings& settings,
                              const Moment& moment) {
-  return RepairedUpdate(parts, subject, settings, moment).run();
+  return RepairedUpdate(parts, allocation, subject, settings, moment).run();
 }
 
 }  // namespace espalier::prune

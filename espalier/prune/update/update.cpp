@@ -5,6 +5,7 @@
 
 #include <espalier/prune/curvature/norm_statistics.h>
 #include <espalier/prune/sites/collapse.h>
+#include <espalier/prune/update/division.h>
 #include <espalier/prune/update/mask_update.h>
 #include <espalier/prune/update/reachable.h>
 #include <espalier/prune/update/repaired.h>
@@ -47,13 +48,6 @@ void check_dense(const std::vector<nn::NamedParameter>& weights) {
   }
 }
 
-/// Scores that tell no unit from another.
-std::vector<std::vector<double>> equal_scores(const MaskUpdate& update) {
-  std::vector<std::vector<double>> equal;
-  for (const Site& site : update.sites()) equal.emplace_back(static_cast<size_t>(site.units), 0.0);
-  return equal;
-}
-
 class Update : public Action {
  public:
   explicit Update(UpdateParts parts) : parts_(std::move(parts)) {
@@ -80,6 +74,7 @@ class Update : public Action {
   ActionFacts facts() const override {
     const bool reads = parts_.repair || parts_.search ||
                        (parts_.score && needs_data(parts_.score->needs())) ||
+                       (parts_.division && needs_data(parts_.division->needs())) ||
                        (parts_.growth && needs_data(parts_.growth->needs()));
     return {.needs_data = reads,
             .global = (parts_.growth_allocation ? parts_.growth_allocation : parts_.allocation)
@@ -152,9 +147,12 @@ class Update : public Action {
     if (parts_.repair && !chooses_layer_by_layer()) {
       return update_at_once(subject, settings, rounds, number);
     }
-    const Moment moment = settled_moment(subject, rounds.front());
-    return parts_.repair ? repaired_update(parts_, subject, settings, moment)
-                         : update_in_stages(subject, settings, moment, number);
+    const Division division(
+        parts_, subject, begin(subject, settings), rounds.front(), rng_of(subject, number.number));
+    const Moment& moment = division.moment();
+    const std::shared_ptr<const Allocation> allocation = division.allocation();
+    return parts_.repair ? repaired_update(parts_, *allocation, subject, settings, moment)
+                         : update_in_stages(*allocation, subject, settings, moment, number);
   }
 
   bool chooses_layer_by_layer() const { return parts_.repair && parts_.repair->chooses(); }
@@ -196,22 +194,32 @@ class Update : public Action {
         subject.model, subject.pattern, settings, subject.inputs, parts_.sites, std::move(only)};
   }
 
+  static Rng rng_of(const Subject& subject, int64_t number) {
+    return Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number));
+  }
+
+  /// `settled`: what every site keeps, if that is known; null: the update's own allocation says.
   void run_round(MaskUpdate& update,
+                 const Allocation* settled,
                  const Subject& subject,
                  const Moment& moment,
                  int64_t number) const {
-    const Rng of_update = Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number));
+    const Rng of_update = rng_of(subject, number);
     Rng rng = of_update;
     if (parts_.compete_in_rows) update.compete_in_rows();
     const auto scores = update.scores(*parts_.score, rng);
     std::vector<std::string> notes;
-    const std::shared_ptr<const Allocation> divided =
+    if (settled != nullptr) {
+      update.choose(scores, *settled, moment, growth(), rng);
+      return;
+    }
+    const std::shared_ptr<const Allocation> found =
         parts_.search
             ? searched_allocation(parts_, subject, update, scores, moment, of_update, notes)
             : parts_.allocation;
-    const auto allocation = named_allocation(divided, subject.settings.layer_sparsity);
+    const auto allocation = named_allocation(found, subject.settings.layer_sparsity);
     for (std::string& note : notes) update.tell(std::move(note));
-    if (!has_budget(subject) || parts_.stages) {
+    if (!has_budget(subject)) {
       update.choose(scores, *allocation, moment, growth(), rng);
       return;
     }
@@ -244,37 +252,6 @@ class Update : public Action {
 
   MaskGrowth growth() const { return {parts_.growth.get(), parts_.growth_allocation.get()}; }
 
-  /// Layers are pruned one by one: how much of each is settled before, by sizes alone.
-  Moment settled_moment(const Subject& subject, const Moment& moment) const {
-    if (!has_budget(subject)) return moment;
-    const auto allocation = named_allocation(parts_.allocation, subject.settings.layer_sparsity);
-    const MaskUpdate start = begin(subject, settings_of(subject));
-    const std::vector<std::vector<double>> equal = equal_scores(start);
-    BudgetSearch search(subject);
-    search.run(
-        [&](Sparsity sparsity) {
-          MaskUpdate candidate = start;
-          if (parts_.compete_in_rows) candidate.compete_in_rows();
-          Rng unused(0);
-          Moment at = moment;
-          at.sparsity = sparsity;
-          at.way = way_of(moment, subject.settings);
-          candidate.choose(equal, *allocation, at, {}, unused);
-          return candidate;
-        },
-        moment.sparsity,
-        {});
-    Moment settled = moment;
-    settled.sparsity = search.sparsity();
-    return settled;
-  }
-
-  /// How much of the way to the end a moment has come: the sparsity of a search does not tell it.
-  static double way_of(const Moment& moment, const PruneSettings& settings) {
-    const double final = settings.final().value();
-    return final == 0.0 ? 1.0 : moment.sparsity.value() / final;
-  }
-
   UpdateReport update_at_once(const Subject& subject,
                               const PruneSettings& settings,
                               std::span<const Moment> rounds,
@@ -285,8 +262,16 @@ class Update : public Action {
       release(weights);
     }
     MaskUpdate update = begin(subject, settings);
-    if (rounds.size() == 1) {
-      run_round(update, subject, rounds.front(), number.number);
+    ESPALIER_CHECK(!parts_.division || rounds.size() == 1,
+                   NotImplemented,
+                   "prune: several rounds at one step, and an allocation with scores of its own");
+    if (parts_.division) {
+      const Rng rng = rng_of(subject, number.number);
+      const Division division(parts_, subject, update, rounds.front(), rng);
+      const std::shared_ptr<const Allocation> settled = division.allocation();
+      run_round(update, settled.get(), subject, division.moment(), number.number);
+    } else if (rounds.size() == 1) {
+      run_round(update, nullptr, subject, rounds.front(), number.number);
     } else {
       // On a copy: what a round removes is zero from then on, but a shuffled mask may keep it.
       const std::unique_ptr<nn::Module> copy = subject.model.clone();
@@ -295,11 +280,11 @@ class Update : public Action {
       if (plain.ablation == Ablation::Shuffle) plain.ablation = Ablation::None;
       for (size_t r = 0; r < rounds.size(); ++r) {
         MaskUpdate round = begin(of_copy, plain);
-        run_round(round, of_copy, rounds[r], number.number + static_cast<int64_t>(r));
+        run_round(round, nullptr, of_copy, rounds[r], number.number + static_cast<int64_t>(r));
         round.set_masks();
         update.tell_outputs_of(round);
         if (r + 1 < rounds.size()) continue;
-        Rng rng = Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number.number));
+        Rng rng = rng_of(subject, number.number);
         update.adopt(round, rng);
       }
     }
@@ -310,7 +295,8 @@ class Update : public Action {
     return update.report();
   }
 
-  UpdateReport update_in_stages(const Subject& subject,
+  UpdateReport update_in_stages(const Allocation& allocation,
+                                const Subject& subject,
                                 const PruneSettings& settings,
                                 const Moment& moment,
                                 UpdateNumber number) const {
@@ -325,7 +311,7 @@ class Update : public Action {
     try {
       for (const auto& stage : calibration_stages(model, weights, batches(0), *parts_.stages)) {
         MaskUpdate update = begin(subject, settings, stage);
-        run_round(update, subject, moment, number.number);
+        run_round(update, &allocation, subject, moment, number.number);
         update.set_masks();
         const UpdateReport part = update.report();
         report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());
