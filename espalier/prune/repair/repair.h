@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <espalier/prune/curvature/block_fisher.h>
+#include <espalier/prune/curvature/input_moments.h>
 #include <espalier/prune/curvature/linalg/surgeon.h>
 #include <espalier/prune/ground/inputs.h>
 #include <espalier/prune/ground/settings.h>
@@ -84,5 +85,11 @@ std::shared_ptr<Repair> lasso_least_squares(int64_t batches);
 /// weights that read the others are scaled, one factor a channel; over `batches`. Source: Luo, Wu,
 /// Lin, arXiv 1707.06342. (greedy_channels.cpp)
 std::shared_ptr<Repair> greedy_channels(int64_t batches);
+
+/// Channels that a score chose go, and the layer that reads them gets what they gave on average: in
+/// its bias, or in the running mean of the batch norm behind it; a note names layers that have
+/// neither. `moments` are those that the score has found (`fluctuation_score`). Source: An et al.,
+/// arXiv 2312.11983. (mean_compensation.cpp)
+std::shared_ptr<Repair> mean_compensation(std::shared_ptr<InputMoments> moments);
 
 }  // namespace espalier::prune

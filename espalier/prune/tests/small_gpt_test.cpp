@@ -13,6 +13,7 @@
 #include <espalier/prune/curvature/surgery.h>
 #include <espalier/prune/ground/select.h>
 #include <espalier/prune/sites/site.h>
+#include <espalier/prune/structure/shrink.h>
 #include <espalier/prune/tests/calibration.h>
 
 namespace espalier::prune {
@@ -180,6 +181,27 @@ TEST_F(SmallGpt, OwlPrunesBlocksByTheirOutliers) {
   EXPECT_EQ(kept, kept_count(total, Sparsity(0.5)));
   EXPECT_GE(densities.size(), 2U);
   EXPECT_LE(densities.size(), 3U);  // two blocks and the head
+}
+
+TEST_F(SmallGpt, FlapsMeansHelpAndItsChannelsCanBeCutOut) {
+  const auto copy = trained_->clone();
+  const auto bare = trained_->clone();
+  prune_now("flap", {{"sparsity", "0.4"}}, *copy, calibration());
+  for (const nn::NamedParameter& one : copy->named_parameters()) {
+    if (one.parameter->masked()) bare->parameter(one.name).set_mask(one.parameter->mask());
+  }
+  EXPECT_LT(perplexity(*copy), perplexity(*bare));
+  const Tensor tokens = text_batch(4, 9).images;
+  copy->eval();
+  const auto before = (*copy)(Variable(tokens)).value().to_vector<double>();
+  const int64_t weights = copy->parameter("blocks.0.fc1.weight").numel() +
+                          copy->parameter("blocks.1.fc1.weight").numel();
+  shrink(*copy, Variable(tokens.slice(0, 0, 1).contiguous()));
+  EXPECT_LT(copy->parameter("blocks.0.fc1.weight").numel() +
+                copy->parameter("blocks.1.fc1.weight").numel(),
+            weights);
+  const auto after = (*copy)(Variable(tokens)).value().to_vector<double>();
+  for (size_t i = 0; i < after.size(); ++i) EXPECT_NEAR(after[i], before[i], 1e-4) << i;
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ MaskUpdate::MaskUpdate(nn::Module& model,
     : model_(&model), settings_(&settings), inputs_(&inputs), coupled_(pattern.coupled()) {
   weights_ = only ? *std::move(only) : prunable_weights(model, settings.exclude);
   sites_ = coupled_ ? channel_sites(model,
-                                    channel_groups(model, inputs.input_shape),
+                                    trace_channels(model, sample_of(model, inputs)).groups(model),
                                     weights_,
                                     rules.single_producer_only,
                                     report_.notes)

@@ -28,10 +28,9 @@ class RepairedUpdate {
         flow_(flow_of(subject.model, subject.inputs)),
         report_{.step = moment.step, .target = moment.sparsity} {
     calibration_batches(inputs_);
-    if (inputs_.input_shape.rank() == 0) {
-      const Shape images = inputs_.batch(0).images.shape();
-      inputs_.input_shape = {images[1], images[2], images[3]};
-    }
+    if (inputs_.input_shape.rank() > 0) return;
+    const Shape images = inputs_.batch(0).images.shape();
+    if (images.rank() == 4) inputs_.input_shape = {images[1], images[2], images[3]};
   }
 
   UpdateReport run() {
@@ -87,7 +86,8 @@ class RepairedUpdate {
   };
 
   std::vector<Site> channels(const std::vector<nn::NamedParameter>& all) {
-    groups_ = channel_groups(subject_.model, inputs_.input_shape);
+    groups_ =
+        trace_channels(subject_.model, sample_of(subject_.model, inputs_)).groups(subject_.model);
     std::vector<Site> sites = channel_sites(
         subject_.model, groups_, all, parts_.sites.single_producer_only, report_.notes);
     std::erase_if(sites, [&](const Site& site) {
