@@ -4,6 +4,7 @@
 /// compete.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -146,6 +147,25 @@ enum class Ratios : uint8_t {
 /// is left is as much of the kept fraction of all weights as whole units allow. What a search has
 /// found. (ratios.cpp)
 std::unique_ptr<Allocation> ratio_allocation(std::vector<double> ratios, Ratios taken);
+
+/// Settings of `outlier_allocation`.
+struct OutlierOptions {
+  double times = 5.0;    ///< M: a score above so many means of its block is an outlier
+  double lambda = 0.08;  ///< densities differ by twice this at most
+};
+/// The more outliers the scores of a block of layers (`block_of_layer`) hold, the denser it stays:
+/// between the blocks with most and fewest of them are 2 lambda of density, others in proportion.
+/// Exact in total, and as if lambda were 0 when all blocks have the same share of outliers. Source:
+/// Yin et al., arXiv 2310.05175. (outliers.cpp)
+std::unique_ptr<Allocation> outlier_allocation(const OutlierOptions& options);
+/// For every layer the share of outliers among the living units of its block.
+std::vector<double> outlier_shares(std::span<const SiteScores> layers,
+                                   const OutlierOptions& options);
+
+/// Units by layer name that `by` has given before: where layers are pruned one after another, or by
+/// other scores. Its `keep` throws ValueError for a layer without a number. (settled.cpp)
+std::unique_ptr<Allocation> settled_allocation(std::map<std::string, int64_t> kept,
+                                               const Allocation& by);
 
 /// Sparsities by layer name (whole or a prefix up to a dot) as `NAME=S,NAME=S,..`; `rest` divides
 /// the target among the others. Throws ValueError for text that does not parse and, once layers are

@@ -31,4 +31,25 @@ Tensor Grams::hessian(int64_t group) const {
   return hessian;
 }
 
+Tensor contribution_gram(const Tensor& inputs,
+                         const Tensor& weight,
+                         std::span<const int64_t> channel,
+                         int64_t channels) {
+  const auto columns = static_cast<int64_t>(channel.size());
+  const Tensor products = matrix_product(weight.transpose(0, 1), weight);
+  const double* x = inputs.data<double>();
+  const double* w = products.data<double>();
+  Tensor gram = Tensor::zeros({channels, channels + 1}, DType::F64);
+  double* g = gram.data<double>();
+  for (int64_t a = 0; a < columns; ++a) {
+    const int64_t c = channel[static_cast<size_t>(a)];
+    if (c < 0) continue;
+    for (int64_t b = 0; b < columns; ++b) {
+      const int64_t d = channel[static_cast<size_t>(b)];
+      g[c * (channels + 1) + (d < 0 ? channels : d)] += x[a * columns + b] * w[a * columns + b];
+    }
+  }
+  return gram;
+}
+
 }  // namespace espalier::prune

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <espalier/core/tensor.h>
@@ -27,5 +28,17 @@ class Grams {
   std::vector<Tensor> sums_;
   std::vector<int64_t> positions_;
 };
+
+/// What channels add to the reader's outputs, x_c = vec(X_c W_cᵀ), one with another.
+///
+/// inputs   Xᵀ X of the reader's inputs, float64 (columns, columns), or a multiple of it.
+/// weight   float64 (outputs, columns).
+/// channel  of every column, -1: of none (`channel_of_column` of sites/reader.h).
+/// Returns float64 (channels, channels + 1), the same multiple of x_cᵀ x_d; the last column is with
+/// what the columns of no channel add.
+Tensor contribution_gram(const Tensor& inputs,
+                         const Tensor& weight,
+                         std::span<const int64_t> channel,
+                         int64_t channels);
 
 }  // namespace espalier::prune

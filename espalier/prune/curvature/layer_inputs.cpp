@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cctype>
 #include <optional>
 #include <unordered_map>
 
@@ -8,6 +7,7 @@
 #include <espalier/nn/module/trace.h>
 #include <espalier/prune/curvature/layer_inputs.h>
 #include <espalier/prune/ground/as_double.h>
+#include <espalier/prune/ground/by_layer.h>
 
 namespace espalier::prune {
 namespace {
@@ -107,25 +107,6 @@ Tensor patches(const Conv2dShape& s, const Tensor& x, int64_t group, int64_t fir
   return rows;
 }
 
-bool is_number(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isdigit(c) != 0;
-  });
-}
-
-/// `blocks.3` of `blocks.3.attn.q.weight`; the layer's own name when no number names a block.
-std::string block_of(const std::string& weight) {
-  const std::string layer = weight.substr(0, weight.rfind('.'));
-  std::string block = layer;
-  for (size_t begin = 0; begin < layer.size();) {
-    const size_t end = layer.find('.', begin);
-    if (end == std::string::npos) break;
-    if (is_number(std::string_view(layer).substr(begin, end - begin))) block = layer.substr(0, end);
-    begin = end + 1;
-  }
-  return block;
-}
-
 }  // namespace
 
 Tensor as_matrix(const Tensor& weight) {
@@ -188,7 +169,7 @@ std::vector<std::vector<nn::NamedParameter>> calibration_stages(
   std::vector<std::vector<nn::NamedParameter>> stages;
   for (size_t w : order) {
     const bool same = stage == Stage::Block && !stages.empty() &&
-                      block_of(stages.back().back().name) == block_of(weights[w].name);
+                      block_of_layer(stages.back().back().name) == block_of_layer(weights[w].name);
     if (!same) stages.emplace_back();
     stages.back().push_back(weights[w]);
   }

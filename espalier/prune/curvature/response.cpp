@@ -34,6 +34,7 @@ class Branch {
   int calls = 0;
   std::vector<double> scale;
   Tensor shortcut;
+  nn::BatchNorm* norm = nullptr;
 
  private:
   void follow_call(const nn::GraphCall& call) {
@@ -45,14 +46,15 @@ class Branch {
       followed_ = call.output;
       return;
     }
-    const auto* norm = dynamic_cast<const nn::BatchNorm*>(call.module);
-    if (norm == nullptr || call.input != followed_ || norm->scaling()) return;
-    const std::vector<double> scales = norm->scales();
+    auto* next = dynamic_cast<nn::BatchNorm*>(call.module);
+    if (next == nullptr || call.input != followed_ || next->scaling()) return;
+    if (norm == nullptr) norm = next;
+    const std::vector<double> scales = next->scales();
     for (size_t c = 0; c < scale.size(); ++c) {
       const auto at = static_cast<int64_t>(c);
-      scale[c] *= scales[c] / std::sqrt(norm->running_var.at({at}) + norm->options().eps);
+      scale[c] *= scales[c] / std::sqrt(next->running_var.at({at}) + next->options().eps);
     }
-    followed_ = norm->options().relu ? kNothing : call.output;
+    followed_ = next->options().relu ? kNothing : call.output;
   }
 
   void follow_op(const nn::GraphOp& op) {
@@ -88,8 +90,8 @@ Response response_behind(nn::Module& model,
                  "calibration: no layer multiplies its input with the whole of ",
                  weight.name,
                  ", so its inputs can't be told. Leave it out with exclude");
-  if (branch.calls == 1) return {std::move(branch.scale), std::move(branch.shortcut)};
-  return {std::vector<double>(branch.scale.size(), 1.0), {}};
+  if (branch.calls > 1) return {std::vector<double>(branch.scale.size(), 1.0), {}, nullptr};
+  return {std::move(branch.scale), std::move(branch.shortcut), branch.norm};
 }
 
 }  // namespace espalier::prune

@@ -7,6 +7,10 @@
 
 #include <espalier/nn/module/module.h>
 
+namespace espalier::nn {
+class BatchNorm;
+}
+
 namespace espalier::prune {
 
 /// Behind a layer that computes y (positions, outputs), the network goes on with
@@ -14,6 +18,7 @@ namespace espalier::prune {
 struct Response {
   std::vector<double> scale;  ///< of the batch norm in evaluation, per output; 1 without one
   Tensor shortcut;            ///< float64 (positions, outputs); undefined where there is no sum
+  nn::BatchNorm* norm;        ///< that reads the layer's outputs, in the model; null: none does
 };
 
 /// Runs `model` in eval mode on `images` and follows the output of the layer that owns `weight`,

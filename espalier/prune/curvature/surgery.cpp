@@ -27,7 +27,7 @@ class Operation {
         mask_(Tensor::ones(weight.shape(), DType::U8)),
         alive_(alive.defined() ? alive.contiguous() : mask_.clone()),
         given_(given.defined() ? given.contiguous() : Tensor()),
-        u_(factor(hessian)),
+        u_(inverse_cholesky(damped_hessian(hessian, options.damping, weight_))),
         losses_(static_cast<size_t>(rows_), 0.0) {}
 
   Surgery run() {
@@ -49,24 +49,6 @@ class Operation {
   }
 
  private:
-  /// U of the damped Hessian; also clears the weights of dead inputs.
-  Tensor factor(const Tensor& hessian) {
-    Tensor damped = hessian.clone();
-    double* h = damped.data<double>();
-    double* w = weight_.data<double>();
-    double mean = 0.0;
-    for (int64_t i = 0; i < columns_; ++i) {
-      double& diagonal = h[i * columns_ + i];
-      if (diagonal == 0.0) {
-        diagonal = 1.0;
-        for (int64_t row = 0; row < rows_; ++row) w[row * columns_ + i] = 0.0;
-      }
-      mean += diagonal / static_cast<double>(columns_);
-    }
-    for (int64_t i = 0; i < columns_; ++i) h[i * columns_ + i] += options_.damping * mean;
-    return inverse_cholesky(damped);
-  }
-
   double pivot(int64_t column) const { return u_.data<double>()[column * columns_ + column]; }
 
   /// Higher stays; what is gone already goes first.
@@ -170,40 +152,70 @@ class Operation {
 
 }  // namespace
 
-Surgery prune_columns(const Tensor& weight,
-                      const Tensor& hessian,
-                      const SurgeryOptions& options,
-                      const Tensor& alive,
-                      const Tensor& given) {
+void check_surgery(std::string_view operation,
+                   const Tensor& weight,
+                   const Tensor& hessian,
+                   const SurgeryOptions& options,
+                   std::initializer_list<const Tensor*> masks) {
   ESPALIER_CHECK(weight.rank() == 2 && hessian.shape() == Shape({weight.size(1), weight.size(1)}),
                  ShapeError,
-                 "prune_columns: expects a weight (rows,columns) and a hessian (columns,columns), "
+                 operation,
+                 ": expects a weight (rows,columns) and a hessian (columns,columns), "
                  "got ",
                  weight.shape(),
                  " and ",
                  hessian.shape());
-  for (const Tensor* mask : {&alive, &given}) {
+  for (const Tensor* mask : masks) {
     ESPALIER_CHECK(
         !mask->defined() || (mask->shape() == weight.shape() && mask->dtype() == DType::U8),
         ShapeError,
-        "prune_columns: expects masks uint8 ",
+        operation,
+        ": expects masks uint8 ",
         weight.shape(),
         ", got ",
         *mask);
   }
   ESPALIER_CHECK(options.block >= 1 && options.damping >= 0.0,
                  ValueError,
-                 "prune_columns: expects a block >= 1 and a damping >= 0, got ",
+                 operation,
+                 ": expects a block >= 1 and a damping >= 0, got ",
                  options.block,
                  " and ",
                  options.damping);
   ESPALIER_CHECK(options.cell.size == 0 || weight.size(1) % options.cell.size == 0,
                  ValueError,
-                 "prune_columns: cells of ",
+                 operation,
+                 ": cells of ",
                  options.cell.size,
                  " don't divide ",
                  weight.size(1),
                  " columns");
+}
+
+Tensor damped_hessian(const Tensor& hessian, double damping, Tensor& weight) {
+  const int64_t columns = hessian.size(0);
+  Tensor damped = hessian.clone();
+  double* h = damped.data<double>();
+  double* w = weight.data<double>();
+  double mean = 0.0;
+  for (int64_t i = 0; i < columns; ++i) {
+    double& diagonal = h[i * columns + i];
+    if (diagonal == 0.0) {
+      diagonal = 1.0;
+      for (int64_t row = 0; row < weight.size(0); ++row) w[row * columns + i] = 0.0;
+    }
+    mean += diagonal / static_cast<double>(columns);
+  }
+  for (int64_t i = 0; i < columns; ++i) h[i * columns + i] += damping * mean;
+  return damped;
+}
+
+Surgery prune_columns(const Tensor& weight,
+                      const Tensor& hessian,
+                      const SurgeryOptions& options,
+                      const Tensor& alive,
+                      const Tensor& given) {
+  check_surgery("prune_columns", weight, hessian, options, {&alive, &given});
   return Operation(weight, hessian, options, alive, given).run();
 }
 

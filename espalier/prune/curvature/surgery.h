@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Optimal brain surgery on a whole weight matrix, column by column: what a removed weight did is
-/// taken over by the columns to its right. Knows matrices, not layers.
+/// Optimal brain surgery on a whole weight matrix: column by column, where what a removed weight
+/// did is taken over by the columns to its right, or greedily, where all others of its row take it
+/// over. Knows matrices, not layers.
 #pragma once
+
+#include <initializer_list>
+#include <string_view>
 
 #include <espalier/core/tensor.h>
 #include <espalier/prune/ground/sparsity.h>
@@ -9,7 +13,7 @@
 
 namespace espalier::prune {
 
-/// Settings of `prune_columns`.
+/// Settings of `prune_columns` and `prune_greedily`.
 struct SurgeryOptions {
   Sparsity sparsity = Sparsity(0.5);  ///< of the matrix; not read with cells or a given mask
   UnitCell cell = {};                 ///< `keep` of `size` neighbours in a row stay
@@ -45,5 +49,33 @@ Surgery prune_columns(const Tensor& weight,
                       const SurgeryOptions& options,
                       const Tensor& alive = {},
                       const Tensor& given = {});
+
+/// The same by the exact brain surgeon: in every row always the weight goes that costs least, w² /
+/// (2 [H⁻¹]_qq), all others of the row make up for it, and H⁻¹ loses row and column q. How many go
+/// of each row is settled by what they cost: those of all rows that cost least, up to the number;
+/// with cells every row goes on while a cell has more than it keeps. What stays then is the best
+/// for what went: `weight` minimizes the damped quadratic form over its mask, whose value is
+/// `loss`.
+///
+/// Cost     about columns³ operations a row; `block` is not read.
+/// Threads  rows are spread; the same bits on any number.
+/// Arguments, ties within a row (the higher column goes) and errors as above.
+/// Source: Frantar, Singh, Alistarh, "Optimal brain compression", arXiv 2208.11580, algorithm 1 and
+/// section 4.
+Surgery prune_greedily(const Tensor& weight,
+                       const Tensor& hessian,
+                       const SurgeryOptions& options,
+                       const Tensor& alive = {});
+
+/// Throws as they do, naming the operation, unless the arguments fit. Masks may be undefined.
+void check_surgery(std::string_view operation,
+                   const Tensor& weight,
+                   const Tensor& hessian,
+                   const SurgeryOptions& options,
+                   std::initializer_list<const Tensor*> masks);
+
+/// H with `damping` times the mean of its diagonal added to that. Inputs that are always zero (H_ii
+/// = 0) count as 1 there, and lose their weights' values.
+Tensor damped_hessian(const Tensor& hessian, double damping, Tensor& weight);
 
 }  // namespace espalier::prune

@@ -2,6 +2,8 @@
 #include <espalier/prune/ground/by_layer.h>
 
 #include <algorithm>
+#include <cctype>
+#include <string_view>
 
 #include <espalier/core/error.h>
 #include <espalier/core/options/option.h>
@@ -46,6 +48,22 @@ void check_layer_names(const std::vector<LayerSetting>& settings,
     ESPALIER_CHECK(
         used, ValueError, what, ": no pruned layer has the name or prefix '", one.layer, "'");
   }
+}
+
+std::string block_of_layer(const std::string& weight) {
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() &&
+           std::ranges::all_of(text, [](unsigned char c) { return std::isdigit(c) != 0; });
+  };
+  const std::string layer = weight.substr(0, weight.rfind('.'));
+  std::string block = layer;
+  for (size_t begin = 0; begin < layer.size();) {
+    const size_t end = layer.find('.', begin);
+    if (end == std::string::npos) break;
+    if (is_number(std::string_view(layer).substr(begin, end - begin))) block = layer.substr(0, end);
+    begin = end + 1;
+  }
+  return block;
 }
 
 }  // namespace espalier::prune

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Settings by layer as one text: `NAME=VALUE,NAME=VALUE,..`.
+/// Names of layers: settings by layer as one text, `NAME=VALUE,NAME=VALUE,..`, and blocks.
 #pragma once
 
 #include <string>
@@ -28,5 +28,9 @@ const LayerSetting* setting_of(const std::vector<LayerSetting>& settings,
 void check_layer_names(const std::vector<LayerSetting>& settings,
                        const std::vector<std::string>& weights,
                        const std::string& what);
+
+/// The block of a weight's layer: its name up to the last number, `blocks.3` of
+/// `blocks.3.attn.q.weight`; the layer's own name when no number names a block.
+std::string block_of_layer(const std::string& weight);
 
 }  // namespace espalier::prune

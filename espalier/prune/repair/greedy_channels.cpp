@@ -9,8 +9,8 @@
 #include <espalier/prune/curvature/gram.h>
 #include <espalier/prune/curvature/layer_inputs.h>
 #include <espalier/prune/curvature/linalg/greedy.h>
-#include <espalier/prune/repair/reader.h>
 #include <espalier/prune/repair/repair.h>
+#include <espalier/prune/sites/reader.h>
 
 namespace espalier::prune {
 namespace {

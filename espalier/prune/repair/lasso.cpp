@@ -12,8 +12,8 @@
 #include <espalier/prune/curvature/linalg/cholesky.h>
 #include <espalier/prune/curvature/linalg/lasso.h>
 #include <espalier/prune/curvature/response.h>
-#include <espalier/prune/repair/reader.h>
 #include <espalier/prune/repair/repair.h>
+#include <espalier/prune/sites/reader.h>
 
 namespace espalier::prune {
 namespace {

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include <espalier/prune/curvature/block_fisher.h>
+#include <espalier/prune/curvature/input_moments.h>
+#include <espalier/prune/curvature/linalg/surgeon.h>
 #include <espalier/prune/ground/inputs.h>
 #include <espalier/prune/ground/settings.h>
 #include <espalier/prune/patterns/pattern.h>
@@ -57,19 +59,23 @@ class Repair {
                      std::span<const std::vector<uint8_t>> kept);
 };
 
-/// Settings of column surgery.
-struct ColumnSurgeryOptions {
+/// Settings of surgery on layers.
+struct LayerSurgeryOptions {
   int64_t batches = 4;    ///< of data, from which a layer's inputs are known
   double damping = 0.01;  ///< times the mean of the Hessian's diagonal, added to it
-  int64_t block = 128;    ///< columns whose mask is chosen at a time
+  int64_t block = 128;    ///< columns whose mask is chosen at a time; not of greedy surgery
 };
 /// Weights go column by column, by w^2 / [H^-1]_jj, and the columns still to come make up for each.
-/// Source: Frantar, Alistarh, arXiv 2301.00774. (column_surgery.cpp)
-std::shared_ptr<Repair> column_surgery(const ColumnSurgeryOptions& options);
+/// Source: Frantar, Alistarh, arXiv 2301.00774. (layer_surgery.cpp)
+std::shared_ptr<Repair> column_surgery(const LayerSurgeryOptions& options);
+/// In every row always the weight goes that costs least, and all others of the row make up for it.
+/// Source: Frantar, Singh, Alistarh, arXiv 2208.11580. (layer_surgery.cpp)
+std::shared_ptr<Repair> greedy_surgery(const LayerSurgeryOptions& options);
 
 /// The optimal brain surgeon's update of what stays in each block of weights, for the choice of the
 /// score that found `fisher` (`surgeon_score`). For patterns of weights. (surgeon.cpp)
-std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher);
+std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher,
+                                       Removal removal = Removal::InTurn);
 
 /// Settings of the way to isometry.
 struct IsometryOptions {
@@ -90,5 +96,11 @@ std::shared_ptr<Repair> lasso_least_squares(int64_t batches);
 /// weights that read the others are scaled, one factor a channel; over `batches`. Source: Luo, Wu,
 /// Lin, arXiv 1707.06342. (greedy_channels.cpp)
 std::shared_ptr<Repair> greedy_channels(int64_t batches);
+
+/// Channels that a score chose go, and the layer that reads them gets what they gave on average: in
+/// its bias, or in the running mean of the batch norm behind it; a note names layers that have
+/// neither. `moments` are those that the score has found (`fluctuation_score`). Source: An et al.,
+/// arXiv 2312.11983. (mean_compensation.cpp)
+std::shared_ptr<Repair> mean_compensation(std::shared_ptr<InputMoments> moments);
 
 }  // namespace espalier::prune

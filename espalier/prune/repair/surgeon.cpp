@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The optimal brain surgeon's repair: for every weight that goes, the others of its block move by
-/// -w_q / [H^-1]_qq H^-1 e_q, one after another, which is the best for all that go together.
+/// -w_q / [H^-1]_qq H^-1 e_q, one after another, which is the best for all that go together; or
+/// each as if it went alone (WoodFisher).
 ///
 /// Source: Hassibi, Stork, "Second order derivatives for network pruning: optimal brain surgeon",
-/// 1992, equation 5; of several weights: Kurtic et al., arXiv 2203.07259.
+/// 1992, equation 5; of several weights: Kurtic et al., arXiv 2203.07259; alone: Singh, Alistarh,
+/// arXiv 2004.14340.
 #include <espalier/prune/curvature/linalg/surgeon.h>
 #include <espalier/prune/ground/as_double.h>
 #include <espalier/prune/repair/repair.h>
@@ -13,7 +15,8 @@ namespace {
 
 class SurgeonRepair : public Repair {
  public:
-  explicit SurgeonRepair(std::shared_ptr<FisherBlocks> fisher) : fisher_(std::move(fisher)) {}
+  SurgeonRepair(std::shared_ptr<FisherBlocks> fisher, Removal removal)
+      : fisher_(std::move(fisher)), removal_(removal) {}
   bool chooses() const override { return false; }
 
   std::string refusal(const Pattern& pattern) const override {
@@ -45,8 +48,14 @@ class SurgeonRepair : public Repair {
       for (int64_t b = first; b < end; ++b) {
         Tensor inverse = fisher.inverse(b);
         const std::span block(w + fisher.begin(b), static_cast<size_t>(fisher.size(b)));
+        std::vector<uint8_t> gone;
+        for (int64_t q = 0; q < fisher.size(b); ++q) gone.push_back(goes(fisher.begin(b) + q));
+        if (removal_ == Removal::Alone) {
+          remove_alone(inverse, block, gone);
+          continue;
+        }
         for (int64_t q = 0; q < fisher.size(b); ++q) {
-          if (goes(fisher.begin(b) + q)) remove_weight(inverse, block, q);
+          if (gone[static_cast<size_t>(q)] != 0) remove_weight(inverse, block, q);
         }
       }
     });
@@ -54,12 +63,13 @@ class SurgeonRepair : public Repair {
   }
 
   std::shared_ptr<FisherBlocks> fisher_;
+  Removal removal_;
 };
 
 }  // namespace
 
-std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher) {
-  return std::make_shared<SurgeonRepair>(std::move(fisher));
+std::shared_ptr<Repair> surgeon_repair(std::shared_ptr<FisherBlocks> fisher, Removal removal) {
+  return std::make_shared<SurgeonRepair>(std::move(fisher), removal);
 }
 
 }  // namespace espalier::prune

@@ -9,6 +9,7 @@
 
 #include <espalier/prune/curvature/block_fisher.h>
 #include <espalier/prune/curvature/landscape.h>
+#include <espalier/prune/curvature/linalg/surgeon.h>
 #include <espalier/prune/scores/score.h>
 
 namespace espalier::prune {
@@ -71,9 +72,11 @@ double path_kernel_trace(nn::Module& model,
                          const Shape& sample);
 
 /// What the loss rises by when a weight goes and its block makes up for it, if one weight after
-/// another goes (`removal_costs` of curvature/linalg/surgeon.h). It finds `fisher` at the weights
-/// that it scores, for the repair of the same update (`surgeon_repair`). (surgeon.cpp)
-std::unique_ptr<Score> surgeon_score(std::shared_ptr<FisherBlocks> fisher);
+/// another goes, or each alone (`removal_costs` and `single_costs` of curvature/linalg/surgeon.h).
+/// It finds `fisher` at the weights that it scores, for the repair of the same update
+/// (`surgeon_repair`). (surgeon.cpp)
+std::unique_ptr<Score> surgeon_score(std::shared_ptr<FisherBlocks> fisher,
+                                     Removal removal = Removal::InTurn);
 
 /// Batch `index` of the context's data. Throws ValueError when there is none.
 data::Batch scoring_batch(const ScoreContext& context, int64_t index);

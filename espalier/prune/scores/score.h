@@ -17,6 +17,8 @@
 
 namespace espalier::prune {
 
+class InputMoments;
+
 /// Masks by the full name of the parameter.
 using MasksByName = std::map<std::string, Tensor>;
 
@@ -118,6 +120,13 @@ std::unique_ptr<Score> lamp_score();
 /// Of channels: ||filters that make one|| * ||weights that read it||, zero when either is.
 /// (channel_group_norm.cpp)
 std::unique_ptr<Score> channel_group_norm_score();
+
+/// Of channels: the variance of what the one layer that reads a channel gets from it, var(x_j)
+/// ||W_:j||^2 summed over the columns j that belong to the channel, in standard deviations from the
+/// mean of its site. It finds `moments` of these layers' inputs, for the repair of the same update
+/// (`mean_compensation`). Throws NotImplemented for a site that not exactly one layer reads.
+/// (fluctuation.cpp)
+std::unique_ptr<Score> fluctuation_score(std::shared_ptr<InputMoments> moments);
 
 /// |w| times the norm of the input that it is multiplied with, over `batches` batches. (wanda.cpp)
 std::unique_ptr<Score> wanda_score(int64_t batches);

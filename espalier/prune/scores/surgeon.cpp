@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The optimal brain surgeon's saliency L_q = w_q^2 / (2 [H^-1]_qq), where weights go one after
 /// another and what stays of a block adapts after each. A score is what had to be paid up to a
-/// weight's removal, so that the lowest of all blocks are those that go first.
+/// weight's removal, so that the lowest of all blocks are those that go first. Or (WoodFisher)
+/// every weight is scored as if it went alone.
 ///
 /// Source: Hassibi, Stork, "Second order derivatives for network pruning: optimal brain surgeon",
 /// 1992; the merged order of blocks as in Frantar, Alistarh, "Optimal brain compression", arXiv
-/// 2208.11580, section 4.
+/// 2208.11580, section 4; alone: Singh, Alistarh, "WoodFisher", arXiv 2004.14340.
 #include <algorithm>
 
 #include <espalier/prune/curvature/linalg/surgeon.h>
@@ -16,7 +17,8 @@ namespace {
 
 class SurgeonScore : public Score {
  public:
-  explicit SurgeonScore(std::shared_ptr<FisherBlocks> fisher) : fisher_(std::move(fisher)) {}
+  SurgeonScore(std::shared_ptr<FisherBlocks> fisher, Removal removal)
+      : fisher_(std::move(fisher)), removal_(removal) {}
   ScoreNeeds needs() const override { return ScoreNeeds::Gradients; }
 
   std::vector<Tensor> compute(const ScoreContext& context) override {
@@ -38,10 +40,11 @@ class SurgeonScore : public Score {
       for (int64_t b = first; b < end; ++b) {
         const auto from = static_cast<size_t>(fisher.begin(b));
         const auto size = static_cast<size_t>(fisher.size(b));
-        const auto begin = w.begin() + fisher.begin(b);
-        std::ranges::copy(removal_costs(fisher.inverse(b),
-                                        {begin, begin + fisher.size(b)},
-                                        std::span(alive).subspan(from, size)),
+        const auto own = std::span(w).subspan(from, size);
+        const auto there = std::span(alive).subspan(from, size);
+        std::ranges::copy(removal_ == Removal::Alone
+                              ? single_costs(fisher.inverse(b), own, there)
+                              : removal_costs(fisher.inverse(b), {own.begin(), own.end()}, there),
                           out + fisher.begin(b));
       }
     });
@@ -49,12 +52,13 @@ class SurgeonScore : public Score {
   }
 
   std::shared_ptr<FisherBlocks> fisher_;
+  Removal removal_;
 };
 
 }  // namespace
 
-std::unique_ptr<Score> surgeon_score(std::shared_ptr<FisherBlocks> fisher) {
-  return std::make_unique<SurgeonScore>(std::move(fisher));
+std::unique_ptr<Score> surgeon_score(std::shared_ptr<FisherBlocks> fisher, Removal removal) {
+  return std::make_unique<SurgeonScore>(std::move(fisher), removal);
 }
 
 }  // namespace espalier::prune

@@ -52,14 +52,16 @@ void check_layers(const PruneSettings& settings, UpdateReport& report) {
 
 }  // namespace
 
-std::shared_ptr<const FlowGraph> flow_of(nn::Module& model, const PruneInputs& inputs) {
-  if (inputs.input_shape.rank() > 0) {
-    return std::make_shared<const FlowGraph>(
-        trace_flow(model, normal_sample(model, inputs.input_shape)));
+Variable sample_of(nn::Module& model, const PruneInputs& inputs) {
+  if (inputs.input_shape.rank() > 0 || !inputs.batch) {
+    return normal_sample(model, inputs.input_shape);
   }
-  if (!inputs.batch) return nullptr;
-  const Tensor first = inputs.batch(0).images.to(Layout::Nchw).slice(0, 0, 1).contiguous();
-  return std::make_shared<const FlowGraph>(trace_flow(model, Variable(first)));
+  return Variable(inputs.batch(0).images.to(Layout::Nchw).slice(0, 0, 1).contiguous());
+}
+
+std::shared_ptr<const FlowGraph> flow_of(nn::Module& model, const PruneInputs& inputs) {
+  if (inputs.input_shape.rank() == 0 && !inputs.batch) return nullptr;
+  return std::make_shared<const FlowGraph>(trace_flow(model, sample_of(model, inputs)));
 }
 
 void check_collapse(const FlowGraph* graph,

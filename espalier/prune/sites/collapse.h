@@ -13,6 +13,10 @@
 
 namespace espalier::prune {
 
+/// One sample as `inputs` tell: of their shape, else the first of their first batch (tokens, of
+/// which no made-up numbers are samples).
+Variable sample_of(nn::Module& model, const PruneInputs& inputs);
+
 /// The paths of a network, for a sample as `inputs` tell (their shape, else their first batch);
 /// null when they tell of none.
 std::shared_ptr<const FlowGraph> flow_of(nn::Module& model, const PruneInputs& inputs);

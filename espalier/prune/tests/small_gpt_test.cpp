@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Post-training pruning of a small language model that has learnt a made-up language.
 #include <cmath>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -10,7 +11,9 @@
 #include <espalier/nn/train/adam.h>
 #include <espalier/prune/curvature/layer_inputs.h>
 #include <espalier/prune/curvature/surgery.h>
+#include <espalier/prune/ground/select.h>
 #include <espalier/prune/sites/site.h>
+#include <espalier/prune/structure/shrink.h>
 #include <espalier/prune/tests/calibration.h>
 
 namespace espalier::prune {
@@ -131,6 +134,74 @@ TEST_F(SmallGpt, SparseGptHasLessPerplexityThanWandaAndMagnitude) {
     EXPECT_LT(sparsegpt, magnitude);
     EXPECT_LT(sparsegpt, wanda);
   }
+}
+
+TEST_F(SmallGpt, ExactObsHasLessErrorThanSparseGptOverAll) {
+  const auto weights = prunable_weights(*trained_);
+  std::vector<Tensor> rows(weights.size());
+  visit_layer_inputs(
+      *trained_, weights, calibration().batch, 1, [&](size_t w, int64_t, const Tensor& x) {
+        rows[w] = x.clone();
+      });
+  for (const UnitCell cell : {UnitCell{}, UnitCell{.keep = 2, .size = 4}}) {
+    double greedy = 0.0;
+    double columns = 0.0;
+    for (size_t w = 0; w < weights.size(); ++w) {
+      const Tensor dense = as_matrix(weights[w].parameter->value.value());
+      const Tensor h = hessian_of(rows[w]);
+      greedy += quadratic_error(dense, prune_greedily(dense, h, {.cell = cell}).weight, h);
+      columns += quadratic_error(dense, prune_columns(dense, h, {.cell = cell}).weight, h);
+    }
+    EXPECT_LT(greedy, columns);
+  }
+}
+
+TEST_F(SmallGpt, ExactObsHasLessPerplexityThanWandaAndMagnitude) {
+  for (const Options& given :
+       {Options{{"sparsity", "0.5"}}, Options{{"pattern", "2:4"}}, Options{{"sparsity", "0.7"}}}) {
+    const double exact = pruned_perplexity("exact-obs", given);
+    EXPECT_LT(exact, pruned_perplexity("magnitude", given));
+    EXPECT_LT(exact, pruned_perplexity("wanda", given));
+  }
+}
+
+TEST_F(SmallGpt, OwlPrunesBlocksByTheirOutliers) {
+  const auto copy = trained_->clone();
+  prune_now("owl", {{"sparsity", "0.5"}, {"outlier", "3"}}, *copy, calibration());
+  int64_t kept = 0;
+  int64_t total = 0;
+  std::set<double> densities;
+  for (const nn::NamedParameter& one : prunable_weights(*copy)) {
+    kept += one.parameter->nnz();
+    total += one.parameter->numel();
+    const auto density =
+        static_cast<double>(one.parameter->nnz()) / static_cast<double>(one.parameter->numel());
+    densities.insert(std::round(density * 50.0));
+  }
+  EXPECT_EQ(kept, kept_count(total, Sparsity(0.5)));
+  EXPECT_GE(densities.size(), 2U);
+  EXPECT_LE(densities.size(), 3U);  // two blocks and the head
+}
+
+TEST_F(SmallGpt, FlapsMeansHelpAndItsChannelsCanBeCutOut) {
+  const auto copy = trained_->clone();
+  const auto bare = trained_->clone();
+  prune_now("flap", {{"sparsity", "0.4"}}, *copy, calibration());
+  for (const nn::NamedParameter& one : copy->named_parameters()) {
+    if (one.parameter->masked()) bare->parameter(one.name).set_mask(one.parameter->mask());
+  }
+  EXPECT_LT(perplexity(*copy), perplexity(*bare));
+  const Tensor tokens = text_batch(4, 9).images;
+  copy->eval();
+  const auto before = (*copy)(Variable(tokens)).value().to_vector<double>();
+  const int64_t weights = copy->parameter("blocks.0.fc1.weight").numel() +
+                          copy->parameter("blocks.1.fc1.weight").numel();
+  shrink(*copy, Variable(tokens.slice(0, 0, 1).contiguous()));
+  EXPECT_LT(copy->parameter("blocks.0.fc1.weight").numel() +
+                copy->parameter("blocks.1.fc1.weight").numel(),
+            weights);
+  const auto after = (*copy)(Variable(tokens)).value().to_vector<double>();
+  for (size_t i = 0; i < after.size(); ++i) EXPECT_NEAR(after[i], before[i], 1e-4) << i;
 }
 
 }  // namespace

@@ -15,25 +15,44 @@ int64_t count(const std::vector<uint8_t>& flags) {
   return std::count(flags.begin(), flags.end(), uint8_t{1});
 }
 
+/// A number that is the target's is the target's in every run; another one is spread over the runs,
+/// of which the first keep one more where it does not come out even.
+std::vector<uint8_t> best_of_runs(const Site& site,
+                                  const std::vector<double>& scores,
+                                  const std::vector<uint8_t>& candidates,
+                                  int64_t kept,
+                                  Sparsity target,
+                                  const std::vector<uint8_t>& first) {
+  const int64_t least = first.empty() ? 0 : 1;
+  if (kept == std::min(kept_count(site.units, target), count(candidates))) {
+    const int64_t of_run = std::max(kept_count(site.run, target), least);
+    return top_k_in_cells(scores, candidates, of_run, site.run);
+  }
+  const int64_t runs = site.units / site.run;
+  std::vector<uint8_t> chosen;
+  for (int64_t run = 0; run < runs; ++run) {
+    const auto begin = static_cast<size_t>(run * site.run);
+    const auto size = static_cast<size_t>(site.run);
+    const auto there = std::span(candidates).subspan(begin, size);
+    const int64_t own = std::max(kept / runs + (run < kept % runs ? 1 : 0), least);
+    const std::vector<uint8_t> part =
+        top_k(std::span(scores).subspan(begin, size),
+              there,
+              std::min<int64_t>(own, std::ranges::count(there, uint8_t{1})));
+    chosen.insert(chosen.end(), part.begin(), part.end());
+  }
+  return chosen;
+}
+
 std::vector<uint8_t> best_units(const Site& site,
                                 const std::vector<double>& scores,
                                 const std::vector<uint8_t>& candidates,
                                 int64_t kept,
                                 Sparsity target,
                                 const std::vector<uint8_t>& first) {
-  if (site.run > 0) {
-    const int64_t of_run = std::max<int64_t>(kept_count(site.run, target), first.empty() ? 0 : 1);
-    return top_k_in_cells(scores, candidates, of_run, site.run);
-  }
+  if (site.run > 0) return best_of_runs(site, scores, candidates, kept, target, first);
   if (site.cell.size == 0) return top_k(scores, candidates, kept, first);
   return top_k_in_cells(scores, candidates, keep_in_cell(site.cell, target), site.cell.size);
-}
-
-/// The nearest multiple that the user asked layers to keep; a layer that loses nothing stays.
-int64_t rounded_channels(int64_t kept, int64_t units, const PruneSettings& settings) {
-  const int64_t step = settings.round_channels_to;
-  if (step <= 1 || units < step || kept == units) return kept;
-  return std::min(std::max((kept + step / 2) / step * step, step), units);
 }
 
 /// Entries of a parameter's mask that would differ.
@@ -72,7 +91,7 @@ MaskUpdate::MaskUpdate(nn::Module& model,
     : model_(&model), settings_(&settings), inputs_(&inputs), coupled_(pattern.coupled()) {
   weights_ = only ? *std::move(only) : prunable_weights(model, settings.exclude);
   sites_ = coupled_ ? channel_sites(model,
-                                    channel_groups(model, inputs.input_shape),
+                                    trace_channels(model, sample_of(model, inputs)).groups(model),
                                     weights_,
                                     rules.single_producer_only,
                                     report_.notes)
@@ -185,6 +204,18 @@ std::pair<int64_t, int64_t> MaskUpdate::count_weights() const {
     }
   }
   return {total, remaining};
+}
+
+std::map<std::string, int64_t> MaskUpdate::divide(const std::vector<std::vector<double>>& scores,
+                                                  const Allocation& allocation,
+                                                  Sparsity target) {
+  const std::vector<std::vector<uint8_t>> of_outputs(sites_.size());
+  const std::vector<int64_t> kept = budgets(scores, allocation, target, of_outputs);
+  std::map<std::string, int64_t> by_name;
+  for (size_t s = 0; s < sites_.size(); ++s) {
+    if (sites_[s].cell.size == 0) by_name[sites_[s].name] = kept[s];
+  }
+  return by_name;
 }
 
 Sparsity MaskUpdate::target_of(const Moment& moment) const {

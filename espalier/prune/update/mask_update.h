@@ -65,6 +65,11 @@ class MaskUpdate {
 
   /// The score of every unit of every site, higher = stays (the paper's sign is turned here).
   std::vector<std::vector<double>> scores(Score& score, Rng& rng, const ScoredUpdate& update = {});
+  /// How many units each site, by name, keeps of a target as the allocation divides it by these
+  /// scores. Of sites with cells nothing: they have numbers of their own.
+  std::map<std::string, int64_t> divide(const std::vector<std::vector<double>>& scores,
+                                        const Allocation& allocation,
+                                        Sparsity target);
   /// Chooses the units that stay: exact counts, ties by index, nothing that is gone comes back but
   /// by `growth`. Every output of the network that the sites make keeps its best unit.
   void choose(const std::vector<std::vector<double>>& scores,

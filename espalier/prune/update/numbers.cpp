@@ -23,6 +23,12 @@ int64_t least_units(const Site& site, const PruneSettings& settings) {
   return std::max(std::min(settings.min_per_layer, site.units), site.units - guarded_floor(most));
 }
 
+int64_t rounded_channels(int64_t kept, int64_t units, const PruneSettings& settings) {
+  const int64_t step = settings.round_channels_to;
+  if (step <= 1 || units < step || kept == units) return kept;
+  return std::min(std::max((kept + step / 2) / step * step, step), units);
+}
+
 std::vector<int64_t> keep_of_free_sites(const std::vector<Site>& sites,
                                         const std::vector<SiteScores>& views,
                                         const Allocation& allocation,

@@ -16,6 +16,10 @@ namespace espalier::prune {
 /// Units that a site keeps whatever the budget is, by `min_per_layer` and `max_layer_sparsity`.
 int64_t least_units(const Site& site, const PruneSettings& settings);
 
+/// The nearest multiple of channels that the user asked layers to keep; a layer that loses nothing
+/// stays.
+int64_t rounded_channels(int64_t kept, int64_t units, const PruneSettings& settings);
+
 /// Units that each site keeps: sites with cells their own number, the others what the allocation
 /// gives them as if they were alone.
 std::vector<int64_t> keep_of_free_sites(const std::vector<Site>& sites,

@@ -15,10 +15,12 @@ namespace {
 class RepairedUpdate {
  public:
   RepairedUpdate(const UpdateParts& parts,
+                 const Allocation& allocation,
                  const Subject& subject,
                  const PruneSettings& settings,
                  const Moment& moment)
       : parts_(parts),
+        allocation_(allocation),
         subject_(subject),
         settings_(settings),
         moment_(moment),
@@ -84,7 +86,8 @@ class RepairedUpdate {
   };
 
   std::vector<Site> channels(const std::vector<nn::NamedParameter>& all) {
-    groups_ = channel_groups(subject_.model, inputs_.input_shape);
+    groups_ =
+        trace_channels(subject_.model, sample_of(subject_.model, inputs_)).groups(subject_.model);
     std::vector<Site> sites = channel_sites(
         subject_.model, groups_, all, parts_.sites.single_producer_only, report_.notes);
     std::erase_if(sites, [&](const Site& site) {
@@ -119,15 +122,12 @@ class RepairedUpdate {
     for (const Site& site : sites) {
       views.push_back({site.name, site.shape, site.units, {}, {}, {}});
     }
-    std::vector<int64_t> kept =
-        keep_of_free_sites(sites,
-                           views,
-                           *named_allocation(parts_.allocation, settings_.layer_sparsity),
-                           moment_.sparsity);
+    std::vector<int64_t> kept = keep_of_free_sites(sites, views, allocation_, moment_.sparsity);
     for (size_t s = 0; s < sites.size(); ++s) {
       // A cell's own number stays whatever the sparsity is.
       if (sites[s].cell.size > 0) continue;
       kept[s] = std::max(kept[s], least_units(sites[s], settings_));
+      if (subject_.pattern.coupled()) kept[s] = rounded_channels(kept[s], sites[s].units, settings_);
     }
     return kept;
   }
@@ -151,6 +151,7 @@ class RepairedUpdate {
   }
 
   const UpdateParts& parts_;
+  const Allocation& allocation_;
   const Subject& subject_;
   const PruneSettings& settings_;
   const Moment& moment_;
@@ -163,10 +164,11 @@ class RepairedUpdate {
 }  // namespace
 
 UpdateReport repaired_update(const UpdateParts& parts,
+                             const Allocation& allocation,
                              const Subject& subject,
                              const PruneSettings& settings,
                              const Moment& moment) {
-  return RepairedUpdate(parts, subject, settings, moment).run();
+  return RepairedUpdate(parts, allocation, subject, settings, moment).run();
 }
 
 }  // namespace espalier::prune

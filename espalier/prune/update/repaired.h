@@ -7,8 +7,10 @@
 
 namespace espalier::prune {
 
-/// One update at `moment`. Nothing of the model has changed when it throws.
+/// One update at `moment`, whose sites keep what `allocation` says. Nothing of the model has
+/// changed when it throws.
 UpdateReport repaired_update(const UpdateParts& parts,
+                             const Allocation& allocation,
                              const Subject& subject,
                              const PruneSettings& settings,
                              const Moment& moment);

@@ -5,6 +5,7 @@
 
 #include <espalier/prune/curvature/norm_statistics.h>
 #include <espalier/prune/sites/collapse.h>
+#include <espalier/prune/update/division.h>
 #include <espalier/prune/update/mask_update.h>
 #include <espalier/prune/update/reachable.h>
 #include <espalier/prune/update/repaired.h>
@@ -59,13 +60,6 @@ MasksByName masks_of(const MaskUpdate& update, nn::Module& model) {
   return masks;
 }
 
-/// Scores that tell no unit from another.
-std::vector<std::vector<double>> equal_scores(const MaskUpdate& update) {
-  std::vector<std::vector<double>> equal;
-  for (const Site& site : update.sites()) equal.emplace_back(static_cast<size_t>(site.units), 0.0);
-  return equal;
-}
-
 class Update : public Action {
  public:
   explicit Update(UpdateParts parts) : parts_(std::move(parts)) {
@@ -92,6 +86,7 @@ class Update : public Action {
   ActionFacts facts() const override {
     const bool reads =
         parts_.repair || parts_.search || (parts_.score && needs_data(parts_.score->needs())) ||
+        (parts_.division && needs_data(parts_.division->needs())) ||
         (parts_.growth && (parts_.growth->observes() || needs_data(parts_.growth->needs())));
     return {.needs_data = reads,
             .global = (parts_.growth_allocation ? parts_.growth_allocation : parts_.allocation)
@@ -180,9 +175,12 @@ class Update : public Action {
     if (parts_.repair && !chooses_layer_by_layer()) {
       return update_at_once(subject, settings, rounds, number);
     }
-    const Moment moment = settled_moment(subject, rounds.front());
-    return parts_.repair ? repaired_update(parts_, subject, settings, moment)
-                         : update_in_stages(subject, settings, moment, number);
+    const Division division(
+        parts_, subject, begin(subject, settings), rounds.front(), rng_of(subject, number.number));
+    const Moment& moment = division.moment();
+    const std::shared_ptr<const Allocation> allocation = division.allocation();
+    return parts_.repair ? repaired_update(parts_, *allocation, subject, settings, moment)
+                         : update_in_stages(*allocation, subject, settings, moment, number);
   }
 
   bool chooses_layer_by_layer() const { return parts_.repair && parts_.repair->chooses(); }
@@ -228,28 +226,38 @@ class Update : public Action {
         subject.model, subject.pattern, settings, subject.inputs, parts_.sites, std::move(only)};
   }
 
+  static Rng rng_of(const Subject& subject, int64_t number) {
+    return Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number));
+  }
+
+  /// `settled`: what every site keeps, if that is known; null: the update's own allocation says.
   void run_round(MaskUpdate& update,
+                 const Allocation* settled,
                  const Subject& subject,
                  const Moment& moment,
                  const ScoredUpdate& scored) const {
-    const Rng of_update =
-        Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(scored.number));
+    const Rng of_update = rng_of(subject, scored.number);
     Rng rng = of_update;
     if (parts_.compete_in_rows) update.compete_in_rows();
     const auto scores = update.scores(*parts_.score, rng, scored);
     std::vector<std::string> notes;
-    const std::shared_ptr<const Allocation> divided =
-        parts_.search
-            ? searched_allocation(parts_, subject, update, scores, moment, of_update, notes)
-            : parts_.allocation;
     const std::string& named = subject.settings.layer_sparsity;
-    const bool survives_anyway = parts_.growth_allocation && !divided->heeds_target();
-    const auto allocation = survives_anyway ? divided : named_allocation(divided, named);
     const auto grown =
         parts_.growth_allocation ? named_allocation(parts_.growth_allocation, named) : nullptr;
     const MaskGrowth growth{parts_.growth.get(), grown.get()};
+    if (settled != nullptr) {
+      update.choose(scores, *settled, moment, growth, rng);
+      return;
+    }
+    const std::shared_ptr<const Allocation> found =
+        parts_.search
+            ? searched_allocation(parts_, subject, update, scores, moment, of_update, notes)
+            : parts_.allocation;
+    const bool survives_anyway = grown && !found->heeds_target();
+    const std::shared_ptr<const Allocation> allocation =
+        survives_anyway ? found : named_allocation(found, named);
     for (std::string& note : notes) update.tell(std::move(note));
-    if (!has_budget(subject) || parts_.stages) {
+    if (!has_budget(subject)) {
       update.choose(scores, *allocation, moment, growth, rng);
       return;
     }
@@ -280,36 +288,6 @@ class Update : public Action {
         nested ? scores : std::vector<std::vector<double>>());
   }
 
-  /// Layers are pruned one by one: how much of each is settled before, by sizes alone.
-  Moment settled_moment(const Subject& subject, const Moment& moment) const {
-    if (!has_budget(subject)) return moment;
-    const auto allocation = named_allocation(parts_.allocation, subject.settings.layer_sparsity);
-    const MaskUpdate start = begin(subject, settings_of(subject));
-    const std::vector<std::vector<double>> equal = equal_scores(start);
-    BudgetSearch search(subject);
-    search.run(
-        [&](Sparsity sparsity) {
-          MaskUpdate candidate = start;
-          if (parts_.compete_in_rows) candidate.compete_in_rows();
-          Rng unused(0);
-          Moment at = moment;
-          at.sparsity = sparsity;
-          at.way = way_of(moment, subject.settings);
-          candidate.choose(equal, *allocation, at, {}, unused);
-          return candidate;
-        },
-        moment.sparsity,
-        {});
-    Moment settled = moment;
-    settled.sparsity = search.sparsity();
-    return settled;
-  }
-
-  /// How much of the way to the end a moment has come: the sparsity of a search does not tell it.
-  static double way_of(const Moment& moment, const PruneSettings& settings) {
-    const double final = settings.final().value();
-    return final == 0.0 ? 1.0 : moment.sparsity.value() / final;
-  }
 
   UpdateReport update_at_once(const Subject& subject,
                               const PruneSettings& settings,
@@ -321,8 +299,16 @@ class Update : public Action {
       release(weights);
     }
     MaskUpdate update = begin(subject, settings);
-    if (rounds.size() == 1) {
-      run_round(update, subject, rounds.front(), {.number = number.number});
+    ESPALIER_CHECK(!parts_.division || rounds.size() == 1,
+                   NotImplemented,
+                   "prune: several rounds at one step, and an allocation with scores of its own");
+    if (parts_.division) {
+      const Rng rng = rng_of(subject, number.number);
+      const Division division(parts_, subject, update, rounds.front(), rng);
+      const std::shared_ptr<const Allocation> settled = division.allocation();
+      run_round(update, settled.get(), subject, division.moment(), {.number = number.number});
+    } else if (rounds.size() == 1) {
+      run_round(update, nullptr, subject, rounds.front(), {.number = number.number});
     } else {
       // On a copy: what a round removes is zero from then on, but a shuffled mask may keep it, and
       // it has its value still where later rounds choose among all.
@@ -334,6 +320,7 @@ class Update : public Action {
       for (size_t r = 0; r < rounds.size(); ++r) {
         MaskUpdate round = begin(of_copy, plain);
         run_round(round,
+                  nullptr,
                   of_copy,
                   rounds[r],
                   {.number = number.number + static_cast<int64_t>(r),
@@ -345,7 +332,7 @@ class Update : public Action {
         }
         update.tell_outputs_of(round);
         if (r + 1 < rounds.size()) continue;
-        Rng rng = Rng(subject.inputs.seed, "prune").fork(static_cast<uint64_t>(number.number));
+        Rng rng = rng_of(subject, number.number);
         update.adopt(round, rng);
       }
     }
@@ -356,7 +343,8 @@ class Update : public Action {
     return update.report();
   }
 
-  UpdateReport update_in_stages(const Subject& subject,
+  UpdateReport update_in_stages(const Allocation& allocation,
+                                const Subject& subject,
                                 const PruneSettings& settings,
                                 const Moment& moment,
                                 UpdateNumber number) const {
@@ -371,7 +359,7 @@ class Update : public Action {
     try {
       for (const auto& stage : calibration_stages(model, weights, batches(0), *parts_.stages)) {
         MaskUpdate update = begin(subject, settings, stage);
-        run_round(update, subject, moment, {.number = number.number});
+        run_round(update, &allocation, subject, moment, {.number = number.number});
         update.set_masks();
         const UpdateReport part = update.report();
         report.layers.insert(report.layers.end(), part.layers.begin(), part.layers.end());

@@ -42,7 +42,10 @@ enum class Effect : uint8_t {
 struct UpdateParts {
   std::shared_ptr<Score> score = {};            ///< how much a unit matters
   std::shared_ptr<Allocation> allocation = {};  ///< how many units each site keeps
-  std::shared_ptr<Growth> growth = {};          ///< which removed units take the place of kept ones
+  /// By which scores an allocation that looks at scores divides, if by others than those by which
+  /// units are chosen. Null: by `score`.
+  std::shared_ptr<Score> division = {};
+  std::shared_ptr<Growth> growth = {};  ///< which removed units take the place of kept ones
   /// How many units each site has when it has grown. `allocation` then says only how many survive.
   /// Null: as many grow as the schedule moves.
   std::shared_ptr<Allocation> growth_allocation = {};
@@ -58,7 +61,8 @@ struct UpdateParts {
   /// Single weights compete with those of the same output only, each output losing as many.
   bool compete_in_rows = false;
   /// When set, layers are pruned in the order in which they run, a stage at a time, so that each is
-  /// scored on what the pruned layers before it give. Not for patterns that couple layers.
+  /// scored on what the pruned layers before it give. How many units each keeps is settled before
+  /// the first, on the network as it is. Not for patterns that couple layers.
   std::optional<Stage> stages = {};
   SiteRules sites = {};  ///< which sites may be cut
   /// Every site keeps so many units, unless collapse is allowed.

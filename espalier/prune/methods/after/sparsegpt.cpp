@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// SparseGPT: pruning a trained network in one pass over its layers, with reconstruction.
 ///
-/// Source: Frantar, Alistarh, arXiv 2301.00774; see repair/column_surgery.cpp. Arithmetic is
+/// Source: Frantar, Alistarh, arXiv 2301.00774; see repair/layer_surgery.cpp. Arithmetic is
 /// float64. Columns of a convolution are its unfolded inputs, tap by tap. A layer that loses
 /// nothing stays as it is (there, weights of inputs that are always zero are cleared all the same).
 #include <espalier/prune/methods/methods.h>

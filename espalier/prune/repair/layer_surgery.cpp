@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Column surgery: SparseGPT's choice and repair of one layer.
+/// Surgery on one layer after another, each on the inputs that the pruned layers before it give:
+/// SparseGPT's columns, or the exact brain surgeon's rows.
 #include <algorithm>
+#include <functional>
 
 #include <espalier/prune/curvature/gram.h>
 #include <espalier/prune/curvature/layer_inputs.h>
@@ -12,9 +14,16 @@
 namespace espalier::prune {
 namespace {
 
-class ColumnSurgery : public Repair {
+/// What is done to the weight matrix of a layer, or of one of its groups.
+using Operate = std::function<Surgery(const Tensor& weight,
+                                      const Tensor& hessian,
+                                      const SurgeryOptions& options,
+                                      const Tensor& alive)>;
+
+class LayerSurgery : public Repair {
  public:
-  explicit ColumnSurgery(const ColumnSurgeryOptions& options) : options_(options) {}
+  LayerSurgery(const LayerSurgeryOptions& options, Operate operate)
+      : options_(options), operate_(std::move(operate)) {}
 
   std::string refusal(const Pattern& pattern) const override {
     const auto* cells = dynamic_cast<const NMPattern*>(&pattern);
@@ -58,16 +67,17 @@ class ColumnSurgery : public Repair {
         removed_by_group(alive, hessians.groups(), parameter.numel() - kept);
     for (int64_t group = 0; group < hessians.groups(); ++group) {
       const int64_t first = group * rows;
-      if (hessians.groups() > 1) {
-        // Rounding in every group by itself would miss the layer's number: 5 of 9 for a half.
+      if (hessians.groups() > 1 || kept != kept_count(parameter.numel(), context.target)) {
+        // Rounding in every group by itself would miss the layer's number: 5 of 9 for a half. Nor
+        // is a number of the layer's own the target's.
         options.sparsity = Sparsity(static_cast<double>(removed[static_cast<size_t>(group)]) /
                                     static_cast<double>(rows * matrix.size(1)));
         options.at_least = 0;
       }
-      const Surgery part = prune_columns(matrix.slice(0, first, first + rows).contiguous(),
-                                         hessians.hessian(group),
-                                         options,
-                                         alive.slice(0, first, first + rows));
+      const Surgery part = operate_(matrix.slice(0, first, first + rows).contiguous(),
+                                    hessians.hessian(group),
+                                    options,
+                                    alive.slice(0, first, first + rows));
       pruned.slice(0, first, first + rows).copy_(part.weight);
       mask.slice(0, first, first + rows).copy_(part.mask);
     }
@@ -109,14 +119,24 @@ class ColumnSurgery : public Repair {
     }
   }
 
-  ColumnSurgeryOptions options_;
+  LayerSurgeryOptions options_;
+  Operate operate_;
   int64_t batches_ = 0;
 };
 
 }  // namespace
 
-std::shared_ptr<Repair> column_surgery(const ColumnSurgeryOptions& options) {
-  return std::make_shared<ColumnSurgery>(options);
+std::shared_ptr<Repair> column_surgery(const LayerSurgeryOptions& options) {
+  return std::make_shared<LayerSurgery>(
+      options,
+      [](const Tensor& weight,
+         const Tensor& hessian,
+         const SurgeryOptions& own,
+         const Tensor& alive) { return prune_columns(weight, hessian, own, alive); });
+}
+
+std::shared_ptr<Repair> greedy_surgery(const LayerSurgeryOptions& options) {
+  return std::make_shared<LayerSurgery>(options, prune_greedily);
 }
 
 }  // namespace espalier::prune
