@@ -106,7 +106,8 @@ Method supermask() {
             train_under_forms({.kind = "bernoulli-mask",
                                .put_on = [o](const Subject& of) { put_masks_on(of, o); },
                                .own_rate = o.rate,
-                               .only_forms = true});
+                               .only_forms = true,
+                               .divides = true});
         return {.events = {during(0.0, 1.0, masks), at(epochs_schedule(Epochs::Last), masks)},
                 .refused = no_ablation("its mask is learnt with the weights that it has")};
       });

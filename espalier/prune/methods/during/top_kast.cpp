@@ -82,6 +82,7 @@ Method top_kast() {
             {.kind = "top-kast",
              .put_on = [o](const Subject& of) { put_top_kast(of, o); },
              .decay_in_penalty = true,
+             .divides = true,
              .penalty =
                  [c = o.exploration](
                      const nn::Form& form, const nn::Parameter& weight, const nn::TrainState&) {
