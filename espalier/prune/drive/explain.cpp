@@ -60,6 +60,8 @@ Json to_json(const Method& method) {
           {"formula", method.formula},
           {"schedule", method.schedule},
           {"differs", method.differs},
+          {"use_when", method.use_when},
+          {"not_when", method.not_when},
           {"options", options}};
 }
 
@@ -143,6 +145,8 @@ std::string explain(const Method& method) {
     out += "  --" + option.name + "\n" +
            row("", cat(option.help, unit, "; default ", value, range(option)));
   }
+  if (!method.use_when.empty()) out += row("use when", method.use_when);
+  if (!method.not_when.empty()) out += row("not when", method.not_when);
   return out;
 }
 
