@@ -82,6 +82,8 @@ Method supermask() {
            "the network that is left are of each layer's most probable weights, as many as "
            "the sparsity asks (published: ten draws, averaged; `select drawn`: of one draw, "
            "however many); its masks that are drawn in part and soft in part are not here",
+       .use_when = "You study what a mask alone can do with random weights.",
+       .not_when = "You want the best accuracy: weights stay as they were drawn.",
        .patterns = {"unstructured"}},
       {{&SupermaskOptions::start,
         "start",
