@@ -87,7 +87,7 @@ void check_nothing_divided(const std::string& owner,
 /// What was asked of single layers must be heeded by something.
 void check_heeded(const MethodChoice& choice) {
   const PruneSettings& settings = choice.settings;
-  const bool floors = settings.min_per_layer > 0;
+  const bool floors = settings.min_per_layer > 1;  // one is kept by all
   const bool ceilings = settings.max_layer_sparsity.value() < 1.0;
   const char* of_layers = !settings.layer_sparsity.empty() ? "layer-sparsity"
                           : ceilings                       ? "max-layer-sparsity"
