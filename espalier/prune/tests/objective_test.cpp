@@ -64,6 +64,8 @@ Method own_answers() {
        .idea = "What the dense network answered is all that the pruned one has to learn.",
        .formula = "s = |w|; loss T^2 KL(dense || pruned)",
        .schedule = "start from trained weights",
+       .use_when = "A test wants an objective.",
+       .not_when = "Anything else.",
        .patterns = {"unstructured"}},
       {{&OwnAnswers::temperature, "temperature", {0.1, 100}, "", "of the answers"},
        {&OwnAnswers::weight, "weight", {0, 1}, "", "share of the answers in the loss"}},

@@ -117,6 +117,7 @@ bool prune(nn::Module& model, const Case& one) {
     if (option.name == "rounds") given[option.name] = "2";
     if (option.name == "batches") given[option.name] = "1";
     if (option.name == "episodes") given[option.name] = "2";
+    if (option.name == "repair-steps") given[option.name] = "2";
     if (option.name == "samples-per-class") given[option.name] = "2";
   }
   const auto hook = make_pruner(one.method, parse_settings(chosen, given), {.seed = 4});
