@@ -127,7 +127,8 @@ class RepairedUpdate {
       // A cell's own number stays whatever the sparsity is.
       if (sites[s].cell.size > 0) continue;
       kept[s] = std::max(kept[s], least_units(sites[s], settings_));
-      if (subject_.pattern.coupled()) kept[s] = rounded_channels(kept[s], sites[s].units, settings_);
+      if (subject_.pattern.coupled())
+        kept[s] = rounded_channels(kept[s], sites[s].units, settings_);
     }
     return kept;
   }

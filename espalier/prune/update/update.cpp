@@ -288,7 +288,6 @@ class Update : public Action {
         nested ? scores : std::vector<std::vector<double>>());
   }
 
-
   UpdateReport update_at_once(const Subject& subject,
                               const PruneSettings& settings,
                               std::span<const Moment> rounds,
