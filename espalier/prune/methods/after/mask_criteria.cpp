@@ -51,7 +51,7 @@ Method mask_criteria() {
            "convolutions half as much as linear layers)",
        .use_when = "You study what a ticket keeps: each criterion of the paper is an option.",
        .not_when = "You want one accurate network: magnitude is the criterion to begin with.",
-       .patterns = {"unstructured", "kernel", "filter"}},
+       .patterns = every_pattern()},
       {{&MaskCriteria::criterion,
         "criterion",
         {"large-final",
