@@ -93,6 +93,8 @@ std::unique_ptr<Score> spanning_score(double neurons = 1.0);
 std::unique_ptr<Score> settled_score(std::shared_ptr<const MasksByName> stays);
 /// |w|. (magnitude.cpp)
 std::unique_ptr<Score> magnitude_score();
+/// w^2; of a filter ||F||_2^2. (square.cpp)
+std::unique_ptr<Score> square_score();
 /// ||F||_2 of every filter, in all of its entries. (filter_norm.cpp)
 std::unique_ptr<Score> filter_norm_score();
 /// The sum of a filter's distances to the other filters of its layer, in all of its entries; the
