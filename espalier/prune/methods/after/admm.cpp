@@ -43,6 +43,9 @@ Method admm() {
            "tenfold a few times); the training's optimizer is used (published: Adam at "
            "1e-3); all prunable layers lose the same share (published: shares by hand, which "
            "is `layer-sparsity`); the projection is the one of the pattern",
+       .use_when =
+           "Single weights, blocks or N:M must go at a high sparsity, and training is long.",
+       .not_when = "Training is too short for several outer iterations.",
        .patterns = every_pattern()},
       {{&AdmmPruning::rounds, "rounds", {1, 10'000}, "", "outer iterations"},
        {&AdmmPruning::strength, "strength", {1e-12, 100}, "", "rho of the first iteration"},

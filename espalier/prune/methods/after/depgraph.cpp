@@ -42,6 +42,10 @@ Method depgraph() {
                   "(published: all up to a threshold, so ties go together); weight decay is the "
                   "training's own (published: none in the sparse phase); one learning-rate "
                   "schedule spans both phases",
+       .use_when = "Any network with coupled channels must become smaller, and may train under a "
+                   "decay first.",
+       .not_when =
+           "There is no time for sparse training and fine-tuning, or single weights are to go.",
        .patterns = {"channel"}},
       {{&DepGraph::strength, "strength", {0, 10}, "", "s, of the decay; 0: no sparse training"},
        OptionEntry<DepGraph>(&DepGraph::alpha,

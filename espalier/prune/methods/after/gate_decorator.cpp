@@ -50,6 +50,8 @@ Method gate_decorator() {
                   "/ gamma to -10 .. 10 is of the score alone, so that decorating changes nothing "
                   "(published: phi and beta / gamma are the parameters); one learning-rate "
                   "schedule spans all (published: 1e-3 in ticks, a triangle up to 1e-2 in tocks)",
+       .use_when = "A network with batch norm must lose many channels over a long fine-tuning.",
+       .not_when = "The network has no batch norm, or is pruned in one step.",
        .patterns = {"channel"}},
       {{&GateDecorator::rounds, "rounds", {1, 100'000}, "", "ticks in all"},
        {&GateDecorator::ticks, "ticks", {1, 10'000}, "", "between two tocks"},

@@ -52,6 +52,9 @@ Method greg() {
                   "smaller); the training has one learning-rate schedule (published: 1e-3 while "
                   "the penalty grows); channels of residual sums stay, as published, and layers "
                   "lose the same share (published: shares by hand, which is `layer-sparsity`)",
+       .use_when =
+           "A trained network may train on long enough to give up its filters little by little.",
+       .not_when = "Fine-tuning is short: a penalty that has not grown leaves much to cut.",
        .patterns = {"channel", "filter", "unstructured"}},
       {{&GReg::variant, "variant", {"1", "2"}, "choose first, or after a penalty on all"},
        {&GReg::strength, "strength", {0, 1e6}, "", "lambda at the end"},

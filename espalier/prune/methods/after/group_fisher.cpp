@@ -46,6 +46,9 @@ Method group_fisher() {
                   "a score come at the update, not from the 25 training steps before it; the "
                   "sparsity is of weights (published: of FLOPs, which is `target macs=`); readers "
                   "count their own input in each use",
+       .use_when =
+           "Residual or depthwise networks must lose memory or MACs, and labels are at hand.",
+       .not_when = "There are no labels, or batches are too few for a Fisher information.",
        .patterns = {"channel"}},
       {{&GroupFisher::rounds, "rounds", {1, 100'000}, "", "updates"},
        until_option(&GroupFisher::until),

@@ -42,6 +42,8 @@ Method legr() {
                   "the smallest network, for all targets) and mutate apart; candidates are not "
                   "trained (published: 200 steps, for ResNet-56 on CIFAR none); what the best "
                   "ranking leaves of the target is given back to all layers",
+       .use_when = "Layers' norms do not compare, and hundreds of evaluations can be paid for.",
+       .not_when = "Evaluations are costly, or there are no labels on which to judge rankings.",
        .patterns = {"channel", "filter"}},
       {{&LeGR::episodes, "episodes", {1, 1'000'000}, "", "rankings that are tried"},
        {&LeGR::population, "population", {1, 100'000}, "rankings", "of the evolution"},
