@@ -7,6 +7,7 @@
 #include <memory>
 
 #include <espalier/prune/budgets/budget.h>
+#include <espalier/prune/scores/score.h>
 #include <espalier/prune/timeline/timeline.h>
 
 namespace espalier::prune {
@@ -42,12 +43,23 @@ std::shared_ptr<Action> release_masks(StateOfLiving state);
 /// (l1_penalty.cpp)
 std::shared_ptr<Action> l1_penalty(double strength);
 
+/// What a decay that grows is on.
+enum class Decayed : uint8_t {
+  Removed,  ///< all that the update would remove
+  Units,    ///< the scored weights of the units that it would remove
+  All       ///< the scored weights of all units that may go
+};
 /// Settings of a decay that grows.
 struct GrowingDecayOptions {
-  double from = 0.0;      ///< fraction of training at which it is zero
+  double from = 0.0;      ///< fraction of training at which it begins
   double until = 1.0;     ///< fraction of training at which it has its full strength, and keeps it
   double strength = 1.0;  ///< lambda
-  double power = 1.0;     ///< lambda_t = strength * x^power, x the share of the way from 0 to 1
+  double power = 1.0;     ///< lambda_t = first + (strength - first) x^power, x the share of the way
+  double first = 0.0;     ///< lambda at the beginning
+  double others = 0.0;    ///< on the scored weights of `Units` that stay; below 0 they grow
+  Decayed decayed = Decayed::Removed;  ///< what it is on
+  /// Gets masks of what the update would remove, for a score of the same choice (`settled_score`).
+  std::shared_ptr<MasksByName> chosen = {};
 };
 /// While its event lasts, lambda_t * w is added to the gradients of the weights that a mask update
 /// to `sparsity` would remove, as it says when the event begins: `number` of the timeline, made on

@@ -9,10 +9,11 @@ std::unique_ptr<Allocation> make_allocation(const std::string& name) {
   if (name == "uniform") return uniform_allocation();
   if (name == "uniform-dense-first") return uniform_allocation(FirstLayer::Dense);
   if (name == "er") return erdos_renyi_allocation(ErdosRenyi::Channels);
+  if (name == "isomorphic") return isomorphic_allocation();
   if (name == "erk") return erdos_renyi_allocation(ErdosRenyi::Kernel);
   throw ValueError(cat("allocation: unknown name '",
                        name,
-                       "'. Known: global, uniform, uniform-dense-first, er, erk"));
+                       "'. Known: global, uniform, uniform-dense-first, er, erk, isomorphic"));
 }
 
 }  // namespace espalier::prune

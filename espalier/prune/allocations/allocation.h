@@ -32,6 +32,7 @@ struct SiteScores {
   int64_t places = 0;  ///< of updates that grow: removed units that may
   /// Of updates that grow: mean growth score of the units that were there before the update.
   double merit = 0.0;
+  std::string kind = {};  ///< as Site::kind
 };
 
 /// Divides a budget.
@@ -73,6 +74,10 @@ enum class GlobalCount : uint8_t {
 /// As global, but the sparsity counts units, whatever their size. `Threshold` is for reproducing
 /// codes that select so; it heeds `at_least` only layer by layer.
 std::unique_ptr<Allocation> global_units_allocation(GlobalCount count = GlobalCount::Exact);
+/// As `global_units_allocation`, among the layers of one kind (`Site::kind`) only: each kind loses
+/// the same share of its units, rounded to the nearest. Source: Fang, Ma, Bi Mi, Wang, arXiv
+/// 2407.04616. (isomorphic.cpp)
+std::unique_ptr<Allocation> isomorphic_allocation();
 /// Every unit with a score above the threshold stays; the sparsity follows.
 std::unique_ptr<Allocation> threshold_allocation(double threshold);
 /// Everything that is there stays, whatever the target is: for updates that move or grow.
@@ -174,8 +179,8 @@ std::unique_ptr<Allocation> settled_allocation(std::map<std::string, int64_t> ke
 std::shared_ptr<const Allocation> named_allocation(std::shared_ptr<const Allocation> rest,
                                                    const std::string& text);
 
-/// The allocation of a name: `global`, `uniform`, `uniform-dense-first`, `er`, `erk`. Throws
-/// ValueError for another.
+/// The allocation of a name: `global`, `uniform`, `uniform-dense-first`, `er`, `erk`, `isomorphic`.
+/// Throws ValueError for another.
 std::unique_ptr<Allocation> make_allocation(const std::string& name);
 
 }  // namespace espalier::prune

@@ -8,6 +8,7 @@
 
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/prune/scores/fisher.h>
+#include <espalier/prune/scores/reader_gates.h>
 
 namespace espalier::prune {
 namespace {
@@ -19,6 +20,9 @@ class FisherScore : public Score {
   Reduce reduce() const override { return Reduce::Max; }
 
   std::vector<Tensor> compute(const ScoreContext& context) override {
+    ESPALIER_CHECK(options_.gates == FisherGates::Makers,
+                   NotImplemented,
+                   "fisher: gates in front of readers score channels, not weights");
     const std::vector<std::vector<Tensor>> gates = all_gates(context);
     std::vector<Tensor> scores;
     for (size_t w = 0; w < context.weights.size(); ++w) {
@@ -32,16 +36,16 @@ class FisherScore : public Score {
 
   std::vector<std::vector<double>> score_units(const ScoreContext& context,
                                                std::span<const Site> sites) override {
-    const std::vector<std::vector<Tensor>> gates = all_gates(context);
+    const std::vector<std::vector<Tensor>> gates = site_gates(context, sites);
     const auto positions = options_.cost == FisherCost::None ? std::map<std::string, double>{}
                                                              : output_positions(context);
     std::vector<std::vector<double>> scores;
-    for (const Site& site : sites) {
-      std::vector<Tensor> of_site;
-      for (const auto& batch : gates) of_site.push_back(unit_gates(site, context.weights, batch));
-      scores.push_back(fisher_information(of_site));
+    for (size_t s = 0; s < sites.size(); ++s) {
+      scores.push_back(fisher_information(gates[s]));
       if (options_.cost == FisherCost::None) continue;
-      const std::vector<double> saved = flops_saved(site, positions);
+      const std::vector<double> saved = options_.cost == FisherCost::Memory
+                                            ? activations_saved(sites[s], positions)
+                                            : flops_saved(sites[s], positions);
       for (size_t u = 0; u < saved.size(); ++u) {
         scores.back()[u] = fisher_rank(scores.back()[u], saved[u], options_);
       }
@@ -50,6 +54,25 @@ class FisherScore : public Score {
   }
 
  private:
+  /// By site, a tensor (N,units) for each batch.
+  std::vector<std::vector<Tensor>> site_gates(const ScoreContext& context,
+                                              std::span<const Site> sites) const {
+    std::vector<std::vector<Tensor>> gates(sites.size());
+    if (options_.gates == FisherGates::Readers) {
+      for (const data::Batch& batch : scoring_batches(context, options_.batches)) {
+        const std::vector<Tensor> of_batch = reader_gates(context, batch, options_.mode, sites);
+        for (size_t s = 0; s < sites.size(); ++s) gates[s].push_back(of_batch[s]);
+      }
+      return gates;
+    }
+    for (const std::vector<Tensor>& batch : all_gates(context)) {
+      for (size_t s = 0; s < sites.size(); ++s) {
+        gates[s].push_back(unit_gates(sites[s], context.weights, batch));
+      }
+    }
+    return gates;
+  }
+
   std::vector<std::vector<Tensor>> all_gates(const ScoreContext& context) const {
     std::vector<std::vector<Tensor>> gates;
     for (const data::Batch& batch : scoring_batches(context, options_.batches)) {
@@ -108,6 +131,22 @@ std::vector<double> flops_saved(const Site& site, const std::map<std::string, do
       if (part.role == SliceRole::Consumer || filter[u] == row) continue;
       filter[u] = row;
       saved[u] -= found->second;
+    }
+  }
+  return saved;
+}
+
+std::vector<double> activations_saved(const Site& site,
+                                      const std::map<std::string, double>& positions) {
+  std::vector<double> saved(static_cast<size_t>(site.units), 0.0);
+  for (const SitePart& part : site.parts) {
+    const auto found = positions.find(part.name);
+    if (found == positions.end() || part.role == SliceRole::Consumer) continue;
+    const int64_t rows = part.parameter->shape()[0];
+    const int64_t inner = part.parameter->numel() / std::max<int64_t>(rows, 1);
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t unit = part.units.unit(row * inner);
+      if (unit >= 0) saved[static_cast<size_t>(unit)] += found->second;
     }
   }
   return saved;

@@ -15,18 +15,26 @@ enum class FisherCost : uint8_t {
   Ratio,  ///< loss per FLOP saved: Delta / -dC
   Beta,   ///< Delta + beta * dC
   None,   ///< Delta
+  Memory  ///< loss per activation that need not be kept
+};
+
+/// Where the gates are whose gradients are squared.
+enum class FisherGates : uint8_t {
+  Makers,  ///< behind the layers that make a channel, and their norms
+  Readers  ///< in front of all layers that read it
 };
 
 /// Settings of the score.
 struct FisherOptions {
-  FisherCost cost = FisherCost::Ratio;    ///< what a channel costs
-  double beta = 0.0;                      ///< loss per FLOP, of FisherCost::Beta
-  int64_t batches = 10;                   ///< mini-batches averaged
-  ScoringMode mode = ScoringMode::Train;  ///< what norms do while scoring; as published
+  FisherCost cost = FisherCost::Ratio;      ///< what a channel costs
+  double beta = 0.0;                        ///< loss per FLOP, of FisherCost::Beta
+  int64_t batches = 10;                     ///< mini-batches averaged
+  ScoringMode mode = ScoringMode::Train;    ///< what norms do while scoring; as published
+  FisherGates gates = FisherGates::Makers;  ///< where they are
 };
 
 /// Delta of every feature map, with the cost where channels are ranked. Raw scores are Delta: every
-/// entry of a filter holds its map's. (fisher.cpp)
+/// entry of a filter holds its map's; gates in front of readers have none. (fisher.cpp)
 std::unique_ptr<Score> fisher_score(const FisherOptions& options);
 
 /// Delta and FLOPs saved (-dC) as one score, the smallest of which goes.
@@ -39,6 +47,11 @@ std::vector<double> fisher_information(std::span<const Tensor> gates);
 /// channel and in those that read it. The paper counts 2 * k^2 * C_in - 1 FLOPs per output element
 /// of a convolution. `positions`: output positions per weight, by the weight's name.
 std::vector<double> flops_saved(const Site& site, const std::map<std::string, double>& positions);
+
+/// Activations that need not be kept when a unit goes: the outputs of the convolutions and linear
+/// layers that make it or work on it alone. `positions` as above.
+std::vector<double> activations_saved(const Site& site,
+                                      const std::map<std::string, double>& positions);
 
 /// Output positions (H' * W' times uses) of every layer with a prunable weight, by the weight's
 /// name.

@@ -88,8 +88,13 @@ std::unique_ptr<Score> random_score();
 /// others come those of the neurons between linear layers that are not among the first `neurons` (a
 /// fraction, rounded up) of their layer. (spanning.cpp)
 std::unique_ptr<Score> spanning_score(double neurons = 1.0);
+/// |w| of what the masks of `stays` keep, 0 of the rest: for an update whose choice was made
+/// before. Weights without a mask there stay. (settled.cpp)
+std::unique_ptr<Score> settled_score(std::shared_ptr<const MasksByName> stays);
 /// |w|. (magnitude.cpp)
 std::unique_ptr<Score> magnitude_score();
+/// w^2; of a filter ||F||_2^2. (square.cpp)
+std::unique_ptr<Score> square_score();
 /// ||F||_2 of every filter, in all of its entries. (filter_norm.cpp)
 std::unique_ptr<Score> filter_norm_score();
 /// The sum of a filter's distances to the other filters of its layer, in all of its entries; the

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ struct RatioTask {
   /// What it is worth.
   std::function<nn::Evaluation(const Candidate& ratios)> evaluate = {};
   uint64_t seed = 0;  ///< of everything random
+  /// Of the units of each place, by which those that stay are chosen; higher stays.
+  std::span<const std::vector<double>> scores = {};
   std::vector<std::string>* notes =
       nullptr;             ///< for what a user must know; null: nobody reads them
   SearchState saved = {};  ///< what a killed search kept last; empty: none

@@ -3,6 +3,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/module/own_parameters.h>
@@ -63,6 +64,15 @@ std::vector<uint8_t> Site::alive() const {
     }
   }
   return alive;
+}
+
+std::string Site::kind() const {
+  constexpr std::string_view kRoles = "PFC";  // in the order of SliceRole
+  std::string kind;
+  for (const SitePart& part : parts) {
+    kind += cat(kRoles.at(static_cast<size_t>(part.role)), part.parameter->shape().rank(), " ");
+  }
+  return kind;
 }
 
 std::vector<nn::NamedParameter> prunable_weights(nn::Module& model,

@@ -48,6 +48,9 @@ struct Site {
   std::vector<int64_t> unit_weights() const;
   /// 1 for units of which any scored weight is still there.
   std::vector<uint8_t> alive() const;
+  /// What its parts do with a unit, and what they are, in their order, without any size: alike for
+  /// sites that are the same structure at other widths.
+  std::string kind() const;
 };
 
 /// Weights of convolutions, linear layers and attention projections in order of declaration, as

@@ -152,6 +152,7 @@ std::vector<SiteScores> MaskUpdate::site_scores(
                    there[s],
                    weights[s],
                    least_units(site, *settings_)});
+    out.back().kind = site.kind();
   }
   return out;
 }

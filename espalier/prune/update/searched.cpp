@@ -168,6 +168,7 @@ std::shared_ptr<const Allocation> searched_allocation(
                  .budget = space.budget(),
                  .evaluate = [&](const Candidate& ratios) { return oracle.evaluate(ratios); },
                  .seed = of_search.next_u32(),
+                 .scores = scores,
                  .notes = &notes};
   const KeptSearch kept(subject, task);
   const SearchState saved = kept.load();

@@ -211,6 +211,8 @@ class Update : public Action {
     PruneSettings settings = subject.settings;
     if (!settings.allow_collapse) {
       settings.min_per_layer = std::max(settings.min_per_layer, parts_.min_per_layer);
+      settings.max_layer_sparsity = Sparsity(
+          std::min(settings.max_layer_sparsity.value(), parts_.max_layer_sparsity.value()));
       // What has no channel left can't be cut out, and so not be counted.
       if (has_budget(subject) && subject.pattern.coupled()) {
         settings.min_per_layer = std::max<int64_t>(settings.min_per_layer, 1);

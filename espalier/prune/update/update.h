@@ -67,6 +67,8 @@ struct UpdateParts {
   SiteRules sites = {};  ///< which sites may be cut
   /// Every site keeps so many units, unless collapse is allowed.
   int64_t min_per_layer = 0;
+  /// No site loses a larger share of its units, unless collapse is allowed.
+  Sparsity max_layer_sparsity = Sparsity(1.0);
   /// Batches on which batch norm's statistics are measured again afterwards, where anything was
   /// removed.
   int64_t norm_batches = 0;
