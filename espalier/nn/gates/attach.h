@@ -15,6 +15,7 @@
 #include <espalier/nn/gates/partial_sum.h>
 #include <espalier/nn/gates/position_gate.h>
 #include <espalier/nn/gates/saliency.h>
+#include <espalier/nn/gates/threshold_head.h>
 #include <espalier/nn/layers/batch_norm.h>
 #include <espalier/nn/layers/conv2d.h>
 
