@@ -10,6 +10,7 @@
 #include <espalier/nn/forms/slots.h>
 #include <espalier/nn/gates/block_gate.h>
 #include <espalier/nn/gates/channel_gate.h>
+#include <espalier/nn/gates/firing_head.h>
 #include <espalier/nn/gates/gumbel_head.h>
 #include <espalier/nn/gates/head.h>
 #include <espalier/nn/gates/partial_sum.h>

@@ -74,6 +74,9 @@ std::map<std::string, std::vector<double>> gate_values(nn::Module& net) {
   return out;
 }
 
+/// Whose gates learn from what the layers compute, and have no gradient of the loss.
+constexpr const char* kTaught = "ftwt";
+
 // From the loss alone, without the methods' own penalties.
 TEST_P(EveryRuntimeMethod, GatesHaveGradients) {
   auto net = prepared();
@@ -90,6 +93,14 @@ TEST_P(EveryRuntimeMethod, GatesHaveGradients) {
   state.labels = batch.labels;
   cross_entropy(state.logits, batch.labels).backward();
   ASSERT_FALSE(nn::placed_gates(*net).empty());
+  if (GetParam() == kTaught) {
+    for (const nn::PlacedGate& one : nn::placed_gates(*net)) {
+      for (const nn::NamedParameter& p : one.part->named_parameters()) {
+        EXPECT_FALSE(p.parameter->value.grad().defined()) << one.name << "." << p.name;
+      }
+    }
+    hook->penalty(state).backward();
+  }
   for (const nn::PlacedGate& one : nn::placed_gates(*net)) {
     for (const nn::NamedParameter& p : one.part->named_parameters()) {
       const Variable gradient = p.parameter->value.grad();
