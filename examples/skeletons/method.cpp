@@ -64,6 +64,8 @@ prune::Method relative_magnitude() {
        .idea = "One threshold for all layers is fair only when their weights have one scale.",
        .formula = "s = |w| / mean |w| of the layer",
        .schedule = "updates along a cubic between `begin` and `end`",
+       .use_when = "Layers differ in scale, and one threshold shall be fair to all.",
+       .not_when = "Layers are alike: magnitudes themselves can be compared.",
        .patterns = {"unstructured", "4x1", "2:4"}},
       {{&RelativeMagnitudeOptions::begin, "begin", {0, 1}, "fraction of training", "first update"},
        {&RelativeMagnitudeOptions::end, "end", {0, 1}, "fraction of training", "last update"}},

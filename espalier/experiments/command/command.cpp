@@ -164,6 +164,7 @@ int parse_and_run(const std::vector<std::string>& given, Console& console) {
   verbs::Action action;
   for (const auto& add : {verbs::add_doctor,
                           verbs::add_methods,
+                          verbs::add_advise,
                           verbs::add_data,
                           verbs::add_train,
                           verbs::add_eval,

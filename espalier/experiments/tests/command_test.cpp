@@ -19,6 +19,7 @@ TEST(Command, EveryVerbHasHelpThatExitsWithZero) {
        std::vector<std::vector<std::string>>{{"--help"},
                                              {"doctor", "--help"},
                                              {"methods", "--help"},
+                                             {"advise", "--help"},
                                              {"data", "--help"},
                                              {"train", "--help"},
                                              {"eval", "--help"},

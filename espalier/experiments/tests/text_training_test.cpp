@@ -42,8 +42,16 @@ TEST(TextTraining, AGptLearnsAndKeepsWhatItLearntWhenPruned) {
   EXPECT_EQ(figures.at("total"), 15 * 29);  // 450 characters for tests, 449 that follow one
 
   const std::string weights = (folder / "dense" / "model.safetensors").string();
-  const Outcome again =
-      espalier_command({"eval", "--weights", weights, "--data", data, "--context", "15", "--json"});
+  const Outcome again = espalier_command({"eval",
+                                          "--weights",
+                                          weights,
+                                          "--model",
+                                          "gpt",
+                                          "--data",
+                                          data,
+                                          "--context",
+                                          "15",
+                                          "--json"});
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(again.json().at("correct"), figures.at("correct"));
   EXPECT_EQ(again.json().at("perplexity"), figures.at("perplexity"));
@@ -64,7 +72,8 @@ TEST(TextTraining, AGptLearnsAndKeepsWhatItLearntWhenPruned) {
 TEST(TextTraining, TextsAndImagesAreNotMixedUp) {
   const TemporaryFolder folder;
   const std::string data = write_text(folder / "a.txt");
-  const Outcome images = espalier_command(tiny_training(folder / "a", {"--data", data}));
+  const Outcome images =
+      espalier_command(tiny_training(folder / "a", {"--data", data, "--context", "15"}));
   EXPECT_NE(images.code, 0);
   EXPECT_NE(images.err.find("resnet20 reads images"), std::string::npos) << images.err;
   const Outcome text = espalier_command(training("synth", folder / "b", {}));
@@ -75,6 +84,8 @@ TEST(TextTraining, TextsAndImagesAreNotMixedUp) {
   const Outcome longer = espalier_command({"eval",
                                            "--weights",
                                            (folder / "c" / "model.safetensors").string(),
+                                           "--model",
+                                           "gpt",
                                            "--data",
                                            data,
                                            "--context",

@@ -16,6 +16,7 @@ using Action = std::function<void()>;
 
 void add_doctor(const Verb& app, Console& console, Action& action);
 void add_methods(const Verb& app, Console& console, Action& action);
+void add_advise(const Verb& app, Console& console, Action& action);
 void add_data(const Verb& app, Console& console, Action& action);
 void add_train(const Verb& app, Console& console, Action& action);
 void add_eval(const Verb& app, Console& console, Action& action);

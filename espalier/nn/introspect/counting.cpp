@@ -6,7 +6,7 @@
 
 #include <espalier/nn/forms/slots.h>
 #include <espalier/nn/graph/tracer.h>
-#include <espalier/nn/module/samples.h>
+#include <espalier/nn/introspect/samples.h>
 
 namespace espalier::nn {
 namespace {
@@ -158,7 +158,7 @@ ModelCount count_model(Module& model, const Variable& input) {
 }
 
 ModelCount count_model(Module& model, const Shape& sample) {
-  const Tensor zeros = zero_samples(sample);
+  const Tensor zeros = zero_samples(model, sample);
   const Tensor input = sample.rank() == 3 ? zeros.to(Layout::Nchw16n) : zeros;
   return count_model(model, Variable(input));
 }

@@ -6,11 +6,7 @@
 namespace espalier::nn {
 
 Variable class_rows(const Variable& logits) {
-  ESPALIER_CHECK(logits.rank() == 2 || logits.rank() == 3,
-                 ShapeError,
-                 "a model's answers: expects logits (N,C), or (N,T,C) of a text, got ",
-                 logits.shape());
-  if (logits.rank() == 2) return logits;
+  if (logits.rank() != 3) return logits;
   return reshape(logits, {logits.size(0) * logits.size(1), logits.size(2)});
 }
 

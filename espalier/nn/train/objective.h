@@ -28,8 +28,7 @@ class Objective {
   virtual StepLoss loss(Module& model, const data::Batch& batch) = 0;
 };
 
-/// Logits with a row for each label: (N,C) as they are, those of a text (N,T,C) as (N*T,C). Throws
-/// ShapeError for other ranks.
+/// Logits with a row for each label: those of a text (N,T,C) as (N*T,C), others as they are.
 Variable class_rows(const Variable& logits);
 
 /// Mean cross-entropy of the labels.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/nn/module/samples.h>
+#include <espalier/nn/introspect/samples.h>
 #include <espalier/prune/actions/gate.h>
 
 #include <algorithm>
@@ -19,7 +19,7 @@ std::vector<GatePlace> places_of(GateGrain grain, const Subject& subject) {
   ESPALIER_CHECK(subject.inputs.input_shape.rank() == 3,
                  ValueError,
                  "prune: gates need the input's shape, (C,H,W)");
-  const Variable example(nn::zero_samples(subject.inputs.input_shape));
+  const Variable example(nn::zero_samples(subject.model, subject.inputs.input_shape));
   std::vector<GatePlace> out;
   if (grain == GateGrain::Blocks) {
     for (const nn::BlockGateSite& site : nn::block_gate_sites(subject.model, example)) {

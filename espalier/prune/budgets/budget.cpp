@@ -7,7 +7,7 @@
 #include <espalier/core/error.h>
 #include <espalier/core/options/option.h>
 #include <espalier/nn/introspect/counting.h>
-#include <espalier/nn/module/samples.h>
+#include <espalier/nn/introspect/samples.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/prune/budgets/latency.h>
 #include <espalier/prune/structure/shrink.h>
@@ -50,7 +50,7 @@ class Bytes : public Budget {
   explicit Bytes(Shape sample) : sample_(std::move(sample)) {}
   double cost(nn::Module& model) override {
     cut_channels(model, sample_);
-    const Variable example(nn::zero_samples(sample_));
+    const Variable example(nn::zero_samples(model, sample_));
     return static_cast<double>(nn::compile(model, example).weight_bytes());
   }
 
@@ -97,7 +97,7 @@ Target parse_target(const std::string& text, double most) {
 
 void cut_channels(nn::Module& model, const Shape& sample) {
   try {
-    shrink(model, Variable(nn::zero_samples(sample)));
+    shrink(model, Variable(nn::zero_samples(model, sample)));
   } catch (const NotImplemented&) {
     // A layer without other sizes stays as it is.
   } catch (const ValueError&) {

@@ -12,7 +12,7 @@
 #include <espalier/core/io.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
-#include <espalier/nn/module/samples.h>
+#include <espalier/nn/introspect/samples.h>
 #include <espalier/nn/plan/plan.h>
 
 namespace espalier::prune {
@@ -123,13 +123,13 @@ class Latency : public Budget {
 
  private:
   nn::InferencePlan compiled(nn::Module& model) const {
-    return nn::compile(model, Variable(nn::zero_samples(sample_, batch_)));
+    return nn::compile(model, Variable(nn::zero_samples(model, sample_, batch_)));
   }
 
   double time_beside_dense(const nn::InferencePlan& plan) {
     // Known ratios need no measurement: the dense network is compiled when the first new one does.
     if (!dense_) dense_.emplace(compiled(*dense_network_));
-    Tensor x = nn::zero_samples(sample_, batch_);
+    Tensor x = nn::zero_samples(*dense_network_, sample_, batch_);
     Rng rng(1, "latency");
     fill_normal_(x, rng, 0.0, 1.0);
     Tensor y = plan.run(x);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <espalier/core/detail/wrapped.h>
 #include <espalier/prune/drive/registry.h>
 
 namespace espalier::prune {
@@ -60,36 +61,15 @@ Json to_json(const Method& method) {
           {"formula", method.formula},
           {"schedule", method.schedule},
           {"differs", method.differs},
+          {"use_when", method.use_when},
+          {"not_when", method.not_when},
           {"options", options}};
-}
-
-/// Breaks `text` at spaces to lines of at most 100 columns, indented but for the first by `indent`.
-std::string wrapped(const std::string& text, size_t indent) {
-  constexpr size_t kColumns = 100;
-  std::string out;
-  size_t column = indent;
-  size_t begin = 0;
-  while (begin < text.size()) {
-    const size_t end = std::min(text.find(' ', begin), text.size());
-    const std::string word = text.substr(begin, end - begin);
-    if (column > indent && column + 1 + word.size() > kColumns) {
-      out += "\n" + std::string(indent, ' ');
-      column = indent;
-    } else if (column > indent) {
-      out += ' ';
-      ++column;
-    }
-    out += word;
-    column += word.size();
-    begin = end + 1;
-  }
-  return out;
 }
 
 std::string row(std::string label, const std::string& text) {
   constexpr size_t kIndent = 11;
   label.resize(kIndent, ' ');
-  return label + wrapped(text, kIndent) + "\n";
+  return label + espalier::detail::wrapped(text, kIndent) + "\n";
 }
 
 std::string range(const Option& option) {
@@ -149,6 +129,8 @@ std::string explain(const Method& method) {
     out += "  --" + option.name + "\n" +
            row("", cat(option.help, unit, "; default ", value, range(option)));
   }
+  if (!method.use_when.empty()) out += row("use when", method.use_when);
+  if (!method.not_when.empty()) out += row("not when", method.not_when);
   return out;
 }
 

@@ -17,16 +17,18 @@ namespace espalier::prune {
 
 /// What is told of a method. What follows from its parts is computed (`facts_of`).
 struct MethodText {
-  std::string name;          ///< as typed: `gmp`, `l1-filters`
-  std::string title;         ///< `Gradual magnitude pruning`
-  std::string paper;         ///< `Zhu, Gupta, arXiv 1710.01878`
-  int year = 0;              ///< of the paper
-  When when = When::After;   ///< relative to training
-  How how = How::Criterion;  ///< how weights are chosen
-  std::string idea;          ///< one or two sentences
-  std::string formula;       ///< score and selection, plain text
-  std::string schedule;      ///< when masks change, and what the caller trains before and after
-  std::string differs = {};  ///< from the published code or the paper, and what gives that
+  std::string name;           ///< as typed: `gmp`, `l1-filters`
+  std::string title;          ///< `Gradual magnitude pruning`
+  std::string paper;          ///< `Zhu, Gupta, arXiv 1710.01878`
+  int year = 0;               ///< of the paper
+  When when = When::After;    ///< relative to training
+  How how = How::Criterion;   ///< how weights are chosen
+  std::string idea;           ///< one or two sentences
+  std::string formula;        ///< score and selection, plain text
+  std::string schedule;       ///< when masks change, and what the caller trains before and after
+  std::string differs = {};   ///< from the published code or the paper, and what gives that
+  std::string use_when = {};  ///< where to use it: a short sentence, of at most 120 characters
+  std::string not_when = {};  ///< where another one does better, likewise
   std::vector<std::string> patterns;  ///< those it can produce; the first is the default
 };
 

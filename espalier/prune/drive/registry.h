@@ -65,14 +65,15 @@ std::map<std::string, Tensor> raw_scores(const std::string& method,
 
 /// Methods as JSON: a list of objects with `name`, `title`, `paper`, `year`, `speedup`,
 /// `when`, `how`, `one_shot`, `global`, `data_free`, `patterns`, `idea`, `formula`, `schedule`,
-/// `differs` and `options`
-/// (`name`, `kind`, `default`, `unit`, `help`, and `min`/`max` or `choices`).
+/// `differs`, `use_when`, `not_when` and `options` (`name`, `kind`, `default`, `unit`, `help`, and
+/// `min`/`max` or `choices`).
 std::string methods_json(const std::vector<const Method*>& which);
 /// Of all methods.
 std::string methods_json();
 /// One of these objects.
 std::string method_json(const Method& method);
-/// Paper, idea, formula, schedule, differences and options as text of at most 100 columns.
+/// Paper, idea, formula, schedule, differences, options, and when to use it and when not, as text
+/// of at most 100 columns.
 std::string explain(const Method& method);
 
 namespace detail {

@@ -123,6 +123,8 @@ std::string section(const Method& method) {
   if (!method.differs.empty()) {
     out += cat("- Differs from what is published: ", escaped(method.differs), "\n");
   }
+  if (!method.use_when.empty()) out += cat("- Use it when: ", escaped(method.use_when), "\n");
+  if (!method.not_when.empty()) out += cat("- Not when: ", escaped(method.not_when), "\n");
   out += cat("- Patterns: ", list_of(method.patterns), "\n\n");
   if (!method.options.empty()) out += options_table(method.options) + "\n";
   return out;

@@ -7,7 +7,7 @@
 #include <espalier/core/error.h>
 #include <espalier/nn/graph/tracer.h>
 #include <espalier/nn/introspect/counting.h>
-#include <espalier/nn/module/samples.h>
+#include <espalier/nn/introspect/samples.h>
 
 namespace espalier::prune {
 namespace {
@@ -35,7 +35,7 @@ std::vector<SearchedSite> searched_sites(nn::Module& model,
       ValueError,
       "prune: a search needs the shape (C,H,W) of a sample; prune inside of fit(), or set "
       "PruneInputs::input_shape");
-  const Variable example(nn::zero_samples(sample));
+  const Variable example(nn::zero_samples(model, sample));
   const auto strides = strides_of(nn::trace_network(model, example));
   const nn::ModelCount count = nn::count_model(model, sample);
   std::vector<SearchedSite> places;

@@ -7,7 +7,7 @@
 
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/graph/tracer.h>
-#include <espalier/nn/module/samples.h>
+#include <espalier/nn/introspect/samples.h>
 #include <espalier/prune/structure/channel_reader.h>
 
 namespace espalier::prune {
@@ -141,7 +141,7 @@ ChannelGraph trace_channels(nn::Module& model, const Variable& input) {
 }
 
 Variable normal_sample(nn::Module& model, const Shape& image) {
-  Tensor input = nn::zero_samples(image);
+  Tensor input = nn::zero_samples(model, image);
   if (input.dtype() != DType::F32) return Variable(input);
   Rng rng(0, "channel_groups");
   fill_normal_(input, rng);

@@ -216,11 +216,15 @@ TEST(Target, OfParametersIsMetOnResidualNetworksByWhatCanBeCutOut) {
         choose_method(method("magnitude"), {{"pattern", "channel"}, {"target", target}});
     const UpdateReport report = make_pruner(choice, {.input_shape = image, .seed = 5})
                                     ->prune(*model, nullptr, choice.settings.final());
-    EXPECT_NEAR(report.reached->value(), 0.7, 0.02) << target;
+    // Bytes are of lanes of 16 channels, so that a channel less may save none, or all of its layer.
+    const bool in_lanes = std::string(target).starts_with("bytes");
+    EXPECT_GE(report.reached.value(), 0.7 - 1e-9) << target;
+    EXPECT_LE(report.reached.value(), in_lanes ? 0.8 : 0.72) << target;
     const int64_t whole =
         nn::count_model(*nn::make_model("resnet20", {.width = 0.5}), image).total.params_nonzero;
     shrink(*model, Variable(Tensor::zeros(image.inserted(0, 1))));
     const int64_t left = nn::count_model(*model, image).total.params_nonzero;
+    if (in_lanes) continue;
     EXPECT_NEAR(static_cast<double>(left) / static_cast<double>(whole), 0.3, 0.03) << target;
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <map>
 #include <set>
+#include <tuple>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -26,6 +27,32 @@ TEST(Registry, EveryMethodIsFullyDescribed) {
     EXPECT_GE(method.year, 1988) << method.name;
     ASSERT_FALSE(method.patterns.empty()) << method.name;
     EXPECT_FALSE(choose_method(method, OptionTexts()).timeline().events.empty()) << method.name;
+  }
+}
+
+// The last two rows of `espalier methods NAME`, and two lines of its section in docs/taxonomy.md.
+TEST(Registry, EveryMethodTellsWhenToUseItAndWhenNot) {
+  constexpr size_t kLongest = 120;
+  std::map<std::string, std::string> told;
+  for (const Method& method : methods()) {
+    const std::string text = explain(method);
+    const nlohmann::json json = nlohmann::json::parse(method_json(method));
+    size_t at = 0;
+    for (const auto& [key, title, words] :
+         {std::tuple{"use_when", "\nuse when   ", method.use_when},
+          std::tuple{"not_when", "\nnot when   ", method.not_when}}) {
+      ASSERT_FALSE(words.empty()) << method.name << " " << key;
+      EXPECT_LE(words.size(), kLongest) << method.name << ": " << words;
+      EXPECT_EQ(words.back(), '.') << method.name << ": " << words;
+      EXPECT_EQ(json.at(key), words);
+      const size_t begin = text.find(title, at);
+      ASSERT_NE(begin, std::string::npos) << method.name << title;
+      EXPECT_EQ(text.find("\n  --", begin), std::string::npos) << method.name;
+      at = begin;
+    }
+    EXPECT_NE(method.use_when, method.not_when) << method.name;
+    const auto [other, is_new] = told.emplace(method.use_when, method.name);
+    EXPECT_TRUE(is_new) << method.name << " and " << other->second << " say the same";
   }
 }
 

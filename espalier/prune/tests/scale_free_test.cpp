@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <espalier/autograd/ops.h>
+#include <espalier/nn/train/sgd.h>
 #include <espalier/prune/scores/balanced_samples.h>
 #include <espalier/prune/scores/gradients.h>
 #include <espalier/prune/scores/scale_free.h>
@@ -109,8 +110,18 @@ Scored score_of(const Method& chosen,
   OptionTexts given = options;
   given["pattern"] = pattern;
   const auto score = score_of(choose_method(chosen, given).timeline());
-  MaskUpdate update(*net, make_pattern(pattern), settings, inputs, {});
+  // A training that began elsewhere, for scores that look back at it.
+  const auto before = network();
   Rng rng(1);
+  for (const nn::NamedParameter& one : before->named_parameters()) {
+    Tensor noise = Tensor::empty(one.parameter->shape());
+    fill_normal_(noise, rng, 0.0, 0.1);
+    one.parameter->value.value().copy_((one.parameter->value + Variable(noise)).value());
+  }
+  nn::Sgd sgd(*before, {.lr = 0.1});
+  nn::TrainState state{.model = *before, .optimizer = sgd};
+  score->observe(state);
+  MaskUpdate update(*net, make_pattern(pattern), settings, inputs, {});
   const NoGrad no_grad;
   const auto scores = update.scores(*score, rng);
   const double sign = score->keep() == Keep::Smallest ? -1.0 : 1.0;

@@ -62,6 +62,9 @@ Method amc() {
            "squares; the cost saved so far counts layers to come as whole, as the paper says; what "
            "the best walk leaves of the target is given back to all layers; numbers of channels "
            "are multiples of 8 with round-channels-to 8 only",
+       .use_when = "Layers need different shares within a budget, and hundreds of evaluations can "
+                   "be paid for.",
+       .not_when = "Evaluations are costly, or there are no labels on which to judge candidates.",
        .patterns = {"channel", "filter", "unstructured"}},
       {{&Amc::search,
         "search",

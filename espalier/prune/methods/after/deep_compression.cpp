@@ -38,6 +38,9 @@ Method deep_compression() {
                    "writes the file",
        .differs = "one threshold over all layers and one update; the paper's are set by hand, per "
                   "layer and round",
+       .use_when = "The size of the file decides: what is left shares few values and is packed by "
+                   "`espalier compress`.",
+       .not_when = "Only speed decides: shared values are as slow as others.",
        .patterns = {"unstructured"}},
       {rounds_option(&DeepCompression::rounds),
        {&DeepCompression::share_at,

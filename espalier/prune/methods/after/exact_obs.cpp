@@ -37,6 +37,9 @@ Method exact_obs() {
                   "Inputs are of the network pruned so far (published: of the dense one). A layer "
                   "loses S n rounded to the nearest (published: up). Layers are as sparse as each "
                   "other (`layer-sparsity` gives others; published: also a search)",
+       .use_when = "No training is to follow and minutes of computation are there: every row "
+                   "makes up for each weight that goes.",
+       .not_when = "The layers are wide: every row costs a search over all of its weights.",
        .patterns = {"unstructured", "2:4"}},
       {calibration_option(&ExactObs::batches),
        {&ExactObs::damping, "damping", {0, 1e6}, "of its mean", "added to H's diagonal"},

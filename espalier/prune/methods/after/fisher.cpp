@@ -39,6 +39,9 @@ Method fisher() {
        .differs = "a round removes several maps where the paper removes one; gates stand behind "
                   "batch norm, which the paper's networks don't have; mini-batches are scored at "
                   "an update, not collected over the training steps before it",
+       .use_when = "A trained network must lose MACs in any dense engine, and layers may lose "
+                   "different shares.",
+       .not_when = "There are no labels, or no fine-tuning between its rounds.",
        .patterns = {"channel"}},
       {{&Fisher::rounds, "rounds", {1, 100'000}, "", "updates"},
        until_option(&Fisher::until),

@@ -44,6 +44,10 @@ Method flap() {
            "attention, whose scores the published code squares. A layer "
            "without bias gives the means to the batch norm behind it. The sparsity is of all "
            "prunable weights (published: of the blocks)",
+       .use_when = "Whole channels must go and no training can follow; a few batches without "
+                   "labels are enough.",
+       .not_when = "Some training can follow, or attention heads should go: it cuts channels "
+                   "alone.",
        .patterns = {"channel"}},
       {calibration_option(&Flap::batches),
        allocation_option(&Flap::allocation, {"global", "uniform"})},

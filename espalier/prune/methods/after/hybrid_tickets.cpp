@@ -36,6 +36,9 @@ Method hybrid_tickets() {
                   "`retrain-part`); plain networks (VGG) must be told, `ratio-rule plain`; "
                   "remainders of rounding are shared out, so that the total is exact (published: "
                   "lost); a weight that becomes zero trains on (published: it freezes)",
+       .use_when = "A trained network is there, and the time to train it again at its own "
+                   "rates.",
+       .not_when = "No second training can be paid for.",
        .patterns = every_pattern()},
       {ratio_rule_option(&HybridTickets::rule),
        linear_density_option(&HybridTickets::linear_density),

@@ -28,6 +28,9 @@ Method l1_filters() {
                    "spread evenly over it; then shrink",
        .differs = "channels that a residual sum ties together stay, as published; of the paper's "
                   "two ways to count, the norm is over all input channels (independent)",
+       .use_when = "A trained network must get faster in any dense engine, with some fine-tuning.",
+       .not_when = "Layers need different shares, or channels that residual sums tie together "
+                   "must go too.",
        .patterns = {"channel"}},
       {rounds_option(&L1Filters::rounds)},
       [](const L1Filters& o, const PruneSettings&) -> Timeline {

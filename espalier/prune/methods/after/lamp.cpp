@@ -30,6 +30,9 @@ Method lamp() {
        .differs = "the paper's rounds remove 20 % of what is left: take as many `rounds` as lead "
                   "to the sparsity so (10 for 0.893). Each is followed by its share of the "
                   "training, not by one of its own",
+       .use_when = "As magnitude, where layers differ in scale: it finds each layer's share "
+                   "without a setting.",
+       .not_when = "No training follows: it does not look at the inputs that a weight has.",
        .patterns = {"unstructured"}},
       {rounds_option(&Lamp::rounds), until_option(&Lamp::until)},
       [](const Lamp& o, const PruneSettings&) -> Timeline {

@@ -32,6 +32,10 @@ Method lasso_channels() {
        .differs = "all positions of the calibration data count, not a sample; the number of "
                   "channels is exact; there is no intercept; channels that residual sums tie "
                   "together stay, so there is no channel sampler",
+       .use_when = "A trained network must lose channels with little training: it fits the "
+                   "readers anew, without labels.",
+       .not_when = "Residual sums hold most channels, which stay, or layers need different "
+                   "shares.",
        .patterns = {"channel"}},
       {calibration_option(&LassoChannels::batches)},
       [](const LassoChannels& o, const PruneSettings&) -> Timeline {

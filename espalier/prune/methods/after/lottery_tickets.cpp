@@ -38,6 +38,8 @@ Method lottery_tickets() {
                   "one weight more. For VGG it leaves the classifier dense and out of the ranking: "
                   "that is `exclude classifier`. It draws batch norm's scales from (0, 1); here "
                   "they start at 1, as for all methods. Momentum starts at zero in every round",
+       .use_when = "Several whole trainings can be paid for and accuracy decides.",
+       .not_when = "Only fine-tuning can be paid for: every round is a whole training.",
        .patterns = every_pattern()},
       {training_rounds_option(&Tickets::rounds),
        fraction_option(&Tickets::fraction),

@@ -33,6 +33,10 @@ Method magnitude() {
                    "spread evenly over it",
        .differs = "thresholds are exact counts; the paper's, a hand-set multiple of each layer's "
                   "deviation, are `allocation std`",
+       .use_when = "A trained network and some epochs of fine-tuning are at hand: the first thing "
+                   "to try.",
+       .not_when = "No training follows, or (all patterns but channel) only a dense engine will "
+                   "run the network.",
        .patterns = every_pattern()},
       {rounds_option(&Magnitude::rounds),
        until_option(&Magnitude::until),

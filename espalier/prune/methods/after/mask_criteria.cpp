@@ -49,6 +49,8 @@ Method mask_criteria() {
            "moved towards zero, which removes no weight); a is the layer's mean |v| over its "
            "mean |w| (not given by the paper; ours); layers lose equal shares (published: "
            "convolutions half as much as linear layers)",
+       .use_when = "You study what a ticket keeps: each criterion of the paper is an option.",
+       .not_when = "You want one accurate network: magnitude is the criterion to begin with.",
        .patterns = every_pattern()},
       {{&MaskCriteria::criterion,
         "criterion",

@@ -37,6 +37,9 @@ Method obd() {
                   "(diagonal gauss-newton), which is the diagonal of Gauss-Newton's matrix; the "
                   "paper's one pass over squared activations also leaves out what units of a layer "
                   "have to do with each other",
+       .use_when = "You want the classic second-order score, exact for small networks.",
+       .not_when = "The network is confident on its data: drawn labels then tell little; "
+                   "woodfisher sees more.",
        .patterns = {"unstructured"}},
       {{&Obd::diagonal,
         "diagonal",

@@ -36,6 +36,10 @@ Method obs() {
        .differs = "H has blocks of `block` neighbours (published: one matrix for a network of some "
                   "hundred weights; a `block` as large as a layer gives one for each layer). All "
                   "weights of an update go by one H, found before the first of them",
+       .use_when = "A trained network must lose weights with little or no training, and gradients "
+                   "of samples can be paid for.",
+       .not_when = "There are no labels, or the network is large: blocks of second derivatives "
+                   "take much memory.",
        .patterns = {"unstructured"}},
       {{&Obs::gradients,
         "gradients",

@@ -57,6 +57,10 @@ Method owl() {
            "pruned, each layer a block. Blocks of one share of outliers are alike (published "
            "code: not a number). A layer's number that does not divide by its rows is spread over "
            "them (published: rounded down in each). N:M, of which layers get other N, is not here",
+       .use_when = "A transformer is pruned without training at 60 % and more, and its layers "
+                   "differ in outliers.",
+       .not_when = "The pattern is N:M, or the sparsity is low: there uniform layers do as "
+                   "well.",
        .patterns = {"unstructured"}},
       {{&Owl::criterion,
         "criterion",

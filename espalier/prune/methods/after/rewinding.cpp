@@ -34,6 +34,10 @@ Method rewinding() {
                   "keeps w_T and the rate of T",
        .schedule = "the run trains `epochs`, then prunes and repeats its last part, round by round "
                    "until the sparsity is reached",
+       .use_when = "A good part of the training can be repeated at its large rates: above fine- "
+                   "tuning in our runs (methods.md).",
+       .not_when = "Only a few epochs can be paid for, or how the network was first trained is "
+                   "not known.",
        .patterns = every_pattern()},
       {training_rounds_option(&Rewinding::rounds),
        fraction_option(&Rewinding::fraction),

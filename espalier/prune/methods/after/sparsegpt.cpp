@@ -35,6 +35,10 @@ Method sparsegpt() {
                   "the one at place S n of a block of columns, one weight more. Layers follow each "
                   "other one by one (published: block by block), and batch norm, which the paper's "
                   "networks don't have, is measured again",
+       .use_when = "A trained network must lose half of its weights or go to 2:4 without training "
+                   "and without labels.",
+       .not_when = "Layers need different shares, as in convolutional networks at 90 %: each "
+                   "loses the same.",
        .patterns = {"unstructured", "2:4"}},
       {calibration_option(&SparseGpt::batches),
        {&SparseGpt::damping, "damping", {0, 1e6}, "of its mean", "added to H's diagonal"},

@@ -40,6 +40,9 @@ Method taylor() {
        .differs = "mini-batches are scored at an update, with the weights of that moment, where "
                   "the published code collects them over the training steps before it; the scores "
                   "of a residual stream are not divided by its number of blocks",
+       .use_when = "A trained network must lose channels, those of residual sums too, and layers "
+                   "may lose different shares.",
+       .not_when = "There are no labels, or no fine-tuning between its rounds.",
        .patterns = {"channel"}},
       {{&Taylor::rounds, "rounds", {1, 100'000}, "", "updates"},
        until_option(&Taylor::until),

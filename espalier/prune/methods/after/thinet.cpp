@@ -34,6 +34,10 @@ Method thinet() {
            "each of 10 images of a class; there is no training between two layers (paper: "
            "an epoch or two); channels that residual sums tie together stay; of equal ones the "
            "higher index goes",
+       .use_when = "A trained network must lose channels with little training: it rescales the "
+                   "readers, without labels.",
+       .not_when = "Layers are very wide, so that choosing channels one by one takes long, or "
+                   "need different shares.",
        .patterns = {"channel"}},
       {calibration_option(&ThiNet::batches)},
       [](const ThiNet& o, const PruneSettings&) -> Timeline {

@@ -29,6 +29,10 @@ Method wanda() {
        .differs =
            "the number removed in a row is rounded to the nearest (published: down); batch norm, "
            "which its language models don't have, keeps the statistics of the dense network",
+       .use_when = "A trained network, a transformer above all, must be pruned without training "
+                   "and without labels.",
+       .not_when = "Layers need different shares, as in convolutional networks at 90 %: each "
+                   "loses the same.",
        .patterns = {"unstructured", "2:4"}},
       {calibration_option(&Wanda::batches)},
       [](const Wanda& o, const PruneSettings&) -> Timeline {

@@ -39,6 +39,9 @@ Method woodfisher() {
        .differs = "blocks have 128 weights, for 1 kilobyte of memory a weight (published: 2000 and "
                   "more; `block`), and 400 gradients make up F (published for ResNet-20: 1000; "
                   "`gradients`)",
+       .use_when = "A trained network must lose weights with little training, and gradients of "
+                   "samples can be paid for.",
+       .not_when = "There are no labels, or memory is short: blocks of the inverse are kept.",
        .patterns = {"unstructured"}},
       {{&WoodFisher::gradients,
         "gradients",

@@ -73,6 +73,10 @@ Method edge_popup() {
        .differs = "biases and batch norm's scales and shifts are there, but keep their initial "
                   "values (published: none); k is rounded to the nearest; weights are scaled by "
                   "the kept fraction (the published code: the removed one)",
+       .use_when = "Weights must stay as they were drawn, so that a seed stores them, and only a "
+                   "mask is learnt.",
+       .not_when = "Weights may be trained, or the network is narrow: it needs many random "
+                   "weights to choose from.",
        .patterns = {"unstructured"}},
       {{&EdgePopup::start,
         "start",

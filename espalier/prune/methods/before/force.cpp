@@ -40,6 +40,9 @@ Method force() {
                   "rounded down); batch norm scores by its running statistics, as in SNIP (the "
                   "published function leaves the network in training mode: `scoring-mode train`); "
                   "its third score, the squared gradient, is not here",
+       .use_when = "Pruning comes before training and most weights go: it scores what is left, "
+                   "round by round.",
+       .not_when = "A moderate sparsity is asked for: one look of snip is enough.",
        .patterns = every_pattern()},
       {{&Force::variant,
         "variant",

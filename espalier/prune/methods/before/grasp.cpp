@@ -48,6 +48,9 @@ Method grasp() {
            "more than asked. The weights that are trained are scored; there the linear layers are "
            "drawn anew for the score. Sums over whole filters, which it does not make, are of "
            "running statistics: under the batch's they are the filters' squared gradients",
+       .use_when = "Pruning must happen once and before training, and second derivatives can be "
+                   "afforded.",
+       .not_when = "There are no labels, or a trained network is there.",
        .patterns = every_pattern()},
       {{&Grasp::samples, "samples-per-class", {1, 100'000}, "", "in each iteration"},
        {&Grasp::iterations, "scoring-iterations", {1, 1000}, "", "draws of samples, summed"},

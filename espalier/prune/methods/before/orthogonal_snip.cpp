@@ -42,6 +42,9 @@ Method orthogonal_snip() {
                   "rate R then goes to and fro near its least); groups of a convolution are "
                   "matrices of their own, and layers with fewer outputs than inputs get the "
                   "transpose of an orthogonal kernel (not given by the paper; ours)",
+       .use_when = "Pruning comes before training and the network has no batch norm to keep "
+                   "signals in size.",
+       .not_when = "A trained network is there: new initial weights throw it away.",
        .patterns = every_pattern()},
       {{&OrthogonalSnip::start,
         "start",

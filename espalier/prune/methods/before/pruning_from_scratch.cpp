@@ -46,6 +46,8 @@ Method pruning_from_scratch() {
                   "search (published: at most ten bisections of the fraction, up to rounding half "
                   "to even); every layer keeps a channel (published: nothing guards it); one "
                   "learning-rate schedule spans both parts",
+       .use_when = "Only the widths are wanted, and no trained network is there to find them.",
+       .not_when = "A trained network is there: its weights are thrown away.",
        .patterns = {"channel"}},
       {{&FromScratch::strength, "lambda", {0, 1e9}, "", "strength of the penalty"},
        {&FromScratch::share,

@@ -29,6 +29,9 @@ Method random_pruning() {
        .schedule = "one update before training; then train with the mask fixed",
        .differs = "the rule uniform+ (a classifier of at least 0.2) is not here; numbers are exact "
                   "where the published code draws each weight by itself",
+       .use_when = "A baseline is needed that any choice of weights must beat, or a mask without "
+                   "data before training.",
+       .not_when = "A trained network is there: what it learnt tells which weights to keep.",
        .patterns = every_pattern()},
       {allocation_option(&Random::allocation, {"erk", "er", "uniform", "uniform-dense-first"})},
       [](const Random& o, const PruneSettings&) -> Timeline {

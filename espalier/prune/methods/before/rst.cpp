@@ -48,6 +48,9 @@ Method rst() {
            "90000 steps of their own at 1e-3), and lambda grows at every step (published: by "
            "1e-4 every five); all layers are pruned (published: the first and the last stay "
            "dense, which is `exclude`); numbers are rounded to the nearest",
+       .use_when = "Masks must be random or given beforehand, and training is long enough for "
+                   "two phases.",
+       .not_when = "Training itself must be cheap: the first phase is dense.",
        .patterns = every_pattern()},
       {{&Rst::prune_at,
         "prune-at",

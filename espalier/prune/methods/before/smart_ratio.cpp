@@ -32,6 +32,10 @@ Method smart_ratio() {
                   "here a rule sees the sizes of layers and no residual sums, so plain networks "
                   "(VGG) must be told: `ratio-rule plain`. Remainders of rounding are shared out, "
                   "so that the total is exact (published: lost)",
+       .use_when = "Pruning must cost nothing, before training and without data: it only sets "
+                   "layers' densities.",
+       .not_when = "The network is neither like a ResNet nor like VGG, for which its densities "
+                   "were set.",
        .patterns = every_pattern()},
       {ratio_rule_option(&SmartRatio::rule), linear_density_option(&SmartRatio::linear_density)},
       [](const SmartRatio& o, const PruneSettings&) -> Timeline {

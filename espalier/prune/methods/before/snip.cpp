@@ -28,6 +28,10 @@ Method snip() {
        .differs = "weights alone are scored (the published code scores biases too, and so loses "
                   "all that start at zero), and they are the ones that train on (there new ones "
                   "are drawn: `ablation reinit`)",
+       .use_when = "Pruning must happen once and before training, and a labelled batch is at "
+                   "hand.",
+       .not_when = "A trained network is there: scored on that, SNIP ended higher in our runs "
+                   "(initialized_pretrained.md).",
        .patterns = every_pattern()},
       {scoring_mode_option(&Snip::mode),
        allocation_option(&Snip::allocation, weight_allocations())},

@@ -82,6 +82,8 @@ Method supermask() {
            "the network that is left are of each layer's most probable weights, as many as "
            "the sparsity asks (published: ten draws, averaged; `select drawn`: of one draw, "
            "however many); its masks that are drawn in part and soft in part are not here",
+       .use_when = "You study what a mask alone can do with random weights.",
+       .not_when = "You want the best accuracy: weights stay as they were drawn.",
        .patterns = {"unstructured"}},
       {{&SupermaskOptions::start,
         "start",
@@ -106,7 +108,8 @@ Method supermask() {
             train_under_forms({.kind = "bernoulli-mask",
                                .put_on = [o](const Subject& of) { put_masks_on(of, o); },
                                .own_rate = o.rate,
-                               .only_forms = true});
+                               .only_forms = true,
+                               .divides = true});
         return {.events = {during(0.0, 1.0, masks), at(epochs_schedule(Epochs::Last), masks)},
                 .refused = no_ablation("its mask is learnt with the weights that it has")};
       });

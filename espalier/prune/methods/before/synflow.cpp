@@ -33,6 +33,10 @@ Method synflow() {
        .differs = "batch norm uses its initial statistics, also in a trained network (published: "
                   "the absolute values of those it finds, `flow-statistics running`); the limit of "
                   "ReLU6, which no published network has, is lifted while scoring",
+       .use_when = "Pruning must happen before training and without data, or at sparsities where "
+                   "other scores empty layers.",
+       .not_when = "Multiply-accumulates count more than weights: it keeps the costly early "
+                   "layers (methods.md).",
        .patterns = {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "channel"}},
       {{&Synflow::rounds, "rounds", {1, 10'000}, "", "rounds of scoring and pruning"},
        {&Synflow::pace, "rounds-pace", {"exponential", "linear"}, "(1 - S)^(k/n), or 1 - S k/n"},

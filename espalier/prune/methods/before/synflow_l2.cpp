@@ -37,6 +37,9 @@ Method synflow_l2() {
        .differs = "batch norm uses its initial statistics, also in a trained network; of the form "
                   "that knows the data (-Dist) the input is the mean square of each entry, with "
                   "which a path has the share that it has in the output's second moment",
+       .use_when = "There is no data yet, and pruning must come before training.",
+       .not_when = "Figures are to be held against others': synflow itself is what papers "
+                   "report.",
        .patterns = {"unstructured", "4x1", "8x1", "kernel", "stripe", "filter", "2:4", "channel"}},
       {{&SynflowL2::rounds, "rounds", {1, 10'000}, "", "rounds of scoring and pruning"},
        {&SynflowL2::pace, "rounds-pace", {"exponential", "linear"}, "(1 - S)^(k/n), or 1 - S k/n"},

@@ -33,6 +33,9 @@ Method ac_dc() {
        .schedule = "dense at first, then sparse and dense phases in turns; the optimizer starts "
                    "afresh with each dense phase; a longer sparse phase ends the training",
        .differs = "exactly S n weights go (published: all up to the one at place S n)",
+       .use_when = "A dense and a sparse network are wanted from one training.",
+       .not_when = "Training must never hold dense weights, or is too short for phases of several "
+                   "epochs.",
        .patterns = {"unstructured", "2:4"}},
       {{&AcDc::first_sparse,
         "first-sparse",

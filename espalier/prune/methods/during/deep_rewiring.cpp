@@ -39,6 +39,9 @@ Method deep_rewiring() {
                   "has no other place left, and there it stays, with its new sign. Momentum "
                   "carries the gradient and alpha, not the noise. Later codes add noise to the "
                   "gradient, of a rate of its own, and lower T in steps",
+       .use_when = "The number of connections must be bounded at every step of training.",
+       .not_when = "The training is short: places are drawn at random, and good ones take many "
+                   "steps to find.",
        .patterns = {"unstructured"}},
       {{&DeepRewiring::temperature,
         "temperature",

@@ -45,6 +45,9 @@ Method domino_search() {
                   "met, layers are halved by the same vote (published: it goes on); the budget is "
                   "of weights, not of MACs; the published rate of the search is 0.01, without "
                   "momentum and decay",
+       .use_when = "The hardware runs several N:M, a trained network is there, and layers may "
+                   "differ in N.",
+       .not_when = "Only one N:M is fast, or there is no trained network to search in.",
        .patterns = {"n:16", "n:8", "n:4"}},
       {{&Domino::decay, "sparse-decay", {0, 10}, "", "lambda, on the weights that are still there"},
        {&Domino::every, "penalty-every", {1, 1'000'000}, "steps", "between penalties"},

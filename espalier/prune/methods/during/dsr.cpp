@@ -38,6 +38,10 @@ Method dsr() {
        .differs = "shares are rounded so that they sum to K (published: the error goes to a random "
                   "layer), and the number of weights in total is exact. First convolution and "
                   "classifier are pruned too (published for WRN-28-2: dense, `exclude`)",
+       .use_when = "Training must be sparse, and how layers share the weights should be found "
+                   "while it goes on.",
+       .not_when = "Speed by structure is wanted: the layers' numbers move, and single weights "
+                   "go.",
        .patterns = {"unstructured"}},
       {{&Dsr::pruned, "pruned", {1e-6, 1}, "of the kept weights", "N, to die in an update"},
        {&Dsr::first_threshold, "first-threshold", {1e-12, 1e6}, "", "H at first"},

@@ -39,6 +39,9 @@ Method early_bird() {
                    "before the last epoch, with a note",
        .differs = "the number of channels is exact (published: the one on the threshold goes too, "
                   "all of them before training); channels of residual sums stay. No 8-bit search",
+       .use_when = "A small dense network is wanted, and the search for it should cost a few "
+                   "epochs alone.",
+       .not_when = "The training is short: masks must have the time to settle.",
        .patterns = {"channel"}},
       {{&EarlyBird::strength, "strength", {0, 10}, "", "s, relative to the batch's mean loss"},
        {&EarlyBird::initial_scale, "initial-scale", {0, 10}, "", "of scales that are still all 1"},

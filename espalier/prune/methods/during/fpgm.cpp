@@ -34,6 +34,9 @@ Method fpgm() {
                   "after the last epoch those that rested go, without another choice; channels of "
                   "residual sums stay; with a share taken by norm the total is S n rounded down "
                   "(published: both shares are)",
+       .use_when = "No sparse kernels are there, and filters resemble each other more than they "
+                   "are small.",
+       .not_when = "Layers need different shares: each loses the same.",
        .patterns = {"channel"}},
       {{&Fpgm::norm_sparsity,
         "norm-sparsity",

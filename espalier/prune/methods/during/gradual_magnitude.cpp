@@ -33,6 +33,9 @@ Method gradual_magnitude() {
                    "with the mask fixed",
        .differs = "a pruned weight never comes back; the first layer is pruned like all others "
                   "(published: dense, `allocation uniform-dense-first`)",
+       .use_when = "One training is all there is, and sparsity may rise while it goes on.",
+       .not_when = "The training is short, or the first weights to go may be needed later: none "
+                   "comes back.",
        .patterns = every_pattern()},
       {{&Gmp::begin, "begin", {0, 1}, "fraction of training", "first update"},
        {&Gmp::end, "end", {0, 1}, "fraction of training", "final sparsity reached"},

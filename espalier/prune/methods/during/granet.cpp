@@ -40,6 +40,9 @@ Method granet() {
                   "soon, and misses it a little). The gradient is that of the pruned network "
                   "(published: of the step before). k is rounded down (published: up). What is "
                   "dropped loses its momentum",
+       .use_when = "One training is all there is, may begin dense or half dense, and must end "
+                   "very sparse.",
+       .not_when = "The whole training must be as sparse as its end, as with RigL and SET.",
        .patterns = {"unstructured"}},
       {{&GraNet::initial, "initial-sparsity", {0, 1}, "", "s_i, of a random mask; 0: dense"},
        {&GraNet::end, "end", {0, 1}, "fraction of training", "final sparsity reached"},

@@ -49,6 +49,9 @@ Method l0() {
        .differs = "a channel's gate multiplies the weights that read it, behind batch norm; gates "
                   "have an Adam of their own, faster than published, for trainings a hundred times "
                   "shorter; weights are not averaged over time for evaluation",
+       .use_when = "The network shall learn by gates what to keep, in a training of some hundred "
+                   "epochs.",
+       .not_when = "The training is short: it ended among the lowest in our runs (methods.md).",
        .patterns = {"unstructured", "channel", "filter"}},
       {{&L0::lambda, "lambda", {0, 1e9}, "", "price of a weight, divided by N"},
        {&L0::gate_decay, "gate-decay", {0, 10}, "", "expected L2, in place of weight decay"},

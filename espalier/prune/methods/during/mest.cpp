@@ -41,6 +41,9 @@ Method mest() {
                   "falling rate). The gradient is of one batch drawn for the update. A connection "
                   "that was just dropped does not grow again in the same update. First "
                   "convolution and classifier are pruned too (published: dense, `exclude`)",
+       .use_when = "Training must be sparse in memory too: no dense gradient is ever asked "
+                   "for.",
+       .not_when = "Updates may look at dense gradients: rigl grows by them.",
        .patterns = {"unstructured", "4x1", "kernel"}},
       {{&Mest::lambda, "lambda", {0, 1e6}, "", "weight of the gradient in the score; 0: |w| alone"},
        {&Mest::mutated, "mutated", {0, 0.99}, "of the kept weights", "exchanged at first"},

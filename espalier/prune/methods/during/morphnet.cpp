@@ -47,6 +47,10 @@ Method morphnet() {
            "those at or below the threshold, `select threshold`); s is in shares of the dense "
            "network's cost (published: lambda, tried around 1 / cost); channels without batch "
            "norm are free (published: a group lasso)",
+       .use_when = "Widths are to be found within a budget, and layers may grow as well as "
+                   "shrink.",
+       .not_when = "Only one training can be afforded: the widths that it finds are to be trained "
+                   "again.",
        .patterns = {"channel"}},
       {{&MorphNet::strength, "strength", {0, 1e6}, "", "s, relative to the batch's mean loss"},
        {&MorphNet::resource, "resource", {"macs", "params"}, "what a channel costs"},

@@ -51,6 +51,8 @@ Method nest() {
            "says stay. Neurons grow one a round and layer, between linear layers alone "
            "(published: feature maps too, the best of random ones). Batch norm is not folded "
            "into the size of a weight, and no part of a feature map's area is pruned",
+       .use_when = "A linear network without batch norm is to grow from a small seed.",
+       .not_when = "The network is convolutional: its feature maps do not grow.",
        .patterns = {"unstructured"}},
       {{&Nest::seed, "seed-weights", {0.01, 1}, "of the final number", "in the seed"},
        {&Nest::neurons, "seed-neurons", {0.01, 1}, "of each hidden layer", "in the seed"},

@@ -39,6 +39,10 @@ Method network_slimming() {
        .differs = "the number of channels is exact (published: the one on the threshold goes too, "
                   "`published-threshold`); channels of residual sums stay; one learning-rate "
                   "schedule spans penalty and fine-tuning (published: it starts again)",
+       .use_when = "No sparse kernels are there, batch norm follows the convolutions, and layers "
+                   "may differ in width.",
+       .not_when = "There is no batch norm, or the first training is over and can't be repeated "
+                   "with a penalty.",
        .patterns = {"channel"}},
       {{&Slimming::strength, "strength", {0, 10}, "", "s, relative to the batch's mean loss"},
        {&Slimming::initial_scale, "initial-scale", {0, 10}, "", "of scales that are still all 1"},

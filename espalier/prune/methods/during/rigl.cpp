@@ -36,6 +36,10 @@ Method rigl() {
            "`frequency`-th step until `end`. Only those steps compute dense gradients",
        .differs = "the first layer is pruned like all others (published for CIFAR: dense, "
                   "`allocation uniform-dense-first` or `exclude`)",
+       .use_when = "Training itself must be sparse, and is long enough for masks to move many "
+                   "times.",
+       .not_when = "The training is short: a fixed random mask did better in our runs "
+                   "(methods.md).",
        .patterns = {"unstructured", "4x1", "8x1", "kernel"}},
       {{&Rigl::moved_fraction, "moved-fraction", {0, 1}, "", "alpha, moved at first"},
        {&Rigl::frequency, "frequency", {1, 1'000'000}, "steps", "distance of updates"},

@@ -37,6 +37,10 @@ Method set() {
                   "100 at 90 % sparsity and zeta 0.3). Its comparisons drop up to two weights more "
                   "per layer; it keeps the output layer dense (`exclude`). Densities follow from "
                   "the sparsity (published: a constant epsilon)",
+       .use_when = "Training itself must be sparse, and gradients of removed weights cost too "
+                   "much.",
+       .not_when = "The training is so short that masks move a few times: a fixed random mask did "
+                   "better (methods.md).",
        .patterns = {"unstructured"}},
       {{&Set::moved_fraction, "moved-fraction", {0, 1}, "", "zeta, replaced in an update"},
        {&Set::frequency, "frequency", {0, 1'000'000}, "steps", "distance of updates; 0: an epoch"},

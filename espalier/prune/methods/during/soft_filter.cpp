@@ -31,6 +31,10 @@ Method soft_filter() {
                    "channels; then shrink",
        .differs = "channels of residual sums stay (published: their filters are zeroed, though the "
                   "sum keeps them alive)",
+       .use_when = "No sparse kernels are there, and filters may be chosen while the network "
+                   "trains.",
+       .not_when = "Residual sums hold most channels, which stay, or fine-tuning a trained "
+                   "network is enough.",
        .patterns = {"channel"}},
       {{&Sfp::every, "every", {1, 10'000}, "epochs", "distance of choices"}},
       [](const Sfp& o, const PruneSettings&) -> Timeline {

@@ -42,6 +42,9 @@ Method sparse_momentum() {
                   "layer goes to the others in proportion to their shares (published: evenly, at "
                   "0.99 full). Nearly dense layers lose no more than has another place, if "
                   "`just-dropped` stays out (published: at most the removed fraction)",
+       .use_when = "Training must be sparse, and layers should share the weights by what they "
+                   "still can learn.",
+       .not_when = "Dense gradients of every step can't be paid for.",
        .patterns = {"unstructured"}},
       {{&SparseMomentum::moved_fraction, "moved-fraction", {0, 1}, "", "p_0, dropped at first"},
        {&SparseMomentum::least_moved, "least-moved", {0, 1}, "", "p_T, dropped at the end"},

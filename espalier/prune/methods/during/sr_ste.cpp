@@ -56,6 +56,8 @@ Method sr_ste() {
                    "reports tell how many entries changed in an epoch",
        .differs = "every layer with enough inputs gets the pattern, the classifier too (published: "
                   "dense, `exclude fc`)",
+       .use_when = "The hardware runs N:M (2:4), and the network is trained from the start.",
+       .not_when = "The engine runs no N:M, or a trained network shall only be fine-tuned.",
        .patterns = {"2:4", "1:4", "4:8", "2:4g4"}},
       {{&SrSte::sparse_decay,
         "sparse-decay",

@@ -40,6 +40,10 @@ Method ssl() {
        .differs = "of the groups, filters and input channels are here, filter shapes and whole "
                   "layers are not; input channels have the strength that is published for shapes; "
                   "only groups that can go physically are penalized",
+       .use_when = "No sparse kernels are there, the training can take a penalty, and there may "
+                   "be no batch norm.",
+       .not_when = "The penalty's strength can't be tuned: it decides how near to zero groups are "
+                   "when they go.",
        .patterns = {"channel"}},
       {{&Ssl::filters,
         "filter-strength",

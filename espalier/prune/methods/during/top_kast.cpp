@@ -67,6 +67,9 @@ Method top_kast() {
            "what leaves B loses its momentum (not given by the paper; ours). B is never "
            "random. The defaults of M and c are ours. The last step is taken with the choice "
            "before it, and what that chose stays",
+       .use_when = "Training must be sparse and steady: masks follow the weights, and no "
+                   "update is an event.",
+       .not_when = "Memory is short: the weights are stored dense.",
        .patterns = {"unstructured"}},
       {{&TopKastOptions::extra, "extra", {0, 1}, "of all weights", "M, trained without being used"},
        {&TopKastOptions::frequency, "frequency", {1, 1'000'000}, "steps", "between choices"},
@@ -82,6 +85,7 @@ Method top_kast() {
             {.kind = "top-kast",
              .put_on = [o](const Subject& of) { put_top_kast(of, o); },
              .decay_in_penalty = true,
+             .divides = true,
              .penalty =
                  [c = o.exploration](
                      const nn::Form& form, const nn::Parameter& weight, const nn::TrainState&) {

@@ -70,6 +70,10 @@ Method fbs() {
                   "image's colours alone (published: all convolutions have one); of equal "
                   "saliencies the first stay (published: all of them go); the shift stands inside "
                   "the product, as in the paper (the code leaves it outside)",
+       .use_when = "Inputs differ in the channels they need, all weights may stay, and images "
+                   "come one by one.",
+       .not_when = "All inputs may cost the same: cut channels kept more accuracy at equal cost "
+                   "(static_dynamic.md).",
        .patterns = {"filter"}},
       {{&Fbs::lower_until,
         "lower-until",

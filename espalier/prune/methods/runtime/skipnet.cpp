@@ -82,6 +82,9 @@ Method skipnet() {
                   "price is paid for more than S; a gate multiplies the branch, before the block's "
                   "last ReLU (published: it chooses between the block's output and its shortcut), "
                   "so it has no gradient where that ReLU is 0, and a projection keeps it",
+       .use_when = "Inputs differ in difficulty, all weights may stay, and a residual network may "
+                   "skip blocks.",
+       .not_when = "There are no residual blocks, or all inputs may cost the same.",
        .patterns = {"filter"}},
       {{&SkipNet::alpha,
         "skip-reward",
