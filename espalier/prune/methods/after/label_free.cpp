@@ -53,6 +53,8 @@ Method label_free() {
        .differs = "no published algorithm is followed: the survey names the level of supervision. "
                   "It reports that pruning without labels usually loses accuracy; T = 4, one round "
                   "and the number of gradients are ours",
+       .use_when = "Trained weights and images like those of their training, but no labels.",
+       .not_when = "There are labels: the survey finds that pruning without them loses accuracy.",
        .patterns = every_pattern()},
       {{&LabelFree::score, "score", {"magnitude", "fisher"}, "by size, or by what answers change"},
        OptionEntry<LabelFree>(&LabelFree::gradients,

@@ -61,6 +61,10 @@ Method convnet_aig() {
                   "draws there, too, so that its accuracy is a matter of chance); the first block "
                   "is never skipped; the layer in front of the norm has no bias, which the norm "
                   "would take away; a gate multiplies the branch, before the block's last ReLU",
+       .use_when = "A deep residual network, images one at a time, and every block should be "
+                   "skipped as often.",
+       .not_when = "Images come in large batches, or the network has few blocks: skipping whole "
+                   "blocks is coarse.",
        .patterns = {"filter"}},
       {{&ConvNetAig::weight, "rate-weight", {0, 1e6}, "", "of the distance from the target rate"},
        {&ConvNetAig::hidden, "hidden", {1, 4096}, "", "numbers between the layers of a head"},

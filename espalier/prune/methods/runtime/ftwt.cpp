@@ -79,6 +79,9 @@ Method ftwt() {
                   "dropped`); one optimizer trains network and heads; masks stand behind the batch "
                   "norm of every convolution but the first (published for ResNets: behind the "
                   "block's addition)",
+       .use_when = "A trained network, images one at a time, and gates that should learn fast and "
+                   "apart from it.",
+       .not_when = "Accuracy is all: gates here do not know the loss; fbs lets it train them.",
        .patterns = {"filter"}},
       {{&Ftwt::mass,
         "mass",

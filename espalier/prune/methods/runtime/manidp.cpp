@@ -98,6 +98,10 @@ Method manidp() {
                    "layer's channels that lie below the threshold on average",
        .differs = "the first convolution has no gate, which would see the means of the image's "
                   "colours alone; the squeeze of 4 and W's small initial values are ours",
+       .use_when =
+           "Convolutions run on images one at a time, some of which are much easier than others.",
+       .not_when = "Images come in large batches, or training is a few epochs: thresholds move "
+                   "once an epoch.",
        .patterns = {"filter"}},
       {{&ManiDp::lasso, "lasso", {0, 1e6}, "", "price of easy images' pi"},
        {&ManiDp::similarity, "similarity", {0, 1e6}, "", "price of unlike similarities"},
