@@ -10,10 +10,13 @@
 #include <espalier/nn/forms/slots.h>
 #include <espalier/nn/gates/block_gate.h>
 #include <espalier/nn/gates/channel_gate.h>
+#include <espalier/nn/gates/firing_head.h>
+#include <espalier/nn/gates/gumbel_head.h>
 #include <espalier/nn/gates/head.h>
 #include <espalier/nn/gates/partial_sum.h>
 #include <espalier/nn/gates/position_gate.h>
 #include <espalier/nn/gates/saliency.h>
+#include <espalier/nn/gates/threshold_head.h>
 #include <espalier/nn/layers/batch_norm.h>
 #include <espalier/nn/layers/conv2d.h>
 

@@ -34,6 +34,7 @@ Variable ChannelGate::take_decision(const Variable& y) {
 }
 
 Variable ChannelGate::boost(const Variable& y) {
+  if (training()) show(y);
   return y * reshape(take_decision(y), {y.size(0), y.size(1), 1, 1});
 }
 

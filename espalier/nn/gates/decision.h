@@ -22,6 +22,8 @@ struct Decided {
   Variable open;
   /// What the method that trains the gate puts a price on, with its tape; may be undefined.
   Variable price = {};
+  /// What the decision looked at of the layer's output (`Decision::look`); may be undefined.
+  Variable seen = {};
 };
 
 /// A part of a gate; its members are named as the gate's own (`conv1.gate.weight`).
@@ -36,6 +38,10 @@ class Decision : public Attached {
   virtual std::optional<detail::ChannelGateParameters> channel_rule() const { return {}; }
   /// A decision on positions that they can take: open from these partial sums on, (K).
   virtual std::optional<std::vector<float>> least_partial_sums() const { return {}; }
+  /// What the method that trains the gate wants of what the layer computes without it: y
+  /// (N,K,P,Q), behind the norm; with its tape or without. Asked in training by gates of channels,
+  /// of decisions with a price.
+  virtual Variable look(const Variable& /*y*/) { return {}; }
 
  protected:
   /// Decided::open.

@@ -26,6 +26,10 @@ Variable Gate::decide(const Variable& x) {
   return decided.open;
 }
 
+void Gate::show(const Variable& y) {
+  if (newest_.price.defined()) newest_.seen = decision_->look(y);
+}
+
 std::map<std::string, std::string> Gate::decision_word() const {
   return {{kDecision, decision_->kind()}};
 }

@@ -34,6 +34,8 @@ class Gate {
   explicit Gate(std::shared_ptr<Decision> decision);
   /// Decided::open of x; a decision with a price is kept.
   Variable decide(const Variable& x);
+  /// Lets the newest decision, where it is kept, look at the layer's output.
+  void show(const Variable& y);
   /// The kind of decision, as a word of descriptions.
   std::map<std::string, std::string> decision_word() const;
 

@@ -5,8 +5,8 @@
 ///   open = 1 where p >= 1/2, else 0                 with the gradient of p
 ///   open = 1 with probability p, else 0             in training where it `draws`; no gradient
 ///
-/// Source: Veit, Belongie, arXiv:1711.11503, and Wang, Yu, Dou, Darrell, Gonzalez,
-/// arXiv:1711.09485, in their simplest form: one linear layer, without noise.
+/// Source: Wang, Yu, Dou, Darrell, Gonzalez, arXiv:1711.09485, in its simplest form: one linear
+/// layer. With Gumbel noise: gumbel_head.h.
 #pragma once
 
 #include <espalier/nn/gates/decision.h>

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include <espalier/nn/train/distillation.h>
 #include <espalier/prune/budgets/budget.h>
 #include <espalier/prune/scores/score.h>
 #include <espalier/prune/timeline/timeline.h>
@@ -38,6 +39,11 @@ enum class StateOfLiving : uint8_t {
 /// At its moments all prunable weights live again: those that were gone start from zero. Not for
 /// patterns that remove more than weights. (release_masks.cpp)
 std::shared_ptr<Action> release_masks(StateOfLiving state);
+
+/// While its event lasts the network learns from the answers that it gave when the event began, as
+/// from a teacher (nn/train/distillation.h); at weight 1 no label is looked at. The teacher is a
+/// copy, saved with the run. (own_answers.cpp)
+std::shared_ptr<Action> learn_own_answers(const nn::DistillationOptions& options);
 
 /// An l1 penalty on the prunable weights that live: strength * sign(w), added to their gradients.
 /// (l1_penalty.cpp)

@@ -78,6 +78,10 @@ double path_kernel_trace(nn::Module& model,
 std::unique_ptr<Score> surgeon_score(std::shared_ptr<FisherBlocks> fisher,
                                      Removal removal = Removal::InTurn);
 
+/// The same score of batches whose labels the network draws from its own answers
+/// (curvature/drawn_labels.h), so that the data's are never looked at. (by_drawn_labels.cpp)
+std::unique_ptr<Score> by_drawn_labels(std::unique_ptr<Score> score);
+
 /// Batch `index` of the context's data. Throws ValueError when there is none.
 data::Batch scoring_batch(const ScoreContext& context, int64_t index);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What every method that prunes at run time must do: gates learn, decide by the image alone, and
 /// survive being killed.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include <espalier/autograd/ops.h>
@@ -72,6 +74,9 @@ std::map<std::string, std::vector<double>> gate_values(nn::Module& net) {
   return out;
 }
 
+/// Whose gates learn from what the layers compute, and have no gradient of the loss.
+constexpr const char* kTaught = "ftwt";
+
 // From the loss alone, without the methods' own penalties.
 TEST_P(EveryRuntimeMethod, GatesHaveGradients) {
   auto net = prepared();
@@ -84,8 +89,18 @@ TEST_P(EveryRuntimeMethod, GatesHaveGradients) {
   net->train();
   hook->before_training(state);
   hook->before_step(state);
-  cross_entropy((*net)(Variable(batch.images)), batch.labels).backward();
+  state.logits = (*net)(Variable(batch.images));
+  state.labels = batch.labels;
+  cross_entropy(state.logits, batch.labels).backward();
   ASSERT_FALSE(nn::placed_gates(*net).empty());
+  if (GetParam() == kTaught) {
+    for (const nn::PlacedGate& one : nn::placed_gates(*net)) {
+      for (const nn::NamedParameter& p : one.part->named_parameters()) {
+        EXPECT_FALSE(p.parameter->value.grad().defined()) << one.name << "." << p.name;
+      }
+    }
+    hook->penalty(state).backward();
+  }
   for (const nn::PlacedGate& one : nn::placed_gates(*net)) {
     for (const nn::NamedParameter& p : one.part->named_parameters()) {
       const Variable gradient = p.parameter->value.grad();
@@ -227,7 +242,11 @@ TEST_P(EveryRuntimeMethod, GatesOfAnotherMethodAreAnError) {
 INSTANTIATE_TEST_SUITE_P(Registry,
                          EveryRuntimeMethod,
                          ::testing::ValuesIn(runtime_methods()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
 
 /// Calls the hook as `fit` would at a step of 100.
 template <class Call>
