@@ -29,6 +29,11 @@ void draw_afresh(const Subject& subject);
 /// biases of their layers to zero. (set_weights.cpp)
 void make_orthogonal(const Subject& subject);
 
+/// When its event begins, channels whose filters have lost all of their weights lose their biases
+/// and what batch norm makes of them, so that they are zero for any input and `shrink` cuts them.
+/// (silence_empty_filters.cpp)
+std::shared_ptr<Action> silence_empty_filters();
+
 /// What becomes of the optimizer's state when all weights live again.
 enum class StateOfLiving : uint8_t {
   Kept,   ///< of those that lived; the others start afresh
