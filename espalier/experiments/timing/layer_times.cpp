@@ -36,7 +36,7 @@ Json layers_json(const std::vector<nn::LayerExplanation>& layers, Job job) {
 }
 
 Json time_layers(Network& network, int64_t batch) {
-  const Variable images(random_images(network.sample(), batch));
+  const Variable images(random_images(network, batch));
   return {{"job", "train"},
           {"batch", batch},
           {"layers", layers_json(nn::explain(*network.module, images), Job::Train)}};

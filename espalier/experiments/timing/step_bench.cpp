@@ -77,13 +77,20 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
   // Enough passes for the running statistics to forget where they began.
   constexpr int kPasses = 40;
   constexpr int64_t kBatch = 16;
-  const Variable images(random_images(network.sample(), kBatch));
+  const Variable images(random_images(network, kBatch));
   const NoGrad no_grad;
   network.module->train();
   for (int pass = 0; pass < kPasses; ++pass) (*network.module)(images);
 }
 
-Tensor random_images(const Shape& image, int64_t batch) {
+Tensor random_images(const Network& network, int64_t batch) {
+  const Shape image = network.sample();
+  ESPALIER_CHECK(image.size() == 3,
+                 ValueError,
+                 "bench: expects a network that is fed images, (C,H,W), got ",
+                 network.name,
+                 ", which is fed ",
+                 image);
   Tensor plain = Tensor::empty({batch, image[0], image[1], image[2]});
   Rng rng(1, "bench");
   fill_normal_(plain, rng, 0.0, 1.0);
@@ -91,7 +98,7 @@ Tensor random_images(const Shape& image, int64_t batch) {
 }
 
 StepBench::StepBench(Network network, int64_t batch) : network_(std::move(network)) {
-  set_up(random_images(network_.sample(), batch));
+  set_up(random_images(network_, batch));
 }
 
 StepBench::StepBench(Network network, const Tensor& images) : network_(std::move(network)) {
@@ -99,11 +106,6 @@ StepBench::StepBench(Network network, const Tensor& images) : network_(std::move
 }
 
 void StepBench::set_up(Tensor images) {
-  ESPALIER_CHECK(nn::model_input(network_.name) == nn::InputKind::Images,
-                 ValueError,
-                 "bench: ",
-                 network_.name,
-                 " is not fed images");
   images_ = std::move(images);
   labels_ = Tensor::empty({batch()}, DType::I64);
   for (int64_t i = 0; i < batch(); ++i) {

@@ -16,7 +16,7 @@
 namespace espalier::experiments::timing {
 
 /// Normal pixels (N,C,H,W) in the layout of training, the same for every call.
-Tensor random_images(const Shape& image, int64_t batch);
+Tensor random_images(const Network& network, int64_t batch);
 
 /// A random mask.
 struct RandomMask {

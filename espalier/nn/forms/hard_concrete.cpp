@@ -7,7 +7,6 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/core/parallel.h>
-#include <espalier/nn/forms/kinds.h>
 #include <espalier/nn/module/init.h>
 
 namespace espalier::nn {
@@ -72,67 +71,18 @@ namespace {
 constexpr int64_t kGrain = 4096;
 constexpr double kStartDeviation = 0.01;
 
-Shape gates_of(const Shape& weight, HardConcrete::Grain grain) {
-  Shape out = weight;
-  for (int d = 0; d < weight.rank(); ++d) {
-    const bool kept = grain == HardConcrete::Grain::Weights ||
-                      d == (grain == HardConcrete::Grain::Outputs ? 0 : 1);
-    if (!kept) out[d] = 1;
-  }
-  return out;
-}
-
-/// `gate_of`, one more.
-Tensor places(const HardConcrete::Options& options, const Shape& spread) {
-  const auto size = static_cast<int64_t>(options.gate_of.size());
-  ESPALIER_CHECK(
-      options.grain != HardConcrete::Grain::Weights && size == spread.numel() && options.gates > 0,
-      ValueError,
-      "HardConcrete: the gates of ",
-      size,
-      " indices do not fit a weight with ",
-      spread.numel());
-  Tensor out = Tensor::empty({size}, DType::I64);
-  for (int64_t i = 0; i < size; ++i) {
-    const int64_t gate = options.gate_of[static_cast<size_t>(i)];
-    ESPALIER_CHECK(gate >= -1 && gate < options.gates,
-                   ValueError,
-                   "HardConcrete: there is no gate ",
-                   gate,
-                   " among ",
-                   options.gates);
-    out.data<int64_t>()[i] = gate + 1;
-  }
-  return out;
-}
-
-/// 1 where a gate and the weight's own mask are open, in the weight's shape.
-Tensor open_mask(const Tensor& z, const Parameter& weight) {
-  const Tensor gates = z.expand(weight.shape()).contiguous();
-  Tensor mask = weight.masked() ? weight.mask().clone() : Tensor::ones(weight.shape(), DType::U8);
-  dispatch_floating(gates.dtype(), "HardConcrete", [&](auto zero) {
-    const auto* g = gates.data<decltype(zero)>();
-    uint8_t* m = mask.data<uint8_t>();
-    for (int64_t i = 0; i < mask.numel(); ++i) m[i] = g[i] == decltype(zero){0} ? 0 : m[i];
-  });
-  return mask;
-}
-
 }  // namespace
 
 HardConcrete::HardConcrete(const Shape& weight, const Options& options)
-    : options_(options), noise_(options.seed, "l0 gates") {
+    : options_(options),
+      spread_(weight,
+              {.grain = options.grain, .number_of = options.gate_of, .count = options.gates}),
+      noise_(options.seed, "l0 gates") {
   ESPALIER_CHECK(options.drop_rate > 0.0 && options.drop_rate < 1.0,
                  ValueError,
                  "HardConcrete: expects a drop rate between 0 and 1, got ",
                  options.drop_rate);
-  ESPALIER_CHECK(weight.rank() >= 2,
-                 ShapeError,
-                 "HardConcrete: expects a weight of at least two dimensions, got ",
-                 weight);
-  spread_ = gates_of(weight, options.grain);
-  if (!options.gate_of.empty()) place_ = places(options, spread_);
-  log_alpha = Parameter(Tensor::empty(place_.defined() ? Shape{options.gates} : spread_));
+  log_alpha = Parameter(Tensor::empty(spread_.numbers()));
   log_alpha.decays = false;
   const auto start = [&](std::string_view) {
     return Rng(options.seed, "l0 start").fork(static_cast<uint64_t>(options.number));
@@ -142,7 +92,7 @@ HardConcrete::HardConcrete(const Shape& weight, const Options& options)
 
 void HardConcrete::visit(MemberVisitor& visitor) {
   visitor.parameter("log_alpha", log_alpha);
-  if (place_.defined()) visitor.buffer("place", place_);
+  spread_.visit(visitor);
   visitor.rng("noise", noise_);
 }
 
@@ -158,10 +108,10 @@ void HardConcrete::reset_parameters(const InitRng& rng) {
 }
 
 std::map<std::string, double> HardConcrete::settings() const {
-  return {{"grain", static_cast<double>(options_.grain)},
-          {"gates", static_cast<double>(options_.gates)},
-          {"drop-rate", options_.drop_rate},
-          {"number", static_cast<double>(options_.number)}};
+  std::map<std::string, double> out = spread_.settings();
+  out["drop-rate"] = options_.drop_rate;
+  out["number"] = static_cast<double>(options_.number);
+  return out;
 }
 
 void HardConcrete::share(Attached& first) {
@@ -214,25 +164,18 @@ HardConcrete::Drawn HardConcrete::draw() {
   return out;
 }
 
-Variable HardConcrete::spread(const Variable& of_gates, double where_none) const {
-  if (!place_.defined()) return of_gates;
-  const Variable none(Tensor::full({1}, where_none, of_gates.dtype()));
-  return reshape(index_select(concat({none, of_gates}, 0), 0, place_), spread_);
-}
-
 Tensor HardConcrete::log_alpha_of_entries(const Shape& weight) const {
-  const NoGrad no_grad;
-  const Variable of_entries = spread(log_alpha.value, std::numeric_limits<double>::infinity());
-  return of_entries.value().expand(weight).contiguous();
+  return spread_.over(weight, log_alpha.value.value(), std::numeric_limits<double>::infinity());
 }
 
 Effective HardConcrete::effective(const Parameter& weight) {
   const Drawn gates = draw();
   // Exactly z, with dz as its derivative.
   const Variable moved = log_alpha.value * Variable(gates.dz);
-  const Variable z = spread(moved - moved.detach() + Variable(gates.z), 1.0);
+  const Variable z = spread_(moved - moved.detach() + Variable(gates.z), 1.0);
   // A closed gate has neither a value nor a derivative: nothing asks for the gradient there.
-  return {weight.value * z, {pattern_(open_mask(z.value(), weight)), sparse::GradRequest::Masked}};
+  return {weight.value * z,
+          {pattern_(Spread::open_mask(z.value(), weight)), sparse::GradRequest::Masked}};
 }
 
 Variable HardConcrete::probability_open() const {
@@ -244,7 +187,7 @@ Variable HardConcrete::penalty(const Parameter& weight, double price, double dec
   Variable cost = pow(weight.value, 2.0) * (0.5 * decay);
   cost = weight.masked() ? cost + Variable(weight.mask().to(weight.value.dtype())) * price
                          : cost + price;
-  return sum(spread(probability_open(), 0.0) * cost);
+  return sum(spread_(probability_open(), 0.0) * cost);
 }
 
 void HardConcrete::clamp() {
@@ -262,19 +205,15 @@ void HardConcrete::clamp() {
 PartKind hard_concrete_part() {
   return {.name = "hard-concrete",
           .make = [](const PartPlace& place, const PartDescription& description) {
-            ESPALIER_CHECK(
-                place.site, ValueError, "forms: hard-concrete: ", place.name, " is a block");
             constexpr int64_t kMost = 1 << 20;
-            const Shape& weight = place.site->slot.parameter->shape();
-            HardConcrete::Options options{
-                .grain = static_cast<HardConcrete::Grain>(description.whole("grain", 0, 2)),
-                .gates = description.whole("gates", 0, kMost),
+            const Spread::Options spread = Spread::described(place, description);
+            const HardConcrete::Options options{
+                .grain = spread.grain,
+                .gate_of = spread.number_of,
+                .gates = spread.count,
                 .drop_rate = description.number("drop-rate", 0.0, 1.0),
                 .number = description.whole("number", 0, kMost)};
-            if (options.gates > 0) {  // which gate is whose comes with the values
-              const int dim = options.grain == HardConcrete::Grain::Outputs ? 0 : 1;
-              options.gate_of.assign(static_cast<size_t>(weight[dim]), -1);
-            }
+            const Shape& weight = place.site->slot.parameter->shape();
             return std::make_shared<HardConcrete>(weight, options);
           }};
 }

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <espalier/nn/forms/form.h>
+#include <espalier/nn/forms/spread.h>
 
 namespace espalier::nn {
 
@@ -57,11 +58,7 @@ double initial_log_alpha(double drop_rate);
 class HardConcrete : public Form {
  public:
   /// What one gate multiplies.
-  enum class Grain : uint8_t {
-    Weights,  ///< one weight
-    Outputs,  ///< all weights of an output channel: dimension 0
-    Inputs,   ///< all weights that read an input channel: dimension 1
-  };
+  using Grain = Spread::Grain;
   /// Settings of one form.
   struct Options {
     Grain grain = Grain::Weights;  ///< what one gate multiplies
@@ -113,13 +110,10 @@ class HardConcrete : public Form {
     Tensor z, dz;  // in log alpha's shape
   };
   Drawn draw();
-  /// Numbers of gates as numbers of entries, ready to multiply a weight.
-  Variable spread(const Variable& of_gates, double where_none) const;
 
   Options options_;
-  Tensor place_;  // with `gate_of`: of every index its gate + 1, 0 for none; int64, saved
-  Shape spread_;  // (K,1,..) or (1,C,1,..)
-  Rng noise_;     // its position counts passes
+  Spread spread_;
+  Rng noise_;  // its position counts passes
   SupportOf pattern_;
 };
 

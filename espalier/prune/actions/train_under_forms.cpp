@@ -68,6 +68,9 @@ class TrainUnderForms : public Action {
   }
 
   void after_backward(const Subject&, nn::TrainState& state) override {
+    if (forms_.after_backward) {
+      for (const nn::FormSite& site : once(sites(state.model))) forms_.after_backward(site, state);
+    }
     if (adam_) {
       adam_->step();
       adam_->zero_grad();  // the training's optimizer leaves them alone
@@ -80,7 +83,7 @@ class TrainUnderForms : public Action {
 
   void after_step(const Subject&, nn::TrainState& state) override {
     if (!forms_.after_step) return;
-    for (const nn::FormSite& site : once(sites(state.model))) forms_.after_step(*site.form());
+    for (const nn::FormSite& site : once(sites(state.model))) forms_.after_step(site, state);
   }
 
   void leave(const Subject&, nn::TrainState& state) override {

@@ -38,8 +38,10 @@ struct FormsTraining {
       penalty = {};
   /// Before every step.
   std::function<void(const nn::FormSite&, nn::TrainState&)> before_step = {};
+  /// Between the backward pass and the optimizers.
+  std::function<void(const nn::FormSite&, nn::TrainState&)> after_backward = {};
   /// After every step.
-  std::function<void(nn::Form&)> after_step = {};
+  std::function<void(const nn::FormSite&, nn::TrainState&)> after_step = {};
   /// How often mask entries changed since this was last asked, for reports.
   std::function<int64_t(nn::Form&, const nn::Parameter& weight)> take_changes = {};
   /// Gets the forms when they are folded, for a score of what they learnt.

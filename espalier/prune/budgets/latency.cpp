@@ -13,7 +13,6 @@
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
 #include <espalier/nn/introspect/samples.h>
-#include <espalier/nn/plan/plan.h>
 
 namespace espalier::prune {
 namespace {
@@ -92,9 +91,10 @@ class Measurements {
 
 class Latency : public Budget {
  public:
-  Latency(const nn::Module& dense, const PruneInputs& inputs, int64_t batch)
+  Latency(const nn::Module& dense, const PruneInputs& inputs, int64_t batch, TimeRatio time_ratio)
       : sample_(inputs.input_shape),
         batch_(batch),
+        time_ratio_(std::move(time_ratio)),
         measurements_(inputs.measurements),
         dense_network_(dense.clone()) {
     ESPALIER_CHECK(batch_ >= 1,
@@ -132,22 +132,12 @@ class Latency : public Budget {
     Tensor x = nn::zero_samples(*dense_network_, sample_, batch_);
     Rng rng(1, "latency");
     fill_normal_(x, rng, 0.0, 1.0);
-    Tensor y = plan.run(x);
-    Tensor of_dense = dense_->run(x);
-    const double once = std::max(seconds_of(plan, x, y, 1), 1e-6);
-    const double once_dense = std::max(seconds_of(*dense_, x, of_dense, 1), 1e-6);
-    const int times = std::max(1, static_cast<int>(kTurnSeconds / once));
-    const int times_dense = std::max(1, static_cast<int>(kTurnSeconds / once_dense));
-    std::vector<double> ratios;
-    for (int turn = 0; turn < kTurns; ++turn) {
-      const double dense = seconds_of(*dense_, x, of_dense, times_dense);
-      ratios.push_back(seconds_of(plan, x, y, times) / dense);
-    }
-    return median(std::move(ratios));
+    return time_ratio_(plan, *dense_, x);
   }
 
   Shape sample_;
   int64_t batch_;
+  TimeRatio time_ratio_;
   Measurements measurements_;
   std::unique_ptr<nn::Module> dense_network_;
   std::optional<nn::InferencePlan> dense_;
@@ -155,10 +145,28 @@ class Latency : public Budget {
 
 }  // namespace
 
+double time_in_turns(const nn::InferencePlan& plan,
+                     const nn::InferencePlan& dense,
+                     const Tensor& x) {
+  Tensor y = plan.run(x);
+  Tensor of_dense = dense.run(x);
+  const double once = std::max(seconds_of(plan, x, y, 1), 1e-6);
+  const double once_dense = std::max(seconds_of(dense, x, of_dense, 1), 1e-6);
+  const int times = std::max(1, static_cast<int>(kTurnSeconds / once));
+  const int times_dense = std::max(1, static_cast<int>(kTurnSeconds / once_dense));
+  std::vector<double> ratios;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const double took = seconds_of(dense, x, of_dense, times_dense);
+    ratios.push_back(seconds_of(plan, x, y, times) / took);
+  }
+  return median(std::move(ratios));
+}
+
 std::unique_ptr<Budget> latency_budget(const nn::Module& dense,
                                        const PruneInputs& inputs,
-                                       int64_t batch) {
-  return std::make_unique<Latency>(dense, inputs, batch);
+                                       int64_t batch,
+                                       TimeRatio time_ratio) {
+  return std::make_unique<Latency>(dense, inputs, batch, std::move(time_ratio));
 }
 
 }  // namespace espalier::prune

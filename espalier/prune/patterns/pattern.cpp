@@ -5,6 +5,7 @@
 
 #include <espalier/core/error.h>
 #include <espalier/prune/patterns/block.h>
+#include <espalier/prune/patterns/kernel_pattern.h>
 #include <espalier/prune/patterns/n_m.h>
 
 namespace espalier::prune {
@@ -82,6 +83,7 @@ std::shared_ptr<const Pattern> make_pattern(const std::string& name) {
   if (name == "filter") return box(Speedup::Structured, {1, 0, 0, 0});
   if (name == "layer") return box(Speedup::Structured, {0, 0, 0, 0});
   if (name == "channel") return std::make_shared<ChannelPattern>();
+  if (name == "kernel-pattern") return std::make_shared<KernelPattern>();
   if (auto pattern = parse_numbers(name)) return pattern;
   std::string known;
   for (const std::string& one : pattern_names()) known += (known.empty() ? "" : ", ") + one;

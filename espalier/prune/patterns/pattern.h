@@ -12,7 +12,7 @@
 ///   - layer: the whole weight
 ///   - 2:4, N:M: N of every M neighbouring input channels stay
 ///   - 2:4g4, N:MgG: the same, shared by G neighbouring output channels
-///   - n:16, n:M: N of every M, where a method finds N for each layer
+///   - n:16, n:M: N of every M, where a method finds N; kernel-pattern: see kernel_pattern.h
 ///   - channel: a channel of the network with all that is tied to it (structure/): the producers'
 ///     filters, their batch norm, the consumers' inputs
 #pragma once

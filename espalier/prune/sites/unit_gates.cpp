@@ -64,7 +64,11 @@ GateBanks gate_banks(std::span<const Site> sites) {
   std::map<const nn::Parameter*, size_t> place;
   for (size_t s = 0; s < sites.size(); ++s) {
     const size_t bank = bank_of.try_emplace(root[s], out.sizes.size()).first->second;
-    if (bank == out.sizes.size()) out.sizes.push_back(0);
+    if (bank == out.sizes.size()) {
+      out.sizes.push_back(0);
+      out.sites.emplace_back();
+    }
+    out.sites[bank].push_back(sites[s].name);
     const int64_t offset = out.sizes[bank];
     out.sizes[bank] += sites[s].units;
     for (const SitePart& part : sites[s].parts) {

@@ -27,8 +27,9 @@ struct GatedWeight {
 
 /// Gates that belong together, because some weight is multiplied with several of them.
 struct GateBanks {
-  std::vector<int64_t> sizes;        ///< gates of each
-  std::vector<GatedWeight> weights;  ///< each once, in the order of the sites
+  std::vector<int64_t> sizes;                   ///< gates of each
+  std::vector<std::vector<std::string>> sites;  ///< of each, by name
+  std::vector<GatedWeight> weights;             ///< each once, in the order of the sites
 };
 
 /// A gate per unit of every site. A site is a bank, or several are, where a weight reads the

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// What every registered method must do with every pattern it says it can produce, on a multilayer
 /// perceptron and on a convolutional network, in a short training with momentum and weight decay.
+#include <algorithm>
 #include <numeric>
 #include <set>
 
@@ -82,10 +83,14 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
   /// Half of the weights, several updates where the method has several.
   PruneSettings settings() const {
     const Method& chosen = method(GetParam().method);
-    std::map<std::string, std::string> given = {{"pattern", GetParam().pattern},
-                                                {"min-per-layer", "1"}};
+    std::map<std::string, std::string> given = {{"pattern", GetParam().pattern}};
     // N:M patterns imply theirs.
     if (make_pattern(GetParam().pattern)->cell().size == 0) given["sparsity"] = "0.5";
+    const Timeline plain = choose_method(chosen, parse_settings(chosen, given)).timeline();
+    if (std::ranges::any_of(plain.events,
+                            [](const Event& one) { return one.action->facts().divides; })) {
+      given["min-per-layer"] = "1";
+    }
     for (const Option& option : chosen.options) {
       if (option.name == "frequency") given[option.name] = "2";
       if (option.name == "rounds") given[option.name] = "3";

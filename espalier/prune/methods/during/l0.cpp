@@ -77,7 +77,10 @@ Method l0() {
                    return dynamic_cast<const nn::HardConcrete&>(form).penalty(
                        weight, o.lambda / training_samples(at), o.gate_decay);
                  },
-             .after_step = [](nn::Form& f) { dynamic_cast<nn::HardConcrete&>(f).clamp(); },
+             .after_step =
+                 [](const nn::FormSite& site, nn::TrainState&) {
+                   dynamic_cast<nn::HardConcrete&>(*site.form()).clamp();
+                 },
              .folded = learnt});
         const auto log_alpha = [](const nn::Form& form, const Shape& weight) {
           return dynamic_cast<const nn::HardConcrete&>(form).log_alpha_of_entries(weight);

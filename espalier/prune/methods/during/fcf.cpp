@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+/// FCF: factorised convolutional filters, a weight times a number that becomes 0 or 1.
+///
+/// Source: Li, Wu, Yang, Fan, Zhang, Liu, "Compressing convolutional neural networks via
+/// factorized convolutional filters", CVPR 2019, and its published code. Numbers are 0 or 1 where a
+/// box and a sphere meet (lp-box), and k of them are 1 by a sum in the box; ADMM brings the three
+/// together beside the training of the weights. The form is nn/forms/factors.h; its memories are
+/// the dual variables y1 and y2, and k. The numbers are moved by plain descent with the training's
+/// rate: with the weights' momentum of 0.9, as published, the constraints alone make them diverge
+/// after some hundred steps (eight numbers, loss left out); without it they become 0 and 1.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include <espalier/prune/actions/train_under_forms.h>
+#include <espalier/prune/actions/unit_factors.h>
+#include <espalier/prune/methods/methods.h>
+#include <espalier/prune/penalties/lp_box.h>
+
+namespace espalier::prune::method_list {
+namespace {
+
+constexpr int64_t kMemories = 3;  // y1, y2, k
+
+struct Fcf {
+  double rho = 0.01;
+  double growth = 1.01;
+  double most_rho = 6.0;
+  double share = 0.99;
+  double prune_at = 0.5;
+};
+
+/// rho of a step: it grows as long as it is below its limit.
+double rho_at(const Fcf& o, int64_t step) {
+  double rho = o.rho;
+  for (int64_t t = 0; t < step && rho < o.most_rho && o.growth > 1.0; ++t) rho *= o.growth;
+  return rho;
+}
+
+void put_numbers(const Subject& subject) {
+  std::map<std::string, int64_t> kept;
+  for (const auto& [name, k] : kept_of_each(subject, make_allocation("uniform"))) kept[name] = k;
+  put_factors(subject, kMemories, [&](nn::Factors& form, const GateBanks& banks, size_t bank) {
+    int64_t k = 0;
+    for (const std::string& site : banks.sites[bank]) k += kept.at(site);
+    form.memories.back().fill_(static_cast<double>(k));
+  });
+}
+
+/// A step down the augmented Lagrangian and a little of the loss, then one of the dual variables.
+void settle(nn::Factors& form, double rate, double rho, double share) {
+  std::vector<double> v = form.factors.value.value().to_vector<double>();
+  std::vector<double> y1 = form.memories[0].to_vector<double>();
+  std::vector<double> y2 = form.memories[1].to_vector<double>();
+  const double k = form.memories[2].to_vector<double>().front();
+  std::vector<double> z1 = v;
+  std::vector<double> z2 = v;
+  for (size_t i = 0; i < v.size(); ++i) {
+    z1[i] += y1[i] / rho;
+    z2[i] += y2[i] / rho;
+  }
+  z1 = onto_box_with_sum(z1, k);
+  z2 = onto_sphere(z2);
+  const std::vector<double> of_loss = gradient_of(form);
+  for (size_t i = 0; i < v.size(); ++i) {
+    const double of_constraints = y1[i] + y2[i] + rho * (2.0 * v[i] - z1[i] - z2[i]);
+    v[i] -= rate * (share * of_constraints + (1.0 - share) * of_loss[i]);
+    y1[i] += rho * (v[i] - z1[i]);
+    y2[i] += rho * (v[i] - z2[i]);
+  }
+  assign(form.factors.value.value(), v);
+  assign(form.memories[0], y1);
+  assign(form.memories[1], y2);
+  form.factors.value.zero_grad();
+}
+
+}  // namespace
+
+Method fcf() {
+  return make_method<Fcf>(
+      {.name = "fcf",
+       .title = "FCF: factorised convolutional filters",
+       .paper = "Li, Wu, Yang, Fan, Zhang, Liu, CVPR 2019",
+       .year = 2019,
+       .when = When::During,
+       .how = How::Learning,
+       .idea = "Write every filter as a filter times a number, and let the numbers become 0 or 1 "
+               "while the network trains, as many 1 as each layer shall keep.",
+       .formula =
+           "e_i = v_i w_i, v from 1; z1 = v + y1/rho onto the box 0 .. 1 with sum k, z2 = v + "
+           "y2/rho onto the sphere around 1/2 through the corners; gradient of v: a (y1 + y2 + "
+           "rho (2v - z1 - z2)) + (1 - a) dL/dv; y += rho (v - z); rho <- c rho; the layer's k "
+           "units with the largest v stay",
+       .schedule = "start from trained weights; numbers until `prune-at`, one update there, then "
+                   "fine-tuning",
+       .differs =
+           "a channel's number multiplies the weights that read it, behind batch norm, which "
+           "would undo it (published: the filter; pattern `filter` is that); v has no momentum, "
+           "with which it diverges (published: the training's optimizer); exactly the k largest "
+           "stay and v is folded as it is (published: those above 0.1, as 1); k of all layers is "
+           "the same share, rounded (published: rounded down, or a ranking of mean |w|)",
+       .patterns = {"channel", "filter"}},
+      {{&Fcf::rho, "rho", {1e-9, 1e6}, "", "of the first step"},
+       {&Fcf::growth, "rho-growth", {1, 10}, "", "c, in every step"},
+       {&Fcf::most_rho, "most-rho", {1e-9, 1e6}, "", "from which on rho stays"},
+       {&Fcf::share, "constraint-share", {0, 1}, "", "a, of the constraints in the gradient"},
+       prune_at_option(&Fcf::prune_at)},
+      [](const Fcf& o, const PruneSettings&) -> Timeline {
+        const auto learnt = std::make_shared<FormsByWeight>();
+        const auto numbers = train_under_forms(
+            {.kind = "factors",
+             .put_on = put_numbers,
+             .mask = nn::FoldedMask::OfWeight,
+             .divides = true,
+             .after_backward =
+                 [o](const nn::FormSite& site, nn::TrainState& state) {
+                   nn::Factors* own = first_factors(*site.form());
+                   if (own == nullptr) return;
+                   settle(*own, state.optimizer.lr(), rho_at(o, state.step), o.share);
+                 },
+             .folded = learnt});
+        return {.events = {during(0.0, o.prune_at, numbers),
+                           at(one_shot_schedule(o.prune_at),
+                              mask_update({.score = factor_score(learnt, OfFactors::Value),
+                                           .allocation = make_allocation("uniform")}))},
+                .refused = {{Ablation::Reinit, "it learns what it keeps before it prunes"}}};
+      });
+}
+
+}  // namespace espalier::prune::method_list
