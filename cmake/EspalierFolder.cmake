@@ -95,12 +95,14 @@ function(espalier_folder name)
     target_precompile_headers(${name}_tests PRIVATE ${ESPALIER_PRECOMPILE} ${arg_PRECOMPILE} <gtest/gtest.h>)
     add_test(NAME ${name} COMMAND ${name}_tests --gtest_brief=1)
   endif()
-  # Tests that compare with numbers of PyTorch find them in the source tree.
-  file(GLOB oracles CONFIGURE_DEPENDS ${folder}/tests/*oracle_test.cpp)
-  if(oracles)
-    set_source_files_properties(${oracles} PROPERTIES COMPILE_DEFINITIONS
-      "ESPALIER_ORACLES=\"${folder}/tests/oracles\"")
-  endif()
+  # Tests that compare with numbers of PyTorch find them in the source tree: those that ask where.
+  foreach(test ${tests})
+    file(STRINGS ${test} asks REGEX "ESPALIER_ORACLES")
+    if(asks)
+      set_source_files_properties(${test} PROPERTIES COMPILE_DEFINITIONS
+        "ESPALIER_ORACLES=\"${folder}/tests/oracles\"")
+    endif()
+  endforeach()
   # Tests that compare a README's table with the code find it there.
   file(GLOB readmes CONFIGURE_DEPENDS ${folder}/tests/*readme_test.cpp)
   if(readmes)

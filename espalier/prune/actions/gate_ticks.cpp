@@ -95,7 +95,7 @@ class GateTicksScore : public Score {
   std::vector<std::vector<double>> score_units(const ScoreContext& context,
                                                std::span<const Site> sites) override {
     if (sums_->empty() && context.notes != nullptr) {
-      context.notes->push_back("no step of a tick was trained: all channels count alike");
+      context.notes->emplace_back("no step of a tick was trained: all channels count alike");
     }
     std::vector<std::vector<double>> scores;
     for (const Site& site : sites) {

@@ -99,7 +99,7 @@ class GrowNeurons : public Action {
       }
       if (subject.optimizer != nullptr) subject.optimizer->clear_masked_state();
     } else if (number.number == 0) {
-      report.notes.push_back("no hidden layer between two linear ones: no neuron grows");
+      report.notes.emplace_back("no hidden layer between two linear ones: no neuron grows");
     }
     for (const nn::NamedParameter& weight : weights) {
       const int64_t now = weight.parameter->nnz();

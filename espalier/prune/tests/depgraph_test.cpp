@@ -7,6 +7,7 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/prune/actions/group_decay.h>
+#include <espalier/prune/allocations/allocation.h>
 #include <espalier/prune/scores/group_importance.h>
 #include <espalier/prune/scores/norm_scale.h>
 #include <espalier/prune/structure/channel_graph.h>

@@ -15,7 +15,7 @@ namespace {
 struct Places {
   explicit Places(std::vector<std::vector<double>> of_units) : scores(std::move(of_units)) {
     for (const std::vector<double>& one : scores) {
-      task.places.push_back({.units = static_cast<int64_t>(one.size())});
+      task.places.push_back({.name = "place", .units = static_cast<int64_t>(one.size())});
     }
     task.scores = scores;
     task.cost = [this](const Candidate& ratios) {

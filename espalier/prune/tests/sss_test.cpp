@@ -98,7 +98,7 @@ TEST(Sss, AFactorBehindTheNormIsFoldedExactlyAndShrinks) {
   training.run(*pruner, 16);
   EXPECT_FALSE(nn::has_forms(training.net));
   const Variable x(testing::formula({4, 2, 4, 4}, 20));
-  training.net.set_training(false);
+  training.net.eval();
   const std::vector<double> before = training.net(x).value().to_vector<double>();
   shrink(training.net, Variable(testing::formula({1, 2, 4, 4}, 20)));
   EXPECT_EQ(training.net.parameter("3.weight").shape(), (Shape{1, 1, 3, 3}));

@@ -166,7 +166,7 @@ TEST(StripeWise, EmptyFiltersAreSilencedAndCut) {
   EXPECT_EQ(mask_of(training.net.parameter("1.bias")), (std::vector<int>{1, 0, 1, 1}));
   EXPECT_EQ(mask_of(training.net.parameter("4.weight")), (std::vector<int>{1, 1, 1, 1}));
   const Variable x(testing::formula({4, 2, 4, 4}, 20));
-  training.net.set_training(false);
+  training.net.eval();
   const std::vector<double> before = training.net(x).value().to_vector<double>();
   shrink(training.net, Variable(testing::formula({1, 2, 4, 4}, 20)));
   EXPECT_EQ(training.net.parameter("0.weight").shape(), (Shape{3, 2, 3, 3}));

@@ -113,7 +113,9 @@ TEST(Supermask, TrainsNothingButProbabilities) {
   for (const nn::NamedParameter& one : net->named_parameters()) {
     before[one.name] = one.parameter->value.value().to_vector<double>();
     // Trap: a decay of t pulls every probability to a half.
-    if (one.name.ends_with("logits")) EXPECT_FALSE(one.parameter->decays) << one.name;
+    if (one.name.ends_with("logits")) {
+      EXPECT_FALSE(one.parameter->decays) << one.name;
+    }
   }
   class Watch : public nn::TrainHook {
    public:

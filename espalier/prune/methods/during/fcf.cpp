@@ -100,6 +100,10 @@ Method fcf() {
            "with which it diverges (published: the training's optimizer); exactly the k largest "
            "stay and v is folded as it is (published: those above 0.1, as 1); k of all layers is "
            "the same share, rounded (published: rounded down, or a ranking of mean |w|)",
+       .use_when =
+           "Channels are to be chosen while training, as many in each layer as are asked for.",
+       .not_when = "Layers need different shares, or batches are few: the numbers need many steps "
+                   "to become 0 or 1.",
        .patterns = {"channel", "filter"}},
       {{&Fcf::rho, "rho", {1e-9, 1e6}, "", "of the first step"},
        {&Fcf::growth, "rho-growth", {1, 10}, "", "c, in every step"},

@@ -44,6 +44,9 @@ Method pconv() {
                   "whatever less is asked for; whole kernels of each filter are counted, rounded "
                   "in favour of keeping, so that the sparsity is met up to that; first layer and "
                   "linear layers lose connections as others do (`exclude`)",
+       .use_when = "A runtime has kernels for few 3x3 arrangements, and accuracy near unstructured "
+                   "pruning is wanted.",
+       .not_when = "The network has few 3x3 kernels, or less than 5/9 of them is to go.",
        .patterns = {"kernel-pattern"}},
       {{&Pconv::rho, "rho", {0, 1e6}, "", "strength of the pull in the first third"},
        {&Pconv::frequency, "frequency", {1, 1'000'000}, "steps", "between projections"},
