@@ -85,7 +85,7 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
 
 Tensor random_images(const Network& network, int64_t batch) {
   const Shape image = network.sample();
-  ESPALIER_CHECK(image.size() == 3,
+  ESPALIER_CHECK(image.rank() == 3,
                  ValueError,
                  "bench: expects a network that is fed images, (C,H,W), got ",
                  network.name,
