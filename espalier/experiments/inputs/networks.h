@@ -26,9 +26,10 @@ struct Network {
   nn::ModelOptions options;
   std::unique_ptr<nn::Module> module;
   bool any_classes = false;  ///< weights for classes of other names may be put into it
-  /// The shape of a sample: (C,H,W) of an image, (T) of a text.
+  /// The shape of a sample: (C,H,W) of an image, (T) of a text. Without a name: of an image.
   Shape sample() const {
-    if (nn::model_input(name) == nn::InputKind::Tokens) return {options.context};
+    const bool reads_text = !name.empty() && nn::model_input(name) == nn::InputKind::Tokens;
+    if (reads_text) return {options.context};
     return {options.image.channels, options.image.height, options.image.width};
   }
 };

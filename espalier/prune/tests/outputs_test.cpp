@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// No output of a network is ever without weights: every method with every structured pattern, on
-/// networks of all families of the zoo. Which weights are an output's own is
-/// asked of derivatives, not of names or places.
+/// networks of all families of the zoo. Which weights are an output's own is asked of derivatives,
+/// not of names or places.
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -104,13 +104,19 @@ std::vector<std::map<std::string, std::vector<size_t>>> own_weights(const std::s
 
 class Outputs : public ::testing::TestWithParam<std::string> {};
 
-/// Prunes as the method does in a training of two steps. False if that overflowed: where collapse
-/// is allowed, gradients grow by 1/sqrt(eps) at every norm of dead channels (in float64 to 1e70).
-bool prune(nn::Module& model, const Case& one) {
+/// Of a MobileNetV2 less: gradients grow by 1/sqrt(eps) at every norm of dead channels, and behind
+/// enough of its 52 they leave float32.
+std::string sparsity_of(const Case& one) {
+  if (one.model == "mobilenetv2") return "0.3";
+  return one.pattern.find('x') == std::string::npos ? "0.6" : "0.5";
+}
+
+/// Prunes as the method does in a training of two steps.
+void prune(nn::Module& model, const Case& one) {
   const Method& chosen = method(one.method);
   std::map<std::string, std::string> given = {
       {"pattern", one.pattern},
-      {"sparsity", one.pattern.find('x') == std::string::npos ? "0.6" : "0.5"},
+      {"sparsity", sparsity_of(one)},
       {"min-per-layer", "1"},
       {"allow-collapse", "true"}};  // so small networks are cut elsewhere; outputs must stay
   for (const Option& option : chosen.options) {
@@ -125,17 +131,8 @@ bool prune(nn::Module& model, const Case& one) {
   data::Loader loader(std::make_shared<FewImages>(options.image),
                       {.batch_size = 6, .shuffle = true, .seed = 1, .workers = 0});
   nn::Sgd sgd(model, {.lr = 1e-3});
-  try {
-    nn::fit(model, sgd, nn::ConstantLr(1e-3), loader, {hook.get()}, {.epochs = 1});
-  } catch (const Error& error) {
-    const std::string what = error.what();
-    const bool overflow = what.find("a finite number") != std::string::npos ||
-                          what.find("not a number") != std::string::npos;
-    EXPECT_TRUE(overflow) << what;  // with the trace of the case
-    return false;
-  }
+  nn::fit(model, sgd, nn::ConstantLr(1e-3), loader, {hook.get()}, {.epochs = 1});
   EXPECT_GT(hook->updates().back().sparsity().value(), 0.1);
-  return true;
 }
 
 /// The method's patterns but `unstructured` and N:M, and blocks of many forms where it has one.
@@ -160,7 +157,6 @@ TEST_P(Outputs, KeepWeightsOfTheirOwn) {
   for (const auto& of_output : own) ASSERT_FALSE(of_output.empty());
   std::set<std::string> seen;
   int cases = 0;
-  int overflowed = 0;
   for (const Method& chosen : methods()) {
     if (chosen.when == When::Runtime) continue;  // mask nothing
     for (const std::string& pattern : structured_patterns(chosen)) {
@@ -170,10 +166,7 @@ TEST_P(Outputs, KeepWeightsOfTheirOwn) {
       if (repairs(chosen) && GetParam() == "mobilenetv2") continue;
       SCOPED_TRACE(cat(chosen.name, " ", pattern));
       const auto model = nn::make_model(GetParam(), options_of(GetParam()));
-      if (!prune(*model, {GetParam(), chosen.name, pattern})) {
-        ++overflowed;
-        continue;
-      }
+      prune(*model, {GetParam(), chosen.name, pattern});
       ++cases;
       seen.insert(pattern);
       for (size_t o = 0; o < own.size(); ++o) {
@@ -187,7 +180,6 @@ TEST_P(Outputs, KeepWeightsOfTheirOwn) {
     }
   }
   EXPECT_GT(cases, 80);
-  EXPECT_LE(overflowed, 2);
   for (const char* pattern : {"kernel", "1x4", "1x8", "4x1", "8x1", "2x8", "4x8", "8x8"}) {
     EXPECT_TRUE(seen.contains(pattern)) << pattern;
   }

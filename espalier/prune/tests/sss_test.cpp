@@ -28,7 +28,7 @@ nn::Factors& factors_on(nn::Module& net, const std::string& weight) {
 class ByHand {
  public:
   ByHand() {
-    pruner = sss({{"prune-at", "1"}, {"gamma", "0.01"}, {"factor-momentum", "0.9"}});
+    pruner = sss({{"prune-at", "1"}, {"strength", "0.01"}, {"factor-momentum", "0.9"}});
     pruner->attach(training.net);
     training.net.to(DType::F64);
     sgd = std::make_unique<nn::Sgd>(training.net, nn::SgdOptions{.lr = 0.1}, 0.5);
@@ -94,7 +94,7 @@ TEST(Sss, AZeroFactorTellsItsGradientThroughTheNetwork) {
 TEST(Sss, AFactorBehindTheNormIsFoldedExactlyAndShrinks) {
   ConvTraining training;
   const auto pruner =
-      sss({{"gamma", "0.268"}, {"factor-momentum", "0.6"}, {"select", "zeros"}, {"prune-at", "1"}});
+      sss({{"strength", "0.268"}, {"factor-momentum", "0.6"}, {"select", "zeros"}, {"prune-at", "1"}});
   training.run(*pruner, 16);
   EXPECT_FALSE(nn::has_forms(training.net));
   const Variable x(testing::formula({4, 2, 4, 4}, 20));
@@ -114,7 +114,7 @@ const ConvTraining::Written& written() {
 
 TEST(SssOracle, SelectsFoldsAndTunesAsPyTorch) {
   ConvTraining training({.lr = 0.1, .momentum = 0.9, .nesterov = true}, 1e-2);
-  const auto pruner = sss({{"gamma", "0.268"},
+  const auto pruner = sss({{"strength", "0.268"},
                            {"factor-momentum", "0.6"},
                            {"select", "zeros"},
                            {"prune-at", cat(2.0 / 3.0)}});

@@ -17,7 +17,7 @@ namespace espalier::prune::method_list {
 namespace {
 
 struct Sss {
-  double gamma = 0.01;
+  double strength = 0.01;
   double momentum = 0.9;
   Select select = Select::Sparsity;
   std::string allocation = "global";
@@ -32,7 +32,7 @@ void select_structures(nn::Factors& form, double rate, const Sss& o) {
   std::vector<double> velocity = form.memories.front().to_vector<double>();
   for (size_t i = 0; i < factors.size(); ++i) {
     const double moved = factors[i] - rate * gradient[i];
-    const double z = std::copysign(std::max(0.0, std::abs(moved) - rate * o.gamma), moved);
+    const double z = std::copysign(std::max(0.0, std::abs(moved) - rate * o.strength), moved);
     velocity[i] = z - factors[i] + o.momentum * velocity[i];
     factors[i] = std::max(0.0, z + o.momentum * velocity[i]);
   }
@@ -64,9 +64,9 @@ Method sss() {
                   "factor multiplies the weights that read it, which is the same",
        .use_when = "Widths are to be found by training itself, with factors that are exactly zero "
                    "at its end.",
-       .not_when = "An exact cost matters at once: gamma says little about how much will go.",
+       .not_when = "An exact cost matters at once: `strength` says little about how much will go.",
        .patterns = {"channel"}},
-      {{&Sss::gamma, "gamma", {0, 1e6}, "", "strength, relative to the batch's mean loss"},
+      {{&Sss::strength, "strength", {0, 1e6}, "", "gamma, relative to the batch's mean loss"},
        {&Sss::momentum, "factor-momentum", {0, 0.9999}, "", "m, of the factors"},
        {&Sss::select,
         "select",
