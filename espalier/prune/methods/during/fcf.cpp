@@ -100,6 +100,10 @@ Method fcf() {
            "with which it diverges (published: the training's optimizer); exactly the k largest "
            "stay and v is folded as it is (published: those above 0.1, as 1); k of all layers is "
            "the same share, rounded (published: rounded down, or a ranking of mean |w|)",
+       .use_when = "A trained network must lose filters, as many in every layer, and may learn "
+                   "which while it trains.",
+       .not_when = "Layers should share one budget, or training is too short for hundreds of steps "
+                   "of numbers.",
        .patterns = {"channel", "filter"}},
       {{&Fcf::rho, "rho", {1e-9, 1e6}, "", "of the first step"},
        {&Fcf::growth, "rho-growth", {1, 10}, "", "c, in every step"},

@@ -62,6 +62,10 @@ Method sss() {
        .differs = "as many channels go as are asked for (published: those whose factor is zero, "
                   "`select zeros`); channels alone, not residual blocks and groups; a channel's "
                   "factor multiplies the weights that read it, which is the same",
+       .use_when =
+           "Channels should become exactly zero by themselves in one training with weight decay.",
+       .not_when =
+           "Weights have no weight decay: they grow while factors shrink, which then tell nothing.",
        .patterns = {"channel"}},
       {{&Sss::gamma, "gamma", {0, 1e6}, "", "strength, relative to the batch's mean loss"},
        {&Sss::momentum, "factor-momentum", {0, 0.9999}, "", "m, of the factors"},
