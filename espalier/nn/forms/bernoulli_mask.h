@@ -6,8 +6,8 @@
 ///   e = w * M r,  M ~ Bernoulli(sigmoid(t)),  r = weights / sum M or 1
 ///   dL/dt = dL/dM sigmoid'(t), everywhere; without r dL/dM = dL/de * w
 ///
-/// Source: Zhou, Lan, Liu, Yosinski, arXiv:1905.01067, section 5; the gradient goes through the sum
-/// as in the published code.
+/// Source: Zhou, Lan, Liu, Yosinski, arXiv:1905.01067; the gradient goes through the sum as in the
+/// published code.
 #pragma once
 
 #include <espalier/nn/forms/form.h>

@@ -30,8 +30,8 @@ class GumbelHead : public Decision {
     double momentum = 0.1;     ///< of the running statistics
     double eps = 1e-5;         ///< added to the variance
   };
-  /// V normal with deviation sqrt(2 / hidden), W with 0.001. Throws ValueError for sizes that are
-  /// not positive.
+  /// V normal with deviation sqrt(2 / hidden), W with 0.001; these and the biases are of the
+  /// published code. Throws ValueError for sizes that are not positive.
   explicit GumbelHead(const Options& options);
 
   void visit(MemberVisitor& visitor) override;

@@ -29,7 +29,8 @@ class ThresholdHead : public Decision {
 
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override;
-  /// V as He et al., W normal with deviation 0.01, b 1: pi is about 1 at first.
+  /// V as He et al., W normal with deviation 0.01, b 1: pi is about 1 at first. (Published code: W
+  /// as He et al., too, so that pi spreads around 1.)
   void reset_parameters(const InitRng& rng) override;
   std::string kind() const override { return "threshold-head"; }
   std::map<std::string, double> settings() const override;

@@ -180,7 +180,7 @@ struct NeuronOptions {
 /// outputs any more gets one back, on the connections with the largest bridging gradients B: for
 /// each of these, r sqrt|B| is added to the weight to the output and -r sqrt|B| sign(B) to that
 /// from the input, r = +-1 at random; then both sides are scaled. Other layers are told in a note.
-/// Source: Dai, Yin, Jha, arXiv 1711.02017, algorithm 2, with the sign with which the loss falls.
+/// Source: Dai, Yin, Jha, arXiv 1711.02017, with the sign with which the loss falls.
 /// (grow_neurons.cpp)
 std::shared_ptr<Action> grow_neurons(const NeuronOptions& options);
 

@@ -20,7 +20,7 @@ struct AdmmOptions {
 /// leaves of W + U, found on a copy; U, at first zero, becomes U + W - Z. Both are made anew at the
 /// end of every outer iteration, and when rho changes, U is divided by the same factor, so that the
 /// multiplier rho U is as before. At the moments of an event the action is `update` itself, and
-/// tells how far W was from Z. Source: Zhang et al., arXiv 1804.03294, section 3. (admm.cpp)
+/// tells how far W was from Z. Source: Zhang et al., arXiv 1804.03294. (admm.cpp)
 std::shared_ptr<Action> admm(const AdmmOptions& options,
                              std::shared_ptr<Action> update,
                              Sparsity sparsity);

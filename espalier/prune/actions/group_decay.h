@@ -15,7 +15,7 @@ struct GroupDecayOptions {
 };
 /// While its event lasts, strength * g_k * w is added to the gradients of all members of a channel
 /// (`members_of`), with g_k = `growing_factors` of the roots of the group's importances, at every
-/// step. Source: Fang et al., arXiv 2301.12900, section 3.3. (group_decay.cpp)
+/// step. Source: Fang et al., arXiv 2301.12900, and the authors' code. (group_decay.cpp)
 std::shared_ptr<Action> group_decay(const GroupDecayOptions& options);
 
 }  // namespace espalier::prune

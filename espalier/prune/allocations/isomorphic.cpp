@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Isomorphic: layers compete with those that are the same structure, at any width.
 ///
-/// Source: Fang, Ma, Bi Mi, Wang, arXiv 2407.04616, section 3: heterogeneous structures have scores
-/// that do not compare, so each kind is ranked for itself and loses the same share.
+/// Source: Fang, Ma, Bi Mi, Wang, arXiv 2407.04616: heterogeneous structures have scores that do
+/// not compare, so each kind is ranked for itself and loses the same share.
 #include <espalier/prune/allocations/allocation.h>
 
 namespace espalier::prune {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Outliers: a block of layers in which more scores stand far above the mean stays denser.
 ///
-/// Source: Yin et al., arXiv 2310.05175, section 3, and the published code: D_b = share of the
-/// block's scores above M times their mean; densities 1 - S + r_b, r_b in proportion to D_b over a
-/// range of 2 lambda, and with mean 0.
+/// Source: Yin et al., arXiv 2310.05175, and the published code: D_b = share of the block's scores
+/// above M times their mean; densities 1 - S + r_b, r_b in proportion to D_b over a range of 2
+/// lambda, and with mean 0.
 #include <algorithm>
 #include <cmath>
 #include <map>

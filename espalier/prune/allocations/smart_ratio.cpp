@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Smart ratios: layer densities set by depth alone, decreasing from the input to the output.
 ///
-/// Source: Su et al., arXiv 2009.11094, section 4 and the published code: convolution l of L layers
-/// (linear ones counted) keeps in proportion to k^2 + k with k = L - l + 1, or that over l^2 for
-/// plain networks; linear layers keep a fixed fraction.
+/// Source: Su et al., arXiv 2009.11094, and the published code: convolution l of L layers (linear
+/// ones counted) keeps in proportion to k^2 + k with k = L - l + 1, or that over l^2 for plain
+/// networks; linear layers keep a fixed fraction.
 #include <algorithm>
 #include <cmath>
 

@@ -2,7 +2,7 @@
 /// Bridging gradients: what the loss would do if the inputs of a hidden layer reached the outputs
 /// of the next one directly. They tell where a neuron between the two would help.
 ///
-/// Source: Dai, Yin, Jha, arXiv 1711.02017, section 3.2.
+/// Source: Dai, Yin, Jha, arXiv 1711.02017.
 #pragma once
 
 #include <string>

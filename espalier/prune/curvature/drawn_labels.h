@@ -2,7 +2,8 @@
 /// Drawn labels: samples with labels that the network draws from its own answers, instead of those
 /// of the data. The mean square of gradients then is the true Fisher matrix's diagonal, which for a
 /// cross-entropy is that of Gauss-Newton's matrix, and half of it, times a small change squared, is
-/// what the answers change by: KL(before || after). Source: Martens, arXiv 1412.1193.
+/// what the answers change by: KL(before || after). Source: Martens, "New insights and
+/// perspectives on the natural gradient method", arXiv 1412.1193.
 #pragma once
 
 #include <espalier/prune/ground/inputs.h>

@@ -60,8 +60,8 @@ Surgery prune_columns(const Tensor& weight,
 /// Cost     about columns³ operations a row; `block` is not read.
 /// Threads  rows are spread; the same bits on any number.
 /// Arguments, ties within a row (the higher column goes) and errors as above.
-/// Source: Frantar, Singh, Alistarh, "Optimal brain compression", arXiv 2208.11580, algorithm 1 and
-/// section 4.
+/// Source: Frantar, Singh, Alistarh, "Optimal brain compression", arXiv 2208.11580, algorithm 1,
+/// and its published code.
 Surgery prune_greedily(const Tensor& weight,
                        const Tensor& hessian,
                        const SurgeryOptions& options,

@@ -2,8 +2,8 @@
 /// Growth by momentum: |v|, v <- decay v + G with G = dL/d(m*w) of every step, at removed places
 /// too.
 ///
-/// Source: Dettmers, Zettlemoyer, arXiv 1907.04840, section 3, and the published code's rule for
-/// Adam, v over the root of the mean of G^2.
+/// Source: Dettmers, Zettlemoyer, arXiv 1907.04840, and the published code's rule for Adam, v over
+/// the root of the mean of G^2.
 #include <cmath>
 
 #include <espalier/prune/growth/growth.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The way back to isometry: R = ||W W' - 1||_F and dR/dW = 2 (W W' - 1) W / R, of what stays.
 ///
-/// Source: Lee, Ajanthan, Gould, Torr, arXiv 1906.06307, equation 8 (the norm is not squared), and
-/// the settings of its published code.
+/// Source: Lee, Ajanthan, Gould, Torr, arXiv 1906.06307 (the norm is not squared), and the settings
+/// of its published code.
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -3,8 +3,8 @@
 /// reader's outputs lose W_:j mean(x_j) on average, over all positions that the data has (of a
 /// convolution those at the border too), which its bias gives back.
 ///
-/// Source: An, Zhao, Yu, Tang, Wang, arXiv 2312.11983, equation 6; a batch norm behind a layer
-/// without a bias is ours.
+/// Source: An, Zhao, Yu, Tang, Wang, arXiv 2312.11983, and the authors' code; a batch norm behind a
+/// layer without a bias is ours.
 #include <algorithm>
 
 #include <espalier/nn/layers/batch_norm.h>

@@ -85,7 +85,7 @@ struct IsometryOptions {
 /// What stays of each layer moves so that the layer keeps norms again: downhill on ||W W' - 1||_F,
 /// W the weight under its mask as a matrix (outputs, rest), of each group of a convolution. Ends
 /// early when a hundred steps have brought nothing. Source: Lee, Ajanthan, Gould, Torr, arXiv
-/// 1906.06307, equation 8. (isometry.cpp)
+/// 1906.06307. (isometry.cpp)
 std::shared_ptr<Repair> isometry_repair(const IsometryOptions& options);
 
 /// Channels by the LASSO, then least squares of the layer that reads them, over `batches`.

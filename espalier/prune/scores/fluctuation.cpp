@@ -3,7 +3,7 @@
 /// what can't be is var(x_j) ||W_:j||^2, the variance that it gives to the outputs of its reader.
 /// In standard deviations from the mean of a site, so that sites compare.
 ///
-/// Source: An, Zhao, Yu, Tang, Wang, arXiv 2312.11983, equations 4 and 5 (channels of linear
+/// Source: An, Zhao, Yu, Tang, Wang, arXiv 2312.11983, and the authors' code (channels of linear
 /// layers); of a convolution a channel has a column for every tap, and these are added up (ours).
 #include <algorithm>
 #include <cmath>

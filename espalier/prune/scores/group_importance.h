@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Importance of channel groups as dependency graphs have it: everything that goes with a channel
-/// says how much it matters. Source: Fang, Ma, Song, Bi Mi, Wang, arXiv 2301.12900, section 3.3,
-/// and the authors' code.
+/// says how much it matters. Source: Fang, Ma, Song, Bi Mi, Wang, arXiv 2301.12900, and the
+/// authors' code.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Mask criteria.
 ///
-/// Source: Zhou, Lan, Liu, Yosinski, arXiv 1905.01067, section 3. How a is found is not given by
-/// the paper; ours.
+/// Source: Zhou, Lan, Liu, Yosinski, arXiv 1905.01067. The published code has no a: it keeps what
+/// is above one percentile, found by halving, in both |v| and |w|. The ratio of means is ours.
 #include <espalier/prune/scores/mask_criteria.h>
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 /// Spanning: random, but every neuron that is in use has a connection on either side, as far as the
 /// number goes.
 ///
-/// Source: the seed of Dai, Yin, Jha, arXiv 1711.02017, section 3.
+/// Source: the seed of Dai, Yin, Jha, arXiv 1711.02017.
 #include <cmath>
 #include <set>
 

@@ -5,8 +5,8 @@
 /// every weight is scored as if it went alone.
 ///
 /// Source: Hassibi, Stork, "Second order derivatives for network pruning: optimal brain surgeon",
-/// 1992; the merged order of blocks as in Frantar, Alistarh, "Optimal brain compression", arXiv
-/// 2208.11580, section 4; alone: Singh, Alistarh, "WoodFisher", arXiv 2004.14340.
+/// 1992; the merged order of blocks as in Frantar, Singh, Alistarh, "Optimal brain compression",
+/// arXiv 2208.11580; alone: Singh, Alistarh, "WoodFisher", arXiv 2004.14340.
 #include <algorithm>
 
 #include <espalier/prune/curvature/linalg/surgeon.h>

@@ -53,7 +53,7 @@ std::vector<double> single_costs(const Tensor& inverse,
 /// Removes the weights that `goes` marks, each as if it went alone: w -= sum over q of w_q /
 /// [H⁻¹]_qq H⁻¹ e_q, and then they are zero. Not the best for all of them together, which is what
 /// `remove_weight` one after another comes to. Source: Singh, Alistarh, "WoodFisher", arXiv
-/// 2004.14340, section 3.
+/// 2004.14340, and its published code.
 void remove_alone(const Tensor& inverse, std::span<double> weights, std::span<const uint8_t> goes);
 
 }  // namespace espalier::prune

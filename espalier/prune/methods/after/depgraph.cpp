@@ -39,9 +39,10 @@ Method depgraph() {
        .differs = "the sparsity is of all weights, counted once (published: steps until a speed-up "
                   "is reached, which is `target macs=`; with allocation isomorphic the share is of "
                   "channels, as published); 20 rounds (published: up to 400); numbers are exact "
-                  "(published: all up to a threshold, so ties go together); weight decay is the "
-                  "training's own (published: none in the sparse phase); one learning-rate "
-                  "schedule spans both phases",
+                  "(published: all up to a threshold, so ties go together); importances are "
+                  "divided by their group's mean (its recipe for CIFAR: by the largest, "
+                  "`normalizer max`); weight decay is the training's own (published: none in the "
+                  "sparse phase); one learning-rate schedule spans both phases",
        .use_when = "Any network with coupled channels must become smaller, and may train under a "
                    "decay first.",
        .not_when =

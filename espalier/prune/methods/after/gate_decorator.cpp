@@ -34,9 +34,10 @@ Method gate_decorator() {
        .title = "Gate decorator: global filter pruning",
        .paper = "You, Yan, Ye, Ma, Wang, arXiv 1909.08174",
        .year = 2019,
-       .idea = "A gate that takes the scale's place in batch norm tells by its gradient what the "
-               "loss is without the channel. Let gates alone train for a moment (tick), remove the "
-               "weakest channels, and let everything recover under a penalty on the gates (tock).",
+       .idea =
+           "A gate that takes the scale's place in batch norm tells by its gradient what the loss "
+           "is without the channel. Let all but the convolutions train for a moment (tick), remove "
+           "the weakest channels, and let everything recover under a penalty on the gates (tock).",
        .formula = "gamma x + beta = phi (x + beta / gamma); score = sum over steps of |phi "
                   "dL/dphi|, summed over the channels that a sum ties together; the lowest of the "
                   "whole network go. Tocks: loss + lambda sum |phi|",

@@ -49,9 +49,10 @@ Method greg() {
                    "then fine-tuning; then shrink",
        .differs = "the penalty grows at every step, over a share of training (published: every ten "
                   "steps by a fixed amount, and no longer when what goes is a thousand times "
-                  "smaller); the training has one learning-rate schedule (published: 1e-3 while "
-                  "the penalty grows); channels of residual sums stay, as published, and layers "
-                  "lose the same share (published: shares by hand, which is `layer-sparsity`)",
+                  "smaller); numbers are rounded to the nearest (published: up, but never all); "
+                  "the training has one learning-rate schedule (published: 1e-3 while the penalty "
+                  "grows); channels of residual sums stay, as published, and layers lose the same "
+                  "share (published: shares by hand, which is `layer-sparsity`)",
        .use_when =
            "A trained network may train on long enough to give up its filters little by little.",
        .not_when = "Fine-tuning is short: a penalty that has not grown leaves much to cut.",

@@ -3,7 +3,7 @@
 /// learning-rate rewinding.
 ///
 /// Source: Su, Chen, Cai, Wu, Gao, Wang, Lee, "Sanity-checking pruning methods: random tickets can
-/// win the jackpot", arXiv 2009.11094, section 5, and its published code.
+/// win the jackpot", arXiv 2009.11094, and its published code.
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {

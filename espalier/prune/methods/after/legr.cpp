@@ -34,14 +34,17 @@ Method legr() {
            "that one ranking of all filters leaves.",
        .formula = "I_li = alpha_l ||F_li||_2^2 + kappa_l, summed over layers that a sum ties "
                   "together; the lowest go until the target is met. alpha = exp(N(0, s)), kappa = "
-                  "N(0, std of the layer's norms), a mutant's times and beside its parent's; "
-                  "reward: accuracy without training",
+                  "N(0, std of the layer's norms), a mutant's times and beside its parent's, s "
+                  "from 1 down to 0.2; reward: accuracy without training",
        .schedule = "start from trained weights; one update before fine-tuning, after `episodes` "
                    "rankings without training; then shrink",
-       .differs = "factors and shifts are learned for the target that is asked (published: once at "
-                  "the smallest network, for all targets) and mutate apart; candidates are not "
-                  "trained (published: 200 steps, for ResNet-56 on CIFAR none); what the best "
-                  "ranking leaves of the target is given back to all layers",
+       .differs =
+           "factors and shifts are learned for the target that is asked (published: once at the "
+           "smallest network, for all targets) and mutate apart, each with probability `mutated` "
+           "(published code: both of a tenth of the layers); s falls from the first candidate on "
+           "(published code: 1 for the first 64); the reward is the accuracy (published code: the "
+           "loss); candidates are not trained (published: 200 steps, for ResNet-56 on CIFAR none); "
+           "what the best ranking leaves of the target is given back to all layers",
        .use_when = "Layers' norms do not compare, and hundreds of evaluations can be paid for.",
        .not_when = "Evaluations are costly, or there are no labels on which to judge rankings.",
        .patterns = {"channel", "filter"}},

@@ -3,8 +3,8 @@
 /// weights, and which start from other weights.
 ///
 /// Source: Zhou, Lan, Liu, Yosinski, "Deconstructing lottery tickets: zeros, signs, and the
-/// supermask", arXiv 1905.01067, sections 3 and 4. Learnt masks of random weights are the method
-/// `supermask`.
+/// supermask", arXiv 1905.01067, and its published code. Learnt masks of random weights are the
+/// method `supermask`.
 #include <espalier/prune/actions/actions.h>
 #include <espalier/prune/methods/methods.h>
 #include <espalier/prune/scores/mask_criteria.h>
@@ -45,10 +45,10 @@ Method mask_criteria() {
        .schedule = "the run trains `epochs`, prunes, goes back to its beginning and trains again, "
                    "until the sparsity is reached",
        .differs =
-           "what goes is zero (published also: frozen at its first value, or zero only if it "
-           "moved towards zero, which removes no weight); a is the layer's mean |v| over its "
-           "mean |w| (not given by the paper; ours); layers lose equal shares (published: "
-           "convolutions half as much as linear layers)",
+           "what goes is zero (published also: frozen at its first value, or zero only if it moved "
+           "towards zero, which removes no weight); a is the layer's mean |v| over its mean |w| "
+           "(ours; published code: what is above one percentile in both stays); layers lose equal "
+           "shares (published: convolutions half as much as linear layers)",
        .use_when = "You study what a ticket keeps: each criterion of the paper is an option.",
        .not_when = "You want one accurate network: magnitude is the criterion to begin with.",
        .patterns = every_pattern()},

@@ -43,11 +43,11 @@ Method rst() {
        .schedule =
            "transformation until `prune-at`, in `cycles` that each remove the same share of "
            "what is there; then the others train with the mask fixed",
-       .differs =
-           "the transformation is part of the training and has its learning rate (published: "
-           "90000 steps of their own at 1e-3), and lambda grows at every step (published: by "
-           "1e-4 every five); all layers are pruned (published: the first and the last stay "
-           "dense, which is `exclude`); numbers are rounded to the nearest",
+       .differs = "the transformation is part of the training and has its learning rate "
+                  "(published: 90000 steps of their own at 1e-3), and lambda grows at every step "
+                  "(published: by 1e-4 every five) for 5/9 of every cycle (published with five "
+                  "cycles: half); all layers are pruned (published: the first and the last stay "
+                  "dense, which is `exclude`); numbers are rounded to the nearest (published: up)",
        .use_when = "Masks must be random or given beforehand, and training is long enough for "
                    "two phases.",
        .not_when = "Training itself must be cheap: the first phase is dense.",

@@ -3,7 +3,7 @@
 /// all that is learnt.
 ///
 /// Source: Zhou, Lan, Liu, Yosinski, "Deconstructing lottery tickets: zeros, signs, and the
-/// supermask", arXiv 1905.01067, section 5, and its published code. The form is
+/// supermask", arXiv 1905.01067, and its published code. The form is
 /// nn/forms/bernoulli_mask.h; the paper's criteria for masks of trained networks are the method
 /// `mask-criteria`. Published, plain descent with a rate of 100 moves the probabilities, because
 /// their gradients have the weight as a factor, over 2000 epochs; the Adam here divides by the

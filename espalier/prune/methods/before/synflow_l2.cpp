@@ -3,8 +3,8 @@
 ///
 /// Source: Gebhart, Saxena, Schrater, "A unified paths perspective for pruning at initialization",
 /// arXiv 2101.10552 (no published code was found). Squares of He's initial values add up to 2 over
-/// the inputs of a unit, so that the flow of squares, unlike that of absolute values, neither grows
-/// nor shrinks much with depth.
+/// the inputs of a unit, so that the flow of squares doubles from layer to layer, whatever the
+/// width; that of absolute values grows by 2 sqrt(inputs / pi).
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {
@@ -34,9 +34,11 @@ Method synflow_l2() {
            "of every parameter: the sum over paths through w of their product squared; round "
            "k of n keeps the fraction (1 - S)^(k/n) with the highest scores",
        .schedule = "`rounds` rounds before training; then train with the mask fixed",
-       .differs = "batch norm uses its initial statistics, also in a trained network; of the form "
-                  "that knows the data (-Dist) the input is the mean square of each entry, with "
-                  "which a path has the share that it has in the output's second moment",
+       .differs =
+           "batch norm uses its initial statistics, also in a trained network; of the form that "
+           "knows the data (-Dist) the input is the mean square of each entry, with which a path "
+           "has the share that it has in the output's second moment (which statistic the paper "
+           "takes was not found; ours); a flow beyond float64 is an error",
        .use_when = "There is no data yet, and pruning must come before training.",
        .not_when = "Figures are to be held against others': synflow itself is what papers "
                    "report.",

@@ -38,7 +38,8 @@ Method early_bird() {
                    "that moment, with the penalty; then shrink. A mask that never settles is drawn "
                    "before the last epoch, with a note",
        .differs = "the number of channels is exact (published: the one on the threshold goes too, "
-                  "all of them before training); channels of residual sums stay. No 8-bit search",
+                  "and where all scales are equal, as before training, all go); channels of "
+                  "residual sums stay. No 8-bit search",
        .use_when = "A small dense network is wanted, and the search for it should cost a few "
                    "epochs alone.",
        .not_when = "The training is short: masks must have the time to settle.",

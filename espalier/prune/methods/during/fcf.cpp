@@ -6,8 +6,9 @@
 /// box and a sphere meet (lp-box), and k of them are 1 by a sum in the box; ADMM brings the three
 /// together beside the training of the weights. The form is nn/forms/factors.h; its memories are
 /// the dual variables y1 and y2, and k. The numbers are moved by plain descent with the training's
-/// rate: with the weights' momentum of 0.9, as published, the constraints alone make them diverge
-/// after some hundred steps (eight numbers, loss left out); without it they become 0 and 1.
+/// rate, as published, where weights have no momentum either. With one of 0.9 the constraints alone
+/// would make them diverge after some hundred steps (eight numbers, loss left out); without it they
+/// become 0 and 1.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -95,15 +96,15 @@ Method fcf() {
        .schedule = "start from trained weights; numbers until `prune-at`, one update there, then "
                    "fine-tuning",
        .differs =
-           "a channel's number multiplies the weights that read it, behind batch norm, which "
-           "would undo it (published: the filter; pattern `filter` is that); v has no momentum, "
-           "with which it diverges (published: the training's optimizer); exactly the k largest "
-           "stay and v is folded as it is (published: those above 0.1, as 1); k of all layers is "
-           "the same share, rounded (published: rounded down, or a ranking of mean |w|)",
-       .use_when =
-           "Channels are to be chosen while training, as many in each layer as are asked for.",
-       .not_when = "Layers need different shares, or batches are few: the numbers need many steps "
-                   "to become 0 or 1.",
+           "a channel's number multiplies the weights that read it, behind batch norm, which would "
+           "undo it (published: the filter; pattern `filter` is that); weights have the training's "
+           "optimizer (published: plain descent, as v has); exactly the k largest stay and v is "
+           "folded as it is (published: those above 0.1, as 1); k of all layers is the same share, "
+           "rounded (published: rounded down, or a ranking of mean |w|)",
+       .use_when = "A trained network must lose filters, as many in every layer, and may learn "
+                   "which while it trains.",
+       .not_when = "Layers should share one budget, or training is too short for hundreds of steps "
+                   "of numbers.",
        .patterns = {"channel", "filter"}},
       {{&Fcf::rho, "rho", {1e-9, 1e6}, "", "of the first step"},
        {&Fcf::growth, "rho-growth", {1, 10}, "", "c, in every step"},

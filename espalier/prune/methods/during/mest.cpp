@@ -37,10 +37,11 @@ Method mest() {
        .schedule = "a random mask before training; an update every five epochs (or every "
                    "`frequency` steps), half of the mutation from `half-from` on, none from `end` "
                    "on, where the sparsity is the one asked for",
-       .differs = "lambda is the paper's (published code: 0 unless asked for, which is SET with a "
-                  "falling rate). The gradient is of one batch drawn for the update. A connection "
-                  "that was just dropped does not grow again in the same update. First "
-                  "convolution and classifier are pruned too (published: dense, `exclude`)",
+       .differs =
+           "lambda is 0.01 (published code: 0 unless asked for, which is SET with a falling rate; "
+           "the paper's own value could not be checked). The gradient is of one batch drawn for "
+           "the update. A connection that was just dropped does not grow again in the same update. "
+           "First convolution and classifier are pruned too (published: dense, `exclude`)",
        .use_when = "Training must be sparse in memory too: no dense gradient is ever asked "
                    "for.",
        .not_when = "Updates may look at dense gradients: rigl grows by them.",

@@ -46,12 +46,13 @@ Method nest() {
            "neuron has one in and one out; `rounds` of growth until `grow-until`, up to "
            "`grown-weights` times the final number; as many of pruning until `prune-until`",
        .differs =
-           "how much grows and when follows from the schedule (published: a growth ratio for "
-           "each layer, until the accuracy is reached); as many weights as the final number "
-           "says stay. Neurons grow one a round and layer, between linear layers alone "
-           "(published: feature maps too, the best of random ones). Batch norm is not folded "
-           "into the size of a weight, and no part of a feature map's area is pruned",
-       .use_when = "A linear network without batch norm is to grow from a small seed.",
+           "how much grows and when follows from the schedule (published: a growth ratio for each "
+           "layer, until the accuracy is reached); as many weights as the final number says stay. "
+           "Neurons grow one a round and layer, between linear layers alone (published: feature "
+           "maps too, the best of random ones). Batch norm is not folded into the size of a "
+           "weight, and no part of a feature map's area is pruned. The sizes of the seed, of the "
+           "grown network and of a neuron's bridges are ours",
+       .use_when = "A network of linear layers without batch norm is to grow from a small seed.",
        .not_when = "The network is convolutional: its feature maps do not grow.",
        .patterns = {"unstructured"}},
       {{&Nest::seed, "seed-weights", {0.01, 1}, "of the final number", "in the seed"},

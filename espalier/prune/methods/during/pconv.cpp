@@ -4,8 +4,9 @@
 /// Source: Ma et al., "PCONV: the missing but desirable sparsity in DNN weight pruning for
 /// real-time execution on mobile devices", arXiv 1909.05073; Niu et al., "PatDNN", arXiv
 /// 2001.00138. No code of the papers was found; the library, and how kernels are chosen, are of
-/// the same group's MEST (patterns/kernel_pattern.h). The papers mine the library from trained
-/// weights; it is fixed here.
+/// the same group's MEST (patterns/kernel_pattern.h), as is their order: arrangements first, then
+/// kernels of what these leave. The papers mine the library from trained weights; it is fixed here.
+/// How often projections come and how rho grows is not given by the papers; ours.
 #include <espalier/prune/actions/actions.h>
 #include <espalier/prune/methods/methods.h>
 
@@ -43,10 +44,11 @@ Method pconv() {
                   "frequent of the trained weights'); patterns alone remove 5/9 of 3x3 layers, "
                   "whatever less is asked for; whole kernels of each filter are counted, rounded "
                   "in favour of keeping, so that the sparsity is met up to that; first layer and "
-                  "linear layers lose connections as others do (`exclude`)",
-       .use_when = "A runtime has kernels for few 3x3 arrangements, and accuracy near unstructured "
-                   "pruning is wanted.",
-       .not_when = "The network has few 3x3 kernels, or less than 5/9 of them is to go.",
+                  "linear layers lose connections as others do (`exclude`); 100 steps between "
+                  "projections, and rho's growth by thirds, are ours",
+       .use_when = "Most weights are of 3x3 kernels, and an engine runs a few arrangements of four "
+                   "of them.",
+       .not_when = "Less than 5/9 of the weights should go, or kernels are not 3x3.",
        .patterns = {"kernel-pattern"}},
       {{&Pconv::rho, "rho", {0, 1e6}, "", "strength of the pull in the first third"},
        {&Pconv::frequency, "frequency", {1, 1'000'000}, "steps", "between projections"},

@@ -62,9 +62,10 @@ Method sss() {
        .differs = "as many channels go as are asked for (published: those whose factor is zero, "
                   "`select zeros`); channels alone, not residual blocks and groups; a channel's "
                   "factor multiplies the weights that read it, which is the same",
-       .use_when = "Widths are to be found by training itself, with factors that are exactly zero "
-                   "at its end.",
-       .not_when = "An exact cost matters at once: `strength` says little about how much will go.",
+       .use_when =
+           "Channels should become exactly zero by themselves in one training with weight decay.",
+       .not_when =
+           "Weights have no weight decay: they grow while factors shrink, which then tell nothing.",
        .patterns = {"channel"}},
       {{&Sss::strength, "strength", {0, 1e6}, "", "gamma, relative to the batch's mean loss"},
        {&Sss::momentum, "factor-momentum", {0, 0.9999}, "", "m, of the factors"},

@@ -79,9 +79,9 @@ Method stripe_wise() {
                   "(published: in every step); shortcuts' convolutions and linear layers are "
                   "pruned too, a linear layer's output being one stripe (`exclude`); batch norm's "
                   "scales start as they are (published: 0.5)",
-       .use_when = "Filters are 3x3 or larger and few places of them matter; finer than filters, "
-                   "still regular.",
-       .not_when = "Kernels are 1x1: a stripe is a filter then.",
+       .use_when = "Convolutions with large kernels may run as sums of shifted 1x1 convolutions, "
+                   "each filter by its own shape.",
+       .not_when = "Kernels are 1x1: stripes are whole filters there, and l1-filters does as well.",
        .patterns = {"stripe"}},
       {{&StripeWise::strength, "strength", {0, 10}, "", "alpha, relative to the batch's mean loss"},
        {&StripeWise::threshold, "threshold", {0, 10}, "", "a skeleton value above it is alive"},

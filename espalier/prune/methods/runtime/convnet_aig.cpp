@@ -59,8 +59,8 @@ Method convnet_aig() {
                    "every gate should be open; the real share is learnt",
        .differs = "evaluation draws nothing: the likelier decision is taken (the published code "
                   "draws there, too, so that its accuracy is a matter of chance); the first block "
-                  "is never skipped; the layer in front of the norm has no bias, which the norm "
-                  "would take away; a gate multiplies the branch, before the block's last ReLU",
+                  "is never skipped (published: as others); the layer in front of the norm has no "
+                  "bias, which the norm would take away",
        .use_when = "A deep residual network, images one at a time, and every block should be "
                    "skipped as often.",
        .not_when = "Images come in large batches, or the network has few blocks: skipping whole "

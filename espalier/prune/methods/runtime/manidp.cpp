@@ -4,8 +4,8 @@
 ///
 /// Source: Tang, Wang, Xu, Deng, Xu, Tao, Xu, "Manifold regularized dynamic network pruning", arXiv
 /// 2103.05861, and its code (yehuitang/Pruning). Gates are nn/gates/threshold_head.h; prices are
-/// penalties/manifold.h. The size and initial values of a gate's layers are ours: b = 1 is
-/// published, W is small so that a trained network begins as it was.
+/// penalties/manifold.h. Of a gate's initial values b = 1 is published; W is small (ours), so that
+/// a trained network begins as it was. Prices are those of the published command for ResNet-56.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -92,12 +92,16 @@ Method manidp() {
                   "loss + sum over layers of lasso * mean_i w_i mean(pi_i) + similarity * "
                   "|R(features) - R(pi)|^2 / N^2, R cosines between the N images, w_i = "
                   "max(C - L_i, 0) / C, C = loss-limit * mean loss of the last epoch",
-       .schedule = "best from trained weights; thresholds are set after every epoch, r falls from "
-                   "1 to 1-S along a cosine over the whole training; in the first epoch all is "
-                   "open and nothing is easy. No weight is removed: S is the share of each gated "
-                   "layer's channels that lie below the threshold on average",
-       .differs = "the first convolution has no gate, which would see the means of the image's "
-                  "colours alone; the squeeze of 4 and W's small initial values are ours",
+       .schedule =
+           "best from trained weights; thresholds are set after every epoch, r falls from 1 to 1-S "
+           "along a cosine over the whole training; in the first epoch all is open and nothing is "
+           "easy. As published the first convolution has no gate. No weight is removed: S is the "
+           "share of each gated layer's channels that lie below the threshold on average",
+       .differs = "the inner layer has a fourth of the inputs (published code: half of the "
+                  "outputs, all of fewer than 80) and W small initial values (published: He's); "
+                  "features are those behind a ReLU (published: a block's second ones before it); "
+                  "thresholds are set from the end of the first epoch on (published: of the "
+                  "second), in which nothing is easy (published: by losses measured before it)",
        .use_when =
            "Convolutions run on images one at a time, some of which are much easier than others.",
        .not_when = "Images come in large batches, or training is a few epochs: thresholds move "
