@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Every registered method at one budget: a new method is in the table as soon as it is registered.
 #include <algorithm>
+#include <optional>
 
 #include <espalier/experiments/comparisons/comparisons.h>
 #include <espalier/experiments/comparisons/gates.h>
@@ -15,29 +16,6 @@ namespace espalier::experiments::comparisons::list {
 namespace {
 
 using Settings = std::map<std::string, std::string>;
-
-/// Hyper-parameters of these short trainings, where they are not the defaults.
-struct Adjusted {
-  const char* method;
-  Settings options;
-};
-
-const std::vector<Adjusted>& adjusted() {
-  // Ten epochs of 10,000 images are 790 steps, six are 474: updates come about every half epoch.
-  static const std::vector<Adjusted> list = {
-      {"gmp", {{"frequency", "20"}}},
-      {"set", {{"frequency", "39"}}},
-      {"rigl", {{"frequency", "39"}}},
-      // Narrow layers have no groups of 16.
-      {"domino-search", {{"pattern", "n:4"}, {"frequency", "20"}}},
-      {"lottery-tickets", {{"rounds", "3"}}},
-      {"rewinding", {{"rounds", "1"}}},
-      {"fisher", {{"rounds", "10"}}},
-      {"taylor", {{"batches", "10"}}},
-      {"ssl", {{"filter-strength", "0.001"}, {"channel-strength", "0.001"}}},
-  };
-  return list;
-}
 
 /// Trains by itself, in rounds that go back: it starts from nothing.
 bool brings_its_training(const prune::Method& method) {
@@ -69,10 +47,55 @@ double sparsity_of(const prune::Method& method) {
   return method.facts().global && counts_weights(method) ? 0.5 : 0.3;
 }
 
-Settings settings_of(const prune::Method& method, const std::string& model, Preset preset) {
+/// The largest number that an option may have in trainings of a few hundred steps: ten epochs of
+/// 10,000 images are 790, six are 474. Nothing: its default suits them.
+std::optional<int64_t> most_of(const std::string& option, const prune::Method& method) {
+  if (option == "frequency") return 39;  // about half an epoch
+  if (option == "batches") return 10;
+  if (option == "episodes") return 50;
+  if (option != "rounds") return {};
+  if (brings_its_training(method)) return 3;  // each is a training
+  return method.when == prune::When::After ? std::optional<int64_t>(10) : std::nullopt;
+}
+
+/// Hyper-parameters of short trainings of narrow networks, where they are not the defaults.
+Settings shortened(const prune::Method& method) {
+  Settings out;
+  for (const Option& option : method.options) {
+    const std::optional<int64_t> most = most_of(option.name, method);
+    if (!most) continue;
+    const int64_t usual = std::stoll(option.default_value);
+    // A frequency of 0 is once an epoch.
+    if (usual > *most || usual == 0) out[option.name] = std::to_string(*most);
+  }
+  return out;
+}
+
+/// The weights of a network that a pattern can prune.
+int64_t weights_of(const std::string& pattern, nn::Module& network) {
+  const auto made = prune::make_pattern(pattern);
+  int64_t weights = 0;
+  for (const nn::NamedParameter& one : prune::prunable_weights(network)) {
+    if (made->refusal(one.parameter->shape()).empty()) weights += one.parameter->numel();
+  }
+  return weights;
+}
+
+/// Of a method's N:M patterns the first that most layers of the network can have: narrow ones have
+/// no groups of 16.
+std::string widest_cells(const prune::Method& method, nn::Module& network) {
+  return *std::ranges::max_element(method.patterns, {}, [&](const std::string& pattern) {
+    return weights_of(pattern, network);
+  });
+}
+
+Settings settings_of(const prune::Method& method, const std::string& model, const Scale& scale) {
   Settings options = gate_options(method.name);
-  for (const Adjusted& one : adjusted()) {
-    if (one.method == method.name && preset != Preset::Paper) options = one.options;
+  if (scale.preset != Preset::Paper) options.merge(shortened(method));
+  if (method.patterns.front().starts_with("n:")) {
+    nn::ModelOptions built;
+    if (scale.settings.contains("width")) built.width = std::stod(scale.settings.at("width"));
+    options["pattern"] = widest_cells(method, *nn::make_model(model, built));
   }
   const bool has_rule =
       std::ranges::find(method.options, "ratio-rule", &Option::name) != method.options.end();
@@ -93,7 +116,7 @@ void add_methods(Plan& plan) {
       const bool blocks = !nn::block_sites(*nn::make_model(model)).empty();
       for (const prune::Method& method : prune::methods()) {
         if (method.facts().needs_blocks && !blocks) continue;
-        Settings options = settings_of(method, model, plan.scale().preset);
+        Settings options = settings_of(method, model, plan.scale());
         if (options.contains("rounds")) {
           options["rounds"] = plan.rounds(std::stoll(options["rounds"]));
         }
@@ -138,9 +161,10 @@ Experiment methods() {
           "against each other. All runs of a network train for the same number of epochs. "
           "Methods that start from a trained network, gates among them, get the dense one of the "
           "same seed, and fine-tune for as many epochs again at a fifth of the rate; lottery "
-          "tickets and rewinding repeat their own training, in three rounds and one. The variant "
-          "tells when a method "
-          "prunes. Budgets are short beside the papers': orderings can differ for that reason "
+          "tickets and rewinding repeat their own training, in three rounds. The variant tells "
+          "when "
+          "a method prunes. Budgets are short beside the papers': orderings can differ for that "
+          "reason "
           "alone.",
       .plan = add_methods,
       .claims =

@@ -49,6 +49,9 @@ class Allocation {
   virtual bool looks_at_scores() const { return false; }
   /// False when scores alone decide how much goes, whatever the target is.
   virtual bool heeds_target() const { return true; }
+  /// The highest sparsity that it can divide among layers of these names and shapes: where a
+  /// budget's search begins.
+  virtual Sparsity most(std::span<const SiteScores> /*layers*/) const { return Sparsity(1.0); }
   /// Units to keep in each layer, in order. The caller raises them to `at_least` and cuts them to
   /// what is alive.
   virtual std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const = 0;
@@ -148,10 +151,13 @@ enum class Ratios : uint8_t {
   Fixed,   ///< every layer keeps its ratio, whatever the target is
   Scaled,  ///< times one factor, and one unit more where it still fits, so that the target is met
 };
-/// By layer, in order, the share of its units that it keeps; empty: the same of all. Scaled, what
+/// By layer, in order or by `names`, the share of its units that it keeps; empty: the same of all.
+/// Scaled, what
 /// is left is as much of the kept fraction of all weights as whole units allow. What a search has
 /// found. (ratios.cpp)
-std::unique_ptr<Allocation> ratio_allocation(std::vector<double> ratios, Ratios taken);
+std::unique_ptr<Allocation> ratio_allocation(std::vector<double> ratios,
+                                             Ratios taken,
+                                             std::vector<std::string> names = {});
 
 /// Settings of `outlier_allocation`.
 struct OutlierOptions {

@@ -23,14 +23,14 @@ class NamedAllocation : public Allocation {
   bool looks_at_scores() const override { return rest_->looks_at_scores(); }
   bool heeds_target() const override { return rest_->heeds_target(); }
 
+  Sparsity most(std::span<const SiteScores> layers) const override {
+    return rest_->most(others_of(layers));
+  }
+
   /// The others divide the target among themselves as if they were alone.
   std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const override {
-    std::vector<SiteScores> others;
-    for (const SiteScores& layer : layers) {
-      if (!own(layer)) others.push_back(layer);
-    }
     check_names(layers);
-    const std::vector<int64_t> of_others = rest_->keep(others, target);
+    const std::vector<int64_t> of_others = rest_->keep(others_of(layers), target);
     std::vector<int64_t> kept;
     size_t next = 0;
     for (const SiteScores& layer : layers) {
@@ -54,6 +54,14 @@ class NamedAllocation : public Allocation {
   }
 
  private:
+  std::vector<SiteScores> others_of(std::span<const SiteScores> layers) const {
+    std::vector<SiteScores> others;
+    for (const SiteScores& layer : layers) {
+      if (!own(layer)) others.push_back(layer);
+    }
+    return others;
+  }
+
   std::optional<Sparsity> own(const SiteScores& layer) const {
     const LayerSetting* setting = setting_of(settings_, layer.name);
     if (setting == nullptr) return {};

@@ -32,8 +32,16 @@ std::vector<size_t> best_first(const SiteScores& layer) {
 
 class RatioAllocation : public Allocation {
  public:
-  RatioAllocation(std::vector<double> ratios, Ratios taken)
-      : ratios_(std::move(ratios)), taken_(taken) {}
+  RatioAllocation(std::vector<double> ratios, Ratios taken, std::vector<std::string> names)
+      : ratios_(std::move(ratios)), taken_(taken), names_(std::move(names)) {
+    ESPALIER_CHECK(names_.empty() || names_.size() == ratios_.size(),
+                   ValueError,
+                   "ratios: ",
+                   ratios_.size(),
+                   " of them for ",
+                   names_.size(),
+                   " names");
+  }
 
   std::string name() const override { return "ratios"; }
   bool looks_at_scores() const override { return true; }
@@ -78,14 +86,22 @@ class RatioAllocation : public Allocation {
   }
 
  private:
+  /// The share of a layer.
+  double ratio_of(std::span<const SiteScores> layers, size_t l) const {
+    if (ratios_.empty()) return 1.0;
+    if (names_.empty()) return ratios_[l];
+    const auto found = std::ranges::find(names_, layers[l].name);
+    ESPALIER_CHECK(found != names_.end(), ValueError, "ratios: there is none for ", layers[l].name);
+    return ratios_[static_cast<size_t>(found - names_.begin())];
+  }
+
   /// Units that a layer would keep at a factor, not yet rounded.
   double wanted(std::span<const SiteScores> layers, size_t l, double factor) const {
-    const double ratio = ratios_.empty() ? 1.0 : ratios_[l];
-    return factor * ratio * static_cast<double>(layers[l].units);
+    return factor * ratio_of(layers, l) * static_cast<double>(layers[l].units);
   }
 
   Counts counts(std::span<const SiteScores> layers, int64_t budget, const Weigh& weigh) const {
-    ESPALIER_CHECK(ratios_.empty() || ratios_.size() == layers.size(),
+    ESPALIER_CHECK(ratios_.empty() || !names_.empty() || ratios_.size() == layers.size(),
                    ShapeError,
                    "ratios: ",
                    ratios_.size(),
@@ -151,12 +167,15 @@ class RatioAllocation : public Allocation {
 
   std::vector<double> ratios_;
   Ratios taken_;
+  std::vector<std::string> names_;
 };
 
 }  // namespace
 
-std::unique_ptr<Allocation> ratio_allocation(std::vector<double> ratios, Ratios taken) {
-  return std::make_unique<RatioAllocation>(std::move(ratios), taken);
+std::unique_ptr<Allocation> ratio_allocation(std::vector<double> ratios,
+                                             Ratios taken,
+                                             std::vector<std::string> names) {
+  return std::make_unique<RatioAllocation>(std::move(ratios), taken, std::move(names));
 }
 
 }  // namespace espalier::prune

@@ -60,6 +60,19 @@ class SmartRatioAllocation : public Allocation {
  public:
   std::string name() const override { return "smart-ratio"; }
   explicit SmartRatioAllocation(const SmartRatioOptions& options) : options_(options) {}
+  /// Linear layers keep their share, whatever the convolutions lose.
+  Sparsity most(std::span<const SiteScores> layers) const override {
+    double weights = 0.0;
+    double of_linears = 0.0;
+    for (const SiteScores& layer : layers) {
+      const auto size = static_cast<double>(layer.shape.numel());
+      weights += size;
+      if (layer.shape.rank() == 2) of_linears += size;
+    }
+    if (weights == 0.0 || of_linears == weights) return Sparsity(1.0);
+    const double stays = std::ceil(options_.linear_density.value() * of_linears);
+    return Sparsity(std::max(0.0, 1.0 - stays / weights));
+  }
   std::vector<int64_t> keep(std::span<const SiteScores> layers, Sparsity target) const override {
     std::vector<Shape> shapes;
     for (const SiteScores& layer : layers) shapes.push_back(layer.shape);

@@ -9,13 +9,17 @@
 
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/tests/killed_run.h>
+#include <espalier/prune/tests/short_runs.h>
 #include <espalier/prune/tests/tiny.h>
 #include <espalier/prune/update/update.h>
 
 namespace espalier::prune {
 namespace {
 
+using testing::kept_units;
 using testing::mask_of;
+using testing::Masks;
+using testing::masks_of;
 using testing::restore;
 using testing::SaveAt;
 using testing::tiny_conv_net;
@@ -54,16 +58,6 @@ std::string case_name(const ::testing::TestParamInfo<Case>& info) {
   return name;
 }
 
-using Masks = std::map<std::string, std::vector<int>>;
-
-Masks masks_of(nn::Module& model) {
-  Masks masks;
-  for (const nn::NamedParameter& one : model.named_parameters()) {
-    masks[one.name] = mask_of(*one.parameter);
-  }
-  return masks;
-}
-
 /// Keeps what the model looked like after every step.
 class Watcher : public nn::TrainHook {
  public:
@@ -91,15 +85,7 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
                             [](const Event& one) { return one.action->facts().divides; })) {
       given["min-per-layer"] = "1";
     }
-    for (const Option& option : chosen.options) {
-      if (option.name == "frequency") given[option.name] = "2";
-      if (option.name == "rounds") given[option.name] = "3";
-      if (option.name == "batches") given[option.name] = "2";
-      if (option.name == "episodes") given[option.name] = "6";
-      if (option.name == "warm-up") given[option.name] = "3";
-      if (option.name == "gradients") given[option.name] = "8";
-      if (option.name == "repair-steps") given[option.name] = "20";
-    }
+    given.merge(testing::short_options(chosen));
     return parse_settings(chosen, given);
   }
 
@@ -178,23 +164,6 @@ class EveryMethod : public ::testing::TestWithParam<Case> {
 int64_t kept_weights(const Masks& masks) {
   int64_t kept = 0;
   for (const auto& [name, mask] : masks) kept += std::accumulate(mask.begin(), mask.end(), 0);
-  return kept;
-}
-
-/// Kept units of a site after training; also checks that no unit is cut in two.
-std::vector<int> kept_units(const Site& site, const Masks& masks) {
-  std::vector<int> kept(static_cast<size_t>(site.units), -1);
-  for (const SitePart& part : site.parts) {
-    if (!part.scored) continue;
-    const std::vector<int>& mask = masks.at(part.name);
-    for (size_t i = 0; i < mask.size(); ++i) {
-      const int64_t unit = part.units.unit(static_cast<int64_t>(i));
-      if (unit < 0) continue;
-      // A consumer's slice may be gone through its own group; its filter's fate shows elsewhere.
-      int& state = kept[static_cast<size_t>(unit)];
-      state = std::max(state, mask[i]);
-    }
-  }
   return kept;
 }
 

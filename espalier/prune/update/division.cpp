@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/prune/update/division.h>
 
+#include <algorithm>
+
 #include <espalier/prune/update/to_budget.h>
 
 namespace espalier::prune {
@@ -9,11 +11,6 @@ std::vector<std::vector<double>> equal_scores(const MaskUpdate& update) {
   std::vector<std::vector<double>> equal;
   for (const Site& site : update.sites()) equal.emplace_back(static_cast<size_t>(site.units), 0.0);
   return equal;
-}
-
-double way_of(const Moment& moment, const PruneSettings& settings) {
-  const double final = settings.final().value();
-  return final == 0.0 ? 1.0 : moment.sparsity.value() / final;
 }
 
 Division::Division(const UpdateParts& parts,
@@ -42,21 +39,28 @@ void Division::meet_budget(const UpdateParts& parts,
                            const Subject& subject,
                            const MaskUpdate& whole,
                            const std::vector<std::vector<double>>& scores) {
-  BudgetSearch search(subject);
-  search.run(
-      [&](Sparsity sparsity) {
-        MaskUpdate candidate = whole;
-        if (parts.compete_in_rows) candidate.compete_in_rows();
-        Rng unused(0);
-        Moment at = moment_;
-        at.sparsity = sparsity;
-        at.way = way_of(moment_, subject.settings);
-        candidate.choose(scores, *allocation_, at, {}, unused);
-        return candidate;
-      },
-      moment_.sparsity,
-      {});
-  moment_.sparsity = search.sparsity();
+  MaskUpdate start = whole;
+  if (parts.compete_in_rows) start.compete_in_rows();
+  const Rng unused(0);
+  moment_.sparsity =
+      choose_to_budget(subject, start, scores, *allocation_, moment_, {}, unused, false).sparsity;
+}
+
+std::vector<std::pair<std::string, int64_t>> kept_of_each(
+    const Subject& subject, const std::shared_ptr<const Allocation>& allocation) {
+  MaskUpdate update(subject.model, subject.pattern, subject.settings, subject.inputs, {});
+  Rng unused(0);
+  update.choose(equal_scores(update),
+                *named_allocation(allocation, subject.settings.layer_sparsity),
+                {.sparsity = subject.settings.final()},
+                {},
+                unused);
+  std::vector<std::pair<std::string, int64_t>> out;
+  for (size_t s = 0; s < update.sites().size(); ++s) {
+    const std::vector<uint8_t>& kept = update.kept()[s];
+    out.emplace_back(update.sites()[s].name, std::ranges::count(kept, uint8_t{1}));
+  }
+  return out;
 }
 
 }  // namespace espalier::prune

@@ -12,8 +12,6 @@ namespace espalier::prune {
 
 /// Scores that tell no unit from another.
 std::vector<std::vector<double>> equal_scores(const MaskUpdate& update);
-/// How much of the way to the end a moment has come: the sparsity of a search does not tell it.
-double way_of(const Moment& moment, const PruneSettings& settings);
 
 /// A division of one update.
 class Division {

@@ -11,6 +11,12 @@
 namespace espalier::prune {
 namespace {
 
+std::vector<std::string> names_of(std::span<const Site> sites) {
+  std::vector<std::string> names;
+  for (const Site& site : sites) names.push_back(site.name);
+  return names;
+}
+
 /// Candidates of one update.
 class Space {
  public:
@@ -27,9 +33,9 @@ class Space {
   MaskUpdate update(const Candidate& ratios) const {
     MaskUpdate candidate = start_;
     Rng own = rng_;
-    const auto allocation =
-        named_allocation(std::shared_ptr<const Allocation>(ratio_allocation(ratios, Ratios::Fixed)),
-                         subject_.settings.layer_sparsity);
+    const std::shared_ptr<const Allocation> shares =
+        ratio_allocation(ratios, Ratios::Fixed, names_of(start_.sites()));
+    const auto allocation = named_allocation(shares, subject_.settings.layer_sparsity);
     candidate.choose(scores_, *allocation, moment_, {}, own);
     return candidate;
   }
@@ -179,7 +185,7 @@ std::shared_ptr<const Allocation> searched_allocation(
     for (const auto& [name, tensor] : oracle.state()) all[kOracle + name] = tensor;
     kept.save(all);
   };
-  return ratio_allocation(parts.search->search(task), Ratios::Scaled);
+  return ratio_allocation(parts.search->search(task), Ratios::Scaled, names_of(start.sites()));
 }
 
 }  // namespace espalier::prune

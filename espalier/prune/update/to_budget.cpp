@@ -15,6 +15,12 @@ constexpr int kMostHalvings = 60;
 constexpr double kNear = 0.01;
 constexpr int kMostMeasurements = 14;
 
+/// How much of the way to the end a moment has come: the sparsity of a search does not tell it.
+double way_of(const Moment& moment, const PruneSettings& settings) {
+  const double final = settings.final().value();
+  return final == 0.0 ? 1.0 : moment.sparsity.value() / final;
+}
+
 }  // namespace
 
 bool has_budget(const Subject& subject) {
@@ -106,6 +112,7 @@ void BudgetSearch::give_back(MaskUpdate& less,
 
 MaskUpdate BudgetSearch::run(const Choose& choose,
                              Sparsity removed,
+                             Sparsity most,
                              const std::vector<std::vector<double>>& scores) {
   const double asked = (1.0 - removed.value()) * dense_cost_;
   const auto finished = [&](MaskUpdate update, double at, double cost) {
@@ -115,7 +122,7 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
     return update;
   };
   double low = 0.0;
-  double high = 1.0;
+  double high = most.value();
   MaskUpdate more = choose(Sparsity(low));
   if (const double cost = cost_of(more); cost <= asked) return finished(more, low, cost);
   MaskUpdate less = choose(Sparsity(high));
@@ -131,8 +138,8 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
       cost / dense_cost_,
       ": the rest is of what may not go (excluded layers, min-per-layer, residual sums)");
   double at = high;
-  const int most = budget_->exact() ? kMostHalvings : kMostMeasurements;
-  for (int i = 0; i < most; ++i) {
+  const int halvings = budget_->exact() ? kMostHalvings : kMostMeasurements;
+  for (int i = 0; i < halvings; ++i) {
     if (!budget_->exact() && std::abs(cost - asked) <= kNear * asked) break;
     const double middle = 0.5 * (low + high);
     MaskUpdate update = choose(Sparsity(middle));
@@ -169,6 +176,36 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
     cost = cost_of(less);
   }
   return finished(std::move(less), at, cost);
+}
+
+ToBudget choose_to_budget(const Subject& subject,
+                          const MaskUpdate& start,
+                          const std::vector<std::vector<double>>& scores,
+                          const Allocation& allocation,
+                          const Moment& moment,
+                          const MaskGrowth& growth,
+                          const Rng& rng,
+                          bool give_back) {
+  std::vector<SiteScores> layers;
+  for (const Site& site : start.sites()) {
+    layers.push_back({site.name, site.shape, site.units, {}, {}, {}});
+  }
+  BudgetSearch search(subject);
+  MaskUpdate update = search.run(
+      [&](Sparsity sparsity) {
+        MaskUpdate candidate = start;
+        Rng own = rng;
+        Moment at = moment;
+        at.sparsity = sparsity;
+        at.way = way_of(moment, subject.settings);
+        at.of_remaining = 0.0;
+        candidate.choose(scores, allocation, at, growth, own);
+        return candidate;
+      },
+      moment.sparsity,
+      allocation.most(layers),
+      give_back ? scores : std::vector<std::vector<double>>());
+  return {std::move(update), search.sparsity()};
 }
 
 }  // namespace espalier::prune

@@ -25,11 +25,12 @@ class BudgetSearch {
   /// An update that chose at a sparsity.
   using Choose = std::function<MaskUpdate(Sparsity)>;
   /// The update whose masks leave the share 1 - `removed` of the dense network's cost: exact to one
-  /// unit where the budget is, and by the nearest measurement else. `scores` of every unit order
-  /// what is given back; empty: nothing is. Throws ValueError when not even the last sparsity is
-  /// cheap enough.
+  /// unit where the budget is, and by the nearest measurement else. `most` is the highest sparsity
+  /// at which `choose` can. `scores` of every unit order what is given back; empty: nothing is.
+  /// Throws ValueError when not even the last sparsity is cheap enough.
   MaskUpdate run(const Choose& choose,
                  Sparsity removed,
+                 Sparsity most,
                  const std::vector<std::vector<double>>& scores);
   /// The sparsity that `run` came to.
   Sparsity sparsity() const { return sparsity_; }
@@ -54,5 +55,23 @@ class BudgetSearch {
   std::vector<double> prices_;  // of an entry of each parameter, where costs add up
   Sparsity sparsity_ = Sparsity(0.0);
 };
+
+/// An update that meets a budget, and the sparsity that it came to.
+struct ToBudget {
+  MaskUpdate update;
+  Sparsity sparsity;
+};
+/// `start`, which has chosen nothing yet, choosing so that the target of the subject's settings is
+/// met: at the sparsity that costs what is asked. With `give_back`, units then come back one by one
+/// while they fit, which is right where the units of higher sparsities are among those of lower
+/// ones. Throws as BudgetSearch::run.
+ToBudget choose_to_budget(const Subject& subject,
+                          const MaskUpdate& start,
+                          const std::vector<std::vector<double>>& scores,
+                          const Allocation& allocation,
+                          const Moment& moment,
+                          const MaskGrowth& growth,
+                          const Rng& rng,
+                          bool give_back);
 
 }  // namespace espalier::prune

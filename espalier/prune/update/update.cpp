@@ -270,24 +270,10 @@ class Update : public Action {
         subject.settings.target,
         " needs an update that heeds it, but here a threshold on the scores decides what "
         "goes. Choose another allocation or selection");
-    const MaskUpdate start = update;
-    const Rng drawn = rng;
     const bool nested = subject.settings.ablation != Ablation::Shuffle && moment.moved == 0.0 &&
                         !parts_.growth_allocation && !parts_.compete_in_rows;
-    BudgetSearch search(subject);
-    update = search.run(
-        [&](Sparsity sparsity) {
-          MaskUpdate candidate = start;
-          Rng own = drawn;
-          Moment at = moment;
-          at.sparsity = sparsity;
-          at.way = way_of(moment, subject.settings);
-          at.of_remaining = 0.0;
-          candidate.choose(scores, *allocation, at, growth, own);
-          return candidate;
-        },
-        moment.sparsity,
-        nested ? scores : std::vector<std::vector<double>>());
+    update =
+        choose_to_budget(subject, update, scores, *allocation, moment, growth, rng, nested).update;
   }
 
   UpdateReport update_at_once(const Subject& subject,
@@ -385,23 +371,6 @@ class Update : public Action {
 
 std::shared_ptr<Action> mask_update(UpdateParts parts) {
   return std::make_shared<Update>(std::move(parts));
-}
-
-std::vector<std::pair<std::string, int64_t>> kept_of_each(
-    const Subject& subject, const std::shared_ptr<const Allocation>& allocation) {
-  MaskUpdate update(subject.model, subject.pattern, subject.settings, subject.inputs, {});
-  Rng unused(0);
-  update.choose(equal_scores(update),
-                *named_allocation(allocation, subject.settings.layer_sparsity),
-                {.sparsity = subject.settings.final()},
-                {},
-                unused);
-  std::vector<std::pair<std::string, int64_t>> out;
-  for (size_t s = 0; s < update.sites().size(); ++s) {
-    const std::vector<uint8_t>& kept = update.kept()[s];
-    out.emplace_back(update.sites()[s].name, std::ranges::count(kept, uint8_t{1}));
-  }
-  return out;
 }
 
 std::optional<UpdateParts> last_update_of(const Timeline& timeline) {

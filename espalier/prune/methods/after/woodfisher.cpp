@@ -15,7 +15,7 @@ struct WoodFisher {
   int64_t gradients = 400;
   int64_t samples = 1;
   int64_t block = 128;
-  double damping = 1e-5;
+  double damping = 1e-3;
   ScoringMode mode = ScoringMode::Eval;
   int64_t rounds = 1;
   double until = 1.0;
@@ -39,7 +39,9 @@ Method woodfisher() {
                    "spread evenly over it, each with a Fisher matrix of its own",
        .differs = "blocks have 128 weights, for 1 kilobyte of memory a weight (published: 2000 and "
                   "more; `block`); gradients are of one sample each (published for ResNet-50: of "
-                  "400; `samples`); the update is whole (published there: 0.9 of it)",
+                  "400; `samples`); the update is whole (published there: 0.9 of it); damping is "
+                  "1e-3 (published: 1e-5, with which a published ResNet-20 has a test loss of 2.7 "
+                  "instead of 1.8 at 80 %)",
        .use_when = "A trained network must lose weights with little training, and gradients of "
                    "samples can be paid for.",
        .not_when = "There are no labels, or memory is short: blocks of the inverse are kept.",
