@@ -7,6 +7,17 @@
 #include <espalier/nn/forms/kinds.h>
 
 namespace espalier::nn {
+namespace {
+
+/// Gates that open half of all channels leave a quarter of the products. Weights that are sparser
+/// run their sparse kernel, and closed channels are multiplied by zero.
+bool weights_leave_less(const Variable& x, const Parameter& weight) {
+  constexpr int64_t kOneOf = 4;
+  return weight.masked() && x.value().layout() == Layout::Nchw16n &&
+         kOneOf * weight.nnz() < weight.numel();
+}
+
+}  // namespace
 
 std::string ChannelGate::describe() const {
   return cat("ChannelGate(", decision_->describe(), ")");
@@ -14,7 +25,8 @@ std::string ChannelGate::describe() const {
 
 Variable ChannelGate::product(const Variable& x, const LayerProduct& layer) {
   ESPALIER_CHECK(layer.conv != nullptr, ValueError, "ChannelGate: is a part of convolutions");
-  skipped_ = !training() && may_skip(x) && layer.conv->groups == 1;
+  skipped_ = !training() && may_skip(x) && layer.conv->groups == 1 &&
+             !weights_leave_less(x, layer.weight);
   if (skipped_) {
     return skip(
         x, layer, conv2d_shape(x.shape(), layer.weight.shape(), *layer.conv, "ChannelGate"));

@@ -74,10 +74,20 @@ std::map<std::string, std::vector<double>> gate_values(nn::Module& net) {
   return out;
 }
 
-/// Whose gates learn from what the layers compute, and have no gradient of the loss.
-constexpr const char* kTaught = "ftwt";
+/// Gates' parameters with a gradient, and all of them.
+std::pair<int, int> with_gradient(nn::Module& net) {
+  std::pair<int, int> counts = {0, 0};
+  for (const nn::PlacedGate& one : nn::placed_gates(net)) {
+    for (const nn::NamedParameter& p : one.part->named_parameters()) {
+      counts.first += p.parameter->value.grad().defined() ? 1 : 0;
+      ++counts.second;
+    }
+  }
+  return counts;
+}
 
-// From the loss alone, without the methods' own penalties.
+// From the loss alone, without the methods' own penalties; or, where gates are taught by what the
+// layers compute, from the penalty alone.
 TEST_P(EveryRuntimeMethod, GatesHaveGradients) {
   auto net = prepared();
   auto sgd = optimizer(*net);
@@ -93,12 +103,8 @@ TEST_P(EveryRuntimeMethod, GatesHaveGradients) {
   state.labels = batch.labels;
   cross_entropy(state.logits, batch.labels).backward();
   ASSERT_FALSE(nn::placed_gates(*net).empty());
-  if (GetParam() == kTaught) {
-    for (const nn::PlacedGate& one : nn::placed_gates(*net)) {
-      for (const nn::NamedParameter& p : one.part->named_parameters()) {
-        EXPECT_FALSE(p.parameter->value.grad().defined()) << one.name << "." << p.name;
-      }
-    }
+  if (const auto [some, all] = with_gradient(*net); some != all) {
+    EXPECT_EQ(some, 0) << "of " << all;
     hook->penalty(state).backward();
   }
   for (const nn::PlacedGate& one : nn::placed_gates(*net)) {
@@ -165,6 +171,27 @@ TEST_P(EveryRuntimeMethod, ARestoredNetworkGivesAndCostsTheSame) {
   EXPECT_EQ((*other)(images).value().to_vector<double>(), expected);
   EXPECT_EQ(second.macs(), macs);
   EXPECT_GT(macs, 0);
+}
+
+// Gates skip among what is left: they are no way around the masks.
+TEST_P(EveryRuntimeMethod, OnAPrunedNetworkRemovedWeightsAreNotMultiplied) {
+  const auto executed = [&](double sparsity) {
+    auto net = tiny_residual_net(3);
+    const Method& magnitude = method("magnitude");
+    const OptionTexts texts = {{"sparsity", cat(sparsity)}, {"allocation", "uniform"}};
+    make_pruner("magnitude", parse_settings(magnitude, texts), inputs())
+        ->prune(*net, nullptr, Sparsity(sparsity));
+    make_pruner(GetParam(), settings(), inputs())->attach(*net);
+    auto loader = tiny_loader();
+    loader->start_epoch(0);
+    const Variable images(loader->next()->images.to(Layout::Nchw16n));
+    net->eval();
+    const NoGrad no_grad;
+    const MacCounter counter;
+    (*net)(images);
+    return counter.macs();
+  };
+  EXPECT_LT(executed(0.9), executed(0.0) / 3);
 }
 
 TEST_P(EveryRuntimeMethod, RemovesNoWeight) {
