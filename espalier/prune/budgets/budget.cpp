@@ -6,6 +6,7 @@
 
 #include <espalier/core/error.h>
 #include <espalier/core/options/option.h>
+#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/introspect/samples.h>
 #include <espalier/nn/plan/plan.h>
@@ -97,6 +98,7 @@ Target parse_target(const std::string& text, double most) {
 
 void cut_channels(nn::Module& model, const Shape& sample) {
   try {
+    nn::fold_forms(model);  // what they make of the weights counts, not what they make it from
     shrink(model, Variable(nn::zero_samples(model, sample)));
   } catch (const NotImplemented&) {
     // A layer without other sizes stays as it is.

@@ -53,6 +53,24 @@ double resource_cost(std::span<const ResourceTerm> terms, std::span<const uint8_
   return cost;
 }
 
+ExpectedCost expected_cost(std::span<const ResourceTerm> terms, std::span<const double> lives) {
+  ExpectedCost expected{.slope = std::vector<double>(lives.size(), 0.0)};
+  const auto sum = [&](const std::vector<int32_t>& channels) {
+    double of_all = 0.0;
+    for (const int32_t c : channels) of_all += lives[static_cast<size_t>(c)];
+    return of_all;
+  };
+  for (const ResourceTerm& term : terms) {
+    const double out = sum(term.out);
+    const double in = term.depthwise ? 1.0 : sum(term.in);
+    expected.cost += term.unit * out * in;
+    for (const int32_t c : term.out) expected.slope[static_cast<size_t>(c)] += term.unit * in;
+    if (term.depthwise) continue;
+    for (const int32_t c : term.in) expected.slope[static_cast<size_t>(c)] += term.unit * out;
+  }
+  return expected;
+}
+
 std::vector<double> resource_gradient(std::span<const ResourceTerm> terms,
                                       std::span<const uint8_t> alive) {
   std::vector<double> gradient(alive.size(), 0.0);

@@ -36,6 +36,14 @@ std::vector<ResourceTerm> resource_terms(nn::Module& model,
 /// sum of unit * (living inputs) * (living outputs). `alive` is 1 for a living channel.
 double resource_cost(std::span<const ResourceTerm> terms, std::span<const uint8_t> alive);
 
+/// The same of channels that live with a probability each, and its derivative by every one.
+struct ExpectedCost {
+  double cost = 0.0;          ///< sum of unit * sum over inputs of p * sum over outputs of p
+  std::vector<double> slope;  ///< d cost / dp
+};
+/// Channels live independently of each other; of depthwise layers unit * sum of p.
+ExpectedCost expected_cost(std::span<const ResourceTerm> terms, std::span<const double> lives);
+
 /// sum of unit * (living inputs * sum over outputs of r + living outputs * sum over inputs of r),
 /// of a depthwise layer unit * (sum over inputs of r + sum over outputs of r), with r a size of
 /// each channel, 0 for those that are not penalized. Who is alive is a constant.

@@ -73,16 +73,24 @@ class RepairedUpdate {
   }
 
  private:
-  /// Values and masks of a whole model, to put them back when the work fails on the way.
+  /// Values, masks and buffers of a whole model, to put them back when the work fails on the way.
   class StateKeeper {
    public:
     explicit StateKeeper(nn::Module& model)
-        : parameters_(model.named_parameters()), kept_(parameters_) {}
-    void restore() const { kept_.restore(); }
+        : parameters_(model.named_parameters()), kept_(parameters_) {
+      for (const nn::NamedBuffer& one : model.named_buffers()) {
+        buffers_.emplace_back(one.buffer, one.buffer->clone());
+      }
+    }
+    void restore() const {
+      kept_.restore();
+      for (const auto& [buffer, value] : buffers_) buffer->copy_(value);
+    }
 
    private:
     std::vector<nn::NamedParameter> parameters_;
     WeightKeeper kept_;
+    std::vector<std::pair<Tensor*, Tensor>> buffers_;
   };
 
   std::vector<Site> channels(const std::vector<nn::NamedParameter>& all) {
