@@ -156,21 +156,6 @@ struct NmSearchOptions {
 /// DominoSearch. (n_m_search.cpp)
 std::shared_ptr<Action> n_m_search(const NmSearchOptions& options);
 
-/// Settings of the way to kernel patterns.
-struct PatternAdmmOptions {
-  double rho = 1e-4;  ///< strength of the pull at first; ten times as much in the second third
-                      ///< of the way, a hundred times in the last
-  int64_t frequency = 100;  ///< steps between projections
-  double until = 0.5;       ///< end of the way, as a fraction of training
-};
-/// Pattern `kernel-pattern`: while its event lasts, weights W are drawn to their projections onto
-/// patterns Z and, in layers that lose kernels, onto filters with equally few kernels Y, by ADMM:
-/// rho (W - Z + U) + rho (W - Y + V) is added to gradients; at the beginning and then at every
-/// `frequency`-th step Z = P(W + U), U += W - Z, and so for Y and V. At its moment weights are
-/// projected onto both for good. Source: Ma et al., arXiv 1909.05073; Niu et al., arXiv
-/// 2001.00138. (pattern_admm.cpp)
-std::shared_ptr<Action> pattern_admm(const PatternAdmmOptions& options);
-
 /// Settings of the growth of neurons.
 struct NeuronOptions {
   double fraction = 0.01;       ///< beta, of the bridges of a layer that a new neuron takes

@@ -6,6 +6,13 @@
 /// Source: Hassibi, Stork, "Second order derivatives for network pruning: optimal brain surgeon",
 /// 1992, equation 5; of several weights: Kurtic et al., arXiv 2203.07259; alone: Singh, Alistarh,
 /// arXiv 2004.14340.
+///
+/// With a damping that is small beside what few gradients know, weights that go alone may each ask
+/// the same few others to make up for them, whose sum is then many times their size. That is told.
+#include <cmath>
+
+#include <fmt/format.h>
+
 #include <espalier/prune/curvature/linalg/surgeon.h>
 #include <espalier/prune/ground/as_double.h>
 #include <espalier/prune/repair/repair.h>
@@ -25,15 +32,25 @@ class SurgeonRepair : public Repair {
                pattern.name());
   }
 
-  void refit(const RepairContext&,
+  void refit(const RepairContext& context,
              std::span<const Site> sites,
              std::span<const std::vector<uint8_t>> kept) override {
-    for (size_t s = 0; s < sites.size(); ++s) refit(sites[s].parts.front(), kept[s]);
+    for (size_t s = 0; s < sites.size(); ++s) {
+      const double moved = refit(sites[s].parts.front(), kept[s]);
+      if (moved > 1.0 && context.notes != nullptr) {
+        context.notes->push_back(fmt::format(
+            "{}: making up for what goes moves what stays by {:.3g} times its size; more damping, "
+            "or more gradients, help",
+            sites[s].parts.front().name,
+            moved));
+      }
+    }
     fisher_->forget();
   }
 
  private:
-  void refit(const SitePart& part, const std::vector<uint8_t>& kept) const {
+  /// By how many times its size (Euclidean norms) what stays has moved.
+  double refit(const SitePart& part, const std::vector<uint8_t>& kept) const {
     const InverseFisher& fisher = fisher_->of(part.name);
     nn::Parameter& parameter = *part.parameter;
     const Tensor mask = parameter.mask();
@@ -59,7 +76,16 @@ class SurgeonRepair : public Repair {
         }
       }
     });
+    const std::vector<double> before = parameter.value.value().to_vector<double>();
+    double size = 0.0;
+    double moved = 0.0;
+    for (size_t i = 0; i < before.size(); ++i) {
+      if (goes(static_cast<int64_t>(i))) continue;
+      size += before[i] * before[i];
+      moved += (w[i] - before[i]) * (w[i] - before[i]);
+    }
     parameter.value.value().copy_(weights);
+    return size > 0.0 ? std::sqrt(moved / size) : 0.0;
   }
 
   std::shared_ptr<FisherBlocks> fisher_;

@@ -21,10 +21,9 @@ class Four {
       : net_(testing::linear_chain({{{1, 4}, w}})), settings_{.sparsity = Sparsity(sparsity)} {
     net_->to(DType::F64);
     sgd_ = std::make_unique<nn::Sgd>(*net_, nn::SgdOptions{.lr = rate});
-    action =
-        prune::admm(options,
-                    mask_update({.score = magnitude_score(), .allocation = uniform_allocation()}),
-                    Sparsity(sparsity));
+    const auto update =
+        mask_update({.score = magnitude_score(), .allocation = uniform_allocation()});
+    action = prune::admm(options, {left_by(update, Sparsity(sparsity))}, update);
   }
 
   Subject subject() { return {*net_, sgd_.get(), pattern_, settings_, inputs_}; }
@@ -77,8 +76,8 @@ TEST(Admm, TargetsAndMultipliersAreThoseOfTheCard) {
   expect_values(four.step(1, 4), {0, 0.25, 0, 0.125});
   expect_values(four.step(2, 4), {0, 0.5, 0, 0.25});
   const auto state = four.action->state();
-  EXPECT_EQ(state.at("z.0.weight").to_vector<double>(), (std::vector<double>{3, 0, -2, 0}));
-  EXPECT_EQ(state.at("u.0.weight").to_vector<double>(), (std::vector<double>{0, 1, 0, 0.5}));
+  EXPECT_EQ(state.at("z.masks.0.weight").to_vector<double>(), (std::vector<double>{3, 0, -2, 0}));
+  EXPECT_EQ(state.at("u.masks.0.weight").to_vector<double>(), (std::vector<double>{0, 1, 0, 0.5}));
 }
 
 TEST(Admm, TheMultiplierStaysWhenRhoGrows) {
@@ -88,12 +87,55 @@ TEST(Admm, TheMultiplierStaysWhenRhoGrows) {
   expect_values(four.step(1, 2), {0, 10 + 1, 0, 5 + 0.5});
 }
 
+TEST(Admm, TheMultiplierStaysWhenRoundsAreSkipped) {
+  // Four rounds in two steps: rho is 1, then 100 (10 was of the round between).
+  Four four({3, 1, -2, 0.5F}, {.until = 1, .rounds = 4, .strength = 1, .final_strength = 1000}, 0);
+  four.step(0, 2);
+  expect_values(four.step(1, 2), {0, 100 + 1, 0, 50 + 0.5});
+}
+
+TEST(Admm, EveryConstraintHasTargetsAndMultipliersOfItsOwn) {
+  // Trap: one multiplier for both would forget which of them W misses. The first binds the weight
+  // to its first two entries, the second to none above 1; a third does not bind it.
+  const auto first_two = [](const Subject&, const ValuesByName& values) {
+    ValuesByName nearest;
+    for (const auto& [name, tensor] : values) {
+      Tensor& z = nearest[name] = tensor.clone();
+      for (int64_t i = 2; i < z.numel(); ++i) z.data<double>()[i] = 0.0;
+    }
+    return nearest;
+  };
+  const auto small = [](const Subject&, const ValuesByName& values) {
+    ValuesByName nearest;
+    for (const auto& [name, tensor] : values) {
+      Tensor& z = nearest[name] = tensor.clone();
+      for (int64_t i = 0; i < z.numel(); ++i)
+        z.data<double>()[i] = std::min(z.data<double>()[i], 1.0);
+    }
+    return nearest;
+  };
+  const auto none = [](const Subject&, const ValuesByName&) { return ValuesByName(); };
+  Four four({3, 1, -2, 0.5F}, {}, 0);
+  four.action =
+      prune::admm({.until = 1, .rounds = 2, .strength = 1, .final_strength = 4},
+                  {{"first", first_two}, {"small", small}, {"none", none}},
+                  mask_update({.score = magnitude_score(), .allocation = uniform_allocation()}));
+  expect_values(four.step(0, 2), {2, 0, -2, 0.5});
+  // (4 + 1) times what each misses.
+  expect_values(four.step(1, 2), {10, 0, -10, 2.5});
+  EXPECT_EQ(four.action->state().size(), 4U);
+  EXPECT_EQ(four.action->state().at("u.first.0.weight").to_vector<double>(),
+            (std::vector<double>{0, 0, -0.5, 0.125}));
+  EXPECT_EQ(four.action->state().at("u.small.0.weight").to_vector<double>(),
+            (std::vector<double>{0.5, 0, 0, 0}));
+}
+
 TEST(Admm, TheFixedPointProjectedIsTheTopOfTheOptimum) {
   const std::vector<double> optimum = {0.5, -2, 1, 3};
   Four four(
       {3, 1, -2, 0.5F}, {.until = 1, .rounds = 100, .strength = 1, .final_strength = 1}, 0.25);
   for (int64_t step = 0; step < 4000; ++step) four.step(step, 4000, optimum);
-  const auto z = four.action->state().at("z.0.weight").to_vector<double>();
+  const auto z = four.action->state().at("z.masks.0.weight").to_vector<double>();
   for (size_t i = 0; i < 4; ++i) {
     const double right = i % 2 == 1 ? optimum[i] : 0.0;
     EXPECT_NEAR(z[i], right, 1e-6) << i;
@@ -118,13 +160,11 @@ TEST(Admm, ProjectsOnEveryPattern) {
   const LayerPatterns pattern(make_pattern("2:4"));
   const PruneSettings settings{.sparsity = Sparsity(0.5)};
   const PruneInputs inputs;
-  const auto action =
-      prune::admm({},
-                  mask_update({.score = magnitude_score(), .allocation = uniform_allocation()}),
-                  Sparsity(0.5));
+  const auto update = mask_update({.score = magnitude_score(), .allocation = uniform_allocation()});
+  const auto action = prune::admm({}, {left_by(update, Sparsity(0.5))}, update);
   nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 8};
   action->enter({*net, &sgd, pattern, settings, inputs}, state);
-  EXPECT_EQ(action->state().at("z.0.weight").to_vector<double>(),
+  EXPECT_EQ(action->state().at("z.masks.0.weight").to_vector<double>(),
             (std::vector<double>{3, 1, 0, 0, -9, 8, 0, 0}));
   EXPECT_FALSE(net->parameter("0.weight").masked());
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Early-Bird tickets: the card's rule of distances, an independent search for the epoch
 /// (oracles/early_bird.py), and the traps.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include <espalier/prune/structure/shrink.h>
@@ -37,14 +39,16 @@ class Watched {
     const PruneInputs inputs;
     const auto pattern = make_pattern("unstructured");
     const Moment moment{.step = number, .sparsity = Sparsity(0.5)};
-    report = action->update(
-        {*net, nullptr, pattern, settings, inputs}, {&moment, 1}, {.number = number, .last = last});
+    report = action->update({*net, optimizer, pattern, settings, inputs},
+                            {&moment, 1},
+                            {.number = number, .last = last});
     ++number;
     return weight.masked();
   }
 
   std::unique_ptr<nn::Sequential> net;
   std::shared_ptr<Action> action;
+  nn::Optimizer* optimizer = nullptr;
   int64_t number = 0;
   UpdateReport report;
 };
@@ -95,6 +99,26 @@ TEST(DrawWhenSettled, TheLastLookDrawsWithANote) {
   EXPECT_TRUE(watched.look(kFive, true));
   ASSERT_FALSE(watched.report.notes.empty());
   EXPECT_NE(watched.report.notes.back().find("has not settled"), std::string::npos);
+}
+
+TEST(DrawWhenSettled, TellsThatTheLearningRateHadFallen) {
+  // Trap: any choice freezes under a small learning rate, so that a draw after a drop is not early.
+  for (const bool dropped : {false, true}) {
+    Watched first;
+    nn::Sgd sgd(*first.net, {.lr = 0.1});
+    first.optimizer = &sgd;
+    for (int i = 0; i < 4; ++i) EXPECT_FALSE(first.look(kFive));
+    Watched second;  // a run that was killed remembers the higher rate
+    nn::Sgd later(*second.net, {.lr = 0.1});
+    if (dropped) later.set_lr(0.01);
+    second.optimizer = &later;
+    second.action->load_state(first.action->state());
+    EXPECT_TRUE(second.look(kFive));
+    const bool told = std::ranges::any_of(second.report.notes, [](const std::string& note) {
+      return note.find("learning rate had fallen") != std::string::npos;
+    });
+    EXPECT_EQ(told, dropped);
+  }
 }
 
 TEST(DrawWhenSettled, RemembersThroughItsState) {
@@ -153,6 +177,28 @@ TEST(EarlyBird, TheMaskOfEqualScalesAtTheStartIsNotDrawn) {
   EXPECT_EQ(pruner->updates().size(), 1U);
   EXPECT_FALSE(net->parameter("1.weight").masked());
   EXPECT_EQ(net->parameter("1.weight").value.value().to_vector<float>()[0], 0.5F);
+}
+
+TEST(EarlyBird, MasksAreComparedInOneOrderOfChannels) {
+  // Trap: masks in order of scores, or as numbers of channels of each layer, are equal here at
+  // every look; channel by channel each differs from the one before everywhere.
+  const auto net = tiny_conv_net();
+  nn::Sgd sgd(*net, {.lr = 0.0});
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 40, .steps_per_epoch = 4};
+  const auto pruner = early_bird({{"strength", "0"}, {"distance", "0.5"}});
+  for (int64_t epoch = 0; epoch < 9; ++epoch) {
+    for (const auto& [name, count] :
+         {std::pair<const char*, int64_t>{"1.weight", 8}, {"4.weight", 16}}) {
+      Tensor& scale = net->parameter(name).value.value();
+      for (int64_t c = 0; c < count; ++c) {
+        scale.data<float>()[c] = (c < count / 2) == (epoch % 2 == 0) ? 2.0F : 1.0F;
+      }
+    }
+    state.epoch = epoch;
+    state.step = 4 * epoch;
+    epoch == 0 ? pruner->before_training(state) : pruner->end_of_epoch(state);
+    EXPECT_FALSE(net->parameter("1.weight").masked()) << epoch;
+  }
 }
 
 const testing::Oracle& oracle() {

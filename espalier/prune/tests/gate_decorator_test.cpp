@@ -115,6 +115,37 @@ TEST(GateTicks, ConvolutionsStandStillUnderMomentumAndWeightDecay) {
   EXPECT_NE(values("7.weight"), linear);
 }
 
+TEST(GateTicks, WeightDecayIsOnGatesAndStatisticsGoOn) {
+  // Traps: weight decay acts on gates as on all that trains; norms behind frozen convolutions see
+  // the batches and renew their statistics.
+  const auto net = tiny_conv_net();
+  net->train();
+  nn::Sgd sgd(*net, {.lr = 0.1}, 0.5);
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 2};
+  const LayerPatterns pattern(make_pattern("channel"));
+  const PruneSettings settings;
+  const PruneInputs inputs{.input_shape = {3, 8, 8}};
+  const Subject subject{*net, &sgd, pattern, settings, inputs};
+  const auto action = gate_ticks(std::make_shared<GateSums>());
+  const auto statistics = [&] {
+    return net->state_dict().at("4.running_mean").to_vector<double>();
+  };
+  const auto conv = net->parameter("3.weight").value.value().to_vector<double>();
+  const std::vector<double> before = statistics();
+  action->enter(subject, state);
+  action->before_step(subject, state);
+  (*net)(Variable(Tensor::ones({2, 3, 8, 8})));
+  for (const nn::NamedParameter& one : net->named_parameters()) {
+    one.parameter->value.set_grad(Variable(Tensor::zeros(one.parameter->shape(), DType::F32)));
+  }
+  action->after_backward(subject, state);
+  sgd.step();
+  EXPECT_NE(statistics(), before);
+  EXPECT_EQ(net->parameter("3.weight").value.value().to_vector<double>(), conv);
+  expect_near(
+      net->parameter("4.weight").value.value(), std::vector<double>(16, 1 - 0.1 * 0.5), 1e-6);
+}
+
 TEST(GateDecorator, StartsWithATockAndRemovesTheSameShareAtEveryTick) {
   const Timeline timeline =
       choose_method(method("gate-decorator"),

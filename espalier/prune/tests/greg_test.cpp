@@ -127,6 +127,25 @@ TEST(GReg, RemovesWhatWasChosenAtFirstWhateverItHasBecome) {
   EXPECT_EQ(mask_of(net->parameter("0.weight")), (std::vector<int>{0, 1, 0, 1}));
 }
 
+TEST(GReg, OneFilterOfALayerStaysWhateverTheShareIs) {
+  // Trap: 0.9 of four filters are four, rounded to the nearest or up; at most three go.
+  nn::Sequential net;
+  for (const auto& [in, out] : {std::pair<int64_t, int64_t>{3, 4}, {4, 160}}) {
+    net.add(nn::Conv2d(
+        {.in_channels = in, .out_channels = out, .kernel = 3, .padding = 1, .bias = false}));
+    net.add(nn::BatchNorm2d({.channels = out}));
+    net.add(nn::ReLU());
+  }
+  net.add(nn::AdaptiveAvgPool2d(1));
+  net.add(nn::Flatten());
+  net.add(nn::Linear({.in = 160, .out = 3}));
+  testing::randomize(net, 2);
+  testing::prune_now(
+      "greg", {{"sparsity", "0.9"}, {"prune-at", "0"}}, net, {.input_shape = {3, 8, 8}});
+  EXPECT_EQ(net.parameter("0.weight").nnz(), 27);
+  EXPECT_EQ(net.parameter("3.weight").nnz(), 16 * 9);
+}
+
 TEST(GReg, ChannelsOfResidualSumsStay) {
   auto net = testing::tiny_residual_net();
   UpdateReport report;

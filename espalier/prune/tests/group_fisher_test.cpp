@@ -9,6 +9,7 @@
 #include <espalier/prune/structure/channel_graph.h>
 #include <espalier/prune/tests/calibration.h>
 #include <espalier/prune/tests/net.h>
+#include <espalier/prune/update/update.h>
 
 namespace espalier::prune {
 namespace {
@@ -94,6 +95,33 @@ TEST(ReaderGates, DoNotDependOnTheSizeOfTheBatch) {
   EXPECT_NEAR(four, two, kExactly);
 }
 
+TEST(ReaderGates, ChannelsOfAConcatenationAreReadAtTheirOffset) {
+  // h = (x, 2x, 3x) of two layers, read with 5, 7, 11: dL/dm = c h. Trap: a reader of the second
+  // layer's channel that looks at the first columns finds 5, not 11.
+  const auto net = std::make_unique<Net>(
+      Net::Parts{
+          {"a", linear(1, 2, {1, 2})}, {"b", linear(1, 1, {3})}, {"c", linear(3, 1, {5, 7, 11})}},
+      [](Net& own, const Variable& x) {
+        return own["c"](concat({own["a"](x), own["b"](x)}, 1));
+      });
+  const PruneInputs inputs = mean_of_outputs({0.5F, -1});
+  const std::vector<Site> sites = sites_of(*net, {1});
+  ASSERT_EQ(sites.size(), 2U);
+  Rng rng(1);
+  const auto weights = prunable_weights(*net);
+  const std::vector<Tensor> gates =
+      reader_gates({*net, weights, inputs, rng}, inputs.batch(0), ScoringMode::Train, sites);
+  for (size_t s = 0; s < 2; ++s) {
+    const std::vector<double> found = fisher_information({&gates.at(s), 1});
+    const std::vector<double> products =
+        found.size() == 2 ? std::vector<double>{5, 14} : std::vector<double>{33};
+    ASSERT_EQ(found.size(), products.size());
+    for (size_t u = 0; u < found.size(); ++u) {
+      EXPECT_NEAR(found[u] / (products[u] * products[u] * (0.25 + 1) / 4), 1.0, 1e-6) << s << u;
+    }
+  }
+}
+
 TEST(GroupFisher, MemoryIsOfAllLayersThatMakeAChannelOrWorkOnIt) {
   auto net = testing::tiny_residual_net();
   const std::vector<Site> sites = sites_of(*net, {3, 8, 8});
@@ -158,6 +186,31 @@ std::unique_ptr<nn::Sequential> oracle_net() {
     one.parameter->value.value().copy_(Tensor::from(one.parameter->shape(), oracle().at(one.name)));
   }
   return net;
+}
+
+TEST(GroupFisher, ScoresInTrainingModeUnlessTold) {
+  // Trap: running statistics, which a network that is pruned while it trains has not caught up
+  // with.
+  const auto net = oracle_net();
+  const PruneInputs inputs{.batch =
+                               [](int64_t) {
+                                 return data::Batch{
+                                     Tensor::from({6, 2, 4, 4}, oracle().at("images 0")),
+                                     Tensor::from({6}, oracle().at("labels 0")).to(DType::I64)};
+                               },
+                           .input_shape = {2, 4, 4}};
+  const std::vector<Site> sites = sites_of(*net, {2, 4, 4});
+  const auto weights = prunable_weights(*net);
+  const auto scores = [&](testing::Options given) {
+    given.insert({{"sparsity", "0.5"}, {"batches", "1"}, {"cost", "none"}});
+    const MethodChoice choice =
+        choose_method(method("group-fisher"), parse_settings(method("group-fisher"), given));
+    Rng rng(1);
+    return last_update_of(choice.timeline())
+        ->score->score_units({*net, weights, inputs, rng}, sites);
+  };
+  EXPECT_EQ(scores({}), scores({{"scoring-mode", "train"}}));
+  EXPECT_NE(scores({}), scores({{"scoring-mode", "eval"}}));
 }
 
 TEST(GroupFisherOracle, ScoresAreThoseOfPyTorch) {

@@ -72,6 +72,24 @@ TEST(HybridTickets, ThePlainRuleThatEmptiesALayerIsReported) {
   }
 }
 
+TEST(HybridTickets, AWeightThatBecomesZeroTrainsOn) {
+  // Trap: masks that are read off the weights at every step would freeze it.
+  auto net = card_net();
+  hybrid({})->prune(*net, nullptr, Sparsity(0.9));
+  nn::Parameter& weight = net->parameter("0.weight");
+  const std::vector<int> mask = mask_of(weight);
+  const auto kept = static_cast<size_t>(std::ranges::find(mask, 1) - mask.begin());
+  weight.value.value().data<float>()[kept] = 0.0F;
+  weight.apply_mask();
+  nn::Sgd sgd(*net, {.lr = 0.1, .momentum = 0.9});
+  for (const nn::NamedParameter& one : net->named_parameters()) {
+    one.parameter->value.set_grad(Variable(Tensor::ones(one.parameter->shape())));
+  }
+  sgd.step();
+  EXPECT_FLOAT_EQ(weight.value.value().data<float>()[kept], -0.1F);
+  EXPECT_EQ(mask_of(weight), mask);
+}
+
 const std::map<std::string, std::vector<double>>& oracle() {
   static const std::map<std::string, std::vector<double>> values = {
 #include <espalier/prune/tests/oracles/hybrid_tickets.inc>

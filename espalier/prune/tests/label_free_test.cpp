@@ -150,6 +150,40 @@ TEST(LabelFree, TheLossIsTheCards) {
   EXPECT_EQ(said.logits.value().to_vector<double>(), (std::vector<double>{1, 0, 1, 0, 1, 0}));
 }
 
+TEST(LabelFree, TheTeacherIsInEvaluationAndSeesTheStudentsImages) {
+  // Traps: a teacher whose norms take the batch's statistics, and renew their own; one that is
+  // shown other images than those that the loader has augmented for the student.
+  auto net = tiny_conv_net();
+  Tensor mean = net->state_dict().at("1.running_mean");
+  mean.fill_(0.5);  // not those of a batch
+  const auto hook = pruner(*net);
+  const std::unique_ptr<nn::Module> teacher = net->clone();
+  teacher->eval();
+  nn::Sgd sgd(*net, {}, 0.0);
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
+  hook->before_training(state);
+  net->train();
+  Rng rng(4);
+  for (int64_t step = 0; step < 2; ++step) {
+    state.step = step;
+    hook->before_step(state);
+    data::Batch batch{Tensor::empty({5, 3, 8, 8}), Tensor::zeros({5}, DType::I64)};
+    fill_normal_(batch.images, rng);
+    const nn::StepLoss said = hook->objective(state)->loss(*net, batch);
+    const Variable right =
+        nn::distillation_loss(said.logits,
+                              (*teacher)(Variable(batch.images)),
+                              batch.labels,
+                              nn::DistillationOptions{.temperature = 4.0, .weight = 1.0});
+    EXPECT_EQ(said.loss.item(), right.item());
+    EXPECT_GT(said.loss.item(), 1e-3);
+  }
+  EXPECT_EQ(hook->state().at("event.0.1.running_mean").to_vector<float>(),
+            std::vector<float>(8, 0.5F));
+  EXPECT_NE(net->state_dict().at("1.running_mean").to_vector<float>(),
+            std::vector<float>(8, 0.5F));  // the student's go on
+}
+
 /// Two classes that are equally likely: a drawn label's square of gradients is no matter of chance.
 std::unique_ptr<nn::Sequential> undecided(double difference) {
   const auto d = static_cast<float>(difference);

@@ -235,5 +235,38 @@ TEST(ManiDpOracle, ATrainingStepIsPyTorchs) {
   oracle.expect_all_used();
 }
 
+// Trap: an ease with a tape would be a reward for larger losses, and train the classifier.
+TEST(ManiDp, EaseIsANumberThatTheClassifierDoesNotLearnFrom) {
+  auto net = manifold_net();
+  const auto hook = manidp({{"loss-limit", "10"}, {"lasso", "1"}, {"similarity", "0"}}, {3, 4, 4});
+  hook->attach(*net);
+  nn::Sgd sgd(*net, {}, 0.0);
+  nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 2, .steps_per_epoch = 1};
+  net->train();
+  const Variable images(made({6, 3, 4, 4}, 31).to(DType::F32));
+  double price = 0.0;
+  for (; state.step < 2; ++state.step) {  // in the second epoch there is a limit
+    hook->before_step(state);
+    state.logits = (*net)(images);
+    state.labels = Tensor::from<int64_t>({6}, {0, 1, 2, 2, 1, 0});
+    const Variable penalty = hook->penalty(state);
+    price = penalty.item();
+    net->zero_grad();
+    if (price > 0.0) penalty.backward();
+  }
+  EXPECT_GT(price, 0.0);
+  double of_gates = 0.0;
+  for (const nn::NamedParameter& one : net->named_parameters()) {
+    const Variable grad = one.parameter->value.grad();
+    double size = 0.0;
+    if (grad.defined()) {
+      for (const double g : grad.value().to_vector<double>()) size += std::abs(g);
+    }
+    if (one.name.starts_with("11.")) EXPECT_EQ(size, 0.0) << one.name;
+    if (one.name.find(".gate.") != std::string::npos) of_gates += size;
+  }
+  EXPECT_GT(of_gates, 0.0);
+}
+
 }  // namespace
 }  // namespace espalier::prune

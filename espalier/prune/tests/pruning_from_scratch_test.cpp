@@ -188,6 +188,55 @@ TEST(PruningFromScratch, WhatIsTrainedDoesNotDependOnTheGatesValues) {
   EXPECT_EQ(end_of("0.5"), end_of("5"));
 }
 
+TEST(PruningFromScratch, StatisticsMoveWhileGatesLearnAndBeginAfresh) {
+  // Trap: norms that do not train still see the batches; what they have seen is not the new
+  // network's.
+  auto net = testing::tiny_conv_net();
+  const auto statistics = [](nn::Module& model) {
+    return model.state_dict().at("1.running_mean").to_vector<double>();
+  };
+  const std::vector<double> fresh = statistics(*net);
+  int64_t moved = 0;
+  train(*net, {{"sparsity", "0.5"}, {"prune-at", "1"}}, [&](nn::TrainState& state) {
+    moved += statistics(state.model) != fresh ? 1 : 0;
+  });
+  EXPECT_EQ(moved, 24);
+  EXPECT_EQ(statistics(*net), fresh);
+}
+
+TEST(PruningFromScratch, ChannelsWhoseGateIsZeroStayWhereFewGo) {
+  // Trap: the number is that of the channels, not of the gates that are zero; a channel of a closed
+  // gate that stays is a living one of the new network.
+  auto net = testing::tiny_conv_net();
+  int64_t closed = 0;
+  train(*net,
+        {{"sparsity", "0.25"},
+         {"prune-at", "0.5"},
+         {"gate-lr", "0.5"},
+         {"lambda", "100"},
+         {"gate-share", "0"}},
+        [&](nn::TrainState& state) {
+          if (state.step > 12 || closed > 6) return;
+          closed = 0;
+          for (const char* name : {"1.weight", "4.weight"}) {
+            const auto gates = state.model.parameter(name).value.value().to_vector<double>();
+            closed += std::ranges::count(gates, 0.0);
+          }
+        });
+  EXPECT_GT(closed, 6);
+  int64_t kept = 0;
+  for (const char* name : {"1.weight", "4.weight"}) {
+    const nn::Parameter& scale = net->parameter(name);
+    const std::vector<int> mask = mask_of(scale);
+    const auto values = scale.value.value().to_vector<double>();
+    for (size_t c = 0; c < mask.size(); ++c) {
+      EXPECT_EQ(values[c] != 0.0, mask[c] == 1) << name << " " << c;
+    }
+    kept += scale.nnz();
+  }
+  EXPECT_EQ(kept, 18);
+}
+
 TEST(PruningFromScratch, KeepsAChannelOfEveryLayer) {
   auto net = testing::tiny_conv_net();
   const std::vector<int64_t> widths =

@@ -78,6 +78,36 @@ TEST(Sss, FactorsAreNeverNegativeAndClippingLeavesTheVelocity) {
   EXPECT_LT(factors_on(run.training.net, "3.weight").memories[0].to_vector<double>()[2], 0.0);
 }
 
+TEST(Sss, WithoutDecayWeightsGrowWhileFactorsShrink) {
+  // Trap: behind factors that shrink, weights grow, and factors then tell nothing. Weight decay is
+  // what holds them, and is on weights alone.
+  std::map<double, double> size;
+  std::map<double, double> factors;
+  for (const double decay : {0.0, 0.1}) {
+    ConvTraining training({.lr = 0.1, .momentum = 0.9}, decay);
+    const auto pruner = sss({{"prune-at", "1"}, {"strength", "0.05"}});
+    const auto norm = [&] {
+      double sum = 0.0;
+      for (const double w : training.net.parameter("3.weight").value.value().to_vector<double>()) {
+        sum += w * w;
+      }
+      return std::sqrt(sum);
+    };
+    const double before = norm();
+    training.run(*pruner, 20, [&](int64_t step) {
+      if (step != 18) return;
+      size[decay] = norm() / before;
+      for (const double f :
+           factors_on(training.net, "3.weight").factors.value.value().to_vector<double>()) {
+        factors[decay] += f / 4;
+      }
+    });
+  }
+  EXPECT_GT(size.at(0.0), 1.0);
+  EXPECT_LT(factors.at(0.0), 0.9);
+  EXPECT_LT(size.at(0.1), 1.0);
+}
+
 TEST(Sss, AZeroFactorTellsItsGradientThroughTheNetwork) {
   ConvTraining training;
   const auto pruner = sss({{"prune-at", "1"}});
@@ -93,8 +123,8 @@ TEST(Sss, AZeroFactorTellsItsGradientThroughTheNetwork) {
 
 TEST(Sss, AFactorBehindTheNormIsFoldedExactlyAndShrinks) {
   ConvTraining training;
-  const auto pruner =
-      sss({{"strength", "0.268"}, {"factor-momentum", "0.6"}, {"select", "zeros"}, {"prune-at", "1"}});
+  const auto pruner = sss(
+      {{"strength", "0.268"}, {"factor-momentum", "0.6"}, {"select", "zeros"}, {"prune-at", "1"}});
   training.run(*pruner, 16);
   EXPECT_FALSE(nn::has_forms(training.net));
   const Variable x(testing::formula({4, 2, 4, 4}, 20));

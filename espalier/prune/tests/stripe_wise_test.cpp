@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <espalier/nn/forms/factors.h>
+#include <espalier/nn/introspect/counting.h>
 #include <espalier/prune/actions/actions.h>
 #include <espalier/prune/structure/shrink.h>
 #include <espalier/prune/tests/conv_training.h>
@@ -95,6 +96,76 @@ TEST(StripeWise, AStripeIsAsManyWeightsAsThereAreInputs) {
   EXPECT_EQ(form->support(conv.weight)->nnz(), 20);
   nn::fold_forms(conv);
   EXPECT_EQ(conv.weight.nnz(), 20);
+}
+
+TEST(StripeWise, MacsAreThoseOfKeptStripesAtAllPositions) {
+  // Trap: filters that are left, times all of the kernel. 5 stripes x 4 inputs x 6 x 6 positions.
+  nn::Sequential net;
+  nn::Conv2d& conv = net.add(
+      nn::Conv2d({.in_channels = 4, .out_channels = 2, .kernel = 3, .padding = 1, .bias = false}));
+  auto form = std::make_shared<nn::Factors>(
+      conv.weight.shape(), nn::Factors::Options{.spread = {.grain = nn::Spread::Grain::Stripes}});
+  form->factors.value.value().fill_(0.0);
+  for (const int64_t i : {0, 4, 5, 9, 17}) form->factors.value.value().data<float>()[i] = 1.0F;
+  conv.form = form;
+  EXPECT_EQ(nn::count_model(net, Shape{4, 6, 6}).total.macs_effective, 5 * 4 * 6 * 6);
+  nn::fold_forms(net);
+  EXPECT_EQ(nn::count_model(net, Shape{4, 6, 6}).total.macs_effective, 5 * 4 * 6 * 6);
+  EXPECT_EQ(nn::count_model(net, Shape{4, 6, 6}).total.macs_dense, 18 * 4 * 6 * 6);
+}
+
+TEST(StripeWise, AResidualBlockWithoutStripesIsItsShortcutAndAConstant) {
+  // Trap: what is left of the block. Where either convolution has no stripe, it adds what its last
+  // norm makes of zero, the same for every image and place.
+  for (const char* empty : {"1.main.0.weight", "1.main.3.weight"}) {
+    SCOPED_TRACE(empty);
+    const auto conv = [](int64_t in) {
+      return nn::Conv2d(
+          {.in_channels = in, .out_channels = 4, .kernel = 3, .padding = 1, .bias = false});
+    };
+    nn::Sequential net;
+    net.add(conv(2));
+    auto main = std::make_shared<nn::Sequential>();
+    main->add(conv(4));
+    main->add(nn::BatchNorm2d({.channels = 4}));
+    main->add(nn::ReLU());
+    main->add(conv(4));
+    main->add(nn::BatchNorm2d({.channels = 4}));
+    nn::Residual& block = net.add(nn::Residual({.main = main, .activation = nullptr}));
+    net.add(nn::AdaptiveAvgPool2d(1));
+    net.add(nn::Flatten());
+    net.add(nn::Linear({.in = 4, .out = 3}));
+    net.to(DType::F64);
+    int64_t k = 0;
+    for (const nn::NamedParameter& one : net.named_parameters()) {
+      one.parameter->value.value().copy_(testing::formula(one.parameter->shape(), ++k));
+    }
+    nn::Parameter& weight = net.parameter(empty);
+    weight.set_mask(Tensor::zeros(weight.shape(), DType::U8));
+    nn::Sgd sgd(net, {});
+    nn::TrainState state{.model = net, .optimizer = sgd};
+    const auto pattern = make_pattern("stripe");
+    const PruneSettings settings;
+    const PruneInputs inputs{.input_shape = {2, 4, 4}};
+    silence_empty_filters()->enter({net, &sgd, pattern, settings, inputs}, state);
+    net.eval();
+    const Tensor x = testing::formula({2, 4, 4, 4}, 9);
+    const std::vector<double> in = x.to_vector<double>();
+    const std::vector<double> out = block(Variable(x)).value().to_vector<double>();
+    for (size_t i = 0; i < in.size(); ++i) {
+      const size_t channel = i / 16 % 4;
+      EXPECT_NEAR(out[i] - in[i], out[channel * 16] - in[channel * 16], testing::kExact) << i;
+    }
+    const Variable images(testing::formula({2, 2, 4, 4}, 20));
+    const std::vector<double> before = net(images).value().to_vector<double>();
+    if (std::string(empty) == "1.main.0.weight") {
+      // No layer can have no channel: it is named, not cut.
+      EXPECT_THROW(shrink(net, Variable(testing::formula({1, 2, 4, 4}, 20))), ValueError);
+    } else {
+      shrink(net, Variable(testing::formula({1, 2, 4, 4}, 20)));
+    }
+    testing::expect_near(net(images).value(), before, testing::kExact);
+  }
 }
 
 /// Trains two steps; what the skeletons were before each.

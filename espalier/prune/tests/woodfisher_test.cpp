@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /// WoodFisher: the card's example, PyTorch's inverses and updates of two rounds
 /// (oracles/woodfisher.py), and the traps.
+#include <algorithm>
 #include <numeric>
 
 #include <gtest/gtest.h>
 
+#include <espalier/autograd/ops.h>
 #include <espalier/prune/curvature/block_fisher.h>
 #include <espalier/prune/curvature/linalg/surgeon.h>
 #include <espalier/prune/tests/calibration.h>
@@ -141,6 +143,42 @@ TEST(WoodFisherOracle, AGradientIsOfSeveralSamplesMeanLoss) {
   double apart = 0.0;
   for (size_t i = 0; i < right.size(); ++i) apart = std::max(apart, std::abs(right[i] - single[i]));
   EXPECT_GT(apart, kHand);
+}
+
+TEST(WoodFisher, ADampingThatMakesUpdatesExplodeIsTold) {
+  // Nine gradients e_j + e e_10: all that they leave open is the direction (-e, .., -e, 1), and
+  // nine weights that are each worth a little less than the tenth ask it for w_j / e each, 9 * 0.9
+  // of its size together, where one by one none would move it by more than itself.
+  constexpr float kSmall = 1.0F / 64;
+  std::vector<float> w(10, 0.9F * kSmall);
+  w.back() = 1.0F;
+  Tensor rows = Tensor::zeros({9, 10});
+  for (int64_t j = 0; j < 9; ++j) {
+    rows.data<float>()[10 * j + j] = 1.0F;
+    rows.data<float>()[10 * j + 9] = kSmall;
+  }
+  PruneInputs inputs = testing::inputs_of(rows);
+  inputs.single_batch = true;
+  inputs.loss = [](const Variable& out, const Tensor&) {
+    return sum(out) * (1.0 / static_cast<double>(out.size(0)));
+  };
+  for (const auto& [damping, told] : {std::pair{"1e-9", true}, {"1", false}}) {
+    auto net = testing::linear_chain({{{1, 10}, w}});
+    const PruneSettings settings = parse_settings(
+        method("woodfisher"),
+        {{"sparsity", "0.9"}, {"gradients", "9"}, {"block", "10"}, {"damping", damping}});
+    const UpdateReport report =
+        make_pruner("woodfisher", settings, inputs)->prune(*net, nullptr, Sparsity(0.9));
+    const auto found = std::ranges::find_if(report.notes, [](const std::string& note) {
+      return note.find("times its size") != std::string::npos;
+    });
+    EXPECT_EQ(found != report.notes.end(), told) << damping;
+    const double moved = net->parameter("0.weight").value.value().to_vector<double>()[9] - 1.0;
+    EXPECT_NEAR(moved, told ? 8.1 : 0.0, 0.02);
+    if (told) {
+      EXPECT_NE(found->find("8.1"), std::string::npos) << *found;
+    }
+  }
 }
 
 TEST(WoodFisher, CostsATrainedNetworkLessThanMagnitude) {

@@ -15,6 +15,8 @@ namespace espalier::prune {
 namespace {
 
 constexpr const char* kDrawn = "drawn";
+constexpr const char* kHighest = "highest_rate";
+constexpr double kDropped = 0.5;  // of the highest learning rate so far: choices freeze then
 constexpr const char* kLook = "look.";
 
 using Choice = std::vector<uint8_t>;  // of all sites, one after another
@@ -56,6 +58,8 @@ class DrawWhenSettled : public Action {
                       UpdateNumber number) override {
     ESPALIER_CHECK(rounds.size() == 1, NotImplemented, "draw when settled: several at one step");
     if (drawn_) return as_it_is(subject, rounds.front());
+    const double rate = subject.optimizer != nullptr ? subject.optimizer->lr() : 0.0;
+    highest_ = std::max(highest_, rate);
     looks_.push_back(choice(subject, rounds.front(), number));
     if (static_cast<int64_t>(looks_.size()) > options_.looks) looks_.pop_front();
     double farthest = 0.0;
@@ -76,12 +80,20 @@ class DrawWhenSettled : public Action {
     UpdateReport report = update_->update(subject, rounds, number);
     report.notes.push_back(settled ? "drawn: " + found
                                    : "drawn though it has not settled: " + found);
+    if (settled && rate < kDropped * highest_) {
+      report.notes.push_back(fmt::format(
+          "the learning rate had fallen from {:.3g} to {:.3g}, under which any choice settles: "
+          "this says nothing of how early it could have been drawn",
+          highest_,
+          rate));
+    }
     return report;
   }
 
   std::map<std::string, Tensor> state() const override {
     std::map<std::string, Tensor> state = update_->state();
     state[kDrawn] = Tensor::full({}, drawn_ ? 1.0 : 0.0, DType::F64);
+    state[kHighest] = Tensor::full({}, highest_, DType::F64);
     for (size_t i = 0; i < looks_.size(); ++i) {
       state[cat(kLook, i)] =
           Tensor::from<uint8_t>({static_cast<int64_t>(looks_[i].size())}, looks_[i]);
@@ -92,6 +104,8 @@ class DrawWhenSettled : public Action {
     std::map<std::string, Tensor> own = state;
     const auto drawn = own.extract(kDrawn);
     drawn_ = !drawn.empty() && drawn.mapped().item() != 0.0;
+    const auto highest = own.extract(kHighest);
+    highest_ = highest.empty() ? 0.0 : highest.mapped().item();
     looks_.clear();
     for (int64_t i = 0; own.contains(cat(kLook, i)); ++i) {
       looks_.push_back(own.extract(cat(kLook, i)).mapped().to_vector<uint8_t>());
@@ -130,6 +144,7 @@ class DrawWhenSettled : public Action {
   std::shared_ptr<Action> update_;
   SettledOptions options_;
   std::deque<Choice> looks_;  // the newest last
+  double highest_ = 0.0;      // learning rate at a look so far
   bool drawn_ = false;
 };
 

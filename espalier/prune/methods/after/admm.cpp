@@ -54,13 +54,14 @@ Method admm() {
        prune_at_option(&AdmmPruning::prune_at),
        allocation_option(&AdmmPruning::allocation, weight_allocations())},
       [](const AdmmPruning& o, const PruneSettings& settings) -> Timeline {
-        const auto action = prune::admm(
-            {.until = o.prune_at,
-             .rounds = o.rounds,
-             .strength = o.strength,
-             .final_strength = o.final_strength},
-            mask_update({.score = magnitude_score(), .allocation = make_allocation(o.allocation)}),
-            settings.final());
+        const auto update =
+            mask_update({.score = magnitude_score(), .allocation = make_allocation(o.allocation)});
+        const auto action = prune::admm({.until = o.prune_at,
+                                         .rounds = o.rounds,
+                                         .strength = o.strength,
+                                         .final_strength = o.final_strength},
+                                        {left_by(update, settings.final())},
+                                        update);
         return {
             .events = {during(0.0, o.prune_at, action), at(one_shot_schedule(o.prune_at), action)},
             .refused = no_ablation("weights are drawn to what stays long before the rest goes")};

@@ -49,9 +49,9 @@ Method greg() {
                    "then fine-tuning; then shrink",
        .differs = "the penalty grows at every step, over a share of training (published: every ten "
                   "steps by a fixed amount, and no longer when what goes is a thousand times "
-                  "smaller); numbers are rounded to the nearest (published: up, but never all); "
-                  "the training has one learning-rate schedule (published: 1e-3 while the penalty "
-                  "grows); channels of residual sums stay, as published, and layers lose the same "
+                  "smaller); numbers are rounded to the nearest (published: up); the training has "
+                  "one learning-rate schedule (published: 1e-3 while the penalty grows); channels "
+                  "of residual sums stay, as published, and layers lose the same "
                   "share (published: shares by hand, which is `layer-sparsity`)",
        .use_when =
            "A trained network may train on long enough to give up its filters little by little.",
@@ -77,7 +77,8 @@ Method greg() {
         const auto update_by = [&](std::shared_ptr<Score> score) {
           return mask_update({.score = std::move(score),
                               .allocation = make_allocation(o.allocation),
-                              .sites = {.single_producer_only = true}});
+                              .sites = {.single_producer_only = true},
+                              .min_per_layer = 1});
         };
         const std::shared_ptr<Action> by_size = update_by(magnitude_score());
         const auto chosen = std::make_shared<MasksByName>();

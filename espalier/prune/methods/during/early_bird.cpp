@@ -34,9 +34,11 @@ Method early_bird() {
                   "fraction S of the channels with the lowest |gamma|; drawn when the newest of "
                   "`looks` masks differs from each of the others in at most the fraction "
                   "`distance` of the channels",
-       .schedule = "a look before every epoch; after the draw training goes on from the weights of "
-                   "that moment, with the penalty; then shrink. A mask that never settles is drawn "
-                   "before the last epoch, with a note",
+       .schedule =
+           "a look before every epoch; after the draw training goes on from the weights of "
+           "that moment, with the penalty; then shrink. A mask that never settles is drawn "
+           "before the last epoch, with a note; so is one that settles when the learning rate "
+           "has fallen below half of what it was",
        .differs = "the number of channels is exact (published: the one on the threshold goes too, "
                   "and where all scales are equal, as before training, all go); channels of "
                   "residual sums stay. No 8-bit search",

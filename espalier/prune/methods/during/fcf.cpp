@@ -26,17 +26,17 @@ constexpr int64_t kMemories = 3;  // y1, y2, k
 
 struct Fcf {
   double rho = 0.01;
-  double growth = 1.01;
   double most_rho = 6.0;
+  double growth_until = 0.5;
   double share = 0.99;
   double prune_at = 0.5;
 };
 
-/// rho of a step: it grows as long as it is below its limit.
-double rho_at(const Fcf& o, int64_t step) {
-  double rho = o.rho;
-  for (int64_t t = 0; t < step && rho < o.most_rho && o.growth > 1.0; ++t) rho *= o.growth;
-  return rho;
+/// rho of a step: it grows by the same factor at every step up to its limit.
+double rho_at(const Fcf& o, int64_t step, int64_t steps) {
+  const double way = o.growth_until * o.prune_at * static_cast<double>(steps);
+  const double share = way > 0.0 ? std::min(static_cast<double>(step) / way, 1.0) : 1.0;
+  return o.rho * std::pow(std::max(o.most_rho / o.rho, 1.0), share);
 }
 
 void put_numbers(const Subject& subject) {
@@ -91,40 +91,50 @@ Method fcf() {
        .formula =
            "e_i = v_i w_i, v from 1; z1 = v + y1/rho onto the box 0 .. 1 with sum k, z2 = v + "
            "y2/rho onto the sphere around 1/2 through the corners; gradient of v: a (y1 + y2 + "
-           "rho (2v - z1 - z2)) + (1 - a) dL/dv; y += rho (v - z); rho <- c rho; the layer's k "
-           "units with the largest v stay",
+           "rho (2v - z1 - z2)) + (1 - a) dL/dv; y += rho (v - z); rho grows by the same factor "
+           "at every step; the layer's k units with the largest v stay",
        .schedule = "start from trained weights; numbers until `prune-at`, one update there, then "
                    "fine-tuning",
        .differs =
-           "a channel's number multiplies the weights that read it, behind batch norm, which would "
+           "rho grows over a share of the numbers' phase, `growth-until`, which is ours, so that "
+           "they are 0 or 1 at its end however short it is (published: by 1.01 at every step, so "
+           "that it is 6 after 643); a channel's number multiplies the weights that read it, "
+           "behind batch norm, which would "
            "undo it (published: the filter; pattern `filter` is that); weights have the training's "
            "optimizer (published: plain descent, as v has); exactly the k largest stay and v is "
            "folded as it is (published: those above 0.1, as 1); k of all layers is the same share, "
            "rounded (published: rounded down, or a ranking of mean |w|)",
        .use_when = "A trained network must lose filters, as many in every layer, and may learn "
                    "which while it trains.",
-       .not_when = "Layers should share one budget, or training is too short for hundreds of steps "
+       .not_when = "Layers should share one budget, or training is too short for a hundred steps "
                    "of numbers.",
        .patterns = {"channel", "filter"}},
       {{&Fcf::rho, "rho", {1e-9, 1e6}, "", "of the first step"},
-       {&Fcf::growth, "rho-growth", {1, 10}, "", "c, in every step"},
        {&Fcf::most_rho, "most-rho", {1e-9, 1e6}, "", "from which on rho stays"},
+       {&Fcf::growth_until,
+        "growth-until",
+        {0, 1},
+        "of the steps until `prune-at`",
+        "when rho is `most-rho`"},
        {&Fcf::share, "constraint-share", {0, 1}, "", "a, of the constraints in the gradient"},
        prune_at_option(&Fcf::prune_at)},
       [](const Fcf& o, const PruneSettings&) -> Timeline {
         const auto learnt = std::make_shared<FormsByWeight>();
-        const auto numbers = train_under_forms(
-            {.kind = "factors",
-             .put_on = put_numbers,
-             .mask = nn::FoldedMask::OfWeight,
-             .divides = true,
-             .after_backward =
-                 [o](const nn::FormSite& site, nn::TrainState& state) {
-                   nn::Factors* own = first_factors(*site.form());
-                   if (own == nullptr) return;
-                   settle(*own, state.optimizer.lr(), rho_at(o, state.step), o.share);
-                 },
-             .folded = learnt});
+        const auto numbers =
+            train_under_forms({.kind = "factors",
+                               .put_on = put_numbers,
+                               .mask = nn::FoldedMask::OfWeight,
+                               .divides = true,
+                               .after_backward =
+                                   [o](const nn::FormSite& site, nn::TrainState& state) {
+                                     nn::Factors* own = first_factors(*site.form());
+                                     if (own == nullptr) return;
+                                     settle(*own,
+                                            state.optimizer.lr(),
+                                            rho_at(o, state.step, state.total_steps),
+                                            o.share);
+                                   },
+                               .folded = learnt});
         return {.events = {during(0.0, o.prune_at, numbers),
                            at(one_shot_schedule(o.prune_at),
                               mask_update({.score = factor_score(learnt, OfFactors::Value),

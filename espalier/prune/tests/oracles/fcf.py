@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from conv_training import Sgd, batch, forward, numbers, start
 from fixture import head, show
 
-STEPS, PRUNE_AT, RHO, GROWTH, MOST, ALPHA, K = 60, 48, 0.5, 1.05, 2.0, 0.9, 2
+STEPS, PRUNE_AT, RHO, MOST, GROWING, ALPHA, K = 60, 48, 0.5, 2.0, 24, 0.9, 2
 READERS = {"1": ("0.weight", "3.weight"), "4": ("3.weight", "8.weight")}
 
 
@@ -87,8 +87,8 @@ def main():
         for n, one in v.items():
             for c in (1, 2):
                 y[n, c] = y[n, c] + rho * (one.detach() - z[n, c])
-        if rho < MOST:
-            rho *= GROWTH
+        if step < GROWING:
+            rho *= (MOST / RHO)**(1 / GROWING)
         if step == PRUNE_AT - 1:
             for n, one in v.items():
                 show(f"numbers {n}", one.detach(), 12)

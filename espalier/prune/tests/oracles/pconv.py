@@ -3,7 +3,8 @@
 
     python3 pconv.py > pconv.inc
 
-The pull is a term of the loss here, and left to autograd. Made with PyTorch 2.13.
+The pull is a term of the loss here, and left to autograd; what is remembered is the multiplier
+y = rho u, which no change of rho touches. Made with PyTorch 2.13.
 """
 
 import math
@@ -14,7 +15,8 @@ import torch.nn.functional as F
 from conv_training import Sgd, batch, forward, start
 from fixture import head, show
 
-STEPS, EVERY, PRUNE_AT, RHO = 24, 2, 12, 0.05
+STEPS, PRUNE_AT = 24, 12
+RHOS = [0.05, 0.1, 0.2, 0.4]  # of rounds of equal length
 CELLS = ["11 12 21 22", "10 11 20 21", "01 02 11 12", "00 01 10 11", "01 10 11 12", "10 11 12 21",
          "01 11 12 21", "01 10 11 21"]
 LIBRARY = []
@@ -47,7 +49,8 @@ def removed_kernels(w, sparsity):
 def train(sparsity):
     p, sgd = start(), Sgd()
     weights = ["0.weight", "3.weight", "8.weight"]
-    z, u, masks = {}, {}, {}
+    z, y, masks, rho = {}, {}, {}, RHOS[0]
+    rounds = {i * PRUNE_AT // len(RHOS): r for i, r in enumerate(RHOS)}
     projections = {}
     for name in weights:
         k = removed_kernels(p[name], sparsity)
@@ -65,20 +68,21 @@ def train(sparsity):
                 sgd.buffers[name] *= masks[name]
                 with torch.no_grad():
                     p[name] *= masks[name]
-        elif step < PRUNE_AT and step % EVERY == 0:
+        elif step in rounds:
             for key, onto in projections.items():
                 w = p[key[1]].detach()
                 if step == 0:
-                    z[key], u[key] = onto(w), torch.zeros_like(w)
+                    z[key], y[key] = onto(w), torch.zeros_like(w)
                 else:
-                    z[key] = onto(w + u[key])
-                    u[key] = u[key] + w - z[key]
-        x, y = batch(step)
-        loss = F.cross_entropy(forward(p, x), y)
+                    z[key] = onto(w + y[key] / rho)
+                    y[key] = y[key] + rho * (w - z[key])
+            rho = rounds[step]
+        x, labels = batch(step)
+        loss = F.cross_entropy(forward(p, x), labels)
         if step < PRUNE_AT:
-            rho = RHO * 10**(3 * step // PRUNE_AT)
             for key in projections:
-                loss = loss + rho / 2 * (p[key[1]] - z[key] + u[key]).pow(2).sum()
+                away = p[key[1]] - z[key]
+                loss = loss + (y[key] * away).sum() + rho / 2 * away.pow(2).sum()
         grads = dict(zip(p, torch.autograd.grad(loss, list(p.values()))))
         for name, mask in masks.items():
             grads[name] = grads[name] * mask
