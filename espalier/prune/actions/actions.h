@@ -50,6 +50,11 @@ std::shared_ptr<Action> release_masks(StateOfLiving state);
 /// copy, saved with the run. (own_answers.cpp)
 std::shared_ptr<Action> learn_own_answers(const nn::DistillationOptions& options);
 
+/// The same action under a pattern of its own, whatever the method's is: for methods in which one
+/// thing is pruned on the way to another. Throws ValueError for a name that is no pattern.
+/// (under_pattern.cpp)
+std::shared_ptr<Action> under_pattern(const std::string& pattern, std::shared_ptr<Action> action);
+
 /// An l1 penalty on the prunable weights that live: strength * sign(w), added to their gradients.
 /// (l1_penalty.cpp)
 std::shared_ptr<Action> l1_penalty(double strength);
