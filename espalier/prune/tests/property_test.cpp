@@ -34,7 +34,7 @@ std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const Method& method : methods()) {
     if (method.when == When::Runtime) continue;  // no masks: runtime_property_test.cpp
-    if (method.facts().stays) continue;          // no masks: low_rank_test.cpp
+    if (method.facts().stays) continue;          // no masks: factors_property_test.cpp
     for (const std::string& pattern : method.patterns) {
       for (bool convolutions : {false, true}) {
         // The perceptron has no batch norm.

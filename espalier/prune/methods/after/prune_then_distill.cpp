@@ -56,7 +56,12 @@ Method prune_then_distill() {
        {&PruneThenDistill::temperature, "temperature", {0.01, 1000}, "", "T, of the answers"},
        {&PruneThenDistill::share, "teacher-share", {0, 1}, "", "a, the teacher's part of the loss"},
        allocation_option(&PruneThenDistill::allocation, weight_allocations())},
-      [](const PruneThenDistill& o, const PruneSettings&) -> Timeline {
+      [](const PruneThenDistill& o, const PruneSettings& settings) -> Timeline {
+        ESPALIER_CHECK(
+            settings.target.empty(),
+            NotImplemented,
+            "prune-then-distill: has no target but its sparsity, which is the teacher's; "
+            "the student's size follows from it");
         const auto student = mask_update(
             {.score = kept_share_score(), .allocation = summed_allocation(), .min_per_layer = 1});
         const auto teacher =
