@@ -10,6 +10,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include <espalier/core/kernels/conv2d/conv2d.h>
 #include <espalier/nn/forms/attached.h>
@@ -45,6 +46,11 @@ class Form : public Attached {
   /// True when `product` is more than an op with another weight: such a form can be on
   /// convolutions and linear layers alone, and can't be folded.
   virtual bool replaces_product() const { return false; }
+  /// True when `product` is ops with parameters of the form alone, one after another: they are
+  /// counted in the weight's place, and a plan takes them as they are.
+  virtual bool has_factors() const { return false; }
+  /// These ops, in their order, in the place of a product of this shape.
+  virtual std::vector<Conv2dShape> factor_products(const Conv2dShape&) const { return {}; }
   /// Puts its effect, as in evaluation, into `weight`: the layer computes the same without the
   /// form. Where the effective weight is zero by its support, the weight has a mask then. Throws
   /// NotImplemented if `replaces_product()`.

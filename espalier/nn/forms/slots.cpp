@@ -54,6 +54,19 @@ void put_form(Module& model, const std::string& weight, const std::shared_ptr<Fo
   }
 }
 
+std::map<const Parameter*, WeightFactors> weight_factors(Module& model) {
+  std::map<const Parameter*, WeightFactors> out;
+  for (const FormSite& site : form_sites(model)) {
+    if (!site.form() || !site.form()->has_factors()) continue;
+    WeightFactors one{.form = site.form()};
+    for (const NamedParameter& p : site.form()->named_parameters()) {
+      one.numbers += p.parameter->numel();
+    }
+    out.emplace(site.slot.parameter, one);
+  }
+  return out;
+}
+
 std::vector<BlockSite> block_sites(Module& model) {
   std::vector<BlockSite> out;
   for (const NamedModule& part : model.named_modules()) {

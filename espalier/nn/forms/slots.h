@@ -55,6 +55,14 @@ FormSite form_site(Module& model, const std::string& weight);
 /// Throws as `form_site` and `FormSite::set`.
 void put_form(Module& model, const std::string& weight, const std::shared_ptr<Form>& form);
 
+/// What stands in the place of a stored weight.
+struct WeightFactors {
+  Form* form = nullptr;  ///< with `has_factors()`
+  int64_t numbers = 0;   ///< in all of its parameters
+};
+/// By stored weight under a form with factors.
+std::map<const Parameter*, WeightFactors> weight_factors(Module& model);
+
 /// A residual block with its name.
 struct BlockSite {
   std::string name;              ///< dotted

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include <espalier/nn/forms/slots.h>
 #include <espalier/nn/graph/tracer.h>
@@ -67,6 +68,15 @@ int64_t uses(const Module& layer, const Shape& weight, const LayerRun& run) {
   return run.input.numel() / (batch * run.input.size(-1));
 }
 
+/// Of one sample.
+int64_t factor_macs(const Module& layer, const Form& form, const LayerRun& run) {
+  const std::optional<WeightProduct> product = layer.weight_product(run.input, Layout::Nchw);
+  if (!product || run.input.numel() == 0) return 0;
+  int64_t macs = 0;
+  for (const Conv2dShape& one : form.factor_products(product->shape)) macs += one.macs();
+  return macs / run.input[0];
+}
+
 void accumulate(LayerCount& sum, const LayerCount& part) {
   sum.params += part.params;
   sum.params_nonzero += part.params_nonzero;
@@ -110,7 +120,14 @@ ModelCount count_model(Module& model, const Variable& input) {
   for (const NamedModule& part : model.named_modules()) modules[part.name] = part.module;
 
   const auto under_forms = supports_under_forms(model);
+  const auto in_factors = weight_factors(model);
+  std::set<const Parameter*> factors;
+  for (const auto& [weight, of] : in_factors) {
+    for (const NamedParameter& p : of.form->named_parameters()) factors.insert(p.parameter);
+  }
   const auto kept_of = [&](const Parameter& parameter, bool prunable) {
+    const auto cut = in_factors.find(&parameter);
+    if (cut != in_factors.end()) return cut->second.numbers;
     const auto found = under_forms.find(&parameter);
     if (found != under_forms.end()) return found->second->nnz();
     return prunable && !parameter.masked() ? count_nonzero(parameter.value.value())
@@ -118,6 +135,7 @@ ModelCount count_model(Module& model, const Variable& input) {
   };
   ModelCount result;
   for (const NamedParameter& p : model.named_parameters()) {
+    if (factors.contains(p.parameter)) continue;
     const size_t dot = p.name.rfind('.');
     const std::string owner = dot == std::string::npos ? "" : p.name.substr(0, dot);
     const std::string member = dot == std::string::npos ? p.name : p.name.substr(dot + 1);
@@ -140,7 +158,10 @@ ModelCount count_model(Module& model, const Variable& input) {
       if (!prunable) continue;
       const int64_t times = uses(layer, p.parameter->shape(), run->second);
       count.macs_dense += times * p.parameter->numel();
-      count.macs_effective += times * kept;
+      const auto cut = in_factors.find(p.parameter);
+      count.macs_effective += cut == in_factors.end()
+                                  ? times * kept
+                                  : factor_macs(layer, *cut->second.form, run->second);
     }
   }
 

@@ -8,8 +8,10 @@
 ///     look-up), products of activations with each other (attention's scores).
 ///   - A weight is kept where its mask says so, whatever its value (one that dynamic training has
 ///     just grown is still zero). Where a parameter has no mask, zeros count as removed. Under a
-///     form (nn/forms) those are kept that the form multiplies with in evaluation.
-///   - dense: every weight position, masked or not. effective: only kept weights.
+///     form (nn/forms) those are kept that the form multiplies with in evaluation; of a form with
+///     factors (low rank) as many as these have numbers, which are not counted beside them.
+///   - dense: every weight position, masked or not. effective: only kept weights; of factors their
+///     own products.
 ///     executed: what the kernels report to have done (core/mac_counter.h), which is dense wherever
 ///     no sparse kernel ran. It depends on the layout of the input, as the choice of kernels does.
 ///     Of the whole network it has what runs outside of layers too (heads of gated blocks). Gates

@@ -147,6 +147,13 @@ TEST(Forms, BadDescriptionsAreErrors) {
         R"({"conv":{"kind":"blocks","settings":{}}})",
         R"({"conv":{"kind":"top-kast","settings":{"forward":3,"backward":2}}})",
         R"({"conv":{"kind":"top-kast","settings":{"forward":3}}})",
+        R"({"conv":{"kind":"clip-q","settings":{"kept":3,"bits":1}}})",
+        R"({"conv":{"kind":"clip-q","settings":{"kept":46,"bits":4}}})",
+        R"({"conv":{"kind":"low-rank","settings":{"split":0,"rank":1,"inner":1}}})",
+        R"({"conv":{"kind":"low-rank","settings":{"split":1,"rank":40,"inner":1}}})",
+        R"({"conv":{"kind":"low-rank","settings":{"split":4,"rank":1,"inner":1}}})",
+        R"({"fc":{"kind":"projection","settings":{"width":5000}}})",
+        R"({"conv":{"kind":"projection","settings":{"width":5}}})",
         R"({"bn":{"kind":"supermask","settings":{"kept":1}}})",
         R"({"conv":{"kind":"supermask"}})"}) {
     auto net = tiny_net();

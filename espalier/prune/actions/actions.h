@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include <espalier/data/views.h>
 #include <espalier/nn/train/distillation.h>
 #include <espalier/prune/budgets/budget.h>
 #include <espalier/prune/scores/score.h>
@@ -49,6 +50,26 @@ std::shared_ptr<Action> release_masks(StateOfLiving state);
 /// from a teacher (nn/train/distillation.h); at weight 1 no label is looked at. The teacher is a
 /// copy, saved with the run. (own_answers.cpp)
 std::shared_ptr<Action> learn_own_answers(const nn::DistillationOptions& options);
+
+/// Settings of learning by two views.
+struct TwoViewOptions {
+  double temperature = 0.5;      ///< tau of the loss (nn/train/contrastive.h)
+  int64_t width = 128;           ///< of what the head gives
+  data::ViewOptions views = {};  ///< how far views go
+};
+/// While its event lasts the network learns to tell the two views of an image from those of others,
+/// by what a head in the place of its classifier (nn/forms/projection.h) says; no label is looked
+/// at. The head goes when the event ends, and the classifier is what it was. Views are a function
+/// of seed and step: rounds that repeat steps see the same ones. (two_views.cpp)
+std::vector<Event> learn_two_views(double from, double until, const TwoViewOptions& options);
+/// The weight of the last linear layer, whose place the head takes. Throws ValueError when there is
+/// none. (two_views.cpp)
+std::string classifier_weight(nn::Module& model);
+
+/// The same action under a pattern of its own, whatever the method's is: for methods in which one
+/// thing is pruned on the way to another. Throws ValueError for a name that is no pattern.
+/// (under_pattern.cpp)
+std::shared_ptr<Action> under_pattern(const std::string& pattern, std::shared_ptr<Action> action);
 
 /// An l1 penalty on the prunable weights that live: strength * sign(w), added to their gradients.
 /// (l1_penalty.cpp)

@@ -22,6 +22,7 @@ class LearnOwnAnswers : public Action {
     return teacher_ ? teacher_->state_dict() : std::map<std::string, Tensor>();
   }
   void load_state(const std::map<std::string, Tensor>& state) override {
+    if (state.empty()) return;  // saved before its event began
     ESPALIER_CHECK(teacher_,
                    ValueError,
                    "prune: the answers of a network to learn from can't be restored before "

@@ -17,9 +17,10 @@ class TrainUnderForms : public Action {
   explicit TrainUnderForms(FormsTraining forms) : forms_(std::move(forms)) {}
 
   ActionFacts facts() const override {
-    return {.needs_data = true,
-            .revives = forms_.mask == nn::FoldedMask::OfForm,
-            .divides = forms_.divides};
+    return {.needs_data = !forms_.stays,
+            .revives = !forms_.stays && forms_.mask == nn::FoldedMask::OfForm,
+            .divides = forms_.divides,
+            .stays = forms_.stays};
   }
 
   std::vector<std::string> attach(const Subject& subject) override {
@@ -93,6 +94,7 @@ class TrainUnderForms : public Action {
       if (forms_.decay_in_penalty) site.slot.parameter->decays = true;
     }
     adam_.reset();
+    if (forms_.stays) return;
     nn::fold_forms(on, forms_.mask);
     state.optimizer.forget_missing(state.model);
     state.optimizer.clear_masked_state();
@@ -104,7 +106,13 @@ class TrainUnderForms : public Action {
     UpdateReport report{.step = rounds.front().step, .target = subject.settings.final()};
     const std::vector<nn::NamedParameter> weights =
         prunable_weights(subject.model, subject.settings.exclude);
-    if (number.number == 0) fitting_weights(weights, subject.pattern, report.notes);
+    if (number.number == 0 && !forms_.stays) {
+      fitting_weights(weights, subject.pattern, report.notes);
+    }
+    if (number.number == 0 && forms_.notes) {
+      report.notes.insert(report.notes.end(), forms_.notes->begin(), forms_.notes->end());
+    }
+    if (forms_.stays) return of_factors(subject, weights, std::move(report));
     std::map<const nn::Parameter*, Tensor> masks;
     for (const nn::NamedParameter& weight : weights) {
       report.layers.push_back({weight.name, weight.parameter->numel(), weight.parameter->nnz()});
@@ -147,6 +155,22 @@ class TrainUnderForms : public Action {
   }
 
  private:
+  /// The numbers of factors count as weights that are kept.
+  static UpdateReport of_factors(const Subject& subject,
+                                 const std::vector<nn::NamedParameter>& weights,
+                                 UpdateReport report) {
+    const auto factors = nn::weight_factors(subject.model);
+    ESPALIER_CHECK(!factors.empty(),
+                   ValueError,
+                   "prune: the network has no factors. Call Pruner::attach before");
+    for (const nn::NamedParameter& weight : weights) {
+      const auto cut = factors.find(weight.parameter);
+      const int64_t kept = cut == factors.end() ? weight.parameter->nnz() : cut->second.numbers;
+      report.layers.push_back({weight.name, weight.parameter->numel(), kept, 0});
+    }
+    return report;
+  }
+
   std::vector<nn::FormSite> sites(nn::Module& model) const {
     std::vector<nn::FormSite> out = nn::form_sites(model);
     std::erase_if(out, [&](const nn::FormSite& site) {

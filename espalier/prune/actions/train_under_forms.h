@@ -24,6 +24,8 @@ struct FormsTraining {
   /// What happens to masks when the forms are folded: those of the forms, or those that weights
   /// had, for an update to choose afterwards.
   nn::FoldedMask mask = nn::FoldedMask::OfForm;
+  /// The forms are not folded at the end: they are what the network multiplies with from then on.
+  bool stays = false;
   /// The learning rate of an Adam that the forms' parameters have for themselves, constant;
   /// nothing: they are parameters of the training's optimizer.
   std::optional<double> own_rate = {};
@@ -44,6 +46,8 @@ struct FormsTraining {
   std::function<void(const nn::FormSite&, nn::TrainState&)> after_step = {};
   /// How often mask entries changed since this was last asked, for reports.
   std::function<int64_t(nn::Form&, const nn::Parameter& weight)> take_changes = {};
+  /// What `put_on` has to tell, with the first report.
+  std::shared_ptr<const std::vector<std::string>> notes = {};
   /// Gets the forms when they are folded, for a score of what they learnt.
   std::shared_ptr<FormsByWeight> folded = {};
 };

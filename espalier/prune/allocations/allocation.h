@@ -83,6 +83,9 @@ std::unique_ptr<Allocation> global_units_allocation(GlobalCount count = GlobalCo
 std::unique_ptr<Allocation> isomorphic_allocation();
 /// Every unit with a score above the threshold stays; the sparsity follows.
 std::unique_ptr<Allocation> threshold_allocation(double threshold);
+/// As many units stay as the scores of those that are there add up to, rounded to the nearest; the
+/// sparsity follows. (summed.cpp)
+std::unique_ptr<Allocation> summed_allocation();
 /// Everything that is there stays, whatever the target is: for updates that move or grow.
 /// (living.cpp)
 std::unique_ptr<Allocation> living_allocation();

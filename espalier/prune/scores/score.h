@@ -93,6 +93,9 @@ std::unique_ptr<Score> spanning_score(double neurons = 1.0);
 std::unique_ptr<Score> settled_score(std::shared_ptr<const MasksByName> stays);
 /// |w|. (magnitude.cpp)
 std::unique_ptr<Score> magnitude_score();
+/// 1 for a weight that is not zero, else 0; of units the mean: the share of its weights that a unit
+/// still has. (kept_share.cpp)
+std::unique_ptr<Score> kept_share_score();
 /// w^2; of a filter ||F||_2^2. (square.cpp)
 std::unique_ptr<Score> square_score();
 /// ||F||_2 of every filter, in all of its entries. (filter_norm.cpp)

@@ -70,12 +70,10 @@ class SmallTraining {
   int run(Timeline timeline,
           const PruneInputs& inputs,
           Sparsity sparsity,
-          const std::function<void(Pruner&)>& watch = {}) {
-    Pruner pruner("oracle",
-                  std::move(timeline),
-                  make_pattern("unstructured"),
-                  {.sparsity = sparsity},
-                  inputs);
+          const std::function<void(Pruner&)>& watch = {},
+          const std::string& pattern = "unstructured") {
+    Pruner pruner(
+        "oracle", std::move(timeline), make_pattern(pattern), {.sparsity = sparsity}, inputs);
     nn::TrainState state{.model = net, .optimizer = *sgd, .total_steps = kSteps};
     int compared = 0;
     pruner.before_training(state);

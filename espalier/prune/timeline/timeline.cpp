@@ -31,6 +31,7 @@ MethodFacts facts_of(const Timeline& timeline) {
     facts.needs_norm = facts.needs_norm || of_action.needs_norm;
     facts.needs_blocks = facts.needs_blocks || of_action.needs_blocks;
     facts.revives = facts.revives || of_action.revives;
+    facts.stays = facts.stays || of_action.stays;
     facts.data_free = facts.data_free && !of_action.needs_data;
     if (event.moments) updates += event.moments->moments(kLength, Sparsity(0.9)).size();
   }

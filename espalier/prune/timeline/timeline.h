@@ -45,6 +45,8 @@ struct ActionFacts {
   bool needs_blocks = false;  ///< it is for networks with residual blocks
   /// It divides a sparsity among layers, and so heeds budgets, floors and ceilings of single ones.
   bool divides = false;
+  bool stays =
+      false;  ///< it removes no weight: its forms stay on the network, and are saved with it
 };
 
 /// Something that happens: a part of a method. It acts at the moments of its event (mask updates)
@@ -133,6 +135,7 @@ struct MethodFacts {
   bool revives = false;       ///< what is gone may come back
   bool needs_norm = false;    ///< it ranks channels by the batch norm behind them
   bool needs_blocks = false;  ///< it is for networks with residual blocks
+  bool stays = false;         ///< no weight is removed: its forms stay on the network
 };
 /// By its actions, and the moments of a training of a hundred epochs.
 MethodFacts facts_of(const Timeline& timeline);

@@ -295,7 +295,8 @@ Graph trace_graph(Module& model, const Variable& input) {
                  "compile: a network with int8 quantizers can't be compiled: a plan multiplies in "
                  "float32. Run it as it is, which uses the integer kernels");
   for (const FormSite& site : form_sites(model)) {
-    ESPALIER_CHECK(site.form() == nullptr || dynamic_cast<nn::Gate*>(site.form()) != nullptr,
+    ESPALIER_CHECK(site.form() == nullptr || site.form()->has_factors() ||
+                       dynamic_cast<nn::Gate*>(site.form()) != nullptr,
                    NotImplemented,
                    "compile: ",
                    site.weight,
