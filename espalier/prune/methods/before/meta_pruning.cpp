@@ -55,8 +55,8 @@ Method meta_pruning() {
            "widths share batch norm's scales and shifts (published: one batch norm for each "
            "width); after 20 refusals a candidate is lowered width by width until it is within "
            "the target (published: drawn until one is); half of a generation are mutants, half "
-           "crossovers, and what the best leaves of the target is given back to all layers; the "
-           "paper does not give how one training is divided: `prune-at` 0.5 is ours",
+           "crossovers, and what the best leaves of the target is given back to all layers; "
+           "how one training is divided, `prune-at` 0.5, is ours",
        .use_when = "Only the widths are wanted, and a training as long as the network's own can be "
                    "paid for to judge hundreds of them.",
        .not_when = "Layers are large: the generating network has `hidden` weights for each of "
