@@ -100,8 +100,8 @@ Settings settings_of(const prune::Method& method, const std::string& model, cons
   const bool has_rule =
       std::ranges::find(method.options, "ratio-rule", &Option::name) != method.options.end();
   if (has_rule && model == "vgg16") options["ratio-rule"] = "plain";  // no residual sums
-  const bool cuts_channels =
-      method.speedup() == prune::Speedup::Structured && method.when != prune::When::Runtime;
+  const bool cuts_channels = method.speedup() == prune::Speedup::Structured &&
+                             method.when != prune::When::Runtime && !method.facts().stays;
   if (cuts_channels) options["min-per-layer"] = "1";
   return options;
 }
