@@ -381,9 +381,9 @@ TEST(Registry, TakesAModelOfAProgramsOwn) {
       model_of_description(describe_model("test-perceptron", options, *model), "test");
   EXPECT_EQ(again.name, "test-perceptron");
   const auto none = [](const ModelOptions&) { return std::unique_ptr<Module>(); };
-  EXPECT_THROW(register_model({.name = "ResNet_20"}, none), ValueError);
-  EXPECT_THROW(register_model({.name = "-"}, none), ValueError);
-  EXPECT_THROW(register_model({.name = "empty"}, {}), ValueError);
+  EXPECT_THROW(register_model({.name = "ResNet_20", .title = "A test"}, none), ValueError);
+  EXPECT_THROW(register_model({.name = "-", .title = "A test"}, none), ValueError);
+  EXPECT_THROW(register_model({.name = "empty", .title = "A test"}, {}), ValueError);
 }
 
 }  // namespace

@@ -262,7 +262,9 @@ TEST(ManiDp, EaseIsANumberThatTheClassifierDoesNotLearnFrom) {
     if (grad.defined()) {
       for (const double g : grad.value().to_vector<double>()) size += std::abs(g);
     }
-    if (one.name.starts_with("11.")) EXPECT_EQ(size, 0.0) << one.name;
+    if (one.name.starts_with("11.")) {
+      EXPECT_EQ(size, 0.0) << one.name;
+    }
     if (one.name.find(".gate.") != std::string::npos) of_gates += size;
   }
   EXPECT_GT(of_gates, 0.0);

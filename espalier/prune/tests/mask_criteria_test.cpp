@@ -107,9 +107,10 @@ TEST(MaskCriteria, RoundsStartFromWhatIsAskedFor) {
         EXPECT_NEAR(w[i], std::copysign(std::sqrt(square), v[i]), 1e-6);
       }
     }
-    if (survivors == "final")
+    if (survivors == "final") {
       EXPECT_NE(w[std::ranges::find(mask, 1) - mask.begin()],
                 v[std::ranges::find(mask, 1) - mask.begin()]);
+    }
   }
 }
 

@@ -37,7 +37,7 @@ template <class Check>
 int for_every_method(const OptionTexts& given, const std::string& setting, const Check& check) {
   int heeded = 0;
   for (const Method& method : methods()) {
-    if (method.when == When::Runtime) continue;  // mask nothing
+    if (method.when == When::Runtime || method.facts().stays) continue;  // mask nothing
     for (const std::string& pattern : method.patterns) {
       const bool is_default = pattern == method.patterns.front();
       if (!is_default && pattern != "channel" && pattern != "filter") continue;
