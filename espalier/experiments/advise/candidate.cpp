@@ -45,6 +45,17 @@ void tell_parts(Candidate& out, const prune::Timeline& timeline) {
   }
 }
 
+/// False where the method refuses every target but a sparsity.
+bool takes_targets(const prune::Method& method, const std::string& pattern) {
+  try {
+    prune::choose_method(method, OptionTexts{{"pattern", pattern}, {"target", "macs=0.5"}})
+        .timeline();
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 Candidate candidate_of(const prune::Method& method, const Question& question) {
@@ -56,6 +67,7 @@ Candidate candidate_of(const prune::Method& method, const Question& question) {
       prune::choose_method(method, OptionTexts{{"pattern", pattern}}).timeline();
   out.facts = prune::facts_of(timeline);
   tell_parts(out, timeline);
+  out.updates = out.updates && takes_targets(method, pattern);
   out.by_design = out.pattern == method.patterns.front();
   out.cuts = out.pattern == "channel";
   out.n_m = is_n_m(out.pattern);

@@ -44,11 +44,12 @@ Arguments how_much(const Candidate& candidate, const Question& question) {
   }
   if (candidate.gates) return {"--sparsity", fmt::format("{:.3g}", of_gates(candidate, question))};
   if (!target) {
-    return candidate.cuts ? Arguments{"--target", "macs=" + text(kUsualShare)}
-                          : Arguments{"--sparsity", text(kUsualSparsity)};
+    return candidate.cuts && candidate.updates
+               ? Arguments{"--target", "macs=" + text(kUsualShare)}
+               : Arguments{"--sparsity", text(candidate.cuts ? 1.0 - kUsualShare : kUsualSparsity)};
   }
   // A sparsity of channels counts channels in some methods; a target counts weights in all.
-  if (target->kind == BudgetKind::Sparsity && !candidate.cuts) {
+  if (target->kind == BudgetKind::Sparsity && !(candidate.cuts && candidate.updates)) {
     return {"--sparsity", text(target->share)};
   }
   return {"--target", prune::name(target->kind) + "=" + text(target->share)};
