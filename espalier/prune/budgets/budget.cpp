@@ -103,7 +103,7 @@ void cut_channels(nn::Module& model, const Shape& sample) {
   } catch (const NotImplemented&) {
     // A layer without other sizes stays as it is.
   } catch (const ValueError&) {
-    // Nothing is left of a layer: the network counts as it is under its masks.
+    // The network is cut, and counts as it is under its masks.
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include <espalier/prune/structure/flow_graph.h>
 #include <espalier/prune/structure/rebuild.h>
 
 namespace espalier::prune {
@@ -81,17 +82,39 @@ Choice choose(nn::Module& model, const ChannelGraph& graph) {
   return choice;
 }
 
-void check_not_empty(const LayerChannels& layer, const Times& times) {
-  const auto emptied = [&](const std::vector<int32_t>& channels) {
-    return !channels.empty() && listed_anew(channels, times).old.empty();
-  };
-  // A padding shortcut of nothing is zero, which is what it should be then.
-  ESPALIER_CHECK(
-      !(emptied(layer.in) || emptied(layer.out)) || layer.module->channel_coupling().out.empty(),
-      ValueError,
-      "shrink: layer collapse: no channel is left of ",
-      layer.name,
-      ". Keep at least one channel a layer (--min-per-layer 1)");
+/// Whether nothing that is not zero leads from the network's input to an output.
+bool is_cut(nn::Module& model, const Variable& input) {
+  return trace_flow(model, input)
+      .flow([](const nn::Parameter& parameter) {
+        const std::vector<double> values = parameter.value.value().to_vector<double>();
+        Tensor mask = Tensor::zeros(parameter.shape(), DType::U8);
+        for (size_t i = 0; i < values.size(); ++i) mask.data<uint8_t>()[i] = values[i] != 0.0;
+        return mask;
+      })
+      .cut;
+}
+
+/// No layer can have no channel: of one that would lose all beside a path that goes on (a block
+/// beside its shortcut) one stays, of zeros. A padding shortcut of nothing is zero, which is what
+/// it should be then.
+void keep_one_of_each_layer(nn::Module& model,
+                            const Variable& input,
+                            const ChannelGraph& graph,
+                            Choice& choice) {
+  for (const LayerChannels& layer : graph.layers) {
+    if (layer.module->channel_coupling().out.empty()) continue;
+    for (const std::vector<int32_t>* channels : {&layer.in, &layer.out}) {
+      if (channels->empty() || !listed_anew(*channels, choice.times).old.empty()) continue;
+      ESPALIER_CHECK(!is_cut(model, input),
+                     ValueError,
+                     "shrink: layer collapse: no channel is left of ",
+                     layer.name,
+                     ". Keep at least one channel a layer (--min-per-layer 1)");
+      choice.times[static_cast<size_t>(channels->front())] = 1;
+      choice.notes.push_back(
+          cat("1 channel of zeros stays: all of ", layer.name, " are, and a layer needs one"));
+    }
+  }
 }
 
 }  // namespace
@@ -99,7 +122,7 @@ void check_not_empty(const LayerChannels& layer, const Times& times) {
 ResizeReport shrink(nn::Module& model, const Variable& input, nn::Optimizer* optimizer) {
   const ChannelGraph graph = trace_channels(model, input);
   Choice choice = choose(model, graph);
-  for (const LayerChannels& layer : graph.layers) check_not_empty(layer, choice.times);
+  keep_one_of_each_layer(model, input, graph, choice);
   ResizeReport report = Rebuild(model, graph, choice.times, optimizer).apply();
   report.notes = std::move(choice.notes);
   return report;

@@ -17,13 +17,14 @@ namespace espalier::prune {
 /// in training too, so the smaller network gives the same numbers, and its next training step is
 /// the masked network's. Parameters (the same objects, with new tensors), buffers, masks (dropped
 /// where all of what is left is kept) and the slots of `optimizer` are cut; gradients are dropped.
+/// Where all channels of a layer are zero beside a path that goes on, one stays, with a note.
 ///
 /// model      changed in place; module and parameter names stay.
 /// input      one sample, for tracing (see trace_channels).
 /// optimizer  of this model, or null.
 ///
-/// Throws ValueError naming the layer when nothing would be left of it, NotImplemented for a layer
-/// that can't change its sizes; nothing is changed then.
+/// Throws ValueError naming the layer when nothing would be left of it and the network is cut,
+/// NotImplemented for a layer that can't change its sizes; nothing is changed then.
 ResizeReport shrink(nn::Module& model, const Variable& input, nn::Optimizer* optimizer = nullptr);
 
 /// Removes channels by masks alone: `keep[g][c]` 0 masks every slice of channel c of `groups[g]`,

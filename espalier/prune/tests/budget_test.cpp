@@ -217,8 +217,7 @@ TEST(LatencyTarget, MeasuresBesideTheDenseNetworkWhateverTheFileKnows) {
   EXPECT_EQ(latency_budget(*dense, measured, 8, never)->cost(*few), share);
 }
 
-// A branch beside a shortcut may go, but then there is nothing to cut it to: a network is never
-// free.
+// A branch beside a shortcut may go, and is cut to one channel of zeros: a network is never free.
 TEST(Target, OfParametersIsMetOnResidualNetworksByWhatCanBeCutOut) {
   for (const char* target : {"params=0.3", "bytes=0.3"}) {
     const auto model = nn::make_model("resnet20", {.width = 0.5});
