@@ -17,7 +17,7 @@ class Factors : public Form {
  public:
   /// Settings of one form.
   struct Options {
-    Spread::Options spread = {};
+    Spread::Options spread = {};  ///< which weights share a factor
     /// Buffers as large as the factors, zero at first and saved, for how they are trained (a
     /// velocity, dual variables).
     int64_t memories = 0;

@@ -25,8 +25,8 @@ std::string ChannelGate::describe() const {
 
 Variable ChannelGate::product(const Variable& x, const LayerProduct& layer) {
   ESPALIER_CHECK(layer.conv != nullptr, ValueError, "ChannelGate: is a part of convolutions");
-  skipped_ = !training() && may_skip(x) && layer.conv->groups == 1 &&
-             !weights_leave_less(x, layer.weight);
+  skipped_ =
+      !training() && may_skip(x) && layer.conv->groups == 1 && !weights_leave_less(x, layer.weight);
   if (skipped_) {
     return skip(
         x, layer, conv2d_shape(x.shape(), layer.weight.shape(), *layer.conv, "ChannelGate"));

@@ -52,7 +52,7 @@ double done(const nn::TrainState& state, double until);
 /// Gates that decide by D, a class of nn/gates, and how they are trained.
 template <class D>
 struct Gates {
-  GateGrain grain = GateGrain::Channels;
+  GateGrain grain = GateGrain::Channels;  ///< what one decision opens
   /// Puts a gate on a place. Returns why the place can have none, or nothing.
   std::function<std::string(const GatePlace&)> add = {};
   /// Before every step, and after the last: what of a decision is a function of the step alone.

@@ -25,7 +25,7 @@ std::string name(BudgetKind kind);
 
 /// What a network is pruned to.
 struct Target {
-  BudgetKind kind = BudgetKind::Sparsity;
+  BudgetKind kind = BudgetKind::Sparsity;  ///< what is counted
   /// Of Sparsity the removed fraction; of the others the fraction that is left of the dense
   /// network's.
   double share = 0.9;

@@ -18,7 +18,7 @@ struct NeuronLayer {
   std::string in = {};    ///< name of the weight (neurons, inputs) that makes them
   std::string out = {};   ///< name of the weight (outputs, neurons) that reads them
   std::string bias = {};  ///< name of the first layer's bias; empty: it has none
-  int64_t neurons = 0;
+  int64_t neurons = 0;    ///< outputs of the first layer, inputs of the second
 };
 /// Those of a network, of whose channel groups a sample of `input_shape` tells; layers with
 /// anything else tied to their neurons (batch norm, residual sums, convolutions) are left out.

@@ -53,4 +53,22 @@ std::vector<double> onto_sphere(std::span<const double> a) {
   return z;
 }
 
+void make_step(LpBox& state, std::span<const double> of_loss, const LpBoxStep& step) {
+  auto& [v, y1, y2] = state;
+  std::vector<double> z1 = v;
+  std::vector<double> z2 = v;
+  for (size_t i = 0; i < v.size(); ++i) {
+    z1[i] += y1[i] / step.rho;
+    z2[i] += y2[i] / step.rho;
+  }
+  z1 = onto_box_with_sum(z1, step.sum);
+  z2 = onto_sphere(z2);
+  for (size_t i = 0; i < v.size(); ++i) {
+    const double of_constraints = y1[i] + y2[i] + step.rho * (2.0 * v[i] - z1[i] - z2[i]);
+    v[i] -= step.rate * (step.share * of_constraints + (1.0 - step.share) * of_loss[i]);
+    y1[i] += step.rho * (v[i] - z1[i]);
+    y2[i] += step.rho * (v[i] - z2[i]);
+  }
+}
+
 }  // namespace espalier::prune

@@ -18,4 +18,21 @@ std::vector<double> onto_box_with_sum(std::span<const double> a, double sum);
 /// which all are equally far, all ones.
 std::vector<double> onto_sphere(std::span<const double> a);
 
+/// Numbers on their way to 0 and 1, and the dual variables of box and sphere, all of one size.
+struct LpBox {
+  std::vector<double> numbers;    ///< v
+  std::vector<double> of_box;     ///< y1
+  std::vector<double> of_sphere;  ///< y2
+};
+/// How a step is made.
+struct LpBoxStep {
+  double sum = 0.0;    ///< of the numbers
+  double rate = 0.0;   ///< of the descent
+  double rho = 0.0;    ///< of the augmented Lagrangian, positive
+  double share = 1.0;  ///< of the constraints in the gradient; the loss has the rest
+};
+/// A step of the numbers down the augmented Lagrangian and the loss, whose gradient is `of_loss`,
+/// then one of the dual variables. Throws as `onto_box_with_sum`.
+void make_step(LpBox& state, std::span<const double> of_loss, const LpBoxStep& step);
+
 }  // namespace espalier::prune

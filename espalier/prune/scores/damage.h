@@ -17,8 +17,8 @@ enum class Diagonal : uint8_t {
 
 /// Settings of the score.
 struct DamageOptions {
-  Diagonal diagonal = Diagonal::GaussNewton;
-  int64_t gradients = 256;  ///< samples, of Gauss-Newton and Fisher
+  Diagonal diagonal = Diagonal::GaussNewton;  ///< how the Hessian's diagonal is found
+  int64_t gradients = 256;                    ///< samples, of Gauss-Newton and Fisher
   /// Products with H of so many batches and vectors; 0: one product for every weight, exact, of the
   /// first batch.
   int64_t draws = 32;

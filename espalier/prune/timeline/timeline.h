@@ -110,7 +110,7 @@ struct Event {
   std::shared_ptr<const Schedule> moments = {};  ///< null: none
   double from = 0.0;                             ///< fraction of training
   double until = 0.0;                            ///< fraction of training
-  std::shared_ptr<Action> action = {};
+  std::shared_ptr<Action> action = {};           ///< what happens then; shared by events
 };
 /// At the moments of a schedule.
 Event at(std::unique_ptr<Schedule> moments, std::shared_ptr<Action> action);
@@ -119,7 +119,7 @@ Event during(double from, double until, std::shared_ptr<Action> action);
 
 /// A method's events, in the order in which they act on one step.
 struct Timeline {
-  std::vector<Event> events = {};
+  std::vector<Event> events = {};  ///< of one step, the first acts first
   /// Null: training goes on after an update. Else updates are rounds: each comes after the last
   /// step, and the recovery says from where, and with which weights, training starts again.
   std::shared_ptr<Recovery> recovery = {};

@@ -58,8 +58,8 @@ class BudgetSearch {
 
 /// An update that meets a budget, and the sparsity that it came to.
 struct ToBudget {
-  MaskUpdate update;
-  Sparsity sparsity;
+  MaskUpdate update;  ///< which has chosen, and set no mask yet
+  Sparsity sparsity;  ///< of the allocation
 };
 /// `start`, which has chosen nothing yet, choosing so that the target of the subject's settings is
 /// met: at the sparsity that costs what is asked. With `give_back`, units then come back one by one

@@ -51,7 +51,7 @@ struct BsrIndices {
 /// CSR entries gathered in blocks: every block of which at least one entry is stored, and for each
 /// of its positions, row by row, the entry that lies there, or -1.
 struct BlockedEntries {
-  BsrIndices indices;
+  BsrIndices indices;            ///< of the blocks
   std::vector<int32_t> entries;  ///< count() x block.rows x block.cols
 
   /// Of block `b`.

@@ -49,30 +49,17 @@ void put_numbers(const Subject& subject) {
   });
 }
 
-/// A step down the augmented Lagrangian and a little of the loss, then one of the dual variables.
+/// One step of a bank's numbers; the training's optimizer then has nothing to do with them.
 void settle(nn::Factors& form, double rate, double rho, double share) {
-  std::vector<double> v = form.factors.value.value().to_vector<double>();
-  std::vector<double> y1 = form.memories[0].to_vector<double>();
-  std::vector<double> y2 = form.memories[1].to_vector<double>();
-  const double k = form.memories[2].to_vector<double>().front();
-  std::vector<double> z1 = v;
-  std::vector<double> z2 = v;
-  for (size_t i = 0; i < v.size(); ++i) {
-    z1[i] += y1[i] / rho;
-    z2[i] += y2[i] / rho;
-  }
-  z1 = onto_box_with_sum(z1, k);
-  z2 = onto_sphere(z2);
-  const std::vector<double> of_loss = gradient_of(form);
-  for (size_t i = 0; i < v.size(); ++i) {
-    const double of_constraints = y1[i] + y2[i] + rho * (2.0 * v[i] - z1[i] - z2[i]);
-    v[i] -= rate * (share * of_constraints + (1.0 - share) * of_loss[i]);
-    y1[i] += rho * (v[i] - z1[i]);
-    y2[i] += rho * (v[i] - z2[i]);
-  }
-  assign(form.factors.value.value(), v);
-  assign(form.memories[0], y1);
-  assign(form.memories[1], y2);
+  const auto numbers = [](const Tensor& of) { return of.to_vector<double>(); };
+  LpBox state = {
+      numbers(form.factors.value.value()), numbers(form.memories[0]), numbers(form.memories[1])};
+  make_step(state,
+            gradient_of(form),
+            {.sum = numbers(form.memories[2]).front(), .rate = rate, .rho = rho, .share = share});
+  assign(form.factors.value.value(), state.numbers);
+  assign(form.memories[0], state.of_box);
+  assign(form.memories[1], state.of_sphere);
   form.factors.value.zero_grad();
 }
 
