@@ -129,7 +129,7 @@ std::string words_of(const Quote& quote) {
   if (quote.page != "methods.md") out += ", " + quote.variant;
   out += quote.removed > 0.0
              ? fmt::format(", {:.1f} % of the weights removed", 100.0 * quote.removed)
-             : fmt::format(", asked for {}", quote.asked);
+             : fmt::format(", asked for {:.4g}", quote.asked);
   out += fmt::format(": {:.2f} % right (dense {:.2f} %)", quote.accuracy, quote.dense);
   if (quote.macs) out += fmt::format(", {:.1f} % of the MACs", 100.0 * *quote.macs);
   if (quote.batches) out += fmt::format(", {:.2f} x as fast in batches", *quote.batches);

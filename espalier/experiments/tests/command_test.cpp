@@ -216,6 +216,10 @@ TEST(Methods, FiltersKeepThoseThatAreAllOfIt) {
   const std::set<std::string> free = names({"--when", "before", "--data-free"});
   EXPECT_TRUE(free.contains("synflow") && free.contains("random"));
   EXPECT_FALSE(free.contains("snip") || free.contains("magnitude"));
+  const std::set<std::string> others = names({"--when", "before", "--no-data-free"});
+  EXPECT_TRUE(others.contains("snip"));
+  EXPECT_FALSE(others.contains("synflow"));
+  EXPECT_EQ(free.size() + others.size(), names({"--when", "before"}).size());
   // By any of its patterns: magnitude removes whole channels too.
   const std::set<std::string> structured = names({"--speedup", "structured", "--when", "after"});
   EXPECT_TRUE(structured.contains("l1-filters") && structured.contains("magnitude"));

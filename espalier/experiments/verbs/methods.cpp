@@ -34,8 +34,8 @@ const OptionTable<Wanted>& wanted_table() {
        {"any", "unstructured", "semi-structured", "structured"},
        "what the method can give, by any of its patterns"},
       {&Wanted::how, "how", {"any", "criterion", "learning", "fusion"}, "how weights are chosen"},
-      {&Wanted::data_free, "data-free", "those that look at no data"},
-      {&Wanted::one_shot, "one-shot", "those that choose once"},
+      {&Wanted::data_free, "data-free", "those that look at no data, or need some"},
+      {&Wanted::one_shot, "one-shot", "those that choose once, or several times"},
   };
   return table;
 }
@@ -54,15 +54,19 @@ bool gives(const Method& method, const std::string& speedup) {
   return false;
 }
 
-std::vector<const Method*> chosen(const Wanted& wanted) {
+/// `given`: the options that were typed, of which `--no-data-free` asks for the others.
+std::vector<const Method*> chosen(const Wanted& wanted, const OptionTexts& given) {
+  const auto agrees = [&](const char* option, bool asked, bool fact) {
+    return !given.contains(option) || asked == fact;
+  };
   std::vector<const Method*> out;
   for (const Method& method : prune::methods()) {
     const prune::MethodFacts facts = method.facts();
     const bool fits = (wanted.when == "any" || wanted.when == prune::name(method.when)) &&
                       (wanted.how == "any" || wanted.how == prune::name(method.how)) &&
                       (wanted.speedup == "any" || gives(method, wanted.speedup)) &&
-                      (!wanted.data_free || facts.data_free) &&
-                      (!wanted.one_shot || facts.one_shot);
+                      agrees("data-free", wanted.data_free, facts.data_free) &&
+                      agrees("one-shot", wanted.one_shot, facts.one_shot);
     if (fits) out.push_back(&method);
   }
   return out;
@@ -103,7 +107,7 @@ void methods(const MethodsFlags& flags, Console& console) {
     return;
   }
   if (flags.name.empty()) {
-    const std::vector<const Method*> which = chosen(wanted);
+    const std::vector<const Method*> which = chosen(wanted, flags.wanted.given());
     console.out << (flags.json ? prune::methods_json(which) : taxonomy_tables(which));
   } else {
     ESPALIER_CHECK(flags.wanted.given().empty(),

@@ -16,9 +16,12 @@ bool is_excluded(const std::string& place, const PruneSettings& settings) {
 
 /// The places of a grain, in the order in which they run.
 std::vector<GatePlace> places_of(GateGrain grain, const Subject& subject) {
-  ESPALIER_CHECK(subject.inputs.input_shape.rank() == 3,
-                 ValueError,
-                 "prune: gates need the input's shape, (C,H,W)");
+  ESPALIER_CHECK(
+      subject.inputs.input_shape.rank() == 3,
+      ValueError,
+      "prune: gates are for networks that are fed images, (C,H,W); a sample here has the "
+      "shape ",
+      subject.inputs.input_shape);
   const Variable example(nn::zero_samples(subject.model, subject.inputs.input_shape));
   std::vector<GatePlace> out;
   if (grain == GateGrain::Blocks) {

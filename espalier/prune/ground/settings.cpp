@@ -18,8 +18,8 @@ const OptionTable<PruneSettings>& prune_settings() {
       {&PruneSettings::target,
        "target",
        "instead of a sparsity KIND=SHARE: what is left of the dense network's macs, params, bytes "
-       "or "
-       "measured latency (sparsity=S: what is removed)"},
+       "(of its compiled plan, with what kernels keep beside the weights) or measured latency "
+       "(sparsity=S: what is removed)"},
       {&PruneSettings::latency_batch,
        "latency-batch",
        {1, 4096},

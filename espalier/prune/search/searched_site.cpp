@@ -30,11 +30,12 @@ std::map<std::string, int64_t> strides_of(const nn::NetworkGraph& graph) {
 std::vector<SearchedSite> searched_sites(nn::Module& model,
                                          std::span<const Site> sites,
                                          const Shape& sample) {
-  ESPALIER_CHECK(
-      sample.rank() == 3,
-      ValueError,
-      "prune: a search needs the shape (C,H,W) of a sample; prune inside of fit(), or set "
-      "PruneInputs::input_shape");
+  ESPALIER_CHECK(sample.rank() == 3,
+                 ValueError,
+                 "prune: this search is for networks that are fed images, (C,H,W); a sample here "
+                 "has the shape ",
+                 sample,
+                 " (outside of fit() it comes from PruneInputs::input_shape)");
   const Variable example(nn::zero_samples(model, sample));
   const auto strides = strides_of(nn::trace_network(model, example));
   const nn::ModelCount count = nn::count_model(model, sample);
