@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Named layers: sparsities of their own, as a paper lists them or a user knows better.
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <utility>
@@ -7,6 +8,7 @@
 #include <espalier/core/error.h>
 #include <espalier/prune/allocations/allocation.h>
 #include <espalier/prune/ground/by_layer.h>
+#include <espalier/prune/sites/channel_weights.h>
 
 namespace espalier::prune {
 namespace {
@@ -40,13 +42,33 @@ class NamedAllocation : public Allocation {
     return kept;
   }
 
-  /// Channels of named layers take weights of their neighbours with them, so that the others are
-  /// divided as if no layer were named.
+  /// Channels of named layers take weights of their neighbours with them: the others divide what
+  /// named layers, at their own sparsities, leave of all weights. So it is the same in one round
+  /// and in many.
   std::vector<int64_t> keep_channels(std::span<const SiteScores> layers,
                                      Sparsity target,
                                      ChannelWeights& weights) const override {
     check_names(layers);
-    std::vector<int64_t> kept = rest_->keep_channels(layers, target, weights);
+    std::vector<SiteScores> settled(layers.begin(), layers.end());
+    std::vector<std::vector<uint8_t>> stay(layers.size());
+    ChannelWeights left = weights;
+    for (size_t l = 0; l < layers.size(); ++l) {
+      const auto sparsity = own(layers[l]);
+      if (!sparsity) continue;
+      const int64_t alive = std::ranges::count(layers[l].alive, uint8_t{1});
+      const int64_t number = std::min(alive, kept_count(layers[l].units, *sparsity));
+      stay[l] = top_k(layers[l].scores, layers[l].alive, number, layers[l].first);
+      settled[l].alive = stay[l];
+      settled[l].at_least = number;
+      for (int64_t u = 0; u < layers[l].units; ++u) {
+        if (stay[l][static_cast<size_t>(u)] == 0) left.remove(l, u);
+      }
+    }
+    const bool of_weights = rest_->sparsity_of(true) == SparsityOf::Weights && left.total() > 0;
+    const double share = static_cast<double>(left.left()) / static_cast<double>(left.total());
+    const Sparsity of_others =
+        of_weights ? Density(target.density().value() * share).sparsity() : target;
+    std::vector<int64_t> kept = rest_->keep_channels(settled, of_others, weights);
     for (size_t l = 0; l < layers.size(); ++l) {
       if (const auto sparsity = own(layers[l])) kept[l] = kept_count(layers[l].units, *sparsity);
     }
