@@ -95,7 +95,11 @@ void put_low_rank(const Subject& subject,
     nn::put_form(subject.model, one.name, form);
     ++cut;
   }
-  ESPALIER_CHECK(cut > 0, ValueError, "prune: no weight of the model can be cut into factors");
+  ESPALIER_CHECK(
+      cut > 0,
+      ValueError,
+      "prune: no weight of the model has factors that are smaller than itself and as few as "
+      "asked; ask for a lower sparsity, or see which layers the method takes");
 }
 
 }  // namespace

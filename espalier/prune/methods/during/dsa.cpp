@@ -45,7 +45,8 @@ Method dsa() {
            "how beta2 grows is ours, from `sharpness` to "
            "`final-sharpness`; no p has a floor, but one channel of each group is always "
            "open; of channels that a sum ties together the largest |gamma| counts; the "
-           "shares are scaled by one factor in the end, so that the target is met",
+           "shares are scaled by one factor in the end, so that the target is met; of a target of "
+           "bytes or latency they are learnt by MACs",
        .use_when = "Layers need different shares within a budget, and one training has to find "
                    "them.",
        .not_when = "There is no batch norm, or trained weights must not be disturbed.",
