@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include <espalier/autograd/ops.h>
-#include <espalier/autograd/tests/oracle.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/introspect/counting.h>
@@ -13,12 +12,15 @@
 #include <espalier/nn/module/trace.h>
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/penalties/opening_rate.h>
+#include <espalier/prune/tests/gated_script.h>
 #include <espalier/prune/tests/killed_run.h>
-#include <espalier/prune/tests/tiny.h>
 
 namespace espalier::prune {
 namespace {
 
+using testing::blocks_of_script;
+using testing::fill_as_script;
+using testing::gradients_of_script;
 using testing::tiny_residual_net;
 
 std::unique_ptr<Pruner> aig(OptionTexts given = {}, const Shape& image = {3, 8, 8}) {
@@ -167,56 +169,13 @@ TEST(ConvNetAig, ExecutedMacsAreThoseOfTheBlocksThatRanAndTheHeads) {
   EXPECT_EQ(counter.macs(), expected);
 }
 
-/// The network of the script.
-std::unique_ptr<nn::Sequential> net_of_script() {
-  const auto conv = [](int64_t in, int64_t kernel) {
-    return nn::Conv2d({.in_channels = in,
-                       .out_channels = 4,
-                       .kernel = kernel,
-                       .padding = kernel / 2,
-                       .bias = false});
-  };
-  auto net = std::make_unique<nn::Sequential>();
-  net->add(conv(3, 3));
-  net->add(nn::BatchNorm2d({.channels = 4}));
-  net->add(nn::ReLU());
-  for (int block = 0; block < 3; ++block) {
-    auto main = std::make_shared<nn::Sequential>();
-    main->add(conv(4, 1));
-    main->add(nn::BatchNorm2d({.channels = 4}));
-    main->add(nn::ReLU());
-    main->add(conv(4, 1));
-    main->add(nn::BatchNorm2d({.channels = 4}));
-    net->add(nn::Residual({.main = main}));
-  }
-  net->add(nn::AdaptiveAvgPool2d(1));
-  net->add(nn::Flatten());
-  net->add(nn::Linear({.in = 4, .out = 3}));
-  return net;
-}
-
-/// Parameters in the script's order: stem, blocks, heads, classifier.
-std::vector<nn::Parameter*> in_order_of_script(nn::Module& net) {
-  std::vector<nn::Parameter*> blocks, heads, last;
-  for (const nn::NamedParameter& one : net.named_parameters()) {
-    const bool head = one.name.find(".gate.") != std::string::npos;
-    (head ? heads : one.name.starts_with("8.") ? last : blocks).push_back(one.parameter);
-  }
-  blocks.insert(blocks.end(), heads.begin(), heads.end());
-  blocks.insert(blocks.end(), last.begin(), last.end());
-  return blocks;
-}
-
 TEST(ConvNetAigOracle, ATrainingStepIsPyTorchs) {
   Oracle oracle(ESPALIER_ORACLES, "convnet_aig");
-  auto net = net_of_script();
+  auto net = blocks_of_script();
   const auto hook = aig({}, {3, 4, 4});
   hook->attach(*net);
   net->to(DType::F64);
-  int64_t place = 0;
-  for (nn::Parameter* one : in_order_of_script(*net)) {
-    one->value.value().copy_(made(one->shape(), ++place));
-  }
+  fill_as_script(*net);
   for (nn::GumbelHead* head : gumbel_heads_of(*net)) head->draws = false;
   gumbel_heads_of(*net)[1]->bias.value.value().data<double>()[1] += -1.0;  // the script's shift
   nn::Sgd sgd(*net, {}, 0.0);
@@ -239,13 +198,7 @@ TEST(ConvNetAigOracle, ATrainingStepIsPyTorchs) {
   oracle.expect("loss", reshape(loss, {1}).value());
   oracle.expect("penalty", reshape(penalty, {1}).value());
   (loss + penalty).backward();
-  std::vector<double> gradients;
-  for (nn::Parameter* one : in_order_of_script(*net)) {
-    const std::vector<double> values = one->value.grad().value().to_vector<double>();
-    gradients.insert(gradients.end(), values.begin(), values.end());
-  }
-  oracle.expect("gradients",
-                Tensor::from<double>({static_cast<int64_t>(gradients.size())}, gradients));
+  oracle.expect("gradients", gradients_of_script(*net));
   oracle.expect("running mean", gumbel_heads_of(*net)[1]->running_mean);
   net->eval();
   oracle.expect("answers in evaluation", (*net)(images).value());

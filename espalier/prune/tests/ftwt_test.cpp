@@ -5,17 +5,19 @@
 #include <numeric>
 
 #include <espalier/autograd/ops.h>
-#include <espalier/autograd/tests/oracle.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/penalties/firing.h>
-#include <espalier/prune/tests/tiny.h>
+#include <espalier/prune/tests/gated_script.h>
 
 namespace espalier::prune {
 namespace {
 
+using testing::chain_of_script;
+using testing::fill_as_script;
+using testing::gradients_of_script;
 using testing::tiny_residual_net;
 
 std::unique_ptr<Pruner> ftwt(OptionTexts given = {}, const Shape& image = {3, 8, 8}) {
@@ -125,50 +127,13 @@ TEST(Ftwt, AtFirstItIsTheDenseNetwork) {
   for (size_t i = 0; i < before.size(); ++i) EXPECT_NEAR(after[i], before[i], 1e-4);
 }
 
-/// The network of the script.
-std::unique_ptr<nn::Sequential> firing_net() {
-  const auto conv = [](int64_t in, int64_t kernel) {
-    return nn::Conv2d({.in_channels = in,
-                       .out_channels = 4,
-                       .kernel = kernel,
-                       .padding = kernel / 2,
-                       .bias = false});
-  };
-  auto net = std::make_unique<nn::Sequential>();
-  for (const auto& [in, kernel] :
-       std::vector<std::pair<int64_t, int64_t>>{{3, 3}, {4, 1}, {4, 3}}) {
-    net->add(conv(in, kernel));
-    net->add(nn::BatchNorm2d({.channels = 4}));
-    net->add(nn::ReLU());
-  }
-  net->add(nn::AdaptiveAvgPool2d(1));
-  net->add(nn::Flatten());
-  net->add(nn::Linear({.in = 4, .out = 3}));
-  return net;
-}
-
-/// Parameters in the script's order: layers, heads, classifier.
-std::vector<nn::Parameter*> in_firing_order(nn::Module& net) {
-  std::vector<nn::Parameter*> layers, heads, last;
-  for (const nn::NamedParameter& one : net.named_parameters()) {
-    const bool head = one.name.find(".gate.") != std::string::npos;
-    (head ? heads : one.name.starts_with("11.") ? last : layers).push_back(one.parameter);
-  }
-  layers.insert(layers.end(), heads.begin(), heads.end());
-  layers.insert(layers.end(), last.begin(), last.end());
-  return layers;
-}
-
 void check_firing_step(Oracle& oracle, const std::string& name, OptionTexts given) {
-  auto net = firing_net();
+  auto net = chain_of_script();
   given.emplace("head-weight", "0.7");
   const auto hook = ftwt(std::move(given), {3, 4, 4});
   hook->attach(*net);
   net->to(DType::F64);
-  int64_t place = 0;
-  for (nn::Parameter* one : in_firing_order(*net)) {
-    one->value.value().copy_(made(one->shape(), ++place));
-  }
+  fill_as_script(*net);
   nn::Sgd sgd(*net, {}, 0.0);
   nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 10};
   net->train();
@@ -179,13 +144,7 @@ void check_firing_step(Oracle& oracle, const std::string& name, OptionTexts give
   oracle.expect(name + ".loss", reshape(loss, {1}).value());
   oracle.expect(name + ".penalty", reshape(penalty, {1}).value());
   (loss + penalty).backward();
-  std::vector<double> gradients;
-  for (nn::Parameter* one : in_firing_order(*net)) {
-    const std::vector<double> values = one->value.grad().value().to_vector<double>();
-    gradients.insert(gradients.end(), values.begin(), values.end());
-  }
-  oracle.expect(name + ".gradients",
-                Tensor::from<double>({static_cast<int64_t>(gradients.size())}, gradients));
+  oracle.expect(name + ".gradients", gradients_of_script(*net));
 }
 
 TEST(FtwtOracle, ATrainingStepIsPyTorchs) {

@@ -5,17 +5,19 @@
 #include <cmath>
 
 #include <espalier/autograd/ops.h>
-#include <espalier/autograd/tests/oracle.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/module/trace.h>
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/penalties/manifold.h>
-#include <espalier/prune/tests/tiny.h>
+#include <espalier/prune/tests/gated_script.h>
 
 namespace espalier::prune {
 namespace {
 
+using testing::chain_of_script;
+using testing::fill_as_script;
+using testing::gradients_of_script;
 using testing::tiny_residual_net;
 
 std::unique_ptr<Pruner> manidp(OptionTexts given = {}, const Shape& image = {3, 8, 8}) {
@@ -151,47 +153,10 @@ TEST(ManiDp, WithAllGatesOpenItIsTheDenseNetwork) {
   for (size_t i = 0; i < before.size(); ++i) EXPECT_NEAR(after[i], before[i], 1e-4);
 }
 
-/// The network of the script: conv 3>4; three residual blocks of 1x1 convolutions; linear 4>3.
-std::unique_ptr<nn::Sequential> manifold_net() {
-  const auto conv = [](int64_t in, int64_t kernel) {
-    return nn::Conv2d({.in_channels = in,
-                       .out_channels = 4,
-                       .kernel = kernel,
-                       .padding = kernel / 2,
-                       .bias = false});
-  };
-  auto net = std::make_unique<nn::Sequential>();
-  net->add(conv(3, 3));
-  net->add(nn::BatchNorm2d({.channels = 4}));
-  net->add(nn::ReLU());
-  net->add(conv(4, 1));
-  net->add(nn::BatchNorm2d({.channels = 4}));
-  net->add(nn::ReLU());
-  net->add(conv(4, 3));
-  net->add(nn::BatchNorm2d({.channels = 4}));
-  net->add(nn::ReLU());
-  net->add(nn::AdaptiveAvgPool2d(1));
-  net->add(nn::Flatten());
-  net->add(nn::Linear({.in = 4, .out = 3}));
-  return net;
-}
-
-/// Parameters in the script's order: layers, gates, classifier.
-std::vector<nn::Parameter*> in_manifold_order(nn::Module& net) {
-  std::vector<nn::Parameter*> layers, gates, last;
-  for (const nn::NamedParameter& one : net.named_parameters()) {
-    const bool gate = one.name.find(".gate.") != std::string::npos;
-    (gate ? gates : one.name.starts_with("11.") ? last : layers).push_back(one.parameter);
-  }
-  layers.insert(layers.end(), gates.begin(), gates.end());
-  layers.insert(layers.end(), last.begin(), last.end());
-  return layers;
-}
-
 // Two epochs of one step with the same weights: the first sets the threshold and the limit.
 TEST(ManiDpOracle, ATrainingStepIsPyTorchs) {
   Oracle oracle(ESPALIER_ORACLES, "manidp");
-  auto net = manifold_net();
+  auto net = chain_of_script();
   const auto hook = manidp({{"sparsity", "0.5"},
                             {"squeeze", "2"},
                             {"loss-limit", "1"},
@@ -200,10 +165,7 @@ TEST(ManiDpOracle, ATrainingStepIsPyTorchs) {
                            {3, 4, 4});
   hook->attach(*net);
   net->to(DType::F64);
-  int64_t place = 0;
-  for (nn::Parameter* one : in_manifold_order(*net)) {
-    one->value.value().copy_(made(one->shape(), ++place));
-  }
+  fill_as_script(*net);
   nn::Sgd sgd(*net, {}, 0.0);
   nn::TrainState state{.model = *net, .optimizer = sgd, .total_steps = 2, .steps_per_epoch = 1};
   net->train();
@@ -218,13 +180,7 @@ TEST(ManiDpOracle, ATrainingStepIsPyTorchs) {
     oracle.expect(cat(epoch, ".penalty"), reshape(penalty, {1}).value());
     net->zero_grad();
     (loss + penalty).backward();
-    std::vector<double> gradients;
-    for (nn::Parameter* one : in_manifold_order(*net)) {
-      const std::vector<double> values = one->value.grad().value().to_vector<double>();
-      gradients.insert(gradients.end(), values.begin(), values.end());
-    }
-    oracle.expect(cat(epoch, ".gradients"),
-                  Tensor::from<double>({static_cast<int64_t>(gradients.size())}, gradients));
+    oracle.expect(cat(epoch, ".gradients"), gradients_of_script(*net));
     ++state.step;
   }
   std::vector<double> thresholds;
@@ -237,7 +193,7 @@ TEST(ManiDpOracle, ATrainingStepIsPyTorchs) {
 
 // Trap: an ease with a tape would be a reward for larger losses, and train the classifier.
 TEST(ManiDp, EaseIsANumberThatTheClassifierDoesNotLearnFrom) {
-  auto net = manifold_net();
+  auto net = chain_of_script();
   const auto hook = manidp({{"loss-limit", "10"}, {"lasso", "1"}, {"similarity", "0"}}, {3, 4, 4});
   hook->attach(*net);
   nn::Sgd sgd(*net, {}, 0.0);
