@@ -7,16 +7,18 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/prune/scores/damage.h>
-#include <espalier/prune/tests/calibration.h>
+#include <espalier/prune/tests/second_order_script.h>
 
 namespace espalier::prune {
 namespace {
 
 using testing::expect_near;
+using testing::inputs_of_script;
 using testing::kExact;
 using testing::kHand;
 using testing::linear_chain;
 using testing::mask_of;
+using testing::net_of_script;
 
 /// 1/2 (w - a)^T H (w - a) of one row of weights w, H = X^T X, a given by its answers X a.
 PruneInputs quadratic(const Tensor& x, const std::vector<float>& answers) {
@@ -141,37 +143,18 @@ TEST(DamageScore, TellsWhenThereAreFewerSamples) {
   EXPECT_NE(notes[0].find("the samples gave 3"), std::string::npos) << notes[0];
 }
 
-const std::map<std::string, std::vector<double>>& oracle() {
-  static const std::map<std::string, std::vector<double>> values = {
+const testing::Written& oracle() {
+  static const testing::Written values = {
 #include <espalier/prune/tests/oracles/obd.inc>
   };
   return values;
 }
 
-std::unique_ptr<nn::Sequential> oracle_net() {
-  auto net = std::make_unique<nn::Sequential>();
-  net->add(nn::Linear({.in = 6, .out = 4, .bias = false}));
-  net->add(nn::ReLU());
-  net->add(nn::Linear({.in = 4, .out = 3}));
-  net->to(DType::F64);
-  for (const auto& [name, tensor] : net->state_dict()) {
-    Tensor(tensor).copy_(Tensor::from(tensor.shape(), oracle().at(name)));
-  }
-  return net;
-}
-
-PruneInputs oracle_inputs(bool single = true) {
-  return {.batch =
-              [](int64_t) {
-                return data::Batch{Tensor::from({10, 6}, oracle().at("images")),
-                                   Tensor::from({10}, oracle().at("labels")).to(DType::I64)};
-              },
-          .single_batch = single};
-}
-
 std::map<std::string, Tensor> oracle_scores(const testing::Options& given, bool single = true) {
-  return raw_scores(
-      "obd", *oracle_net(), parse_settings(method("obd"), given), oracle_inputs(single));
+  return raw_scores("obd",
+                    *net_of_script(oracle()),
+                    parse_settings(method("obd"), given),
+                    inputs_of_script(oracle(), single));
 }
 
 TEST(ObdOracle, DiagonalsAreAutograds) {
@@ -211,11 +194,11 @@ TEST(ObdOracle, DrawsComeNearThemInTheMean) {
 }
 
 TEST(ObdOracle, TheSameWeightsGo) {
-  const auto net = oracle_net();
+  const auto net = net_of_script(oracle());
   const auto before = net->parameter("0.weight").value.value().to_vector<double>();
   make_pruner("obd",
               parse_settings(method("obd"), {{"diagonal", "hessian"}, {"draws", "0"}}),
-              oracle_inputs())
+              inputs_of_script(oracle()))
       ->prune(*net, nullptr, Sparsity(0.5));
   for (const char* name : {"0.weight", "2.weight"}) {
     const std::vector<double>& right = oracle().at(cat("mask ", name));

@@ -12,17 +12,19 @@
 #include <espalier/prune/curvature/linalg/surgeon.h>
 #include <espalier/prune/repair/repair.h>
 #include <espalier/prune/scores/gradients.h>
-#include <espalier/prune/tests/calibration.h>
+#include <espalier/prune/tests/second_order_script.h>
 #include <espalier/prune/update/update.h>
 
 namespace espalier::prune {
 namespace {
 
 using testing::expect_near;
+using testing::inputs_of_script;
 using testing::kExact;
 using testing::kHand;
 using testing::linear_chain;
 using testing::mask_of;
+using testing::net_of_script;
 using testing::random_matrix;
 using testing::tiny_loader;
 using testing::tiny_mlp;
@@ -170,42 +172,21 @@ TEST(Surgeon, AlwaysRemovesTheOneThatCostsLeastNext) {
   }
 }
 
-const std::map<std::string, std::vector<double>>& oracle() {
-  static const std::map<std::string, std::vector<double>> values = {
+const testing::Written& oracle() {
+  static const testing::Written values = {
 #include <espalier/prune/tests/oracles/obs.inc>
   };
   return values;
-}
-
-std::unique_ptr<nn::Sequential> oracle_net() {
-  auto net = std::make_unique<nn::Sequential>();
-  net->add(nn::Linear({.in = 6, .out = 4, .bias = false}));
-  net->add(nn::ReLU());
-  net->add(nn::Linear({.in = 4, .out = 3}));
-  net->to(DType::F64);
-  for (const auto& [name, tensor] : net->state_dict()) {
-    Tensor(tensor).copy_(Tensor::from(tensor.shape(), oracle().at(name)));
-  }
-  return net;
-}
-
-PruneInputs oracle_inputs() {
-  return {.batch =
-              [](int64_t) {
-                return data::Batch{Tensor::from({10, 6}, oracle().at("images")),
-                                   Tensor::from({10}, oracle().at("labels")).to(DType::I64)};
-              },
-          .single_batch = true};
 }
 
 const std::map<std::string, std::string> kOracleOptions = {
     {"gradients", "10"}, {"block", "5"}, {"damping", "0.02"}, {"sparsity", "0.5"}};
 
 TEST(ObsOracle, FisherBlocksAreTheSumsOfOuterProducts) {
-  const auto net = oracle_net();
+  const auto net = net_of_script(oracle());
   const std::vector<nn::NamedParameter> weights = prunable_weights(*net);
   FisherBlocks fisher({.data = {.gradients = 10}, .block = 5, .damping = 0.02});
-  fisher.find(*net, weights, oracle_inputs(), nullptr);
+  fisher.find(*net, weights, inputs_of_script(oracle()), nullptr);
   for (size_t layer = 0; layer < 2; ++layer) {
     const InverseFisher& found = fisher.of(weights[layer].name);
     for (int64_t b = 0; b < found.blocks(); ++b) {
@@ -219,9 +200,9 @@ TEST(ObsOracle, FisherBlocksAreTheSumsOfOuterProducts) {
 }
 
 TEST(ObsOracle, TheSameWeightsGoAndTheSameValuesStay) {
-  const auto net = oracle_net();
+  const auto net = net_of_script(oracle());
   const auto pruner =
-      make_pruner("obs", parse_settings(method("obs"), kOracleOptions), oracle_inputs());
+      make_pruner("obs", parse_settings(method("obs"), kOracleOptions), inputs_of_script(oracle()));
   const UpdateReport report = pruner->prune(*net, nullptr, Sparsity(0.5));
   EXPECT_EQ(report.kept(), 18);
   for (const char* name : {"0.weight", "2.weight"}) {
@@ -233,9 +214,9 @@ TEST(ObsOracle, TheSameWeightsGoAndTheSameValuesStay) {
 }
 
 TEST(ObsOracle, ScoresAreWhatHadBeenPaid) {
-  const auto net = oracle_net();
-  const auto scores =
-      raw_scores("obs", *net, parse_settings(method("obs"), kOracleOptions), oracle_inputs());
+  const auto net = net_of_script(oracle());
+  const auto scores = raw_scores(
+      "obs", *net, parse_settings(method("obs"), kOracleOptions), inputs_of_script(oracle()));
   std::vector<double> all;
   for (const auto& [name, tensor] : scores) {
     const auto values = tensor.to_vector<double>();
@@ -252,9 +233,9 @@ TEST(ObsOracle, ScoresAreWhatHadBeenPaid) {
 }
 
 TEST(Obs, WeightsThatAreGoneStayZeroInTheNextUpdate) {
-  const auto net = oracle_net();
+  const auto net = net_of_script(oracle());
   const auto pruner =
-      make_pruner("obs", parse_settings(method("obs"), kOracleOptions), oracle_inputs());
+      make_pruner("obs", parse_settings(method("obs"), kOracleOptions), inputs_of_script(oracle()));
   pruner->prune(*net, nullptr, Sparsity(0.4));
   const std::vector<int> before = mask_of(net->parameter("0.weight"));
   pruner->prune(*net, nullptr, Sparsity(0.7));
@@ -270,10 +251,10 @@ TEST(Obs, WeightsThatAreGoneStayZeroInTheNextUpdate) {
 }
 
 TEST(Obs, NothingHasChangedWhenItWouldCutTheNetwork) {
-  const auto net = oracle_net();
+  const auto net = net_of_script(oracle());
   const auto before = net->parameter("2.weight").value.value().to_vector<double>();
   const auto pruner =
-      make_pruner("obs", parse_settings(method("obs"), kOracleOptions), oracle_inputs());
+      make_pruner("obs", parse_settings(method("obs"), kOracleOptions), inputs_of_script(oracle()));
   EXPECT_THROW(pruner->prune(*net, nullptr, Sparsity(1.0)), ValueError);
   EXPECT_FALSE(net->parameter("2.weight").masked());
   EXPECT_EQ(net->parameter("2.weight").value.value().to_vector<double>(), before);

@@ -9,15 +9,17 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/prune/curvature/block_fisher.h>
 #include <espalier/prune/curvature/linalg/surgeon.h>
-#include <espalier/prune/tests/calibration.h>
+#include <espalier/prune/tests/second_order_script.h>
 
 namespace espalier::prune {
 namespace {
 
 using testing::expect_near;
+using testing::inputs_of_script;
 using testing::kExact;
 using testing::kHand;
 using testing::mask_of;
+using testing::net_of_script;
 
 /// F^-1 of G = [[1,0],[1,1]], damping 1, N = 2.
 Tensor hand_inverse(bool reversed = false) {
@@ -76,32 +78,11 @@ TEST(WoodFisher, WhatIsGoneCostsNothingAndStaysZero) {
       ValueError);
 }
 
-const std::map<std::string, std::vector<double>>& oracle() {
-  static const std::map<std::string, std::vector<double>> values = {
+const testing::Written& oracle() {
+  static const testing::Written values = {
 #include <espalier/prune/tests/oracles/woodfisher.inc>
   };
   return values;
-}
-
-std::unique_ptr<nn::Sequential> oracle_net() {
-  auto net = std::make_unique<nn::Sequential>();
-  net->add(nn::Linear({.in = 6, .out = 4, .bias = false}));
-  net->add(nn::ReLU());
-  net->add(nn::Linear({.in = 4, .out = 3}));
-  net->to(DType::F64);
-  for (const auto& [name, tensor] : net->state_dict()) {
-    Tensor(tensor).copy_(Tensor::from(tensor.shape(), oracle().at(name)));
-  }
-  return net;
-}
-
-PruneInputs oracle_inputs() {
-  return {.batch =
-              [](int64_t) {
-                return data::Batch{Tensor::from({12, 6}, oracle().at("images")),
-                                   Tensor::from({12}, oracle().at("labels")).to(DType::I64)};
-              },
-          .single_batch = true};
 }
 
 testing::Options oracle_options(const std::string& samples = "2") {
@@ -109,11 +90,11 @@ testing::Options oracle_options(const std::string& samples = "2") {
 }
 
 TEST(WoodFisherOracle, TwoRoundsScoreRemoveAndUpdateAlike) {
-  const auto net = oracle_net();
+  const auto net = net_of_script(oracle());
   const PruneSettings settings = parse_settings(method("woodfisher"), oracle_options());
-  const auto pruner = make_pruner("woodfisher", settings, oracle_inputs());
+  const auto pruner = make_pruner("woodfisher", settings, inputs_of_script(oracle()));
   for (const auto& [number, sparsity] : {std::pair{0, 0.4}, std::pair{1, 0.7}}) {
-    const auto scores = raw_scores("woodfisher", *net, settings, oracle_inputs());
+    const auto scores = raw_scores("woodfisher", *net, settings, inputs_of_script(oracle()));
     for (const char* name : {"0.weight", "2.weight"}) {
       expect_near(scores.at(name), oracle().at(cat("scores ", number, " ", name)), kExact);
     }
@@ -129,12 +110,12 @@ TEST(WoodFisherOracle, TwoRoundsScoreRemoveAndUpdateAlike) {
 
 TEST(WoodFisherOracle, AGradientIsOfSeveralSamplesMeanLoss) {
   // Trap: squares of the samples' own gradients are another matrix.
-  const auto net = oracle_net();
+  const auto net = net_of_script(oracle());
   const auto scores = [&](const std::string& samples) {
     return raw_scores("woodfisher",
                       *net,
                       parse_settings(method("woodfisher"), oracle_options(samples)),
-                      oracle_inputs())
+                      inputs_of_script(oracle()))
         .at("0.weight")
         .to_vector<double>();
   };
