@@ -2,7 +2,6 @@
 #include <espalier/core/parallel.h>
 
 #include <algorithm>
-#include <atomic>
 #include <vector>
 
 #include <tbb/blocked_range.h>
@@ -14,6 +13,7 @@
 #endif
 
 #include <espalier/core/detail/processors.h>
+#include <espalier/core/detail/shares.h>
 #include <espalier/core/error.h>
 
 namespace espalier {
@@ -106,12 +106,16 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
   }
   const char begun = 0;  // addresses to publish
   const char done = 0;
+  detail::Shares shares(ranges, threads->size);
   const auto loop = [&] {
-    tbb::parallel_for(tbb::blocked_range<int64_t>(0, ranges, 1), [&](const auto& part) {
-      receive(&begun);
-      for (int64_t range = part.begin(); range != part.end(); ++range) run(range);
-      publish(&done);
-    });
+    tbb::parallel_for(
+        tbb::blocked_range<int64_t>(0, shares.count(), 1),
+        [&](const auto&) {
+          receive(&begun);
+          shares.drain(tbb::this_task_arena::current_thread_index(), run);
+          publish(&done);
+        },
+        tbb::static_partitioner());
   };
   const Delegated<decltype(loop)> delegated{loop};
   publish(&begun);

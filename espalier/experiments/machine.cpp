@@ -14,6 +14,7 @@
 #include <espalier/core/random.h>
 #include <espalier/core/simd.h>
 #include <espalier/core/version.h>
+#include <espalier/experiments/hand_over.h>
 
 namespace espalier::experiments {
 namespace {
@@ -42,6 +43,15 @@ nlohmann::ordered_json machine_json() {
           {"simd", simd_target()},
           {"blas", openblas_get_config()},
           {"compiler", __VERSION__}};
+}
+
+nlohmann::ordered_json measured_machine_json() {
+  nlohmann::ordered_json out = machine_json();
+  nlohmann::ordered_json& told = out["hand_over_ns"];
+  if (const auto time = measure_hand_over()) {
+    told = {{"nearest", time->nearest}, {"farthest", time->farthest}};
+  }
+  return out;
 }
 
 BlasCheck check_blas() {

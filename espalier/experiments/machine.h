@@ -14,6 +14,8 @@ std::string version();
 std::string processor_name();
 /// The machine as an object: `processor`, `threads`, `simd`, `blas`, `compiler`.
 nlohmann::ordered_json machine_json();
+/// The same with `hand_over_ns` (hand_over.h), `{nearest, farthest}` or null: for figures of speed.
+nlohmann::ordered_json measured_machine_json();
 
 /// How OpenBLAS does on this processor: old builds compute wrong results on some new ones.
 struct BlasCheck {

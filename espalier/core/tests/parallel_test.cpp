@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/detail/shares.h>
 #include <espalier/core/parallel.h>
 
 #include <unistd.h>
@@ -105,6 +106,30 @@ TEST(SetNumThreads, WhileLoopsRunPrintsNothing) {
     _exit(grown ? 3 : 4);
   };
   EXPECT_EXIT(child(), ::testing::ExitedWithCode(3), "^$");
+}
+
+TEST(Shares, AThreadBeginsWithItsOwnInOrderAndThenHelpsTheNext) {
+  detail::Shares shares(10, 3);
+  ASSERT_EQ(shares.count(), 3);
+  std::vector<int64_t> seen;
+  shares.drain(1, [&](int64_t task) { seen.push_back(task); });
+  EXPECT_EQ(seen, (std::vector<int64_t>{3, 4, 5, 6, 7, 8, 9, 0, 1, 2}));
+  shares.drain(0, [&](int64_t task) { seen.push_back(task); });
+  EXPECT_EQ(seen.size(), 10u);
+}
+
+TEST(Shares, ManyThreadsOnFewTasksAndManyTasksOnManyThreads) {
+  for (const int64_t threads : {1, 2, 64, 65, 1000}) {
+    for (const int64_t tasks : {0, 1, 5, 64, 1001}) {
+      detail::Shares shares(tasks, threads);
+      std::vector<int> visits(static_cast<size_t>(tasks));
+      for (int64_t thread = threads - 1; thread >= 0; --thread) {
+        shares.drain(thread, [&](int64_t task) { ++visits[static_cast<size_t>(task)]; });
+      }
+      EXPECT_EQ(visits, std::vector<int>(static_cast<size_t>(tasks), 1))
+          << threads << ", " << tasks;
+    }
+  }
 }
 
 TEST(ParallelFor, TreatsAGrainBelowOneAsOne) {

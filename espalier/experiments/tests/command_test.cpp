@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <set>
 
+#include <espalier/core/parallel.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/failure.h>
 
@@ -164,6 +165,11 @@ TEST(Doctor, TellsMachineBlasAndDataSets) {
   const auto json = outcome.json();
   EXPECT_TRUE(json.at("blas").at("ok").get<bool>());
   EXPECT_LT(json.at("blas").at("error").get<double>(), 1e-5);
+  const auto& hand_over = json.at("machine").at("hand_over_ns");
+  if (num_threads() > 1) {
+    EXPECT_GT(hand_over.at("nearest").get<double>(), 1.0);
+    EXPECT_LE(hand_over.at("nearest").get<double>(), hand_over.at("farthest").get<double>());
+  }
   for (const auto& dataset : json.at("datasets")) {
     EXPECT_EQ(dataset.at("found").get<bool>(), dataset.at("name") == "synth") << dataset;
   }

@@ -266,7 +266,7 @@ Json run(timing::Job job, const BenchSettings& settings, Sides& bench) {
       {"peak_memory", peak_memory()},
       // Layers are timed in lanes and without gates.
       {"layers", planes || gated ? Json::array() : timing::layers_json(measured.explain(), job)},
-      {"machine", machine_json()}};
+      {"machine", measured_machine_json()}};
   if (against_planes) {
     out["speedup_over_planes"] = times[3].median() / own.median();
     out["milliseconds_dense_planes"] = 1e3 * times[3].median();

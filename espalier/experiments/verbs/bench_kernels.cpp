@@ -113,7 +113,7 @@ Json run(const KernelBenchSettings& settings, const std::vector<double>& sparsit
           {"threads", num_threads()},
           {"peak_gflops", peak / 1e9},
           {"peak_gflops_before", peak_before / 1e9},
-          {"machine", machine_json()},
+          {"machine", measured_machine_json()},
           {"kernels", rows}};
 }
 

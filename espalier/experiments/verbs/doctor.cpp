@@ -42,12 +42,26 @@ Json examine(const std::string& data_root) {
   }
   return {
       {"version", version()},
-      {"machine", machine_json()},
+      {"machine", measured_machine_json()},
       {"simd_targets", simd_targets()},
       {"blas",
        {{"core", blas.core}, {"version", blas.version}, {"error", blas.worst}, {"ok", blas.ok}}},
       {"data_root", data_root},
       {"datasets", datasets}};
+}
+
+/// What the time between processors says, for people.
+std::string hand_over_text(const Json& time) {
+  if (time.is_null()) return "one processor";
+  constexpr double kShared = 60.0;
+  const auto nearest = time.at("nearest").get<double>();
+  const auto farthest = time.at("farthest").get<double>();
+  return fmt::format("{:.0f} to {:.0f} ns from a write to another processor's read: {}",
+                     nearest,
+                     farthest,
+                     farthest < kShared  ? "they share a cache"
+                     : nearest < kShared ? "some share a cache, others don't"
+                                         : "they share no cache, or other work runs");
 }
 
 std::string text(const Json& report) {
@@ -56,11 +70,12 @@ std::string text(const Json& report) {
   std::string simd;
   for (const Json& target : report.at("simd_targets")) simd += target.get<std::string>() + " ";
   std::string out = fmt::format(
-      "espalier   {}\nprocessor  {}\nthreads    {}\nSIMD       {}\ncompiler   {}\n"
+      "espalier   {}\nprocessor  {}\nthreads    {}\nhand-over  {}\nSIMD       {}\ncompiler   {}\n"
       "OpenBLAS   {}, core {}\n           self-test {}: error {:.1e}\n\n",
       report.at("version").get<std::string>(),
       machine.at("processor").get<std::string>(),
       machine.at("threads").get<int>(),
+      hand_over_text(machine.at("hand_over_ns")),
       simd,
       machine.at("compiler").get<std::string>(),
       blas.at("version").get<std::string>(),

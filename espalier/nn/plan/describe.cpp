@@ -99,9 +99,18 @@ std::string InferencePlan::describe() const {
                      grouped(workspace_bytes()),
                      in_planes ? program_->group : program_->blocks * kLanes);
   if (in_planes) return out + " side by side; each chooses for itself, in planes\n";
-  return out + fmt::format(" at once{}; up to {} samples run one at a time, in planes\n",
-                           gated ? ", each with what others beside it chose" : "",
-                           kPlanesSamples);
+  out += fmt::format(" at once{}; up to {} samples run one at a time, in planes\n",
+                     gated ? ", each with what others beside it chose" : "",
+                     kPlanesSamples);
+  const size_t kept = program_->kept;
+  if (kept == 0) return out;
+  if (kept == program_->kernels.size()) {
+    return out + "each thread takes sixteen samples at a time through all steps\n";
+  }
+  return out + fmt::format(
+                   "each thread takes sixteen samples at a time through the steps before {}, which "
+                   "reads more weights than activations: from there on all run together\n",
+                   program_->graph.steps[kept].name);
 }
 
 }  // namespace espalier::nn

@@ -12,7 +12,6 @@ namespace {
 
 using plan::Graph;
 using plan::Kernel;
-using plan::Run;
 using plan::Step;
 using plan::StepKind;
 using plan::Workspace;
@@ -49,38 +48,6 @@ std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_
       return make_copy(graph, step);
   }
   throw ValueError("plan: unknown kind of step");
-}
-
-// Positions that one task converts between layouts.
-constexpr int64_t kConvertGrain = 1024;
-
-/// Plain samples [n][size] to [block][size][16], zeros for lanes without a sample.
-void to_lanes(const float* x, int64_t samples, int64_t size, float* out) {
-  const int64_t parts = (size + kConvertGrain - 1) / kConvertGrain;
-  parallel_for(lane_blocks(samples) * parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t block = task / parts;
-      const int64_t first = task % parts * kConvertGrain;
-      const int64_t last = std::min(size, first + kConvertGrain);
-      float* y = out + block * size * kLanes;
-      for (int64_t lane = 0; lane < kLanes; ++lane) {
-        const int64_t sample = block * kLanes + lane;
-        const float* from = x + sample * size;
-        for (int64_t i = first; i < last; ++i) {
-          y[i * kLanes + lane] = sample < samples ? from[i] : 0.0f;
-        }
-      }
-    }
-  });
-}
-
-void from_lanes(const float* x, int64_t samples, int64_t size, float* out) {
-  parallel_for(samples, kLanes, [&](int64_t begin, int64_t end) {
-    for (int64_t sample = begin; sample < end; ++sample) {
-      const float* from = x + sample / kLanes * size * kLanes + sample % kLanes;
-      for (int64_t i = 0; i < size; ++i) out[sample * size + i] = from[i * kLanes];
-    }
-  });
 }
 
 /// Where sample `n` begins in memory of either layout, and how far its floats are apart.
@@ -151,6 +118,8 @@ InferencePlan::Program::Program(Graph made, int64_t samples)
     shared_floats = std::max(shared_floats, kernels.back()->shared_floats(blocks));
     macs += kernels.back()->macs();
   }
+  kept = kept_steps();
+  crossing = crossing_values(kept);
   if (in_planes) group = std::min(samples, kGroup);
   planes_scratch = (planes_scratch + kLanes - 1) / kLanes * kLanes;
   planes_memory = plan_memory(graph, plan::kPlanesGranule);
@@ -200,8 +169,11 @@ int64_t InferencePlan::Program::planes_arena() const {
   return planes_memory.size + 2 * espalier::detail::kPlanesSlack;
 }
 
-int64_t InferencePlan::Program::arena_floats() const {
-  return std::max(in_planes ? 0 : memory.size * kLanes * blocks, group * planes_arena());
+int64_t InferencePlan::Program::arena_floats(int64_t slots) const {
+  const int64_t size = in_planes ? 0 : memory.size * kLanes;
+  // Where all steps run block by block, only what doesn't divide by the slots runs together.
+  const int64_t together = kept < kernels.size() ? blocks : std::min(blocks, slots - 1);
+  return std::max(size * (together + (kept > 0 ? slots : 0)), group * planes_arena());
 }
 
 int64_t InferencePlan::Program::scratch_floats(int64_t slots) const {
@@ -211,7 +183,7 @@ int64_t InferencePlan::Program::scratch_floats(int64_t slots) const {
 std::unique_ptr<Workspace> InferencePlan::Program::make_workspace() const {
   const int64_t slots = num_threads();
   return std::make_unique<Workspace>(
-      Workspace{Tensor::empty({arena_floats()}),
+      Workspace{Tensor::empty({arena_floats(slots)}),
                 Tensor::empty({std::max<int64_t>(1, scratch_floats(slots))}),
                 slots});
 }
@@ -258,7 +230,8 @@ int64_t InferencePlan::weight_bytes() const {
 
 int64_t InferencePlan::workspace_bytes() const {
   const Program& p = *program_;
-  return (p.arena_floats() + p.scratch_floats(num_threads())) * int64_t{sizeof(float)};
+  const int64_t slots = num_threads();
+  return (p.arena_floats(slots) + p.scratch_floats(slots)) * int64_t{sizeof(float)};
 }
 
 void InferencePlan::reserve(int callers) const {
@@ -331,37 +304,9 @@ void InferencePlan::run_memory(
     count_macs(macs);
     return;
   }
-  int64_t macs = 0;
-  // Whole blocks of 16, so that offsets in both layouts are the same.
-  for (int64_t first = 0; first < samples; first += p.blocks * kLanes) {
-    const int64_t count = std::min(p.blocks * kLanes, samples - first);
-    Run run{.graph = &p.graph,
-            .memory = &p.memory,
-            .input = x + first * in_size,
-            .arena = workspace->arena.data<float>(),
-            .samples = count,
-            .blocks = lane_blocks(count),
-            .scratch = workspace->scratch.data<float>(),
-            .scratch_stride = p.task_floats,
-            .slots = workspace->slots,
-            .shared = workspace->scratch.data<float>() + workspace->slots * p.task_floats};
-    if (x_layout == Layout::Nchw) {
-      float* lanes = run.write(0);
-      to_lanes(run.input, count, in_size, lanes);
-      run.input = lanes;
-    }
-    for (const auto& kernel : p.kernels) {
-      kernel->run(run);
-      macs += kernel->executed(run);
-    }
-    const float* result = run.read(p.graph.output);
-    if (y_layout == Layout::Nchw) {
-      from_lanes(result, count, out_size, y + first * out_size);
-    } else {
-      std::copy_n(result, run.blocks * out_size * kLanes, y + first * out_size);
-    }
-  }
-  count_macs(macs);
+  count_macs(p.run_lanes(
+      *workspace,
+      {.x = x, .x_layout = x_layout, .samples = samples, .y = y, .y_layout = y_layout}));
 }
 
 Tensor InferencePlan::run(const Tensor& x) const {

@@ -22,6 +22,23 @@ struct Workspace {
   int64_t slots;
 };
 
+/// Memory of a call that runs sixteen samples together.
+struct LanesCall {
+  const float* x;
+  Layout x_layout;
+  int64_t samples;
+  float* y;
+  Layout y_layout;
+};
+
+/// A part of a call, in blocks of 16 samples, and of a workspace: the floats of its values, and the
+/// scratches of as many tasks as it runs at a time.
+struct LanesPart {
+  int64_t first, blocks;
+  float *arena, *scratch;
+  int64_t slots;
+};
+
 }  // namespace plan
 
 struct InferencePlan::Program {
@@ -33,8 +50,8 @@ struct InferencePlan::Program {
   std::unique_ptr<plan::Workspace> take() const;
   void give_back(std::unique_ptr<plan::Workspace> workspace) const;
   std::unique_ptr<plan::Workspace> make_workspace() const;
-  /// Floats of a workspace's arena and scratch, for as many slots.
-  int64_t arena_floats() const;
+  /// Floats of a workspace's arena and scratch, for so many slots.
+  int64_t arena_floats(int64_t slots) const;
   int64_t scratch_floats(int64_t slots) const;
 
   plan::Graph graph;
@@ -46,6 +63,8 @@ struct InferencePlan::Program {
   int64_t task_floats = 0;                             ///< scratch of a task
   int64_t shared_floats = 0;                           ///< of all tasks of a step together
   int64_t macs = 0;                                    ///< of a sample; at most, with gates
+  size_t kept = 0;                                     ///< steps that a thread runs block by block
+  std::vector<int> crossing;                           ///< values between these and the others
   // For few samples, one at a time, and in planes only, a group of them side by side:
   int64_t group = 1;  ///< samples
   plan::MemoryPlan planes_memory;
@@ -54,11 +73,28 @@ struct InferencePlan::Program {
 
   /// The memory of sample `index` of a group. `slots`: tasks of it at a time.
   plan::PlanesRun planes_run(plan::Workspace& workspace, int64_t index, int64_t slots) const;
+  /// All steps, of all samples of a call, sixteen together; returns the multiply-accumulates that
+  /// they executed.
+  int64_t run_lanes(plan::Workspace& workspace, const plan::LanesCall& call) const;
   /// All steps, of one sample or a group; returns the multiply-accumulates that they executed.
   int64_t run_planes(std::span<const plan::PlanesRun> runs) const;
 
  private:
   int64_t planes_arena() const;  ///< floats of a sample
+  /// Steps first .. last - 1.
+  struct Range {
+    size_t first, last;
+  };
+  /// Some steps of a part of a call; the first brings the input, the last takes the output.
+  int64_t run_part(const plan::LanesCall& call,
+                   const plan::LanesPart& part,
+                   const Range& range) const;
+  /// How many of the first steps a thread runs block by block.
+  size_t kept_steps() const;
+  /// Values, one of each storage, that steps before `step` make and steps from there on read.
+  std::vector<int> crossing_values(size_t step) const;
+  /// Their copies from the memory of one block to that of several, where it is `block`.
+  void copy_crossing(const float* one, int64_t block, const plan::LanesPart& to) const;
 
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<plan::Workspace>> free_;

@@ -5,10 +5,9 @@
 /// interface.
 #pragma once
 
-#include <algorithm>
-#include <atomic>
 #include <memory>
 
+#include <espalier/core/detail/shares.h>
 #include <espalier/core/parallel.h>
 #include <espalier/nn/plan/steps/graph.h>
 
@@ -36,18 +35,15 @@ struct Run {
 };
 
 /// Calls body(task, scratch) for all tasks, at most `run.slots` at a time, each with a scratch of
-/// its own. Tasks must not depend on each other, so that who runs which changes no bits.
+/// its own. Tasks must not depend on each other, so that who runs which changes no bits; they
+/// follow the samples where they can, so that a thread meets its own again.
 template <class Body>
 void for_tasks(const Run& run, int64_t tasks, Body body) {
-  constexpr int64_t kTurns = 8;  // of each slot, to even out
-  const int64_t turn = std::max<int64_t>(1, tasks / (run.slots * kTurns));
-  std::atomic<int64_t> next{0};
-  parallel_for(std::min(run.slots, tasks), 1, [&](int64_t first, int64_t last) {
+  espalier::detail::Shares shares(tasks, run.slots);
+  parallel_for(shares.count(), 1, [&](int64_t first, int64_t last) {
     for (int64_t slot = first; slot < last; ++slot) {
-      for (int64_t task = next.fetch_add(turn); task < tasks; task = next.fetch_add(turn)) {
-        const int64_t end = std::min(tasks, task + turn);
-        for (int64_t t = task; t < end; ++t) body(t, run.scratch + slot * run.scratch_stride);
-      }
+      shares.drain(slot,
+                   [&](int64_t task) { body(task, run.scratch + slot * run.scratch_stride); });
     }
   });
 }
