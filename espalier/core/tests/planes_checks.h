@@ -97,12 +97,14 @@ struct PlanesProblem {
   Shape out_shape() const { return {1, shape.k, shape.p, shape.q}; }
 
   /// Expects `y` to be the results, limited to [low, high]; absolute terms bound the rounding.
-  /// `factor` (K), where given, multiplies all but the residual.
+  /// `factor` (K), where given, multiplies all but the residual. `transformed`: by Winograd's
+  /// algorithm, where terms of neighbours round too.
   void expect(const Tensor& y,
               float low,
               float high,
               const std::string& what,
-              const std::vector<float>& factor = {}) const {
+              const std::vector<float>& factor = {},
+              bool transformed = false) const {
     Tensor exact = Tensor::empty(out_shape(), DType::F64);
     Tensor terms = Tensor::empty(out_shape(), DType::F64);
     reference::conv2d_forward(
@@ -117,7 +119,7 @@ struct PlanesProblem {
       value = std::clamp(f * value + r, static_cast<double>(low), static_cast<double>(high));
       terms.data<double>()[i] += std::fabs(r);
     }
-    expect_close(y, exact, terms, what);
+    expect_close(y, exact, transformed ? largest_of_plane(terms) : terms, what);
   }
 };
 

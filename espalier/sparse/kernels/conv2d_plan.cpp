@@ -16,11 +16,14 @@ using espalier::detail::Window;
 
 // Kept weights of a channel in one block of input channels that pay for loading and storing its
 // sums; and the vectors of input that a tile may read from a block: L1 holds 512, and at low
-// density most of them are not touched. Measured on Zen 4 at densities 0.4 to 0.02; in blocks,
-// whose sums are four times as many, on Zen 3 at 0.2 to 0.05.
-constexpr double kSegmentEntries = 14.0;
+// density most of them are not touched. Measured on Zen 4, with AVX-512 and with AVX2, at densities
+// 0.2 to 0.02; in blocks, whose sums are four times as many, on Zen 3 at 0.2 to 0.05.
+constexpr double kSegmentEntries = 25.0;
 constexpr ConvPlan::TileVectors kTileVectors{384, 768};
 constexpr ConvPlan::TileVectors kTileVectorsInBlocks{800, 1600};
+// So few weights leave segments of half a dozen: twice as many vectors of input cost less then.
+constexpr double kLowDensity = 0.03;
+constexpr ConvPlan::TileVectors kTileVectorsAtLowDensity{384, 1536};
 // Bytes that a task copies at once: what a 1 MB L2 holds beside the tile's sums.
 constexpr int64_t kScratchBytes = 768 << 10;
 // Outputs of this size are not found in any cache by who reads them next, and reading their lines
@@ -62,7 +65,7 @@ ConvPlan::ConvPlan(TapConvolution convolution, int64_t sample_blocks, TileShape 
 
 ConvPlan::ConvPlan(const TapConvolution& convolution, int64_t sample_blocks, double density)
     : ConvPlan(convolution, sample_blocks, tile_shape(convolution)) {
-  choose_channel_block(density, kTileVectors);
+  choose_channel_block(density, density < kLowDensity ? kTileVectorsAtLowDensity : kTileVectors);
   cut();
 }
 

@@ -2,6 +2,7 @@
 // Convolutions and linear layers on one sample, by the planes kernels of core and sparse; bias,
 // residual and limits are applied in registers.
 #include <espalier/core/kernels/conv2d/planes_few.h>
+#include <espalier/core/kernels/conv2d/winograd_planes.h>
 #include <espalier/nn/plan/planes/product.h>
 #include <espalier/sparse/forms/form.h>
 
@@ -11,6 +12,7 @@ namespace {
 using espalier::detail::DensePlanes;
 using espalier::detail::FewPlanes;
 using espalier::detail::PlanesOperands;
+using espalier::detail::WinogradPlanes;
 using sparse::detail::KernelForm;
 using sparse::detail::SparsePlanes;
 
@@ -61,6 +63,30 @@ class FewProduct : public PlanesProduct {
   FewPlanes planes_;
 };
 
+class WinogradProduct : public PlanesProduct {
+ public:
+  WinogradProduct(const Graph& graph, const Step& step, int tile)
+      : PlanesProduct(graph, step), planes_(shape_, {tile}, step.weight.data<float>()) {}
+
+  int64_t run(const PlanesRun& run) const override {
+    const PlanesOperands o = operands(run, nullptr);
+    for_planes_tasks(run, planes_.fill_tasks(), input_floats(), [&](int64_t task) {
+      planes_.fill(task, o.x, run.scratch);
+    });
+    for_planes_tasks(run, planes_.tasks(), shape_.macs(), [&](int64_t task) {
+      planes_.run(task, o, run.scratch);
+    });
+    return macs();
+  }
+  int64_t macs() const override { return shape_.macs(); }
+  int64_t scratch_floats() const override { return planes_.scratch_size(); }
+  int64_t nbytes() const override { return planes_.nbytes(); }
+  std::string_view format() const override { return "winograd"; }
+
+ private:
+  WinogradPlanes planes_;
+};
+
 class SparseProduct : public PlanesProduct {
  public:
   SparseProduct(const Graph& graph, const Step& step)
@@ -104,6 +130,10 @@ std::unique_ptr<PlanesKernel> make_planes_product(const Graph& graph, const Step
   if (step.format == Format::Sparse) return std::make_unique<SparseProduct>(graph, step);
   if (FewPlanes::fits(product_shape(graph, step, 1))) {
     return std::make_unique<FewProduct>(graph, step);
+  }
+  const int tile = WinogradPlanes::tile_size(product_shape(graph, step, 1));
+  if (step.format == Format::Winograd && tile != 0) {
+    return std::make_unique<WinogradProduct>(graph, step, tile);
   }
   return std::make_unique<DenseProduct>(graph, step);
 }
