@@ -8,8 +8,6 @@
 #define ESPALIER_CORE_KERNELS_WINOGRAD_FORMS_INL_H_
 #endif
 
-#include <hwy/highway.h>
-
 // A two-dimensional transform is a one-dimensional one over columns, then over rows. Rows of B^T
 // are the coefficients of the product of (x - p) over the other points p; rows of G and columns of
 // A^T are the powers of a point, those of G divided by the product of its differences to the
