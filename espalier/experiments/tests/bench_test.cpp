@@ -203,6 +203,9 @@ TEST(Bench, RandomGatesLeaveOutWhatIsAsked) {
   EXPECT_NEAR(share("fbs", "0.5"), 0.33, 0.1);
   // A quarter always, and a fifth of the rest.
   EXPECT_NEAR(share("cgnet", "0.8"), 0.4, 0.06);
+  // Of nine blocks, the first has no gate: three quarters of 8/9 are closed.
+  EXPECT_NEAR(share("skipnet", "0.75"), 0.34, 0.03);
+  EXPECT_NEAR(share("convnet-aig", "0.75"), 0.34, 0.03);
 }
 
 TEST(Bench, KernelsListEveryLayerAndSparsity) {

@@ -33,6 +33,38 @@ class AlgorithmScope {
   Conv2dAlgorithm before_;
 };
 
+/// Moves the bias of every gated block so that it is closed for `sparsity` of these images: one
+/// block after the other, for what they are fed depends on those before.
+void close_blocks(Network& network, double sparsity, const Variable& images) {
+  const nn::EvalScope eval(*network.module);
+  for (const nn::PlacedGate& one : nn::placed_gates(*network.module)) {
+    if (one.layer != nullptr) continue;
+    const auto rule = one.decision->block_rule();
+    ESPALIER_CHECK(rule.has_value(),
+                   NotImplemented,
+                   "bench: the gate of ",
+                   one.name,
+                   " does not tell how it decides");
+    const nn::TracedRun run = nn::trace_run(*network.module, images);
+    const auto call = std::ranges::find(
+        run.graph.calls, static_cast<nn::Module*>(one.part), &nn::GraphCall::module);
+    std::vector<double> logits =
+        nn::block_logits(*rule, run.values[static_cast<size_t>(call->input)].value());
+    std::ranges::sort(logits);
+    const auto closed =
+        std::min(logits.size(),
+                 static_cast<size_t>(std::llround(sparsity * static_cast<double>(logits.size()))));
+    // Between the last that closes and the first that opens.
+    const double edge = closed == 0               ? logits.front() - 1.0
+                        : closed == logits.size() ? logits.back() + 1.0
+                                                  : 0.5 * (logits[closed - 1] + logits[closed]);
+    for (const nn::NamedParameter& p : one.decision->named_parameters()) {
+      Tensor& bias = p.parameter->value.value();
+      if (p.name == "bias") bias.data<float>()[bias.numel() - 1] -= static_cast<float>(edge);
+    }
+  }
+}
+
 }  // namespace
 
 void mask_randomly(Network& network, const RandomMask& mask) {
@@ -64,11 +96,6 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
   prune::make_pruner(method, settings, {.input_shape = network.sample(), .seed = seed})
       ->attach(*network.module);
   for (const nn::PlacedGate& one : nn::placed_gates(*network.module)) {
-    ESPALIER_CHECK(one.layer != nullptr,
-                   ValueError,
-                   "bench: untrained gates of ",
-                   method,
-                   " open all blocks; give a trained network with --weights");
     auto* gate = dynamic_cast<nn::Saliency*>(one.decision);
     if (gate == nullptr) continue;
     const auto kept = std::llround((1.0 - sparsity) * static_cast<double>(gate->kept()));
@@ -81,6 +108,7 @@ void gate_randomly(Network& network, const std::string& method, double sparsity,
   const NoGrad no_grad;
   network.module->train();
   for (int pass = 0; pass < kPasses; ++pass) (*network.module)(images);
+  close_blocks(network, sparsity, images);
 }
 
 Tensor random_images(const Network& network, int64_t batch) {

@@ -28,9 +28,10 @@ struct RandomMask {
 /// Masks the prunable weights of a network. Throws ValueError for unknown names.
 void mask_randomly(Network& network, const RandomMask& mask);
 
-/// Puts the gates of a run-time method (`fbs`, `cgnet`) on a network with initial weights, at
+/// Puts the gates of a run-time method (`fbs`, `skipnet`) on a network with initial weights, at
 /// random, but with statistics that fit: of each layer's channels, or values, `sparsity` are left
-/// out. Throws ValueError for another method.
+/// out, or each gated block by `sparsity` of sixteen random images. Throws ValueError for another
+/// method.
 void gate_randomly(Network& network, const std::string& method, double sparsity, uint64_t seed = 0);
 
 /// A side whose dense convolutions are computed in one way, whatever is in use otherwise.

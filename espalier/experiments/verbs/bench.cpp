@@ -54,13 +54,11 @@ struct BenchSettings {
   KernelSettings kernels = {};
 };
 
-/// `none`, and the methods at run time that gate layers, not blocks, whose random gates would all
-/// be open.
+/// `none`, and the methods at run time.
 std::vector<std::string> gate_choices() {
   std::vector<std::string> out = {"none"};
   for (const prune::Method& method : prune::methods()) {
-    const bool gates = method.when == prune::When::Runtime && !method.facts().needs_blocks;
-    if (gates) out.push_back(method.name);
+    if (method.when == prune::When::Runtime) out.push_back(method.name);
   }
   return out;
 }
@@ -96,7 +94,7 @@ OptionTable<BenchSettings> make_table(timing::Job job) {
             {&S::gates,
              "gates",
              gate_choices(),
-             "random gates of this method: each image leaves out `sparsity` of channels or values"})
+             "random gates of this method: each image leaves out `sparsity` of channels, values or blocks"})
         .needing("pattern", "gates", {"none"})
         .needing("allocation", "gates", {"none"});
   }

@@ -4,6 +4,7 @@
 #include <espalier/core/detail/checksum.h>
 #include <espalier/core/fuzz/target.h>
 #include <espalier/core/safetensors.h>
+#include <espalier/nn/gates/attach.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/plan/plan.h>
@@ -45,8 +46,17 @@ std::vector<Bytes> seeds() {
   small.add("relu", nn::ReLU());
   small.add("flatten", nn::Flatten());
   small.add("fc", nn::Linear({.in = 3 * 4 * 4, .out = 2}));
+  nn::Sequential gated;
+  gated.add("block",
+            nn::Residual({.main = std::make_shared<nn::Conv2d>(nn::Conv2d::Options{
+                              .in_channels = 2, .out_channels = 2, .padding = {1, 1}})}));
+  nn::add_block_gate(nn::block_sites(gated).front(),
+                     std::make_shared<nn::GumbelHead>(
+                         nn::GumbelHead::Options{.inputs = 2, .hidden = 3, .open_bias = 0.1}));
   const nn::ModelOptions options{.num_classes = 2, .image = {3, 8, 8}, .width = 0.1};
-  return {saved(small, {2, 2, 4, 4}), saved(*nn::make_model("resnet20", options), {1, 3, 8, 8})};
+  return {saved(small, {2, 2, 4, 4}),
+          saved(gated, {1, 2, 4, 4}),
+          saved(*nn::make_model("resnet20", options), {1, 3, 8, 8})};
 }
 
 std::vector<Bytes> refused() {

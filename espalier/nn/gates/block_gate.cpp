@@ -46,7 +46,8 @@ std::string BlockGate::describe() const {
 Variable BlockGate::add_branch(const Variable& x,
                                const Variable& shortcut,
                                const std::function<Variable(const Variable&)>& branch) {
-  const Variable decided = decide(x);
+  // As a call, by which traces know the decision.
+  const Variable decided = (*this)(x);
   ESPALIER_CHECK((decided.shape() == Shape{x.size(0), 1}),
                  ShapeError,
                  "BlockGate: expects a decision ",

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <espalier/nn/forms/attached.h>
+#include <espalier/nn/gates/block_rule.h>
 #include <espalier/nn/gates/kernels/channel_lanes.h>
 
 namespace espalier::nn {
@@ -38,6 +39,8 @@ class Decision : public Attached {
   virtual std::optional<detail::ChannelGateParameters> channel_rule() const { return {}; }
   /// A decision on positions that they can take: open from these partial sums on, (K).
   virtual std::optional<std::vector<float>> least_partial_sums() const { return {}; }
+  /// A decision on a block, in evaluation, that inference plans can take.
+  virtual std::optional<BlockRule> block_rule() const { return {}; }
   /// What the method that trains the gate wants of what the layer computes without it: y
   /// (N,K,P,Q), behind the norm; with its tape or without. Asked in training by gates of channels,
   /// of decisions with a price.

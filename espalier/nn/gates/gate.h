@@ -6,7 +6,7 @@
 ///   in training or while traced   all is computed, what is gated off is multiplied by zero
 ///   in evaluation                 what is gated off is not computed (float32, no recording), one
 ///                                 sample at a time in planes; fastest as a compiled plan, where
-///                                 sixteen may share what any of them chose
+///                                 sixteen may share what any of them chose of the channels
 ///
 /// Both give the same numbers up to rounding. In evaluation the decisions for a sample don't depend
 /// on the other samples of its batch.

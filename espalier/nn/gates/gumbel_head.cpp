@@ -98,6 +98,26 @@ Decided GumbelHead::decide(const Variable& x) {
   return {.open = open, .price = open};
 }
 
+std::optional<BlockRule> GumbelHead::block_rule() const {
+  if (options_.units != 1) return {};
+  std::vector<double> v = hidden.value.value().to_vector<double>();
+  std::vector<double> factor = scale.value.value().to_vector<double>();
+  std::vector<double> constant = shift.value.value().to_vector<double>();
+  const std::vector<double> mean = running_mean.to_vector<double>();
+  const std::vector<double> var = running_var.to_vector<double>();
+  const auto inputs = static_cast<size_t>(options_.inputs);
+  for (size_t h = 0; h < factor.size(); ++h) {
+    factor[h] /= std::sqrt(var[h] + options_.eps);
+    constant[h] -= factor[h] * mean[h];
+    for (size_t c = 0; c < inputs; ++c) v[h * inputs + c] *= factor[h];
+  }
+  return BlockRule{.hidden = Tensor::from(hidden.shape(), v).to(DType::F32),
+                   .hidden_bias = Tensor::from(shift.shape(), constant).to(DType::F32),
+                   .weight = weight.value.value(),
+                   .bias = bias.value.value(),
+                   .least = least_open_logit()};
+}
+
 DecisionKind gumbel_head_decision() {
   return {
       .name = "gumbel-head",

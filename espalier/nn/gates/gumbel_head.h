@@ -40,6 +40,8 @@ class GumbelHead : public Decision {
   std::string kind() const override { return "gumbel-head"; }
   std::map<std::string, double> settings() const override;
   Decided decide(const Variable& x) override;
+  /// The norm is folded into V.
+  std::optional<BlockRule> block_rule() const override;
 
   Parameter hidden;     ///< V, (hidden, inputs)
   Parameter scale;      ///< of the norm, (hidden)

@@ -46,6 +46,12 @@ Decided Head::decide(const Variable& x) {
   return {.open = step_ste(p.detach() - Variable(drawn.to(p.layout()))), .price = p};
 }
 
+std::optional<BlockRule> Head::block_rule() const {
+  if (options_.units != 1) return {};
+  return BlockRule{
+      .weight = weight.value.value(), .bias = bias.value.value(), .least = least_open_logit()};
+}
+
 DecisionKind head_decision() {
   return {
       .name = "head", .make = [](const DecisionPlace& place, const PartDescription& description) {

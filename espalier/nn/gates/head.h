@@ -31,6 +31,7 @@ class Head : public Decision {
   std::string kind() const override { return "head"; }
   std::map<std::string, double> settings() const override;
   Decided decide(const Variable& x) override;
+  std::optional<BlockRule> block_rule() const override;
 
   Parameter weight;  ///< W, (units, inputs)
   Parameter bias;    ///< b, (units)

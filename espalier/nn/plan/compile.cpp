@@ -21,7 +21,7 @@ sparse::KernelChoice choose(const Conv2dShape& shape,
     return {.reason = "the kernels of a gated layer skip what its gate closes, not single weights"};
   }
   if (nonzero.nnz() == nonzero.numel()) return {.reason = "no weight is zero"};
-  if (wanted == PlanFormat::Sparse && sparse::has_sparse_conv2d(shape)) return {.sparse = true};
+  if (wanted == PlanFormat::Sparse && sparse::has_sparse_conv2d(shape)) return {.sparse = true, .reason = {}};
   return sparse::choose_conv2d(shape, DType::F32, Layout::Nchw16n, nonzero, sparse::Pass::Forward);
 }
 
@@ -52,6 +52,7 @@ InferencePlan compile(Module& model, const Variable& example, const CompileOptio
   const int64_t batch = options.batch > 0 ? options.batch : example.size(0);
   plan::Graph graph = plan::trace_graph(model, example);
   plan::fuse(graph);
+  plan::guard_branches(graph);
   for (plan::Step& step : graph.steps) {
     if (step.kind != plan::StepKind::Product) continue;
     step.format = format_of(graph, step, batch, options.format);

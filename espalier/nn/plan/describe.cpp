@@ -29,6 +29,15 @@ std::string what(const Step& step) {
   return out;
 }
 
+/// The name of the decision that may leave a step out; empty: none does.
+std::string gate_of(const plan::Graph& graph, const Step& step) {
+  const int decision = step.guard >= 0 ? step.guard : step.join;
+  for (const Step& one : graph.steps) {
+    if (decision >= 0 && one.output == decision) return one.name;
+  }
+  return {};
+}
+
 std::string grouped(int64_t number) {
   std::string digits = std::to_string(number);
   for (auto at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3) {
@@ -52,6 +61,7 @@ std::vector<PlanStep> InferencePlan::steps() const {
                   .output = graph.value(step.output).shape,
                   .format = std::string(lanes ? lanes->format() : planes.format()),
                   .planes = std::string(planes.format()),
+                  .gate = gate_of(graph, step),
                   .macs = lanes ? lanes->macs() : planes.macs(),
                   .nbytes = lanes ? lanes->nbytes() : planes.nbytes()};
     if (step.kind == StepKind::Product)
@@ -66,7 +76,7 @@ std::string InferencePlan::describe() const {
       {"step", "what", "input", "output", "format", "planes", "density", "MACs", "bytes"}};
   for (const PlanStep& step : steps()) {
     rows.push_back({step.name,
-                    step.what,
+                    step.gate.empty() ? step.what : cat(step.what, " if ", step.gate),
                     step.input.str(),
                     step.output.str(),
                     step.format,

@@ -2,8 +2,8 @@
 /// The inference plan: a network compiled for running. Traced once, batch norm folded, additions
 /// and ReLU fused, weights packed in the chosen format, memory laid out; then it runs without the
 /// tape, without the module and without allocating. Many samples run sixteen together, few of them
-/// one at a time with pixels in the lanes; so do all samples of a network whose gates choose
-/// positions or leave few channels, each skipping what it does without. With other gates of
+/// one at a time with pixels in the lanes; so do all samples of a network whose gates choose blocks
+/// or positions or leave few channels, each skipping what it does without. With other gates of
 /// channels many samples stay sixteen together and compute what any of these opened. Not for
 /// training.
 #pragma once
@@ -43,6 +43,7 @@ struct PlanStep {
   /// `channels`, `positions`. `format` as well where gates keep many samples in planes, else
   /// `gated-winograd` and `gated-dense`.
   std::string planes;
+  std::string gate;      ///< the decision that may leave it out; empty: none
   double density = 1.0;  ///< kept fraction of the weight
   int64_t macs = 0;      ///< executed for one sample; with a gate at most
   int64_t nbytes = 0;    ///< of weights, indices and constants in memory
@@ -52,7 +53,8 @@ struct PlanStep {
 /// work side by side, each in a workspace of its own, which is kept for the next call. The bits of
 /// a sample's result do not depend on the number of threads, or on its place in the batch; on the
 /// batch only in so far as few samples and many run in different layouts. With gates of channels a
-/// sample may make another choice there where two saliencies are equal but for rounding.
+/// sample may make another choice there where two saliencies are equal but for rounding; gates of
+/// blocks choose as the module does but for the rounding of a logit, and an exact tie opens.
 class InferencePlan {
  public:
   /// Calls of up to so many samples run in planes, larger ones in `Nchw16n`.
@@ -111,7 +113,8 @@ class InferencePlan {
 /// and parameters of the model are as before. The plan does not follow later changes of the model.
 /// Throws NotImplemented naming the op and the layer for what a plan cannot do: it can do
 /// convolution (also grouped, and with gates), linear, batch norm, ReLU, clamp, pools, addition,
-/// concatenation, reshape, slice, pad, permute. Throws NotImplemented for int8 quantizers. Throws
+/// concatenation, reshape, slice, pad, permute, and residual blocks with a gate that can tell its
+/// rule (Decision::block_rule). Throws NotImplemented for int8 quantizers. Throws
 /// ValueError for a batch below 1, and where `require_sparse` of sparse/choice/chooser.h is set,
 /// unless all is asked to be dense, for a masked layer that the plan would multiply densely, naming
 /// it, its density and the reason.

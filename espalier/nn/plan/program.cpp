@@ -19,8 +19,6 @@ using plan::Workspace;
 // More than any machine that this runs on; a bad file must not ask for it.
 constexpr int64_t kMaxWorkspaceBytes = int64_t{1} << 38;
 constexpr int64_t kMaxBatch = 1 << 16;
-// Gated samples side by side: they share weights, and their values should not leave the caches.
-constexpr int64_t kGroup = 16;
 
 std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_t blocks) {
   switch (step.kind) {
@@ -46,6 +44,8 @@ std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_
       return make_pool(graph, step);
     case StepKind::Copy:
       return make_copy(graph, step);
+    case StepKind::Decision:
+      break;  // a network with one runs in planes
   }
   throw ValueError("plan: unknown kind of step");
 }
@@ -120,7 +120,7 @@ InferencePlan::Program::Program(Graph made, int64_t samples)
   }
   kept = kept_steps();
   crossing = crossing_values(kept);
-  if (in_planes) group = std::min(samples, kGroup);
+  if (in_planes) group = std::min(samples, plan::kPlanesGroup);
   planes_scratch = (planes_scratch + kLanes - 1) / kLanes * kLanes;
   planes_memory = plan_memory(graph, plan::kPlanesGranule);
   // Scratches begin at cache lines of their own.
@@ -281,7 +281,7 @@ void InferencePlan::run_memory(
   if (samples == 0) return;
   Borrowed workspace(p);
   if (runs_in_planes(samples)) {
-    std::array<plan::PlanesRun, kGroup> runs;
+    std::array<plan::PlanesRun, plan::kPlanesGroup> runs;
     int64_t macs = 0;
     for (int64_t first = 0; first < samples; first += p.group) {
       const int64_t count = std::min(p.group, samples - first);

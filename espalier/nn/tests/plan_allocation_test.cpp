@@ -9,7 +9,7 @@
 
 #include <espalier/nn/models/registry.h>
 #include <espalier/nn/plan/plan.h>
-#include <espalier/nn/tests/gates_support.h>
+#include <espalier/nn/tests/block_gates.h>
 #include <espalier/nn/tests/plan_support.h>
 
 namespace {
@@ -75,9 +75,11 @@ TEST(PlanAllocation, ARunningPlanNeverCallsNew) {
 }
 
 TEST(PlanAllocation, NorDoesOneWhoseGatesDecide) {
-  for (const std::string kind : {"channels", "positions"}) {
-    const SavedModel net = network("resnet20");
-    add_gates(*net.module, kind);
+  for (const std::string kind : {"channels", "positions", "blocks"}) {
+    const bool blocks = kind == "blocks";
+    const SavedModel net =
+        blocks ? with_heads("resnet20", "gumbel-head", Opens::Some) : network("resnet20");
+    if (!blocks) add_gates(*net.module, kind);
     const InferencePlan plan = compile(*net.module, images(20));
     for (const int64_t samples : {1, 20}) {
       const Tensor x = random_tensor({samples, 3, 32, 32}, 5);

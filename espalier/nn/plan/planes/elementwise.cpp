@@ -26,9 +26,7 @@ ESPALIER_CLONES void sum_run(
   for (int64_t i = 0; i < count; ++i) y[i] = limited(a[i] + b[i], low, high);
 }
 
-ESPALIER_CLONES void limit_run(const float* a, const Limits& limits, int64_t count, float* y) {
-  const float low = limits.low;
-  const float high = limits.high;
+ESPALIER_CLONES void limit_run(const float* a, float low, float high, int64_t count, float* y) {
   for (int64_t i = 0; i < count; ++i) y[i] = limited(a[i], low, high);
 }
 
@@ -43,7 +41,7 @@ class PlanesElementwise : public PlanesKernel {
   int64_t run(const PlanesRun& run) const override {
     const float* a = run.at(inputs_[0]);
     if (inputs_.size() == 1) {
-      limit_run(a, limits_, size_, run.at(output_));
+      limit_planes(a, limits_, size_, run.at(output_));
     } else {
       sum_run(a, run.at(inputs_[1]), limits_, size_, run.at(output_));
     }
@@ -90,6 +88,14 @@ class PlanesAffine : public PlanesKernel {
 };
 
 }  // namespace
+
+void limit_planes(const float* x, const Limits& limits, int64_t count, float* y) {
+  if (limits.any()) {
+    limit_run(x, limits.low, limits.high, count, y);
+  } else if (x != y) {
+    std::copy_n(x, count, y);
+  }
+}
 
 std::unique_ptr<PlanesKernel> make_planes_elementwise(const Graph& graph, const Step& step) {
   if (step.kind == StepKind::Affine) return std::make_unique<PlanesAffine>(graph, step);

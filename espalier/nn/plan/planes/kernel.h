@@ -15,6 +15,9 @@ namespace espalier::nn::plan {
 
 /// Multiples of this many floats are where values begin: a line of the cache.
 inline constexpr int64_t kPlanesGranule = 16;
+/// Gated samples side by side at most: they share weights, and their values should not leave the
+/// caches.
+inline constexpr int64_t kPlanesGroup = 16;
 
 /// The memory of one run.
 struct PlanesRun {
@@ -49,8 +52,8 @@ class PlanesKernel {
   virtual int64_t run(const PlanesRun& run) const = 0;
   /// Whether samples do better side by side in this step, with `run_each`, than one after another.
   virtual bool side_by_side() const { return false; }
-  /// One run of each, at once, on all threads; each has memory of its own and `slots` 1. Only where
-  /// side_by_side() is true.
+  /// One run of each of 1 to kPlanesGroup, at once, on all threads; each has memory of its own and
+  /// `slots` 1. Only where side_by_side() is true.
   virtual int64_t run_each(std::span<const PlanesRun> runs) const;
   /// What `run` returns; where a gate decides, what it returns at most.
   virtual int64_t macs() const { return 0; }
@@ -71,6 +74,14 @@ std::unique_ptr<PlanesKernel> make_planes_gated_product(const Graph& graph, cons
 std::unique_ptr<PlanesKernel> make_planes_elementwise(const Graph& graph, const Step& step);
 std::unique_ptr<PlanesKernel> make_planes_pool(const Graph& graph, const Step& step);
 std::unique_ptr<PlanesKernel> make_planes_copy(const Graph& graph, const Step& step);
+std::unique_ptr<PlanesKernel> make_planes_decision(const Graph& graph, const Step& step);
+/// `kernel`, which is that of the step; where the step's guard or join is closed, what is to be
+/// done then.
+std::unique_ptr<PlanesKernel> make_planes_guarded(const Graph& graph,
+                                                  const Step& step,
+                                                  std::unique_ptr<PlanesKernel> kernel);
+/// y = limited(x), `count` numbers; y may be x.
+void limit_planes(const float* x, const Limits& limits, int64_t count, float* y);
 /// The kernel of any step.
 std::unique_ptr<PlanesKernel> make_planes_kernel(const Graph& graph, const Step& step);
 

@@ -138,7 +138,9 @@ std::unique_ptr<PlanesKernel> make_planes_product(const Graph& graph, const Step
   return std::make_unique<DenseProduct>(graph, step);
 }
 
-std::unique_ptr<PlanesKernel> make_planes_kernel(const Graph& graph, const Step& step) {
+namespace {
+
+std::unique_ptr<PlanesKernel> make_unguarded(const Graph& graph, const Step& step) {
   switch (step.kind) {
     case StepKind::Product:
       return make_planes_product(graph, step);
@@ -151,8 +153,18 @@ std::unique_ptr<PlanesKernel> make_planes_kernel(const Graph& graph, const Step&
       return make_planes_pool(graph, step);
     case StepKind::Copy:
       return make_planes_copy(graph, step);
+    case StepKind::Decision:
+      return make_planes_decision(graph, step);
   }
   throw ValueError("plan: unknown kind of step");
+}
+
+}  // namespace
+
+std::unique_ptr<PlanesKernel> make_planes_kernel(const Graph& graph, const Step& step) {
+  std::unique_ptr<PlanesKernel> kernel = make_unguarded(graph, step);
+  const bool may_close = step.guard >= 0 || step.join >= 0;
+  return may_close ? make_planes_guarded(graph, step, std::move(kernel)) : std::move(kernel);
 }
 
 }  // namespace espalier::nn::plan

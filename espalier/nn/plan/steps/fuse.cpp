@@ -98,12 +98,14 @@ class Fuser {
     }
   }
 
-  /// The product that was made last adds the other operand.
+  /// The product that was made last adds the other operand; that of a branch, where it may be
+  /// closed.
   void add_to_maker(Step& add) {
     if (storage(add.inputs[0]) == storage(add.inputs[1])) return;
     Step* last = nullptr;
     int other = 0;
-    for (size_t side = 0; side < 2; ++side) {
+    const size_t sides = add.join < 0 ? 2 : 1;
+    for (size_t side = 0; side < sides; ++side) {
       Step* maker = only_maker(add.inputs[side]);
       if (maker == nullptr || maker->kind != StepKind::Product || maker->limits.any() ||
           maker->inputs.size() > 1 || (last != nullptr && maker < last)) {
@@ -114,6 +116,7 @@ class Fuser {
     }
     if (last == nullptr) return;
     last->inputs.push_back(other);
+    last->join = add.join;
     replace(add, *last);
   }
 
@@ -181,6 +184,7 @@ void drop_unused_values(Graph& graph) {
   for (const Step& step : graph.steps) {
     use(step.output);
     for (const int input : step.inputs) use(input);
+    if (step.join >= 0) use(step.join);
   }
   std::vector<int> number(graph.values.size(), kNobody);
   std::vector<Value> left;
@@ -196,6 +200,7 @@ void drop_unused_values(Graph& graph) {
   renumber(graph.output);
   for (Step& step : graph.steps) {
     renumber(step.output);
+    if (step.join >= 0) renumber(step.join);
     for (int& input : step.inputs) renumber(input);
   }
 }

@@ -11,8 +11,8 @@
 namespace espalier::nn::plan {
 namespace {
 
-constexpr std::array<std::string_view, 7> kNames = {
-    "product", "affine", "add", "clamp", "max_pool", "mean_pool", "copy"};
+constexpr std::array<std::string_view, 8> kNames = {
+    "product", "affine", "add", "clamp", "max_pool", "mean_pool", "copy", "decision"};
 constexpr std::array<std::string_view, 4> kFormats = {"-", "dense", "winograd", "sparse"};
 constexpr std::array<std::string_view, 3> kGates = {"-", "channels", "positions"};
 
@@ -163,6 +163,8 @@ void check_step(const Graph& graph, const Step& step) {
     }
     case StepKind::Copy:
       return check_copy(graph, step, out);
+    case StepKind::Decision:  // check_guards
+      return check_count(step, 1, 1);
   }
 }
 
@@ -194,7 +196,7 @@ GateKind parse_gate_kind(std::string_view name) {
 
 bool is_gated(const Graph& graph) {
   return std::any_of(graph.steps.begin(), graph.steps.end(), [](const Step& step) {
-    return step.gate.kind != GateKind::None;
+    return step.gate.kind != GateKind::None || step.kind == StepKind::Decision;
   });
 }
 
@@ -214,7 +216,7 @@ bool fits_lanes(const Graph& graph) {
     const bool passes = step.kind == StepKind::Clamp || step.kind == StepKind::MaxPool ||
                         step.kind == StepKind::MeanPool;
     double out = passes ? share(step.inputs[0]) : 1.0;
-    if (step.gate.kind == GateKind::Positions) return false;
+    if (step.gate.kind == GateKind::Positions || step.kind == StepKind::Decision) return false;
     if (step.kind == StepKind::Product && step.format != Format::Sparse) {
       const auto macs = static_cast<double>(product_shape(graph, step, 1).macs());
       const bool gated = step.gate.kind == GateKind::Channels;
@@ -319,6 +321,7 @@ void check_graph(const Graph& graph) {
                      made[static_cast<size_t>(graph.value(graph.output).storage)],
                  ValueError,
                  "plan: nothing makes its output");
+  check_guards(graph);
 }
 
 }  // namespace espalier::nn::plan

@@ -13,6 +13,7 @@
 #include <espalier/autograd/ops/pooling.h>
 #include <espalier/core/kernels/conv2d/conv2d.h>
 #include <espalier/core/kernels/pooling.h>
+#include <espalier/nn/gates/block_rule.h>
 #include <espalier/nn/module/module.h>
 
 namespace espalier::nn::plan {
@@ -26,6 +27,7 @@ enum class StepKind : uint8_t {
   MaxPool,   ///< the largest of each window
   MeanPool,  ///< the mean of each window
   Copy,      ///< values moved to other places: slice, pad, concat, permute
+  Decision,  ///< whether a residual block runs its branch: 1 or 0
 };
 std::string_view name(StepKind kind);
 /// Throws ValueError for an unknown name.
@@ -80,7 +82,8 @@ struct Gate {
 struct Step {
   StepKind kind = StepKind::Product;
   std::string name = {};  ///< of the layer, or of the op and where it stands
-  /// Values. Product: x, and the residual that is added, if any.
+  /// Values. Product: x, and the residual that is added, if any. Add with a `join`: the branch,
+  /// then the shortcut.
   std::vector<int> inputs = {};
   int output = -1;
   Limits limits = {};
@@ -93,6 +96,13 @@ struct Step {
   Gate gate = {};                    ///< Product; of an affine only until it is folded
   PoolOptions pool = {.kernel = 0};  ///< Pools; kernel 0: windows that cover the plane (mean)
   std::vector<CopyRun> runs = {};    ///< Copy; what no run reaches is 0
+  BlockRule rule = {};               ///< Decision
+  /// The value of a decision: where it is 0 the step is not run, and of a decision the value is 0.
+  /// -1: it is always run.
+  int guard = -1;
+  /// Of an addition, or a product with a residual: the value of a decision. Where it is 0 there is
+  /// nothing to add, and inputs[1] comes out within the limits. -1: it always adds.
+  int join = -1;
 };
 
 /// A result of a step, or the input. Values of one storage share memory: a reshape costs nothing.
@@ -111,11 +121,11 @@ struct Graph {
   int add_value(const Shape& shape);
 };
 
-/// True when any product has a gate.
+/// True when any product or block has a gate.
 bool is_gated(const Graph& graph);
 /// False when many samples do better one by one in planes, each with gates of its own, than sixteen
-/// in the lanes, which compute what any of them chose: when positions are gated, or few channels
-/// stay. By shapes, formats and kept channels alone.
+/// in the lanes, which compute what any of them chose: when blocks or positions are gated, or few
+/// channels stay. By shapes, formats and kept channels alone.
 bool fits_lanes(const Graph& graph);
 /// The convolution of a product on `samples` samples; a linear layer's planes have one position.
 /// Throws ShapeError when weight and input don't fit.
@@ -127,6 +137,10 @@ PoolWindows pool_windows(const Graph& graph, const Step& step);
 /// made, shapes that don't follow from each other, copies that reach outside, missing weights.
 void check_graph(const Graph& graph);
 
+/// The same of guards and joins, and of decisions (guards.cpp): what a closed branch would have
+/// made must be read by nobody else. For `check_graph`, which has checked the rest.
+void check_guards(const Graph& graph);
+
 /// What `model` computes in eval mode from `input` (N,..), one sample's shapes. Throws
 /// NotImplemented naming op and layer for what a plan cannot do.
 Graph trace_graph(Module& model, const Variable& input);
@@ -135,9 +149,13 @@ Graph trace_graph(Module& model, const Variable& input);
 /// where nobody else reads what lies between.
 void fuse(Graph& graph);
 
+/// Guards the steps that only a branch needs which a decision may leave out.
+void guard_branches(Graph& graph);
+
 /// Where the values lie in one block of memory, in positions of one sample.
 /// Values that are never alive together may share memory, and an elementwise step writes in the
-/// place of an input that nobody reads after it. The input is alive for the whole run.
+/// place of an input that nobody reads after it; so does what joins a shortcut, which then stays
+/// where it is when the branch is closed. The input is alive for the whole run.
 struct MemoryPlan {
   std::vector<int64_t> offsets;  ///< by value
   int64_t size = 0;

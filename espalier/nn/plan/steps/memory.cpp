@@ -23,6 +23,17 @@ bool elementwise(const Step& step) {
          step.kind == StepKind::Clamp;
 }
 
+/// The inputs in whose place the step may write its output, the best first, if nobody needs them
+/// any more.
+std::vector<int> places(const Step& step) {
+  if (step.join < 0)
+    return elementwise(step) ? std::vector<int>{step.inputs[0]} : std::vector<int>{};
+  if (step.kind == StepKind::Add) return {step.inputs[1], step.inputs[0]};
+  // Products read a residual where they write, and only there.
+  if (step.gate.kind == GateKind::None) return {step.inputs[1]};
+  return {};
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const Graph& graph, int64_t granule) {
@@ -44,18 +55,26 @@ MemoryPlan plan_memory(const Graph& graph, int64_t granule) {
   for (int s = 0; s < steps; ++s) {
     const Step& step = graph.steps[static_cast<size_t>(s)];
     for (const int input : step.inputs) touch(root[static_cast<size_t>(input)], s);
+    for (const int decision : {step.guard, step.join}) {
+      if (decision >= 0) touch(root[static_cast<size_t>(decision)], s);
+    }
     touch(root[static_cast<size_t>(step.output)], s);
   }
   touch(root[static_cast<size_t>(graph.output)], steps);
 
   for (int s = 0; s < steps; ++s) {
     const Step& step = graph.steps[static_cast<size_t>(s)];
-    const size_t from = root[static_cast<size_t>(step.inputs[0])];
     const size_t to = root[static_cast<size_t>(step.output)];
-    if (!elementwise(step) || from == 0 || lives[from].end != s) continue;
-    lives[from].end = lives[to].end;
-    lives[to].used = false;
-    std::replace(root.begin(), root.end(), to, from);
+    for (const int place : places(step)) {
+      const size_t from = root[static_cast<size_t>(place)];
+      const bool also_x =
+          step.kind == StepKind::Product && root[static_cast<size_t>(step.inputs[0])] == from;
+      if (from == 0 || also_x || lives[from].end != s) continue;
+      lives[from].end = lives[to].end;
+      lives[to].used = false;
+      std::replace(root.begin(), root.end(), to, from);
+      break;
+    }
   }
 
   std::vector<size_t> order(count);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // trace_graph: the graph of a network becomes the graph of a plan. Layers are recognized
 // by their ops, so that functions and modules are the same; only batch norm is taken as a layer,
-// for its running statistics, and a gated convolution, for its gate.
+// for its running statistics, a gated convolution, for its gate, and the gate of a block.
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 
 #include <espalier/autograd/ops/pool_check.h>
 #include <espalier/nn/forms/slots.h>
+#include <espalier/nn/gates/block_gate.h>
 #include <espalier/nn/gates/channel_gate.h>
 #include <espalier/nn/gates/position_gate.h>
 #include <espalier/nn/graph/tracer.h>
@@ -41,6 +43,7 @@ bool only_moves(const GraphOp& op) {
 bool is_whole_layer(const GraphCall& call) {
   const auto* conv = dynamic_cast<const Conv2d*>(call.module);
   return dynamic_cast<const BatchNorm*>(call.module) != nullptr ||
+         dynamic_cast<const BlockGate*>(call.module) != nullptr ||
          (conv != nullptr && dynamic_cast<const nn::Gate*>(conv->form.get()) != nullptr);
 }
 
@@ -76,6 +79,8 @@ class PlanMaker {
     if (find(call.input) == nullptr) return;
     if (const auto* norm = dynamic_cast<const BatchNorm*>(call.module)) {
       add_batch_norm(*norm, call);
+    } else if (const auto* gate = dynamic_cast<const BlockGate*>(call.module)) {
+      add_decision(*gate, call);
     } else {
       add_gated(dynamic_cast<const Conv2d&>(*call.module), call);
     }
@@ -85,6 +90,9 @@ class PlanMaker {
     call_ = op.call < 0 ? nullptr : &network_.call(op.call);
     bool tracked = false;
     for (const int input : op.inputs) tracked = tracked || find(input) != nullptr;
+    if (std::ranges::any_of(op.inputs, [&](int input) { return branches_.contains(input); })) {
+      return add_join(op);
+    }
     if (!tracked) return;  // a constant of the network
     if (op.name == "conv2d" || op.name == "linear") {
       add_product(op);
@@ -93,6 +101,9 @@ class PlanMaker {
       const bool clamp = op.name == "clamp";
       step.limits.low = clamp ? static_cast<float>(op.attributes.number("low")) : 0.0f;
       if (clamp) step.limits.high = static_cast<float>(op.attributes.number("high"));
+    } else if (op.name == "mul" && decision_of(op.inputs[1]) >= 0) {
+      require(find(op.inputs[0]) != nullptr, op.name, "gates a constant");
+      branches_[op.output] = {*find(op.inputs[0]), decision_of(op.inputs[1])};
     } else if (op.name == "add") {
       require(network_.value(op.inputs[0]).shape == network_.value(op.inputs[1]).shape,
               op.name,
@@ -150,7 +161,7 @@ class PlanMaker {
   /// The name of a layer; of an op between layers, where it stands and what it is.
   std::string step_name(std::string_view op) const {
     std::string name = where();
-    const bool layer = op == "conv2d" || op == "linear" || op == "batch_norm";
+    const bool layer = op == "conv2d" || op == "linear" || op == "batch_norm" || op == "decision";
     if (name.empty() || !layer) name += cat(name.empty() ? "" : ".", op);
     return name;
   }
@@ -242,6 +253,40 @@ class PlanMaker {
     step.gate.kept = rule.kept;
   }
 
+  void add_decision(const BlockGate& gate, const GraphCall& call) {
+    const auto rule = gate.decision()->block_rule();
+    require(rule.has_value(), "decision", "has a gate whose decision no kernel takes");
+    Step& step = add_step(StepKind::Decision, "decision", call.output, {call.input});
+    step.rule = {.weight = plain(rule->weight), .bias = plain(rule->bias), .least = rule->least};
+    if (rule->hidden.defined()) {
+      step.rule.hidden = plain(rule->hidden);
+      step.rule.hidden_bias = plain(rule->hidden_bias);
+    }
+    decisions_.insert(step.output);
+  }
+
+  /// The decision that a value of the network holds, in whatever shape; -1: it holds none.
+  int decision_of(int value) const {
+    const int* known = find(value);
+    if (known == nullptr) return -1;
+    const int storage = graph_.value(*known).storage;
+    return decisions_.contains(storage) ? storage : -1;
+  }
+
+  /// The sum of a shortcut and a branch that a decision multiplies.
+  void add_join(const GraphOp& op) {
+    require(op.name == "add" && find(op.inputs[0]) != nullptr && branches_.contains(op.inputs[1]),
+            op.name,
+            "reads the branch of a gated block before it is added to its shortcut");
+    require(network_.value(op.inputs[0]).shape == network_.value(op.inputs[1]).shape,
+            op.name,
+            "of values of different shapes");
+    const auto [branch, decision] = branches_.at(op.inputs[1]);
+    Step& step = add_step(StepKind::Add, op.name, op.output, {op.inputs[0]});
+    step.inputs.insert(step.inputs.begin(), branch);
+    step.join = decision;
+  }
+
   void add_reshape(const GraphOp& op) {
     const int from = *find(op.inputs[0]);
     const Shape& shape = network_.value(op.output).shape;
@@ -284,7 +329,9 @@ class PlanMaker {
   Graph graph_;
   std::unordered_set<std::string> masked_;  // weights
   std::unordered_map<int, int> values_;
-  const GraphCall* call_ = nullptr;  // in which the step at hand runs
+  std::unordered_set<int> decisions_;                      // values of the plan
+  std::unordered_map<int, std::pair<int, int>> branches_;  // times a decision: branch and decision
+  const GraphCall* call_ = nullptr;                        // in which the step at hand runs
 };
 
 }  // namespace
@@ -303,11 +350,13 @@ Graph trace_graph(Module& model, const Variable& input) {
                    " has a form; a plan multiplies with plain weights: fold_forms() first");
   }
   for (const BlockSite& site : block_sites(model)) {
-    ESPALIER_CHECK(!site.block->form,
+    BlockForm* form = site.block->form.get();
+    ESPALIER_CHECK(form == nullptr || dynamic_cast<BlockGate*>(form) != nullptr,
                    NotImplemented,
                    "compile: ",
                    site.name,
-                   " is a gated block, which a plan can't leave out");
+                   " adds its branch in a way that a plan does not know: ",
+                   form == nullptr ? std::string() : form->describe());
   }
   const NetworkGraph network = trace_network(model, input);
   check_calls(model, network);
