@@ -223,6 +223,44 @@ std::shared_ptr<Sequential> layers(int64_t in, int64_t out, bool relu) {
   return net;
 }
 
+// The sum is written over the shortcut: planes of all widths, also those that no vector divides,
+// and weights of every kernel.
+TEST(BlockPlan, JoinsInThePlaceOfTheShortcut) {
+  for (const auto& [h, w] : std::vector<std::pair<int64_t, int64_t>>{
+           {1, 1}, {2, 2}, {3, 5}, {7, 9}, {8, 8}, {5, 16}, {4, 17}, {2, 32}, {3, 48}}) {
+    for (const double sparsity : {0.0, 0.8}) {
+      const auto make = [&](bool gated) {
+        auto main = std::make_shared<Sequential>();
+        main->add("first", *layers(5, 5, true));
+        main->add("last", *layers(5, 5, false));
+        auto model = std::make_unique<Sequential>();
+        model->add("stem", *layers(3, 5, true));
+        model->add("block", Residual({.main = main}));
+        model->add("next", Residual({.main = layers(5, 5, false), .activation = nullptr}));
+        init_parameters(*model, 3);
+        disturb_batch_norms(*model);
+        if (sparsity > 0.0) mask_randomly(*model, sparsity);
+        for (const BlockSite& site : block_sites(*model)) {
+          if (gated) add_block_gate(site, random_head("head", 5, site.name, Opens::All));
+        }
+        return model;
+      };
+      const auto gated = make(true);
+      const Tensor x = random_tensor({3, 3, h, w}, 4);
+      const CompileOptions sparse = {.format = PlanFormat::Sparse};
+      const InferencePlan whole = compile(*make(false), Variable(x), sparse);
+      EXPECT_EQ(compile(*gated, Variable(x), sparse).run(x).to_vector<float>(),
+                whole.run(x).to_vector<float>())
+          << h << "x" << w << ", " << sparsity;
+      for (const PlacedGate& gate : placed_gates(*gated)) {
+        auto* head = dynamic_cast<Head*>(gate.decision);
+        head->bias.value.value().fill_(gate.name == "block" ? -10.0 : 10.0);
+      }
+      expect_close(compile(*gated, Variable(x), sparse).run(x), logits(*gated, Variable(x)));
+    }
+  }
+}
+
 // What is closed outside leaves out the inner decision too; an inner one may close by itself.
 TEST(BlockPlan, TakesGatesWithinABranch) {
   auto inner = std::make_shared<Residual>(Residual::Parts{.main = layers(3, 3, false)});

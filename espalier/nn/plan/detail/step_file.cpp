@@ -152,11 +152,13 @@ void read_runs(size_t number, TensorBox& tensors, Step& step) {
   }
 }
 
-float read_finite(const json& value) {
+float read_finite(const json& value, std::string_view what) {
   const auto number = value.get<double>();
   ESPALIER_CHECK(std::abs(number) <= static_cast<double>(std::numeric_limits<float>::max()),
                  ValueError,
-                 "expects a finite number, got ",
+                 "expects a finite ",
+                 what,
+                 ", got ",
                  value.dump());
   return static_cast<float>(number);
 }
@@ -178,7 +180,7 @@ PoolOptions read_pool(const json& in) {
 
 BlockRule read_rule(const json& in, size_t number, TensorBox& tensors) {
   BlockRule rule;
-  rule.least = read_finite(in.at("least"));
+  rule.least = read_finite(in.at("least"), "threshold");
   if (tensors.has(key(number, "hidden"))) {
     rule.hidden = tensors.take(key(number, "hidden"), DType::F32);
     rule.hidden_bias = tensors.take(key(number, "hidden_bias"), DType::F32);
@@ -318,8 +320,8 @@ Step read_step(const json& in, size_t number, TensorBox& tensors) {
   if (in.contains("join")) step.join = read_id(in.at("join"));
   if (in.contains("limits")) {
     const json& limits = in.at("limits");
-    if (limits.contains("low")) step.limits.low = read_finite(limits.at("low"));
-    if (limits.contains("high")) step.limits.high = read_finite(limits.at("high"));
+    if (limits.contains("low")) step.limits.low = read_finite(limits.at("low"), "limit");
+    if (limits.contains("high")) step.limits.high = read_finite(limits.at("high"), "limit");
   }
   if (step.kind == StepKind::Product) {
     read_product(in, number, tensors, step);
