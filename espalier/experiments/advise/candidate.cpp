@@ -20,9 +20,9 @@ std::string first_of(const prune::Method& method, const std::vector<std::string>
   return {};
 }
 
-std::string pattern_for(const prune::Method& method, Runtime runtime) {
+std::string pattern_for(const prune::Method& method, Runtime runtime, bool factors) {
   const bool gates = method.when == prune::When::Runtime;
-  if (runtime == Runtime::Dense && !gates) return first_of(method, {"channel"});
+  if (runtime == Runtime::Dense && !gates && !factors) return first_of(method, {"channel"});
   // Of N of 4 for each layer by powers of two, all layers run on hardware for 2 of 4.
   if (runtime == Runtime::NM && !gates) return first_of(method, {"2:4", "n:4"});
   return method.patterns.front();
@@ -33,7 +33,6 @@ void tell_parts(Candidate& out, const prune::Timeline& timeline) {
     out.acts_in_training = out.acts_in_training || event.until > event.from;
     const prune::UpdateParts* parts = event.action->parts();
     if (parts == nullptr) continue;
-    out.updates = true;
     out.searches = out.searches || parts->search != nullptr;
     out.repairs = out.repairs || parts->repair != nullptr;
     const prune::ScoreNeeds needs =
@@ -45,29 +44,35 @@ void tell_parts(Candidate& out, const prune::Timeline& timeline) {
   }
 }
 
-/// False where the method refuses every target but a sparsity.
-bool takes_targets(const prune::Method& method, const std::string& pattern) {
+bool meets_target(const prune::Method& method,
+                  const std::string& pattern,
+                  const Question& question) {
+  const bool asked = question.target && question.target->kind != prune::BudgetKind::Sparsity;
+  const prune::Target target =
+      asked ? *question.target : prune::Target{prune::BudgetKind::Macs, kUsualShare};
   try {
-    prune::choose_method(method, OptionTexts{{"pattern", pattern}, {"target", "macs=0.5"}})
-        .timeline();
-    return true;
+    const prune::MethodChoice choice = prune::choose_method(
+        method, OptionTexts{{"pattern", pattern}, {"target", prune::text_of(target)}});
+    return prune::target_refusal(choice.timeline(), target).empty();
   } catch (const Error&) {
-    return false;
+    return false;  // where every layer has N:M
   }
 }
 
 }  // namespace
 
 Candidate candidate_of(const prune::Method& method, const Question& question) {
+  const bool factors = method.facts().stays;
   Candidate out{.method = &method,
-                .pattern = pattern_for(method, question.answers.runtime),
-                .gates = method.when == prune::When::Runtime};
+                .pattern = pattern_for(method, question.answers.runtime, factors),
+                .gates = method.when == prune::When::Runtime,
+                .factors = factors};
   const std::string& pattern = out.pattern.empty() ? method.patterns.front() : out.pattern;
   const prune::Timeline timeline =
       prune::choose_method(method, OptionTexts{{"pattern", pattern}}).timeline();
   out.facts = prune::facts_of(timeline);
   tell_parts(out, timeline);
-  out.updates = out.updates && takes_targets(method, pattern);
+  out.meets = meets_target(method, pattern, question);
   out.by_design = out.pattern == method.patterns.front();
   out.cuts = out.pattern == "channel";
   out.n_m = is_n_m(out.pattern);

@@ -26,7 +26,8 @@ struct Candidate {
   bool cuts = false;              ///< whole channels go, which `shrink` takes out
   bool n_m = false;               ///< N of every M weights stay
   bool gates = false;             ///< it skips by input, and keeps all weights
-  bool updates = false;           ///< its mask updates can meet a budget
+  bool factors = false;           ///< thin dense layers take the place of wide ones
+  bool meets = false;             ///< the target that is asked, or where there is none, one of MACs
   bool rounds = false;            ///< it trains several times by itself
   bool starts_trained = false;    ///< it starts from trained weights
   bool acts_in_training = false;  ///< a penalty, a form or gates are at work while training goes on

@@ -25,34 +25,23 @@ std::string text(double value) {
   return fmt::format("{}", value);
 }
 
-/// A gate's sparsity is of what it skips: blocks, channels, values.
-double of_gates(const Candidate& candidate, const Question& question) {
-  const std::optional<prune::Target>& target = question.target;
-  if (target && target->kind == BudgetKind::Sparsity) return target->share;
-  const double share = target ? target->share : kUsualShare;
-  const double skipped = candidate.facts.needs_blocks
-                             ? 1.0 - share
-                             : comparisons::sparsity_for_share(candidate.method->name, share);
-  return std::clamp(skipped, 0.0, 1.0);
-}
-
 Arguments how_much(const Candidate& candidate, const Question& question) {
   const std::optional<prune::Target>& target = question.target;
   if (candidate.n_m) {
     // Where the method finds N, it must be told how much goes.
     return candidate.pattern.starts_with("n:") ? Arguments{"--sparsity", "0.5"} : Arguments{};
   }
-  if (candidate.gates) return {"--sparsity", fmt::format("{:.3g}", of_gates(candidate, question))};
   if (!target) {
-    return candidate.cuts && candidate.updates
-               ? Arguments{"--target", "macs=" + text(kUsualShare)}
+    const bool by_cost = candidate.cuts || candidate.gates || candidate.factors;
+    return by_cost && candidate.meets
+               ? Arguments{"--target", prune::text_of({prune::BudgetKind::Macs, kUsualShare})}
                : Arguments{"--sparsity", text(candidate.cuts ? 1.0 - kUsualShare : kUsualSparsity)};
   }
   // A sparsity of channels counts channels in some methods; a target counts weights in all.
-  if (target->kind == BudgetKind::Sparsity && !(candidate.cuts && candidate.updates)) {
+  if (target->kind == BudgetKind::Sparsity && !(candidate.cuts && candidate.meets)) {
     return {"--sparsity", text(target->share)};
   }
-  return {"--target", prune::name(target->kind) + "=" + text(target->share)};
+  return {"--target", prune::text_of(*target)};
 }
 
 Arguments of_method(const Candidate& candidate, const Question& question) {

@@ -68,6 +68,7 @@ inline std::vector<OptionTexts> many_answers() {
           {{"target", "macs=0.3"}},
           {{"inputs", "differ"}, {"training", "some"}, {"model", "resnet20"}},
           {{"inputs", "differ"}, {"target", "macs=0.5"}, {"model", "vgg16"}},
+          {{"inputs", "differ"}, {"target", "latency=0.5"}},
           {{"inputs", "alike"}, {"may-lose", "0.5"}},
           {{"when", "before"}, {"may-lose", "3"}},
           {{"when", "runtime"}, {"target", "sparsity=0.4"}},

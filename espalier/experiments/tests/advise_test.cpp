@@ -29,6 +29,7 @@ TEST(Advise, ADenseEngineGetsWhatCutsChannels) {
   const Advice told = advice(question);
   ASSERT_FALSE(told.ranked.empty());
   for (const Ranked& one : told.ranked) {
+    if (one.candidate.factors) continue;  // dense layers already
     EXPECT_EQ(one.candidate.pattern, "channel") << one.candidate.method->name;
     const std::vector<Step> steps = steps_for(one.candidate, question);
     EXPECT_TRUE(std::ranges::any_of(steps, [](const Step& step) {
@@ -43,6 +44,38 @@ TEST(Advise, ADenseEngineGetsWhatCutsChannels) {
   }
   for (const char* no : {"fbs", "cgnet", "skipnet"}) {
     EXPECT_TRUE(says(told, no, "dense-gates")) << no;
+  }
+}
+
+TEST(Advise, FactorsAreDenseLayersToAnyEngine) {
+  for (const OptionTexts& texts : std::vector<OptionTexts>{
+           {{"runtime", "dense"}}, {{"runtime", "dense"}, {"target", "latency=0.5"}}}) {
+    const Question question = question_of(texts);
+    const Advice told = advice(question);
+    for (const char* name : {"svd", "tucker2"}) {
+      EXPECT_GE(place(told, name), 0) << name;
+      EXPECT_TRUE(says(told, name, "dense-factors")) << name;
+    }
+  }
+  EXPECT_EQ(place(advice_for({{"runtime", "n-m"}}), "svd"), -1);
+}
+
+// What an image takes is its own matter: no command asks gates for a latency, or for a sparsity in
+// place of MACs.
+TEST(Advise, GatesAreAskedForMacsOnly) {
+  const Advice timed = advice_for({{"inputs", "differ"}, {"target", "latency=0.5"}});
+  const Question counted = question_of({{"inputs", "differ"}, {"target", "macs=0.4"}});
+  for (const std::string& name : methods_of(prune::When::Runtime)) {
+    EXPECT_TRUE(says(timed, name, "target-refused")) << name;
+    const Advice told = advice(counted);
+    const int at = place(told, name);
+    ASSERT_GE(at, 0) << name;
+    bool asked = false;
+    for (const Step& step : steps_for(told.ranked[static_cast<size_t>(at)].candidate, counted)) {
+      const auto target = std::ranges::find(step.arguments, "--target");
+      asked = asked || (target != step.arguments.end() && *(target + 1) == "macs=0.4");
+    }
+    EXPECT_TRUE(asked) << name;
   }
 }
 

@@ -170,7 +170,8 @@ struct NmSearchOptions {
   double vote = 0.75;       ///< share of a layer's groups that must agree
 };
 /// Finds N of every M for each layer (pattern `n:M`) until the asked share of all prunable weights
-/// is gone. While its event lasts, small weights are penalized by how much their layer computes and
+/// is gone, or the network costs what another target asks (all but latency). While its event lasts,
+/// small weights are penalized by how much their layer computes and
 /// how far it is from what ERK would give it, and N sinks where most groups have fewer than N
 /// weights above their threshold of the beginning. At its moment, what is missing is made up for by
 /// the same vote, and the report tells the patterns. Source: Sun et al., NeurIPS 2021,

@@ -54,6 +54,9 @@ class Admm : public Action {
   }
   const UpdateParts* parts() const override { return update_->parts(); }
   std::string refusal(const Pattern& pattern) const override { return update_->refusal(pattern); }
+  std::optional<std::string> target_refusal(const Target& target) const override {
+    return update_->target_refusal(target);
+  }
   void check(const Subject& subject) override { update_->check(subject); }
 
   UpdateReport update(const Subject& subject,

@@ -24,7 +24,7 @@ struct LowRankOptions {
   int64_t iterations = 3;              ///< of Tucker2: HOOI's
 };
 /// The ranks of a weight at this share of its numbers, of Tucker2 in proportion on both sides; an
-/// empty one if none fits. A function of sizes alone.
+/// empty one if none fits, and at 0, where a weight stays whole. A function of sizes alone.
 std::optional<nn::LowRank::Options> ranks_within(const Shape& weight,
                                                  nn::LowRank::Split split,
                                                  Sparsity sparsity);
@@ -33,8 +33,10 @@ std::vector<Tensor> factors_of(const Tensor& weight,
                                const nn::LowRank::Options& ranks,
                                int64_t iterations);
 /// When its event begins, prunable weights are cut into factors of what they are; from then on
-/// these are trained and multiplied with, and stay on the network. At a moment it tells how many
-/// numbers each layer has, and which layers stay as they are and why. (low_rank.cpp)
+/// these are trained and multiplied with, and stay on the network. A target that is no sparsity is
+/// met by the sparsity of the layers at which the factors cost what is asked, and then one rank
+/// more in one layer after another. At a moment it tells how many numbers each layer has, and which
+/// layers stay as they are and why. (low_rank.cpp)
 std::shared_ptr<Action> cut_into_factors(const LowRankOptions& options);
 
 }  // namespace espalier::prune

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include <espalier/nn/introspect/counting.h>
@@ -14,6 +15,7 @@
 #include <espalier/prune/penalties/penalty.h>
 #include <espalier/prune/sites/site.h>
 #include <espalier/prune/structure/channel_graph.h>
+#include <espalier/prune/update/to_budget.h>
 
 namespace espalier::prune {
 namespace {
@@ -97,6 +99,12 @@ class NmSearch : public Action {
     return cat("finds N of every M, got pattern ", pattern.name());
   }
 
+  std::optional<std::string> target_refusal(const Target& target) const override {
+    if (target.kind != BudgetKind::Latency) return std::string();
+    return "it halves layers until enough is gone, and looks at every step whether that is so, "
+           "which measured times are too uneven for. Give macs or bytes";
+  }
+
   void check(const Subject& subject) override { bind(subject); }
 
   void before_step(const Subject& subject, nn::TrainState& state) override {
@@ -128,6 +136,7 @@ class NmSearch : public Action {
                       std::span<const Moment> rounds,
                       UpdateNumber) override {
     bind(subject);
+    std::vector<Layer*> halved;
     while (!reached(subject)) {
       Layer* next = nullptr;
       double most = -1.0;
@@ -138,6 +147,13 @@ class NmSearch : public Action {
       }
       next->kept /= 2;
       next->counter = std::min(next->counter, next->kept);
+      halved.push_back(next);
+    }
+    // What a later and larger step made needless.
+    for (Layer* layer : halved) {
+      if (!budget_) break;
+      layer->kept *= 2;
+      if (!reached(subject)) layer->kept /= 2;
     }
     for (Layer& layer : layers_) {
       if (layer.kept < layer.size) changed_[layer.site.name] += set_mask(layer);
@@ -198,6 +214,19 @@ class NmSearch : public Action {
       most += units * (1.0 - 1.0 / static_cast<double>(layers_[l].size));
     }
     most /= static_cast<double>(total_);
+    if (has_budget(subject)) {
+      budget_.emplace(subject);
+      const std::vector<int64_t> one_of_each(layers_.size(), 1);
+      ESPALIER_CHECK(cost(one_of_each) <= budget_->asked(),
+                     ValueError,
+                     "prune: with one of every ",
+                     layers_.front().size,
+                     " weights in every layer that can have the pattern the network has ",
+                     cost(one_of_each) / budget_->dense_cost(),
+                     " left of the dense one's, but the target is ",
+                     subject.settings.target);
+      return;
+    }
     ESPALIER_CHECK(most >= subject.settings.final().value() - kNear,
                    ValueError,
                    "prune: with one of every ",
@@ -230,7 +259,31 @@ class NmSearch : public Action {
     changed_[layer.site.name] = numbers[2];
   }
 
-  bool reached(const Subject& subject) const {
+  /// Of a network in which layers keep so many of every M.
+  double cost(const std::vector<int64_t>& kept) {
+    const auto known = costs_.find(kept);
+    if (known != costs_.end()) return known->second;
+    std::map<const nn::Parameter*, Tensor> masks;
+    for (size_t l = 0; l < layers_.size(); ++l) {
+      const Units& units = layers_[l].site.parts.front().units;
+      Tensor mask = Tensor::empty(layers_[l].parameter().shape(), DType::U8);
+      for (int64_t i = 0; i < mask.numel(); ++i) {
+        mask.data<uint8_t>()[i] = units.unit(i) % layers_[l].size < kept[l] ? 1 : 0;
+      }
+      masks[&layers_[l].parameter()] = mask;
+    }
+    return costs_[kept] = budget_->cost_under([&](const nn::Parameter& parameter) {
+      const auto found = masks.find(&parameter);
+      return found == masks.end() ? parameter.mask() : found->second;
+    });
+  }
+
+  bool reached(const Subject& subject) {
+    if (budget_) {
+      std::vector<int64_t> kept;
+      for (const Layer& layer : layers_) kept.push_back(layer.kept);
+      return cost(kept) <= budget_->asked();
+    }
     double removed = 0.0;
     for (const Layer& layer : layers_) {
       removed += static_cast<double>(layer.site.units) * layer.sparsity();
@@ -282,6 +335,7 @@ class NmSearch : public Action {
     report.notes.push_back(
         cat("found --layer-pattern ", found, dense.empty() ? "" : " --exclude " + dense));
     report.reached = report.sparsity();
+    tell_cost(subject, moment.sparsity, report);
     return report;
   }
 
@@ -291,6 +345,8 @@ class NmSearch : public Action {
   std::map<std::string, int64_t> changed_;  // entries of masks since the last report
   std::vector<std::string> notes_;
   std::map<std::string, Tensor> saved_;  // until the layers are found
+  std::optional<BudgetSearch> budget_;   // of a target that is no sparsity
+  std::map<std::vector<int64_t>, double> costs_;
 };
 
 }  // namespace

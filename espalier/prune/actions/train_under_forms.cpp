@@ -6,6 +6,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/train/adam.h>
 #include <espalier/prune/sites/collapse.h>
+#include <espalier/prune/update/to_budget.h>
 
 namespace espalier::prune {
 namespace {
@@ -23,9 +24,15 @@ class TrainUnderForms : public Action {
             .stays = forms_.stays};
   }
 
+  std::optional<std::string> target_refusal(const Target&) const override {
+    if (forms_.no_target) return forms_.no_target;
+    return forms_.divides ? std::optional(std::string()) : std::nullopt;
+  }
+
   std::vector<std::string> attach(const Subject& subject) override {
     if (sites(subject.model).empty()) {
       forms_.put_on(subject);
+      none_ = sites(subject.model).empty();
       return {};
     }
     return {cat(forms_.kind, ": goes on with the forms that the network has")};
@@ -39,11 +46,12 @@ class TrainUnderForms : public Action {
 
   void before_step(const Subject&, nn::TrainState& state) override {
     const std::vector<nn::FormSite> on = sites(state.model);
-    ESPALIER_CHECK(!on.empty(),
+    ESPALIER_CHECK(!on.empty() || none_,
                    ValueError,
                    "prune: the network has no forms of kind ",
                    forms_.kind,
                    ". Call Pruner::attach before its state is loaded");
+    if (none_) return;
     if (forms_.own_rate && !adam_) {
       adam_ = std::make_unique<nn::Adam>(
           std::vector<nn::ParameterGroup>{{.parameters = parameters_of(state.model, true)}},
@@ -128,6 +136,7 @@ class TrainUnderForms : public Action {
       }
     }
     if (!number.last || forms_.mask != nn::FoldedMask::OfForm) return report;
+    tell_cost(subject, subject.settings.final(), report);
     const auto mask_of = [&](const nn::Parameter& parameter) {
       const auto mask = masks.find(&parameter);
       return mask == masks.end() ? parameter.mask() : mask->second;
@@ -160,7 +169,7 @@ class TrainUnderForms : public Action {
                                  const std::vector<nn::NamedParameter>& weights,
                                  UpdateReport report) {
     const auto factors = nn::weight_factors(subject.model);
-    ESPALIER_CHECK(!factors.empty(),
+    ESPALIER_CHECK(!factors.empty() || subject.settings.final().value() == 0.0,
                    ValueError,
                    "prune: the network has no factors. Call Pruner::attach before");
     for (const nn::NamedParameter& weight : weights) {
@@ -168,6 +177,7 @@ class TrainUnderForms : public Action {
       const int64_t kept = cut == factors.end() ? weight.parameter->nnz() : cut->second.numbers;
       report.layers.push_back({weight.name, weight.parameter->numel(), kept, 0});
     }
+    tell_cost(subject, subject.settings.final(), report);
     return report;
   }
 
@@ -203,6 +213,7 @@ class TrainUnderForms : public Action {
   }
 
   FormsTraining forms_;
+  bool none_ = false;                     // nothing is asked, and so no form was put on
   std::unique_ptr<nn::Adam> adam_;        // of the forms' parameters
   std::map<std::string, Tensor> loaded_;  // its state, until it is made
 };

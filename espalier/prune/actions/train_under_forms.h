@@ -26,6 +26,9 @@ struct FormsTraining {
   nn::FoldedMask mask = nn::FoldedMask::OfForm;
   /// The forms are not folded at the end: they are what the network multiplies with from then on.
   bool stays = false;
+  /// Why `put_on` can't meet a target that is no sparsity; empty: it does, as one does that
+  /// `divides`. Nothing: it has no part in how much goes.
+  std::optional<std::string> no_target = {};
   /// The learning rate of an Adam that the forms' parameters have for themselves, constant;
   /// nothing: they are parameters of the training's optimizer.
   std::optional<double> own_rate = {};

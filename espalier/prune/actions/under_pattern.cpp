@@ -14,6 +14,9 @@ class UnderPattern : public Action {
   ActionFacts facts() const override { return action_->facts(); }
   const UpdateParts* parts() const override { return action_->parts(); }
   std::string refusal(const Pattern&) const override { return action_->refusal(pattern_.common()); }
+  std::optional<std::string> target_refusal(const Target& target) const override {
+    return action_->target_refusal(target);
+  }
   std::vector<std::string> attach(const Subject& subject) override {
     return action_->attach(own(subject));
   }

@@ -83,9 +83,6 @@ std::unique_ptr<Allocation> global_units_allocation(GlobalCount count = GlobalCo
 std::unique_ptr<Allocation> isomorphic_allocation();
 /// Every unit with a score above the threshold stays; the sparsity follows.
 std::unique_ptr<Allocation> threshold_allocation(double threshold);
-/// As many units stay as the scores of those that are there add up to, rounded to the nearest; the
-/// sparsity follows. (summed.cpp)
-std::unique_ptr<Allocation> summed_allocation();
 /// Everything that is there stays, whatever the target is: for updates that move or grow.
 /// (living.cpp)
 std::unique_ptr<Allocation> living_allocation();
@@ -161,6 +158,11 @@ enum class Ratios : uint8_t {
 std::unique_ptr<Allocation> ratio_allocation(std::vector<double> ratios,
                                              Ratios taken,
                                              std::vector<std::string> names = {});
+
+/// Of scores that are shares of units: as many units stay as the scores of those that are there add
+/// up to, rounded to the nearest, and the sparsity follows; or (Scaled) that share of a layer times
+/// one factor, so that the target is met. (summed.cpp)
+std::unique_ptr<Allocation> summed_allocation(Ratios taken = Ratios::Fixed);
 
 /// Settings of `outlier_allocation`.
 struct OutlierOptions {

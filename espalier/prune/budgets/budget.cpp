@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/format.h>
+
 #include <espalier/core/error.h>
 #include <espalier/core/options/option.h>
 #include <espalier/nn/forms/slots.h>
+#include <espalier/nn/gates/attach.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/introspect/samples.h>
 #include <espalier/nn/plan/plan.h>
@@ -96,7 +99,12 @@ Target parse_target(const std::string& text, double most) {
                        "'"));
 }
 
+std::string text_of(const Target& target) {
+  return fmt::format("{}={}", name(target.kind), target.share);
+}
+
 void cut_channels(nn::Module& model, const Shape& sample) {
+  if (!nn::weight_factors(model).empty()) return;  // factors stay, and layers run by them
   try {
     nn::fold_forms(model);  // what they make of the weights counts, not what they make it from
     shrink(model, Variable(nn::zero_samples(model, sample)));
@@ -113,6 +121,13 @@ std::unique_ptr<nn::Module> dense_copy(nn::Module& model) {
     one.parameter->set_support(nullptr);
     one.parameter->value.value().fill_(1.0);  // a zero would count as removed
   }
+  return copy;
+}
+
+std::unique_ptr<nn::Module> without_forms(nn::Module& model) {
+  std::unique_ptr<nn::Module> copy = model.clone();
+  for (const nn::FormSite& site : nn::form_sites(*copy)) *site.slot.form = nullptr;
+  nn::remove_gates(*copy);
   return copy;
 }
 

@@ -34,6 +34,8 @@ struct Target {
 };
 /// `macs=0.5`. Throws ValueError for an unknown kind and for a share outside of 0 .. `most`.
 Target parse_target(const std::string& text, double most = 1.0);
+/// As `parse_target` reads it.
+std::string text_of(const Target& target);
 
 /// Counts networks of one architecture.
 class Budget {
@@ -50,6 +52,9 @@ class Budget {
 
 /// A copy with nothing masked and nothing zero: what a share of a budget is a share of.
 std::unique_ptr<nn::Module> dense_copy(nn::Module& model);
+
+/// A copy of a network without its forms and gates: the weights as they are stored.
+std::unique_ptr<nn::Module> without_forms(nn::Module& model);
 
 /// Of a kind, for samples as `inputs` say, `batch` of them at once for Latency, which measures
 /// beside `dense` (a copy is kept). Throws ValueError for Sparsity, which needs none, and without

@@ -18,7 +18,9 @@ using TimeRatio = std::function<double(
     const nn::InferencePlan& plan, const nn::InferencePlan& dense, const Tensor& x)>;
 
 /// The two timed in turns, the median of several ratios.
-double time_in_turns(const nn::InferencePlan& plan, const nn::InferencePlan& dense, const Tensor& x);
+double time_in_turns(const nn::InferencePlan& plan,
+                     const nn::InferencePlan& dense,
+                     const Tensor& x);
 
 /// Compiles a network and times it for a batch of samples in turns with `dense`, of which a copy is
 /// kept, so that what else the machine does hits both: costs are ratios to it. What was measured is

@@ -53,13 +53,10 @@ Pruner::Pruner(std::string method,
       ESPALIER_CHECK(refusal.empty(), ValueError, "prune ", method_, ": ", refusal);
     }
   }
-  ESPALIER_CHECK(
-      settings_.target.empty() || last_update_of(timeline_),
-      NotImplemented,
-      "prune ",
-      method_,
-      ": has no target but its sparsity: it says by itself what goes, not by a mask update "
-      "that a budget could steer. Give a sparsity");
+  if (!settings_.target.empty()) {
+    const std::string why = target_refusal(timeline_, parse_target(settings_.target));
+    ESPALIER_CHECK(why.empty(), NotImplemented, "prune ", method_, ": ", why);
+  }
   const auto refused = timeline_.refused.find(settings_.ablation);
   ESPALIER_CHECK(refused == timeline_.refused.end(),
                  NotImplemented,

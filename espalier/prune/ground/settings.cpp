@@ -14,7 +14,8 @@ const OptionTable<PruneSettings>& prune_settings() {
        "sparsity",
        {0, 1},
        "fraction",
-       "of the prunable weights; else what N:M implies, or 0.9"},
+       "of the prunable weights, or of what a method's page says instead (channels, what gates "
+       "skip, a teacher's weights); else what N:M implies, or 0.9"},
       {&PruneSettings::target,
        "target",
        "instead of a sparsity KIND=SHARE: what is left of the dense network's macs, params, bytes "

@@ -60,6 +60,13 @@ class DiscriminativeChannels : public Repair {
     const int64_t rounds = options_.rounds == 0 ? kept : std::min(options_.rounds, kept);
     for (int64_t round = 0; round < rounds; ++round) {
       const JointLoss::Slope slope = loss_->slope();
+      ESPALIER_CHECK(std::isfinite(slope.loss),
+                     ValueError,
+                     "prune: the loss by which channels of ",
+                     site.name,
+                     " are chosen has no number: the original network's outputs are too large for "
+                     "it, as are a deep network's that was never trained, whose running statistics "
+                     "fit no data. Start from trained weights, or lower `rate`");
       if (!first) first = slope.loss;
       const bool settled = std::abs(last - slope.loss) <= options_.tolerance * *first;
       if (options_.tolerance > 0.0 && round > 0 && settled) break;

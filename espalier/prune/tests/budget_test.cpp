@@ -68,10 +68,6 @@ TEST(Target, AndSparsityMayNotDisagree) {
   EXPECT_EQ(choose_method(method("gmp"), {{"target", "macs=0.5"}}).settings.final(), Sparsity(0.5));
 }
 
-TEST(Target, NeedsAMethodThatRemovesForGood) {
-  EXPECT_THROW(make_pruner("fbs", {.target = "macs=0.5"}, inputs()), NotImplemented);
-}
-
 // Convolutions run at 64 positions, the linear layer at one: dense MACs are 64 (8*27 + 16*72) +
 // 3072.
 TEST(MacsTarget, OfSingleWeightsIsMetToOne) {

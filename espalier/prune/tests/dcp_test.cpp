@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <espalier/core/tests/temporary_folder.h>
 #include <espalier/prune/curvature/joint_loss.h>
 #include <espalier/prune/ground/select.h>
 #include <espalier/prune/sites/site.h>
@@ -293,6 +294,16 @@ TEST(Dcp, ALayerThatGainsNothingMoreHasEnough) {
   given["tolerance"] = "0.01";
   prune_now("dcp", given, *other, pixel({2, 0, 0, 0}));
   EXPECT_EQ(living(other->parameter("0.weight"), 4), (std::vector<double>{1, 1, 0, 0}));
+}
+
+// Its squares are beyond float32.
+TEST(Dcp, OutputsThatAreTooLargeAreToldAsSuch) {
+  const auto net = adder();
+  espalier::testing::expect_error<ValueError>(
+      [&] {
+        prune_now("dcp", kFeaturesAlone, *net, pixel({1e25F, 1e25F}));
+      },
+      {"has no number", "Start from trained weights"});
 }
 
 TEST(Dcp, RoundsTakeInSeveralChannelsAtATime) {

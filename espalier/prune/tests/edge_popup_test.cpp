@@ -236,12 +236,11 @@ TEST(EdgePopup, LayersHaveScoresOfTheirOwnThatFollowTheSeed) {
   for (const double s : first.first) EXPECT_LE(std::abs(s), 0.5);  // 1 / sqrt(fan)
 }
 
-TEST(EdgePopup, KeepsWhatLayersAreGivenAndRefusesTargetsAndCuts) {
+TEST(EdgePopup, KeepsWhatLayersAreGivenAndRefusesCuts) {
   auto net = tiny_mlp();
   edge_popup({{"sparsity", "0.5"}, {"layer-sparsity", "3.weight=0.25"}})->attach(*net);
   EXPECT_EQ(form_on(*net, "1.weight").kept(), 192 * 24 / 2);
   EXPECT_EQ(form_on(*net, "3.weight").kept(), 24 * 12 * 3 / 4);
-  EXPECT_THROW(edge_popup({{"target", "macs=0.5"}}), NotImplemented);
   auto empty = tiny_mlp();
   auto hook = edge_popup({{"sparsity", "1"}});
   nn::Sgd sgd(*empty, {.lr = 0.1});

@@ -56,7 +56,7 @@ struct Gating {
   std::shared_ptr<Action> action;
   std::unique_ptr<nn::Sequential> net = tiny_residual_net();
   std::shared_ptr<const Pattern> pattern = make_pattern("filter");
-  PruneSettings settings;
+  PruneSettings settings = {.sparsity = Sparsity(0.5)};
   PruneInputs inputs = {.input_shape = {3, 8, 8}, .seed = 5};
   nn::Sgd sgd = nn::Sgd(*net, {}, 0.0);
 };
@@ -135,7 +135,7 @@ TEST(Gate, OthersGatesAndAnUnpreparedNetworkAreErrors) {
 
 TEST(Gate, IsSetBeforeEveryStepAndAfterTheLast) {
   Gates<nn::Head> gates = block_heads();
-  gates.set = [](nn::Head& head, const nn::TrainState& state) {
+  gates.set = [](nn::Head& head, const nn::TrainState& state, Sparsity) {
     head.bias.value.value().fill_(static_cast<double>(state.step));
   };
   Gating gating(gates);

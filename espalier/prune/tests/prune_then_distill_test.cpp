@@ -151,11 +151,6 @@ TEST(PruneThenDistill, AnotherTeacherTeachesOtherThings) {
   EXPECT_NE(students[0].at("3.weight"), students[1].at("3.weight"));
 }
 
-// The student follows from the teacher; a target of its own would fail in the middle of training.
-TEST(PruneThenDistill, RefusesATargetBeforeItTrains) {
-  EXPECT_THROW(pruner({{"target", "macs=0.5"}}, {.input_shape = {3, 8, 8}}), NotImplemented);
-}
-
 TEST(PruneThenDistill, AnActionMayHaveAPatternOfItsOwn) {
   auto net = tiny_conv_net();
   const LayerPatterns channels(make_pattern("channel"));

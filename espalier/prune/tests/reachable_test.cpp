@@ -7,6 +7,7 @@
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/sgd.h>
 #include <espalier/prune/drive/registry.h>
+#include <espalier/prune/tests/tiny.h>
 
 #include <espalier/data/dataset.h>
 #include <espalier/data/memory_dataset.h>
@@ -69,6 +70,27 @@ TEST(Reachable, FloorsThatKeepMoreThanIsAskedForAreRefused) {
         },
         {"min-per-layer 5000", "sparsity 0.99 can't be reached"});
   }
+}
+
+// One channel of each layer is 2 of 24, but leaves 27 + 9 + 192 of 4440 weights, 0.051.
+TEST(Reachable, FloorsOfChannelsLeaveASparsityOfWeights) {
+  const auto train = [](const char* sparsity) {
+    auto net = testing::tiny_conv_net();
+    const auto pruner = make_pruner("gmp",
+                                    parse_settings(method("gmp"),
+                                                   {{"pattern", "channel"},
+                                                    {"sparsity", sparsity},
+                                                    {"allocation", "global"},
+                                                    {"frequency", "2"},
+                                                    {"min-per-layer", "1"}}),
+                                    {.input_shape = {3, 8, 8}});
+    nn::Sgd sgd(*net, {.lr = 0.01});
+    auto loader = testing::tiny_loader();
+    nn::fit(*net, sgd, nn::ConstantLr(0.01), *loader, {pruner.get()}, {.epochs = 2});
+    return pruner->updates().back().reached.value();
+  };
+  EXPECT_GE(train("0.94"), 0.94);
+  expect_error<ValueError>([&] { train("0.97"); }, {"min-per-layer 1", "only 0.9486"});
 }
 
 TEST(Reachable, FloorsAreLookedAtInRoundsToo) {

@@ -21,6 +21,18 @@ Event during(double from, double until, std::shared_ptr<Action> action) {
   return {.from = from, .until = until, .action = std::move(action)};
 }
 
+std::string target_refusal(const Timeline& timeline, const Target& target) {
+  if (target.kind == BudgetKind::Sparsity) return {};
+  std::string why = "it says by itself what goes. Give a sparsity";
+  for (const Event& event : timeline.events) {
+    const std::optional<std::string> refusal = event.action->target_refusal(target);
+    if (!refusal) continue;
+    if (refusal->empty()) return {};
+    why = *refusal;
+  }
+  return cat("has no target of ", name(target.kind), ": ", why);
+}
+
 MethodFacts facts_of(const Timeline& timeline) {
   constexpr TrainingLength kLength = {.steps = 100'000, .steps_per_epoch = 1000};
   MethodFacts facts{.data_free = true};

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <espalier/prune/budgets/budget.h>
 #include <espalier/prune/ground/inputs.h>
 #include <espalier/prune/ground/report.h>
 #include <espalier/prune/ground/settings.h>
@@ -62,6 +63,9 @@ class Action {
 
   /// Why it can't serve a pattern; empty if it can.
   virtual std::string refusal(const Pattern&) const { return {}; }
+  /// Of a target that is no sparsity: why it can't be met; empty if this action meets it; nothing
+  /// if it has no part in how much goes.
+  virtual std::optional<std::string> target_refusal(const Target&) const { return {}; }
   /// Adds what is trained besides the weights. Before the optimizer is made and before state is
   /// loaded. Returns what a user must know.
   virtual std::vector<std::string> attach(const Subject&) { return {}; }
@@ -126,6 +130,9 @@ struct Timeline {
   /// Ablations that would mean nothing, and why not.
   std::map<Ablation, std::string> refused = {};
 };
+
+/// Why no action of a timeline meets a target; empty if one does, and for any sparsity.
+std::string target_refusal(const Timeline& timeline, const Target& target);
 
 /// What is true of a method by its timeline.
 struct MethodFacts {

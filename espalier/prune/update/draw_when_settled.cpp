@@ -50,6 +50,9 @@ class DrawWhenSettled : public Action {
   }
   const UpdateParts* parts() const override { return update_->parts(); }
   std::string refusal(const Pattern& pattern) const override { return update_->refusal(pattern); }
+  std::optional<std::string> target_refusal(const Target& target) const override {
+    return update_->target_refusal(target);
+  }
   void check(const Subject& subject) override { update_->check(subject); }
   void observe(nn::TrainState& state) override { update_->observe(state); }
 

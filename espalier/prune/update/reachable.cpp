@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <espalier/prune/sites/channel_weights.h>
 #include <espalier/prune/sites/collapse.h>
 #include <espalier/prune/sites/outputs.h>
 #include <espalier/prune/update/mask_update.h>
@@ -35,6 +36,31 @@ int64_t needed_by_outputs(const Site& site) {
 
 int64_t least_of(const Site& site, const PruneSettings& settings) {
   return std::max(least_units(site, settings), needed_by_outputs(site));
+}
+
+/// The share of the prunable weights that is left when every site keeps no more than it must.
+double least_share(const std::vector<Site>& sites,
+                   const std::vector<nn::NamedParameter>& weights,
+                   bool coupled,
+                   const PruneSettings& settings) {
+  if (coupled) {
+    ChannelWeights left(sites, weights);
+    for (size_t s = 0; s < sites.size(); ++s) {
+      for (int64_t u = least_of(sites[s], settings); u < sites[s].units; ++u) left.remove(s, u);
+    }
+    return static_cast<double>(left.left()) / static_cast<double>(left.total());
+  }
+  double left = 0.0;
+  double total = 0.0;
+  for (const Site& site : sites) {
+    const int64_t least = least_of(site, settings);
+    const std::vector<int64_t> of_units = site.unit_weights();
+    for (size_t u = 0; u < of_units.size(); ++u) {
+      total += static_cast<double>(of_units[u]);
+      if (static_cast<int64_t>(u) < least) left += static_cast<double>(of_units[u]);
+    }
+  }
+  return left / total;
 }
 
 /// Why `least_of` is not 0.
@@ -69,6 +95,7 @@ std::vector<int64_t> kept_by_size(const std::vector<Site>& sites,
 }  // namespace
 
 void check_reachable(const std::vector<Site>& all,
+                     const std::vector<nn::NamedParameter>& weights,
                      const FlowGraph* flow,
                      bool coupled,
                      const Allocation* allocation,
@@ -116,7 +143,12 @@ void check_reachable(const std::vector<Site>& all,
                    "allow-collapse.");
   }
   const int64_t least = std::max(kept, floors);
-  const double reached = 1.0 - static_cast<double>(least) / static_cast<double>(units);
+  // Units count where the sparsity is of units, or sizes alone say how many each layer keeps.
+  const bool of_weights =
+      !by_size && allocation != nullptr && allocation->sparsity_of(coupled) == SparsityOf::Weights;
+  const double reached =
+      of_weights ? std::min(wanted, 1.0 - least_share(sites, weights, coupled, settings))
+                 : 1.0 - static_cast<double>(least) / static_cast<double>(units);
   const bool told =
       allocation != nullptr && allocation->sparsity_of(coupled) != SparsityOf::Nothing;
   ESPALIER_CHECK(!told || floors == 0 || reached >= wanted - kWorthRefusing,

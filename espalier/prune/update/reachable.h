@@ -16,8 +16,10 @@ namespace espalier::prune {
 /// must cut the network (unless collapse is allowed), or must miss it by more than a hundredth
 /// because of `min_per_layer`. Of an allocation that looks at scores, or none, only what holds
 /// whatever the scores are is known. `flow`: the network's paths; null: a site with nothing left is
-/// a cut. `coupled`: units are channels.
+/// a cut. `coupled`: units are channels. `weights`: the prunable ones, of which a sparsity of
+/// weights is the share.
 void check_reachable(const std::vector<Site>& all,
+                     const std::vector<nn::NamedParameter>& weights,
                      const FlowGraph* flow,
                      bool coupled,
                      const Allocation* allocation,

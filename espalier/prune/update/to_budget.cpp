@@ -29,14 +29,14 @@ bool has_budget(const Subject& subject) {
 }
 
 BudgetSearch::BudgetSearch(const Subject& subject)
-    : subject_(subject),
+    : model_(subject.model),
       target_(parse_target(subject.settings.target)),
       dense_(dense_copy(subject.model)),
       budget_(make_budget(target_.kind, *dense_, subject.inputs, subject.settings.latency_batch)),
       dense_cost_(budget_->cost(*dense_->clone())) {}
 
 void BudgetSearch::find_prices() {
-  const size_t parameters = subject_.model.named_parameters().size();
+  const size_t parameters = model_.named_parameters().size();
   for (size_t p = 0; p < parameters; ++p) {
     prices_.push_back(0.0);
     const std::unique_ptr<nn::Module> copy = dense_->clone();
@@ -49,14 +49,26 @@ void BudgetSearch::find_prices() {
   }
 }
 
+MaskUpdate BudgetSearch::with(const MaskUpdate& update, const OfSite& one, uint8_t kept) {
+  auto units = update.kept();
+  units[one.site][one.unit] = kept;
+  MaskUpdate changed = update;
+  changed.keep_units(std::move(units));
+  return changed;
+}
+
 double BudgetSearch::cost_of(const MaskUpdate& update) {
+  return cost_under([&](const nn::Parameter& parameter) { return update.mask_of(parameter); });
+}
+
+double BudgetSearch::cost_under(const MaskOf& mask_of) {
   if (budget_->adds_up()) {
     if (prices_.empty()) find_prices();
     double cost = dense_cost_;
-    const auto own = subject_.model.named_parameters();
+    const auto own = model_.named_parameters();
     for (size_t p = 0; p < own.size(); ++p) {
       if (prices_[p] == 0.0) continue;
-      const Tensor mask = update.mask_of(*own[p].parameter);
+      const Tensor mask = mask_of(*own[p].parameter);
       if (!mask.defined()) continue;
       const uint8_t* kept = mask.data<uint8_t>();
       const auto gone = std::count(kept, kept + mask.numel(), uint8_t{0});
@@ -65,10 +77,10 @@ double BudgetSearch::cost_of(const MaskUpdate& update) {
     return cost;
   }
   const std::unique_ptr<nn::Module> copy = dense_->clone();
-  const auto own = subject_.model.named_parameters();
+  const auto own = model_.named_parameters();
   const auto copied = copy->named_parameters();
   for (size_t p = 0; p < own.size(); ++p) {
-    const Tensor mask = update.mask_of(*own[p].parameter);
+    const Tensor mask = mask_of(*own[p].parameter);
     if (mask.defined()) copied[p].parameter->set_mask(mask);
   }
   return budget_->cost(*copy);
@@ -76,8 +88,7 @@ double BudgetSearch::cost_of(const MaskUpdate& update) {
 
 void BudgetSearch::give_back(MaskUpdate& less,
                              const MaskUpdate& more,
-                             const std::vector<std::vector<double>>& scores,
-                             double asked) {
+                             const std::vector<std::vector<double>>& scores) {
   struct Unit {
     double score;
     size_t site, unit;
@@ -90,7 +101,7 @@ void BudgetSearch::give_back(MaskUpdate& less,
   }
   std::ranges::stable_sort(units, [](const Unit& a, const Unit& b) { return a.score > b.score; });
   const MaskUpdate start = less;
-  const auto with = [&](size_t count) {
+  const auto with_first = [&](size_t count) {
     auto kept = start.kept();
     for (size_t i = 0; i < count; ++i) kept[units[i].site][units[i].unit] = 1;
     MaskUpdate update = start;
@@ -101,20 +112,95 @@ void BudgetSearch::give_back(MaskUpdate& less,
   size_t too_many = units.size() + 1;
   while (too_many - fits > 1) {
     const size_t middle = fits + (too_many - fits) / 2;
-    if (cost_of(with(middle)) <= asked) {
+    if (cost_of(with_first(middle)) <= allowed_) {
       fits = middle;
     } else {
       too_many = middle;
     }
   }
-  if (fits > 0) less = with(fits);
+  if (fits > 0) less = with_first(fits);
+}
+
+std::vector<size_t> BudgetSearch::open_sites(const MaskUpdate& whole, const MaskUpdate& least) {
+  std::vector<size_t> open;
+  for (size_t s = 0; s < whole.sites().size(); ++s) {
+    const Site& site = whole.sites()[s];
+    if (!site.structured || !site.outputs.empty()) continue;
+    // A layer with a number of its own has it at any sparsity.
+    if (whole.kept()[s] != least.kept()[s]) open.push_back(s);
+  }
+  return open;
+}
+
+void BudgetSearch::give_back_singly(MaskUpdate& less,
+                                    const MaskUpdate& whole,
+                                    std::vector<size_t> open,
+                                    const std::vector<std::vector<double>>& scores) {
+  while (!open.empty()) {
+    std::optional<OfSite> best;
+    for (const size_t s : open) {
+      for (size_t u = 0; u < scores[s].size(); ++u) {
+        if (whole.kept()[s][u] <= less.kept()[s][u]) continue;
+        if (!best || scores[s][u] > scores[best->site][best->unit]) best = OfSite{s, u};
+      }
+    }
+    if (!best) return;
+    MaskUpdate update = with(less, *best, 1);
+    if (cost_of(update) <= allowed_) {
+      less = std::move(update);
+    } else {
+      std::erase(open, best->site);
+    }
+  }
+}
+
+bool BudgetSearch::leaves_room(const MaskUpdate& less) {
+  for (size_t s = 0; s < less.sites().size(); ++s) {
+    if (!less.sites()[s].structured) continue;
+    const auto gone = std::ranges::find(less.kept()[s], uint8_t{0});
+    if (gone == less.kept()[s].end()) continue;
+    const auto unit = static_cast<size_t>(gone - less.kept()[s].begin());
+    if (cost_of(with(less, {s, unit}, 1)) <= allowed_) return true;
+  }
+  return false;
+}
+
+void BudgetSearch::take_smaller_steps(MaskUpdate& less,
+                                      MaskUpdate more,
+                                      const MaskUpdate& least,
+                                      std::vector<size_t> open,
+                                      const std::vector<std::vector<double>>& scores) {
+  const double cost_of_less = cost_of(less);
+  while (!open.empty()) {
+    std::optional<OfSite> worst;
+    for (const size_t s : open) {
+      if (std::ranges::count(more.kept()[s], 1) <= std::ranges::count(least.kept()[s], 1)) continue;
+      for (size_t u = 0; u < scores[s].size(); ++u) {
+        if (more.kept()[s][u] == 0) continue;
+        if (!worst || scores[s][u] < scores[worst->site][worst->unit]) worst = OfSite{s, u};
+      }
+    }
+    if (!worst) return;
+    MaskUpdate update = with(more, *worst, 0);
+    const double cost = cost_of(update);
+    if (cost > allowed_) {
+      more = std::move(update);
+    } else if (cost > cost_of_less) {
+      less = std::move(update);
+      return;
+    } else {
+      std::erase(open, worst->site);
+    }
+  }
 }
 
 MaskUpdate BudgetSearch::run(const Choose& choose,
                              Sparsity removed,
                              Sparsity most,
                              const std::vector<std::vector<double>>& scores) {
-  const double asked = (1.0 - removed.value()) * dense_cost_;
+  allowed_ = (1.0 - removed.value()) * dense_cost_;
+  const double asked = allowed_;
+  const bool last = removed.value() >= target_.removed();
   const auto finished = [&](MaskUpdate update, double at, double cost) {
     sparsity_ = Sparsity(at);
     update.tell_budget(
@@ -125,7 +211,9 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
   double high = most.value();
   MaskUpdate more = choose(Sparsity(low));
   if (const double cost = cost_of(more); cost <= asked) return finished(more, low, cost);
+  const MaskUpdate whole = more;
   MaskUpdate less = choose(Sparsity(high));
+  const MaskUpdate least = less;
   double cost = cost_of(less);
   ESPALIER_CHECK(
       cost <= asked,
@@ -172,10 +260,38 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
     }
   }
   if (budget_->exact() && !scores.empty()) {
-    give_back(less, more, scores, asked);
+    give_back(less, more, scores);
+    const std::vector<size_t> open = open_sites(whole, least);
+    give_back_singly(less, whole, open, scores);
+    // Of a last round, in which hardly more goes than the one unit that is too large.
+    if (last && leaves_room(less)) {
+      take_smaller_steps(less, more, least, open, scores);
+      give_back_singly(less, whole, open, scores);
+      if (leaves_room(less)) {
+        less.tell(
+            cat("a unit more would fit into the target of ",
+                name(target_.kind),
+                ", but those that cost so little are of layers with a number of their own, or "
+                "went in earlier rounds or before"));
+      }
+    }
     cost = cost_of(less);
   }
   return finished(std::move(less), at, cost);
+}
+
+void tell_cost(const Subject& subject, Sparsity removed, UpdateReport& report) {
+  if (!has_budget(subject)) return;
+  const Target target = parse_target(subject.settings.target);
+  const std::unique_ptr<nn::Module> dense = dense_copy(*without_forms(subject.model));
+  const auto budget =
+      make_budget(target.kind, *dense, subject.inputs, subject.settings.latency_batch);
+  const double whole = budget->cost(*dense->clone());
+  report.budget = name(target.kind);
+  report.target = removed;
+  report.reached =
+      Sparsity(std::clamp(1.0 - budget->cost(*subject.model.clone()) / whole, 0.0, 1.0));
+  report.target_of = SparsityOf::Budget;
 }
 
 ToBudget choose_to_budget(const Subject& subject,
@@ -204,7 +320,8 @@ ToBudget choose_to_budget(const Subject& subject,
       },
       moment.sparsity,
       allocation.most(layers),
-      give_back ? scores : std::vector<std::vector<double>>());
+      give_back && subject.settings.round_channels_to <= 1 ? scores
+                                                           : std::vector<std::vector<double>>());
   return {std::move(update), search.sparsity()};
 }
 

@@ -63,6 +63,14 @@ MasksByName masks_of(const MaskUpdate& update, nn::Module& model) {
 class Update : public Action {
  public:
   explicit Update(UpdateParts parts) : parts_(std::move(parts)) {
+    // Of what a repair can't serve, nothing is divided either.
+    if (chooses_layer_by_layer()) {
+      parts_.sites.refusal = [repair = parts_.repair, other = parts_.sites.refusal](
+                                 nn::Module& model, const Site& site) {
+        const std::string why = other ? other(model, site) : std::string();
+        return why.empty() ? repair->refusal(site) : why;
+      };
+    }
     if (parts_.search && !parts_.allocation) {
       parts_.allocation = ratio_allocation({}, Ratios::Scaled);
     }
@@ -98,6 +106,8 @@ class Update : public Action {
 
   const UpdateParts* parts() const override { return &parts_; }
 
+  std::optional<std::string> target_refusal(const Target&) const override { return std::string(); }
+
   std::string refusal(const Pattern& pattern) const override {
     return parts_.repair ? parts_.repair->refusal(pattern) : std::string();
   }
@@ -106,8 +116,12 @@ class Update : public Action {
     if (!parts_.score || has_budget(subject)) return;  // found out when its moment comes
     const PruneSettings settings = settings_of(subject);
     MaskUpdate first = begin(subject, settings);
-    check_reachable(
-        first.sites(), first.flow(), subject.pattern.coupled(), parts_.allocation.get(), settings);
+    check_reachable(first.sites(),
+                    first.weights(),
+                    first.flow(),
+                    subject.pattern.coupled(),
+                    parts_.allocation.get(),
+                    settings);
   }
 
   bool needs_gradients(const Moment& moment) const override {
@@ -121,6 +135,8 @@ class Update : public Action {
     const NoGrad no_grad;
     const PruneSettings settings = settings_of(subject);
     UpdateReport report = update_model(subject, settings, rounds, number);
+    // Where numbers were settled before, what they came to was not told.
+    if (report.budget.empty()) tell_cost(subject, rounds.back().sparsity, report);
     const bool changed = std::ranges::any_of(
         report.layers, [](const LayerReport& layer) { return layer.changed > 0; });
     if (parts_.norm_batches > 0 && changed) {

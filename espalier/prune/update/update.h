@@ -90,8 +90,8 @@ struct SettledOptions {
 /// each. Throws as `mask_update`. (draw_when_settled.cpp)
 std::shared_ptr<Action> draw_when_settled(UpdateParts parts, const SettledOptions& options);
 
-/// How many units of each site, by name, stay at the final sparsity as the allocation divides it by
-/// sizes alone: for methods that choose while they train.
+/// How many units of each site, by name, stay in the end as the allocation divides the sparsity, or
+/// a target, by sizes alone: for methods that choose while they train.
 std::vector<std::pair<std::string, int64_t>> kept_of_each(
     const Subject& subject, const std::shared_ptr<const Allocation>& allocation);
 

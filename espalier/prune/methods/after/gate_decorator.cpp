@@ -45,12 +45,14 @@ Method gate_decorator() {
            "start from trained weights; tock, `ticks` ticks with an update after each, tock "
            "and so on, until `rounds` ticks are made at `prune-at`; each removes the same "
            "share of what is left, and no layer loses more than 0.9; then fine-tuning; "
-           "then shrink",
-       .differs = "numbers are exact (published: the one on the threshold goes too) and count "
-                  "channels, groups once; gates train as scale and shift do, and the clamp of beta "
-                  "/ gamma to -10 .. 10 is of the score alone, so that decorating changes nothing "
-                  "(published: phi and beta / gamma are the parameters); one learning-rate "
-                  "schedule spans all (published: 1e-3 in ticks, a triangle up to 1e-2 in tocks)",
+           "then shrink. S is the share of all channels",
+       .differs =
+           "numbers are exact (published: the one on the threshold goes too) and count "
+           "channels, groups once; gates train as scale and shift do, and the clamp of beta "
+           "/ gamma to -10 .. 10 is of the score alone, so that decorating changes nothing "
+           "(published: phi and beta / gamma are the parameters); one learning-rate "
+           "schedule spans all (published: 1e-3 in ticks, a triangle up to 1e-2 in tocks); a "
+           "target is met to the cheapest channel that no earlier round took",
        .use_when = "A network with batch norm must lose many channels over a long fine-tuning.",
        .not_when = "The network has no batch norm, or is pruned in one step.",
        .patterns = {"channel"}},

@@ -42,10 +42,12 @@ Method group_fisher() {
                   "(or the FLOPs) that go with channel i; the lowest go",
        .schedule = "start from trained weights; `rounds` updates spread evenly over the first part "
                    "of fine-tuning, a few channels each; then shrink",
-       .differs = "a round removes several channels where the paper removes one; the `batches` of "
-                  "a score come at the update, not from the 25 training steps before it; the "
-                  "sparsity is of weights (published: of FLOPs, which is `target macs=`); readers "
-                  "count their own input in each use",
+       .differs =
+           "a round removes several channels where the paper removes one; the `batches` of "
+           "a score come at the update, not from the 25 training steps before it; the "
+           "sparsity is of weights (published: of FLOPs, which is `target macs=`, met to the "
+           "cheapest channel that no earlier round took); readers "
+           "count their own input in each use",
        .use_when =
            "Residual or depthwise networks must lose memory or MACs, and labels are at hand.",
        .not_when = "There are no labels, or batches are too few for a Fisher information.",

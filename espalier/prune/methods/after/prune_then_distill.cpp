@@ -7,6 +7,7 @@
 /// on it is the student, whose masks take whole channels, so that `espalier shrink` cuts it to the
 /// dense small network that it is. The teacher stays beside it as a copy.
 #include <espalier/prune/actions/actions.h>
+#include <espalier/prune/budgets/budget.h>
 #include <espalier/prune/methods/methods.h>
 
 namespace espalier::prune::method_list {
@@ -41,7 +42,9 @@ Method prune_then_distill() {
        .differs = "the teacher is fine-tuned on the way (published: pruned with learning-rate "
                   "rewinding, whole trainings); one learning-rate schedule spans teacher and "
                   "student, of which each gets half (not given by the paper; ours); S is the "
-                  "teacher's: the student's channels follow from it, layer by layer. Without a "
+                  "teacher's: the student's channels follow from it, layer by layer; another "
+                  "target is met by both, the student's channels being in proportion to what the "
+                  "teacher keeps of each layer (not given by the paper; ours). Without a "
                   "pruned teacher (S = 0) it is plain distillation, the control",
        .use_when =
            "A small dense network shall be trained anew, and a trained larger one is there.",
@@ -57,13 +60,12 @@ Method prune_then_distill() {
        {&PruneThenDistill::share, "teacher-share", {0, 1}, "", "a, the teacher's part of the loss"},
        allocation_option(&PruneThenDistill::allocation, weight_allocations())},
       [](const PruneThenDistill& o, const PruneSettings& settings) -> Timeline {
-        ESPALIER_CHECK(
-            settings.target.empty(),
-            NotImplemented,
-            "prune-then-distill: has no target but its sparsity, which is the teacher's; "
-            "the student's size follows from it");
+        const bool to_budget =
+            !settings.target.empty() && parse_target(settings.target).kind != BudgetKind::Sparsity;
         const auto student = mask_update(
-            {.score = kept_share_score(), .allocation = summed_allocation(), .min_per_layer = 1});
+            {.score = kept_share_score(),
+             .allocation = summed_allocation(to_budget ? Ratios::Scaled : Ratios::Fixed),
+             .min_per_layer = 1});
         const auto teacher =
             mask_update({.score = magnitude_score(), .allocation = make_allocation(o.allocation)});
         return {

@@ -33,8 +33,8 @@ Method svd() {
                   "R channels, then 1x1; or as (S h, T w): h x 1, then 1 x w",
        .schedule = "start from trained weights; cut before the first step, then fine-tuning of the "
                    "factors, best at a low rate at first. No weight is removed: S is the share of "
-                   "a layer's numbers that its factors save; the trained weight stays in the file, "
-                   "at rest",
+                   "a layer's numbers that its factors save, or the same for all layers so that a "
+                   "target is met, to one rank; the trained weight stays in the file, at rest",
        .differs = "every layer gets the ranks that fit into 1 - S of its numbers, or those of an "
                   "energy (published: chosen by hand, layer by layer); a layer of which no factors "
                   "are smaller stays whole",

@@ -33,8 +33,8 @@ Method tucker2() {
            "unfoldings, refined in turns (HOOI), G = K x_T U^T x_S V^T; linear layers by SVD",
        .schedule = "start from trained weights; cut before the first step, then fine-tuning of the "
                    "factors, best at a low rate at first. No weight is removed: S is the share of "
-                   "a layer's numbers that its factors save; the trained weight stays in the file, "
-                   "at rest",
+                   "a layer's numbers that its factors save, or the same for all layers so that a "
+                   "target is met, to one rank; the trained weight stays in the file, at rest",
        .differs = "ranks are those that fit into 1 - S of a layer's numbers, in proportion to its "
                   "inputs and outputs, or those of an energy (published: variational Bayes)",
        .use_when = "Wide 3x3 convolutions must run faster on any engine, with few numbers.",

@@ -26,9 +26,9 @@ Method wanda() {
                   "fraction S with the lowest scores, or N of M neighbours stay",
        .schedule = "start from trained weights; one update before training, block by block; with "
                    "--epochs 0 that is all",
-       .differs =
-           "the number removed in a row is rounded to the nearest (published: down); batch norm, "
-           "which its language models don't have, keeps the statistics of the dense network",
+       .differs = "the number removed in a row is rounded to the nearest (published: down), and a "
+                  "target met to one weight of each row; batch norm, which its language models "
+                  "don't have, keeps the statistics of the dense network",
        .use_when = "A trained network, a transformer above all, must be pruned without training "
                    "and without labels.",
        .not_when = "Layers need different shares, as in convolutional networks at 90 %: each "

@@ -107,6 +107,10 @@ Method supermask() {
         const auto masks =
             train_under_forms({.kind = "bernoulli-mask",
                                .put_on = [o](const Subject& of) { put_masks_on(of, o); },
+                               .no_target = o.select == InUse::Drawn
+                                                ? "with `select drawn` the probabilities say how "
+                                                  "much is in use. Take `select sparsity`"
+                                                : "",
                                .own_rate = o.rate,
                                .only_forms = true,
                                .divides = true});

@@ -37,13 +37,14 @@ Method domino_search() {
            "f w in every fifth step, f = (MACs / most MACs + (ERK's sparsity - sparsity) / "
            "largest distance) / 2; N - 1 where at least `vote` of the groups have fewer "
            "than N weights above T; layers follow at powers of two, until the fraction S of "
-           "all prunable weights is gone",
+           "all prunable weights is gone, or a target met",
        .schedule = "start from trained weights; search until `prune-at`, one update there, then "
                    "fine-tuning; or train the patterns that it found with `sr-ste`",
        .differs = "what a layer loses is gone for good, at powers of two (published: also in "
                   "between, and weights may come back); where the search ends before the budget is "
                   "met, layers are halved by the same vote (published: it goes on); the budget is "
-                  "of weights, not of MACs; the published rate of the search is 0.01, without "
+                  "of weights unless a target says MACs, parameters or bytes, met to the "
+                  "halving of one layer; the published rate of the search is 0.01, without "
                   "momentum and decay",
        .use_when = "The hardware runs several N:M, a trained network is there, and layers may "
                    "differ in N.",

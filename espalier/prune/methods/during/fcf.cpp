@@ -81,7 +81,7 @@ Method fcf() {
            "rho (2v - z1 - z2)) + (1 - a) dL/dv; y += rho (v - z); rho grows by the same factor "
            "at every step; the layer's k units with the largest v stay",
        .schedule = "start from trained weights; numbers until `prune-at`, one update there, then "
-                   "fine-tuning",
+                   "fine-tuning. S is the share of each layer's units",
        .differs =
            "rho grows over a share of the numbers' phase, `growth-until`, which is ours, so that "
            "they are 0 or 1 at its end however short it is (published: by 1.01 at every step, so "

@@ -46,7 +46,8 @@ Method pconv() {
                   "frequent of the trained weights'); patterns alone remove 5/9 of 3x3 layers, "
                   "whatever less is asked for; whole kernels of each filter are counted, rounded "
                   "in favour of keeping, so that the sparsity is met up to that; first layer and "
-                  "linear layers lose connections as others do (`exclude`); 12 outer "
+                  "linear layers lose connections as others do (`exclude`); a target is met by "
+                  "kernels alone, one of every filter of a layer at a time (ours); 12 outer "
                   "iterations, with a rho that grows by the same factor at each, are ours",
        .use_when = "Most weights are of 3x3 kernels, and an engine runs a few arrangements of four "
                    "of them.",
@@ -57,12 +58,13 @@ Method pconv() {
        {&Pconv::final_strength, "final-strength", {1e-12, 100}, "", "rho of the last"},
        prune_at_option(&Pconv::prune_at)},
       [](const Pconv& o, const PruneSettings&) -> Timeline {
+        const auto numbers = std::make_shared<KernelNumbers>();
         const auto action = prune::admm({.until = o.prune_at,
                                          .rounds = o.rounds,
                                          .strength = o.strength,
                                          .final_strength = o.final_strength},
-                                        {arrangements(), connectivity()},
-                                        keep_kernel_patterns());
+                                        {arrangements(), connectivity(numbers)},
+                                        keep_kernel_patterns(numbers));
         return {
             .events = {during(0.0, o.prune_at, action), at(one_shot_schedule(o.prune_at), action)},
             .refused = no_ablation("it draws weights to its choice before it prunes")};

@@ -24,9 +24,8 @@ struct Cgnet {
   bool sparse_backprop = false;
 };
 
-Gates<nn::PartialSum> gates(const Cgnet& o, const PruneSettings& settings) {
-  const double target = nn::normal_threshold(settings.final().value());
-  const auto add = [o, target](const GatePlace& place) -> std::string {
+Gates<nn::PartialSum> gates(const Cgnet& o) {
+  const auto add = [o](const GatePlace& place) -> std::string {
     const nn::Conv2d::Options& conv = place.convolution.layer->options();
     if (conv.in_channels % o.parts != 0 || conv.out_channels % o.parts != 0) {
       const std::string sizes = cat(conv.in_channels, " and ", conv.out_channels);
@@ -34,13 +33,26 @@ Gates<nn::PartialSum> gates(const Cgnet& o, const PruneSettings& settings) {
     }
     const auto gate = nn::add_partial_sum_gate(
         place.convolution, {.parts = o.parts, .slope = o.slope, .sparse_back = o.sparse_backprop});
-    if (o.start == Start::Target) gate->threshold.value.value().fill_(target);
+    if (o.start == Start::Target) {
+      gate->threshold.value.value().fill_(nn::normal_threshold(place.sparsity.value()));
+    }
     return {};
   };
-  const auto distance = [o, target](const RunningGate<nn::PartialSum>& gate) {
+  const auto distance = [o](const RunningGate<nn::PartialSum>& gate) {
+    const double target = nn::normal_threshold(gate.sparsity.value());
     return sum(pow(gate.decision->threshold.value + -target, 2.0)) * o.price;
   };
-  return {.grain = GateGrain::Positions, .add = add, .price = distance};
+  const auto computed = [o](const GatePlace&, Sparsity sparsity) {
+    const double always = 1.0 / static_cast<double>(o.parts);
+    return always + (1.0 - always) * sparsity.density().value();
+  };
+  return {.grain = GateGrain::Positions,
+          .add = add,
+          .price = distance,
+          .computed = computed,
+          .no_target = o.price == 0.0 ? "thresholds without a price are drawn to nothing. Give "
+                                        "`threshold-price`, or a sparsity"
+                                      : ""};
 }
 
 }  // namespace
@@ -60,7 +72,8 @@ Method cgnet() {
                   "loss + threshold-price * sum (Delta - T)^2, P(normal < T) = S",
        .schedule = "from initial or trained weights; thresholds start at 0 or at T, and are drawn "
                    "to T all along. No weight is removed: S is the share of values without the "
-                   "rest that T stands for, the real share is learnt",
+                   "rest that T stands for, or what a target of MACs asks; the real share is "
+                   "learnt",
        .use_when = "Inputs differ in the positions that matter, all weights may stay, and layers "
                    "are wide.",
        .not_when = "Layers are narrow: at a quarter of the width it was slower than dense "
@@ -78,8 +91,8 @@ Method cgnet() {
         {"zero", "target"},
         "thresholds before training: 0, or T where training is too short to draw them there"},
        {&Cgnet::sparse_backprop, "sparse-backprop", "no gradient to gates where they are closed"}},
-      [](const Cgnet& o, const PruneSettings& settings) -> Timeline {
-        return {.events = {during(0.0, 1.0, gate(gates(o, settings)))},
+      [](const Cgnet& o, const PruneSettings&) -> Timeline {
+        return {.events = {during(0.0, 1.0, gate(gates(o)))},
                 .refused = no_ablation("it has no masks that one could change")};
       });
 }

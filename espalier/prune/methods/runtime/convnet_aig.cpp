@@ -19,7 +19,7 @@ struct ConvNetAig {
   double open_bias = 2.0;
 };
 
-Gates<nn::GumbelHead> gumbel_gates(const ConvNetAig& o, const PruneSettings& settings) {
+Gates<nn::GumbelHead> gumbel_gates(const ConvNetAig& o) {
   const auto add = [o](const GatePlace& place) -> std::string {
     const auto head = std::make_shared<nn::GumbelHead>(nn::GumbelHead::Options{
         .inputs = place.block.inputs, .hidden = o.hidden, .open_bias = o.open_bias});
@@ -29,13 +29,20 @@ Gates<nn::GumbelHead> gumbel_gates(const ConvNetAig& o, const PruneSettings& set
     nn::add_block_gate(place.block, head);
     return {};
   };
-  const auto rates = [o, target = 1.0 - settings.final().value()](
-                         const std::vector<RunningGate<nn::GumbelHead>>& gates,
+  const auto rates = [o](const std::vector<RunningGate<nn::GumbelHead>>& gates,
                          const nn::TrainState&) -> Variable {
     if (o.weight == 0.0) return {};
+    const double target = 1.0 - gates.front().sparsity.value();
     return opening_rate_loss(side_by_side(gates, &nn::Decided::open), target) * o.weight;
   };
-  return {.grain = GateGrain::Blocks, .add = add, .penalty = rates};
+  return {
+      .grain = GateGrain::Blocks,
+      .add = add,
+      .penalty = rates,
+      .computed = [](const GatePlace&, Sparsity sparsity) { return sparsity.density().value(); },
+      .no_target = o.weight == 0.0 ? "rates without a weight are drawn to nothing. Give "
+                                     "`rate-weight`, or a sparsity"
+                                   : ""};
 }
 
 }  // namespace
@@ -56,7 +63,8 @@ Method convnet_aig() {
                   "= 1-S; in evaluation u = 1/2",
        .schedule = "from initial or trained weights; gates draw and learn all along. The first "
                    "block has no gate. No weight is removed: 1-S is the share of images for which "
-                   "every gate should be open; the real share is learnt",
+                   "every gate should be open, or follows from a target of MACs; the real share is "
+                   "learnt",
        .differs = "evaluation draws nothing: the likelier decision is taken (the published code "
                   "draws there, too, so that its accuracy is a matter of chance); the first block "
                   "is never skipped (published: as others); the layer in front of the norm has no "
@@ -73,8 +81,8 @@ Method convnet_aig() {
         {-100, 100},
         "",
         "c of open before training, of closed it is 0.1: at 2 a gate opens 0.87 of the time"}},
-      [](const ConvNetAig& o, const PruneSettings& settings) -> Timeline {
-        return {.events = {during(0.0, 1.0, gate(gumbel_gates(o, settings)))},
+      [](const ConvNetAig& o, const PruneSettings&) -> Timeline {
+        return {.events = {during(0.0, 1.0, gate(gumbel_gates(o)))},
                 .refused = no_ablation("it has no masks that one could change")};
       });
 }

@@ -33,18 +33,25 @@ Gates<nn::Saliency> gates(const Fbs& o, const PruneSettings& settings) {
     nn::init::normal(gate->weight, place.rng("fbs predictors"), 0.0, o.predictor_std);
     return {};
   };
-  const auto keep = [o, settings](nn::Saliency& gate, const nn::TrainState& state) {
-    const int64_t channels = gate.bias.numel();
+  const auto kept = [settings](int64_t channels, double density) {
     const int64_t least = std::clamp<int64_t>(settings.min_per_layer, 1, channels);
-    const double density = 1.0 - settings.final().value() * done(state, o.lower_until);
-    gate.keep(std::clamp(guarded_ceil(density * static_cast<double>(channels)), least, channels));
+    return std::clamp(guarded_ceil(density * static_cast<double>(channels)), least, channels);
+  };
+  const auto keep = [o, kept](nn::Saliency& gate, const nn::TrainState& state, Sparsity sparsity) {
+    gate.keep(kept(gate.bias.numel(), 1.0 - sparsity.value() * done(state, o.lower_until)));
+  };
+  const auto computed = [kept](const GatePlace& place, Sparsity sparsity) {
+    const int64_t channels = place.convolution.layer->options().out_channels;
+    return static_cast<double>(kept(channels, 1.0 - sparsity.value())) /
+           static_cast<double>(channels);
   };
   const auto lasso = [o](const RunningGate<nn::Saliency>& gate) -> Variable {
     const Variable& g = gate.decided.price;
     if (o.lasso == 0.0 || !g.defined()) return {};
     return sum(g) * (o.lasso / static_cast<double>(g.size(0)));
   };
-  return {.grain = GateGrain::Channels, .add = add, .set = keep, .price = lasso};
+  return {
+      .grain = GateGrain::Channels, .add = add, .set = keep, .price = lasso, .computed = computed};
 }
 
 }  // namespace
@@ -65,7 +72,8 @@ Method fbs() {
                   "scale; loss + lasso * sum of g, mean over images",
        .schedule = "best from trained weights; the share of computed channels falls linearly from "
                    "1 to 1-S until `lower-until`, then fine-tuning. No weight is removed: S is the "
-                   "share of each gated layer's channels that an image leaves out",
+                   "share of each gated layer's channels that an image leaves out; of a target of "
+                   "MACs the least at which gates leave so much, zeros that ReLUs make aside",
        .differs = "the first convolution has no gate, whose predictor would see the means of the "
                   "image's colours alone (published: all convolutions have one); of equal "
                   "saliencies the first stay (published: all of them go); the shift stands inside "

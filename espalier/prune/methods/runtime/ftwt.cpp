@@ -24,7 +24,7 @@ using FiringGates = std::vector<RunningGate<nn::FiringHead>>;
 
 Variable head_losses(const Ftwt& o, double share, const FiringGates& gates) {
   Variable total;
-  for (const auto& [head, decided] : gates) {
+  for (const auto& [head, decided, sparsity] : gates) {
     const Tensor& seen = decided.seen.value();
     const Tensor right =
         o.mass > 0.0 ? fired_channels(seen, o.mass, o.boundary) : most_fired(seen, share);
@@ -35,7 +35,7 @@ Variable head_losses(const Ftwt& o, double share, const FiringGates& gates) {
   return total * (o.weight / static_cast<double>(gates.size()));
 }
 
-Gates<nn::FiringHead> firing_gates(const Ftwt& o, const PruneSettings& settings) {
+Gates<nn::FiringHead> firing_gates(const Ftwt& o) {
   const auto add = [](const GatePlace& place) -> std::string {
     const nn::Conv2d::Options& conv = place.convolution.layer->options();
     const auto head = std::make_shared<nn::FiringHead>(
@@ -45,12 +45,18 @@ Gates<nn::FiringHead> firing_gates(const Ftwt& o, const PruneSettings& settings)
     nn::add_channel_gate(place.convolution, head);
     return {};
   };
-  const auto learn = [o, share = 1.0 - settings.final().value()](
-                         const FiringGates& gates, const nn::TrainState& now) -> Variable {
+  const auto learn = [o](const FiringGates& gates, const nn::TrainState& now) -> Variable {
     if (o.learn_until <= 0.0 || done(now, o.learn_until) == 1.0) return {};
-    return head_losses(o, share, gates);
+    return head_losses(o, 1.0 - gates.front().sparsity.value(), gates);
   };
-  return {.grain = GateGrain::Channels, .add = add, .penalty = learn};
+  return {
+      .grain = GateGrain::Channels,
+      .add = add,
+      .penalty = learn,
+      .computed = [](const GatePlace&, Sparsity sparsity) { return sparsity.density().value(); },
+      .no_target = o.mass > 0.0 ? "`mass` says which channels fire, however many. Leave it out, "
+                                  "so that S does"
+                                : ""};
 }
 
 }  // namespace
@@ -69,10 +75,12 @@ Method ftwt() {
                   "loss + head-weight / L * sum over L layers and channels of the mean binary "
                   "cross-entropy of z and what fired: a = max over space of max(norm(conv(x)), 0), "
                   "the strongest channels of an image down to the share r of sum a",
-       .schedule = "from trained weights; heads learn until `learn-until`, then they stand still "
-                   "and the network adapts to them. No weight is removed: r is such that the share "
-                   "1-S of a layer's channels fires in a batch, or the same for all with `mass`, "
-                   "where S counts for nothing; the real share is learnt",
+       .schedule =
+           "from trained weights; heads learn until `learn-until`, then they stand still "
+           "and the network adapts to them. No weight is removed: r is such that the share "
+           "1-S of a layer's channels fires in a batch, or the same for all with `mass`, "
+           "where S counts for nothing; S may follow from a target of MACs; the real share is "
+           "learnt",
        .differs = "r follows S batch by batch (published: a constant, or from the activations "
                   "before training; `mass` gives the constant); the channel with which the mass is "
                   "reached counts as fired, as in the paper (the code drops it, `boundary "
@@ -99,8 +107,8 @@ Method ftwt() {
         {0, 1},
         "fraction of training",
         "heads learn until here"}},
-      [](const Ftwt& o, const PruneSettings& settings) -> Timeline {
-        return {.events = {during(0.0, 1.0, gate(firing_gates(o, settings)))},
+      [](const Ftwt& o, const PruneSettings&) -> Timeline {
+        return {.events = {during(0.0, 1.0, gate(firing_gates(o)))},
                 .refused = no_ablation("it has no masks that one could change")};
       });
 }

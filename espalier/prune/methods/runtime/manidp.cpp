@@ -40,7 +40,7 @@ Variable manifold_prices(const ManiDp& o, const ThresholdGates& gates, const nn:
       ease_of_samples(losses, o.limit * gates.front().decision->last_loss());
   const Tensor weights = Tensor::from<double>({samples, 1}, ease).to(now.logits.dtype());
   Variable total;
-  for (const auto& [head, decided] : gates) {
+  for (const auto& [head, decided, sparsity] : gates) {
     head->add_loss(loss, samples);
     const Variable pi = to_layout(decided.price, Layout::Nchw);
     const Variable lasso = sum(mean(pi, {1}, true) * Variable(weights)) * (o.lasso * each);
@@ -60,19 +60,31 @@ Gates<nn::ThresholdHead> threshold_gates(const ManiDp& o, const PruneSettings& s
     nn::add_channel_gate(place.convolution, head);
     return {};
   };
-  const auto end_epoch = [settings](nn::ThresholdHead& head, const nn::TrainState& now) {
-    if (now.step == 0 || now.steps_per_epoch == 0 || now.step % now.steps_per_epoch != 0) return;
-    const double density = 1.0 - settings.final().value();
-    const double way = 0.5 * (1.0 + std::cos(std::numbers::pi * done(now, 1.0)));
-    const int64_t channels = head.bias.numel();
+  const auto kept_of = [settings](int64_t channels, double density) {
     const int64_t least = std::clamp<int64_t>(settings.min_per_layer, 1, channels);
-    const double kept = density + (1.0 - density) * way;
-    head.end_epoch(std::clamp(guarded_ceil(kept * static_cast<double>(channels)), least, channels));
+    return std::clamp(guarded_ceil(density * static_cast<double>(channels)), least, channels);
+  };
+  const auto end_epoch =
+      [kept_of](nn::ThresholdHead& head, const nn::TrainState& now, Sparsity sparsity) {
+        if (now.step == 0 || now.steps_per_epoch == 0 || now.step % now.steps_per_epoch != 0)
+          return;
+        const double density = 1.0 - sparsity.value();
+        const double way = 0.5 * (1.0 + std::cos(std::numbers::pi * done(now, 1.0)));
+        head.end_epoch(kept_of(head.bias.numel(), density + (1.0 - density) * way));
+      };
+  const auto computed = [kept_of](const GatePlace& place, Sparsity sparsity) {
+    const int64_t channels = place.convolution.layer->options().out_channels;
+    return static_cast<double>(kept_of(channels, 1.0 - sparsity.value())) /
+           static_cast<double>(channels);
   };
   const auto prices = [o](const ThresholdGates& gates, const nn::TrainState& now) {
     return manifold_prices(o, gates, now);
   };
-  return {.grain = GateGrain::Channels, .add = add, .set = end_epoch, .penalty = prices};
+  return {.grain = GateGrain::Channels,
+          .add = add,
+          .set = end_epoch,
+          .penalty = prices,
+          .computed = computed};
 }
 
 }  // namespace
@@ -96,7 +108,9 @@ Method manidp() {
            "best from trained weights; thresholds are set after every epoch, r falls from 1 to 1-S "
            "along a cosine over the whole training; in the first epoch all is open and nothing is "
            "easy. As published the first convolution has no gate. No weight is removed: S is the "
-           "share of each gated layer's channels that lie below the threshold on average",
+           "share of each gated layer's channels that lie below the threshold on average, or what "
+           "a "
+           "target of MACs asks",
        .differs = "the inner layer has a fourth of the inputs (published code: half of the "
                   "outputs, all of fewer than 80) and W small initial values (published: He's); "
                   "features are those behind a ReLU (published: a block's second ones before it); "

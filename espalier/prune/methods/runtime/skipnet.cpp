@@ -38,7 +38,7 @@ Variable penalty(const SkipNet& o, double share, const Running& gates, const nn:
          o.reward_weight;
 }
 
-Gates<nn::Head> gates(const SkipNet& o, const PruneSettings& settings) {
+Gates<nn::Head> gates(const SkipNet& o) {
   const auto add = [o](const GatePlace& place) -> std::string {
     const auto head = std::make_shared<nn::Head>(
         nn::Head::Options{.inputs = place.block.inputs, .open_bias = o.open_bias});
@@ -47,14 +47,21 @@ Gates<nn::Head> gates(const SkipNet& o, const PruneSettings& settings) {
     nn::add_block_gate(place.block, head);
     return {};
   };
-  const auto draw = [o](nn::Head& head, const nn::TrainState& now) {
+  const auto draw = [o](nn::Head& head, const nn::TrainState& now, Sparsity) {
     head.draws = o.rewards_from < 1.0 && done(now, o.rewards_from) == 1.0;
   };
-  const auto pay = [o, share = settings.final().value()](const Running& gates,
-                                                         const nn::TrainState& now) {
-    return penalty(o, share, gates, now);
+  const auto pay = [o](const Running& gates, const nn::TrainState& now) {
+    return penalty(o, gates.front().sparsity.value(), gates, now);
   };
-  return {.grain = GateGrain::Blocks, .add = add, .set = draw, .penalty = pay};
+  return {
+      .grain = GateGrain::Blocks,
+      .add = add,
+      .set = draw,
+      .penalty = pay,
+      .computed = [](const GatePlace&, Sparsity sparsity) { return sparsity.density().value(); },
+      .no_target = o.alpha == 0.0 ? "skipping without a reward has no aim. Give `skip-reward`, "
+                                    "or a sparsity"
+                                  : ""};
 }
 
 }  // namespace
@@ -75,7 +82,8 @@ Method skipnet() {
                   "R_i = sum over j >= i of alpha / N (1 - g_j) - loss, p by REINFORCE",
        .schedule = "best from trained weights; gates learn all along, from `rewards-from` on by "
                    "rewards. The first block has no gate. No weight is removed: the price is for "
-                   "the share S of gated blocks, on average over a batch; the real share is learnt",
+                   "the share S of gated blocks, on average over a batch, which may follow from a "
+                   "target of MACs; the real share is learnt",
        .differs = "a gate is a linear layer of the means of the block's input (published: two "
                   "convolutions, or an LSTM that all gates share); supervised training pays the "
                   "price too (published: rewards alone do, which `rewards-from` 0.5 turns on); no "
@@ -107,8 +115,8 @@ Method skipnet() {
                             "",
                             "of the rewards' gradient beside the loss's")
            .needing_other_than("rewards-from", {"1"})},
-      [](const SkipNet& o, const PruneSettings& settings) -> Timeline {
-        return {.events = {during(0.0, 1.0, gate(gates(o, settings)))},
+      [](const SkipNet& o, const PruneSettings&) -> Timeline {
+        return {.events = {during(0.0, 1.0, gate(gates(o)))},
                 .refused = no_ablation("it has no masks that one could change")};
       });
 }
