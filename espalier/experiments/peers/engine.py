@@ -17,7 +17,7 @@ import traceback
 import numpy
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-LARGEST_DIFFERENCE = 1e-3  # of the largest logit: Winograd's rounding is below, a wrong network is not
+LARGEST_DIFFERENCE = 1e-2  # of the largest logit: MNN's Winograd is at 4e-3 in ResNet-50, a wrong network far above
 
 
 @dataclasses.dataclass

@@ -11,14 +11,20 @@ LARGEST_LOSS_DIFFERENCE = 1e-4
 
 
 class Ours:
-    """`binary`: the command `espalier`. Keeps what its figures tell of the machine in `machine`."""
+    """`binary`: the command `espalier`. Keeps what its figures tell of the machine: all, peaks by threads, hand-over times."""
 
     def __init__(self, binary, log):
         self.binary, self.log, self.machine, self.peaks, self.hand_overs = binary, log, {}, [], []
 
+    def has(self, network):
+        """Whether this `espalier` knows the options that make the network."""
+        text = subprocess.run([self.binary, "bench", "infer", "--help"], capture_output=True, text=True, check=True).stdout
+        return all(option in text for option in cases.NETWORKS[network].options if option.startswith("--"))
+
     def run(self, *arguments):
         done = subprocess.run([self.binary, *map(str, arguments), "--json"], capture_output=True, text=True)
-        self.log.write(done.stderr)
+        with open(self.log, "a") as log:
+            log.write(done.stderr)
         if done.returncode:
             raise RuntimeError(f"espalier {arguments[0]} failed: {(done.stderr.strip().splitlines() or [done.returncode])[-1]}")
         return json.loads(done.stdout)
@@ -45,15 +51,10 @@ class Ours:
         )
         self.machine = figures["machine"]
         self.peaks.append((group.threads, figures["peak_gflops"]))
-        if "hand_over_ns" in self.machine:
-            self.hand_overs.append(self.machine["hand_over_ns"])
+        # Differs from minute to minute where a virtual machine's cores move: kept for each turn.
+        if hand_over := self.machine.pop("hand_over_ns", None):
+            self.hand_overs.append(hand_over)
         return 1 / figures["images_per_second"]
-
-
-def has_network(binary, name):
-    """Whether this `espalier` knows the options of the network's form."""
-    text = subprocess.run([binary, "bench", "infer", "--help"], capture_output=True, text=True).stdout
-    return all(option in text for option in cases.NETWORKS[name].options if option.startswith("--"))
 
 
 def default_binary(root):

@@ -5,6 +5,7 @@ import json
 import sys
 
 OURS = "Espalier"
+FINE = 1e-4  # of the largest logit: float32 in another order stays below
 
 
 def key(row):
@@ -75,10 +76,19 @@ def section(result, work, title):
     return markdown(head, [cells(row, engines) for row in rows]) if rows else ""
 
 
+def coarse(result):
+    """Lines about forms whose rounding shows, each with its largest difference over all rows."""
+    largest = {}
+    for side in (side for row in result["rows"] for side in row["sides"] if side["difference"] > FINE):
+        name = f"{side['engine']}, {side['form']}"
+        largest[name] = max(largest.get(name, 0.0), side["difference"])
+    return [f"{name} differs by {off:.1e} of the largest logit from float64" for name, off in sorted(largest.items())]
+
+
 def page(result):
     machine = result["machine"]
     peaks = ", ".join(f"{peak:.0f} GFLOP/s on {threads}" for threads, peak in sorted(machine.get("peak_gflops", {}).items()))
-    hand_overs = [ns for row in result["rows"] for ns in row.get("hand_over_ns", [])]
+    hand_overs = [ns for row in result["rows"] for times in row["hand_over_ns"] for ns in times.values()]
     handed = f", an atomic handed to another core in {min(hand_overs):.0f} to {max(hand_overs):.0f} ns" if hand_overs else ""
     versions = ", ".join(f"{name} {version}" for name, version in sorted(result["versions"].items()))
     spreads = sorted(spread(side) for row in result["rows"] for side in row["sides"])
@@ -91,6 +101,7 @@ def page(result):
             f"{versions}.\n",
             section(result, "infer", "compiled inference"),
             section(result, "train", "training step"),
+            *(f"- {text}" for text in coarse(result)),
             *(f"- not run: {text}" for text in [*result["skipped"], *failures]),
             "",
         ]

@@ -4,16 +4,20 @@
 import unittest
 
 import cases
+import ours
 import table
+import turns
 
 
-def side(engine, form, *rounds):
-    return {"engine": engine, "form": form, "rounds": list(rounds), "images_per_second": sorted(rounds)[len(rounds) // 2]}
+def side(engine, form, *rounds, difference=1e-6):
+    middle = sorted(rounds)[len(rounds) // 2]
+    return {"engine": engine, "form": form, "rounds": list(rounds), "images_per_second": middle, "difference": difference}
 
 
 def row(*sides, failures=()):
     common = {"network": "resnet20", "work": "infer", "images": 64, "threads": 2, "case": "4x1 90"}
-    return common | {"sides": list(sides), "failures": list(failures), "hand_over_ns": [27, 166]}
+    times = [{"nearest": 27.0, "farthest": 30.0}, {"nearest": 158.0, "farthest": 166.0}]
+    return common | {"sides": list(sides), "failures": list(failures), "hand_over_ns": times}
 
 
 OURS = side(table.OURS, "4x1 90", 300.0, 330.0, 300.0)
@@ -47,6 +51,23 @@ class Table(unittest.TestCase):
         self.assertNotIn("training step", page)
 
 
+    def test_coarse_rounding_is_told_once_for_a_form_at_its_worst(self):
+        rows = [row(OURS, FAST, side("C", "dense", 1.0, difference=off)) for off in (2e-3, 4e-3, 1e-5)]
+        self.assertEqual(table.coarse({"rows": rows}), ["C, dense differs by 4.0e-03 of the largest logit from float64"])
+
+
+class Result(unittest.TestCase):
+    def test_the_machine_has_the_highest_peak_of_all_groups(self):
+        result = {"machine": {}, "rows": []}
+        for peaks in ([(1, 100.0), (1, 118.0)], [(2, 235.0), (1, 90.0)]):
+            own = ours.Ours("espalier", "log")
+            own.machine, own.peaks = {"simd": "avx512"}, peaks
+            turns.add(result, [row(OURS, FAST)], own)
+        self.assertEqual(result["machine"]["peak_gflops"], {"1": 118.0, "2": 235.0})
+        self.assertEqual(result["machine"]["simd"], "avx512")
+        self.assertEqual(len(result["rows"]), 2)
+
+
 class Cases(unittest.TestCase):
     def test_names_tell_what_is_removed(self):
         self.assertEqual([cases.sparsity(case) for case in cases.ALL], [0.0, 0.9, 0.95, 0.9, 0.95])
@@ -54,7 +75,7 @@ class Cases(unittest.TestCase):
 
     def test_one_image_has_one_thread_and_batches_have_all(self):
         made = cases.groups(["resnet20"], ["infer", "train"], 8, ["dense", "4x1 90"])
-        self.assertEqual([(g.work, g.images, g.threads) for g in made[:-1]], [("infer", i, t) for i, t in [(1, 1), (64, 8)] for _ in "ab"])
+        self.assertEqual([(g.images, g.threads) for g in made[:-1]], [(1, 1), (1, 1), (64, 8), (64, 8)])
         self.assertEqual((made[-1].cases, made[-1].threads), (("dense", "4x1 90"), 8))
 
     def test_what_is_not_trained_has_no_group(self):

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs ours and all peers in turns: `./dev peers run`. JSON into --out after each group, and the table beside it.
-
-Each peer is a process of its own, which is stopped while it has no turn, since its threads would go on spinning.
-"""
+"""Runs ours and all peers in turns: `./dev peers run`. JSON into --out after each group, and the table beside it."""
 
 import argparse
 import contextlib
 import json
 import os
 import pathlib
-import select
 import shutil
 import signal
 import statistics
@@ -20,64 +16,8 @@ import time
 import cases
 import environments
 import ours
+import processes
 import table
-
-HERE = pathlib.Path(__file__).resolve().parent
-PEERS = {  # environment, program
-    "PyTorch": ("today", "peer_pytorch.py"),
-    "ONNX Runtime": ("today", "peer_onnxruntime.py"),
-    "OpenVINO": ("today", "peer_openvino.py"),
-    "MNN": ("today", "peer_mnn.py"),
-    "MNN, own build": ("today", "peer_mnn.py"),
-    "DeepSparse": ("deepsparse", "peer_deepsparse.py"),
-}
-OWN_MNN = "ESPALIER_PEERS_MNN"  # the folder of a Python module MNN that was built here, with AVX-512 say
-TRAINS = ("PyTorch",)
-LONGEST_ANSWER = 1800  # s; compilers of networks take minutes on a busy machine
-
-
-class Peer:
-    """A peer's process. Between questions it is stopped."""
-
-    def __init__(self, name, group, log):
-        environment, program = PEERS[name]
-        settings = os.environ | {"OMP_NUM_THREADS": str(group.threads), "NM_DISABLE_ANALYTICS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-        if name == "MNN, own build":
-            settings["PYTHONPATH"] = os.environ[OWN_MNN]
-        answers, theirs = os.pipe()
-        command = [environments.python(environment), HERE / program, str(theirs)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log, "pass_fds": [theirs]}
-        self.process = subprocess.Popen(command, env=settings, start_new_session=True, text=True, **pipes)
-        os.close(theirs)
-        self.answers = os.fdopen(answers)
-
-    def ask(self, request):
-        self.signal(signal.SIGCONT)
-        try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-            if not select.select([self.answers], [], [], LONGEST_ANSWER)[0]:
-                raise RuntimeError(f"no answer in {LONGEST_ANSWER} s")
-            line = self.answers.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            raise RuntimeError(f"ended with {self.process.wait()}; see its log")
-        self.signal(signal.SIGSTOP)
-        return json.loads(line)
-
-    def signal(self, number):
-        """To it and what it started; nothing once it has ended."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, number)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.signal(signal.SIGKILL)
-        self.process.wait()
-        self.answers.close()
 
 
 def prepare(group, place, weights):
@@ -87,7 +27,7 @@ def prepare(group, place, weights):
         folders[case] = place / case.replace(" ", "_")
         shutil.rmtree(folders[case], ignore_errors=True)
         folders[case].mkdir(parents=True)
-        command = [environments.python("today"), HERE / "prepare.py", group.network, case, group.images, folders[case]]
+        command = [environments.python("today"), processes.HERE / "prepare.py", group.network, case, group.images, folders[case]]
         command += [weights] if weights else []
         with open(folders[case] / "prepare.log", "w") as log:
             subprocess.run(list(map(str, command)), check=True, stdout=log, stderr=log)
@@ -97,7 +37,7 @@ def prepare(group, place, weights):
 def start(group, name, folder, place, open_peers):
     """The peer's process and what it found of each of its forms; a text instead where it does not run."""
     with open(place / f"{name}.log".replace(" ", "_"), "w") as log:
-        peer = open_peers.enter_context(Peer(name, group, log))
+        peer = open_peers.enter_context(processes.Peer(name, group, log))
     job = {"network": group.network, "work": group.work, "case": group.cases[0], "threads": group.threads}
     try:
         return peer, peer.ask({"job": job | {"images": group.images, "folder": str(folder)}})
@@ -128,7 +68,7 @@ def start_all(group, names, folder, place, open_peers, versions):
 def compare(group, names, own, place, options, versions):
     """The rows of a group: one for each case, each with all sides."""
     folders = prepare(group, place, options.weights)
-    found = {case: own.check(group, folders[case]) for case in group.cases} if own else {}
+    found = {case: own.check(group, folders[case]) for case in group.cases} if own.has(group.network) else {}
     mine = {case: {"engine": table.OURS, "form": case, "difference": off, "rounds": []} for case, off in found.items()}
     with contextlib.ExitStack() as open_peers:
         theirs, failures = start_all(group, names, folders[group.cases[0]], place, open_peers, versions)
@@ -144,7 +84,8 @@ def compare(group, names, own, place, options, versions):
     for side in [*sides, *mine.values()]:
         side["images_per_second"] = statistics.median(side["rounds"])
     common = {"network": group.network, "work": group.work, "images": group.images, "threads": group.threads}
-    return [common | {"case": case, "sides": ([mine[case]] if own else []) + sides, "failures": failures} for case in group.cases]
+    common |= {"failures": failures, "hand_over_ns": own.hand_overs}
+    return [common | {"case": case, "sides": [mine[case]] * (case in mine) + sides} for case in group.cases]
 
 
 def processor():
@@ -154,70 +95,60 @@ def processor():
     return f"{told.get('model name', '?')}, family {told.get('cpu family', '?')}, model {told.get('model', '?')}"
 
 
-def available(names):
-    """Peers whose environment is there, and lines about the others."""
-    there, lines = [], environments.skipped()
-    for name in names:
-        if name == "MNN, own build" and OWN_MNN not in os.environ:
-            lines.append(f"{name}: {OWN_MNN} names none")
-        elif not environments.python(PEERS[name][0]).exists():
-            lines.append(f"{name}: no environment {PEERS[name][0]}: ./dev peers setup")
-        else:
-            there.append(name)
-    return there, lines
-
-
 def parse(arguments):
     known = argparse.ArgumentParser("./dev peers run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     listed = lambda text: text.split(",")  # noqa: E731
     known.add_argument("--networks", type=listed, default=list(cases.NETWORKS), help="of " + ",".join(cases.NETWORKS))
     known.add_argument("--work", type=listed, default=["infer", "train"], help="infer,train")
     known.add_argument("--cases", type=listed, default=cases.ALL, help="of " + ",".join(cases.ALL))
-    known.add_argument("--peers", type=listed, default=list(PEERS), help="of " + ",".join(PEERS))
+    known.add_argument("--peers", type=listed, default=list(processes.PEERS), help="of " + ",".join(processes.PEERS))
     known.add_argument("--images", type=int, help="only groups of so many images at once")
     known.add_argument("--weights", help="a file of ours for one network and one case, instead of random weights")
     known.add_argument("--rounds", type=int, default=5)
-    known.add_argument("--seconds", type=float, default=0.3, help="of each side in a round, after its warm-up; four times that for training")
+    known.add_argument("--seconds", type=float, default=0.3, help="of a side's turn after its warm-up; training four times that")
     known.add_argument("--espalier", default=ours.default_binary(environments.ROOT), help="our command")
     known.add_argument("--out", type=pathlib.Path, default=environments.PLACE / "peers.json", help="also .md beside it")
     known.add_argument("--go-on", action="store_true", help="keep the rows that --out has, and run the others")
     return known.parse_args(arguments)
 
 
+def add(result, rows, own):
+    """Rows of a group into the result, with what ours told of the machine meanwhile."""
+    result["rows"] += rows
+    machine = result["machine"]
+    machine |= own.machine | {"processor": processor(), "processors": os.cpu_count()}
+    peaks = machine.setdefault("peak_gflops", {})
+    for threads, peak in own.peaks:
+        peaks[str(threads)] = max(peak, peaks.get(str(threads), 0.0))
+
+
 def main(arguments):
     options = parse(arguments)
     place = environments.PLACE / "work"
-    place.mkdir(parents=True, exist_ok=True)
-    names, skipped = available(options.peers)
-    result = {"machine": {}, "versions": {}, "skipped": skipped, "rounds": options.rounds, "seconds": options.seconds, "rows": []}
-    if options.go_on and options.out.exists():
-        result["rows"] = json.loads(options.out.read_text())["rows"]
-    failed = False
-    with open(place / "espalier.log", "w") as log:
-        own = ours.Ours(options.espalier, log)
-        for group in cases.groups(options.networks, options.work, os.cpu_count(), options.cases):
-            kept = [row for row in result["rows"] if table.key(row) in table.keys(group)]
-            if len(kept) == len(group.cases) or options.images not in (None, group.images):
-                continue
-            began = time.monotonic()
-            mine = own if ours.has_network(options.espalier, group.network) else None
-            runs = [name for name in names if group.work == "infer" or name in TRAINS]
-            first = len(own.hand_overs)
-            try:
-                rows = compare(group, runs, mine, place, options, result["versions"])
-            except (RuntimeError, ValueError, subprocess.CalledProcessError) as error:
-                print(f"{group.name}: {error}", file=sys.stderr, flush=True)
-                result["skipped"].append(f"{group.name}: {error}")
-                failed = True
-                continue
-            for row in rows:
-                row |= {"hand_over_ns": own.hand_overs[first:]}
-            result["rows"] += rows
-            result["machine"] = own.machine | {"processor": processor(), "processors": os.cpu_count()}
-            result["machine"]["peak_gflops"] = {str(threads): max(p for t, p in own.peaks if t == threads) for threads, _ in own.peaks}
-            options.out.write_text(json.dumps(result, indent=1) + "\n")
-            options.out.with_suffix(".md").write_text(table.page(result))
-            print(f"{group.name}: {time.monotonic() - began:.0f} s", *map(table.line, rows), sep="\n", flush=True)
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    names, skipped = processes.available(options.peers)
+    result = {"skipped": skipped, "rounds": options.rounds, "seconds": options.seconds}
+    before = json.loads(options.out.read_text()) if options.go_on and options.out.exists() else {}
+    result |= {"machine": before.get("machine", {}), "versions": before.get("versions", {}), "rows": before.get("rows", [])}
+    there, failed = {table.key(row) for row in result["rows"]}, False
+    for group in cases.groups(options.networks, options.work, os.cpu_count(), options.cases):
+        if there.issuperset(table.keys(group)) or options.images not in (None, group.images):
+            continue
+        began = time.monotonic()
+        own = ours.Ours(options.espalier, place / "espalier.log")
+        runs = [name for name in names if group.work == "infer" or name in processes.TRAINS]
+        try:
+            rows = compare(group, runs, own, place, options, result["versions"])
+        except (RuntimeError, ValueError, subprocess.CalledProcessError) as error:
+            print(f"{group.name}: {error}", file=sys.stderr, flush=True)
+            result["skipped"].append(f"{group.name}: {error}")
+            failed = True
+            continue
+        add(result, rows, own)
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+        options.out.with_suffix(".md").write_text(table.page(result))
+        print(f"{group.name}: {time.monotonic() - began:.0f} s", *map(table.line, rows), sep="\n", flush=True)
     return 1 if failed else 0
 
 
