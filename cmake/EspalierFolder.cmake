@@ -36,7 +36,7 @@ function(espalier_folder name)
   list(TRANSFORM headers PREPEND "$<BUILD_INTERFACE:")
   list(TRANSFORM headers APPEND ">")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "/${name}/(.*/)?(tests|bench|fuzz|app|peers)/")
+  list(FILTER sources EXCLUDE REGEX "/${name}/(.*/)?(tests|bench|fuzz|app)/")
   # Loops over elements: kernels, steps of plans, the ops of autograd, and linear algebra. Without -O3 gcc 12 leaves
   # loops whose length it does not know to scalars. They are a target of their own, since a precompiled header brings
   # its own options along and a source's lose against them.

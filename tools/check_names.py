@@ -4,7 +4,7 @@
 Two definitions of `espalier::detail::Cell`, both inside of `.cpp` files, link without a word, and which of them runs
 is chance. Names of one file belong into an anonymous namespace, or into a namespace that no other file has. Looks at
 types, functions and templates at namespace level; the libraries count as one program, each folder's tests and its
-benchmarks as another with the libraries in it, each fuzz target, example and peer as one of its own.
+benchmarks as another with the libraries in it, each fuzz target and example as one of its own.
 Exits 1 and names each pair.
 """
 import collections
@@ -101,8 +101,8 @@ def programs(files):
     out = collections.defaultdict(list)
     for file in files:
         path = pathlib.PurePosixPath(file)
-        room = next((part for part in path.parts if part in ("tests", "bench", "fuzz", "peers", "app", "examples")), "")
-        one = room in ("fuzz", "peers", "app", "examples") and path.suffix == ".cpp"
+        room = next((part for part in path.parts if part in ("tests", "bench", "fuzz", "app", "examples")), "")
+        one = room in ("fuzz", "app", "examples") and path.suffix == ".cpp"
         out[file if one else f"{'/'.join(path.parts[:2])}/{room}" if room else ""].append(file)
     return out
 

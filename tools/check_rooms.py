@@ -14,7 +14,7 @@ import sys
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+<espalier/([^>]+)>', re.MULTILINE)
 NO_CODE = re.compile(r"\s*(//|#|$)")
-LEFT_OUT = re.compile(r"/(tests|bench|fuzz|peers|results)/")
+LEFT_OUT = re.compile(r"/(tests|bench|fuzz|results)/")
 
 
 def room_of(path):

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Espalier's `resnet20` and `vgg16` as PyTorch modules: same names, same arithmetic."""
+"""Espalier's `resnet20`, `vgg16` and, for ImageNet's pictures, `resnet50` as PyTorch modules: same names, same arithmetic."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+
+def mean_of_planes(x):
+    return torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)
 
 
 def conv3x3(inputs, outputs, stride=1):
@@ -21,8 +25,10 @@ class BasicBlock(nn.Module):
 
     def forward(self, x):
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        shortcut = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.pad, self.pad))
-        return F.relu(y + shortcut)
+        if self.pad:
+            # A mean over one pixel is that pixel; engines that read ONNX run it faster than a slice.
+            x = F.pad(F.avg_pool2d(x, 1, self.stride), (0, 0, 0, 0, self.pad, self.pad))
+        return F.relu(y + x)
 
 
 class ResNet20(nn.Module):
@@ -41,7 +47,7 @@ class ResNet20(nn.Module):
     def forward(self, x):
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(x.mean((2, 3)))
+        return self.fc(mean_of_planes(x))
 
 
 class Vgg16(nn.Module):
@@ -59,7 +65,47 @@ class Vgg16(nn.Module):
         self.features, self.classifier = nn.Sequential(*layers), nn.Linear(512, classes)
 
     def forward(self, x):
-        return self.classifier(self.features(x).mean((2, 3)))
+        return self.classifier(mean_of_planes(self.features(x)))
 
 
-NETWORKS = {"resnet20": ResNet20, "vgg16": Vgg16}
+class Bottleneck(nn.Module):
+    """He et al., arXiv 1512.03385, with shortcut B, and the stride in the 3x3 convolution as in torchvision."""
+
+    def __init__(self, inputs, channels, stride):
+        super().__init__()
+        outputs = 4 * channels
+        self.conv1, self.bn1 = nn.Conv2d(inputs, channels, 1, bias=False), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = conv3x3(channels, channels, stride), nn.BatchNorm2d(channels)
+        self.conv3, self.bn3 = nn.Conv2d(channels, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.downsample = nn.Identity()
+        if inputs != outputs:
+            projection = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(projection, nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
+        return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+
+
+class ResNet50(nn.Module):
+    """With ImageNet's stem: 7x7 of stride 2 and max pooling."""
+
+    def __init__(self, classes=1000):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(64)
+        inputs = 64
+        for stage, (channels, count) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3)), start=1):
+            blocks = []
+            for block in range(count):
+                blocks.append(Bottleneck(inputs, channels, 2 if block == 0 and stage > 1 else 1))
+                inputs = 4 * channels
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(mean_of_planes(x))
+
+
+NETWORKS = {"resnet20": ResNet20, "vgg16": Vgg16, "resnet50": ResNet50}

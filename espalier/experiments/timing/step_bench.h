@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// One training or inference step of a network on a fixed batch, to be timed: forward, loss,
-/// backward, SGD with momentum and weight decay. What `espalier bench train` and `infer` run, and
-/// what a peer is compared with.
+/// backward, SGD with momentum and weight decay. What `espalier bench train` and `infer` run.
 #pragma once
 
 #include <memory>
