@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <limits>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -38,6 +39,21 @@ bool stay_on(int processor) {
   return sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
+/// The calling thread is back on its processors in the end.
+class Excursion {
+ public:
+  Excursion() { known_ = sched_getaffinity(0, sizeof before_, &before_) == 0; }
+  ~Excursion() {
+    if (known_) sched_setaffinity(0, sizeof before_, &before_);
+  }
+  Excursion(const Excursion&) = delete;
+  Excursion& operator=(const Excursion&) = delete;
+
+ private:
+  cpu_set_t before_;
+  bool known_;
+};
+
 /// Counts from `mine` on in steps of two, each time after the other has counted one further.
 void take_turns(std::atomic<int>& count, int mine) {
   for (; mine <= 2 * kTurns; mine += 2) {
@@ -47,13 +63,12 @@ void take_turns(std::atomic<int>& count, int mine) {
   }
 }
 
-/// Seconds of a hand-over between two processors; infinite where they can't be chosen.
+/// Seconds of a hand-over between two processors; infinite where they can't be chosen. Throws
+/// std::system_error where no thread can be started.
 double seconds_between(int first, int second) {
   alignas(64) std::atomic<int> count{-1};
   std::atomic<int> ready{0};
   std::atomic<bool> chosen{true};
-  Clock::time_point begin;
-  Clock::time_point end;
   const auto meet = [&](int processor) {
     if (!stay_on(processor)) chosen = false;
     ++ready;
@@ -63,17 +78,16 @@ double seconds_between(int first, int second) {
   std::thread other([&] {
     if (meet(second)) take_turns(count, 2);
   });
-  std::thread one([&] {
-    if (!meet(first)) return;
-    begin = Clock::now();
+  const Excursion excursion;
+  double seconds = std::numeric_limits<double>::infinity();
+  if (meet(first)) {
+    const Clock::time_point begin = Clock::now();
     count = 0;
     take_turns(count, 1);
-    end = Clock::now();
-  });
-  one.join();
+    seconds = std::chrono::duration<double>(Clock::now() - begin).count() / (2 * kTurns);
+  }
   other.join();
-  if (!chosen) return std::numeric_limits<double>::infinity();
-  return std::chrono::duration<double>(end - begin).count() / (2 * kTurns);
+  return seconds;
 }
 
 }  // namespace
@@ -84,8 +98,12 @@ std::optional<HandOver> measure_hand_over() {
   HandOver out{.nearest = std::numeric_limits<double>::infinity(), .farthest = 0.0};
   for (size_t i = 1; i < all.size(); ++i) {
     double seconds = std::numeric_limits<double>::infinity();
-    for (int round = 0; round < kRounds; ++round) {
-      seconds = std::min(seconds, seconds_between(all[0], all[i]));
+    try {
+      for (int round = 0; round < kRounds; ++round) {
+        seconds = std::min(seconds, seconds_between(all[0], all[i]));
+      }
+    } catch (const std::system_error&) {  // no memory for a thread
+      return {};
     }
     out.nearest = std::min(out.nearest, 1e9 * seconds);
     out.farthest = std::max(out.farthest, 1e9 * seconds);

@@ -16,7 +16,8 @@ struct HandOver {
 };
 
 /// Measures it between the first processor of this process and each of the next fifteen, in a few
-/// milliseconds each; nothing where there is one processor or none can be chosen.
+/// milliseconds each; nothing where there is one processor, or neither processors nor threads can
+/// be had.
 std::optional<HandOver> measure_hand_over();
 
 }  // namespace espalier::experiments
