@@ -13,6 +13,7 @@
 #include <new>
 #include <vector>
 
+#include <espalier/core/allocation_log.h>
 #include <espalier/core/error.h>
 #include <espalier/core/storage_limit.h>
 
@@ -118,6 +119,10 @@ class Pool {
 // What this thread may still ask for.
 thread_local int64_t limit_left = std::numeric_limits<int64_t>::max();
 
+// Who listens to this thread, and whether a kernel runs in it.
+thread_local AllocationLog* allocation_log = nullptr;
+thread_local bool in_workspace = false;
+
 // Never destroyed: tensors in static variables may be freed after it.
 Pool& pool() {
   static Pool* instance = new Pool;
@@ -134,6 +139,40 @@ void reset_peak_memory() {
 }
 void release_pooled_memory() {
   pool().release_all();
+}
+
+int64_t block_bytes(int64_t nbytes) {
+  return size_class(nbytes);
+}
+
+WorkspaceScope::WorkspaceScope() : outer_(in_workspace) {
+  in_workspace = true;
+}
+
+WorkspaceScope::~WorkspaceScope() {
+  in_workspace = outer_;
+}
+
+AllocationLog::AllocationLog() : outer_(allocation_log) {
+  allocation_log = this;
+}
+
+AllocationLog::~AllocationLog() {
+  allocation_log = outer_;
+}
+
+int64_t AllocationLog::note_made(int64_t nbytes) {
+  static std::atomic<int64_t> next{0};
+  const int64_t mark = next.fetch_add(1, std::memory_order_relaxed);
+  events_.push_back({static_cast<int64_t>(marks_.size()), nbytes, in_workspace});
+  marks_.push_back(mark);
+  return mark;
+}
+
+void AllocationLog::note_freed(int64_t mark) {
+  const auto found = std::lower_bound(marks_.begin(), marks_.end(), mark);
+  if (found == marks_.end() || *found != mark) return;  // made before
+  events_.push_back({.block = found - marks_.begin(), .nbytes = -1});
 }
 
 StorageLimit::StorageLimit(int64_t nbytes) : outer_(limit_left) {
@@ -159,9 +198,11 @@ Storage::Storage(int64_t nbytes) : nbytes_(nbytes) {
   if (limit_left != std::numeric_limits<int64_t>::max()) limit_left -= nbytes;
   capacity_ = size_class(nbytes);
   data_ = pool().acquire(capacity_);
+  if (allocation_log != nullptr) log_mark_ = allocation_log->note_made(nbytes);
 }
 
 Storage::~Storage() {
+  if (allocation_log != nullptr && log_mark_ >= 0) allocation_log->note_freed(log_mark_);
   pool().give_back(data_, capacity_);
   detail::delete_write_log(log_.load(std::memory_order_relaxed));
 }

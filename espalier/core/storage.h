@@ -25,6 +25,9 @@ void reset_peak_memory();
 /// Gives all unused blocks back to the system.
 void release_pooled_memory();
 
+/// What the pool takes for a block of `nbytes`: up to a quarter more.
+int64_t block_bytes(int64_t nbytes);
+
 class Storage;
 namespace detail {
 struct WriteLog;
@@ -62,6 +65,7 @@ class Storage {
   std::byte* data_ = nullptr;
   int64_t nbytes_ = 0;
   int64_t capacity_ = 0;
+  int64_t log_mark_ = -1;  // by which an AllocationLog knows it
   std::atomic<int32_t> watchers_{0};
   std::atomic<detail::WriteLog*> log_{nullptr};  // exists once something was opened for writing
 };

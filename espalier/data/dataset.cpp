@@ -9,6 +9,7 @@
 #include <espalier/data/detail/neighbours.h>
 #include <espalier/data/idx.h>
 #include <espalier/data/image_folder.h>
+#include <espalier/data/resized.h>
 #include <espalier/data/svhn.h>
 #include <espalier/data/synth.h>
 #include <espalier/data/text.h>
@@ -131,6 +132,35 @@ std::optional<fs::path> find(const Entry& entry, const fs::path& root) {
                     detail::lookalikes(entry.info.name, root, entry.info.folder)));
 }
 
+Opened open_named(const std::string& name,
+                  Split split,
+                  const std::string& root,
+                  const OpenOptions& options) {
+  constexpr std::string_view kTextPrefix = "text:";
+  if (name.starts_with(kTextPrefix)) {
+    return open_text(name.substr(kTextPrefix.size()), split, {.context = options.context});
+  }
+  constexpr std::string_view kFolderPrefix = "folder:";
+  if (name.starts_with(kFolderPrefix)) {
+    return open_image_folder(
+        name.substr(kFolderPrefix.size()),
+        split,
+        {.allow_empty_classes = options.allow_empty_classes, .image_size = options.image_size});
+  }
+  std::string names;
+  for (const Entry& entry : entries()) {
+    if (entry.info.name == name) {
+      if (entry.files.empty()) return entry.open({}, split, options.seed);
+      const std::optional<fs::path> folder = find(entry, root);
+      if (!folder) fail_not_found(entry, root);
+      return entry.open(*folder, split, options.seed);
+    }
+    names += entry.info.name + ", ";
+  }
+  throw ValueError(cat(
+      "open_dataset: unknown data set '", name, "'; known are ", names, "folder:PATH, text:PATH"));
+}
+
 }  // namespace
 
 const std::deque<DatasetInfo>& known_datasets() {
@@ -168,28 +198,8 @@ std::shared_ptr<const Dataset> open_dataset(const std::string& name,
                                             Split split,
                                             const std::string& root,
                                             const OpenOptions& options) {
-  constexpr std::string_view kTextPrefix = "text:";
-  if (name.starts_with(kTextPrefix)) {
-    return open_text(name.substr(kTextPrefix.size()), split, {.context = options.context});
-  }
-  constexpr std::string_view kFolderPrefix = "folder:";
-  if (name.starts_with(kFolderPrefix)) {
-    return open_image_folder(name.substr(kFolderPrefix.size()),
-                             split,
-                             {.allow_empty_classes = options.allow_empty_classes});
-  }
-  std::string names;
-  for (const Entry& entry : entries()) {
-    if (entry.info.name == name) {
-      if (entry.files.empty()) return entry.open({}, split, options.seed);
-      const std::optional<fs::path> folder = find(entry, root);
-      if (!folder) fail_not_found(entry, root);
-      return entry.open(*folder, split, options.seed);
-    }
-    names += entry.info.name + ", ";
-  }
-  throw ValueError(cat(
-      "open_dataset: unknown data set '", name, "'; known are ", names, "folder:PATH, text:PATH"));
+  Opened dataset = open_named(name, split, root, options);
+  return options.image_size == 0 ? dataset : resized(std::move(dataset), options.image_size);
 }
 
 std::shared_ptr<const Dataset> open_dataset(const std::string& name,

@@ -92,13 +92,17 @@ struct OpenOptions {
   uint64_t seed = 0;                 ///< of synth: which pictures are drawn
   bool allow_empty_classes = false;  ///< of folder: a class without pictures is no error
   int64_t context = 128;             ///< of text: tokens of a sample
+  /// Side of the square to which every image is cut around its centre and scaled (resized.h; a
+  /// folder's pictures from their own sizes); 0: as the data set has them.
+  int64_t image_size = 0;
 };
 
 /// Opens a data set by name: `synth`, `cifar10`, `cifar100`, `svhn`, `svhn+extra`, `mnist`,
 /// `fashion`, `folder:PATH`, `text:PATH`. Files are looked for in `root`/<name> and where other
 /// programs leave them (DatasetInfo::other_folders; root unused for synth, folder and text;
 /// svhn+extra lives with svhn and differs in the training split only). Throws ValueError for an
-/// unknown name (listing the known ones), IoError for missing or bad files.
+/// unknown name (listing the known ones) and for the image size of a text, IoError for missing or
+/// bad files.
 std::shared_ptr<const Dataset> open_dataset(const std::string& name,
                                             Split split,
                                             const std::string& root,

@@ -11,6 +11,7 @@
 #include <espalier/data/detail/checks.h>
 #include <espalier/data/detail/image_file.h>
 #include <espalier/data/detail/picture_tree.h>
+#include <espalier/data/resized.h>
 
 namespace espalier::data {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kWhat = "image folder";
-constexpr size_t kMaxClasses = 256;
+constexpr size_t kMaxClasses = 65536;
 constexpr size_t kTestEvery = 5;
 
 class ImageFolder final : public Dataset {
@@ -45,7 +46,7 @@ class ImageFolder final : public Dataset {
       check_no_other_classes(places, left_out);
     }
     collect(places, split, training, left_out);
-    set_size(training);
+    set_size(training, options.image_size);
     for (const fs::path& file : files_) detail::image_size(file);
     notes_ = places.notes;
     for (std::string& note : left_out.notes()) notes_.push_back(std::move(note));
@@ -174,7 +175,18 @@ class ImageFolder final : public Dataset {
         "is a test picture");
   }
 
-  void set_size(const std::vector<detail::ClassPictures>& training) {
+  void set_size(const std::vector<detail::ClassPictures>& training, int64_t side) {
+    ESPALIER_CHECK(side >= 0 && side <= kMostImageSide,
+                   ValueError,
+                   kWhat,
+                   ": expects an image size of 1 .. ",
+                   kMostImageSide,
+                   ", or 0 for that of the first picture, got ",
+                   side);
+    if (side > 0) {
+      size_ = {side, side};
+      return;
+    }
     const auto first = std::find_if(
         training.begin(), training.end(), [](const auto& one) { return !one.files.empty(); });
     size_ = detail::image_size(first->files.front());

@@ -63,6 +63,11 @@ std::string grouped(int64_t number) {
   return negative ? "-" + digits : digits;
 }
 
+std::string bytes_text(int64_t bytes) {
+  const std::string text = short_count(static_cast<double>(bytes));
+  return text + (text.find(' ') == std::string::npos ? " B" : "B");
+}
+
 std::string short_count(double number) {
   constexpr std::array<const char*, 5> kUnits = {"", " k", " M", " G", " T"};
   size_t unit = 0;

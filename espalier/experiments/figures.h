@@ -17,6 +17,8 @@ std::string text_table(const std::vector<std::vector<std::string>>& rows);
 std::string grouped(int64_t number);
 /// `40.81 M` for 40,813,184.
 std::string short_count(double number);
+/// `40.81 MB` for 40,813,184.
+std::string bytes_text(int64_t bytes);
 
 /// The keys of `eval --json` as `name  value` lines.
 std::string figures_text(const nlohmann::ordered_json& figures);

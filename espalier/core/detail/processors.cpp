@@ -4,109 +4,25 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <fstream>
-#include <string>
 #include <thread>
-#include <vector>
+
+#include <espalier/core/detail/control_group.h>
 
 namespace espalier::detail {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> parts_of(const std::string& text, char separator) {
-  std::vector<std::string> out;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(separator, begin), text.size());
-    out.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return out;
-}
-
-bool contains(const std::vector<std::string>& list, const std::string& text) {
-  return std::find(list.begin(), list.end(), text) != list.end();
-}
-
-std::vector<std::string> words_of(const fs::path& file) {
-  std::ifstream in(file);
-  std::string line;
-  std::getline(in, line);
-  return parts_of(line, ' ');
-}
-
-std::optional<double> number(const std::vector<std::string>& words, size_t at) {
-  if (at >= words.size()) return std::nullopt;
-  const std::string& text = words[at];
-  double value = 0.0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !(value > 0.0)) {
-    return std::nullopt;  // `max`, -1, no such file
-  }
-  return value;
-}
-
 std::optional<double> quota_in(const fs::path& folder, bool unified) {
-  const auto first = [&](const char* file) { return number(words_of(folder / file), 0); };
+  const auto first = [&](const char* file) {
+    return positive_number(first_words(folder / file), 0);
+  };
   const auto quota = first(unified ? "cpu.max" : "cpu.cfs_quota_us");
   const auto period =
-      unified ? number(words_of(folder / "cpu.max"), 1) : first("cpu.cfs_period_us");
+      unified ? positive_number(first_words(folder / "cpu.max"), 1) : first("cpu.cfs_period_us");
   if (!quota || !period) return std::nullopt;
   return *quota / *period;
-}
-
-/// Where a hierarchy of groups is to be read, and what of it that is.
-struct Mount {
-  std::string root;
-  std::string place;
-};
-
-std::optional<Mount> find_mount(const fs::path& root, bool unified) {
-  std::ifstream in(root / "proc/self/mountinfo");
-  for (std::string line; std::getline(in, line);) {
-    const std::vector<std::string> words = parts_of(line, ' ');
-    const auto dash = std::find(words.begin(), words.end(), "-");
-    if (words.size() < 6 || words.end() - dash < 4) continue;
-    if (dash[1] != (unified ? "cgroup2" : "cgroup")) continue;
-    if (unified || contains(parts_of(dash[3], ','), "cpu")) return Mount{words[3], words[4]};
-  }
-  return std::nullopt;
-}
-
-/// The path of this process's group; `unified`: of version 2.
-std::optional<std::string> find_group(const fs::path& root, bool unified) {
-  std::ifstream in(root / "proc/self/cgroup");
-  for (std::string line; std::getline(in, line);) {
-    const size_t first = line.find(':');
-    const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    const bool is_it =
-        unified ? line.starts_with("0::") : contains(parts_of(controllers, ','), "cpu");
-    if (is_it) return line.substr(second + 1);
-  }
-  return std::nullopt;
-}
-
-std::optional<double> quota_of(const fs::path& root, bool unified) {
-  const auto mount = find_mount(root, unified);
-  auto group = find_group(root, unified);
-  if (!mount || !group) return std::nullopt;
-  // In a container the mount begins somewhere below the path that the kernel tells.
-  if (mount->root != "/" && group->starts_with(mount->root))
-    *group = group->substr(mount->root.size());
-  const fs::path top = root / fs::path(mount->place).relative_path();
-  fs::path folder = top / fs::path(*group).relative_path();
-  std::error_code error;
-  if (!fs::exists(folder, error)) folder = top;
-  std::optional<double> least;
-  for (;; folder = folder.parent_path()) {
-    const auto quota = quota_in(folder, unified);
-    if (quota && (!least || *quota < *least)) least = quota;
-    if (folder == top || folder == folder.parent_path()) return least;
-  }
 }
 
 }  // namespace
@@ -126,10 +42,7 @@ int processors_of_affinity() {
 }
 
 std::optional<double> quota_of_group(const fs::path& root) {
-  const auto first = quota_of(root, false);
-  const auto second = quota_of(root, true);
-  if (first && second) return std::min(*first, *second);
-  return first ? first : second;
+  return least_of_groups(root, "cpu", quota_in);
 }
 
 int available_processors() {

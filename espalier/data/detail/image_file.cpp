@@ -82,36 +82,37 @@ RgbImage decode_image(const std::filesystem::path& path) {
 
 RgbImage fit_image(const RgbImage& image, ImageSize size) {
   if (image.size == size) return image;
-  const int64_t h = image.size.height, w = image.size.width;
+  RgbImage out{size, std::vector<uint8_t>(static_cast<size_t>(size.height * size.width * 3))};
+  fit_pixels(image.pixels.data(), image.size, 3, out.pixels.data(), size);
+  return out;
+}
+
+void fit_pixels(const uint8_t* in, ImageSize from, int64_t channels, uint8_t* out, ImageSize to) {
+  const int64_t h = from.height, w = from.width;
   // The largest window of the wanted aspect.
   int64_t window_h = h, window_w = w;
-  if (w * size.height > h * size.width) {
-    window_w = std::max<int64_t>(1, h * size.width / size.height);
+  if (w * to.height > h * to.width) {
+    window_w = std::max<int64_t>(1, h * to.width / to.height);
   } else {
-    window_h = std::max<int64_t>(1, w * size.height / size.width);
+    window_h = std::max<int64_t>(1, w * to.height / to.width);
   }
   const int64_t top = (h - window_h) / 2, left = (w - window_w) / 2;
-  RgbImage out{size, std::vector<uint8_t>(static_cast<size_t>(size.height * size.width * 3))};
-  for (int64_t y = 0; y < size.height; ++y) {
-    const int64_t y0 = top + y * window_h / size.height;
-    const int64_t y1 = std::max(y0 + 1, top + (y + 1) * window_h / size.height);
-    for (int64_t x = 0; x < size.width; ++x) {
-      const int64_t x0 = left + x * window_w / size.width;
-      const int64_t x1 = std::max(x0 + 1, left + (x + 1) * window_w / size.width);
+  for (int64_t y = 0; y < to.height; ++y) {
+    const int64_t y0 = top + y * window_h / to.height;
+    const int64_t y1 = std::max(y0 + 1, top + (y + 1) * window_h / to.height);
+    for (int64_t x = 0; x < to.width; ++x) {
+      const int64_t x0 = left + x * window_w / to.width;
+      const int64_t x1 = std::max(x0 + 1, left + (x + 1) * window_w / to.width);
       const int64_t area = (y1 - y0) * (x1 - x0);
-      for (int64_t c = 0; c < 3; ++c) {
+      for (int64_t c = 0; c < channels; ++c) {
         int64_t sum = 0;
         for (int64_t yy = y0; yy < y1; ++yy) {
-          for (int64_t xx = x0; xx < x1; ++xx) {
-            sum += image.pixels[static_cast<size_t>((yy * w + xx) * 3 + c)];
-          }
+          for (int64_t xx = x0; xx < x1; ++xx) sum += in[(yy * w + xx) * channels + c];
         }
-        out.pixels[static_cast<size_t>((y * size.width + x) * 3 + c)] =
-            static_cast<uint8_t>((sum + area / 2) / area);
+        out[(y * to.width + x) * channels + c] = static_cast<uint8_t>((sum + area / 2) / area);
       }
     }
   }
-  return out;
 }
 
 }  // namespace espalier::data::detail

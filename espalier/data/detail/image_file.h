@@ -32,5 +32,8 @@ RgbImage decode_image(const std::filesystem::path& path);
 /// Cut around the centre to the aspect of `size`, then scaled to it: each pixel is the mean of the
 /// area that it covers (enlarging: the nearest pixel's).
 RgbImage fit_image(const RgbImage& image, ImageSize size);
+/// The same of rows of pixels with `channels` bytes each: `in` of the size `from` to `out` of the
+/// size `to`, which must not overlap.
+void fit_pixels(const uint8_t* in, ImageSize from, int64_t channels, uint8_t* out, ImageSize to);
 
 }  // namespace espalier::data::detail

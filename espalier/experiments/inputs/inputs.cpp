@@ -37,7 +37,8 @@ std::shared_ptr<const data::Dataset> open_split(const DataSettings& settings,
                            settings.data_root,
                            {.seed = seed,
                             .allow_empty_classes = settings.allow_empty_classes,
-                            .context = settings.context});
+                            .context = settings.context,
+                            .image_size = settings.image_size});
   if (split != data::Split::Test || test_size == 0) return dataset;
   return data::subset(std::move(dataset), test_size, seed);
 }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/inputs/networks.h>
 
-#include <algorithm>
-
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/finite.h>
@@ -57,6 +54,14 @@ void put_state(const std::filesystem::path& path,
   }
 }
 
+// Rows of the last layer with weights in a file from elsewhere; those of the network where the file
+// has no such tensor, which loading will tell.
+int64_t classes_of(const SafetensorsFile& file, const Network& network) {
+  const auto found = file.tensors.find(nn::prunable_parameters(*network.module).back().name);
+  const bool there = found != file.tensors.end() && found->second.rank() >= 1;
+  return there ? found->second.size(0) : network.options.num_classes;
+}
+
 // Other files of ours are safetensors too.
 void check_holds_weights(const SafetensorsFile& file, const std::filesystem::path& path) {
   ESPALIER_CHECK(!file.metadata.contains("espalier_plan"),
@@ -98,28 +103,39 @@ Network make_network(const NetworkSettings& settings,
   network.any_classes = any_classes;
   network.options.seed = seed;
   network.options.width = settings.width;
-  ESPALIER_CHECK(network.options.width == 1.0 || nn::model_has_widths(network.name),
+  network.options.stem = settings.stem;
+  network.options.shortcut = settings.shortcut;
+  check_choices(network);
+  network.module = nn::make_model(network.name, network.options);
+  return network;
+}
+
+void check_choices(const Network& network) {
+  const nn::ModelOptions& options = network.options;
+  ESPALIER_CHECK(options.width == 1.0 || nn::model_has_widths(network.name),
                  ValueError,
                  "--width ",
-                 network.options.width,
+                 options.width,
                  ": ",
                  network.name,
                  " has one width; VGG, ResNet, WRN and MobileNetV2 have others");
-  network.options.shortcut = settings.shortcut;
-  ESPALIER_CHECK(
-      network.options.shortcut == nn::Shortcut::A || nn::model_has_shortcuts(network.name),
-      ValueError,
-      "--shortcut B: ",
-      network.name,
-      " has no choice of shortcuts; CIFAR's ResNets have");
-  network.module = nn::make_model(network.name, network.options);
-  return network;
+  ESPALIER_CHECK(options.shortcut == nn::Shortcut::A || nn::model_has_shortcuts(network.name),
+                 ValueError,
+                 "--shortcut B: ",
+                 network.name,
+                 " has no choice of shortcuts; CIFAR's ResNets have");
+  ESPALIER_CHECK(options.stem == nn::Stem::Small || nn::model_has_stems(network.name),
+                 ValueError,
+                 "--stem imagenet: ",
+                 network.name,
+                 " has one stem; ResNet-18, 34 and 50 and MobileNetV2 have the choice");
 }
 
 nlohmann::ordered_json network_settings(const Network& network) {
   return {{"model", network.name},
           {"width", network.options.width},
-          {"shortcut", network.options.shortcut == nn::Shortcut::A ? "A" : "B"}};
+          {"shortcut", network.options.shortcut == nn::Shortcut::A ? "A" : "B"},
+          {"stem", network.options.stem == nn::Stem::Small ? "small" : "imagenet"}};
 }
 
 void check_asked_network(const std::string& verb,
@@ -186,7 +202,10 @@ Network load_network(const std::filesystem::path& path,
                    ", but the data has ",
                    fallback.options.num_classes,
                    " and ",
-                   fallback.sample());
+                   fallback.sample(),
+                   network.options.image == fallback.options.image
+                       ? ""
+                       : ". --image-size scales the images of the data");
     check_classes(path, network.options.class_names, fallback);
     // What is saved from it later is for the classes of the data at hand.
     network.options.class_names = fallback.options.class_names;
@@ -214,10 +233,25 @@ Network load_network(const std::filesystem::path& path) {
 
 Network load_network(const std::string& verb,
                      const std::filesystem::path& path,
-                     const std::string& model) {
+                     const std::string& model,
+                     const UnfedSettings& told,
+                     const std::set<std::string>& given) {
   if (tells_its_network(path)) {
     Network network = load_network(path);
-    if (!model.empty()) check_asked_network(verb, {{"model", model}}, network, path.string());
+    const NetworkSettings settings{.model = model, .stem = told.stem};
+    check_asked_network(verb, asked_of_network(settings, given), network, path.string());
+    const data::ImageShape& image = network.options.image;
+    ESPALIER_CHECK(!given.contains("image-size") || told.image_size == 0 ||
+                       (image.height == told.image_size && image.width == told.image_size),
+                   ValueError,
+                   verb,
+                   ": --image-size ",
+                   told.image_size,
+                   " was asked for, but the network of ",
+                   path.string(),
+                   " reads ",
+                   network.sample(),
+                   "; leave the option out");
     return network;
   }
   const SafetensorsFile file = load_safetensors(path);
@@ -229,118 +263,25 @@ Network load_network(const std::string& verb,
                  path.string(),
                  " does not tell which network it is of, as weights from elsewhere; name it with "
                  "--model");
-  return load_network(path, fresh_network(model));
+  Network network = fresh_network(model, 0, told);
+  if (const int64_t classes = classes_of(file, network); classes != network.options.num_classes) {
+    network.options.num_classes = classes;
+    network.module = nn::make_model(network.name, network.options);
+  }
+  return load_network(path, std::move(network));
 }
 
-Network fresh_network(const std::string& model, uint64_t seed) {
+Network fresh_network(const std::string& model, uint64_t seed, const UnfedSettings& settings) {
   Network network;
   network.name = nn::canonical_model_name(model);
   network.options.seed = seed;
+  network.options.stem = settings.stem;
+  check_choices(network);
+  if (const int64_t side = settings.image_size; side != 0) {
+    network.options.image.height = network.options.image.width = side;
+  }
   network.module = nn::make_model(network.name, network.options);
   return network;
-}
-
-std::vector<std::string> take_masks(const std::filesystem::path& path,
-                                    Network& network,
-                                    std::optional<prune::BlockOrder> elastic) {
-  constexpr std::string_view kMask = ".mask";
-  std::map<std::string, Tensor> tensors = load_safetensors(path).tensors;
-  check_finite(tensors, path.string());
-  // The names of a shallower network are all in a deeper one, which would be pruned in part.
-  if (!elastic && tells_its_network(path)) {
-    const std::string found_on = load_network(path).name;
-    ESPALIER_CHECK(found_on == network.name,
-                   ValueError,
-                   path.string(),
-                   " holds the masks of another model, ",
-                   found_on,
-                   ", not of ",
-                   network.name,
-                   "; for another depth see --elastic");
-  }
-  if (elastic) tensors = prune::elastic_state(tensors, *network.module, *elastic);
-  const auto parameters = network.module->named_parameters();
-  const std::string classifier = nn::prunable_parameters(*network.module).back().name;
-  std::vector<std::pair<nn::Parameter*, Tensor>> masks;
-  std::vector<std::string> notes;
-  for (const auto& [name, mask] : tensors) {
-    if (!name.ends_with(kMask)) continue;
-    const std::string owner = name.substr(0, name.size() - kMask.size());
-    const auto found = std::find_if(
-        parameters.begin(), parameters.end(), [&](const auto& one) { return one.name == owner; });
-    ESPALIER_CHECK(found != parameters.end(),
-                   ValueError,
-                   path.string(),
-                   " has a mask of '",
-                   owner,
-                   "', which ",
-                   network.name,
-                   " does not have. Is it of another model, or of another depth (--elastic)?");
-    const Shape& expected = found->parameter->shape();
-    if (owner == classifier && mask.shape() != expected) {
-      notes.push_back(
-          cat("mask-from: ", owner, " stays dense: its mask is for another number of classes"));
-      continue;
-    }
-    ESPALIER_CHECK(mask.shape() == expected && mask.dtype() == DType::U8,
-                   ValueError,
-                   path.string(),
-                   ": the mask of ",
-                   owner,
-                   " does not fit: expected bytes ",
-                   expected,
-                   ", got ",
-                   mask.shape(),
-                   ". Was it found at another width?");
-    masks.emplace_back(found->parameter, mask);
-  }
-  ESPALIER_CHECK(!masks.empty(),
-                 ValueError,
-                 path.string(),
-                 " holds no masks; give the model.safetensors of a pruned run");
-  for (const auto& [parameter, mask] : masks) parameter->set_mask(mask);
-  return notes;
-}
-
-std::vector<std::string> heed_zeros(const std::filesystem::path& file,
-                                    Network& network,
-                                    bool mask) {
-  constexpr double kMany = 0.01;  // trained weights are hardly ever exactly zero
-  int64_t weights = 0;
-  int64_t zeros = 0;
-  for (const nn::NamedParameter& p : nn::prunable_parameters(*network.module)) {
-    weights += p.parameter->numel();
-    if (p.parameter->masked()) continue;
-    Tensor kept = Tensor::empty(p.parameter->shape(), DType::U8);
-    const Tensor value = p.parameter->value.value().to(Layout::Nchw).contiguous();
-    dispatch_floating(value.dtype(), "masks-from-zeros", [&](auto zero) {
-      const auto* values = value.data<decltype(zero)>();
-      std::transform(values, values + value.numel(), kept.data<uint8_t>(), [](auto v) {
-        return static_cast<uint8_t>(v != 0 ? 1 : 0);
-      });
-    });
-    const auto* flags = kept.data<uint8_t>();
-    const int64_t of_weight = std::count(flags, flags + kept.numel(), uint8_t{0});
-    if (of_weight == 0) continue;
-    zeros += of_weight;
-    if (mask) p.parameter->set_mask(kept);
-  }
-  const double share =
-      weights == 0 ? 0.0 : static_cast<double>(zeros) / static_cast<double>(weights);
-  const std::string what = fmt::format(
-      "{}: {:.1f} % of the weights are zero and had no mask", file.string(), 100 * share);
-  if (mask) {
-    ESPALIER_CHECK(zeros > 0,
-                   ValueError,
-                   "--masks-from-zeros: ",
-                   file.string(),
-                   " has no weights that are zero without a mask; leave the option out");
-    return {what + "; they are masked now"};
-  }
-  if (share < kMany) return {};
-  return {what +
-          ": they train like any other weight, and only compiled plans leave them out. "
-          "--masks-from-zeros keeps them removed"};
 }
 
 std::string file_fingerprint(const std::filesystem::path& path) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Networks of the verbs: made from settings, read from files, with weights and masks.
+/// Networks of the verbs: made from settings or read from files. Their masks are in masks.h.
 #pragma once
 
 #include <filesystem>
@@ -41,7 +41,11 @@ Network make_network(const NetworkSettings& settings,
                      const data::Dataset& dataset,
                      uint64_t seed = 0);
 
-/// `model`, `width` and `shortcut` of a network, as settings.
+/// Throws ValueError where width, shortcut or stem of a network is one that its model does not
+/// have.
+void check_choices(const Network& network);
+
+/// `model`, `width`, `shortcut` and `stem` of a network, as settings.
 nlohmann::ordered_json network_settings(const Network& network);
 /// Throws ValueError naming `verb` and `file` where one of `asked`, settings of that kind, is
 /// another than the network of the file has.
@@ -72,27 +76,19 @@ Network load_network(const std::filesystem::path& path,
 Network load_network(const std::filesystem::path& path);
 
 /// The network of a file whichever it is: rebuilt from the file's description, else the zoo's
-/// `model` (32x32 pixels, ten classes) with its tensors. Throws as the others, and ValueError
-/// naming `verb` where the file has no description and `model` is empty.
+/// `model` as `told`, with its tensors, and with as many classes as its last layer has there.
+/// Throws as the others, and ValueError naming `verb` where the file has no description and `model`
+/// is empty, and where it has one and an option in `given` asks for another network.
 Network load_network(const std::string& verb,
                      const std::filesystem::path& path,
-                     const std::string& model);
-/// A network of the zoo with initial weights of a seed.
-Network fresh_network(const std::string& model, uint64_t seed = 0);
-
-/// Sets the masks of a file of ours, as of a pruned run, on a network, whose values stay what they
-/// are elsewhere. With `elastic` the file may be of another depth. A classifier for another number
-/// of classes stays dense, which the returned notes tell. Throws IoError for a bad file, ValueError
-/// for one without masks and for masks that don't fit.
-std::vector<std::string> take_masks(const std::filesystem::path& path,
-                                    Network& network,
-                                    std::optional<prune::BlockOrder> elastic = std::nullopt);
-
-/// What zeros of prunable weights without masks are, of a network read from `file`: with `mask`
-/// they become masks, so that they stay zero and cost nothing; else, when there are many, the
-/// returned notes tell of them, for they train and run like any other weight. Throws ValueError
-/// for `mask` where there are none.
-std::vector<std::string> heed_zeros(const std::filesystem::path& file, Network& network, bool mask);
+                     const std::string& model,
+                     const UnfedSettings& told,
+                     const std::set<std::string>& given);
+/// A network of the zoo for ten classes with initial weights of a seed. Throws as
+/// check_choices.
+Network fresh_network(const std::string& model,
+                      uint64_t seed = 0,
+                      const UnfedSettings& settings = {});
 
 /// FNV-1a (64 bits, hexadecimal) of a file's bytes: tells whether two runs started from equal
 /// weights.

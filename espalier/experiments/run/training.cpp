@@ -6,10 +6,12 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <espalier/core/detail/free_memory.h>
 #include <espalier/core/finite.h>
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/inputs/masks.h>
 #include <espalier/experiments/inputs/recipe.h>
 #include <espalier/experiments/inputs/scoring_batches.h>
 #include <espalier/experiments/run/checkpoint.h>
@@ -17,6 +19,7 @@
 #include <espalier/experiments/run/run_files.h>
 #include <espalier/experiments/run/run_folder.h>
 #include <espalier/experiments/run/run_json.h>
+#include <espalier/experiments/run/step_memory.h>
 #include <espalier/experiments/settings/settings_json.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/nn/forms/slots.h>
@@ -30,7 +33,15 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kEvaluationBatch = 256;
+/// Samples of an evaluation at once: as many as take no more memory than 256 of 64x64.
+int64_t evaluation_batch(const data::Dataset& dataset) {
+  constexpr int64_t kMost = 256;
+  constexpr int64_t kPixels = kMost * 64 * 64;
+  constexpr int64_t kLanes = 16;
+  const data::ImageShape shape = dataset.image_shape();
+  const int64_t fit = kPixels / std::max<int64_t>(1, shape.height * shape.width);
+  return std::clamp(fit / kLanes * kLanes, kLanes, kMost);
+}
 
 Json settings_json(const TrainRequest& request) {
   const auto& table = train_table();
@@ -211,6 +222,21 @@ void quantize(nn::Module& model, const std::string& method) {
   nn::attach_quantizers(model);
 }
 
+// Before the folder is made; loaders make batches ahead.
+StepMemory tell_memory(const TrainSettings& settings,
+                       Network& network,
+                       const nn::Optimizer& optimizer,
+                       const data::Dataset& dataset,
+                       Progress& progress) {
+  const int64_t batch = std::min(settings.training.batch, std::max<int64_t>(1, dataset.size()));
+  const int64_t ahead = settings.machine.workers == 0 ? 0 : data::LoaderOptions().prefetch;
+  const std::optional<int64_t> left = espalier::detail::free_memory();
+  const StepMemory memory = step_memory(network, optimizer, batch, ahead, left);
+  progress.line(step_memory_text(memory, batch, left));
+  if (!settings.run.ignore_memory) check_step_memory(memory, network, batch, left);
+  return memory;
+}
+
 Json with_status(Json results, const std::string& status, const fs::path& out) {
   results["out"] = out.string();
   results["status"] = status;
@@ -272,7 +298,8 @@ Json run_training(const TrainRequest& request, Console& console) {
   data::Loader train(train_split, training_loader(settings, *train_split));
   data::Loader test(
       test_split,
-      evaluation_loader(settings.normalization, settings.machine.workers, kEvaluationBatch));
+      evaluation_loader(
+          settings.normalization, settings.machine.workers, evaluation_batch(*test_split)));
   const auto objective = make_objective(settings, *train_split);
   const auto optimizer = make_optimizer(training, *network.module);
   const auto schedule = make_schedule(training, train.batches());
@@ -282,6 +309,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   const int64_t repeated = pruner ? pruner->repeated_steps(epochs * train.batches()) : 0;
   progress.extend(repeated);
   for (const std::string& note : notes) progress.line(note);
+  const StepMemory memory = tell_memory(settings, network, *optimizer, *train_split, progress);
 
   const auto busy = [&] {
     console.err << "  waiting for another process, which is at work in " << path.string() << '\n'
@@ -343,6 +371,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   results["epochs"] = epochs;
   results["steps"] = end.step + end.repeated;
   results["seconds"] = seconds;
+  results["training_memory"] = memory.needed();
   folder.finish(
       results,
       try_to_time_layers(network, std::min(training.batch, train_split->size()), progress));

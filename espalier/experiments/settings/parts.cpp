@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include <espalier/core/error.h>
+#include <espalier/data/resized.h>
 #include <espalier/nn/models/registry.h>
 
 namespace espalier::experiments {
@@ -13,6 +14,8 @@ namespace espalier::experiments {
 namespace {
 
 constexpr double kMost = 1e9;
+constexpr const char* kStemHelp =
+    "of ResNet-18/34/50 and MobileNetV2: for 32x32 images, or as published for 224x224";
 
 }  // namespace
 
@@ -29,11 +32,25 @@ const OptionTable<NetworkSettings>& network_table() {
   static const OptionTable<S> table = {
       {&S::model, "model", model_help()},
       {&S::shortcut, "shortcut", {"A", "B"}, "how CIFAR ResNets pass on where channels change"},
+      {&S::stem, "stem", {"small", "imagenet"}, kStemHelp},
       {&S::width,
        "width",
        {0.01, 64},
        "",
        "multiplies hidden channels of VGG, ResNet, WRN and MobileNetV2"},
+  };
+  return table;
+}
+
+const OptionTable<UnfedSettings>& unfed_table() {
+  using S = UnfedSettings;
+  static const OptionTable<S> table = {
+      {&S::stem, "stem", {"small", "imagenet"}, kStemHelp},
+      {&S::image_size,
+       "image-size",
+       {0, data::kMostImageSide},
+       "pixels",
+       "side of the network's images; 0: 32 (files of ours tell it)"},
   };
   return table;
 }
@@ -58,6 +75,11 @@ const OptionTable<DataSettings>& data_table() {
        "other-classes",
        "weights for classes of other names, or in another order, are no error"},
       {&S::context, "context", {1, 65536}, "tokens", "of text:PATH: the length of a sample"},
+      {&S::image_size,
+       "image-size",
+       {0, data::kMostImageSide},
+       "pixels",
+       "images are cut to squares and scaled to this side; 0: as they are"},
   };
   return table;
 }

@@ -25,10 +25,20 @@ inline constexpr const char* kMasksFromZerosHelp =
 struct NetworkSettings {
   std::string model = "resnet20";           ///< its name
   nn::Shortcut shortcut = nn::Shortcut::A;  ///< of CIFAR's ResNets
+  nn::Stem stem = nn::Stem::Small;          ///< of ResNet-18, 34, 50 and MobileNetV2
   double width = 1.0;                       ///< factor of hidden channels
 };
-/// `model`, `shortcut`, `width`.
+/// `model`, `shortcut`, `stem`, `width`.
 const OptionTable<NetworkSettings>& network_table();
+
+/// What has to be told besides its name of a network without data: one of the zoo with initial
+/// weights, or that of a file from elsewhere.
+struct UnfedSettings {
+  nn::Stem stem = nn::Stem::Small;  ///< as of NetworkSettings
+  int64_t image_size = 0;           ///< side of its images; 0: 32
+};
+/// `stem`, `image-size`.
+const OptionTable<UnfedSettings>& unfed_table();
 
 /// A data set and how its files are read.
 struct DataSettings {
@@ -38,8 +48,10 @@ struct DataSettings {
   bool allow_empty_classes = false;             ///< of a folder of pictures
   bool other_classes = false;                   ///< weights may be for classes of other names
   int64_t context = 128;                        ///< tokens of a text's sample
+  int64_t image_size = 0;                       ///< side of square images; 0: as they are
 };
-/// `data`, `data-root`, `data-seed`, `allow-empty-classes`, `other-classes`, `context`.
+/// `data`, `data-root`, `data-seed`, `allow-empty-classes`, `other-classes`, `context`,
+/// `image-size`.
 const OptionTable<DataSettings>& data_table();
 /// What the flag `test-size` says.
 inline constexpr const char* kTestSizeHelp =

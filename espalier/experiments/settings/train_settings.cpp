@@ -102,6 +102,7 @@ const OptionTable<RunSettings>& run_table() {
       {&S::allow_other_simd,
        "allow-other-simd",
        "continue a run of other vector instructions, whose last bits differ"},
+      {&S::ignore_memory, "ignore-memory", "train though a step needs more memory than is free"},
   };
   return table;
 }
@@ -134,6 +135,7 @@ bool is_incidental(const std::string& option) {
                                                "out",
                                                "checkpoint-every",
                                                "allow-other-simd",
+                                               "ignore-memory",
                                                "weights",
                                                "mask-from",
                                                "distill-from",

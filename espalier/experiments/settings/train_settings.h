@@ -68,8 +68,9 @@ struct RunSettings {
   std::string out = {};          ///< the run's folder; empty: named by the settings
   int64_t checkpoint_every = 0;  ///< steps; 0: at the ends of epochs
   bool allow_other_simd = false;
+  bool ignore_memory = false;  ///< steps may need more than is free
 };
-/// `weights` to `allow-other-simd`.
+/// `weights` to `ignore-memory`.
 const OptionTable<RunSettings>& run_table();
 
 /// All that `train` has besides the options of pruning methods.

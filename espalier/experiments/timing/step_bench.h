@@ -10,6 +10,7 @@
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/experiments/timing/rounds.h>
 #include <espalier/nn/introspect/explain.h>
+#include <espalier/nn/introspect/training_memory.h>
 #include <espalier/nn/train/sgd.h>
 
 namespace espalier::experiments::timing {
@@ -72,6 +73,10 @@ class StepBench {
   /// What each layer runs and why, timed layer by layer.
   std::vector<nn::LayerExplanation> explain();
 
+  /// What a training step was foretold to take.
+  nn::TrainingMemory training_memory() {
+    return nn::training_memory(*network_.module, *optimizer_, network_.sample(), batch());
+  }
   /// Multiply-accumulates that kernels execute in a training step: three times those of the forward
   /// pass, without the first layer's gradient of the images.
   int64_t train_macs() const { return train_macs_; }

@@ -11,6 +11,7 @@
 #include <espalier/core/parallel.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/inputs/masks.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/settings/given_options.h>
 #include <espalier/experiments/timing/layer_times.h>
@@ -50,6 +51,7 @@ struct BenchSettings {
   int64_t seed = 0;
   bool compiled = false;
   std::string gates = "none";
+  UnfedSettings unfed = {};
   MachineSettings machine = {};
   KernelSettings kernels = {};
 };
@@ -98,7 +100,9 @@ OptionTable<BenchSettings> make_table(timing::Job job) {
         .needing("pattern", "gates", {"none"})
         .needing("allocation", "gates", {"none"});
   }
-  return table.include(&S::machine, threads_table()).include(&S::kernels, kernel_table());
+  return table.include(&S::unfed, unfed_table())
+      .include(&S::machine, threads_table())
+      .include(&S::kernels, kernel_table());
 }
 
 const OptionTable<BenchSettings>& bench_table(timing::Job job) {
@@ -137,10 +141,11 @@ double asked_sparsity(const BenchSettings& settings, const GivenOptions& given) 
 Network open_network(const BenchSettings& settings, const GivenOptions& given) {
   const std::string& weights = settings.weights;
   if (weights.empty()) {
-    return fresh_network(settings.model, static_cast<uint64_t>(settings.seed));
+    return fresh_network(settings.model, static_cast<uint64_t>(settings.seed), settings.unfed);
   }
   const std::string* model = given.find("model");
-  return load_network("bench", weights, model == nullptr ? "" : *model);
+  return load_network(
+      "bench", weights, model == nullptr ? "" : *model, settings.unfed, given.names());
 }
 
 void remove_masks(Network& network) {
@@ -269,6 +274,7 @@ Json run(timing::Job job, const BenchSettings& settings, Sides& bench) {
     out["speedup_over_planes"] = times[3].median() / own.median();
     out["milliseconds_dense_planes"] = 1e3 * times[3].median();
   }
+  if (job == timing::Job::Train) out["training_memory"] = measured.training_memory().needed();
   if (job == timing::Job::Train && sparse) {
     const int64_t rounds = settings.rounds;
     const timing::TimeDifference update =

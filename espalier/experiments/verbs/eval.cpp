@@ -11,6 +11,7 @@
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/inputs/masks.h>
 #include <espalier/experiments/run/outputs.h>
 #include <espalier/experiments/settings/given_options.h>
 #include <espalier/experiments/verbs/verbs.h>

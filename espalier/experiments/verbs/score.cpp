@@ -105,6 +105,7 @@ Network open_network(const ScoreFlags& flags,
   network.options.image = {batch.images.size(1), batch.images.size(2), batch.images.size(3)};
   network.options.width = settings.network.width;
   network.options.shortcut = settings.network.shortcut;
+  network.options.stem = settings.network.stem;
   network.options.seed = static_cast<uint64_t>(settings.seed);
   if (!flags.weights.empty() && tells_its_network(flags.weights)) {
     network = load_network(flags.weights);
@@ -132,6 +133,7 @@ Network open_network(const ScoreFlags& flags,
                    network.sample());
     return network;
   }
+  check_choices(network);
   network.module = nn::make_model(network.name, network.options);
   return flags.weights.empty() ? std::move(network)
                                : load_network(flags.weights, std::move(network));

@@ -2,6 +2,7 @@
 /// `espalier shrink`: masked weights to a physically smaller network.
 #include <memory>
 #include <ostream>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -9,7 +10,9 @@
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/inputs/masks.h>
 #include <espalier/experiments/run/outputs.h>
+#include <espalier/experiments/settings/given_options.h>
 #include <espalier/experiments/settings/parts.h>
 #include <espalier/experiments/verbs/resize_text.h>
 #include <espalier/experiments/verbs/verbs.h>
@@ -20,6 +23,7 @@ namespace espalier::experiments::verbs {
 namespace {
 
 struct ShrinkFlags {
+  GivenOptions given;  // of the network, where a file does not tell it
   std::string weights;
   std::string model;
   std::string out;
@@ -53,7 +57,13 @@ std::string fills_text(const std::vector<prune::BlockFill>& fills) {
 
 void shrink(const ShrinkFlags& flags, Console& console) {
   check_outputs("shrink", {{"--out", flags.out, FileKind::Model}}, {flags.weights});
-  Network network = load_network("shrink", flags.weights, flags.model);
+  std::set<std::string> given = flags.given.names();
+  if (!flags.model.empty()) given.insert("model");
+  Network network = load_network("shrink",
+                                 flags.weights,
+                                 flags.model,
+                                 unfed_table().read("shrink", flags.given.given()),
+                                 given);
   tell(heed_zeros(flags.weights, network, flags.masks_from_zeros), console);
   const nlohmann::ordered_json before =
       count_json(nn::count_model(*network.module, network.sample()));
@@ -90,6 +100,7 @@ void add_shrink(const Verb& app, Console& console, Action& action) {
                   "the network of weights from elsewhere, by its name in the model zoo; files of "
                   "ours tell it themselves")
       .type_name("TEXT");
+  flags->given.declare(verb, unfed_table().options(), "Network (files of ours tell it)");
   verb.add_option("--out", flags->out, "where the smaller network goes")
       .type_name("FILE")
       .required();

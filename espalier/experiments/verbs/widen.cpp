@@ -9,6 +9,7 @@
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/figures.h>
 #include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/inputs/masks.h>
 #include <espalier/experiments/run/outputs.h>
 #include <espalier/experiments/settings/given_options.h>
 #include <espalier/experiments/settings/parts.h>
@@ -34,37 +35,43 @@ struct WidenSettings {
   double noise = 0.0;
   int64_t seed = 0;
   bool masks_from_zeros = false;
+  UnfedSettings unfed = {};
 };
 
 const OptionTable<WidenSettings>& widen_table() {
   using S = WidenSettings;
-  static const OptionTable<S> table = {
-      {&S::weights, "weights", "a network: safetensors or .edc"},
-      {&S::model, "model", "the network of weights from elsewhere; files of ours tell it"},
-      {&S::out, "out", "where the wider network goes"},
-      {&S::factor,
-       "factor",
-       {1, kMostShare},
-       "",
-       "by which every width is multiplied, after channels that are all zero were cut out"},
-      {&S::target,
-       "target",
-       "instead, the largest factor that fits KIND=SHARE: macs, params or bytes of the network "
-       "with "
-       "nothing masked or cut out, times SHARE (macs=1: what it cost before it was pruned)"},
-      {&S::fresh,
-       "fresh",
-       {"none", "grown", "all"},
-       "weights that are drawn anew: none (the network computes the same), those of grown "
-       "channels, or all (the widths alone are kept)"},
-      {&S::noise,
-       "noise",
-       {0, 1},
-       "standard deviations of the weight's entries",
-       "normal noise on the filters of copies"},
-      {&S::seed, "seed", {0, 1e9}, "", "of which channels are copied, weights and noise"},
-      {&S::masks_from_zeros, "masks-from-zeros", kMasksFromZerosHelp},
-  };
+  static const OptionTable<S> table =
+      OptionTable<S>(
+          {
+              {&S::weights, "weights", "a network: safetensors or .edc"},
+              {&S::model, "model", "the network of weights from elsewhere; files of ours tell it"},
+              {&S::out, "out", "where the wider network goes"},
+              {&S::factor,
+               "factor",
+               {1, kMostShare},
+               "",
+               "by which every width is multiplied, after channels that are all zero were cut out"},
+              {&S::target,
+               "target",
+               "instead, the largest factor that fits KIND=SHARE: macs, params or bytes of the "
+               "network "
+               "with "
+               "nothing masked or cut out, times SHARE (macs=1: what it cost before it was "
+               "pruned)"},
+              {&S::fresh,
+               "fresh",
+               {"none", "grown", "all"},
+               "weights that are drawn anew: none (the network computes the same), those of grown "
+               "channels, or all (the widths alone are kept)"},
+              {&S::noise,
+               "noise",
+               {0, 1},
+               "standard deviations of the weight's entries",
+               "normal noise on the filters of copies"},
+              {&S::seed, "seed", {0, 1e9}, "", "of which channels are copied, weights and noise"},
+              {&S::masks_from_zeros, "masks-from-zeros", kMasksFromZerosHelp},
+          })
+          .include(&S::unfed, unfed_table());
   return table;
 }
 
@@ -97,7 +104,8 @@ void widen(const WidenFlags& flags, Console& console) {
   ESPALIER_CHECK((flags.given.find("factor") == nullptr) != settings.target.empty(),
                  ValueError,
                  "widen: needs --factor or --target, one of them");
-  Network network = load_network("widen", settings.weights, settings.model);
+  Network network =
+      load_network("widen", settings.weights, settings.model, settings.unfed, flags.given.names());
   tell(heed_zeros(settings.weights, network, settings.masks_from_zeros), console);
   nn::Module& model = *network.module;
   const int64_t macs_before = nn::count_model(model, network.sample()).total.macs_dense;

@@ -29,17 +29,19 @@ Conv2d depthwise3x3(int64_t channels, int64_t stride) {
                  .bias = false});
 }
 
-/// A line of the paper's table 2, with the strides of small images.
+/// A line of the paper's table 2.
 struct Row {
   int64_t expansion, channels, blocks, stride;
 };
 constexpr std::array<Row, 7> kRows = {{{1, 16, 1, 1},
-                                       {6, 24, 2, 1},
+                                       {6, 24, 2, 2},
                                        {6, 32, 3, 2},
                                        {6, 64, 4, 2},
                                        {6, 96, 3, 1},
                                        {6, 160, 3, 2},
                                        {6, 320, 1, 1}}};
+/// The row that keeps the size of small images, as their stem does.
+constexpr size_t kKeepingRow = 1;
 
 }  // namespace
 
@@ -67,14 +69,16 @@ std::string InvertedResidual::describe() const {
       "InvertedResidual(", options_.in, ", ", options_.out, ", stride ", options_.stride, ")");
 }
 
-MobileNetV2::MobileNetV2(int64_t image_channels, int64_t classes, double width) {
+MobileNetV2::MobileNetV2(int64_t image_channels, int64_t classes, double width, Stem stem) {
   int64_t in = scaled(32, width);
-  features_.add(norm_relu6(conv3x3(image_channels, in)));
-  for (const Row& row : kRows) {
+  features_.add(norm_relu6(conv3x3(image_channels, in, stem == Stem::ImageNet ? 2 : 1)));
+  for (size_t r = 0; r < kRows.size(); ++r) {
+    const Row& row = kRows[r];
+    const int64_t first = stem == Stem::Small && r == kKeepingRow ? 1 : row.stride;
     for (int64_t i = 0; i < row.blocks; ++i) {
       const int64_t out = scaled(row.channels, width);
       features_.add(InvertedResidual(
-          {.in = in, .out = out, .stride = i == 0 ? row.stride : 1, .expansion = row.expansion}));
+          {.in = in, .out = out, .stride = i == 0 ? first : 1, .expansion = row.expansion}));
       in = out;
     }
   }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/// MobileNetV2 with the strides of 32x32 images. Names as in torchvision.
+/// MobileNetV2 with the strides of 32x32 images, or with the paper's. Names as in torchvision.
 /// Source: Sandler et al., arXiv:1801.04381, table 2.
 #pragma once
 
 #include <espalier/nn/forms/block_form.h>
 #include <espalier/nn/layers/linear.h>
 #include <espalier/nn/layers/sequential.h>
+#include <espalier/nn/models/options.h>
 
 namespace espalier::nn::models {
 
@@ -38,13 +39,13 @@ class InvertedResidual : public Module, public FormedBlock {
   Sequential conv_;
 };
 
-/// `features.0` stem (stride 1), `features.1` .. `.17` inverted residuals (three halvings instead
-/// of the five of large images), `features.18` 1x1 to 1280, global mean, `classifier.1` (`.0` is
-/// an empty slot, where torchvision has a dropout).
+/// `features.0` stem, `features.1` .. `.17` inverted residuals, `features.18` 1x1 to 1280, global
+/// mean, `classifier.1` (`.0` is an empty slot, where torchvision has a dropout). The stem and the
+/// second row have stride 2 for large images (five halvings), 1 for small ones (three).
 class MobileNetV2 : public Module {
  public:
   /// `width` multiplies the channels of all layers but the last.
-  MobileNetV2(int64_t image_channels, int64_t classes, double width);
+  MobileNetV2(int64_t image_channels, int64_t classes, double width, Stem stem);
   void visit(MemberVisitor& visitor) override;
   std::string describe() const override { return "MobileNetV2"; }
   void reset_parameters(const InitRng& rng) override;

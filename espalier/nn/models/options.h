@@ -17,6 +17,14 @@ enum class Shortcut : uint8_t {
   B,  ///< 1x1 convolution and batch norm
 };
 
+/// For images of which size the first layers of a network, and its strides, are made.
+enum class Stem : uint8_t {
+  Small,  ///< 32x32: a 3x3 convolution that keeps the size
+  /// 224x224, as the papers have it: the first convolution halves the sides. Of ResNet it is 7x7
+  /// with a 3x3 max pool behind it; MobileNetV2 halves once more in its second row (table 2).
+  ImageNet,
+};
+
 /// What can be chosen of a model besides its name.
 struct ModelOptions {
   /// Outputs; for language models the size of the vocabulary.
@@ -29,6 +37,8 @@ struct ModelOptions {
   double width = 1.0;
   /// For resnet20 .. resnet110; others have none or always B.
   Shortcut shortcut = Shortcut::A;
+  /// For resnet18, resnet34, resnet50 and mobilenetv2; others have one.
+  Stem stem = Stem::Small;
   /// Tokens of a language model's longest text.
   int64_t context = 64;
   /// What the outputs stand for, `num_classes` names; empty when not known. Kept in model files, so

@@ -58,13 +58,15 @@ Entry cifar_resnet(int depth) {
 
 Entry deep_resnet(int depth) {
   return {{.name = cat("resnet", depth),
-           .title = cat("ResNet-", depth, " with a 3x3 stem, arXiv:1512.03385"),
-           .widths = true},
+           .title = cat("ResNet-", depth, " with a 3x3 or 7x7 stem, arXiv:1512.03385"),
+           .widths = true,
+           .stems = true},
           [depth](const ModelOptions& o) -> Made {
-            return std::make_unique<models::ResNet>(cat("ResNet-", depth),
-                                                    models::deep_resnet_plan(depth, o.width),
-                                                    o.image.channels,
-                                                    o.num_classes);
+            return std::make_unique<models::ResNet>(
+                cat("ResNet-", depth),
+                models::deep_resnet_plan(depth, o.stem, o.width),
+                o.image.channels,
+                o.num_classes);
           }};
 }
 
@@ -117,10 +119,12 @@ std::vector<Entry> zoo() {
           wide_resnet(28, 10),
           wide_resnet(40, 2),
           {{.name = "mobilenetv2",
-            .title = "MobileNetV2 with the strides of 32x32 images, arXiv:1801.04381",
-            .widths = true},
+            .title = "MobileNetV2 with the strides of 32x32 or 224x224 images, arXiv:1801.04381",
+            .widths = true,
+            .stems = true},
            [](const ModelOptions& o) -> Made {
-             return std::make_unique<models::MobileNetV2>(o.image.channels, o.num_classes, o.width);
+             return std::make_unique<models::MobileNetV2>(
+                 o.image.channels, o.num_classes, o.width, o.stem);
            }},
           densenet(40, 12),
           densenet(100, 12),
@@ -264,6 +268,10 @@ bool model_has_widths(std::string_view name) {
 
 bool model_has_shortcuts(std::string_view name) {
   return find(name).info.shortcuts;
+}
+
+bool model_has_stems(std::string_view name) {
+  return find(name).info.stems;
 }
 
 Variable example_input(std::string_view name, const ModelOptions& options, int64_t batch) {

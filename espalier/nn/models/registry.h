@@ -30,6 +30,7 @@ struct ModelInfo {
   InputKind input = InputKind::Images;  ///< what it is fed
   bool widths = false;                  ///< whether ModelOptions::width changes it
   bool shortcuts = false;               ///< whether ModelOptions::shortcut changes it
+  bool stems = false;                   ///< whether ModelOptions::stem changes it
 };
 
 /// Makes a model without initial values, which follow from ModelOptions::seed.
@@ -58,6 +59,8 @@ InputKind model_input(std::string_view name);
 bool model_has_widths(std::string_view name);
 /// Whether `ModelOptions::shortcut` does. Throws ValueError for an unknown name.
 bool model_has_shortcuts(std::string_view name);
+/// Whether `ModelOptions::stem` does. Throws ValueError for an unknown name.
+bool model_has_stems(std::string_view name);
 
 /// A zero input of `batch` samples for a model: images or tokens, plain layout.
 Variable example_input(std::string_view name, const ModelOptions& options, int64_t batch = 1);

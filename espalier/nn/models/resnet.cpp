@@ -31,6 +31,17 @@ Sequential make_stage(int64_t in, int64_t channels, int64_t blocks, int64_t stri
   return stage;
 }
 
+Conv2d make_stem(int64_t in, const ResNetPlan& plan) {
+  const int64_t out = plan.channels.front();
+  if (plan.stem == Stem::Small) return conv3x3(in, out);
+  return Conv2d({.in_channels = in,
+                 .out_channels = out,
+                 .kernel = 7,
+                 .stride = 2,
+                 .padding = 3,
+                 .bias = false});
+}
+
 int64_t out_channels(const ResNetPlan& plan) {
   return plan.channels.back() * (plan.bottleneck ? Bottleneck::kExpansion : BasicBlock::kExpansion);
 }
@@ -104,9 +115,10 @@ ResNetPlan cifar_resnet_plan(int depth, Shortcut shortcut, double width) {
           .shortcut = shortcut};
 }
 
-ResNetPlan deep_resnet_plan(int depth, double width) {
+ResNetPlan deep_resnet_plan(int depth, Stem stem, double width) {
   ResNetPlan plan{
-      .channels = {scaled(64, width), scaled(128, width), scaled(256, width), scaled(512, width)}};
+      .channels = {scaled(64, width), scaled(128, width), scaled(256, width), scaled(512, width)},
+      .stem = stem};
   switch (depth) {
     case 18:
       plan.blocks = {2, 2, 2, 2};
@@ -126,7 +138,8 @@ ResNetPlan deep_resnet_plan(int depth, double width) {
 
 ResNet::ResNet(std::string title, const ResNetPlan& plan, int64_t image_channels, int64_t classes)
     : title_(std::move(title)),
-      conv1_(conv3x3(image_channels, plan.channels.front())),
+      stem_(plan.stem),
+      conv1_(make_stem(image_channels, plan)),
       bn1_({.channels = plan.channels.front(), .relu = true}),
       fc_({.in = out_channels(plan), .out = classes}) {
   int64_t in = plan.channels.front();
@@ -147,6 +160,7 @@ ResNet::ResNet(std::string title, const ResNetPlan& plan, int64_t image_channels
 
 Variable ResNet::forward(const Variable& x) {
   Variable y = bn1_(conv1_(x));
+  if (stem_ == Stem::ImageNet) y = max_pool2d(y, {.kernel = 3, .stride = Pair(2), .padding = 1});
   for (Sequential& layer : layers_) y = layer(y);
   return fc_(flatten(adaptive_avg_pool2d(y, 1, 1)));
 }

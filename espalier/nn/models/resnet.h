@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Residual networks for small images: the three-stage ones of the paper's CIFAR section (ResNet-20
-/// .. 110) and the four-stage ones (ResNet-18, 34, 50) with a 3x3 stem and no first pool. Source:
-/// He et al., arXiv:1512.03385.
+/// Residual networks: the three-stage ones of the paper's CIFAR section (ResNet-20 .. 110) and the
+/// four-stage ones (ResNet-18, 34, 50), for small images with a 3x3 stem and no first pool, or with
+/// the paper's stem for large ones. Source: He et al., arXiv:1512.03385; the stride of a bottleneck
+/// is in its 3x3 convolution, as in torchvision's (the paper's is in the first 1x1).
 #pragma once
 
 #include <vector>
@@ -72,15 +73,17 @@ struct ResNetPlan {
   std::vector<int64_t> blocks = {};    ///< per stage
   std::vector<int64_t> channels = {};  ///< per stage; the stem has those of the first
   Shortcut shortcut = Shortcut::B;     ///< where the number of channels changes
+  Stem stem = Stem::Small;             ///< what comes before the first stage
 };
 
 /// depth = 6n+2 with three stages of n blocks (16, 32, 64 channels times `width`).
 /// Throws ValueError for another depth.
 ResNetPlan cifar_resnet_plan(int depth, Shortcut shortcut, double width);
 /// 18, 34 or 50, with four stages (64, 128, 256, 512 channels times `width`); ValueError otherwise.
-ResNetPlan deep_resnet_plan(int depth, double width);
+ResNetPlan deep_resnet_plan(int depth, Stem stem, double width);
 
-/// conv1 - bn1 - layer1 .. layerK - global mean - fc. Names as in torchvision.
+/// conv1 - bn1 - layer1 .. layerK - global mean - fc; of Stem::ImageNet with a max pool (3x3,
+/// stride 2, padding 1) before layer1. Names as in torchvision.
 class ResNet : public Module {
  public:
   /// `title` is what `describe` says.
@@ -95,6 +98,7 @@ class ResNet : public Module {
 
  private:
   std::string title_;
+  Stem stem_;
   Conv2d conv1_;
   BatchNorm2d bn1_;
   std::vector<Sequential> layers_;

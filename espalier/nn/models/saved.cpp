@@ -30,6 +30,20 @@ void check_class_names(const ModelOptions& options) {
                  " names of classes");
 }
 
+const char* stem_name(Stem stem) {
+  return stem == Stem::Small ? "small" : "imagenet";
+}
+
+// Files from before there was a choice don't have the key.
+Stem read_stem(const json& description) {
+  if (!description.contains("stem")) return Stem::Small;
+  const auto text = description.at("stem").get<std::string>();
+  for (const Stem stem : {Stem::Small, Stem::ImageNet}) {
+    if (text == stem_name(stem)) return stem;
+  }
+  throw ValueError(cat("stem ", espalier::detail::json_excerpt(description.at("stem"))));
+}
+
 json describe(const std::string& name, const ModelOptions& options, Module& module) {
   json layers = json::object();
   for (const NamedModule& part : module.named_modules()) {
@@ -42,6 +56,7 @@ json describe(const std::string& name, const ModelOptions& options, Module& modu
               {"image", {options.image.channels, options.image.height, options.image.width}},
               {"width", options.width},
               {"shortcut", options.shortcut == Shortcut::A ? "A" : "B"},
+              {"stem", stem_name(options.stem)},
               {"context", options.context},
               {"seed", options.seed},
               {"layers", layers}};
@@ -80,6 +95,7 @@ ModelOptions read_options(const json& description) {
   options.width = description.at("width").get<double>();
   if (!(options.width > 0.0 && options.width <= 64.0)) throw ValueError("a width out of range");
   options.shortcut = shortcut == "A" ? Shortcut::A : Shortcut::B;
+  options.stem = read_stem(description);
   options.context = size_of(description.at("context"));
   const json& seed = description.at("seed");
   if (!seed.is_number_integer()) {

@@ -63,6 +63,31 @@ TEST_F(SavedModels, ComeBackWithNameOptionsValuesAndMasks) {
   EXPECT_EQ(loaded.module->parameter("layer2.0.conv1.weight").nnz(), weight.numel() - 1);
 }
 
+TEST_F(SavedModels, KeepTheirStem) {
+  const ModelOptions options = {.width = 0.125, .stem = Stem::ImageNet};
+  const auto model = make_model("resnet18", options);
+  save_model(path_, "resnet18", options, *model);
+  const SavedModel loaded = load_model(path_);
+  EXPECT_EQ(loaded.options.stem, Stem::ImageNet);
+  EXPECT_EQ(loaded.module->parameter("conv1.weight").shape(), (Shape{8, 3, 7, 7}));
+  // MobileNetV2's tensors are the same for both, and what it computes is not.
+  const auto small = make_model("mobilenetv2", {.width = 0.125});
+  const auto large = make_model("mobilenetv2", options);
+  large->load_state_dict(small->state_dict());
+  save_model(path_, "mobilenetv2", options, *large);
+  const auto outputs = [](Module& module) {
+    module.eval();
+    return module(Variable(Tensor::ones({1, 3, 32, 32}))).value().to_vector<double>();
+  };
+  EXPECT_EQ(outputs(*load_model(path_).module), outputs(*large));
+  EXPECT_NE(outputs(*small), outputs(*large));
+}
+
+TEST_F(SavedModels, FromBeforeThereWereStemsAreSmall) {
+  save_with("\"stem\":\"small\",", "");
+  EXPECT_EQ(load_model(path_).options.stem, Stem::Small);
+}
+
 TEST_F(SavedModels, KeepTheNamesOfTheirClasses) {
   const ModelOptions options = {
       .num_classes = 3, .width = 0.25, .class_names = {"boat", "\"car\"", "Straße"}};
@@ -99,6 +124,9 @@ TEST_F(SavedModels, BadDescriptionsAreErrorsThatNameTheFile) {
       {"\"image\":[3,32,32]", "\"image\":[3]"},
       {"\"width\":0.25", "\"width\":1e300"},
       {"\"shortcut\":\"B\"", "\"shortcut\":\"C\""},
+      {"\"stem\":\"small\"", "\"stem\":\"large\""},
+      {"\"stem\":\"small\"", "\"stem\":7"},
+      {"\"stem\":\"small\"", "\"stem\":null"},
       {"\"version\":1", "\"version\":2"},
       {"\"layers\"", "\"layer\""},
       {"\"layer1.0.conv1\"", "\"layer9.0.conv1\""},

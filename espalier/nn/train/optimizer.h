@@ -47,6 +47,8 @@ class Optimizer {
   /// What it trains, and the weight decay of each group.
   const std::vector<ParameterGroup>& groups() const { return groups_; }
 
+  /// How many tensors it keeps of a parameter, each with a value for every weight that exists.
+  int64_t state_tensors() const { return static_cast<int64_t>(slot_kinds().size()); }
   /// The optimizer's tensors of one parameter (momentum, ..), by kind, in the parameter's shape;
   /// zeros where its mask is 0, and if it was never updated. Throws ValueError for an unknown
   /// parameter.

@@ -51,6 +51,7 @@ struct Case {
 std::string case_name(const testing::TestParamInfo<Case>& info) {
   std::string text = info.param.name;
   if (info.param.options.shortcut == nn::Shortcut::B) text += "B";
+  if (info.param.options.stem == nn::Stem::ImageNet) text += "_imagenet";
   text += "_" + std::to_string(static_cast<int>(info.param.removed * 100));
   std::ranges::replace(text, '-', '_');
   return text;
@@ -64,6 +65,10 @@ std::vector<Case> all_cases() {
       cases.push_back({model.name.c_str(), small_options(model.name), removed});
     }
     cases.push_back({"resnet20", {.width = 0.5, .shortcut = nn::Shortcut::B}, removed});
+    for (const nn::ModelInfo& model : nn::model_list()) {
+      if (!model.stems) continue;
+      cases.push_back({model.name.c_str(), large_stem_options(model.name), removed});
+    }
     cases.push_back({"wrn-10-2", small_options("wrn-10-2"), removed});
     cases.push_back({"densenet-bc-22-12", small_options("densenet-bc-22-12"), removed});
   }

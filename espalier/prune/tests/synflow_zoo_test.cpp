@@ -218,6 +218,19 @@ TEST_P(SynflowOf, ANetworkOfTheZooLeavesPathsToAllOutputs) {
   EXPECT_EQ(told, GetParam() == "vit");
 }
 
+TEST(SynflowZoo, LeavesPathsBehindLargeStems) {
+  for (const std::string& name : models_with_stems()) {
+    nn::ModelOptions options = large_stem_options(name);
+    options.width = 0.25;
+    const auto model = nn::make_model(name, options);
+    const UpdateReport report = prune_before_training(*model, {3, 32, 32}, "10");
+    EXPECT_NEAR(report.sparsity().value(), 0.9, 1e-3) << name;
+    const Flow flow = trace_flow(*model, random_input(name, options, 1)).flow();
+    EXPECT_FALSE(flow.cut) << name;
+    EXPECT_TRUE(flow.lost_outputs.empty()) << name;
+  }
+}
+
 std::vector<std::string> image_models() {
   std::vector<std::string> names;
   for (const nn::ModelInfo& info : nn::model_list()) {

@@ -80,6 +80,23 @@ inline nn::ModelOptions small_options(const std::string& name) {
   return options;
 }
 
+/// The models that have a stem for large images.
+inline std::vector<std::string> models_with_stems() {
+  std::vector<std::string> names;
+  for (const nn::ModelInfo& model : nn::model_list()) {
+    if (model.stems) names.push_back(model.name);
+  }
+  return names;
+}
+
+/// The same with that stem.
+inline nn::ModelOptions large_stem_options(const std::string& name) {
+  nn::ModelOptions options = small_options(name);
+  options.stem = nn::Stem::ImageNet;
+  options.image = {3, 32, 32};
+  return options;
+}
+
 /// A label for every sample, or token, of `x`.
 inline Tensor labels_for(const Variable& x) {
   const int64_t count = x.dtype() == DType::I64 ? x.numel() : x.size(0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/sparse/forms/conv2d.h>
 
+#include <espalier/core/allocation_log.h>
 #include <espalier/core/mac_counter.h>
 #include <espalier/sparse/forms/form.h>
 
@@ -39,6 +40,7 @@ void check_dweight(const Tensor& dweight, const Support& support) {
 void backward(const Conv2dShape& shape,
               const Support& support,
               const detail::BackwardOperands& operands) {
+  const WorkspaceScope scope;
   detail::form_for(support, Pass::Backward).backward(shape, support, operands);
 }
 
@@ -64,6 +66,7 @@ void forward_by(const KernelForm& form,
                 const Support& support,
                 const Tensor& bias,
                 Tensor& y) {
+  const WorkspaceScope scope;
   const Tensor b = bias.defined() ? bias.contiguous() : Tensor();
   const float* start = b.defined() ? b.data<float>() : nullptr;
   const TapConvolution conv = espalier::detail::forward_taps(shape);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <espalier/core/allocation_log.h>
 #include <espalier/core/kernels/conv2d/conv2d.h>
 
 #include <atomic>
@@ -163,6 +164,7 @@ void conv2d_forward(const Conv2dShape& shape,
                     const Tensor& weight,
                     const Tensor& bias,
                     Tensor& y) {
+  const WorkspaceScope scope;
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d", "input");
   check_operand(y, {shape.n, shape.k, shape.p, shape.q}, "conv2d", "output");
   if (bias.defined()) check_operand(bias, {shape.k}, "conv2d", "bias");
@@ -188,6 +190,7 @@ void conv2d_backward_data(const Conv2dShape& shape,
                           const Tensor& dy,
                           const Tensor& weight,
                           Tensor& dx) {
+  const WorkspaceScope scope;
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_data", "gradient");
   check_operand(dx, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_data", "result");
   if (runs_in_columns(shape, dy)) {
@@ -210,6 +213,7 @@ void conv2d_backward_weight(const Conv2dShape& shape,
                             const Tensor& x,
                             const Tensor& dy,
                             Tensor& dweight) {
+  const WorkspaceScope scope;
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_weight", "input");
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_weight", "gradient");
   if (runs_in_columns(shape, x)) {

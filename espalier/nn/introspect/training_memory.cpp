@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <espalier/nn/introspect/training_memory.h>
+
+#include <algorithm>
+#include <map>
+
+#include <espalier/autograd/ops.h>
+#include <espalier/core/allocation_log.h>
+#include <espalier/core/storage.h>
+#include <espalier/nn/graph/tracer.h>
+#include <espalier/nn/introspect/samples.h>
+#include <espalier/nn/train/objective.h>
+
+namespace espalier::nn {
+namespace {
+
+constexpr int64_t kLanes = 16;
+
+/// What a step made and freed.
+struct Trial {
+  std::vector<AllocationEvent> events = {};
+  size_t forward = 0;  ///< events of the forward pass
+};
+
+Trial try_step(const Module& model, const Shape& sample, int64_t samples) {
+  const std::unique_ptr<Module> copy = model.clone();
+  copy->train();
+  copy->zero_grad();
+  Trial out;
+  const AllocationLog log;
+  Tensor input = zero_samples(*copy, sample, samples);
+  if (sample.rank() == 3) input = input.to(Layout::Nchw16n);
+  const Variable x(std::move(input));
+  const Variable rows = class_rows((*copy)(x));
+  const Variable loss = cross_entropy(rows, Tensor::zeros({rows.size(0)}, DType::I64));
+  out.forward = log.events().size();
+  loss.backward();
+  out.events = log.events();
+  return out;
+}
+
+/// The pool as blocks come and go.
+class Pool {
+ public:
+  void make(int64_t block, int64_t nbytes) {
+    const int64_t bytes = block_bytes(nbytes);
+    blocks_[block] = bytes;
+    in_use_ += bytes;
+    peak_ = std::max(peak_, in_use_);
+    Count& count = counts_[bytes];
+    count.most = std::max(count.most, ++count.now);
+  }
+  void free(int64_t block) {
+    const int64_t bytes = blocks_.at(block);
+    in_use_ -= bytes;
+    --counts_.at(bytes).now;
+  }
+
+  int64_t in_use() const { return in_use_; }
+  int64_t peak() const { return peak_; }
+  int64_t pooled() const {
+    int64_t sum = 0;
+    for (const auto& [bytes, count] : counts_) sum += bytes * count.most;
+    return sum;
+  }
+
+ private:
+  struct Count {
+    int64_t now = 0;
+    int64_t most = 0;
+  };
+  std::map<int64_t, int64_t> blocks_;  // bytes by number
+  std::map<int64_t, Count> counts_;    // by bytes
+  int64_t in_use_ = 0;
+  int64_t peak_ = 0;
+};
+
+/// What lasts longer than a kernel's call, in the order in which it was made and freed: the number
+/// of the block among these, and its bytes or -1. Workspaces differ by who runs which task.
+std::vector<AllocationEvent> lasting(const Trial& trial) {
+  std::map<int64_t, int64_t> numbers;
+  std::vector<AllocationEvent> out;
+  for (const AllocationEvent& event : trial.events) {
+    if (event.nbytes >= 0 && !event.workspace) {
+      numbers.emplace(event.block, static_cast<int64_t>(numbers.size()));
+    }
+    const auto found = numbers.find(event.block);
+    if (found != numbers.end()) out.push_back({found->second, event.nbytes});
+  }
+  return out;
+}
+
+bool are_alike(const std::vector<AllocationEvent>& a, const std::vector<AllocationEvent>& b) {
+  return std::ranges::equal(a, b, [](const auto& one, const auto& other) {
+    return one.block == other.block && (one.nbytes < 0) == (other.nbytes < 0);
+  });
+}
+
+/// Outputs of the layers with weights for `samples`: the least that forward leaves.
+int64_t least_activations(Module& model, const Shape& sample, int64_t samples) {
+  const NetworkGraph graph = trace_network(model, Variable(zero_samples(model, sample)));
+  int64_t numel = 0;
+  for (const GraphCall* call : graph.layer_calls()) {
+    const Shape& input = graph.value(call->input).shape;
+    if (call->module->weight_product(input, Layout::Nchw)) {
+      numel += graph.value(call->output).shape.numel();
+    }
+  }
+  return samples * numel * item_size(DType::F32);
+}
+
+/// The pool over a step whose i-th lasting block has `bytes(i)`; workspaces stay what they are.
+template <class Bytes>
+void replay(const Trial& trial, const Bytes& bytes, TrainingMemory& out) {
+  Pool pool;
+  size_t made = 0;
+  for (size_t i = 0; i < trial.events.size(); ++i) {
+    if (i == trial.forward) out.activations = pool.in_use();
+    const AllocationEvent& event = trial.events[i];
+    if (event.nbytes < 0) {
+      pool.free(event.block);
+    } else {
+      pool.make(event.block, event.workspace ? event.nbytes : bytes(made++));
+    }
+  }
+  out.step = pool.peak();
+  out.pooled = pool.pooled();
+}
+
+/// Bytes of what was made, in its order.
+std::vector<int64_t> sizes_of(const std::vector<AllocationEvent>& events) {
+  std::vector<int64_t> out;
+  for (const AllocationEvent& event : events) {
+    if (event.nbytes >= 0) out.push_back(event.nbytes);
+  }
+  return out;
+}
+
+}  // namespace
+
+TrainingMemory training_memory(
+    Module& model, const Optimizer& optimizer, const Shape& sample, int64_t batch, int64_t room) {
+  ESPALIER_CHECK(batch >= 1, ValueError, "training_memory: expects a batch of 1, got ", batch);
+  TrainingMemory out;
+  for (const auto& [name, tensor] : model.state_dict()) {
+    out.parameters += block_bytes(tensor.nbytes());
+  }
+  for (const ParameterGroup& group : optimizer.groups()) {
+    for (const NamedParameter& p : group.parameters) {
+      const int64_t size = item_size(p.parameter->value.dtype());
+      out.optimizer += optimizer.state_tensors() * block_bytes(p.parameter->nnz() * size);
+    }
+  }
+  // Images lie in lanes, sixteen together: a batch takes no less than they do.
+  const int64_t unit = sample.rank() == 3 ? kLanes : 1;
+  const int64_t units = (batch + unit - 1) / unit;
+  if (const int64_t least = least_activations(model, sample, unit); least > room) {
+    out.activations = out.step = out.pooled = least * units;
+    return out;
+  }
+  const Trial one = try_step(model, sample, unit);
+  const std::vector<AllocationEvent> lasting_of_one = lasting(one);
+  const std::vector<int64_t> of_one = sizes_of(lasting_of_one);
+  replay(
+      one, [&](size_t i) { return of_one[i] * units; }, out);
+  if (units == 1 || out.pooled / units * 2 > room) return out;
+  const Trial two = try_step(model, sample, 2 * unit);
+  const std::vector<AllocationEvent> lasting_of_two = lasting(two);
+  // Steps that differ in more than sizes: it stays with all of one going by the batch.
+  if (!are_alike(lasting_of_one, lasting_of_two)) return out;
+  const std::vector<int64_t> of_two = sizes_of(lasting_of_two);
+  const auto by_difference = [&](size_t i) {
+    return std::max(of_two[i], of_two[i] + (of_two[i] - of_one[i]) * (units - 2));
+  };
+  replay(two, by_difference, out);
+  return out;
+}
+
+}  // namespace espalier::nn
