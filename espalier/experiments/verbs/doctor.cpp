@@ -52,7 +52,7 @@ Json examine(const std::string& data_root) {
 
 /// What the time between processors says, for people.
 std::string hand_over_text(const Json& time) {
-  if (time.is_null()) return "one processor";
+  if (time.is_null()) return "not measured: one processor, or no thread to be had";
   constexpr double kShared = 60.0;
   const auto nearest = time.at("nearest").get<double>();
   const auto farthest = time.at("farthest").get<double>();
