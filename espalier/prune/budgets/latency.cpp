@@ -34,10 +34,13 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// The masks of a network, as a number.
+/// The masks of a network and the sizes of its parameters (factors have others), as a number.
 uint32_t masks_of(nn::Module& model) {
   std::vector<uint8_t> bytes;
   for (const nn::NamedParameter& one : model.named_parameters()) {
+    for (const char letter : cat(one.parameter->shape())) {
+      bytes.push_back(static_cast<uint8_t>(letter));
+    }
     bytes.push_back(one.parameter->masked() ? 1 : 0);
     if (!one.parameter->masked()) continue;
     const Tensor mask = one.parameter->mask();

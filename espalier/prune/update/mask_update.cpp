@@ -55,6 +55,13 @@ std::vector<uint8_t> best_units(const Site& site,
   return top_k_in_cells(scores, candidates, keep_in_cell(site.cell, target), site.cell.size);
 }
 
+bool nothing_comes_back(const std::vector<uint8_t>& before, const std::vector<uint8_t>& after) {
+  for (size_t u = 0; u < before.size(); ++u) {
+    if (after[u] > before[u]) return false;
+  }
+  return true;
+}
+
 /// Entries of a parameter's mask that would differ.
 int64_t mask_changes(const nn::Parameter& parameter, const Tensor& mask) {
   const uint8_t* after = mask.data<uint8_t>();
@@ -304,13 +311,21 @@ void MaskUpdate::make_masks() {
         mask = part.parameter->masked() ? part.parameter->mask().clone()
                                         : Tensor::ones(part.parameter->shape(), DType::U8);
       }
-      uint8_t* m = mask.data<uint8_t>();
-      for (int64_t i = 0; i < mask.numel(); ++i) {
-        const int64_t unit = part.units.unit(i);
-        if (unit < 0) continue;
-        const auto u = static_cast<size_t>(unit);
-        if (keep_[s][u] == 0) m[i] = 0;
-        if (keep_[s][u] != 0 && alive_[s][u] == 0) m[i] = 1;
+    }
+  }
+  // What comes back first: an entry of two units lives where both do.
+  for (const uint8_t lives : {1, 0}) {
+    for (size_t s = 0; s < sites_.size(); ++s) {
+      if (lives == 1 && nothing_comes_back(alive_[s], keep_[s])) continue;
+      for (const SitePart& part : sites_[s].parts) {
+        Tensor& mask = masks_.at(part.parameter);
+        uint8_t* m = mask.data<uint8_t>();
+        for (int64_t i = 0; i < mask.numel(); ++i) {
+          const int64_t unit = part.units.unit(i);
+          if (unit < 0) continue;
+          const auto u = static_cast<size_t>(unit);
+          if (keep_[s][u] == lives && (lives == 0 || alive_[s][u] == 0)) m[i] = lives;
+        }
       }
     }
   }

@@ -21,6 +21,11 @@ double way_of(const Moment& moment, const PruneSettings& settings) {
   return final == 0.0 ? 1.0 : moment.sparsity.value() / final;
 }
 
+/// Channels, filters, blocks: a few of which are a share of the budget.
+bool of_several_weights(const Site& site) {
+  return site.cell.size == 0 && site.units < site.shape.numel();
+}
+
 }  // namespace
 
 bool has_budget(const Subject& subject) {
@@ -125,7 +130,7 @@ std::vector<size_t> BudgetSearch::open_sites(const MaskUpdate& whole, const Mask
   std::vector<size_t> open;
   for (size_t s = 0; s < whole.sites().size(); ++s) {
     const Site& site = whole.sites()[s];
-    if (!site.structured || !site.outputs.empty()) continue;
+    if (!of_several_weights(site) || !site.outputs.empty()) continue;
     // A layer with a number of its own has it at any sparsity.
     if (whole.kept()[s] != least.kept()[s]) open.push_back(s);
   }
@@ -156,7 +161,7 @@ void BudgetSearch::give_back_singly(MaskUpdate& less,
 
 bool BudgetSearch::leaves_room(const MaskUpdate& less) {
   for (size_t s = 0; s < less.sites().size(); ++s) {
-    if (!less.sites()[s].structured) continue;
+    if (!of_several_weights(less.sites()[s])) continue;
     const auto gone = std::ranges::find(less.kept()[s], uint8_t{0});
     if (gone == less.kept()[s].end()) continue;
     const auto unit = static_cast<size_t>(gone - less.kept()[s].begin());
@@ -202,6 +207,13 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
   const double asked = allowed_;
   const bool last = removed.value() >= target_.removed();
   const auto finished = [&](MaskUpdate update, double at, double cost) {
+    if (last && budget_->exact() && !scores.empty() && leaves_room(update)) {
+      update.tell(
+          cat("a unit more would fit into the target of ",
+              name(target_.kind),
+              ", but those that cost so little are of layers with a number of their own, or "
+              "went in earlier rounds or before"));
+    }
     sparsity_ = Sparsity(at);
     update.tell_budget(
         name(target_.kind), removed, Sparsity(std::max(0.0, 1.0 - cost / dense_cost_)));
@@ -263,17 +275,11 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
     give_back(less, more, scores);
     const std::vector<size_t> open = open_sites(whole, least);
     give_back_singly(less, whole, open, scores);
-    // Of a last round, in which hardly more goes than the one unit that is too large.
-    if (last && leaves_room(less)) {
+    // A last round, or one that went beyond it, in which hardly more goes than the one unit that is
+    // too large.
+    if ((last || cost_of(less) < this->asked()) && leaves_room(less)) {
       take_smaller_steps(less, more, least, open, scores);
       give_back_singly(less, whole, open, scores);
-      if (leaves_room(less)) {
-        less.tell(
-            cat("a unit more would fit into the target of ",
-                name(target_.kind),
-                ", but those that cost so little are of layers with a number of their own, or "
-                "went in earlier rounds or before"));
-      }
     }
     cost = cost_of(less);
   }

@@ -58,7 +58,7 @@ class BudgetSearch {
   void give_back(MaskUpdate& less,
                  const MaskUpdate& more,
                  const std::vector<std::vector<double>>& scores);
-  /// Structured sites whose number the sparsity decides.
+  /// Sites of larger units than weights whose number the sparsity decides.
   static std::vector<size_t> open_sites(const MaskUpdate& whole, const MaskUpdate& least);
   /// Of these, units that `whole` has, given back in order of score as long as any fits. Units of a
   /// site cost about the same: where its best does not fit, none is tried any more.
@@ -66,7 +66,7 @@ class BudgetSearch {
                         const MaskUpdate& whole,
                         std::vector<size_t> open,
                         const std::vector<std::vector<double>>& scores);
-  /// Whether a structured unit would fit, though it may be one that can't come back.
+  /// Whether a unit of several weights would fit, though it may be one that can't come back.
   bool leaves_room(const MaskUpdate& less);
   /// From `more`, which is too large, again in order of score, but for units that cost so much that
   /// less would be left than of `less`.
