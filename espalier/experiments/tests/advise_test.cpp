@@ -209,7 +209,13 @@ TEST(Advise, SmallFilesComeFromPruningAndSharing) {
   const Question question =
       question_of({{"target", "size=0.1"}, {"training", "some"}, {"trained", "yes"}});
   const Advice told = advice(question);
-  EXPECT_EQ(first(told), "deep-compression");
+  for (const char* name : {"clip-q", "deep-compression"}) {
+    EXPECT_LT(place(told, name), 2) << name;
+    EXPECT_TRUE(says(told, name, "size-fusion")) << name;
+  }
+  for (const char* name : {"prune-then-distill", "label-free", "svd", "magnitude"}) {
+    EXPECT_FALSE(says(told, name, "size-fusion")) << name;
+  }
   const std::vector<Step> steps = steps_for(told.ranked.front().candidate, question);
   EXPECT_TRUE(std::ranges::any_of(
       steps, [](const Step& step) { return step.arguments.front() == "compress"; }));
