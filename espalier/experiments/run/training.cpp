@@ -232,8 +232,8 @@ StepMemory tell_memory(const TrainSettings& settings,
   const int64_t ahead = settings.machine.workers == 0 ? 0 : data::LoaderOptions().prefetch;
   const std::optional<int64_t> left = espalier::detail::free_memory();
   const StepMemory memory = step_memory(network, optimizer, batch, ahead, left);
-  progress.line(step_memory_text(memory, batch, left));
   if (!settings.run.ignore_memory) check_step_memory(memory, network, batch, left);
+  progress.line(step_memory_text(memory, batch, left));
   return memory;
 }
 

@@ -14,8 +14,7 @@ namespace espalier::experiments {
 namespace {
 
 constexpr double kMost = 1e9;
-constexpr const char* kStemHelp =
-    "of ResNet-18/34/50 and MobileNetV2: for 32x32 images, or as published for 224x224";
+constexpr const char* kStemHelp = "of ResNet-18/34/50, MobileNetV2: for 32x32 or 224x224 images";
 
 }  // namespace
 
@@ -79,7 +78,7 @@ const OptionTable<DataSettings>& data_table() {
        "image-size",
        {0, data::kMostImageSide},
        "pixels",
-       "images are cut to squares and scaled to this side; 0: as they are"},
+       "scale images to squares of this side; 0: as they are"},
   };
   return table;
 }

@@ -53,7 +53,7 @@ const OptionTable<TrainingSettings>& training_table() {
             "quantize-freeze",
             {0, 1},
             "fraction of training",
-            "activations' ranges stand still from here")
+            "ranges stand still from here")
           .needing("quantize", {"int8"}),
       Entry(&S::distill_temperature,
             "distill-temperature",
