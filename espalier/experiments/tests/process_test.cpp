@@ -62,8 +62,7 @@ TEST(Process, ThreadsAreThoseOfTheAffinityMask) {
     ::sched_setaffinity(0, sizeof one, &one);
   };
   ASSERT_EQ(run_process({"doctor"}, folder / "out", one_processor), 0);
-  EXPECT_NE(slurp(folder / "out").find("threads    1\nhand-over  not measured"),
-            std::string::npos)
+  EXPECT_NE(slurp(folder / "out").find("threads    1\nhand-over  not measured"), std::string::npos)
       << slurp(folder / "out");
 }
 

@@ -92,11 +92,11 @@ OptionTable<BenchSettings> make_table(timing::Job job) {
         .add({&S::compiled,
               "compiled",
               "run both sides as inference plans: batch norm folded, steps fused"})
-        .add(
-            {&S::gates,
-             "gates",
-             gate_choices(),
-             "random gates of this method: each image leaves out `sparsity` of channels, values or blocks"})
+        .add({&S::gates,
+              "gates",
+              gate_choices(),
+              "random gates of this method: each image leaves out `sparsity` of channels, values "
+              "or blocks"})
         .needing("pattern", "gates", {"none"})
         .needing("allocation", "gates", {"none"});
   }

@@ -21,7 +21,8 @@ sparse::KernelChoice choose(const Conv2dShape& shape,
     return {.reason = "the kernels of a gated layer skip what its gate closes, not single weights"};
   }
   if (nonzero.nnz() == nonzero.numel()) return {.reason = "no weight is zero"};
-  if (wanted == PlanFormat::Sparse && sparse::has_sparse_conv2d(shape)) return {.sparse = true, .reason = {}};
+  if (wanted == PlanFormat::Sparse && sparse::has_sparse_conv2d(shape))
+    return {.sparse = true, .reason = {}};
   return sparse::choose_conv2d(shape, DType::F32, Layout::Nchw16n, nonzero, sparse::Pass::Forward);
 }
 
