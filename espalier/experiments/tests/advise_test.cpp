@@ -209,7 +209,8 @@ TEST(Advise, SmallFilesComeFromPruningAndSharing) {
   const Question question =
       question_of({{"target", "size=0.1"}, {"training", "some"}, {"trained", "yes"}});
   const Advice told = advice(question);
-  EXPECT_EQ(first(told), "deep-compression");
+  const std::set<std::string> both = {first(told), names(told)[1]};
+  EXPECT_EQ(both, (std::set<std::string>{"clip-q", "deep-compression"}));
   const std::vector<Step> steps = steps_for(told.ranked.front().candidate, question);
   EXPECT_TRUE(std::ranges::any_of(
       steps, [](const Step& step) { return step.arguments.front() == "compress"; }));
