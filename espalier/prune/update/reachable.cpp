@@ -38,26 +38,25 @@ int64_t least_of(const Site& site, const PruneSettings& settings) {
   return std::max(least_units(site, settings), needed_by_outputs(site));
 }
 
-/// The share of the prunable weights that is left when every site keeps no more than it must.
-double least_share(const std::vector<Site>& sites,
-                   const std::vector<nn::NamedParameter>& weights,
-                   bool coupled,
-                   const PruneSettings& settings) {
+/// The share of the prunable weights that is left when sites keep so many units.
+double share_left(const std::vector<Site>& sites,
+                  const std::vector<nn::NamedParameter>& weights,
+                  bool coupled,
+                  const std::vector<int64_t>& kept) {
   if (coupled) {
     ChannelWeights left(sites, weights);
     for (size_t s = 0; s < sites.size(); ++s) {
-      for (int64_t u = least_of(sites[s], settings); u < sites[s].units; ++u) left.remove(s, u);
+      for (int64_t u = kept[s]; u < sites[s].units; ++u) left.remove(s, u);
     }
     return static_cast<double>(left.left()) / static_cast<double>(left.total());
   }
   double left = 0.0;
   double total = 0.0;
-  for (const Site& site : sites) {
-    const int64_t least = least_of(site, settings);
-    const std::vector<int64_t> of_units = site.unit_weights();
+  for (size_t s = 0; s < sites.size(); ++s) {
+    const std::vector<int64_t> of_units = sites[s].unit_weights();
     for (size_t u = 0; u < of_units.size(); ++u) {
       total += static_cast<double>(of_units[u]);
-      if (static_cast<int64_t>(u) < least) left += static_cast<double>(of_units[u]);
+      if (static_cast<int64_t>(u) < kept[s]) left += static_cast<double>(of_units[u]);
     }
   }
   return left / total;
@@ -142,13 +141,19 @@ void check_reachable(const std::vector<Site>& all,
                    " layers (layer collapse), so the network could not learn. Prune less, or set "
                    "allow-collapse.");
   }
-  const int64_t least = std::max(kept, floors);
+  int64_t least = std::max(kept, floors);
+  double reached = 1.0 - static_cast<double>(least) / static_cast<double>(units);
   // Units count where the sparsity is of units, or sizes alone say how many each layer keeps.
-  const bool of_weights =
-      !by_size && allocation != nullptr && allocation->sparsity_of(coupled) == SparsityOf::Weights;
-  const double reached =
-      of_weights ? std::min(wanted, 1.0 - least_share(sites, weights, coupled, settings))
-                 : 1.0 - static_cast<double>(least) / static_cast<double>(units);
+  if (!by_size && allocation != nullptr &&
+      allocation->sparsity_of(coupled) == SparsityOf::Weights) {
+    std::vector<int64_t> needed;
+    for (const Site& site : sites) needed.push_back(least_of(site, settings));
+    least = floors;
+    reached = 1.0 - share_left(sites, weights, coupled, needed);
+    // What is of no site at all stays without any floor.
+    const std::vector<int64_t> none(sites.size(), 0);
+    wanted = std::min(wanted, 1.0 - share_left(sites, weights, coupled, none));
+  }
   const bool told =
       allocation != nullptr && allocation->sparsity_of(coupled) != SparsityOf::Nothing;
   ESPALIER_CHECK(!told || floors == 0 || reached >= wanted - kWorthRefusing,
