@@ -14,13 +14,12 @@ const OptionTable<PruneSettings>& prune_settings() {
        "sparsity",
        {0, 1},
        "fraction",
-       "of the prunable weights, or of what a method's page says instead (channels, what gates "
-       "skip, a teacher's weights); else what N:M implies, or 0.9"},
+       "of the prunable weights, or of what a method's page says (channels, ..); else what N:M "
+       "implies, or 0.9"},
       {&PruneSettings::target,
        "target",
-       "instead of a sparsity KIND=SHARE: what is left of the dense network's macs, params, bytes "
-       "(of its compiled plan, with what kernels keep beside the weights) or measured latency "
-       "(sparsity=S: what is removed)"},
+       "instead of a sparsity KIND=SHARE, what is left: macs, params, bytes (of the compiled plan, "
+       "copies for kernels included), measured latency; or sparsity=S, what is removed"},
       {&PruneSettings::latency_batch,
        "latency-batch",
        {1, 4096},
