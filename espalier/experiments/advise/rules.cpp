@@ -146,7 +146,7 @@ const std::vector<Rule>& table() {
       {"size-fusion",
        kSizes,
        [](Q q) { return counts(q, BudgetKind::Bytes); },
-       [](C c, Q) { return c.method->how == prune::How::Fusion && !c.factors; },
+       [](C c, Q) { return c.method->how == prune::How::Fusion && !c.factors && !c.cuts; },
        3,
        "joins pruning and shared values, which `espalier compress` packs"},
       {"latency-cuts",
