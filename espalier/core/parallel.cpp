@@ -13,8 +13,8 @@
 #endif
 
 #include <espalier/core/detail/processors.h>
-#include <espalier/core/detail/shares.h>
 #include <espalier/core/error.h>
+#include <espalier/core/shares.h>
 
 namespace espalier {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <espalier/core/detail/shares.h>
 #include <espalier/core/parallel.h>
+#include <espalier/core/shares.h>
 
 #include <unistd.h>
 

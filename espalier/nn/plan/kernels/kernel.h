@@ -7,8 +7,8 @@
 
 #include <memory>
 
-#include <espalier/core/detail/shares.h>
 #include <espalier/core/parallel.h>
+#include <espalier/core/shares.h>
 #include <espalier/nn/plan/steps/graph.h>
 
 namespace espalier::nn::plan {
