@@ -25,6 +25,8 @@ inline constexpr const char* kLayersTable = "layers.csv";  ///< of a comparison:
 /// What run.json of a finished run tells size and checksum of.
 inline constexpr std::array<const char*, 5> kRecordedFiles = {
     kModelFile, kStateFile, kPreviousFile, kMetricsFile, kMetricsTable};
+/// What pruning may measure and try before a run begins.
+inline constexpr std::array<const char*, 2> kBeforehandFiles = {kLatenciesFile, kSearchFile};
 /// What `train` writes besides run.json.
 inline constexpr std::array<const char*, 8> kTrainedFiles = {kModelFile,
                                                              kStateFile,

@@ -148,7 +148,10 @@ RunFolder::RunFolder(fs::path path,
       }
     } else {
       for (const char* name : kTrainedFiles) {
-        ESPALIER_CHECK(!fs::exists(path_ / name),
+        // Left by a run that was stopped before it began; what they hold is read and checked.
+        const bool beforehand = std::ranges::find(kBeforehandFiles, std::string_view(name)) !=
+                                std::ranges::end(kBeforehandFiles);
+        ESPALIER_CHECK(beforehand || !fs::exists(path_ / name),
                        ValueError,
                        "run: ",
                        path_.string(),

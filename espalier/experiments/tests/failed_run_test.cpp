@@ -79,6 +79,21 @@ TEST(FailedRun, FilesOfItsNamesThatAreNoRunsAreNotReplaced) {
   }
 }
 
+TEST(FailedRun, MeasurementsOfARunThatHadNotBegunAreUsed) {
+  const TemporaryFolder folder;
+  const auto timed = tiny_training(
+      folder / "run", {"--epochs", "0", "--prune", "magnitude", "--target", "latency=0.9"});
+  const Outcome first = espalier_command(timed);
+  ASSERT_EQ(first.code, kExitOk) << first.err;
+  const std::vector<uint8_t> measured = read_file(folder / "run/latencies.json", "test");
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "run")) {
+    if (entry.path().filename() != "latencies.json") std::filesystem::remove(entry.path());
+  }
+  const Outcome second = espalier_command(timed);
+  EXPECT_EQ(second.code, kExitOk) << second.err;
+  EXPECT_EQ(read_file(folder / "run/latencies.json", "test"), measured);
+}
+
 TEST(FailedRun, IsMarkedAndNamedInTheReport) {
   const TemporaryFolder folder;
   const auto diverging =
