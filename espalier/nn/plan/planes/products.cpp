@@ -63,19 +63,28 @@ class FewProduct : public PlanesProduct {
   FewPlanes planes_;
 };
 
+/// Arranges the input in the scratch, then multiplies: what kernels do alike that need no lists of
+/// channels.
+template <class Planes>
+void fill_and_run(const PlanesRun& run,
+                  const Planes& planes,
+                  const PlanesOperands& operands,
+                  int64_t input_floats,
+                  int64_t macs) {
+  for_planes_tasks(run, planes.fill_tasks(), input_floats, [&](int64_t task) {
+    planes.fill(task, operands.x, run.scratch);
+  });
+  for_planes_tasks(
+      run, planes.tasks(), macs, [&](int64_t task) { planes.run(task, operands, run.scratch); });
+}
+
 class WinogradProduct : public PlanesProduct {
  public:
   WinogradProduct(const Graph& graph, const Step& step, int tile)
       : PlanesProduct(graph, step), planes_(shape_, {tile}, step.weight.data<float>()) {}
 
   int64_t run(const PlanesRun& run) const override {
-    const PlanesOperands o = operands(run, nullptr);
-    for_planes_tasks(run, planes_.fill_tasks(), input_floats(), [&](int64_t task) {
-      planes_.fill(task, o.x, run.scratch);
-    });
-    for_planes_tasks(run, planes_.tasks(), shape_.macs(), [&](int64_t task) {
-      planes_.run(task, o, run.scratch);
-    });
+    fill_and_run(run, planes_, operands(run, nullptr), input_floats(), macs());
     return macs();
   }
   int64_t macs() const override { return shape_.macs(); }
@@ -93,13 +102,7 @@ class SparseProduct : public PlanesProduct {
       : SparseProduct(graph, step, sparse::nonzero_support(step.weight)) {}
 
   int64_t run(const PlanesRun& run) const override {
-    const PlanesOperands o = operands(run, nullptr);
-    for_planes_tasks(run, planes_.fill_tasks(), input_floats(), [&](int64_t task) {
-      planes_.fill(task, o.x, run.scratch);
-    });
-    for_planes_tasks(run, planes_.tasks(), planes_.macs(), [&](int64_t task) {
-      planes_.run(task, o, run.scratch);
-    });
+    fill_and_run(run, planes_, operands(run, nullptr), input_floats(), macs());
     return macs();
   }
   int64_t macs() const override { return planes_.macs(); }
