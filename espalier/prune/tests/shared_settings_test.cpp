@@ -64,9 +64,9 @@ int for_every_method(const OptionTexts& given,
         if (!hook->updates().empty()) run.notes = hook->updates().back().notes;
       } catch (const Error& error) {
         const std::string text = error.what();
-        EXPECT_TRUE(text.find(setting) != std::string::npos ||
-                    text.find("can have the pattern") != std::string::npos)
-            << text;
+        // A network of few inputs has no sixteen of them in a row.
+        if (text == cat("prune: no layer of the model can have the pattern ", pattern)) continue;
+        EXPECT_NE(text.find(setting), std::string::npos) << text;
         continue;
       }
       ++heeded;

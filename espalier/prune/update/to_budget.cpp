@@ -204,7 +204,6 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
                              Sparsity most,
                              const std::vector<std::vector<double>>& scores) {
   allowed_ = (1.0 - removed.value()) * dense_cost_;
-  const double asked = allowed_;
   const bool last = removed.value() >= target_.removed();
   const auto finished = [&](MaskUpdate update, double at, double cost) {
     if (last && budget_->exact() && !scores.empty() && leaves_room(update)) {
@@ -222,13 +221,13 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
   double low = 0.0;
   double high = most.value();
   MaskUpdate more = choose(Sparsity(low));
-  if (const double cost = cost_of(more); cost <= asked) return finished(more, low, cost);
+  if (const double cost = cost_of(more); cost <= allowed_) return finished(more, low, cost);
   const MaskUpdate whole = more;
   MaskUpdate less = choose(Sparsity(high));
   const MaskUpdate least = less;
   double cost = cost_of(less);
   ESPALIER_CHECK(
-      cost <= asked,
+      cost <= allowed_,
       ValueError,
       "prune: ",
       name(target_.kind),
@@ -240,7 +239,7 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
   double at = high;
   const int halvings = budget_->exact() ? kMostHalvings : kMostMeasurements;
   for (int i = 0; i < halvings; ++i) {
-    if (!budget_->exact() && std::abs(cost - asked) <= kNear * asked) break;
+    if (!budget_->exact() && std::abs(cost - allowed_) <= kNear * allowed_) break;
     const double middle = 0.5 * (low + high);
     MaskUpdate update = choose(Sparsity(middle));
     if (update.kept() == more.kept()) {
@@ -252,14 +251,14 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
       continue;
     }
     const double of_update = cost_of(update);
-    const bool nearer = std::abs(of_update - asked) < std::abs(cost - asked);
+    const bool nearer = std::abs(of_update - allowed_) < std::abs(cost - allowed_);
     if (!budget_->exact() && nearer) {
       // A measurement above the target may be the nearest.
       less = update;
       cost = of_update;
       at = middle;
     }
-    if (of_update <= asked) {
+    if (of_update <= allowed_) {
       high = middle;
       if (budget_->exact()) {
         less = std::move(update);
@@ -277,7 +276,7 @@ MaskUpdate BudgetSearch::run(const Choose& choose,
     give_back_singly(less, whole, open, scores);
     // A last round, or one that went beyond it, in which hardly more goes than the one unit that is
     // too large.
-    if ((last || cost_of(less) < this->asked()) && leaves_room(less)) {
+    if ((last || cost_of(less) < asked()) && leaves_room(less)) {
       take_smaller_steps(less, more, least, open, scores);
       give_back_singly(less, whole, open, scores);
     }
