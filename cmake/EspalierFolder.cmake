@@ -1,10 +1,12 @@
-# espalier_folder(NAME [USES folder...] [LINK library...] [HEADERS library...] [PRECOMPILE header...] [JOIN folder...])
+# espalier_folder(NAME [USES folder...] [LINK library...] [HEADERS library...] [PRECOMPILE header...] [JOIN folder...]
+#   [SHARDS number])
 #
 # One static library from all sources of espalier/NAME, a test program from NAME/tests and a
 # benchmark program from NAME/bench, where these exist. LINK names what its users must link too;
 # HEADERS what only its sources include, so that an installed library does not ask for it; PRECOMPILE headers that
 # (nearly) all of its sources include, besides those of the standard library; JOIN folders of many short files that
-# are alike, which are compiled eight at a time: what they instantiate of the standard library is the same.
+# are alike, which are compiled eight at a time: what they instantiate of the standard library is the same; SHARDS in
+# how many parts ctest runs the tests, so that several processors have work to the end.
 #
 # Reading headers was half of the time of a build. Presets of the sanitizers, of clang and of lint do without both,
 # so that a source that forgets an include is found.
@@ -31,7 +33,7 @@ endfunction()
 
 function(espalier_folder name)
   set(folder ${CMAKE_SOURCE_DIR}/espalier/${name})
-  cmake_parse_arguments(arg "" "" "USES;LINK;HEADERS;PRECOMPILE;JOIN" ${ARGN})
+  cmake_parse_arguments(arg "" "SHARDS" "USES;LINK;HEADERS;PRECOMPILE;JOIN" ${ARGN})
   set(headers ${arg_HEADERS})
   list(TRANSFORM headers PREPEND "$<BUILD_INTERFACE:")
   list(TRANSFORM headers APPEND ">")
@@ -90,10 +92,23 @@ function(espalier_folder name)
   if(ESPALIER_BUILD_TESTS AND tests)
     add_executable(${name}_tests ${tests})
     espalier_options(${name}_tests)
+    # A test runs its own lines once: what they take to compile is what counts.
+    if(CMAKE_BUILD_TYPE STREQUAL "Release")
+      target_compile_options(${name}_tests PRIVATE -O1)
+    endif()
     target_link_libraries(
       ${name}_tests PRIVATE espalier_${name} ${arg_LINK} ${headers} GTest::gtest GTest::gtest_main)
     target_precompile_headers(${name}_tests PRIVATE ${ESPALIER_PRECOMPILE} ${arg_PRECOMPILE} <gtest/gtest.h>)
-    add_test(NAME ${name} COMMAND ${name}_tests --gtest_brief=1)
+    if(arg_SHARDS)
+      foreach(shard RANGE 1 ${arg_SHARDS})
+        math(EXPR index "${shard} - 1")
+        add_test(NAME ${name}_${shard} COMMAND ${name}_tests --gtest_brief=1)
+        set_tests_properties(${name}_${shard} PROPERTIES
+          ENVIRONMENT "GTEST_TOTAL_SHARDS=${arg_SHARDS};GTEST_SHARD_INDEX=${index}" COST 1000)
+      endforeach()
+    else()
+      add_test(NAME ${name} COMMAND ${name}_tests --gtest_brief=1)
+    endif()
   endif()
   # Tests that compare with numbers of PyTorch find them in the source tree: those that ask where.
   foreach(test ${tests})

@@ -145,6 +145,11 @@ class OptionEntry : public Option {
     needs = {std::move(option), std::move(values), true};
     return std::move(*this);
   }
+  /// With a default that this machine's environment gives.
+  OptionEntry with_default_of_machine() && {
+    of_machine = true;
+    return std::move(*this);
+  }
 
  private:
   OptionEntry(std::string own_name, OptionKind own_kind, std::string own_help)

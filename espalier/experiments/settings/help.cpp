@@ -44,7 +44,7 @@ std::string purpose_text(const Option& option) {
   }
   if (!option.unit.empty()) out += " (" + option.unit + ")";
   const bool off = option.kind == OptionKind::Flag && option.default_value == "false";
-  if (!off && !option.default_value.empty()) {
+  if (!off && !option.of_machine && !option.default_value.empty()) {
     out +=
         " [" + (option.kind == OptionKind::Flag ? std::string("on") : option.default_value) + "]";
   }

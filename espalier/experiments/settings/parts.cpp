@@ -61,7 +61,10 @@ const OptionTable<DataSettings>& data_table() {
        "data",
        "the data set: synth, cifar10, cifar100, svhn, svhn+extra, mnist, fashion, folder:PATH, "
        "text:PATH"},
-      {&S::data_root, "data-root", "folder of the data sets; or the environment's ESPALIER_DATA"},
+      OptionEntry<S>(&S::data_root,
+                     "data-root",
+                     "folder of the data sets [the environment's ESPALIER_DATA, or data]")
+          .with_default_of_machine(),
       {&S::data_seed,
        "data-seed",
        {0, kMost},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What --help shows: texts, choices, defaults, and the names of flags.
+#include <cstdio>
 #include <sstream>
 
 #include <CLI/CLI.hpp>
@@ -43,6 +44,20 @@ TEST(Help, OfTrainFitsTwoScreens) {
   const std::vector<std::string> lines = lines_of(help({"train"}));
   EXPECT_LE(lines.size(), 100U);
   for (const std::string& line : lines) EXPECT_LE(line.size(), 100U) << line;
+}
+
+TEST(Help, IsTheSameWhereverTheDataLie) {
+  // The command itself: a process reads its environment once.
+  FILE* const pipe = ::popen(
+      "ESPALIER_DATA=/a/long/name/of/a/folder/for/which/a/line/breaks " ESPALIER_COMMAND
+      " train --help",
+      "r");
+  ASSERT_NE(pipe, nullptr);
+  std::string text;
+  char part[4096];
+  for (size_t n; (n = ::fread(part, 1, sizeof part, pipe)) > 0;) text.append(part, n);
+  EXPECT_EQ(::pclose(pipe), 0);
+  EXPECT_EQ(text, help({"train"}));
 }
 
 TEST(Help, OfTrainShowsWhatAllMethodsShareAndAnExample) {
