@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include <espalier/autograd/pending.h>
+
 namespace espalier {
 namespace {
 
@@ -13,6 +15,10 @@ thread_local const char* running_op = "an op";
 Saved::Saved(Variable variable) : variable_(std::move(variable)) {
   // Without recording nobody will ask for the gradient; a watch would only cost.
   if (variable_.defined() && is_recording()) {
+    if (Variable again = unmade(variable_); again.defined()) {
+      variable_ = std::move(again);
+      return;
+    }
     watched_ = WatchedTensor(std::as_const(variable_).value());
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/autograd/variable.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -17,10 +18,34 @@ const Variable& undefined_variable() {
   return none;
 }
 
+/// Ties `result` to `inputs`.
+void put_on_tape(const char* name,
+                 const Variable& result,
+                 const std::vector<Variable>& inputs,
+                 BackwardFn backward,
+                 const Tensor& saved_output) {
+  std::vector<Node::Edge> edges;
+  edges.reserve(inputs.size());
+  for (const Variable& input : inputs) {
+    Node::Edge edge;
+    if (input.defined()) {
+      edge.node = input.state()->producer;
+      if (!edge.node && input.requires_grad()) edge.leaf = input.state();
+    }
+    edges.push_back(std::move(edge));
+  }
+  result.state()->producer =
+      std::make_shared<Node>(name, std::move(edges), std::move(backward), saved_output);
+}
+
 }  // namespace
 
 bool is_recording() {
   return recording;
+}
+bool is_recorded(const std::vector<Variable>& inputs) {
+  return recording &&
+         std::ranges::any_of(inputs, [](const Variable& input) { return input.requires_grad(); });
 }
 RecordingScope::RecordingScope(bool value) : previous_(recording) {
   recording = value;
@@ -37,11 +62,20 @@ Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<V
 const Tensor& Variable::value() const {
   ESPALIER_CHECK(defined(), ValueError, "variable: undefined, holds no tensor");
   if (state_->kept.support) state_->become_dense();
+  if (state_->pending && !state_->value.defined()) state_->make_value();
   return state_->value;
 }
 
 Tensor& Variable::value() {
-  return const_cast<Tensor&>(std::as_const(*this).value());
+  auto& out = const_cast<Tensor&>(std::as_const(*this).value());
+  state_->pending.reset();  // it may become another one
+  state_->gated.reset();
+  return out;
+}
+
+const Tensor& Variable::like() const {
+  ESPALIER_CHECK(defined(), ValueError, "variable: undefined, holds no tensor");
+  return state_->kept.support ? value() : state_->like();
 }
 
 void Variable::set_value(Tensor value) {
@@ -107,26 +141,25 @@ Variable record(const char* name,
                 SaveOutput save) {
   Variable result(std::move(value));
   detail::observe_op(name, result, inputs);
-  if (!recording) return result;
-  bool wanted = false;
-  for (const Variable& input : inputs) wanted = wanted || input.requires_grad();
-  if (!wanted) return result;
-
-  std::vector<Node::Edge> edges;
-  edges.reserve(inputs.size());
-  for (const Variable& input : inputs) {
-    Node::Edge edge;
-    if (input.defined()) {
-      edge.node = input.state()->producer;
-      if (!edge.node && input.requires_grad()) edge.leaf = input.state();
-    }
-    edges.push_back(std::move(edge));
+  if (is_recorded(inputs)) {
+    put_on_tape(name,
+                result,
+                inputs,
+                std::move(backward),
+                save == SaveOutput::Yes ? std::as_const(result).value() : Tensor());
   }
-  result.state()->producer =
-      std::make_shared<Node>(name,
-                             std::move(edges),
-                             std::move(backward),
-                             save == SaveOutput::Yes ? result.value() : Tensor());
+  return result;
+}
+
+Variable record_pending(const char* name,
+                        std::shared_ptr<const PendingValue> value,
+                        std::vector<Variable> inputs,
+                        BackwardFn backward) {
+  const auto state = std::make_shared<VariableState>();
+  state->pending = std::move(value);
+  Variable result(state);
+  detail::observe_op(name, result, inputs);
+  if (is_recorded(inputs)) put_on_tape(name, result, inputs, std::move(backward), Tensor());
   return result;
 }
 

@@ -44,17 +44,17 @@ class Variable {
   void set_value(Tensor value);
 
   /// Of the value.
-  const Shape& shape() const { return value().shape(); }
+  const Shape& shape() const { return like().shape(); }
   /// Of the value.
-  int rank() const { return value().rank(); }
+  int rank() const { return like().rank(); }
   /// Of the value; negative counts from the end.
-  int64_t size(int d) const { return value().size(d); }
+  int64_t size(int d) const { return like().size(d); }
   /// Of the value.
-  int64_t numel() const { return value().numel(); }
+  int64_t numel() const { return like().numel(); }
   /// Of the value.
-  DType dtype() const { return value().dtype(); }
+  DType dtype() const { return like().dtype(); }
   /// Of the value.
-  Layout layout() const { return value().layout(); }
+  Layout layout() const { return like().layout(); }
   /// The value's only element. Throws ShapeError when there is not exactly one.
   double item() const { return value().item(); }
 
@@ -88,6 +88,9 @@ class Variable {
   explicit Variable(std::shared_ptr<VariableState> state) : state_(std::move(state)) {}
 
  private:
+  /// A tensor of the value's shape, element type and layout; the value need not exist (pending.h).
+  const Tensor& like() const;
+
   std::shared_ptr<VariableState> state_;
 };
 
@@ -142,6 +145,9 @@ struct BackwardContext {
   /// that memory; else undefined. A backward function that returns such a tensor has added its own
   /// part to it.
   const std::vector<Variable>& gathered;
+  /// Per input whether its gradient is seen by the op that made it and by nobody else: it has no
+  /// hook and was not asked for.
+  const std::vector<bool>& unseen;
 };
 /// Returns a gradient per input (undefined where not needed). Captures values as `Saved` (saved.h).
 using BackwardFn = std::function<std::vector<Variable>(const BackwardContext&)>;
@@ -158,6 +164,8 @@ Variable record(const char* name,
                 std::vector<Variable> inputs,
                 BackwardFn backward,
                 SaveOutput save = SaveOutput::No);
+/// True where `record()` would put an op of these inputs on the tape.
+bool is_recorded(const std::vector<Variable>& inputs);
 
 // --- for tracing ---------------------------------------------------------------------------------
 

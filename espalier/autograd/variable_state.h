@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include <espalier/autograd/pending.h>
 #include <espalier/autograd/variable.h>
 #include <espalier/sparse/kept_values.h>
 
@@ -20,6 +21,9 @@ struct KeptPart {
 struct VariableState {
   Tensor value;
   KeptPart kept;  ///< stands for `value` until somebody asks for it (kept_gradient.h)
+  std::shared_ptr<const PendingValue> pending;  ///< so does this, and stays (pending.h)
+  WatchedTensor made;                           ///< the value that `pending` gave
+  std::unique_ptr<const GatedGradient> gated;   ///< what is known of a gradient (pending.h)
   bool requires_grad = false;
   std::unique_ptr<Variable> grad;
   std::shared_ptr<Node> producer;
@@ -30,8 +34,15 @@ struct VariableState {
     value = sparse::dense_from_kept(kept.values, *kept.support);
     kept = {};
   }
+  /// Makes `value` of `pending`.
+  void make_value() {
+    value = pending->make();
+    made = WatchedTensor(value);
+  }
   /// Of the value, made dense or not.
-  const Shape& shape() const { return kept.support ? kept.support->shape() : value.shape(); }
+  const Shape& shape() const { return kept.support ? kept.support->shape() : like().shape(); }
+  /// A tensor of the value's shape, element type and layout, where it is not kept sparse.
+  const Tensor& like() const { return pending && !value.defined() ? pending->like() : value; }
 };
 
 /// Lets the backward pass reach into nodes.

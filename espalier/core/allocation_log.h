@@ -13,6 +13,8 @@ struct AllocationEvent {
   int64_t block = 0;       ///< numbered from 0 in the order in which they were made
   int64_t nbytes = 0;      ///< as asked for; -1: freed
   bool workspace = false;  ///< made for the time of a kernel's call
+  /// Made by a task of a parallel loop: every other thread has one like it at that time.
+  bool of_each_thread = false;
 };
 
 /// While it lives, what this thread makes is a kernel's workspace, which is gone when it returns.

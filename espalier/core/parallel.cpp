@@ -2,6 +2,7 @@
 #include <espalier/core/parallel.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include <tbb/blocked_range.h>
@@ -77,7 +78,19 @@ struct Delegated {
   }
 };
 
+thread_local bool in_loop = false;
+
+/// While it lives, this thread runs tasks that others run too.
+struct InLoop {
+  bool outer = std::exchange(in_loop, true);
+  ~InLoop() { in_loop = outer; }
+};
+
 }  // namespace
+
+bool detail::in_parallel_loop() {
+  return in_loop;
+}
 
 void set_num_threads(int n) {
   ESPALIER_CHECK(n >= 0 && n <= kMostThreads,
@@ -112,6 +125,7 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
         tbb::blocked_range<int64_t>(0, shares.count(), 1),
         [&](const auto&) {
           receive(&begun);
+          const InLoop scope;
           shares.drain(tbb::this_task_arena::current_thread_index(), run);
           publish(&done);
         },

@@ -58,4 +58,7 @@ class Shares {
   std::array<Next, kMost> next_;
 };
 
+/// Whether this thread runs a task of a parallel_for that several threads share.
+bool in_parallel_loop();
+
 }  // namespace espalier::detail

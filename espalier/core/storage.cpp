@@ -15,6 +15,7 @@
 
 #include <espalier/core/allocation_log.h>
 #include <espalier/core/error.h>
+#include <espalier/core/shares.h>
 #include <espalier/core/storage_limit.h>
 
 namespace espalier {
@@ -164,7 +165,8 @@ AllocationLog::~AllocationLog() {
 int64_t AllocationLog::note_made(int64_t nbytes) {
   static std::atomic<int64_t> next{0};
   const int64_t mark = next.fetch_add(1, std::memory_order_relaxed);
-  events_.push_back({static_cast<int64_t>(marks_.size()), nbytes, in_workspace});
+  events_.push_back(
+      {static_cast<int64_t>(marks_.size()), nbytes, in_workspace, detail::in_parallel_loop()});
   marks_.push_back(mark);
   return mark;
 }

@@ -165,8 +165,12 @@ class BackwardPass {
                    "backward: the tensors that `",
                    node->name(),
                    "` saved are already released; pass retain_graph to the first backward pass");
-    std::vector<bool> needs;
-    for (const Node::Edge& edge : node->inputs()) needs.push_back(is_needed(edge));
+    std::vector<bool> needs, unseen;
+    for (const Node::Edge& edge : node->inputs()) {
+      needs.push_back(is_needed(edge));
+      unseen.push_back(edge.node && TapeAccess::hooks(*edge.node).empty() &&
+                       !wanted_nodes_.contains(edge.node.get()));
+    }
     const detail::BackwardOf running(node->name());
     const WatchedTensor& saved = TapeAccess::saved_output(*node);
     Variable output;
@@ -177,7 +181,7 @@ class BackwardPass {
     }
     std::vector<Variable> gathered = take_gathered(*node, needs);
     std::vector<Variable> gradients =
-        TapeAccess::backward(*node)(BackwardContext{gradient, output, needs, gathered});
+        TapeAccess::backward(*node)(BackwardContext{gradient, output, needs, gathered, unseen});
     ESPALIER_CHECK(gradients.size() == node->inputs().size(),
                    Error,
                    "backward of `",

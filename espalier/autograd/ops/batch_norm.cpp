@@ -10,6 +10,7 @@
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/autograd/pending.h>
 #include <espalier/core/kernels/batch_norm.h>
 #include <espalier/core/loops.h>
 
@@ -30,6 +31,7 @@ struct Kept {
   bool relu;
   bool has_residual;
   ReluGate gate;  // of a ReLU without residual; with one the output tells
+  std::shared_ptr<const PendingValue> pending;
 };
 
 /// (C) as (1,C,1,..), to broadcast over x.
@@ -55,7 +57,10 @@ std::vector<Variable> fused_backward(const BackwardContext& ctx,
   Tensor dy = ctx.grad.value();
   ReluGate gate = kept.gate;
   ChannelSums sums;
-  if (kept.has_residual && kept.relu) {
+  if (const GatedGradient* known = gated(ctx.grad, kept.pending)) {
+    sums = known->sums;
+    gate = {};
+  } else if (kept.has_residual && kept.relu) {
     Tensor g = Tensor::empty_like(x);
     sums = open_sums(dy, x, ctx.output.value(), kept.mean, g);
     dy = g;
@@ -203,7 +208,8 @@ Variable batch_norm(const Variable& x,
             .inv_std = {},
             .relu = options.relu,
             .has_residual = residual.defined(),
-            .gate = {}};
+            .gate = {},
+            .pending = {}};
   std::vector<double> var;
   if (options.training) {
     ChannelMoments moments = channel_moments(x.value());
@@ -223,16 +229,26 @@ Variable batch_norm(const Variable& x,
     affine.scale[c] *= kept.inv_std[c];
     affine.shift[c] -= affine.scale[c] * kept.mean[c];
   }
-  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.layout());
-  scale_shift(x.value(),
-              affine.scale,
-              affine.shift,
-              options.relu,
-              y,
-              kept.has_residual ? residual.value() : Tensor());
   std::vector<Variable> inputs = {x, gamma, beta};
   if (kept.has_residual) inputs.push_back(residual);
   const bool gate_by_output = options.relu && kept.has_residual;
+  // What x gives through a map need not exist, if nobody but kernels that know of maps wants it.
+  const bool pends = !kept.has_residual && x.dtype() == DType::F32 &&
+                     x.layout() == Layout::Nchw16n && x.value().is_contiguous() &&
+                     is_recorded(inputs) && !is_observed();
+  Tensor y;
+  if (pends) {
+    kept.pending = std::make_shared<const PendingValue>(
+        x.value(), ChannelMap{affine.scale, affine.shift, options.relu}, kept.mean);
+  } else {
+    y = Tensor::empty(x.shape(), x.dtype(), x.layout());
+    scale_shift(x.value(),
+                affine.scale,
+                affine.shift,
+                options.relu,
+                y,
+                kept.has_residual ? residual.value() : Tensor());
+  }
   if (options.relu && !kept.has_residual) kept.gate = std::move(affine);
   detail::describe_op([&] {
     return OpAttributes{{"training", int64_t{options.training}},
@@ -240,15 +256,18 @@ Variable batch_norm(const Variable& x,
                         {"eps", options.eps},
                         {"relu", int64_t{options.relu}}};
   });
-  return record(
-      "batch_norm",
-      std::move(y),
-      std::move(inputs),
+  const std::shared_ptr<const PendingValue> pending = kept.pending;
+  auto backward =
       [x = Saved(x), gamma = Saved(gamma), kept = std::move(kept)](const BackwardContext& ctx) {
         return is_recording() ? recorded_backward(ctx, x, gamma, kept)
                               : fused_backward(ctx, x.value(), gamma.value(), kept);
-      },
-      gate_by_output ? SaveOutput::Yes : SaveOutput::No);
+      };
+  if (pends) return record_pending("batch_norm", pending, std::move(inputs), std::move(backward));
+  return record("batch_norm",
+                std::move(y),
+                std::move(inputs),
+                std::move(backward),
+                gate_by_output ? SaveOutput::Yes : SaveOutput::No);
 }
 
 OpInfo batch_norm_op() {

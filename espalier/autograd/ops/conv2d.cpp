@@ -8,6 +8,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/autograd/pending.h>
 #include <espalier/sparse/forms/conv2d.h>
 #include <espalier/sparse/kept_values.h>
 
@@ -29,7 +30,7 @@ void check_support(const sparse::WeightSparsity& sparsity,
 }
 
 bool runs_sparse(const Conv2dShape& shape,
-                 const Tensor& activations,
+                 const Variable& activations,
                  const sparse::WeightSparsity& sparsity,
                  sparse::Pass pass) {
   return sparsity.support &&
@@ -46,17 +47,27 @@ std::pair<Variable, Variable> masked_backward(const Variable& x,
                                               const Variable& weight,
                                               const Tensor& kept,
                                               const Variable& gathered,
+                                              bool unseen,
                                               const Conv2dOptions& options,
                                               const sparse::WeightSparsity& sparsity) {
   const Conv2dShape shape = conv2d_shape(x.shape(), weight.shape(), options, "conv2d");
-  if (!runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) return {};
+  if (!runs_sparse(shape, x, sparsity, sparse::Pass::Backward)) return {};
   const bool adds = gathered.defined() && gathered.value().layout() == x.layout();
-  Tensor dx = adds ? gathered.value() : Tensor::empty_like(x.value());
+  Tensor dx = adds ? gathered.value() : Tensor::empty(x.shape(), x.dtype(), x.layout());
   Tensor dw = Tensor::empty({sparsity.support->nnz()});
+  const MappedTensor input = mapped(x);
+  const Tensor& w = kept.defined() ? kept : weight.value();
+  if (unseen && !gathered.defined() && input.map != nullptr && input.map->relu) {
+    const std::shared_ptr<const PendingValue> pending = pending_of(x);
+    sparse::GatedResult gate{pending->mean()};
+    sparse::conv2d_backward(shape, input, grad.value(), w, *sparsity.support, dx, dw, gate);
+    return {gated_gradient(std::move(dx), {pending, std::move(gate.sums)}),
+            kept_gradient(std::move(dw), sparsity.support)};
+  }
   sparse::conv2d_backward(shape,
-                          x.value(),
+                          input,
                           grad.value(),
-                          kept.defined() ? kept : weight.value(),
+                          w,
                           *sparsity.support,
                           dx,
                           dw,
@@ -107,9 +118,9 @@ Variable conv2d(const Variable& x,
   Tensor y = Tensor::empty({shape.n, shape.k, shape.p, shape.q}, x.dtype(), x.layout());
   const Tensor b = bias.defined() ? bias.value() : Tensor();
   Tensor kept;  // both passes use it: gathering it reads most lines of the weight
-  if (detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Forward)) {
+  if (detail::runs_sparse(shape, x, sparsity, sparse::Pass::Forward)) {
     kept = sparse::kept_values(weight.value(), *sparsity.support);
-    sparse::conv2d_forward(shape, x.value(), kept, *sparsity.support, b, y);
+    sparse::conv2d_forward(shape, mapped(x), kept, *sparsity.support, b, y);
   } else {
     conv2d_forward(shape, x.value(), weight.value(), b, y);
   }
@@ -136,7 +147,7 @@ Variable conv2d(const Variable& x,
         const bool together = detail::is_masked(sparsity) && !sparsity.gradient;
         if (ctx.needs[0] && ctx.needs[1] && together && !is_recording()) {
           std::tie(gradients[0], gradients[1]) = detail::masked_backward(
-              x, ctx.grad, weight, kept, ctx.gathered[0], options, sparsity);
+              x, ctx.grad, weight, kept, ctx.gathered[0], ctx.unseen[0], options, sparsity);
         }
         if (ctx.needs[0] && !gradients[0].defined()) {
           gradients[0] = conv2d_backward_data(ctx.grad, weight, x_shape, options, sparsity);

@@ -18,7 +18,7 @@ Variable conv2d_backward_data(const Variable& grad,
       conv2d_shape(input_shape, weight.shape(), options, "conv2d_backward_data");
   detail::check_support(sparsity, weight.shape(), "conv2d_backward_data");
   Tensor dx = Tensor::empty(input_shape, grad.dtype(), grad.layout());
-  if (detail::runs_sparse(shape, grad.value(), sparsity, sparse::Pass::Backward)) {
+  if (detail::runs_sparse(shape, grad, sparsity, sparse::Pass::Backward)) {
     sparse::conv2d_backward_data(shape, grad.value(), weight.value(), *sparsity.support, dx);
   } else {
     espalier::conv2d_backward_data(shape, grad.value(), weight.value(), dx);

@@ -6,6 +6,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/conv2d_detail.h>
 #include <espalier/autograd/ops/detail.h>
+#include <espalier/autograd/pending.h>
 #include <espalier/sparse/forms/conv2d.h>
 #include <espalier/sparse/kept_values.h>
 
@@ -22,9 +23,9 @@ Variable conv2d_backward_weight(const Variable& x,
   detail::check_support(sparsity, weight_shape, "conv2d_backward_weight");
   const bool masked = detail::is_masked(sparsity);
   Tensor dw;
-  if (masked && detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) {
+  if (masked && detail::runs_sparse(shape, x, sparsity, sparse::Pass::Backward)) {
     Tensor kept = Tensor::empty({sparsity.support->nnz()});
-    sparse::conv2d_backward_weight(shape, x.value(), grad.value(), *sparsity.support, kept);
+    sparse::conv2d_backward_weight(shape, mapped(x), grad.value(), *sparsity.support, kept);
     if (!is_recording()) return kept_gradient(std::move(kept), sparsity.support);
     dw = sparse::dense_from_kept(kept, *sparsity.support);
   } else {

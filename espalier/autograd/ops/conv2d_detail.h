@@ -25,18 +25,20 @@ inline bool is_masked(const sparse::WeightSparsity& sparsity) {
 
 /// True when the sparse kernels are to run (see sparse/choice/chooser.h).
 bool runs_sparse(const Conv2dShape& shape,
-                 const Tensor& activations,
+                 const Variable& activations,
                  const sparse::WeightSparsity& sparsity,
                  sparse::Pass pass);
 
 /// Both gradients at once where the sparse kernels run; undefined elsewhere. `kept` may hold the
 /// kept values of the weight, else it is undefined. That of x may be added to `gathered`
-/// (BackwardContext::gathered), and is then returned in its memory. Not recorded.
+/// (BackwardContext::gathered), and is then returned in its memory. `unseen`: as in
+/// BackwardContext, of x. Not recorded.
 std::pair<Variable, Variable> masked_backward(const Variable& x,
                                               const Variable& grad,
                                               const Variable& weight,
                                               const Tensor& kept,
                                               const Variable& gathered,
+                                              bool unseen,
                                               const Conv2dOptions& options,
                                               const sparse::WeightSparsity& sparsity);
 

@@ -108,7 +108,7 @@ Variable conv_transpose2d(const Variable& x,
   const Conv2dOptions conv = convolution_of(options);
   const Conv2dShape shape = conv2d_shape(out, weight.shape(), conv, kName);
   Tensor y = Tensor::empty(out, x.dtype(), x.layout());
-  if (detail::runs_sparse(shape, x.value(), sparsity, sparse::Pass::Backward)) {
+  if (detail::runs_sparse(shape, x, sparsity, sparse::Pass::Backward)) {
     sparse::conv2d_backward_data(shape, x.value(), weight.value(), *sparsity.support, y);
   } else {
     espalier::conv2d_backward_data(shape, x.value(), weight.value(), y);

@@ -22,7 +22,7 @@ inline Meta meta(const Variable& a) {
 /// Throws TypeError naming `op` when a and b differ in element type.
 void check_same_dtype(const Tensor& a, const Tensor& b, std::string_view op);
 inline void check_same_dtype(const Variable& a, const Variable& b, std::string_view op) {
-  check_same_dtype(a.value(), b.value(), op);
+  if (a.dtype() != b.dtype()) check_same_dtype(a.value(), b.value(), op);
 }
 
 /// A flag per dimension of `shape` for the dimensions of a reduction; empty `dims` means all.

@@ -7,6 +7,7 @@
 #include <espalier/autograd/ops.h>
 #include <espalier/autograd/ops/detail.h>
 #include <espalier/autograd/ops/pool_check.h>
+#include <espalier/autograd/pending.h>
 
 namespace espalier {
 namespace {
@@ -53,7 +54,8 @@ Variable max_pool2d(const Variable& x, const PoolOptions& options) {
   const Shape shape = detail::pooled_shape(x.shape(), *windows);
   Tensor y = Tensor::empty(shape, x.dtype(), x.layout());
   Tensor index = Tensor::empty(shape, DType::I32, x.layout());
-  max_pool_forward(x.value().contiguous(), *windows, y, index);
+  const MappedTensor from = mapped(x);
+  max_pool_forward({from.tensor.contiguous(), from.map}, *windows, y, index);
   detail::describe_op([&] { return detail::pool_attributes(options); });
   return record(
       "max_pool2d",

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include <espalier/core/kernels/channel_map.h>
+
 namespace espalier::detail {
 
 /// Sum, and sum of squares about the mean, of the valid elements of a run.
@@ -21,6 +23,12 @@ struct GateCoefficients {
   double scale = 1.0;
   double shift = 0.0;
 };
+
+/// How channel `c` is read through a map.
+inline GateCoefficients coefficients_of(const ChannelMap& map, int64_t c) {
+  const auto at = static_cast<size_t>(c);
+  return {.relu = map.relu, .scale = map.scale[at], .shift = map.shift[at]};
+}
 
 /// Moments of x[0..n). Elements i with i % 16 >= valid_lanes are padding and don't count.
 RunMoments run_moments(const float* x, int64_t n, int64_t valid_lanes);

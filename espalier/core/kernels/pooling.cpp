@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <espalier/core/allocation_log.h>
+#include <espalier/core/kernels/batch_norm_runs.h>
 #include <espalier/core/kernels/clones.h>
 #include <espalier/core/kernels/vector8.h>
 #include <espalier/core/parallel.h>
@@ -209,16 +211,28 @@ std::vector<Window> adaptive_windows(int64_t size, int64_t count) {
   return out;
 }
 
-void max_pool_forward(const Tensor& x, const PoolWindows& windows, Tensor& y, Tensor& index) {
-  check_planes(x, windows, y);
-  const Planes in(x), out(y);
-  dispatch_floating(x.dtype(), "max_pool2d", [&](auto zero) {
+void max_pool_forward(const MappedTensor& x, const PoolWindows& windows, Tensor& y, Tensor& index) {
+  const WorkspaceScope scope;  // of mapped planes
+  check_planes(x.tensor, windows, y);
+  const Planes in(x.tensor), out(y);
+  const int64_t channels = x.tensor.size(1);
+  dispatch_floating(x.tensor.dtype(), "max_pool2d", [&](auto zero) {
     using T = decltype(zero);
-    const T* px = x.data<T>();
+    const T* px = x.tensor.data<T>();
     T* py = y.data<T>();
     int32_t* pi = index.data<int32_t>();
     for_planes(in, [&](int64_t plane) {
       const T* from = px + plane * in.size * in.lanes;
+      Tensor mapped;
+      if (x.map != nullptr) {
+        mapped = Tensor::empty({in.size * in.lanes}, x.tensor.dtype());
+        detail::run_scale_shift(from,
+                                nullptr,
+                                in.size * in.lanes,
+                                detail::coefficients_of(*x.map, plane % channels),
+                                mapped.data<T>());
+        from = mapped.data<T>();
+      }
       const int64_t to = plane * out.size * out.lanes;
       if (in.lanes == kLanes) {
         max_lanes(from, in.width, windows, py + to, pi + to);
@@ -227,6 +241,7 @@ void max_pool_forward(const Tensor& x, const PoolWindows& windows, Tensor& y, Te
       }
     });
   });
+  if (x.map != nullptr) zero_padding_lanes(y);
 }
 
 void max_pool_scatter(const Tensor& dy,

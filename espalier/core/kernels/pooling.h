@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include <espalier/core/kernels/channel_map.h>
 #include <espalier/core/tensor.h>
 
 namespace espalier {
@@ -46,8 +47,8 @@ std::vector<Window> sliding_windows(int64_t size, const Sliding& sliding);
 std::vector<Window> adaptive_windows(int64_t size, int64_t count);
 
 /// y (N,C,P,Q): the largest of each window of x (N,C,H,W), the first of equals; a NaN wins.
-/// `index` int32, like y: its position h*W + w. Both are overwritten.
-void max_pool_forward(const Tensor& x, const PoolWindows& windows, Tensor& y, Tensor& index);
+/// `index` int32, like y: its position h*W + w. Both are overwritten. x may be read through a map.
+void max_pool_forward(const MappedTensor& x, const PoolWindows& windows, Tensor& y, Tensor& index);
 /// dx (N,C,H,W) = 0, then dx[index] += dy: the adjoint of max_pool_select.
 void max_pool_scatter(const Tensor& dy,
                       const Tensor& index,

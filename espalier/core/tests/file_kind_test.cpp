@@ -33,7 +33,9 @@ TEST(FileKind, TellsWhatPeopleGiveAsWeights) {
   EXPECT_EQ(kind(zip_of("readme.txt")), FileKind::Zip);
   EXPECT_EQ(kind("PK\x03\x04"), FileKind::Zip);
   EXPECT_EQ(kind("\x80\x02\x8A\x0Al\xFC\x9C\x46"s), FileKind::Pickle);  // torch.save before 1.6
-  EXPECT_EQ(kind("\x80\x02}q\x01(U\x0B"s + "batch_label"), FileKind::Pickle);  // CIFAR-10, Python
+  EXPECT_EQ(kind("\x80\x02}q\x01(U\x0B"
+                 "batch_label"s),
+            FileKind::Pickle);  // CIFAR-10, Python
   EXPECT_EQ(kind("\x80\x04\x95\x10\0\0\0\0\0\0\0}"s), FileKind::Pickle);
   EXPECT_EQ(kind("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n"),
             FileKind::GitLfsPointer);

@@ -6,6 +6,7 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/core/allocation_log.h>
+#include <espalier/core/parallel.h>
 #include <espalier/core/storage.h>
 #include <espalier/nn/graph/tracer.h>
 #include <espalier/nn/introspect/samples.h>
@@ -109,6 +110,11 @@ int64_t least_activations(Module& model, const Shape& sample, int64_t samples) {
   return samples * numel * item_size(DType::F32);
 }
 
+/// What all threads have of it at that time.
+int64_t bytes_of_threads(const AllocationEvent& event) {
+  return event.nbytes * (event.of_each_thread ? num_threads() : 1);
+}
+
 /// The pool over a step whose i-th lasting block has `bytes(i)`; workspaces stay what they are.
 template <class Bytes>
 void replay(const Trial& trial, const Bytes& bytes, TrainingMemory& out) {
@@ -120,7 +126,7 @@ void replay(const Trial& trial, const Bytes& bytes, TrainingMemory& out) {
     if (event.nbytes < 0) {
       pool.free(event.block);
     } else {
-      pool.make(event.block, event.workspace ? event.nbytes : bytes(made++));
+      pool.make(event.block, event.workspace ? bytes_of_threads(event) : bytes(made++));
     }
   }
   out.step = pool.peak();

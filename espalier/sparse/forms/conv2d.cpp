@@ -61,7 +61,7 @@ std::string missing_conv2d(const Conv2dShape& shape, DType dtype, Layout layout)
 
 void forward_by(const KernelForm& form,
                 const Conv2dShape& shape,
-                const Tensor& x,
+                const MappedTensor& x,
                 const Tensor& weight,
                 const Support& support,
                 const Tensor& bias,
@@ -71,19 +71,20 @@ void forward_by(const KernelForm& form,
   const float* start = b.defined() ? b.data<float>() : nullptr;
   const TapConvolution conv = espalier::detail::forward_taps(shape);
   const auto forward = form.prepare(conv, lane_blocks(shape.n), support, weight);
-  forward->run({x.data<float>(), start, y.data<float>()});
-  if (b.defined()) zero_padding_lanes(y);
+  forward->run({PlanInput(x), start, y.data<float>()});
+  // Either can make something of the zeros that lanes without a sample hold.
+  if (b.defined() || x.map != nullptr) zero_padding_lanes(y);
 }
 
 }  // namespace detail
 
 void conv2d_forward(const Conv2dShape& shape,
-                    const Tensor& x,
+                    const MappedTensor& x,
                     const Tensor& weight,
                     const Support& support,
                     const Tensor& bias,
                     Tensor& y) {
-  check(shape, x, support, "conv2d");
+  check(shape, x.tensor, support, "conv2d");
   count_macs(shape.n * shape.p * shape.q * support.nnz());
   detail::forward_by(detail::form_for(support, Pass::Forward), shape, x, weight, support, bias, y);
 }
@@ -98,33 +99,58 @@ void conv2d_backward_data(const Conv2dShape& shape,
 }
 
 void conv2d_backward_weight(const Conv2dShape& shape,
-                            const Tensor& x,
+                            const MappedTensor& x,
                             const Tensor& dy,
                             const Support& support,
                             Tensor& dweight) {
-  check(shape, x, support, "conv2d_backward_weight");
+  check(shape, x.tensor, support, "conv2d_backward_weight");
   check_dweight(dweight, support);
-  backward(shape, support, {.x = &x, .dy = dy, .dweight = &dweight});
+  backward(shape, support, {.x = &x.tensor, .x_map = x.map, .dy = dy, .dweight = &dweight});
 }
 
 void conv2d_backward(const Conv2dShape& shape,
-                     const Tensor& x,
+                     const MappedTensor& x,
                      const Tensor& dy,
                      const Tensor& weight,
                      const Support& support,
                      Tensor& dx,
                      Tensor& dweight,
                      Result dx_result) {
-  check(shape, x, support, "conv2d_backward");
+  check(shape, x.tensor, support, "conv2d_backward");
   check_dweight(dweight, support);
   backward(shape,
            support,
-           {.x = &x,
+           {.x = &x.tensor,
+            .x_map = x.map,
             .dy = dy,
             .weight = &weight,
             .dx = &dx,
             .dx_result = dx_result,
             .dweight = &dweight});
+}
+
+void conv2d_backward(const Conv2dShape& shape,
+                     const MappedTensor& x,
+                     const Tensor& dy,
+                     const Tensor& weight,
+                     const Support& support,
+                     Tensor& dx,
+                     Tensor& dweight,
+                     GatedResult& gate) {
+  check(shape, x.tensor, support, "conv2d_backward");
+  check_dweight(dweight, support);
+  ESPALIER_CHECK(x.map != nullptr && x.map->relu,
+                 ValueError,
+                 "conv2d_backward: a gated dx expects an x that is read through a map with a ReLU");
+  backward(shape,
+           support,
+           {.x = &x.tensor,
+            .x_map = x.map,
+            .dy = dy,
+            .weight = &weight,
+            .dx = &dx,
+            .dweight = &dweight,
+            .gate = &gate});
 }
 
 }  // namespace espalier::sparse

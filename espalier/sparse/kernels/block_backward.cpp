@@ -26,11 +26,18 @@ class BlockBackwardRun {
 
   /// `dx` may be null, and then `weight` undefined; so may `dw`, and then `x`.
   void run(const float* x,
+           const ChannelMap* x_map,
            const float* dy,
            const Tensor& weight,
            float* dx,
            Result dx_result,
-           float* dw) {
+           float* dw,
+           GatedResult* gate) {
+    x_map_ = x_map;
+    gate_ = gate;
+    if (gate != nullptr) {
+      sums_ = Tensor::zeros({plan_.shares, plan_.conv.in_channels, 2 * kLanes});
+    }
     const int64_t dx_bytes =
         plan_.blocks * plan_.conv.in_channels * plan_.conv.in_h * plan_.conv.in_w * 64;
     emission_ = dx_result == Result::Adds    ? Emission::Add
@@ -47,6 +54,10 @@ class BlockBackwardRun {
       }
     });
     if (dw != nullptr) sum_partials(dw);
+    if (gate != nullptr) {
+      gate->sums = no_sums(plan_.conv.in_channels);
+      add_lane_sums(sums_, gate->sums);
+    }
   }
 
  private:
@@ -98,7 +109,7 @@ class BlockBackwardRun {
             job.ahead = {};
           }
         });
-        if (dx != nullptr) end_strip(range, group, strip, dx, scratch);
+        if (dx != nullptr) end_strip({range, share, group, strip}, x, dx, scratch);
       }
     }
   }
@@ -114,8 +125,8 @@ class BlockBackwardRun {
     return {plan_.conv.in_h, plan_.conv.in_w, first, plan_.window.left, plan_.rows, plan_.cols};
   }
 
-  /// Calls body(offset of the plane in x and dx, scratch of the plane) for the planes of a task
-  /// that exist.
+  /// Calls body(channel, offset of the plane in x and dx or -1 where none exists, scratch of the
+  /// plane) for the planes of a task.
   template <class F>
   void for_each_plane(int64_t range, int64_t group, float* scratch, F body) const {
     const int64_t first = range * plan_.range_channels();
@@ -124,7 +135,9 @@ class BlockBackwardRun {
       for (int64_t i = 0; i < plan_.tile.images; ++i, scratch += plan_.image_stride()) {
         const int64_t image = group * plan_.tile.images + i;
         const int64_t index = image * plan_.conv.in_channels + first + c;
-        body(image < plan_.blocks ? index * plan_.conv.in_h * plan_.conv.in_w * 16 : -1, scratch);
+        body(first + c,
+             image < plan_.blocks ? index * plan_.conv.in_h * plan_.conv.in_w * 16 : -1,
+             scratch);
       }
     }
   }
@@ -135,23 +148,52 @@ class BlockBackwardRun {
     const BlockPlane where = plane(strip);
     const int64_t step = plan_.strip * plan_.conv.in_step.h;
     const int64_t carried = strip == 0 ? 0 : std::max<int64_t>(0, plan_.rows - step);
-    for_each_plane(range, group, scratch, [&](int64_t offset, float* to) {
+    for_each_plane(range, group, scratch, [&](int64_t channel, int64_t offset, float* to) {
       const int64_t row = plan_.cols * kPairFloats;
       if (carried > 0) {
         std::memmove(to, to + step * row, static_cast<size_t>(carried * row) * sizeof(float));
       }
-      kernels_.fill(where, x == nullptr || offset < 0 ? nullptr : x + offset, carried, to);
+      BlockMap map{};
+      if (x_map_ != nullptr) {
+        const auto c = static_cast<size_t>(channel);
+        map = {static_cast<float>(x_map_->scale[c]),
+               static_cast<float>(x_map_->shift[c]),
+               x_map_->relu};
+      }
+      kernels_.fill(where,
+                    x == nullptr || offset < 0 ? nullptr : x + offset,
+                    x_map_ == nullptr ? nullptr : &map,
+                    carried,
+                    to);
     });
   }
 
+  struct Part {
+    int64_t range, share, group, strip;
+  };
+
   /// Writes the rows of dx to which no later strip adds.
-  void end_strip(int64_t range, int64_t group, int64_t strip, float* dx, float* scratch) const {
-    const BlockPlane where = plane(strip);
-    const int64_t end =
-        strip + 1 == plan_.strips ? where.h - where.first_row : plan_.strip * plan_.conv.in_step.h;
-    for_each_plane(range, group, scratch, [&](int64_t offset, const float* from) {
-      if (offset >= 0) kernels_.emit(where, from, 0, end, dx + offset, emission_);
-    });
+  void end_strip(const Part& part, const float* x, float* dx, float* scratch) const {
+    const BlockPlane where = plane(part.strip);
+    const int64_t end = part.strip + 1 == plan_.strips ? where.h - where.first_row
+                                                       : plan_.strip * plan_.conv.in_step.h;
+    for_each_plane(
+        part.range, part.group, scratch, [&](int64_t channel, int64_t offset, const float* from) {
+          if (offset < 0) return;
+          BlockGate gate{};
+          if (gate_ != nullptr) {
+            gate = {x + offset,
+                    static_cast<float>(gate_->center[static_cast<size_t>(channel)]),
+                    sums_of(part.share, channel)};
+          }
+          kernels_.emit(
+              where, from, 0, end, dx + offset, emission_, gate_ == nullptr ? nullptr : &gate);
+        });
+  }
+
+  float* sums_of(int64_t share, int64_t channel) const {
+    return const_cast<float*>(sums_.data<float>()) +
+           (share * plan_.conv.in_channels + channel) * 2 * kLanes;
   }
 
   /// Adds the shares in order, then the lanes.
@@ -179,7 +221,9 @@ class BlockBackwardRun {
   std::shared_ptr<const BlockStream> stream_;
   BlockBackwardKernels kernels_;
   Emission emission_ = Emission::Store;
-  Tensor values_, partials_;
+  const ChannelMap* x_map_ = nullptr;
+  const GatedResult* gate_ = nullptr;
+  Tensor values_, partials_, sums_;
 };
 
 }  // namespace
@@ -189,11 +233,13 @@ void backward_in_blocks(const Conv2dShape& shape,
                         const BackwardOperands& of) {
   BlockBackwardRun(shape, support)
       .run(of.dweight == nullptr ? nullptr : of.x->data<float>(),
+           of.x_map,
            of.dy.data<float>(),
            of.weight == nullptr ? Tensor() : *of.weight,
            of.dx == nullptr ? nullptr : of.dx->data<float>(),
            of.dx_result,
-           of.dweight == nullptr ? nullptr : of.dweight->data<float>());
+           of.dweight == nullptr ? nullptr : of.dweight->data<float>(),
+           of.gate);
 }
 
 }  // namespace espalier::sparse::detail

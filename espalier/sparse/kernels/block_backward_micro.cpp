@@ -148,7 +148,17 @@ HWY_INLINE void zero16(float* to) {
   for (int64_t lane = 0; lane < 16; lane += kVector) hn::Store(hn::Zero(D()), D(), to + lane);
 }
 
-void fill(const BlockPlane& p, const float* x, int64_t begin, float* scratch) {
+// As scale_shift rounds it.
+HWY_INLINE void map16(const BlockMap& map, const float* HWY_RESTRICT from, float* HWY_RESTRICT to) {
+  const D d;
+  for (int64_t lane = 0; lane < 16; lane += kVector) {
+    V v = hn::MulAdd(hn::Set(d, map.scale), hn::Load(d, from + lane), hn::Set(d, map.shift));
+    if (map.relu) v = hn::IfThenZeroElse(hn::Le(v, hn::Zero(d)), v);
+    hn::Store(v, d, to + lane);
+  }
+}
+
+void fill(const BlockPlane& p, const float* x, const BlockMap* map, int64_t begin, float* scratch) {
   const int64_t left = std::clamp<int64_t>(-p.first_col, 0, p.cols);
   const int64_t right = std::clamp<int64_t>(p.w - p.first_col, left, p.cols);
   float* to = scratch + begin * p.cols * kPairFloats;
@@ -163,7 +173,8 @@ void fill(const BlockPlane& p, const float* x, int64_t begin, float* scratch) {
       zero16(to + 16);
     }
     for (; c < to_col; ++c, to += kPairFloats) {
-      copy16(x + (row * p.w + p.first_col + c) * 16, to);
+      const float* from = x + (row * p.w + p.first_col + c) * 16;
+      map == nullptr ? copy16(from, to) : map16(*map, from, to);
       zero16(to + 16);
     }
     for (; c < p.cols; ++c, to += kPairFloats) {
@@ -173,20 +184,45 @@ void fill(const BlockPlane& p, const float* x, int64_t begin, float* scratch) {
   }
 }
 
-template <Emission kHow>
-void emit_rows(const BlockPlane& p, const float* scratch, int64_t begin, int64_t end, float* dx) {
+template <Emission kHow, bool kGate>
+void emit_rows(const BlockPlane& p,
+               const float* scratch,
+               int64_t begin,
+               int64_t end,
+               float* dx,
+               const BlockGate* gate) {
   const D d;
+  constexpr int64_t kParts = 16 / kVector;
+  V sum_g[kParts], sum_gx[kParts];
+  for (int64_t i = 0; i < kParts; ++i) sum_g[i] = sum_gx[i] = hn::Zero(d);
   for (int64_t r = std::max(begin, -p.first_row); r < std::min(end, p.h - p.first_row); ++r) {
-    float* to = dx + (p.first_row + r) * p.w * 16;
-    for (int64_t col = 0; col < p.w; ++col, to += 16) {
+    const int64_t row = (p.first_row + r) * p.w * 16;
+    for (int64_t col = 0; col < p.w; ++col) {
       const int64_t c = col - p.first_col;
       const bool reached = r < p.rows && c < p.cols;
-      const float* from = scratch + (r * p.cols + c) * kPairFloats + 16;
-      for (int64_t lane = 0; lane < 16; lane += kVector) {
-        V sum = reached ? hn::Load(d, from + lane) : hn::Zero(d);
-        if constexpr (kHow == Emission::Add) sum = hn::Add(sum, hn::Load(d, to + lane));
-        put<kHow == Emission::Stream>(sum, to + lane);
+      const float* from = scratch + (r * p.cols + c) * kPairFloats;
+      for (int64_t i = 0; i < kParts; ++i) {
+        const int64_t lane = i * kVector;
+        float* to = dx + row + col * 16 + lane;
+        V sum = reached ? hn::Load(d, from + 16 + lane) : hn::Zero(d);
+        if constexpr (kHow == Emission::Add) sum = hn::Add(sum, hn::Load(d, to));
+        if constexpr (kGate) {
+          if (reached) {
+            sum = hn::IfThenZeroElse(hn::Le(hn::Load(d, from + lane), hn::Zero(d)), sum);
+            const V x = hn::Load(d, gate->x + row + col * 16 + lane);
+            sum_g[i] = hn::Add(sum_g[i], sum);
+            sum_gx[i] = hn::MulAdd(sum, hn::Sub(x, hn::Set(d, gate->center)), sum_gx[i]);
+          }
+        }
+        put<kHow == Emission::Stream>(sum, to);
       }
+    }
+  }
+  if constexpr (kGate) {
+    for (int64_t i = 0; i < kParts; ++i) {
+      float* sums = gate->sums + i * kVector;
+      hn::Store(hn::Add(hn::Load(d, sums), sum_g[i]), d, sums);
+      hn::Store(hn::Add(hn::Load(d, sums + 16), sum_gx[i]), d, sums + 16);
     }
   }
 }
@@ -196,14 +232,18 @@ void emit(const BlockPlane& plane,
           int64_t begin,
           int64_t end,
           float* dx,
-          Emission how) {
+          Emission how,
+          const BlockGate* gate) {
   switch (how) {
     case Emission::Store:
-      return emit_rows<Emission::Store>(plane, scratch, begin, end, dx);
+      return gate == nullptr
+                 ? emit_rows<Emission::Store, false>(plane, scratch, begin, end, dx, nullptr)
+                 : emit_rows<Emission::Store, true>(plane, scratch, begin, end, dx, gate);
     case Emission::Add:
-      return emit_rows<Emission::Add>(plane, scratch, begin, end, dx);
+      return emit_rows<Emission::Add, false>(plane, scratch, begin, end, dx, nullptr);
     case Emission::Stream:
-      emit_rows<Emission::Stream>(plane, scratch, begin, end, dx);
+      gate == nullptr ? emit_rows<Emission::Stream, false>(plane, scratch, begin, end, dx, nullptr)
+                      : emit_rows<Emission::Stream, true>(plane, scratch, begin, end, dx, gate);
       finish_streaming();
   }
 }

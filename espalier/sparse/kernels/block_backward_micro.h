@@ -45,21 +45,33 @@ struct BlockPlane {
   int64_t first_row, first_col;
   int64_t rows, cols;
 };
-/// Fills the rows begin .. rows of a scratch with x (null: zeros) and zeros for dx.
-using BlockFillFn = void (*)(const BlockPlane& plane,
-                             const float* x,
-                             int64_t begin,
-                             float* scratch);
+/// x is read as scale * x + shift, then as at least 0 when `relu` (core/kernels/channel_map.h).
+struct BlockMap {
+  float scale, shift;
+  bool relu;
+};
+/// dx is written where x, filled through a map with a ReLU, is more than 0, else 0; 16 sums of it
+/// and 16 of it times x - center, with x as it is in memory, are added to `sums`.
+struct BlockGate {
+  const float* x;
+  float center;
+  float* sums;
+};
+/// Fills the rows begin .. rows of a scratch with x (null: zeros), through `map` unless that is
+/// null, and zeros for dx.
+using BlockFillFn = void (*)(
+    const BlockPlane& plane, const float* x, const BlockMap* map, int64_t begin, float* scratch);
 /// How a scratch of dx comes to memory: over what is there, the same past the caches, or added.
 enum class Emission : uint8_t { Store, Stream, Add };
 /// Writes dx's rows begin .. end - 1, counted in the scratch, as far as the plane has them; zeros
-/// where the scratch has no position.
+/// where the scratch has no position. `gate` may be null, and is with Emission::Add.
 using BlockEmitFn = void (*)(const BlockPlane& plane,
                              const float* scratch,
                              int64_t begin,
                              int64_t end,
                              float* dx,
-                             Emission how);
+                             Emission how,
+                             const BlockGate* gate);
 
 /// The kernels of the SIMD target in use.
 struct BlockBackwardKernels {

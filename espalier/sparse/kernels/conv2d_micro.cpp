@@ -59,6 +59,47 @@ void forward_tile(const ForwardJob& job) {
   }
 }
 
+// x of channel k read through the job's map, as scale_shift rounds it; zero where nothing exists.
+template <class T>
+HWY_INLINE void map_existing(T& x, const BackwardJob& job, int64_t k) {
+  const D d;
+  const V scale = hn::Set(d, job.x_scale[k]);
+  const V shift = hn::Set(d, job.x_shift[k]);
+  HWY_UNROLL(8)
+  for (int j = 0; j < T::kVectors; ++j) {
+    V v = hn::MulAdd(scale, x.v[j], shift);
+    if (job.x_relu) v = hn::IfThenZeroElse(hn::Le(v, hn::Zero(d)), v);
+    x.v[j] = T::exists(j, job.exist) ? v : hn::Zero(d);
+  }
+}
+
+// dx of channel k where x, which was read through a map with a ReLU, is more than 0 (or a NaN);
+// adds what is left to the channel's sums.
+template <class T>
+HWY_INLINE void close(T& dx, const T& x, const BackwardJob& job, int64_t k, int64_t lane) {
+  const D d;
+  const V center = hn::Set(d, job.center[k]);
+  float* HWY_RESTRICT sums = job.sums + k * 32 + lane;
+  T raw;
+  const TileStrides& strides = job.x_strides;
+  const float* at = job.x + k * job.x_channel + lane;
+  if (T::full(job.exist)) {
+    raw.load(at, strides);
+  } else {
+    raw.load_part(at, strides, job.exist);
+  }
+  V sum = hn::Zero(d), sum_x = hn::Zero(d);
+  HWY_UNROLL(8)
+  for (int j = 0; j < T::kVectors; ++j) {
+    const V g = hn::IfThenZeroElse(hn::Le(x.v[j], hn::Zero(d)), dx.v[j]);
+    dx.v[j] = g;
+    sum = hn::Add(sum, g);
+    sum_x = hn::MulAdd(g, hn::Sub(raw.v[j], center), sum_x);
+  }
+  hn::Store(hn::Add(hn::Load(d, sums), sum), d, sums);
+  hn::Store(hn::Add(hn::Load(d, sums + 16), sum_x), d, sums + 16);
+}
+
 template <TileShape kShape, int kStep, bool kData>
 void backward_tile(const BackwardJob& job) {
   using T = Tile<kShape>;
@@ -73,7 +114,7 @@ void backward_tile(const BackwardJob& job) {
     fetcher.next_channel();
     const int64_t begin = job.entries.bounds[k];
     const int64_t end = job.entries.bounds[k + 1];
-    if (begin == end && (job.accumulate || !kData)) continue;
+    if (begin == end && (job.accumulate || !kData) && job.sums == nullptr) continue;
     if (full) {
       const int64_t next = (k + kAhead) * job.x_channel;
       T::prefetch(job.x + next, x_strides);
@@ -89,6 +130,7 @@ void backward_tile(const BackwardJob& job) {
       } else {
         x.load_part(job.x + channel, x_strides, job.exist);
       }
+      if (job.x_scale != nullptr) map_existing(x, job, k);
       if constexpr (kData) {
         if (!job.accumulate) {
           dx.set(hn::Zero(d));
@@ -114,6 +156,7 @@ void backward_tile(const BackwardJob& job) {
         hn::Store(hn::Add(sum[0], sum[1]), d, partial);
       }
       if constexpr (kData) {
+        if (job.sums != nullptr) close(dx, x, job, k, lane);
         if (full && job.stream) {
           dx.template store<true>(job.dx + channel, x_strides);
         } else if (full) {

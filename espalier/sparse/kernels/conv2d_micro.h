@@ -35,6 +35,15 @@ struct BackwardJob {
   const float* dy;
   TileStrides dy_strides;  ///< dy_strides.col is 16
   const float* x;
+  /// x is read through these, one number a channel (core/kernels/channel_map.h); null: as it is.
+  const float* x_scale = nullptr;
+  const float* x_shift = nullptr;
+  bool x_relu = false;
+  /// With a map with a ReLU: dx is written where that gave more than 0, else 0, and for each
+  /// channel 16 sums of it and 16 of it times x - center are added to `sums` (32 floats). Null:
+  /// not.
+  float* sums = nullptr;
+  const float* center = nullptr;
   float* dx;              ///< null: the weight's gradient only
   TileStrides x_strides;  ///< x_strides.col is 16 or 32
   int64_t x_channel;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include <espalier/core/kernels/channel_map.h>
 #include <espalier/core/kernels/conv2d/tap_convolution.h>
 #include <espalier/sparse/formats/csr.h>
 #include <espalier/sparse/kept_values.h>
@@ -22,6 +23,16 @@ using espalier::detail::TapConvolution;
 int64_t kernel_area(const Support& support);
 /// The tile of blocks of four output channels.
 TileShape block_tile_shape(const TapConvolution& conv);
+
+/// What tasks read, [block of samples][channel][position][16], through a map where that is not
+/// null.
+struct PlanInput {
+  const float* data;
+  const ChannelMap* map = nullptr;
+
+  PlanInput(const float* plain) : data(plain) {}  // NOLINT: implicit on purpose
+  explicit PlanInput(const MappedTensor& x) : data(x.tensor.data<float>()), map(x.map) {}
+};
 
 /// A task works on a group of `tile.images` blocks of samples and a strip of grid rows, whose input
 /// is copied with zeros around it to [channel][image][row][col] vectors. Tiles pass over the strip;
@@ -66,7 +77,7 @@ struct ConvPlan {
   ConvPlan with_blocks(int64_t fewer) const;
 
   /// Copies the input of one task into its scratch; zeros for samples that don't exist.
-  void fill_scratch(const float* in,
+  void fill_scratch(const PlanInput& in,
                     int64_t image_group,
                     int64_t strip_index,
                     float* scratch) const;
@@ -119,7 +130,7 @@ struct ConvPlan {
   /// calls for every tile.
   template <class F>
   void run_task(
-      const float* input, int64_t task, int64_t calls_per_tile, float* scratch, F body) const {
+      const PlanInput& input, int64_t task, int64_t calls_per_tile, float* scratch, F body) const {
     const int64_t calls = tiles_of_strip() * calls_per_tile;
     const int64_t group = task / strips;
     const int64_t strip_index = task % strips;
@@ -127,8 +138,10 @@ struct ConvPlan {
     int64_t count = 0;
     for_each_tile(group, strip_index, [&](const Place& place) {
       for (int64_t i = 0; i < calls_per_tile; ++i) {
-        body(Call{
-            place, scratch + place.in, i, input_ahead(input, group, strip_index, count++, calls)});
+        body(Call{place,
+                  scratch + place.in,
+                  i,
+                  input_ahead(input.data, group, strip_index, count++, calls)});
       }
     });
   }

@@ -2,6 +2,7 @@
 #include <espalier/sparse/kernels/backward.h>
 
 #include <algorithm>
+#include <vector>
 
 #include <espalier/core/kernels/conv2d/micro.h>
 #include <espalier/core/kernels/conv2d/padded.h>
@@ -36,22 +37,33 @@ class BackwardRun {
 
   /// `dx` may be null, and `kept_values` undefined with it. Writes dx of the class, or adds to it,
   /// and adds the sums of its weights to dw.
-  void run(const float* x,
+  void run(const PlanInput& x,
            const float* dy,
            const Tensor& kept_values,
            float* dx,
            Result dx_result,
-           float* dw) {
+           float* dw,
+           GatedResult* gate) {
     adds_ = dx_result == Result::Adds;
+    if (x.map != nullptr) {
+      scale_.assign(x.map->scale.begin(), x.map->scale.end());
+      shift_.assign(x.map->shift.begin(), x.map->shift.end());
+      relu_ = x.map->relu;
+    }
     if (dx != nullptr) values_ = gather_values(kept_values, stream_->ranks);
+    if (gate != nullptr) {
+      center_.assign(gate->center.begin(), gate->center.end());
+      sums_ = Tensor::zeros({shares_, plan_.conv.out_channels, 2 * kLanes});
+    }
     partials_ = Tensor::empty({shares_ * stream_->size() * kLanes});
     share_padded(dy);
     parallel_for(ranges_ * shares_, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
-        run_task(task / shares_, task % shares_, x, dy, dx);
+        run_task(task / shares_, task % shares_, x.data, dy, dx);
       }
     });
     sum_partials(dw);
+    if (gate != nullptr) add_lane_sums(sums_, gate->sums);
   }
 
  private:
@@ -83,6 +95,12 @@ class BackwardRun {
     job.dy_strides = plan_.in_strides();
     job.x_strides = plan_.out_strides();
     job.x_channel = plan_.out_channel_stride();
+    if (!center_.empty()) job.center = center_.data() + first_channel;
+    if (!scale_.empty()) {
+      job.x_scale = scale_.data() + first_channel;
+      job.x_shift = shift_.data() + first_channel;
+      job.x_relu = relu_;
+    }
     job.partials = partials;
     job.first_partial = first_entry;
     Tensor own;
@@ -108,13 +126,22 @@ class BackwardRun {
           for (int64_t block = 0; block < stream_->channel_blocks; ++block) {
             job.entries.bounds = stream_->bounds_of(range, block);
             job.accumulate = block > 0 || adds_;
-            job.stream = plan_.streams_output() && block + 1 == stream_->channel_blocks;
+            const bool last = block + 1 == stream_->channel_blocks;
+            job.sums = last ? sums_of(share, first_channel) : nullptr;
+            job.stream = plan_.streams_output() && last;
             if (!shared_.defined()) job.ahead = plan_.input_ahead(dy, group, strip, call++, calls);
             kernels_.backward(job);
           }
         });
       }
     }
+  }
+
+  /// Of the gated dx; null where it is not gated.
+  float* sums_of(int64_t share, int64_t channel) const {
+    if (!sums_.defined()) return nullptr;
+    return const_cast<float*>(sums_.data<float>()) +
+           (share * plan_.conv.out_channels + channel) * 2 * kLanes;
   }
 
   /// Adds the shares in order, then the lanes.
@@ -141,7 +168,10 @@ class BackwardRun {
   int64_t ranges_, shares_;
   bool adds_ = false;
   SparseConvKernels kernels_;
-  Tensor values_, partials_, shared_;
+  std::vector<float> scale_, shift_;  // of a map of x; empty without one
+  std::vector<float> center_;         // empty where dx is not gated
+  bool relu_ = false;
+  Tensor values_, partials_, shared_, sums_;
 };
 
 }  // namespace
@@ -152,17 +182,19 @@ void backward_by_entries(const Conv2dShape& shape,
   const BackwardDataTaps taps = backward_data_taps(shape);
   if (of.dx != nullptr && !taps.all_reached && of.dx_result == Result::Replaces) of.dx->fill_(0.0);
   of.dweight->fill_(0.0);
+  if (of.gate != nullptr) of.gate->sums = no_sums(shape.c);
   const Tensor values = of.dx == nullptr ? Tensor() : values_of(*of.weight, support);
   const int64_t blocks = lane_blocks(shape.n);
   for (const TapConvolution& parity : taps.classes) {
     for (const TapConvolution& conv : tap_classes(parity, blocks)) {
       BackwardRun(conv, support, blocks)
-          .run(of.x->data<float>(),
+          .run(PlanInput({*of.x, of.x_map}),
                of.dy.data<float>(),
                values,
                of.dx == nullptr ? nullptr : of.dx->data<float>(),
                of.dx_result,
-               of.dweight->data<float>());
+               of.dweight->data<float>(),
+               of.gate);
     }
   }
 }

@@ -16,16 +16,18 @@ inline int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 /// Rows first .. first+rows of `channels` planes (h x w vectors of 16 floats), from column `left`,
-/// `cols` wide, to `out`; zero outside.
-inline void copy_padded(const float* planes,
-                        int64_t channels,
-                        int64_t h,
-                        int64_t w,
-                        int64_t first,
-                        int64_t rows,
-                        int64_t left,
-                        int64_t cols,
-                        float* out) {
+/// `cols` wide, to `out`; zero outside. copy(from, count of floats, to) copies what is inside.
+template <class Copy>
+void copy_padded_by(Copy copy,
+                    const float* planes,
+                    int64_t channels,
+                    int64_t h,
+                    int64_t w,
+                    int64_t first,
+                    int64_t rows,
+                    int64_t left,
+                    int64_t cols,
+                    float* out) {
   const int64_t begin = std::clamp<int64_t>(-left, 0, cols);
   const int64_t end = std::clamp<int64_t>(w - left, begin, cols);
   const auto zero = [](float* p, int64_t n) {
@@ -39,12 +41,28 @@ inline void copy_padded(const float* planes,
         continue;
       }
       zero(out, begin);
-      std::memcpy(out + begin * kLanes,
-                  planes + ((c * h + row) * w + left + begin) * kLanes,
-                  static_cast<size_t>((end - begin) * kLanes) * sizeof(float));
+      copy(planes + ((c * h + row) * w + left + begin) * kLanes,
+           (end - begin) * kLanes,
+           out + begin * kLanes);
       zero(out + end * kLanes, cols - end);
     }
   }
+}
+
+/// The same, as it is.
+inline void copy_padded(const float* planes,
+                        int64_t channels,
+                        int64_t h,
+                        int64_t w,
+                        int64_t first,
+                        int64_t rows,
+                        int64_t left,
+                        int64_t cols,
+                        float* out) {
+  const auto plain = [](const float* from, int64_t n, float* to) {
+    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+  };
+  copy_padded_by(plain, planes, channels, h, w, first, rows, left, cols, out);
 }
 
 }  // namespace espalier::detail
