@@ -15,10 +15,7 @@ MappedTensor PendingValue::mapped() const {
 }
 
 Tensor PendingValue::make() const {
-  const Tensor& x = mapped().tensor;
-  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.layout());
-  scale_shift(x, map_.scale, map_.shift, map_.relu, y);
-  return y;
+  return through_map(mapped());
 }
 
 MappedTensor mapped(const Variable& variable) {

@@ -122,7 +122,7 @@ Variable conv2d(const Variable& x,
     kept = sparse::kept_values(weight.value(), *sparsity.support);
     sparse::conv2d_forward(shape, mapped(x), kept, *sparsity.support, b, y);
   } else {
-    conv2d_forward(shape, x.value(), weight.value(), b, y);
+    conv2d_forward(shape, mapped(x), weight.value(), b, y);
   }
   std::vector<Variable> inputs = {x, weight};
   if (bias.defined()) inputs.push_back(bias);

@@ -30,7 +30,7 @@ Variable conv2d_backward_weight(const Variable& x,
     dw = sparse::dense_from_kept(kept, *sparsity.support);
   } else {
     dw = Tensor::empty(weight_shape, x.dtype());
-    espalier::conv2d_backward_weight(shape, x.value(), grad.value(), dw);
+    espalier::conv2d_backward_weight(shape, mapped(x), grad.value(), dw);
     if (masked) dw = sparse::masked(dw, *sparsity.support);
   }
   return record(

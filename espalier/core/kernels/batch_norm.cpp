@@ -125,6 +125,13 @@ void scale_shift(const Tensor& x,
   zero_padding_lanes(y);
 }
 
+Tensor through_map(const MappedTensor& x) {
+  const Tensor& from = x.tensor;
+  Tensor y = Tensor::empty(from.shape(), from.dtype(), from.layout());
+  scale_shift(from, x.map->scale, x.map->shift, x.map->relu, y);
+  return y;
+}
+
 ChannelSums gated_sums(const Tensor& dy,
                        const Tensor& x,
                        const std::vector<double>& center,

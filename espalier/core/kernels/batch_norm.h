@@ -9,6 +9,7 @@
 
 #include <vector>
 
+#include <espalier/core/kernels/channel_map.h>
 #include <espalier/core/tensor.h>
 
 namespace espalier {
@@ -30,6 +31,9 @@ void scale_shift(const Tensor& x,
                  bool relu,
                  Tensor& y,
                  const Tensor& residual = {});
+
+/// The value of a tensor that is read through a map, in memory of its own.
+Tensor through_map(const MappedTensor& x);
 
 /// What the ReLU behind a scale_shift let through: positions with scale * x + shift > 0. Empty
 /// vectors mean that there was no ReLU.

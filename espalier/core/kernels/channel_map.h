@@ -14,7 +14,7 @@ namespace espalier {
 struct ChannelMap {
   std::vector<double> scale = {};  ///< (C)
   std::vector<double> shift = {};  ///< (C)
-  bool relu = false;          ///< negative values become 0
+  bool relu = false;               ///< negative values become 0
 };
 
 /// A tensor (N,C,..) that a kernel reads through a map. Neither is owned.
@@ -26,6 +26,16 @@ struct MappedTensor {
   MappedTensor(const Tensor& plain) : tensor(plain) {}  // NOLINT: implicit on purpose
   /// Through `own_map`.
   MappedTensor(const Tensor& plain, const ChannelMap* own_map) : tensor(plain), map(own_map) {}
+};
+
+/// The same, for float32 as memory: kernels' argument.
+struct MappedFloats {
+  const float* data;
+  const ChannelMap* map = nullptr;
+
+  MappedFloats(const float* plain) : data(plain) {}  // NOLINT: implicit on purpose
+  MappedFloats(const float* plain, const ChannelMap* own_map) : data(plain), map(own_map) {}
+  explicit MappedFloats(const MappedTensor& x) : data(x.tensor.data<float>()), map(x.map) {}
 };
 
 }  // namespace espalier

@@ -71,7 +71,7 @@ void forward_by(const KernelForm& form,
   const float* start = b.defined() ? b.data<float>() : nullptr;
   const TapConvolution conv = espalier::detail::forward_taps(shape);
   const auto forward = form.prepare(conv, lane_blocks(shape.n), support, weight);
-  forward->run({PlanInput(x), start, y.data<float>()});
+  forward->run({MappedFloats(x), start, y.data<float>()});
   // Either can make something of the zeros that lanes without a sample hold.
   if (b.defined() || x.map != nullptr) zero_padding_lanes(y);
 }

@@ -15,7 +15,7 @@ namespace espalier::sparse::detail {
 
 /// What a run reads and writes, [block of samples][channel][position][16]; `bias` may be null.
 struct ForwardOperands {
-  PlanInput in;
+  MappedFloats in;
   const float* bias;
   float* out;
   bool read_soon = false;  ///< `out` stays in the caches whatever its size

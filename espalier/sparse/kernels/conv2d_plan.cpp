@@ -5,7 +5,6 @@
 #include <cmath>
 #include <utility>
 
-#include <espalier/core/kernels/batch_norm_runs.h>
 #include <espalier/core/kernels/conv2d/padded.h>
 
 namespace espalier::sparse::detail {
@@ -132,7 +131,7 @@ TileStrides ConvPlan::out_strides() const {
           conv.out_step.w * 16};
 }
 
-void ConvPlan::fill_scratch(const PlanInput& in,
+void ConvPlan::fill_scratch(const MappedFloats& in,
                             int64_t image_group,
                             int64_t strip_index,
                             float* scratch) const {
@@ -145,18 +144,17 @@ void ConvPlan::fill_scratch(const PlanInput& in,
         std::fill_n(scratch, image_stride(), 0.0f);
         continue;
       }
-      const float* from = in.data + (image * conv.in_channels + c) * plane;
-      if (in.map == nullptr) {
-        espalier::detail::copy_padded(
-            from, 1, conv.in_h, conv.in_w, first, rows, window.left, cols, scratch);
-        continue;
-      }
-      const auto k = espalier::detail::coefficients_of(*in.map, c);
-      const auto mapped = [&](const float* x, int64_t n, float* to) {
-        espalier::detail::run_scale_shift(x, nullptr, n, k, to);
-      };
-      espalier::detail::copy_padded_by(
-          mapped, from, 1, conv.in_h, conv.in_w, first, rows, window.left, cols, scratch);
+      espalier::detail::copy_padded_mapped(in.map,
+                                           c,
+                                           in.data + (image * conv.in_channels + c) * plane,
+                                           1,
+                                           conv.in_h,
+                                           conv.in_w,
+                                           first,
+                                           rows,
+                                           window.left,
+                                           cols,
+                                           scratch);
     }
   }
 }

@@ -24,16 +24,6 @@ int64_t kernel_area(const Support& support);
 /// The tile of blocks of four output channels.
 TileShape block_tile_shape(const TapConvolution& conv);
 
-/// What tasks read, [block of samples][channel][position][16], through a map where that is not
-/// null.
-struct PlanInput {
-  const float* data;
-  const ChannelMap* map = nullptr;
-
-  PlanInput(const float* plain) : data(plain) {}  // NOLINT: implicit on purpose
-  explicit PlanInput(const MappedTensor& x) : data(x.tensor.data<float>()), map(x.map) {}
-};
-
 /// A task works on a group of `tile.images` blocks of samples and a strip of grid rows, whose input
 /// is copied with zeros around it to [channel][image][row][col] vectors. Tiles pass over the strip;
 /// for each of them blocks of input channels pass through L1.
@@ -77,7 +67,7 @@ struct ConvPlan {
   ConvPlan with_blocks(int64_t fewer) const;
 
   /// Copies the input of one task into its scratch; zeros for samples that don't exist.
-  void fill_scratch(const PlanInput& in,
+  void fill_scratch(const MappedFloats& in,
                     int64_t image_group,
                     int64_t strip_index,
                     float* scratch) const;
@@ -129,8 +119,11 @@ struct ConvPlan {
   /// Runs a task: fills `scratch` (scratch_size() floats), then body(call), with `calls_per_tile`
   /// calls for every tile.
   template <class F>
-  void run_task(
-      const PlanInput& input, int64_t task, int64_t calls_per_tile, float* scratch, F body) const {
+  void run_task(const MappedFloats& input,
+                int64_t task,
+                int64_t calls_per_tile,
+                float* scratch,
+                F body) const {
     const int64_t calls = tiles_of_strip() * calls_per_tile;
     const int64_t group = task / strips;
     const int64_t strip_index = task % strips;

@@ -37,7 +37,7 @@ class BackwardRun {
 
   /// `dx` may be null, and `kept_values` undefined with it. Writes dx of the class, or adds to it,
   /// and adds the sums of its weights to dw.
-  void run(const PlanInput& x,
+  void run(const MappedFloats& x,
            const float* dy,
            const Tensor& kept_values,
            float* dx,
@@ -188,7 +188,7 @@ void backward_by_entries(const Conv2dShape& shape,
   for (const TapConvolution& parity : taps.classes) {
     for (const TapConvolution& conv : tap_classes(parity, blocks)) {
       BackwardRun(conv, support, blocks)
-          .run(PlanInput({*of.x, of.x_map}),
+          .run(MappedFloats({*of.x, of.x_map}),
                of.dy.data<float>(),
                values,
                of.dx == nullptr ? nullptr : of.dx->data<float>(),

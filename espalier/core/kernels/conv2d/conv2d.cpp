@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include <espalier/core/kernels/batch_norm.h>
 #include <espalier/core/kernels/conv2d/columns.h>
 #include <espalier/core/kernels/conv2d/lanes.h>
 #include <espalier/core/kernels/conv2d/padded.h>
@@ -160,11 +161,15 @@ Conv2dShape conv2d_shape(const Shape& input,
 }
 
 void conv2d_forward(const Conv2dShape& shape,
-                    const Tensor& x,
+                    const MappedTensor& input,
                     const Tensor& weight,
                     const Tensor& bias,
                     Tensor& y) {
   const WorkspaceScope scope;
+  const Tensor& x = input.tensor;
+  if (input.map != nullptr && !has_fast_path(shape, x)) {
+    return conv2d_forward(shape, through_map(input), weight, bias, y);
+  }
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d", "input");
   check_operand(y, {shape.n, shape.k, shape.p, shape.q}, "conv2d", "output");
   if (bias.defined()) check_operand(bias, {shape.k}, "conv2d", "bias");
@@ -177,7 +182,8 @@ void conv2d_forward(const Conv2dShape& shape,
   if (!has_fast_path(shape, x)) return reference::conv2d_forward(shape, x, weight, bias, y);
   const Tensor plain_bias = bias.defined() ? bias.contiguous() : Tensor();
   in_lanes(y, [&](Tensor& out) {
-    const Tensor lanes = x.to(Layout::Nchw16n);
+    const Tensor own = x.to(Layout::Nchw16n);
+    const MappedTensor lanes(own, input.map);
     if (const int tile = winograd_tile(shape, Conv2dPass::Forward); tile != 0) {
       detail::conv2d_forward_winograd(shape, {tile}, lanes, weight.contiguous(), plain_bias, out);
     } else {
@@ -210,10 +216,14 @@ void conv2d_backward_data(const Conv2dShape& shape,
 }
 
 void conv2d_backward_weight(const Conv2dShape& shape,
-                            const Tensor& x,
+                            const MappedTensor& input,
                             const Tensor& dy,
                             Tensor& dweight) {
   const WorkspaceScope scope;
+  const Tensor& x = input.tensor;
+  if (input.map != nullptr && !has_fast_path(shape, x)) {
+    return conv2d_backward_weight(shape, through_map(input), dy, dweight);
+  }
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_weight", "input");
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_weight", "gradient");
   if (runs_in_columns(shape, x)) {
@@ -224,7 +234,8 @@ void conv2d_backward_weight(const Conv2dShape& shape,
   if (!has_fast_path(shape, x)) {
     return reference::conv2d_backward_weight(shape, x, dy, dweight);
   }
-  const Tensor x_lanes = x.to(Layout::Nchw16n);
+  const Tensor own = x.to(Layout::Nchw16n);
+  const MappedTensor x_lanes(own, input.map);
   const Tensor dy_lanes = dy.to(Layout::Nchw16n);
   if (const int tile = winograd_tile(shape, Conv2dPass::BackwardWeight); tile != 0) {
     detail::conv2d_backward_weight_winograd(shape, {tile}, x_lanes, dy_lanes, dweight);

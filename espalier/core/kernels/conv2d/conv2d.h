@@ -4,6 +4,7 @@
 /// autograd/ops/convolution.h.
 #pragma once
 
+#include <espalier/core/kernels/channel_map.h>
 #include <espalier/core/tensor.h>
 
 namespace espalier {
@@ -70,17 +71,21 @@ Conv2dShape conv2d_shape(const Shape& input,
                          std::string_view op);
 
 /// y (N,K,P,Q) = x * weight + bias (bias may be undefined). Float32 or float64, x and y in one
-/// layout, weight plain. y is overwritten.
-void conv2d_forward(
-    const Conv2dShape& shape, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
+/// layout, weight plain. y is overwritten. x may be read through a map: float32 in `Nchw16n` at no
+/// pass over memory, others by way of a tensor.
+void conv2d_forward(const Conv2dShape& shape,
+                    const MappedTensor& x,
+                    const Tensor& weight,
+                    const Tensor& bias,
+                    Tensor& y);
 /// dx (N,C,H,W) from dy (N,K,P,Q); dx is overwritten.
 void conv2d_backward_data(const Conv2dShape& shape,
                           const Tensor& dy,
                           const Tensor& weight,
                           Tensor& dx);
-/// dweight (K,C/groups,R,S) from x and dy; overwritten.
+/// dweight (K,C/groups,R,S) from x, which may be read through a map, and dy; overwritten.
 void conv2d_backward_weight(const Conv2dShape& shape,
-                            const Tensor& x,
+                            const MappedTensor& x,
                             const Tensor& dy,
                             Tensor& dweight);
 

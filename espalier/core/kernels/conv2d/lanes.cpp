@@ -11,12 +11,12 @@ namespace {
 
 void run_tap_convolution(const TapConvolution& conv,
                          const WeightStrides& strides,
-                         const float* x,
+                         const MappedFloats& x,
                          const float* weight,
                          const float* bias,
                          float* y,
                          int64_t blocks) {
-  const ConvStrips strips(conv, blocks);
+  const ConvStrips strips(conv, blocks, x.map != nullptr);
   const Tensor packed = strips.pack(weight, strides);
   parallel_for(strips.tasks(blocks), 1, [&](int64_t begin, int64_t end) {
     Tensor scratch = Tensor::empty({strips.scratch_size()});
@@ -29,18 +29,18 @@ void run_tap_convolution(const TapConvolution& conv,
 }  // namespace
 
 void conv2d_forward_lanes(const Conv2dShape& shape,
-                          const Tensor& x,
+                          const MappedTensor& x,
                           const Tensor& weight,
                           const Tensor& bias,
                           Tensor& y) {
   run_tap_convolution(forward_taps(shape),
                       forward_strides(shape),
-                      x.data<float>(),
+                      MappedFloats(x),
                       weight.data<float>(),
                       bias.defined() ? bias.data<float>() : nullptr,
                       y.data<float>(),
                       lane_blocks(shape.n));
-  if (bias.defined()) zero_padding_lanes(y);
+  if (bias.defined() || x.map != nullptr) zero_padding_lanes(y);
 }
 
 void conv2d_backward_data_lanes(const Conv2dShape& shape,

@@ -110,7 +110,7 @@ void sum_tile(const Conv2dShape& shape,
 }  // namespace
 
 void conv2d_backward_weight_lanes(const Conv2dShape& shape,
-                                  const Tensor& x,
+                                  const MappedTensor& x,
                                   const Tensor& dy,
                                   Tensor& dweight) {
   const Conv2dOptions& o = shape.options;
@@ -125,7 +125,7 @@ void conv2d_backward_weight_lanes(const Conv2dShape& shape,
   const int64_t wanted = ceil_div(kPositionsPerSum, shape.p * shape.q);
   const int64_t fitting = kPaddedBytes / (padded.image * static_cast<int64_t>(sizeof(float)) + 1);
   const int64_t chunk = std::clamp<int64_t>(std::min(wanted, fitting), 1, blocks);
-  const bool in_place = o.padding.w == 0;
+  const bool in_place = o.padding.w == 0 && x.map == nullptr;
   Tensor scratch;
   if (!in_place) scratch = Tensor::empty({chunk * padded.image});
 
@@ -138,19 +138,23 @@ void conv2d_backward_weight_lanes(const Conv2dShape& shape,
   // and so their bits, don't depend on the number of threads.
   for (int64_t first = 0; first < blocks; first += chunk) {
     const int64_t images = std::min(chunk, blocks - first);
-    const float* planes = x.data<float>() + first * shape.c * in_plane;
+    const float* planes = x.tensor.data<float>() + first * shape.c * in_plane;
     if (!in_place) {
       const int64_t grain = 1 + (1 << 14) / padded.plane;
       parallel_for(images * shape.c, grain, [&](int64_t begin, int64_t end) {
-        copy_padded(planes + begin * in_plane,
-                    end - begin,
-                    shape.h,
-                    shape.w,
-                    0,
-                    shape.h,
-                    -o.padding.w,
-                    padded.cols,
-                    scratch.data<float>() + begin * padded.plane);
+        for (int64_t plane = begin; plane < end; ++plane) {
+          copy_padded_mapped(x.map,
+                             plane % shape.c,
+                             planes + plane * in_plane,
+                             1,
+                             shape.h,
+                             shape.w,
+                             0,
+                             shape.h,
+                             -o.padding.w,
+                             padded.cols,
+                             scratch.data<float>() + plane * padded.plane);
+        }
       });
     }
     const float* source = in_place ? planes : scratch.data<float>();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <espalier/core/kernels/batch_norm_runs.h>
 #include <espalier/core/shape.h>
 
 namespace espalier::detail {
@@ -63,6 +64,32 @@ inline void copy_padded(const float* planes,
     std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
   };
   copy_padded_by(plain, planes, channels, h, w, first, rows, left, cols, out);
+}
+
+/// The same of the channels from `channel` on, through a map unless that is null.
+inline void copy_padded_mapped(const ChannelMap* map,
+                               int64_t channel,
+                               const float* planes,
+                               int64_t channels,
+                               int64_t h,
+                               int64_t w,
+                               int64_t first,
+                               int64_t rows,
+                               int64_t left,
+                               int64_t cols,
+                               float* out) {
+  if (map == nullptr) {
+    return copy_padded(planes, channels, h, w, first, rows, left, cols, out);
+  }
+  for (int64_t c = 0; c < channels; ++c) {
+    const GateCoefficients k = coefficients_of(*map, channel + c);
+    const auto mapped = [&](const float* from, int64_t n, float* to) {
+      run_scale_shift(from, nullptr, n, k, to);
+    };
+    copy_padded_by(mapped, planes, 1, h, w, first, rows, left, cols, out);
+    planes += h * w * kLanes;
+    out += rows * cols * kLanes;
+  }
 }
 
 }  // namespace espalier::detail

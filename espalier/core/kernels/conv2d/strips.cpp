@@ -30,10 +30,10 @@ WeightStrides backward_data_strides(const Conv2dShape& shape) {
   return {forward.group, forward.in, forward.out};
 }
 
-ConvStrips::ConvStrips(TapConvolution convolution, int64_t blocks)
+ConvStrips::ConvStrips(TapConvolution convolution, int64_t blocks, bool mapped)
     : conv_(std::move(convolution)), window_(conv_.taps), kernels_(conv_micro_kernels()) {
   const int64_t reach = (conv_.grid_w - 1) * conv_.in_step.w;
-  in_place_ = window_.left >= 0 && reach + window_.right < conv_.in_w;
+  in_place_ = !mapped && window_.left >= 0 && reach + window_.right < conv_.in_w;
   left_ = in_place_ ? 0 : window_.left;
   cols_ = in_place_ ? conv_.in_w : reach + window_.width();
   const int64_t tile_cols = (kTilePositions - 1) * conv_.in_step.w + window_.width();
@@ -83,7 +83,7 @@ Tensor ConvStrips::pack(const float* weight, const WeightStrides& strides) const
 }
 
 void ConvStrips::run(int64_t task,
-                     const float* x,
+                     const MappedFloats& x,
                      const float* weights,
                      const float* bias,
                      float* y,
@@ -96,12 +96,16 @@ void ConvStrips::run(int64_t task,
         weights + g * conv_.out_channels * conv_.in_channels * taps,
         bias == nullptr ? nullptr : bias + g * conv_.out_channels,
         y + group * conv_.out_channels * conv_.plane_h * conv_.plane_w * kLanes};
-    run_group(
-        x + group * conv_.in_channels * conv_.in_h * conv_.in_w * kLanes, operands, at, scratch);
+    run_group({x.data + group * conv_.in_channels * conv_.in_h * conv_.in_w * kLanes, x.map},
+              g * conv_.in_channels,
+              operands,
+              at,
+              scratch);
   }
 }
 
-void ConvStrips::run_group(const float* x,
+void ConvStrips::run_group(const MappedFloats& x,
+                           int64_t first_channel,
                            const Operands& operands,
                            const Rows& rows,
                            float* scratch) const {
@@ -113,10 +117,19 @@ void ConvStrips::run_group(const float* x,
       (rows.last - 1) * conv_.in_step.h + window_.bottom + 1, begin, conv_.in_h);
   for (int64_t c = 0; c < conv_.in_channels; c += channel_block_) {
     const int64_t channels = std::min(channel_block_, conv_.in_channels - c);
-    const float* x_rows = x + c * in_plane;
+    const float* x_rows = x.data + c * in_plane;
     if (!in_place_) {
-      copy_padded(
-          x_rows, channels, conv_.in_h, conv_.in_w, begin, end - begin, left_, cols_, scratch);
+      copy_padded_mapped(x.map,
+                         first_channel + c,
+                         x_rows,
+                         channels,
+                         conv_.in_h,
+                         conv_.in_w,
+                         begin,
+                         end - begin,
+                         left_,
+                         cols_,
+                         scratch);
       x_rows = scratch - begin * cols_ * kLanes;
     }
     TileJob job;

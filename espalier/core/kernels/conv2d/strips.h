@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include <espalier/core/kernels/channel_map.h>
 #include <espalier/core/kernels/conv2d/micro.h>
 #include <espalier/core/kernels/conv2d/tap_convolution.h>
 
@@ -22,8 +23,9 @@ WeightStrides backward_data_strides(const Conv2dShape& shape);
 /// How a tap convolution is cut, and how a task of it runs. Taps must be sorted by dh (either way).
 class ConvStrips {
  public:
-  /// `blocks`: the most blocks of 16 samples that will run at once; few are cut finer.
-  ConvStrips(TapConvolution conv, int64_t blocks);
+  /// `blocks`: the most blocks of 16 samples that will run at once; few are cut finer. `mapped`: x
+  /// will be read through a map.
+  ConvStrips(TapConvolution conv, int64_t blocks, bool mapped = false);
 
   const TapConvolution& conv() const { return conv_; }
   int64_t tasks(int64_t blocks) const { return blocks * strips_; }
@@ -43,7 +45,7 @@ class ConvStrips {
   /// One task: all output channels of its rows. `bias` may be null; `x` and `y` begin with the
   /// first block.
   void run(int64_t task,
-           const float* x,
+           const MappedFloats& x,
            const float* weights,
            const float* bias,
            float* y,
@@ -55,13 +57,18 @@ class ConvStrips {
     const float* bias;
     float* y;
   };
-  void run_group(const float* x, const Operands& operands, const Rows& rows, float* scratch) const;
+  /// `first_channel`: of the group.
+  void run_group(const MappedFloats& x,
+                 int64_t first_channel,
+                 const Operands& operands,
+                 const Rows& rows,
+                 float* scratch) const;
   void run_row(
       TileJob& job, const float* x_rows, const Operands& operands, int64_t row, int64_t c) const;
 
   TapConvolution conv_;
   Window window_;
-  bool in_place_;  // no tap leaves a row of x, so x is read where it is
+  bool in_place_;  // no tap leaves a row of x, and no map: x is read where it is
   int64_t left_, cols_;
   int64_t channel_block_;  // in-channels that pass through L1 together
   int64_t strip_, strips_;

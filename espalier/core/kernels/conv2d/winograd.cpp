@@ -19,7 +19,7 @@ constexpr int64_t kSumBytes = 8 << 20;
 
 void correlate(const WinogradCorrelation& conv,
                const Tensor& filters,
-               const float* x,
+               const MappedFloats& x,
                const float* bias,
                float* y,
                int64_t blocks) {
@@ -54,7 +54,7 @@ class WeightGradient {
     for (int64_t c = 0; c < shape.c; ++c) offsets_.push_back(c * input_strides_.channel);
   }
 
-  void run(const float* x, const float* dy, float* dw) {
+  void run(const MappedFloats& x, const float* dy, float* dw) {
     // A thread owns sums, not tiles, and meets the chunks of tiles in order: the order of additions
     // doesn't depend on the number of threads.
     for (int64_t first = 0; first < total_; first += chunk_) {
@@ -74,7 +74,7 @@ class WeightGradient {
   }
 
   /// Channels of x, then those of dy.
-  void transform(const float* x, const float* dy, int64_t first, int64_t last) {
+  void transform(const MappedFloats& x, const float* dy, int64_t first, int64_t last) {
     const TiledPlanes::Runs runs = planes_.runs(first, last, room_);
     const int64_t c = shape_.c;
     parallel_for(c + shape_.k, 1 + (1 << 10) / (last - first), [&](int64_t begin, int64_t end) {
@@ -175,7 +175,7 @@ bool winograd_fits(const Conv2dShape& shape) {
 
 void conv2d_forward_winograd(const Conv2dShape& shape,
                              WinogradTile tile,
-                             const Tensor& x,
+                             const MappedTensor& x,
                              const Tensor& weight,
                              const Tensor& bias,
                              Tensor& y) {
@@ -183,11 +183,11 @@ void conv2d_forward_winograd(const Conv2dShape& shape,
   const auto conv = WinogradCorrelation::forward(shape, tile, blocks);
   correlate(conv,
             conv.transform_filters(weight.data<float>(), forward_strides(shape), false),
-            x.data<float>(),
+            MappedFloats(x),
             bias.defined() ? bias.data<float>() : nullptr,
             y.data<float>(),
             blocks);
-  if (bias.defined()) zero_padding_lanes(y);
+  if (bias.defined() || x.map != nullptr) zero_padding_lanes(y);
 }
 
 void conv2d_backward_data_winograd(const Conv2dShape& shape,
@@ -207,10 +207,10 @@ void conv2d_backward_data_winograd(const Conv2dShape& shape,
 
 void conv2d_backward_weight_winograd(const Conv2dShape& shape,
                                      WinogradTile tile,
-                                     const Tensor& x,
+                                     const MappedTensor& x,
                                      const Tensor& dy,
                                      Tensor& dweight) {
-  WeightGradient(shape, tile).run(x.data<float>(), dy.data<float>(), dweight.data<float>());
+  WeightGradient(shape, tile).run(MappedFloats(x), dy.data<float>(), dweight.data<float>());
 }
 
 }  // namespace espalier::detail

@@ -20,10 +20,11 @@ namespace espalier::detail {
 /// Whether the three functions below serve this shape: a 3x3 kernel, stride, dilation and groups 1.
 bool winograd_fits(const Conv2dShape& shape);
 
-/// The three directions of conv2d.h for float32 tensors in `Nchw16n` (weight and bias plain).
+/// The three directions of conv2d.h for float32 tensors in `Nchw16n` (weight and bias plain); x may
+/// be read through a map.
 void conv2d_forward_winograd(const Conv2dShape& shape,
                              WinogradTile tile,
-                             const Tensor& x,
+                             const MappedTensor& x,
                              const Tensor& weight,
                              const Tensor& bias,
                              Tensor& y);
@@ -34,7 +35,7 @@ void conv2d_backward_data_winograd(const Conv2dShape& shape,
                                    Tensor& dx);
 void conv2d_backward_weight_winograd(const Conv2dShape& shape,
                                      WinogradTile tile,
-                                     const Tensor& x,
+                                     const MappedTensor& x,
                                      const Tensor& dy,
                                      Tensor& dweight);
 

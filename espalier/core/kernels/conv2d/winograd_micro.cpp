@@ -15,10 +15,26 @@ HWY_BEFORE_NAMESPACE();
 namespace espalier::detail::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-template <class Form, bool kWhole>
+/// Reads through a job's map, as scale_shift rounds it.
+template <bool kMapped>
+struct InputReader {
+  V scale, shift;
+  bool relu;
+  explicit InputReader(const WinogradInput& job)
+      : scale(hn::Set(D(), job.scale)), shift(hn::Set(D(), job.shift)), relu(job.relu) {}
+  HWY_INLINE V operator()(const float* at) const {
+    const V x = hn::Load(D(), at);
+    if constexpr (!kMapped) return x;
+    const V v = hn::MulAdd(scale, x, shift);
+    return relu ? hn::IfThenZeroElse(hn::Le(v, hn::Zero(D())), v) : v;
+  }
+};
+
+template <class Form, bool kWhole, bool kMapped>
 void input_tiles(const WinogradInput& job) {
   constexpr int kWindow = Form::kWindow;
   const D d;
+  const InputReader<kMapped> read(job);
   for (int64_t tile = 0; tile < job.tiles; ++tile) {
     for (int64_t lane = 0; lane < 16; lane += kVector) {
       const float* HWY_RESTRICT x = job.x + tile * Form::kSize * 16 + lane;
@@ -30,7 +46,7 @@ void input_tiles(const WinogradInput& job) {
         HWY_UNROLL(6)
         for (int i = 0; i < kWindow; ++i) {
           column[i] = kWhole || (job.inside >> (kWindow * i + j) & 1) != 0
-                          ? hn::Load(d, x + i * job.row_stride + j * 16)
+                          ? read(x + i * job.row_stride + j * 16)
                           : hn::Zero(d);
         }
         Form::input(column, columns[j]);
@@ -53,9 +69,9 @@ void input_tiles(const WinogradInput& job) {
 template <class Form>
 void input(const WinogradInput& job) {
   if (job.inside == (uint64_t{1} << (Form::kWindow * Form::kWindow)) - 1) {
-    input_tiles<Form, true>(job);
+    job.mapped ? input_tiles<Form, true, true>(job) : input_tiles<Form, true, false>(job);
   } else {
-    input_tiles<Form, false>(job);
+    job.mapped ? input_tiles<Form, false, true>(job) : input_tiles<Form, false, false>(job);
   }
 }
 

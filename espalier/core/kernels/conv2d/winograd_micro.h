@@ -34,6 +34,11 @@ struct WinogradInput {
   int64_t tiles;
   float* points;
   int64_t point_stride;
+  /// x is read as scale * x + shift, then as at least 0 when `relu` (channel_map.h).
+  bool mapped = false;
+  float scale = 1.0f;
+  float shift = 0.0f;
+  bool relu = false;
 };
 
 /// y_t = A^T m_t A + bias for such a run, of which rows x cols lie in the plane.

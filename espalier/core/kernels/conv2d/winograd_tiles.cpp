@@ -78,7 +78,7 @@ TiledPlanes::Runs TiledPlanes::runs(int64_t first,
 }
 
 void TiledPlanes::transform_input(const WinogradMicroKernels& kernels,
-                                  const float* x,
+                                  const MappedFloats& x,
                                   Runs runs,
                                   int64_t c,
                                   int64_t point_stride,
@@ -86,8 +86,15 @@ void TiledPlanes::transform_input(const WinogradMicroKernels& kernels,
   WinogradInput job;
   job.row_stride = in.w * kLanes;
   job.point_stride = point_stride;
+  if (x.map != nullptr) {
+    const auto at = static_cast<size_t>(c);
+    job.mapped = true;
+    job.scale = static_cast<float>(x.map->scale[at]);
+    job.shift = static_cast<float>(x.map->shift[at]);
+    job.relu = x.map->relu;
+  }
   for (const Tiling::Run& run : runs) {
-    job.x = x + (run.block * in.channels + c) * in.plane() +
+    job.x = x.data + (run.block * in.channels + c) * in.plane() +
             ((run.row + top) * in.w + run.col + left) * kLanes;
     job.inside = run.inside;
     job.tiles = run.tiles;
@@ -97,7 +104,7 @@ void TiledPlanes::transform_input(const WinogradMicroKernels& kernels,
 }
 
 void TiledPlanes::transform_inputs(const WinogradMicroKernels& kernels,
-                                   const float* x,
+                                   const MappedFloats& x,
                                    Runs runs,
                                    int64_t from,
                                    int64_t to,
@@ -244,7 +251,7 @@ Tensor WinogradCorrelation::transform_filters(const float* weight,
 
 void WinogradCorrelation::run(int64_t task,
                               int64_t blocks,
-                              const float* x,
+                              const MappedFloats& x,
                               const float* filters,
                               const float* bias,
                               float* y,

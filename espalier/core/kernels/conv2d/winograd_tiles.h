@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include <espalier/core/kernels/channel_map.h>
 #include <espalier/core/kernels/conv2d/micro.h>
 #include <espalier/core/kernels/conv2d/padded.h>
 #include <espalier/core/kernels/conv2d/strips.h>
@@ -67,7 +68,7 @@ struct TiledPlanes {
   // The transforms go channel by channel, so that few pages are written at a time; `points` begins
   // with the first tile of the runs.
   void transform_inputs(const WinogradMicroKernels& kernels,
-                        const float* x,
+                        const MappedFloats& x,
                         Runs runs,
                         int64_t from,
                         int64_t to,
@@ -90,7 +91,7 @@ struct TiledPlanes {
 
   // The same for channel `c` alone; `points`: of that channel.
   void transform_input(const WinogradMicroKernels& kernels,
-                       const float* x,
+                       const MappedFloats& x,
                        Runs runs,
                        int64_t c,
                        int64_t point_stride,
@@ -141,7 +142,7 @@ class WinogradCorrelation {
   /// of `blocks` blocks.
   void run(int64_t task,
            int64_t blocks,
-           const float* x,
+           const MappedFloats& x,
            const float* filters,
            const float* bias,
            float* y,
