@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include <espalier/core/kernels/conv2d/columns.h>
+#include <espalier/core/kernels/conv2d/depthwise.h>
 #include <espalier/core/kernels/conv2d/lanes.h>
 #include <espalier/core/kernels/conv2d/padded.h>
 #include <espalier/core/kernels/conv2d/winograd.h>
@@ -178,7 +179,9 @@ void conv2d_forward(const Conv2dShape& shape,
   const Tensor plain_bias = bias.defined() ? bias.contiguous() : Tensor();
   in_lanes(y, [&](Tensor& out) {
     const Tensor lanes = x.to(Layout::Nchw16n);
-    if (const int tile = winograd_tile(shape, Conv2dPass::Forward); tile != 0) {
+    if (detail::is_depthwise(shape)) {
+      detail::conv2d_forward_depthwise(shape, lanes, weight.contiguous(), plain_bias, out);
+    } else if (const int tile = winograd_tile(shape, Conv2dPass::Forward); tile != 0) {
       detail::conv2d_forward_winograd(shape, {tile}, lanes, weight.contiguous(), plain_bias, out);
     } else {
       detail::conv2d_forward_lanes(shape, lanes, weight.contiguous(), plain_bias, out);
@@ -201,7 +204,9 @@ void conv2d_backward_data(const Conv2dShape& shape,
   if (!has_fast_path(shape, dy)) return reference::conv2d_backward_data(shape, dy, weight, dx);
   in_lanes(dx, [&](Tensor& out) {
     const Tensor lanes = dy.to(Layout::Nchw16n);
-    if (const int tile = winograd_tile(shape, Conv2dPass::BackwardData); tile != 0) {
+    if (detail::is_depthwise(shape)) {
+      detail::conv2d_backward_data_depthwise(shape, lanes, weight.contiguous(), out);
+    } else if (const int tile = winograd_tile(shape, Conv2dPass::BackwardData); tile != 0) {
       detail::conv2d_backward_data_winograd(shape, {tile}, lanes, weight.contiguous(), out);
     } else {
       detail::conv2d_backward_data_lanes(shape, lanes, weight.contiguous(), out);
@@ -226,7 +231,9 @@ void conv2d_backward_weight(const Conv2dShape& shape,
   }
   const Tensor x_lanes = x.to(Layout::Nchw16n);
   const Tensor dy_lanes = dy.to(Layout::Nchw16n);
-  if (const int tile = winograd_tile(shape, Conv2dPass::BackwardWeight); tile != 0) {
+  if (detail::is_depthwise(shape)) {
+    detail::conv2d_backward_weight_depthwise(shape, x_lanes, dy_lanes, dweight);
+  } else if (const int tile = winograd_tile(shape, Conv2dPass::BackwardWeight); tile != 0) {
     detail::conv2d_backward_weight_winograd(shape, {tile}, x_lanes, dy_lanes, dweight);
   } else {
     detail::conv2d_backward_weight_lanes(shape, x_lanes, dy_lanes, dweight);
