@@ -23,24 +23,28 @@ Variable extremum(const char* name, const Variable& a, const Variable& b, Better
                 std::move(out),
                 {a, b},
                 [a = Saved(a), b = Saved(b), better](const BackwardContext& ctx) {
+                  // Of a; 2 where one is NaN. Selections by one condition, as in clamp.cpp.
                   const Tensor share =
                       map(a.value(), b.value(), "backward", [better](auto x, auto y) {
                         using T = decltype(x);
-                        const T different = better(x, y) ? T(1) : T(0);
-                        return (x != x) | (y != y) ? T(2) : x == y ? T(0.5) : different;
+                        const T first = better(x, y) ? T(1) : T(0);
+                        const T second = better(y, x) ? T(1) : T(0);
+                        return (x == x) & (y == y) ? T(0.5) * (1 + first - second) : T(2);
                       });
                   std::vector<Variable> gradients(2);
                   if (ctx.needs[0]) {
                     const Variable ga = gate(ctx.grad, share, [](auto g, auto s) {
                       using T = decltype(s);
-                      return (s == 0 ? T(0) : g) * (s == T(0.5) ? s : T(1));
+                      const T part = s > 1 ? T(1) : s;
+                      return (part == 0 ? T(0) : g) * part;
                     });
                     gradients[0] = sum_to(ga, a.shape(), a.layout());
                   }
                   if (ctx.needs[1]) {
                     const Variable gb = gate(ctx.grad, share, [](auto g, auto s) {
                       using T = decltype(s);
-                      return (s == 1 ? T(0) : g) * (s == T(0.5) ? s : T(1));
+                      const T part = s > 1 ? T(1) : 1 - s;
+                      return (part == 0 ? T(0) : g) * part;
                     });
                     gradients[1] = sum_to(gb, b.shape(), b.layout());
                   }
