@@ -81,7 +81,7 @@ LoopPlan make_plan(const Tensor& out, std::initializer_list<const Tensor*> input
 }
 
 void run_plan(const LoopPlan& plan,
-              FunctionRef<void(const std::array<int64_t, kMaxOperands>&, int64_t)> body) {
+              FunctionRef<void(const std::array<int64_t, kMaxOperands>&, int64_t, int64_t)> body) {
   const auto last = static_cast<size_t>(plan.rank - 1);
   const int64_t inner = plan.sizes[last];
   int64_t outer = 1;
@@ -94,7 +94,7 @@ void run_plan(const LoopPlan& plan,
       for (size_t op = 0; op < static_cast<size_t>(plan.operands); ++op) {
         offsets[op] = begin * plan.strides[op][last];
       }
-      body(offsets, end - begin);
+      body(offsets, 1, end - begin);
     });
     return;
   }
@@ -110,9 +110,16 @@ void run_plan(const LoopPlan& plan,
         offsets[op] += index[d] * plan.strides[op][d];
       }
     }
-    for (int64_t i = begin; i < end; ++i) {
-      body(offsets, inner);
-      for (size_t d = last; d-- > 0;) {
+    const size_t row = last - 1;
+    for (int64_t i = begin; i < end;) {
+      const int64_t rows = std::min(end - i, plan.sizes[row] - index[row]);
+      body(offsets, rows, inner);
+      i += rows;
+      for (size_t op = 0; op < static_cast<size_t>(plan.operands); ++op) {
+        offsets[op] -= index[row] * plan.strides[op][row];
+      }
+      index[row] = 0;
+      for (size_t d = row; d-- > 0;) {
         const bool carry = ++index[d] == plan.sizes[d];
         for (size_t op = 0; op < static_cast<size_t>(plan.operands); ++op) {
           offsets[op] += plan.strides[op][d];

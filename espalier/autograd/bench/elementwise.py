@@ -10,7 +10,8 @@ OPS = {
     "relu": torch.relu, "clamp": lambda x: torch.clamp(x, 0.0, 6.0),
     "leaky_relu": lambda x: F.leaky_relu(x, 0.1), "exp": torch.exp,
     "log_of_square": lambda x: torch.log(x * x), "sigmoid": torch.sigmoid, "tanh": torch.tanh,
-    "gelu": F.gelu, "softplus": F.softplus, "softmax": lambda x: torch.softmax(x, 1),
+    "gelu": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "silu": F.silu,
+    "softplus": F.softplus, "softmax": lambda x: torch.softmax(x, 1),
     "log_softmax": lambda x: torch.log_softmax(x, 1),
 }
 

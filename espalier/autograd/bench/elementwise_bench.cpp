@@ -49,6 +49,8 @@ const struct {
             {"sigmoid", [](const Variable& x) { return sigmoid(x); }},
             {"tanh", [](const Variable& x) { return tanh(x); }},
             {"gelu", [](const Variable& x) { return gelu(x); }},
+            {"gelu_tanh", [](const Variable& x) { return gelu_tanh(x); }},
+            {"silu", [](const Variable& x) { return silu(x); }},
             {"softplus", [](const Variable& x) { return softplus(x); }},
             {"softmax", [](const Variable& x) { return softmax(x, 1); }},
             {"log_softmax", [](const Variable& x) { return log_softmax(x, 1); }}};

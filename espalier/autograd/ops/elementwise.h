@@ -59,6 +59,8 @@ Variable gelu(const Variable& a);
 /// The same by the hyperbolic tangent: a/2 * (1 + tanh(sqrt(2/pi) * (a + 0.044715 a^3))), PyTorch's
 /// `approximate='tanh'`; GPT-2's weights were trained with it. Source: arXiv:1606.08415, section 2.
 Variable gelu_tanh(const Variable& a);
+/// a / (1 + e^-a). Source: arXiv:1702.03118.
+Variable silu(const Variable& a);
 /// log(1 + e^a), computed without overflow.
 Variable softplus(const Variable& a);
 

@@ -5,7 +5,6 @@
 
 #include <espalier/autograd/op_list.h>
 #include <espalier/autograd/ops.h>
-#include <espalier/autograd/ops/map.h>
 #include <espalier/autograd/ops/vector_map.h>
 
 namespace espalier {
@@ -14,27 +13,7 @@ namespace {
 constexpr double kTwiceRoot = 2 * 0.79788456080286535588;  // 2k
 constexpr double kCubic = 0.044715;
 
-/// s of a.
-Tensor share(const Tensor& a) {
-  const Tensor argument = detail::map(a, "gelu_tanh", [](auto x) {
-    using T = decltype(x);
-    return T(kTwiceRoot) * (x + T(kCubic) * x * x * x);
-  });
-  return detail::map(VectorFunction::Sigmoid, argument, "gelu_tanh");
-}
-
-/// The gradient in one pass more.
-Tensor fused_gradient(const Tensor& grad, const Tensor& a) {
-  return detail::map(a, grad, share(a), "gelu_tanh", [](auto x, auto g, auto s) {
-    using T = decltype(x);
-    // Far out s is 0 or 1 and its slope 0, while the polynomial may overflow.
-    const T slope = s * (1 - s);
-    const T inner = T(kTwiceRoot) * (1 + T(3 * kCubic) * x * x);
-    return g * (s + (slope == 0 ? T(0) : x * slope * inner));
-  });
-}
-
-/// The same in differentiable ops.
+/// The gradient in differentiable ops.
 Variable recorded_gradient(const Variable& grad, const Variable& a) {
   const Variable square = a * a;
   const Variable s = sigmoid(a * (square * (kTwiceRoot * kCubic) + kTwiceRoot));
@@ -45,11 +24,11 @@ Variable recorded_gradient(const Variable& grad, const Variable& a) {
 }  // namespace
 
 Variable gelu_tanh(const Variable& a) {
-  Tensor out =
-      detail::map(a.value(), share(a.value()), "gelu_tanh", [](auto x, auto s) { return x * s; });
+  Tensor out = detail::map(VectorFunction::GeluTanh, a.value(), "gelu_tanh");
   return record("gelu_tanh", std::move(out), {a}, [a = Saved(a)](const BackwardContext& ctx) {
     if (is_recording()) return std::vector<Variable>{recorded_gradient(ctx.grad, a)};
-    return std::vector<Variable>{Variable(fused_gradient(ctx.grad.value(), a.value()))};
+    return std::vector<Variable>{
+        Variable(detail::map(VectorGradient::GeluTanh, ctx.grad.value(), a.value(), "backward"))};
   });
 }
 

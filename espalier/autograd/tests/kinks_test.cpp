@@ -78,7 +78,7 @@ std::map<std::string, Function> functions() {
       {"tanh", [](In in) { return tanh(in[0]); }},
       {"gelu", [](In in) { return gelu(in[0]); }},
       {"softplus", [](In in) { return softplus(in[0]); }},
-      {"silu", [](In in) { return in[0] * sigmoid(in[0]); }},
+      {"silu", [](In in) { return silu(in[0]); }},
       {"leaky_relu", [](In in) { return leaky_relu(in[0], 0.1); }},
       {"leaky_relu falling", [](In in) { return leaky_relu(in[0], -0.5); }},
       {"pow", [](In in) { return pow(in[0], in[1]); }},

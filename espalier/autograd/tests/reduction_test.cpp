@@ -67,32 +67,55 @@ TEST(Sum, HasTheSameBitsOnAnyNumberOfThreads) {
   set_num_threads(before);
 }
 
-TEST(Sum, AgreesWithPlainLoopsOnLargeTensorsOfBothLayouts) {
-  const Shape shape{37, 5, 30, 31};
+// Integers: every order of summation gives the same number.
+Tensor integers(const Shape& shape) {
   Tensor x = Tensor::empty(shape, DType::F64);
-  // Integers: every order of summation gives the same number.
   for (int64_t i = 0; i < x.numel(); ++i) {
     x.data<double>()[i] = static_cast<double>(i * 2654435761 % 1009) - 504;
   }
-  Values channels(5, 0.0);
-  Values samples(37, 0.0);
-  Values columns(31, 0.0);
+  return x;
+}
+
+// Sums over the dimensions that `kept` lacks, of a plain x of rank 4.
+Values sums_by_index(const Tensor& x, const std::vector<int>& kept) {
+  Values out;
   for (int64_t i = 0; i < x.numel(); ++i) {
-    const double v = x.data<double>()[i];
-    channels[static_cast<size_t>(i / 930 % 5)] += v;
-    samples[static_cast<size_t>(i / 4650)] += v;
-    columns[static_cast<size_t>(i % 31)] += v;
+    int64_t rest = i;
+    int64_t index[4];
+    for (int d = 3; d >= 0; --d) {
+      index[d] = rest % x.size(d);
+      rest /= x.size(d);
+    }
+    size_t at = 0;
+    for (const int d : kept)
+      at = at * static_cast<size_t>(x.size(d)) + static_cast<size_t>(index[d]);
+    if (at >= out.size()) out.resize(at + 1, 0.0);
+    out[at] += x.data<double>()[i];
   }
-  const double total = std::accumulate(samples.begin(), samples.end(), 0.0);
-  for (const DType dtype : {DType::F64, DType::F32}) {
-    for (const Layout layout : {Layout::Nchw, Layout::Nchw16n}) {
-      const Variable a(x.to(dtype).to(layout));
-      EXPECT_EQ(of(sum(a, {0, 2, 3})), channels);
-      EXPECT_EQ(of(sum(a, {1, 2, 3})), samples);
-      EXPECT_EQ(of(sum(a, {0, 1, 2})), columns);
-      EXPECT_EQ(sum(a).item(), total);
-      EXPECT_EQ(sum(a, {2, 3}).layout(), layout);
-      EXPECT_EQ(sum(a, {0}).layout(), Layout::Nchw);
+  return out;
+}
+
+// Rows of sixteen, short runs of more outputs than are summed at once, several chunks of the
+// reduced range, one column, and odd sizes of all of these.
+TEST(Sum, AgreesWithPlainLoopsOverEveryDimensionOfBothLayouts) {
+  for (const Shape& shape : {Shape{37, 5, 30, 31},
+                             Shape{33, 70, 3, 16},
+                             Shape{16, 9, 2, 130},
+                             Shape{160, 3, 40, 16},
+                             Shape{5, 300, 7, 1}}) {
+    const Tensor x = integers(shape);
+    for (int choice = 0; choice < 15; ++choice) {
+      std::vector<int> over, kept;
+      for (int d = 0; d < 4; ++d) (choice >> d & 1 ? kept : over).push_back(d);
+      const Values expected = sums_by_index(x, kept);
+      for (const DType dtype : {DType::F64, DType::F32}) {
+        for (const Layout layout : {Layout::Nchw, Layout::Nchw16n}) {
+          const Variable y = sum(Variable(x.to(dtype).to(layout)), over);
+          EXPECT_EQ(of(y), expected) << cat(shape) << ", kept " << choice << ", " << name(layout);
+          const bool lanes = layout == Layout::Nchw16n && (choice & 1) != 0;
+          EXPECT_EQ(y.layout(), lanes ? Layout::Nchw16n : Layout::Nchw);
+        }
+      }
     }
   }
 }

@@ -120,6 +120,40 @@ HWY_INLINE V sigmoid_of(V x) {
   return hn::Div(constant(1.0), hn::Add(constant(1.0), e));
 }
 
+/// 1 / (1 + e^-x) and 0 where that is beside no float32 but 0: a product with an infinity is NaN
+/// then.
+HWY_INLINE V share_of(V x) {
+  return hn::IfThenElse(hn::Lt(x, constant(-690.0)), constant(0.0), sigmoid_of(x));
+}
+
+/// s (1 + x (1 - s)).
+HWY_INLINE V silu_derivative(V x) {
+  const V s = share_of(x);
+  return hn::Mul(s, hn::Add(constant(1.0), hn::Mul(x, hn::Sub(constant(1.0), s))));
+}
+
+constexpr double kTwiceRoot = 2.0 * 0.79788456080286535588;  // 2 sqrt(2/pi)
+constexpr double kCubic = 0.044715;
+
+/// The share of x that GELU by the hyperbolic tangent leaves.
+HWY_INLINE V gelu_share(V x) {
+  const V square = hn::Mul(x, x);
+  const V slope = hn::Add(constant(kTwiceRoot), hn::Mul(square, constant(kTwiceRoot * kCubic)));
+  return keep_nan(x, share_of(hn::Mul(x, slope)));
+}
+
+HWY_INLINE V gelu_tanh_derivative(V x) {
+  const V s = gelu_share(x);
+  const V square = hn::Mul(x, x);
+  const V inner =
+      hn::Add(constant(kTwiceRoot), hn::Mul(square, constant(3.0 * kTwiceRoot * kCubic)));
+  const V slope = hn::Mul(s, hn::Sub(constant(1.0), s));
+  // Far out the slope is 0, also beside an infinite x.
+  const V change =
+      hn::IfThenElse(hn::Eq(slope, constant(0.0)), slope, hn::Mul(hn::Mul(x, slope), inner));
+  return hn::Add(s, change);
+}
+
 /// tanh |x| = (1 - e) / (1 + e) with e = e^-2|x|; near 0 the difference needs its own digits.
 HWY_INLINE V tanh_of(V x) {
   const V size = limited(hn::Abs(x), 0.0, 40.0);
@@ -245,6 +279,10 @@ void MapValue(VectorFunction function, const float* x, float* y, int64_t n) {
       return each(x, y, n, [](V v) HWY_ATTR { return normal_of(v).cdf; });
     case VectorFunction::Gelu:
       return each(x, y, n, [](V v) HWY_ATTR { return hn::Mul(v, normal_of(v).cdf); });
+    case VectorFunction::GeluTanh:
+      return each(x, y, n, [](V v) HWY_ATTR { return hn::Mul(v, gelu_share(v)); });
+    case VectorFunction::Silu:
+      return each(x, y, n, [](V v) HWY_ATTR { return keep_nan(v, hn::Mul(v, share_of(v))); });
   }
 }
 
@@ -255,6 +293,13 @@ void MapGradient(VectorGradient function, const float* g, const float* x, float*
           g, x, y, n, [](V vg, V v) HWY_ATTR { return hn::Mul(vg, keep_nan(v, sigmoid_of(v))); });
     case VectorGradient::Gelu:
       return each(g, x, y, n, [](V vg, V v) HWY_ATTR { return hn::Mul(vg, gelu_derivative(v)); });
+    case VectorGradient::GeluTanh:
+      return each(
+          g, x, y, n, [](V vg, V v) HWY_ATTR { return hn::Mul(vg, gelu_tanh_derivative(v)); });
+    case VectorGradient::Silu:
+      return each(g, x, y, n, [](V vg, V v) HWY_ATTR {
+        return hn::Mul(vg, keep_nan(v, silu_derivative(v)));
+      });
   }
 }
 
@@ -289,6 +334,18 @@ void vector_exp(const double* x, double* y, int64_t n) {
 }
 
 namespace reference {
+namespace {
+
+/// 1 / (1 + e^-2u), and 2u's derivative.
+double gelu_share(double x) {
+  const double root = std::sqrt(2.0 / std::acos(-1.0));
+  return 1.0 / (1.0 + std::exp(-2.0 * root * (x + 0.044715 * x * x * x)));
+}
+double gelu_slope(double x) {
+  return 2.0 * std::sqrt(2.0 / std::acos(-1.0)) * (1.0 + 3.0 * 0.044715 * x * x);
+}
+
+}  // namespace
 
 double vector_map(VectorFunction f, double x) {
   const double root = std::sqrt(0.5);
@@ -307,12 +364,26 @@ double vector_map(VectorFunction f, double x) {
       return 0.5 * std::erfc(-x * root);
     case VectorFunction::Gelu:
       return x * 0.5 * std::erfc(-x * root);
+    case VectorFunction::GeluTanh:
+      return x * gelu_share(x);
+    case VectorFunction::Silu:
+      return x * (1.0 / (1.0 + std::exp(-x)));
   }
   return x;
 }
 
 double vector_map(VectorGradient f, double g, double x) {
   if (f == VectorGradient::Softplus) return g / (1.0 + std::exp(-x));
+  if (f == VectorGradient::Silu) {
+    const double s = 1.0 / (1.0 + std::exp(-x));
+    return g * (s * (1.0 + x * (1.0 - s)));
+  }
+  if (f == VectorGradient::GeluTanh) {
+    const double s = gelu_share(x);
+    // Far out s is 0 or 1 and its slope 0, while x may be infinite.
+    const double slope = s * (1.0 - s);
+    return g * (s + (slope == 0.0 ? 0.0 : x * slope * gelu_slope(x)));
+  }
   const double part = x * 0.39894228040143267794 * std::exp(-0.5 * x * x);
   return g * (vector_map(VectorFunction::NormalCdf, x) + part);
 }

@@ -26,8 +26,11 @@ constexpr VectorFunction kFunctions[] = {VectorFunction::Exp,
                                          VectorFunction::Sigmoid,
                                          VectorFunction::Softplus,
                                          VectorFunction::NormalCdf,
-                                         VectorFunction::Gelu};
-constexpr VectorGradient kGradients[] = {VectorGradient::Softplus, VectorGradient::Gelu};
+                                         VectorFunction::Gelu,
+                                         VectorFunction::GeluTanh,
+                                         VectorFunction::Silu};
+constexpr VectorGradient kGradients[] = {
+    VectorGradient::Softplus, VectorGradient::Gelu, VectorGradient::GeluTanh, VectorGradient::Silu};
 
 std::vector<float> every_1009th() {
   std::vector<float> all;
@@ -89,6 +92,21 @@ TEST_F(VectorMath, IsRoundedFromTheFloat64Value) {
   }
 }
 
+// The larger term of a gradient.
+double share(VectorGradient f, double x) {
+  switch (f) {
+    case VectorGradient::Softplus:
+      return 0.0;
+    case VectorGradient::Gelu:
+      return reference::vector_map(VectorFunction::NormalCdf, x);
+    case VectorGradient::GeluTanh:
+      return 0.5 + 0.5 * std::tanh(std::sqrt(2.0 / std::acos(-1.0)) * (x + 0.044715 * x * x * x));
+    case VectorGradient::Silu:
+      return reference::vector_map(VectorFunction::Sigmoid, x);
+  }
+  return 0.0;
+}
+
 TEST_F(VectorMath, GradientsAreExactBesideTheirLargestTerm) {
   for (const VectorGradient f : kGradients) {
     const std::vector<float> y = results(f);
@@ -99,11 +117,8 @@ TEST_F(VectorMath, GradientsAreExactBesideTheirLargestTerm) {
         ASSERT_TRUE(std::isnan(y[i])) << static_cast<int>(f) << " of " << x;
         continue;
       }
-      // GELU's Phi(x) + x phi(x) vanishes at -0.75, where its terms do not.
-      const double term = f == VectorGradient::Gelu
-                              ? 4e-11 * reference::vector_map(VectorFunction::NormalCdf, x) +
-                                    4e-11 * std::abs(exact)
-                              : 0.0;
+      // GELU's Phi(x) + x phi(x) vanishes at -0.75, where its terms do not, and so do the others.
+      const double term = 4e-11 * share(f, x) + 4e-11 * std::abs(exact);
       ASSERT_LE(std::abs(static_cast<double>(y[i]) - exact), kUnits * unit(exact) + term)
           << static_cast<int>(f) << " of " << x;
     }
@@ -162,6 +177,14 @@ TEST_F(VectorMath, HandWorkedLimits) {
   EXPECT_EQ(of(VectorFunction::Softplus, kInf), kInf);
   EXPECT_EQ(of(VectorFunction::Gelu, kInf), kInf);
   EXPECT_EQ(of(VectorFunction::Gelu, -100.0f), 0.0f);
+  for (const VectorFunction f : {VectorFunction::GeluTanh, VectorFunction::Silu}) {
+    EXPECT_EQ(of(f, kInf), kInf);
+    EXPECT_TRUE(std::isnan(of(f, -kInf)));
+    EXPECT_EQ(of(f, -1e38f), 0.0f);
+    EXPECT_TRUE(std::signbit(of(f, -0.0f)));
+  }
+  // silu(1) = 1 / (1 + 1/e).
+  EXPECT_EQ(of(VectorFunction::Silu, 1.0f), 0.731058578630f);
 }
 
 }  // namespace

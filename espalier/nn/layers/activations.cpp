@@ -20,7 +20,7 @@ Variable Tanh::forward(const Variable& x) {
   return tanh(x);
 }
 Variable SiLU::forward(const Variable& x) {
-  return x * sigmoid(x);
+  return silu(x);
 }
 Variable Softplus::forward(const Variable& x) {
   return softplus(x);

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 
+#include <espalier/core/kernels/conv2d/depthwise.h>
 #include <espalier/core/mac_counter.h>
 
 namespace espalier::nn {
@@ -31,6 +32,7 @@ std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_
         return make_winograd_convolution(graph, step, blocks);
       }
       const Conv2dShape s = product_shape(graph, step, 1);
+      if (espalier::detail::is_depthwise(s)) return make_depthwise_convolution(graph, step);
       const bool linear = s.h * s.w == 1 && s.r * s.s == 1 && s.p * s.q == 1 &&
                           s.options.groups == 1 && s.options.padding == Pair(0);
       return linear ? make_dense_linear(graph, step) : make_dense_convolution(graph, step, blocks);

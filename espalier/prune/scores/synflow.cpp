@@ -74,6 +74,7 @@ std::set<std::string> lossy_ops(const nn::TracedRun& run) {
                                                                  {"log", "log"},
                                                                  {"log_softmax", "softmax"},
                                                                  {"sigmoid", "sigmoid"},
+                                                                 {"silu", "SiLU"},
                                                                  {"softmax", "softmax"},
                                                                  {"softplus", "softplus"},
                                                                  {"tanh", "tanh"}};

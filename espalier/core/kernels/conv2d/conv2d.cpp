@@ -6,6 +6,7 @@
 
 #include <espalier/core/kernels/batch_norm.h>
 #include <espalier/core/kernels/conv2d/columns.h>
+#include <espalier/core/kernels/conv2d/depthwise.h>
 #include <espalier/core/kernels/conv2d/lanes.h>
 #include <espalier/core/kernels/conv2d/padded.h>
 #include <espalier/core/kernels/conv2d/winograd.h>
@@ -42,6 +43,10 @@ std::atomic<Conv2dAlgorithm> algorithm_in_use = Conv2dAlgorithm::Auto;
 bool has_fast_path(const Conv2dShape& shape, const Tensor& activations) {
   return activations.dtype() == DType::F32 && shape.n > 0 &&
          (activations.layout() == Layout::Nchw16n || shape.macs() >= kWorthConverting);
+}
+
+bool reads_maps(const Conv2dShape& shape, const Tensor& activations) {
+  return has_fast_path(shape, activations) && !detail::is_depthwise(shape);
 }
 
 bool runs_in_columns(const Conv2dShape& shape, const Tensor& activations) {
@@ -165,11 +170,11 @@ void conv2d_forward(const Conv2dShape& shape,
                     const Tensor& weight,
                     const Tensor& bias,
                     Tensor& y) {
-  const WorkspaceScope scope;
   const Tensor& x = input.tensor;
-  if (input.map != nullptr && !has_fast_path(shape, x)) {
+  if (input.map != nullptr && !reads_maps(shape, x)) {
     return conv2d_forward(shape, through_map(input), weight, bias, y);
   }
+  const WorkspaceScope scope;
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d", "input");
   check_operand(y, {shape.n, shape.k, shape.p, shape.q}, "conv2d", "output");
   if (bias.defined()) check_operand(bias, {shape.k}, "conv2d", "bias");
@@ -184,7 +189,9 @@ void conv2d_forward(const Conv2dShape& shape,
   in_lanes(y, [&](Tensor& out) {
     const Tensor own = x.to(Layout::Nchw16n);
     const MappedTensor lanes(own, input.map);
-    if (const int tile = winograd_tile(shape, Conv2dPass::Forward); tile != 0) {
+    if (detail::is_depthwise(shape)) {
+      detail::conv2d_forward_depthwise(shape, own, weight.contiguous(), plain_bias, out);
+    } else if (const int tile = winograd_tile(shape, Conv2dPass::Forward); tile != 0) {
       detail::conv2d_forward_winograd(shape, {tile}, lanes, weight.contiguous(), plain_bias, out);
     } else {
       detail::conv2d_forward_lanes(shape, lanes, weight.contiguous(), plain_bias, out);
@@ -207,7 +214,9 @@ void conv2d_backward_data(const Conv2dShape& shape,
   if (!has_fast_path(shape, dy)) return reference::conv2d_backward_data(shape, dy, weight, dx);
   in_lanes(dx, [&](Tensor& out) {
     const Tensor lanes = dy.to(Layout::Nchw16n);
-    if (const int tile = winograd_tile(shape, Conv2dPass::BackwardData); tile != 0) {
+    if (detail::is_depthwise(shape)) {
+      detail::conv2d_backward_data_depthwise(shape, lanes, weight.contiguous(), out);
+    } else if (const int tile = winograd_tile(shape, Conv2dPass::BackwardData); tile != 0) {
       detail::conv2d_backward_data_winograd(shape, {tile}, lanes, weight.contiguous(), out);
     } else {
       detail::conv2d_backward_data_lanes(shape, lanes, weight.contiguous(), out);
@@ -219,11 +228,11 @@ void conv2d_backward_weight(const Conv2dShape& shape,
                             const MappedTensor& input,
                             const Tensor& dy,
                             Tensor& dweight) {
-  const WorkspaceScope scope;
   const Tensor& x = input.tensor;
-  if (input.map != nullptr && !has_fast_path(shape, x)) {
+  if (input.map != nullptr && !reads_maps(shape, x)) {
     return conv2d_backward_weight(shape, through_map(input), dy, dweight);
   }
+  const WorkspaceScope scope;
   check_operand(x, {shape.n, shape.c, shape.h, shape.w}, "conv2d_backward_weight", "input");
   check_operand(dy, {shape.n, shape.k, shape.p, shape.q}, "conv2d_backward_weight", "gradient");
   if (runs_in_columns(shape, x)) {
@@ -237,7 +246,9 @@ void conv2d_backward_weight(const Conv2dShape& shape,
   const Tensor own = x.to(Layout::Nchw16n);
   const MappedTensor x_lanes(own, input.map);
   const Tensor dy_lanes = dy.to(Layout::Nchw16n);
-  if (const int tile = winograd_tile(shape, Conv2dPass::BackwardWeight); tile != 0) {
+  if (detail::is_depthwise(shape)) {
+    detail::conv2d_backward_weight_depthwise(shape, own, dy_lanes, dweight);
+  } else if (const int tile = winograd_tile(shape, Conv2dPass::BackwardWeight); tile != 0) {
     detail::conv2d_backward_weight_winograd(shape, {tile}, x_lanes, dy_lanes, dweight);
   } else {
     detail::conv2d_backward_weight_lanes(shape, x_lanes, dy_lanes, dweight);

@@ -72,6 +72,8 @@ class Kernel {
 std::unique_ptr<Kernel> make_dense_convolution(const Graph& graph,
                                                const Step& step,
                                                int64_t blocks);
+/// Depthwise product, for shapes that core's `is_depthwise` accepts.
+std::unique_ptr<Kernel> make_depthwise_convolution(const Graph& graph, const Step& step);
 /// The same by Winograd's F(2x2, 3x3), for shapes that core's `winograd_fits` accepts.
 std::unique_ptr<Kernel> make_winograd_convolution(const Graph& graph,
                                                   const Step& step,

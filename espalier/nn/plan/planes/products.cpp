@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers on one sample, by the planes kernels of core and sparse; bias,
 // residual and limits are applied in registers.
+#include <espalier/core/kernels/conv2d/depthwise.h>
 #include <espalier/core/kernels/conv2d/planes_few.h>
 #include <espalier/core/kernels/conv2d/winograd_planes.h>
 #include <espalier/nn/plan/planes/product.h>
@@ -10,6 +11,7 @@ namespace espalier::nn::plan {
 namespace {
 
 using espalier::detail::DensePlanes;
+using espalier::detail::DepthwiseTasks;
 using espalier::detail::FewPlanes;
 using espalier::detail::PlanesOperands;
 using espalier::detail::WinogradPlanes;
@@ -39,6 +41,25 @@ class DenseProduct : public PlanesProduct {
  private:
   Tensor weight_;
   DensePlanes planes_;
+};
+
+class DepthwiseProduct : public PlanesProduct {
+ public:
+  DepthwiseProduct(const Graph& graph, const Step& step)
+      : PlanesProduct(graph, step), weight_(step.weight.contiguous()), tasks_(shape_, false) {}
+
+  int64_t run(const PlanesRun& run) const override {
+    const PlanesOperands o = operands(run, weight_.data<float>());
+    for_planes_tasks(run, tasks_.tasks(), macs(), [&](int64_t task) { tasks_.run(task, o); });
+    return macs();
+  }
+  int64_t macs() const override { return shape_.macs(); }
+  int64_t nbytes() const override { return weight_.nbytes(); }
+  std::string_view format() const override { return "dense"; }
+
+ private:
+  Tensor weight_;
+  DepthwiseTasks tasks_;
 };
 
 class FewProduct : public PlanesProduct {
@@ -131,6 +152,9 @@ int64_t PlanesKernel::run_each(std::span<const PlanesRun> runs) const {
 std::unique_ptr<PlanesKernel> make_planes_product(const Graph& graph, const Step& step) {
   if (step.gate.kind != GateKind::None) return make_planes_gated_product(graph, step);
   if (step.format == Format::Sparse) return std::make_unique<SparseProduct>(graph, step);
+  if (espalier::detail::is_depthwise(product_shape(graph, step, 1))) {
+    return std::make_unique<DepthwiseProduct>(graph, step);
+  }
   if (FewPlanes::fits(product_shape(graph, step, 1))) {
     return std::make_unique<FewProduct>(graph, step);
   }
