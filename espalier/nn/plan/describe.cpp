@@ -102,16 +102,31 @@ std::string InferencePlan::describe() const {
   }
   const bool gated = is_gated(program_->graph);
   const bool in_planes = program_->in_planes;
-  out += fmt::format("{}{} MACs a sample, {} bytes of weights, {} bytes of memory for {} samples",
-                     gated ? "at most " : "",
-                     grouped(macs()),
-                     grouped(weight_bytes()),
-                     grouped(workspace_bytes()),
-                     in_planes ? program_->group : program_->blocks * kLanes);
-  if (in_planes) return out + " side by side; each chooses for itself, in planes\n";
+  const std::string memory =
+      fmt::format("{}{} MACs a sample, {} bytes of weights, {} bytes of memory for {} samples",
+                  gated ? "at most " : "",
+                  grouped(macs()),
+                  grouped(weight_bytes()),
+                  grouped(workspace_bytes()),
+                  !in_planes ? program_->blocks * kLanes
+                  : gated    ? program_->group
+                             : program_->arenas(num_threads()));
+  if (gated && in_planes) {
+    return out + memory + " side by side; each chooses for itself, in planes\n";
+  }
+  const std::string times =
+      gated ? std::string()
+            : fmt::format(
+                  "by products and bytes a sample takes a thread {:.2f} ms in planes, {:.2f} "
+                  "ms among sixteen in the lanes\n",
+                  program_->seconds_in_planes * 1e3,
+                  program_->seconds_in_lanes * 1e3);
+  out += memory;
+  if (in_planes) return out + " at once, in planes, each thread with its own; " + times;
   out += fmt::format(" at once{}; up to {} samples run one at a time, in planes\n",
                      gated ? ", each with what others beside it chose" : "",
                      kPlanesSamples);
+  out += times;
   const size_t kept = program_->kept;
   if (kept == 0) return out;
   if (kept == program_->kernels.size()) {

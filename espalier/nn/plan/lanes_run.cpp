@@ -13,7 +13,7 @@
 namespace espalier::nn {
 namespace {
 
-using plan::LanesCall;
+using plan::Call;
 using plan::LanesPart;
 
 // Positions that one task converts between layouts.
@@ -33,7 +33,7 @@ void for_each(const LanesPart& part, int64_t n, Body body) {
 }
 
 /// The part's plain samples [n][size] to [block][size][16], zeros for lanes without a sample.
-void to_lanes(const LanesCall& call, const LanesPart& part, int64_t size, float* out) {
+void to_lanes(const Call& call, const LanesPart& part, int64_t size, float* out) {
   const int64_t parts = (size + kConvertGrain - 1) / kConvertGrain;
   for_each(part, part.blocks * parts, [&](int64_t task) {
     const int64_t block = task / parts;
@@ -50,7 +50,7 @@ void to_lanes(const LanesCall& call, const LanesPart& part, int64_t size, float*
   });
 }
 
-void from_lanes(const float* x, const LanesCall& call, const LanesPart& part, int64_t size) {
+void from_lanes(const float* x, const Call& call, const LanesPart& part, int64_t size) {
   for_each(part, part.blocks, [&](int64_t block) {
     const int64_t first = (part.first + block) * kLanes;
     for (int64_t lane = 0; lane < std::min(kLanes, call.samples - first); ++lane) {
@@ -63,7 +63,7 @@ void from_lanes(const float* x, const LanesCall& call, const LanesPart& part, in
 
 }  // namespace
 
-int64_t InferencePlan::Program::run_part(const LanesCall& call,
+int64_t InferencePlan::Program::run_part(const Call& call,
                                          const LanesPart& part,
                                          const Range& range) const {
   const int64_t in_size = graph.value(0).shape.numel();
@@ -155,7 +155,7 @@ void InferencePlan::Program::copy_crossing(const float* one,
   }
 }
 
-int64_t InferencePlan::Program::run_lanes(plan::Workspace& workspace, const LanesCall& call) const {
+int64_t InferencePlan::Program::run_lanes(plan::Workspace& workspace, const Call& call) const {
   const int64_t slots = workspace.slots;
   const int64_t size = memory.size * kLanes;  // of a block's values
   float* scratch = workspace.scratch.data<float>();

@@ -2,8 +2,9 @@
 /// The inference plan: a network compiled for running. Traced once, batch norm folded, additions
 /// and ReLU fused, weights packed in the chosen format, memory laid out; then it runs without the
 /// tape, without the module and without allocating. Many samples run sixteen together, few of them
-/// one at a time with pixels in the lanes; so do all samples of a network whose gates choose blocks
-/// or positions or leave few channels, each skipping what it does without. With other gates of
+/// one at a time with pixels in the lanes; so do all samples of a network that takes less time so
+/// (large images and sparse weights), or whose gates choose blocks or positions or leave few
+/// channels, each skipping what it does without. With other gates of
 /// channels many samples stay sixteen together and compute what any of these opened. Not for
 /// training.
 #pragma once
@@ -39,9 +40,9 @@ struct PlanStep {
   Shape input;         ///< of one sample
   Shape output;        ///< of one sample
   std::string format;  ///< `dense`, `winograd`, `sparse`, or `-` without weights
-  /// The same for few samples: `dense`, `sparse`, `blocks`, `-`; by what a gated step chooses
-  /// `channels`, `positions`. `format` as well where gates keep many samples in planes, else
-  /// `gated-winograd` and `gated-dense`.
+  /// The same for few samples: `dense`, `sparse`, `blocks`, `-`, or `code` where single weights are
+  /// instructions; by what a gated step chooses `channels`, `positions`. `format` as well where
+  /// many samples run in planes too, else with gates `gated-winograd` and `gated-dense`.
   std::string planes;
   std::string gate;      ///< the decision that may leave it out; empty: none
   double density = 1.0;  ///< kept fraction of the weight
@@ -66,7 +67,9 @@ class InferencePlan {
   const Shape& output_shape() const;
   /// Samples at once.
   int64_t batch() const;
-  /// Whether so many samples run one by one in planes, not sixteen in the lanes of `Nchw16n`.
+  /// Whether so many samples run one by one in planes, not sixteen in the lanes of `Nchw16n`: up to
+  /// kPlanesSamples always, more where gates want it, or where a count of products and bytes says
+  /// that it takes less time (`describe` tells both times).
   bool runs_in_planes(int64_t samples) const;
 
   /// Runs x (N,..) float32, any N, either layout, into y (N,..) float32, either layout, contiguous.

@@ -2,8 +2,6 @@
 #include <espalier/nn/plan/program.h>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 
 #include <espalier/core/kernels/conv2d/depthwise.h>
 #include <espalier/core/mac_counter.h>
@@ -50,24 +48,6 @@ std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_
       break;  // a network with one runs in planes
   }
   throw ValueError("plan: unknown kind of step");
-}
-
-/// Where sample `n` begins in memory of either layout, and how far its floats are apart.
-struct SamplePlace {
-  SamplePlace(Layout layout, int64_t n, int64_t size)
-      : first(layout == Layout::Nchw ? n * size : n / kLanes * kLanes * size + n % kLanes),
-        step(layout == Layout::Nchw ? 1 : kLanes) {}
-  int64_t first, step;
-};
-
-void take_sample(const float* x, const SamplePlace& place, int64_t size, float* out) {
-  x += place.first;
-  for (int64_t i = 0; i < size; ++i) out[i] = x[i * place.step];
-}
-
-void put_sample(const float* result, const SamplePlace& place, int64_t size, float* y) {
-  y += place.first;
-  for (int64_t i = 0; i < size; ++i) y[i * place.step] = result[i];
 }
 
 /// Gives the workspace back when a call ends, in whatever way.
@@ -120,14 +100,29 @@ InferencePlan::Program::Program(Graph made, int64_t samples)
     shared_floats = std::max(shared_floats, kernels.back()->shared_floats(blocks));
     macs += kernels.back()->macs();
   }
+  if (!in_planes && !is_gated(graph)) choose_layout();
   kept = kept_steps();
   crossing = crossing_values(kept);
-  if (in_planes) group = std::min(samples, plan::kPlanesGroup);
+  if (is_gated(graph) && in_planes) group = std::min(samples, plan::kPlanesGroup);
   planes_scratch = (planes_scratch + kLanes - 1) / kLanes * kLanes;
   planes_memory = plan_memory(graph, plan::kPlanesGranule);
   // Scratches begin at cache lines of their own.
   task_floats = (task_floats + kLanes - 1) / kLanes * kLanes;
   give_back(make_workspace());
+}
+
+void InferencePlan::Program::choose_layout() {
+  for (size_t step = 0; step < kernels.size(); ++step) {
+    seconds_in_lanes += lanes_seconds(step);
+    seconds_in_planes += planes_seconds(step);
+  }
+  in_planes = seconds_in_planes < seconds_in_lanes;
+  if (!in_planes) return;
+  kernels.clear();
+  task_floats = 0;
+  shared_floats = 0;
+  macs = 0;
+  for (const auto& kernel : planes_kernels) macs += kernel->macs();
 }
 
 plan::PlanesRun InferencePlan::Program::planes_run(Workspace& workspace,
@@ -140,46 +135,23 @@ plan::PlanesRun InferencePlan::Program::planes_run(Workspace& workspace,
           .slots = slots};
 }
 
-int64_t InferencePlan::Program::run_planes(std::span<const plan::PlanesRun> runs) const {
-  std::atomic<int64_t> macs{0};
-  if (runs.size() == 1) {  // its steps have the threads for themselves
-    for (const auto& kernel : planes_kernels) macs += kernel->run(runs[0]);
-    return macs;
-  }
-  for (auto first = planes_kernels.begin(); first != planes_kernels.end();) {
-    if ((*first)->side_by_side()) {
-      macs += (*first)->run_each(runs);
-      ++first;
-      continue;
-    }
-    // Each sample through as many steps as it may go alone, while its values are in L2.
-    const auto last = std::find_if(
-        first, planes_kernels.end(), [&](const auto& kernel) { return kernel->side_by_side(); });
-    parallel_for(static_cast<int64_t>(runs.size()), 1, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i) {
-        for (auto kernel = first; kernel != last; ++kernel) {
-          macs += (*kernel)->run(runs[static_cast<size_t>(i)]);
-        }
-      }
-    });
-    first = last;
-  }
-  return macs;
-}
-
 int64_t InferencePlan::Program::planes_arena() const {
   return planes_memory.size + 2 * espalier::detail::kPlanesSlack;
+}
+
+int64_t InferencePlan::Program::arenas(int64_t slots) const {
+  return in_planes && !is_gated(graph) ? slots : group;
 }
 
 int64_t InferencePlan::Program::arena_floats(int64_t slots) const {
   const int64_t size = in_planes ? 0 : memory.size * kLanes;
   // Where all steps run block by block, only what doesn't divide by the slots runs together.
   const int64_t together = kept < kernels.size() ? blocks : std::min(blocks, slots - 1);
-  return std::max(size * (together + (kept > 0 ? slots : 0)), group * planes_arena());
+  return std::max(size * (together + (kept > 0 ? slots : 0)), arenas(slots) * planes_arena());
 }
 
 int64_t InferencePlan::Program::scratch_floats(int64_t slots) const {
-  return std::max(task_floats * slots + shared_floats, group * planes_scratch);
+  return std::max(task_floats * slots + shared_floats, arenas(slots) * planes_scratch);
 }
 
 std::unique_ptr<Workspace> InferencePlan::Program::make_workspace() const {
@@ -278,37 +250,12 @@ void InferencePlan::run(const float* x, int64_t samples, float* y) const {
 void InferencePlan::run_memory(
     const float* x, Layout x_layout, int64_t samples, float* y, Layout y_layout) const {
   const Program& p = *program_;
-  const int64_t in_size = input_shape().numel();
-  const int64_t out_size = output_shape().numel();
   if (samples == 0) return;
   Borrowed workspace(p);
-  if (runs_in_planes(samples)) {
-    std::array<plan::PlanesRun, plan::kPlanesGroup> runs;
-    int64_t macs = 0;
-    for (int64_t first = 0; first < samples; first += p.group) {
-      const int64_t count = std::min(p.group, samples - first);
-      for (int64_t i = 0; i < count; ++i) {
-        runs[static_cast<size_t>(i)] =
-            p.planes_run(*workspace, i, count == 1 ? workspace->slots : 1);
-        take_sample(x,
-                    SamplePlace(x_layout, first + i, in_size),
-                    in_size,
-                    runs[static_cast<size_t>(i)].at(0));
-      }
-      macs += p.run_planes({runs.data(), static_cast<size_t>(count)});
-      for (int64_t i = 0; i < count; ++i) {
-        put_sample(runs[static_cast<size_t>(i)].at(p.graph.output),
-                   SamplePlace(y_layout, first + i, out_size),
-                   out_size,
-                   y);
-      }
-    }
-    count_macs(macs);
-    return;
-  }
-  count_macs(p.run_lanes(
-      *workspace,
-      {.x = x, .x_layout = x_layout, .samples = samples, .y = y, .y_layout = y_layout}));
+  const plan::Call call{
+      .x = x, .x_layout = x_layout, .samples = samples, .y = y, .y_layout = y_layout};
+  count_macs(runs_in_planes(samples) ? p.run_in_planes(*workspace, call)
+                                     : p.run_lanes(*workspace, call));
 }
 
 Tensor InferencePlan::run(const Tensor& x) const {

@@ -68,7 +68,7 @@ std::unique_ptr<const PreparedForward> prepare(const TapConvolution& conv,
       ConvPlan::in_blocks(conv, blocks, products(support), block_kernel().vector), support, weight);
 }
 
-constexpr PlanesLayout kPlanes{kBlockChannels, false, block_planes_kernel};
+constexpr PlanesLayout kPlanes{kBlockChannels, false, block_planes_kernel, Coding::Never};
 
 Tensor sample(const Shape& weight, double density, uint64_t seed) {
   return random_mask(weight, density, kBlockChannels, seed);

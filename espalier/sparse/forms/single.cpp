@@ -67,7 +67,7 @@ void backward(const Conv2dShape& shape, const Support& support, const BackwardOp
   (of.dweight == nullptr ? backward_data : backward_by_entries)(shape, support, of);
 }
 
-constexpr PlanesLayout kPlanes{1, true, sparse_planes_kernel};
+constexpr PlanesLayout kPlanes{1, true, sparse_planes_kernel, Coding::WhereItPays};
 
 Tensor sample(const Shape& weight, double density, uint64_t seed) {
   return random_mask(weight, density, 1, seed);

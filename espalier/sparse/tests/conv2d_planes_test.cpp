@@ -9,6 +9,7 @@
 namespace espalier::sparse {
 namespace {
 
+using detail::Coding;
 using detail::KernelForm;
 using detail::SparsePlanes;
 using testing::Guarded;
@@ -67,6 +68,14 @@ Tensor run(const PlanesProblem& p, const SparsePlanes& planes, float low, float 
   return y.inner(p.out_shape());
 }
 
+/// A form's layout with weights as instructions, and without.
+std::vector<detail::PlanesLayout> layouts(const KernelForm& form) {
+  std::vector<detail::PlanesLayout> out(2, *form.planes);
+  out[0].coding = Coding::Always;
+  out[1].coding = Coding::Never;
+  return out;
+}
+
 /// Every form, case, mask and target; `body(problem, planes, what)`.
 template <class F>
 void for_all(bool every_target, F body) {
@@ -82,9 +91,19 @@ void for_all(bool every_target, F body) {
         const Support support(mask.kept);
         for (const std::string& target : simd_targets()) {
           set_simd_target(every_target ? target : "");
-          body(p,
-               SparsePlanes(p.shape, support, p.weight, *form->planes),
-               cat(c.name, ", ", form->name, ", ", mask.name, ", ", target));
+          for (const detail::PlanesLayout& layout : layouts(*form)) {
+            body(p,
+                 SparsePlanes(p.shape, support, p.weight, layout),
+                 cat(c.name,
+                     ", ",
+                     form->name,
+                     ", ",
+                     mask.name,
+                     ", ",
+                     target,
+                     ", coding ",
+                     static_cast<int>(layout.coding)));
+          }
           if (!every_target) break;
         }
       }
@@ -116,6 +135,36 @@ TEST_F(SparsePlanesTest, RunInTheirOwnForm) {
     const Support own(form->sample({16, 16, 3, 3}, 0.1, 7));
     EXPECT_EQ(&detail::planes_form_for(own), form) << form->name;
   }
+}
+
+TEST_F(SparsePlanesTest, AreInstructionsWhereThatPays) {
+  const auto is_code = [](const Shape& x, const Shape& weight, double density, Coding coding) {
+    const PlanesProblem p({"", x, weight, {}});
+    const KernelForm& form = detail::single_form();
+    detail::PlanesLayout layout = *form.planes;
+    layout.coding = coding;
+    const SparsePlanes planes(p.shape, Support(form.sample(weight, density, 7)), p.weight, layout);
+    return planes.is_code();
+  };
+  const Coding pays = detail::single_form().planes->coding;
+  for (const std::string& target : simd_targets()) {
+    set_simd_target(target);
+    const bool can = target == "avx512";
+    EXPECT_EQ(is_code({1, 64, 14, 14}, {32, 64, 1, 1}, 0.5, pays), can) << target;
+    EXPECT_EQ(is_code({1, 64, 4, 4}, {32, 64, 1, 1}, 0.5, Coding::Always), can) << target;
+    EXPECT_FALSE(is_code({1, 64, 14, 14}, {32, 64, 1, 1}, 0.5, Coding::Never)) << target;
+    EXPECT_FALSE(is_code({1, 64, 4, 4}, {32, 64, 1, 1}, 0.5, pays)) << "small plane";
+    EXPECT_FALSE(is_code({1, 64, 14, 14}, {32, 64, 1, 1}, 0.05, pays)) << "few weights";
+  }
+}
+
+TEST_F(SparsePlanesTest, HaveNoInstructionsForWhatLiesTooFar) {
+  if (!detail::PlanesCode::is_possible()) GTEST_SKIP() << "no AVX-512";
+  const auto make = [](int32_t offset) {
+    return detail::PlanesCode::make({{.channel = 0, .offset = offset, .value = 1.0f}}, 1, 16);
+  };
+  EXPECT_NE(make((1 << 29) - 1 - 16), nullptr);
+  EXPECT_EQ(make(1 << 29), nullptr);
 }
 
 TEST_F(SparsePlanesTest, RefuseGroups) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pools and copies on one sample.
+#include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include <espalier/core/kernels/clones.h>
 #include <espalier/nn/plan/planes/kernel.h>
@@ -13,21 +15,37 @@ ESPALIER_INLINE float larger(float a, float b) {
   return b > a || b != b ? b : a;
 }
 
-void max_plane(const float* x, int64_t width, const PoolWindows& windows, float* y) {
-  for (const Window& rows : windows.rows) {
-    for (const Window& cols : windows.cols) {
-      float most = x[rows.begin * width + cols.begin];
-      for (int64_t h = rows.begin; h < rows.end; h += windows.row_step) {
-        for (int64_t w = cols.begin; w < cols.end; w += windows.col_step) {
-          most = larger(most, x[h * width + w]);
-        }
-      }
-      *y++ = most;
-    }
+/// y = the largest of each column over the rows of a window.
+ESPALIER_CLONES void max_of_rows(
+    const float* x, int64_t width, const Window& rows, int64_t step, float* y) {
+  std::copy_n(x + rows.begin * width, width, y);
+  for (int64_t h = rows.begin + step; h < rows.end; h += step) {
+    const float* row = x + h * width;
+    for (int64_t w = 0; w < width; ++w) y[w] = larger(y[w], row[w]);
   }
 }
 
-/// The same for windows of 2x2 that tile the plane, `cols` in a row.
+/// How windows slide along a row with its padding.
+struct ColumnWindows {
+  int64_t count, kernel, stride, dilation;
+};
+
+/// The largest of each window; a constant stride makes vectors of it.
+template <int64_t kStride>
+ESPALIER_INLINE void max_of_columns(const float* x, const ColumnWindows& windows, float* y) {
+  const int64_t stride = kStride > 0 ? kStride : windows.stride;
+  for (int64_t q = 0; q < windows.count; ++q) y[q] = x[q * stride];
+  for (int64_t t = 1; t < windows.kernel; ++t) {
+    const float* from = x + t * windows.dilation;
+    for (int64_t q = 0; q < windows.count; ++q) y[q] = larger(y[q], from[q * stride]);
+  }
+}
+ESPALIER_CLONES void max_columns(const float* x, const ColumnWindows& windows, float* y) {
+  if (windows.stride == 2) return max_of_columns<2>(x, windows, y);
+  max_of_columns<0>(x, windows, y);
+}
+
+/// The same at once for windows of 2x2 that tile the plane, `cols` in a row.
 ESPALIER_CLONES void max_pairs(const float* x, int64_t rows, int64_t cols, float* y) {
   for (int64_t p = 0; p < rows; ++p, x += 4 * cols, y += cols) {
     const float* below = x + 2 * cols;
@@ -84,19 +102,32 @@ class PlanesPool : public PlanesKernel {
         cols_(static_cast<int64_t>(windows_.cols.size())) {
     pairs_ = max_ && windows_.row_step == 1 && windows_.col_step == 1 && in_[1] == 2 * rows_ &&
              in_[2] == 2 * cols_ && in_pairs(windows_.rows) && in_pairs(windows_.cols);
+    const PoolOptions& pool = step.pool;
+    along_ = {.count = cols_,
+              .kernel = pool.kernel.w,
+              .stride = pool.stride.w > 0 ? pool.stride.w : pool.kernel.w,
+              .dilation = pool.dilation.w};
+    left_ = pool.padding.w;
+    const int64_t reach = (cols_ - 1) * along_.stride + (along_.kernel - 1) * along_.dilation + 1;
+    line_ = std::max(left_ + in_[2], reach);
   }
 
   int64_t run(const PlanesRun& run) const override {
     const float* x = run.at(input_);
     float* y = run.at(output_);
-    // Planes that follow each other are one plane of more rows.
-    if (pairs_) max_pairs(x, in_[0] * rows_, cols_, y);
-    for (int64_t c = 0; !pairs_ && c < in_[0]; ++c) {
-      (max_ ? max_plane : mean_plane)(
-          x + c * in_[1] * in_[2], in_[2], windows_, y + c * rows_ * cols_);
+    const int64_t plane = in_[1] * in_[2];
+    if (pairs_) {  // planes that follow each other are one plane of more rows
+      max_pairs(x, in_[0] * rows_, cols_, y);
+    } else if (max_) {
+      max_planes(x, run.scratch, y);
+    } else {
+      for (int64_t c = 0; c < in_[0]; ++c) {
+        mean_plane(x + c * plane, in_[2], windows_, y + c * rows_ * cols_);
+      }
     }
     return 0;
   }
+  int64_t scratch_floats() const override { return max_ && !pairs_ ? line_ : 0; }
 
  private:
   static bool in_pairs(const std::vector<Window>& windows) {
@@ -108,12 +139,26 @@ class PlanesPool : public PlanesKernel {
     });
   }
 
+  /// First over rows, then along them: `line` is a row with its padding.
+  void max_planes(const float* x, float* line, float* y) const {
+    std::fill_n(line, line_, -std::numeric_limits<float>::infinity());
+    for (int64_t c = 0; c < in_[0]; ++c, x += in_[1] * in_[2]) {
+      for (const Window& rows : windows_.rows) {
+        max_of_rows(x, in_[2], rows, windows_.row_step, line + left_);
+        max_columns(line, along_, y);
+        y += cols_;
+      }
+    }
+  }
+
   int input_, output_;
   bool max_;
   PoolWindows windows_;
   Shape in_;
   int64_t rows_, cols_;
   bool pairs_;
+  ColumnWindows along_{};
+  int64_t left_, line_;  // padding before a row, and floats of it with all that windows reach
 };
 
 class PlanesCopySteps : public PlanesKernel {

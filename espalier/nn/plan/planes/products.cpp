@@ -129,7 +129,7 @@ class SparseProduct : public PlanesProduct {
   int64_t macs() const override { return planes_.macs(); }
   int64_t scratch_floats() const override { return planes_.scratch_size(); }
   int64_t nbytes() const override { return planes_.nbytes(); }
-  std::string_view format() const override { return form_.name; }
+  std::string_view format() const override { return planes_.is_code() ? "code" : form_.name; }
 
  private:
   SparseProduct(const Graph& graph, const Step& step, const sparse::Support& support)
