@@ -89,8 +89,7 @@ void conv2d_backward_data_depthwise(const Conv2dShape& shape,
                    .y = to,
                    .p = shape.h,
                    .q = shape.w,
-                   .stride = 1,
-                   .zeros = zeros.data<float>()});
+                   .stride = 1});
   });
 }
 
@@ -146,7 +145,7 @@ DepthwiseTasks::DepthwiseTasks(const Conv2dShape& shape, bool lanes)
       position_(lanes ? kLanes : 1),
       channels_(std::clamp<int64_t>(kTaskFloats / (shape.p * shape.q * position_), 1, shape.c)),
       tasks_(ceil_div(shape.c, channels_)),
-      zeros_(Tensor::zeros({shape.w * position_ + 2 * kPlanesSlack})),
+      zeros_(Tensor::zeros({lanes ? 2 * kPlanesSlack : shape.w + 2 * kPlanesSlack})),
       kernel_(lanes ? depthwise_kernels().lanes : depthwise_kernels().planes) {}
 
 void DepthwiseTasks::run(int64_t task, const PlanesOperands& operands) const {

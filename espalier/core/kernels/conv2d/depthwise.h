@@ -14,8 +14,8 @@ namespace espalier::detail {
 bool is_depthwise(const Conv2dShape& shape);
 
 /// The three directions of conv2d.h for tensors in `Nchw16n` (weight and bias plain). The gradient
-/// of the weight adds at most ~1024 positions in float32, then lanes and blocks of samples in
-/// float64, in the samples' order.
+/// of the weight adds fewer than 2048 positions (or a row) and their lanes in float32, these sums
+/// in float64, in the samples' order.
 void conv2d_forward_depthwise(
     const Conv2dShape& shape, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
 void conv2d_backward_data_depthwise(const Conv2dShape& shape,

@@ -18,8 +18,8 @@ struct DepthwiseJob {
   float* y;
   int64_t p, q;
   int64_t stride;
-  const float*
-      zeros;  ///< a row of x that holds 0; kPlanesSlack floats around it are read in planes
+  /// In planes: a row of x that holds 0, with kPlanesSlack readable floats around it.
+  const float* zeros = nullptr;
   float factor = 1.0f;
   const float* residual = nullptr;  ///< null: none. Lies as y does
   PlanesLimits limits = {};
