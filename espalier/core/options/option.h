@@ -40,7 +40,8 @@ struct Option {
   double max = 0.0;                       ///< of Real and Integer: end of the range, included
   std::vector<std::string> choices = {};  ///< of Choice
   OptionNeed needs = {};                  ///< to give it in vain is an error
-  bool of_machine = false;  ///< the default is this machine's: help, the same anywhere, leaves it out
+  bool of_machine =
+      false;  ///< the default is this machine's: help, the same anywhere, leaves it out
   /// The member of a struct as text.
   std::function<std::string(const void* settings)> text_of = {};
   /// Sets the member of a struct from a text that `check` accepts.

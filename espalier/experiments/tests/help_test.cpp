@@ -48,10 +48,10 @@ TEST(Help, OfTrainFitsTwoScreens) {
 
 TEST(Help, IsTheSameWhereverTheDataLie) {
   // The command itself: a process reads its environment once.
-  FILE* const pipe = ::popen(
-      "ESPALIER_DATA=/a/long/name/of/a/folder/for/which/a/line/breaks " ESPALIER_COMMAND
-      " train --help",
-      "r");
+  FILE* const pipe =
+      ::popen("ESPALIER_DATA=/a/long/name/of/a/folder/for/which/a/line/breaks " ESPALIER_COMMAND
+              " train --help",
+              "r");
   ASSERT_NE(pipe, nullptr);
   std::string text;
   char part[4096];
