@@ -49,7 +49,8 @@ class FormatsOracle : public ::testing::Test {
     expect_same(name + ".columns", got.columns);
   }
 
-  std::map<std::string, Tensor> arrays_ = load_npz(std::filesystem::path(ESPALIER_ORACLES) / "formats.npz");
+  std::map<std::string, Tensor> arrays_ =
+      load_npz(std::filesystem::path(ESPALIER_ORACLES) / "formats.npz");
   std::set<std::string> used_;
 
  private:
