@@ -137,6 +137,7 @@ void ConvPlan::fill_scratch(const MappedFloats& in,
                             float* scratch) const {
   const int64_t plane = conv.in_h * conv.in_w * 16;
   const int64_t first = strip_index * strip * conv.in_step.h + window.top;
+  const espalier::detail::PaddedPart part{conv.in_h, conv.in_w, first, rows, window.left, cols};
   for (int64_t c = 0; c < conv.in_channels; ++c) {
     for (int64_t i = 0; i < tile.images; ++i, scratch += image_stride()) {
       const int64_t image = image_group * tile.images + i;
@@ -144,17 +145,8 @@ void ConvPlan::fill_scratch(const MappedFloats& in,
         std::fill_n(scratch, image_stride(), 0.0f);
         continue;
       }
-      espalier::detail::copy_padded_mapped(in.map,
-                                           c,
-                                           in.data + (image * conv.in_channels + c) * plane,
-                                           1,
-                                           conv.in_h,
-                                           conv.in_w,
-                                           first,
-                                           rows,
-                                           window.left,
-                                           cols,
-                                           scratch);
+      const float* from = in.data + (image * conv.in_channels + c) * plane;
+      espalier::detail::copy_padded(part, {from, in.map}, c, 1, scratch);
     }
   }
 }

@@ -126,6 +126,7 @@ void conv2d_backward_weight_lanes(const Conv2dShape& shape,
   const int64_t fitting = kPaddedBytes / (padded.image * static_cast<int64_t>(sizeof(float)) + 1);
   const int64_t chunk = std::clamp<int64_t>(std::min(wanted, fitting), 1, blocks);
   const bool in_place = o.padding.w == 0 && x.map == nullptr;
+  const PaddedPart part{shape.h, shape.w, 0, shape.h, -o.padding.w, padded.cols};
   Tensor scratch;
   if (!in_place) scratch = Tensor::empty({chunk * padded.image});
 
@@ -143,17 +144,11 @@ void conv2d_backward_weight_lanes(const Conv2dShape& shape,
       const int64_t grain = 1 + (1 << 14) / padded.plane;
       parallel_for(images * shape.c, grain, [&](int64_t begin, int64_t end) {
         for (int64_t plane = begin; plane < end; ++plane) {
-          copy_padded_mapped(x.map,
-                             plane % shape.c,
-                             planes + plane * in_plane,
-                             1,
-                             shape.h,
-                             shape.w,
-                             0,
-                             shape.h,
-                             -o.padding.w,
-                             padded.cols,
-                             scratch.data<float>() + plane * padded.plane);
+          copy_padded(part,
+                      {planes + plane * in_plane, x.map},
+                      plane % shape.c,
+                      1,
+                      scratch.data<float>() + plane * padded.plane);
         }
       });
     }

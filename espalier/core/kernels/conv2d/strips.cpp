@@ -119,17 +119,11 @@ void ConvStrips::run_group(const MappedFloats& x,
     const int64_t channels = std::min(channel_block_, conv_.in_channels - c);
     const float* x_rows = x.data + c * in_plane;
     if (!in_place_) {
-      copy_padded_mapped(x.map,
-                         first_channel + c,
-                         x_rows,
-                         channels,
-                         conv_.in_h,
-                         conv_.in_w,
-                         begin,
-                         end - begin,
-                         left_,
-                         cols_,
-                         scratch);
+      copy_padded({conv_.in_h, conv_.in_w, begin, end - begin, left_, cols_},
+                  {x_rows, x.map},
+                  first_channel + c,
+                  channels,
+                  scratch);
       x_rows = scratch - begin * cols_ * kLanes;
     }
     TileJob job;
