@@ -10,6 +10,7 @@
 namespace espalier {
 
 MappedTensor PendingValue::mapped() const {
+  if (!x_.tensor().defined()) return {packed_->tensor(), &map_};
   if (x_.changed()) detail::throw_changed(x_.tensor());
   return {x_.tensor(), &map_};
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include <espalier/autograd/packed.h>
 #include <espalier/autograd/variable.h>
 #include <espalier/core/kernels/batch_norm.h>
 #include <espalier/core/kernels/channel_map.h>
@@ -16,22 +17,40 @@ namespace espalier {
 /// A tensor and the map through which it is read.
 class PendingValue {
  public:
-  /// Keeps a handle to `x`, and from now on notices when it is changed in place. `mean`: of x, per
-  /// channel.
-  PendingValue(const Tensor& x, ChannelMap map, std::vector<double> mean)
-      : x_(x), map_(std::move(map)), mean_(std::move(mean)) {}
+  /// Keeps a handle to the value of `x`, and from now on notices when it is changed in place.
+  /// `mean`: of x, per channel.
+  PendingValue(const Variable& x, ChannelMap map, std::vector<double> mean)
+      : x_(x.value()),
+        packed_(packed(x)),
+        shape_(x.shape()),
+        dtype_(x.dtype()),
+        layout_(x.layout()),
+        map_(std::move(map)),
+        mean_(std::move(mean)) {}
 
-  /// Of the value's shape, element type and layout.
-  const Tensor& like() const { return x_.tensor(); }
+  /// Of the value.
+  const Shape& shape() const { return shape_; }
+  /// Of the value.
+  DType dtype() const { return dtype_; }
+  /// Of the value.
+  Layout layout() const { return layout_; }
   /// What to read. Throws Error when x was changed in place.
   MappedTensor mapped() const;
   /// About which sums over x are taken.
   const std::vector<double>& mean() const { return mean_; }
   /// The value, in memory of its own. Throws as `mapped`.
   Tensor make() const;
+  /// The forward pass is done with the value: what is packed (packed.h) is enough from now on.
+  void let_go() const {
+    if (packed_) x_ = WatchedTensor();
+  }
 
  private:
-  WatchedTensor x_;
+  mutable WatchedTensor x_;  // undefined once it was let go
+  std::shared_ptr<const PackedTensor> packed_;
+  Shape shape_;
+  DType dtype_;
+  Layout layout_;
   ChannelMap map_;
   std::vector<double> mean_;
 };

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include <espalier/autograd/packed.h>
 #include <espalier/autograd/pending.h>
 
 namespace espalier {
@@ -17,6 +18,10 @@ Saved::Saved(Variable variable) : variable_(std::move(variable)) {
   if (variable_.defined() && is_recording()) {
     if (Variable again = unmade(variable_); again.defined()) {
       variable_ = std::move(again);
+      return;
+    }
+    if (Variable twin = packed_twin(variable_); twin.defined()) {
+      variable_ = std::move(twin);
       return;
     }
     watched_ = WatchedTensor(std::as_const(variable_).value());

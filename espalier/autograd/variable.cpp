@@ -22,8 +22,7 @@ const Variable& undefined_variable() {
 void put_on_tape(const char* name,
                  const Variable& result,
                  const std::vector<Variable>& inputs,
-                 BackwardFn backward,
-                 const Tensor& saved_output) {
+                 BackwardFn backward) {
   std::vector<Node::Edge> edges;
   edges.reserve(inputs.size());
   for (const Variable& input : inputs) {
@@ -34,8 +33,7 @@ void put_on_tape(const char* name,
     }
     edges.push_back(std::move(edge));
   }
-  result.state()->producer =
-      std::make_shared<Node>(name, std::move(edges), std::move(backward), saved_output);
+  result.state()->producer = std::make_shared<Node>(name, std::move(edges), std::move(backward));
 }
 
 }  // namespace
@@ -62,20 +60,22 @@ Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<V
 const Tensor& Variable::value() const {
   ESPALIER_CHECK(defined(), ValueError, "variable: undefined, holds no tensor");
   if (state_->kept.support) state_->become_dense();
-  if (state_->pending && !state_->value.defined()) state_->make_value();
+  if (!state_->value.defined()) state_->make_value();
   return state_->value;
 }
 
 Tensor& Variable::value() {
   auto& out = const_cast<Tensor&>(std::as_const(*this).value());
   state_->pending.reset();  // it may become another one
+  state_->packed.reset();
   state_->gated.reset();
   return out;
 }
 
-const Tensor& Variable::like() const {
+Variable::Form Variable::form() const {
   ESPALIER_CHECK(defined(), ValueError, "variable: undefined, holds no tensor");
-  return state_->kept.support ? value() : state_->like();
+  if (state_->kept.support) state_->become_dense();
+  return state_->form();
 }
 
 void Variable::set_value(Tensor value) {
@@ -83,6 +83,7 @@ void Variable::set_value(Tensor value) {
   ESPALIER_CHECK(
       value.dtype() == dtype(), TypeError, "set_value: expects ", name(dtype()), ", got ", value);
   state_->value = std::move(value);
+  state_->packed.reset();
 }
 
 bool Variable::requires_grad() const {
@@ -141,13 +142,9 @@ Variable record(const char* name,
                 SaveOutput save) {
   Variable result(std::move(value));
   detail::observe_op(name, result, inputs);
-  if (is_recorded(inputs)) {
-    put_on_tape(name,
-                result,
-                inputs,
-                std::move(backward),
-                save == SaveOutput::Yes ? std::as_const(result).value() : Tensor());
-  }
+  if (!is_recorded(inputs)) return result;
+  put_on_tape(name, result, inputs, std::move(backward));
+  if (save == SaveOutput::Yes) TapeAccess::save_output(result);
   return result;
 }
 
@@ -159,18 +156,13 @@ Variable record_pending(const char* name,
   state->pending = std::move(value);
   Variable result(state);
   detail::observe_op(name, result, inputs);
-  if (is_recorded(inputs)) put_on_tape(name, result, inputs, std::move(backward), Tensor());
+  state->lends_pending = true;
+  if (is_recorded(inputs)) put_on_tape(name, result, inputs, std::move(backward));
   return result;
 }
 
-Node::Node(const char* name,
-           std::vector<Edge> inputs,
-           BackwardFn backward,
-           const Tensor& saved_output)
-    : name_(name),
-      inputs_(std::move(inputs)),
-      backward_(std::move(backward)),
-      saved_output_(saved_output) {
+Node::Node(const char* name, std::vector<Edge> inputs, BackwardFn backward)
+    : name_(name), inputs_(std::move(inputs)), backward_(std::move(backward)) {
   static std::atomic<uint64_t> next{0};
   sequence_ = next++;
 }

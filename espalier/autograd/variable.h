@@ -17,6 +17,7 @@
 namespace espalier {
 
 class Node;
+class PackedTensor;
 struct VariableState;
 
 /// A hook gets a gradient and returns the one to use instead (or an undefined Variable to keep it).
@@ -44,17 +45,17 @@ class Variable {
   void set_value(Tensor value);
 
   /// Of the value.
-  const Shape& shape() const { return like().shape(); }
+  const Shape& shape() const { return form().shape; }
   /// Of the value.
-  int rank() const { return like().rank(); }
+  int rank() const { return form().shape.rank(); }
   /// Of the value; negative counts from the end.
-  int64_t size(int d) const { return like().size(d); }
+  int64_t size(int d) const { return form().shape.size(d); }
   /// Of the value.
-  int64_t numel() const { return like().numel(); }
+  int64_t numel() const { return form().shape.numel(); }
   /// Of the value.
-  DType dtype() const { return like().dtype(); }
+  DType dtype() const { return form().dtype; }
   /// Of the value.
-  Layout layout() const { return like().layout(); }
+  Layout layout() const { return form().layout; }
   /// The value's only element. Throws ShapeError when there is not exactly one.
   double item() const { return value().item(); }
 
@@ -88,8 +89,14 @@ class Variable {
   explicit Variable(std::shared_ptr<VariableState> state) : state_(std::move(state)) {}
 
  private:
-  /// A tensor of the value's shape, element type and layout; the value need not exist (pending.h).
-  const Tensor& like() const;
+  /// What is known of a value that need not exist (pending.h, packed.h).
+  struct Form {
+    const Shape& shape;
+    DType dtype;
+    Layout layout;
+  };
+  Form form() const;
+  friend struct VariableState;
 
   std::shared_ptr<VariableState> state_;
 };
@@ -169,6 +176,12 @@ bool is_recorded(const std::vector<Variable>& inputs);
 
 // --- for tracing ---------------------------------------------------------------------------------
 
+/// An output that the tape keeps: as it is, or as bfloat16; or neither.
+struct SavedOutput {
+  WatchedTensor tensor = {};                        ///< as it is
+  std::shared_ptr<const PackedTensor> packed = {};  ///< packed.h
+};
+
 /// One recorded op, as seen by the dependency graph and by tests. Owned by its output.
 class Node {
  public:
@@ -180,7 +193,7 @@ class Node {
   };
 
   /// Made by `record()`.
-  Node(const char* name, std::vector<Edge> inputs, BackwardFn backward, const Tensor& saved_output);
+  Node(const char* name, std::vector<Edge> inputs, BackwardFn backward);
   ~Node();
 
   /// The op's name.
@@ -194,7 +207,7 @@ class Node {
   uint64_t sequence_;
   std::vector<Edge> inputs_;
   BackwardFn backward_;
-  WatchedTensor saved_output_;
+  SavedOutput saved_output_;
   std::vector<GradientHook> hooks_;
   bool released_ = false;
 };

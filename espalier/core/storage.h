@@ -25,7 +25,7 @@ void reset_peak_memory();
 /// Gives all unused blocks back to the system.
 void release_pooled_memory();
 
-/// What the pool takes for a block of `nbytes`: up to a quarter more.
+/// What the pool takes for a block of `nbytes`: up to a quarter more, from 1 MB on up to 64 KB.
 int64_t block_bytes(int64_t nbytes);
 
 class Storage;

@@ -172,13 +172,7 @@ class BackwardPass {
                        !wanted_nodes_.contains(edge.node.get()));
     }
     const detail::BackwardOf running(node->name());
-    const WatchedTensor& saved = TapeAccess::saved_output(*node);
-    Variable output;
-    if (saved.tensor().defined()) {
-      if (saved.changed()) detail::throw_changed(saved.tensor());
-      output = Variable(saved.tensor());
-      output.state()->producer = node;
-    }
+    const Variable output = saved_output(node);
     std::vector<Variable> gathered = take_gathered(*node, needs);
     std::vector<Variable> gradients =
         TapeAccess::backward(*node)(BackwardContext{gradient, output, needs, gathered, unseen});
@@ -201,6 +195,15 @@ class BackwardPass {
         add_to_leaf(edge.leaf, gradients[i]);
       }
     }
+  }
+
+  static Variable saved_output(const std::shared_ptr<Node>& node) {
+    const auto& [saved, packed] = TapeAccess::saved_output(*node);
+    if (!packed && !saved.tensor().defined()) return {};
+    if (saved.changed()) detail::throw_changed(saved.tensor());
+    Variable output(packed ? packed->tensor() : saved.tensor());
+    output.state()->producer = node;
+    return output;
   }
 
   // Takes the gradients of a node's inputs out of the pass, so that its backward function may add

@@ -239,7 +239,7 @@ Variable batch_norm(const Variable& x,
   Tensor y;
   if (pends) {
     kept.pending = std::make_shared<const PendingValue>(
-        x.value(), ChannelMap{affine.scale, affine.shift, options.relu}, kept.mean);
+        x, ChannelMap{affine.scale, affine.shift, options.relu}, kept.mean);
   } else {
     y = Tensor::empty(x.shape(), x.dtype(), x.layout());
     scale_shift(x.value(),

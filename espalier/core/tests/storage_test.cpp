@@ -54,6 +54,51 @@ TEST(Storage, WastesAtMostAQuarter) {
   }
 }
 
+TEST(Storage, WastesAtMost64KbOfLargeBlocks) {
+  for (int64_t nbytes = 1 << 20; nbytes < 100 << 20; nbytes = nbytes * 9 / 8 + 1) {
+    const int64_t before = memory_stats().bytes_in_use;
+    Storage block(nbytes);
+    const int64_t used = memory_stats().bytes_in_use - before;
+    EXPECT_GE(used, nbytes);
+    EXPECT_LT(used, nbytes + (64 << 10)) << nbytes;
+  }
+}
+
+TEST(Storage, LargeBlocksOfOtherSizesTakeThePlaceOfFreedOnes) {
+  release_pooled_memory();
+  { Storage whole(24 << 20); }
+  const MemoryStats before = memory_stats();
+  {
+    Storage a(7 << 20);
+    Storage b(11 << 20);
+    Storage c(6 << 20);
+    std::memset(a.data(), 1, 7 << 20);
+    std::memset(b.data(), 2, 11 << 20);
+    std::memset(c.data(), 3, 6 << 20);
+    EXPECT_EQ(a.data()[(7 << 20) - 1], std::byte{1});
+    EXPECT_EQ(b.data()[0], std::byte{2});
+    EXPECT_EQ(b.data()[(11 << 20) - 1], std::byte{2});
+  }
+#if !defined(__SANITIZE_ADDRESS__)  // there every block stands alone
+  EXPECT_EQ(memory_stats().system_allocations, before.system_allocations);
+  EXPECT_EQ(memory_stats().bytes_pooled, before.bytes_pooled);
+#endif
+}
+
+TEST(Storage, ReleasedMemoryIsAskedForAgain) {
+  Storage stays_below(8 << 20);
+  {
+    Storage gap(4 << 20);
+    Storage stays_above(2 << 20);
+  }
+  release_pooled_memory();
+  const MemoryStats before = memory_stats();
+  EXPECT_EQ(before.bytes_pooled, 0);
+  { Storage again(4 << 20); }
+  EXPECT_EQ(memory_stats().system_allocations, before.system_allocations + 1);
+  EXPECT_EQ(memory_stats().bytes_pooled, 4 << 20);
+}
+
 TEST(Storage, GivesPooledMemoryBackOnDemand) {
   { Storage block(1 << 20); }
   EXPECT_GT(memory_stats().bytes_pooled, 0);

@@ -6,6 +6,7 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/core/allocation_log.h>
+#include <espalier/core/detail/memory_pool.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/storage.h>
 #include <espalier/nn/graph/tracer.h>
@@ -45,33 +46,44 @@ class Pool {
  public:
   void make(int64_t block, int64_t nbytes) {
     const int64_t bytes = block_bytes(nbytes);
-    blocks_[block] = bytes;
+    const bool is_large = bytes >= detail::kLargeBlock;
+    blocks_[block] = {bytes, is_large ? range_.take(bytes) : -1};
     in_use_ += bytes;
     peak_ = std::max(peak_, in_use_);
-    Count& count = counts_[bytes];
+    if (is_large) return;
+    Count& count = small_[bytes];
     count.most = std::max(count.most, ++count.now);
   }
   void free(int64_t block) {
-    const int64_t bytes = blocks_.at(block);
-    in_use_ -= bytes;
-    --counts_.at(bytes).now;
+    const Place& place = blocks_.at(block);
+    in_use_ -= place.bytes;
+    if (place.offset < 0) {
+      --small_.at(place.bytes).now;
+    } else {
+      range_.give_back(place.offset, place.bytes);
+    }
   }
 
   int64_t in_use() const { return in_use_; }
   int64_t peak() const { return peak_; }
   int64_t pooled() const {
-    int64_t sum = 0;
-    for (const auto& [bytes, count] : counts_) sum += bytes * count.most;
+    int64_t sum = range_.end();
+    for (const auto& [bytes, count] : small_) sum += bytes * count.most;
     return sum;
   }
 
  private:
+  struct Place {
+    int64_t bytes = 0;
+    int64_t offset = 0;  // -1: kept by size
+  };
   struct Count {
     int64_t now = 0;
     int64_t most = 0;
   };
-  std::map<int64_t, int64_t> blocks_;  // bytes by number
-  std::map<int64_t, Count> counts_;    // by bytes
+  std::map<int64_t, Place> blocks_;  // by number
+  std::map<int64_t, Count> small_;   // by bytes
+  detail::RangeAllocator range_;
   int64_t in_use_ = 0;
   int64_t peak_ = 0;
 };
