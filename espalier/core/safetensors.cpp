@@ -11,6 +11,7 @@
 #include <espalier/core/detail/json.h>
 #include <espalier/core/file_kind.h>
 #include <espalier/core/io.h>
+#include <espalier/core/kernels/bfloat16.h>
 
 namespace espalier {
 namespace {
@@ -47,6 +48,26 @@ std::string_view stored_name(DType dtype) {
   throw TypeError(cat("save_safetensors: no stored form of ", name(dtype)));
 }
 
+/// What is written of a tensor: bytes, contiguous, in row-major order.
+struct Item {
+  const std::string* name;
+  std::string_view type;
+  Shape shape;
+  Tensor bytes;
+  int64_t item_size;
+};
+
+Item item_of(const std::string& name, const Tensor& tensor, bool as_bfloat16) {
+  const Tensor plain = tensor.to(Layout::Nchw).contiguous();
+  if (!as_bfloat16) {
+    const DType dtype = plain.dtype();
+    return {&name, stored_name(dtype), plain.shape(), plain, item_size(dtype)};
+  }
+  Tensor bits = Tensor::empty({2 * plain.numel()}, DType::U8);
+  to_bfloat16(plain.data<float>(), plain.numel(), static_cast<uint16_t*>(bits.raw()));
+  return {&name, "BF16", plain.shape(), bits, 2};
+}
+
 struct Entry {
   std::string name;
   const StoredType* type = nullptr;  // null: not known
@@ -78,6 +99,7 @@ class Parser {
         out.unreadable[entry.name] = entry.type_name;
       } else {
         out.tensors[entry.name] = read_tensor(entry);
+        if (entry.type->convert == Convert::Bfloat16) out.bfloat16.insert(entry.name);
       }
     }
     return out;
@@ -280,21 +302,26 @@ SafetensorsFile load_safetensors(const std::filesystem::path& path) {
 }
 
 void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& file) {
-  struct Item {
-    const std::string* name;
-    Tensor tensor;
-  };
+  for (const std::string& name : file.bfloat16) {
+    const auto found = file.tensors.find(name);
+    ESPALIER_CHECK(found != file.tensors.end() && found->second.defined() &&
+                       found->second.dtype() == DType::F32,
+                   ValueError,
+                   "save_safetensors: '",
+                   name,
+                   "' is to be stored as bfloat16; expected a float32 tensor of that name");
+  }
   std::vector<Item> items;
   for (const auto& [name, tensor] : file.tensors) {
     ESPALIER_CHECK(tensor.defined(), ValueError, "save_safetensors: '", name, "' is undefined");
     ESPALIER_CHECK(
         name != kMetadata, ValueError, "save_safetensors: a tensor can't be named ", kMetadata);
-    items.push_back({&name, tensor.to(Layout::Nchw).contiguous()});
+    items.push_back(item_of(name, tensor, file.bfloat16.contains(name)));
   }
   // Wide elements first keeps every tensor aligned to its element size for readers that map the
   // file.
   std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
-    return item_size(a.tensor.dtype()) > item_size(b.tensor.dtype());
+    return a.item_size > b.item_size;
   });
 
   for (const auto& [key, value] : file.metadata) {
@@ -307,11 +334,10 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
   Json header = Json::object();
   int64_t offset = 0;
   for (const Item& item : items) {
-    const Shape& shape = item.tensor.shape();
-    header[*item.name] = {{"dtype", stored_name(item.tensor.dtype())},
-                          {"shape", std::vector<int64_t>(shape.begin(), shape.end())},
-                          {"data_offsets", {offset, offset + item.tensor.nbytes()}}};
-    offset += item.tensor.nbytes();
+    header[*item.name] = {{"dtype", item.type},
+                          {"shape", std::vector<int64_t>(item.shape.begin(), item.shape.end())},
+                          {"data_offsets", {offset, offset + item.bytes.nbytes()}}};
+    offset += item.bytes.nbytes();
   }
   // The members of an object as text, each after a comma.
   const auto members = [](const Json& object) {
@@ -333,9 +359,10 @@ void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& 
   std::memcpy(bytes.data() + 8, text.data(), text.size());
   uint8_t* out = bytes.data() + 8 + text.size();
   for (const Item& item : items) {
-    if (item.tensor.nbytes() == 0) continue;
-    std::memcpy(out, item.tensor.raw(), static_cast<size_t>(item.tensor.nbytes()));
-    out += item.tensor.nbytes();
+    const Tensor& from = item.bytes;
+    if (from.nbytes() == 0) continue;
+    std::memcpy(out, from.raw(), static_cast<size_t>(from.nbytes()));
+    out += from.nbytes();
   }
   detail::put_checksum(bytes);
   write_file(path, bytes.data(), static_cast<int64_t>(bytes.size()));

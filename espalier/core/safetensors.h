@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 
 #include <espalier/core/tensor.h>
@@ -25,6 +26,8 @@ struct SafetensorsFile {
   /// Tensors whose element type this library does not know, by name: the type's name, `F8_E4M3`.
   /// Whoever needs one of them names it; others are not kept from the rest of the file.
   std::map<std::string, std::string> unreadable = {};
+  /// Float32 tensors that the file holds as BF16: read so, or to be rounded and written so.
+  std::set<std::string> bfloat16 = {};
 };
 
 /// Throws IoError naming `where`, the tensor and its type when it is among the unreadable ones.
@@ -41,7 +44,7 @@ SafetensorsFile parse_safetensors(const std::vector<uint8_t>& bytes, const std::
 /// Writes atomically (see io.h); the order is fixed (wide elements first, then by name), so equal
 /// content gives equal bytes. `Nchw16n` tensors are stored in logical order. Throws IoError, and
 /// ValueError for an undefined tensor, a name that is not UTF-8, a metadata key of the writer's
-/// own.
+/// own, a name in `bfloat16` that is no float32 tensor's.
 void save_safetensors(const std::filesystem::path& path, const SafetensorsFile& file);
 
 }  // namespace espalier

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <espalier/core/kernels/bfloat16.h>
 #include <espalier/core/kernels/conv2d/planes_few.h>
 #include <espalier/core/parallel.h>
 #include <espalier/core/simd.h>
@@ -122,6 +123,48 @@ TEST_F(Conv2dPlanes, FewPositionsEqualTheReferenceOnEveryTarget) {
     }
   }
   EXPECT_GE(count, 6);
+}
+
+// The reference multiplies weights that were rounded beforehand, so only sums differ.
+TEST_F(Conv2dPlanes, WeightsInBFloat16EqualTheReferenceOfRoundedOnes) {
+  const std::vector<testing::ConvCase> cases = {
+      {"one position", {1, 9, 3, 3}, {18, 9, 3, 3}, {}},
+      {"two", {1, 6, 3, 4}, {17, 6, 3, 3}, {.stride = 2, .padding = {0, 1}}},
+      {"three", {1, 7, 3, 1}, {18, 7, 3, 3}, {.padding = 1}},
+      {"four", {1, 5, 2, 2}, {33, 5, 3, 3}, {.padding = 1}},
+      {"five", {1, 4, 1, 5}, {16, 4, 3, 3}, {.padding = 1}},
+      {"nine", {1, 4, 3, 3}, {20, 4, 3, 3}, {.padding = 1}},
+      {"twelve", {1, 3, 3, 4}, {16, 3, 1, 1}, {}},
+      {"sixteen", {1, 6, 4, 4}, {40, 6, 3, 3}, {.padding = 1}},
+      {"fifteen of a stride", {1, 3, 6, 10}, {16, 3, 3, 3}, {.stride = 2, .padding = 1}}};
+  for (const auto& c : cases) {
+    PlanesProblem p(c);
+    ASSERT_TRUE(detail::FewPlanes::fits(p.shape, detail::WeightsAs::BFloat16)) << c.name;
+    float* w = p.weight.data<float>();
+    std::vector<uint16_t> bits(static_cast<size_t>(p.weight.numel()));
+    const Tensor unrounded = p.weight.clone();
+    to_bfloat16(w, p.weight.numel(), bits.data());
+    from_bfloat16(bits.data(), p.weight.numel(), w);
+    for (const std::string& target : simd_targets()) {
+      set_simd_target(target);
+      const detail::FewPlanes planes(p.shape, unrounded.data<float>(), detail::WeightsAs::BFloat16);
+      Guarded y(Tensor::zeros(p.out_shape()));
+      Tensor scratch = Tensor::empty({std::max<int64_t>(1, planes.scratch_size())});
+      const PlanesOperands operands{.x = p.x.data<float>(),
+                                    .weight = nullptr,
+                                    .bias = p.bias.data<float>(),
+                                    .residual = p.residual.data<float>(),
+                                    .y = y.data(),
+                                    .limits = {-0.5f, 0.5f}};
+      planes.fill(operands.x, scratch.data<float>());
+      for (int64_t t = 0; t < planes.tasks(); ++t) planes.run(t, operands, scratch.data<float>());
+      EXPECT_TRUE(y.whole());
+      p.expect(y.inner(p.out_shape()), -0.5f, 0.5f, cat(c.name, ", ", target));
+    }
+    const detail::FewPlanes rounded(p.shape, w, detail::WeightsAs::BFloat16);
+    if (!detail::FewPlanes::fits(p.shape)) continue;
+    EXPECT_EQ(2 * rounded.nbytes(), detail::FewPlanes(p.shape, w).nbytes()) << c.name;
+  }
 }
 
 TEST_F(Conv2dPlanes, KeepsANaNThroughTheLimits) {

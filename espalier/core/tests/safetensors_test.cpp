@@ -59,6 +59,33 @@ TEST(Safetensors, ReadsAHandMadeFile) {
   EXPECT_EQ(file.metadata.at("format"), "pt");
 }
 
+TEST(Safetensors, WritesFloatsAsBFloat16WhereAsked) {
+  const testing::TemporaryFolder dir;
+  const auto path = dir.path() / "half.safetensors";
+  SafetensorsFile file;
+  file.tensors["w"] = Tensor::from<float>({2, 2}, {1.0f, 1.0f + 0x1p-8f, -3.0f, 0.5f});
+  file.tensors["exact"] = Tensor::from<float>({1}, {1.0f + 0x1p-8f});
+  file.bfloat16 = {"w"};
+  save_safetensors(path, file);
+  const SafetensorsFile again = load_safetensors(path);
+  EXPECT_EQ(again.tensors.at("w").shape(), Shape({2, 2}));
+  EXPECT_EQ(again.tensors.at("w").to_vector<float>(),
+            (std::vector<float>{1.0f, 1.0f, -3.0f, 0.5f}));
+  EXPECT_EQ(again.tensors.at("exact").to_vector<float>(), std::vector<float>{1.0f + 0x1p-8f});
+  EXPECT_EQ(again.bfloat16, std::set<std::string>{"w"});
+  EXPECT_TRUE(again.checked);
+}
+
+TEST(Safetensors, RefusesBFloat16OfWhatIsNoFloat32Tensor) {
+  const testing::TemporaryFolder dir;
+  SafetensorsFile file;
+  file.tensors["n"] = Tensor::arange(3);
+  file.bfloat16 = {"n"};
+  EXPECT_THROW(save_safetensors(dir.path() / "a", file), ValueError);
+  file.bfloat16 = {"absent"};
+  EXPECT_THROW(save_safetensors(dir.path() / "a", file), ValueError);
+}
+
 TEST(Safetensors, ReadsHalfBfloatAndBool) {
   // Halves: 1, -2, 2^-24 (the smallest subnormal), infinity. Bfloat16: 1, -2.
   const std::string half("\x00\x3c\x00\xc0\x01\x00\x00\x7c", 8);

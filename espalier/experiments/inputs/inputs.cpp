@@ -125,10 +125,13 @@ nlohmann::ordered_json count_json(const nn::ModelCount& count) {
           {"macs_executed", count.total.macs_executed}};
 }
 
-nn::InferencePlan compile_network(Network& network, int64_t batch, nn::PlanFormat format) {
+nn::InferencePlan compile_network(Network& network,
+                                  int64_t batch,
+                                  nn::PlanFormat format,
+                                  nn::PlanWeights weights) {
   return nn::compile(*network.module,
                      nn::example_input(network.name, network.options),
-                     {.batch = batch, .format = format});
+                     {.batch = batch, .format = format, .weights = weights});
 }
 
 void check_evaluation(const nn::Evaluation& evaluation, const std::string& what) {

@@ -57,7 +57,8 @@ data::LoaderOptions evaluation_loader(const Normalization& normalization,
 /// plan cannot do.
 nn::InferencePlan compile_network(Network& network,
                                   int64_t batch,
-                                  nn::PlanFormat format = nn::PlanFormat::Auto);
+                                  nn::PlanFormat format = nn::PlanFormat::Auto,
+                                  nn::PlanWeights weights = nn::PlanWeights::Float32);
 
 /// Throws ValueError when the loss is no finite number: then no accuracy means anything. `what` is
 /// the evaluation, as a text.

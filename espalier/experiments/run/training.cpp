@@ -231,6 +231,7 @@ StepMemory tell_memory(const TrainSettings& settings,
   const int64_t batch = std::min(settings.training.batch, std::max<int64_t>(1, dataset.size()));
   const int64_t ahead = settings.machine.workers == 0 ? 0 : data::LoaderOptions().prefetch;
   const std::optional<int64_t> left = espalier::detail::free_memory();
+  const SavedAsScope keeps(settings.training.saved);
   const StepMemory memory = step_memory(network, optimizer, batch, ahead, left);
   if (!settings.run.ignore_memory) check_step_memory(memory, network, batch, left);
   progress.line(step_memory_text(memory, batch, left));
@@ -343,6 +344,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   nn::FitOptions options{.epochs = epochs,
                          .label_smoothing = training.label_smoothing,
                          .clip_grad_norm = training.clip_norm,
+                         .saved_as = training.saved,
                          .objective = objective};
   const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
   for (const std::string& note : folder.notes()) progress.line(note);

@@ -21,6 +21,14 @@ std::string model_help();
 inline constexpr const char* kMasksFromZerosHelp =
     "zeros without masks, as after pruning elsewhere, become masks";
 
+/// What the flag `saved` says.
+inline constexpr const char* kSavedHelp =
+    "activations until backward needs them: bfloat16 takes half of the memory";
+
+/// What the flag `plan-weights` says.
+inline constexpr const char* kPlanWeightsHelp =
+    "of --compiled: bfloat16 rounds them and reads half of the bytes where that pays";
+
 /// A network of the zoo.
 struct NetworkSettings {
   std::string model = "resnet20";           ///< its name

@@ -68,6 +68,7 @@ const OptionTable<TrainingSettings>& training_table() {
             "the teacher's share of the loss; labels have the rest")
           .needing_other_than("distill-from", {""}),
       {&S::clip_norm, "clip-norm", {0, kMost}, "", "largest norm of the gradient; 0: off"},
+      {&S::saved, "saved", {"float32", "bfloat16"}, kSavedHelp},
       {&S::augment, "augment", {"standard", "none", "standard+cutout"}, "of images"},
       {&S::seed, "seed", {0, kMost}, "", "of initial weights, order, augmentation, --train-size"},
   };

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <espalier/core/options/table.h>
+#include <espalier/autograd/packed.h>
 #include <espalier/experiments/settings/parts.h>
 
 namespace espalier::experiments {
@@ -43,8 +44,9 @@ struct TrainingSettings {
   /// weights settle on ranges that stay.
   double quantize_freeze = 0.5;
   double distill_temperature = 4.0;
-  double distill_weight = 0.9;  ///< the teacher's share of the loss
-  double clip_norm = 0.0;       ///< 0: off
+  double distill_weight = 0.9;         ///< the teacher's share of the loss
+  double clip_norm = 0.0;              ///< 0: off
+  SavedAs saved = SavedAs::AsTheyAre;  ///< what backward needs of activations
   Augment augment = Augment::Standard;
   int64_t seed = 0;
 };

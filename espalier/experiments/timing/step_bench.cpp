@@ -172,6 +172,7 @@ Side StepBench::train_step() {
   return timed([this] {
     network_.module->train();
     optimizer_->zero_grad();
+    const SavedAsScope keeps(saved_as_);
     const Variable loss = cross_entropy((*network_.module)(Variable(images_)), labels_);
     loss.backward();
     optimizer_->step();
@@ -208,7 +209,7 @@ Side StepBench::infer() {
 }
 
 Side StepBench::infer_one_by_one(nn::PlanFormat format) {
-  nn::InferencePlan plan = compile_network(network_, 1, format);
+  nn::InferencePlan plan = compile_network(network_, 1, format, plan_weights_);
   Tensor output = Tensor::empty(plan.output_shape().inserted(0, batch()));
   compiled_.push_back(std::make_unique<Compiled>(Compiled{std::move(plan), std::move(output)}));
   return timed([own = compiled_.back().get(), images = images_.to(Layout::Nchw).contiguous()] {
@@ -223,7 +224,7 @@ Side StepBench::infer_one_by_one(nn::PlanFormat format) {
 
 Side StepBench::infer_compiled(nn::PlanFormat format, std::optional<Conv2dAlgorithm> dense) {
   const AlgorithmScope scope(dense.value_or(conv2d_algorithm()));
-  nn::InferencePlan plan = compile_network(network_, batch(), format);
+  nn::InferencePlan plan = compile_network(network_, batch(), format, plan_weights_);
   Tensor output =
       Tensor::empty(plan.output_shape().inserted(0, batch()), DType::F32, Layout::Nchw16n);
   compiled_in_planes_ = plan.runs_in_planes(batch());

@@ -48,6 +48,10 @@ class StepBench {
 
   /// A training step. The object must outlive it.
   Side train_step();
+  /// How its ops keep values for the backward pass from now on.
+  void keep_as(SavedAs how) { saved_as_ = how; }
+  /// As what plans hold weights from now on.
+  void hold_weights_as(nn::PlanWeights how) { plan_weights_ = how; }
   /// Seconds that a mask update of dynamic sparse training adds to two training steps: dense
   /// gradients to choose from, and new patterns, whose index streams the step after it builds.
   /// Choosing itself is not in it. Each call makes two steps without and two with an update, one
@@ -75,6 +79,7 @@ class StepBench {
 
   /// What a training step was foretold to take.
   nn::TrainingMemory training_memory() {
+    const SavedAsScope keeps(saved_as_);
     return nn::training_memory(*network_.module, *optimizer_, network_.sample(), batch());
   }
   /// Multiply-accumulates that kernels execute in a training step: three times those of the forward
@@ -89,6 +94,8 @@ class StepBench {
   void set_up(Tensor images);
 
   Network network_;
+  SavedAs saved_as_ = SavedAs::AsTheyAre;
+  nn::PlanWeights plan_weights_ = nn::PlanWeights::Float32;
   Tensor images_;
   Tensor labels_;
   std::unique_ptr<nn::Sgd> optimizer_;

@@ -51,6 +51,8 @@ struct BenchSettings {
   int64_t seed = 0;
   bool compiled = false;
   std::string gates = "none";
+  SavedAs saved = SavedAs::AsTheyAre;
+  nn::PlanWeights plan_weights = nn::PlanWeights::Float32;
   UnfedSettings unfed = {};
   MachineSettings machine = {};
   KernelSettings kernels = {};
@@ -87,11 +89,14 @@ OptionTable<BenchSettings> make_table(timing::Job job) {
       {&S::round_seconds, "round-seconds", {0, 600}, "s", "length of a side's round"},
       {&S::seed, "seed", {0, 1e9}, "", "of the weights and the mask"},
   };
-  if (job == timing::Job::Infer) {
+  if (job == timing::Job::Train) {
+    table.add({&S::saved, "saved", {"float32", "bfloat16"}, kSavedHelp});
+  } else {
     table
         .add({&S::compiled,
               "compiled",
               "run both sides as inference plans: batch norm folded, steps fused"})
+        .add({&S::plan_weights, "plan-weights", {"float32", "bfloat16"}, kPlanWeightsHelp})
         .add({&S::gates,
               "gates",
               gate_choices(),
@@ -202,6 +207,11 @@ Sides open_sides(const BenchSettings& settings, const GivenOptions& given) {
   out.dense = std::make_unique<timing::StepBench>(std::move(plain), batch);
   if (out.sparsity > 0.0 || out.gated)
     out.sparse = std::make_unique<timing::StepBench>(std::move(masked), batch);
+  for (timing::StepBench* side : {out.dense.get(), out.sparse.get()}) {
+    if (side == nullptr) continue;
+    side->keep_as(settings.saved);
+    side->hold_weights_as(settings.plan_weights);
+  }
   return out;
 }
 
@@ -274,7 +284,15 @@ Json run(timing::Job job, const BenchSettings& settings, Sides& bench) {
     out["speedup_over_planes"] = times[3].median() / own.median();
     out["milliseconds_dense_planes"] = 1e3 * times[3].median();
   }
-  if (job == timing::Job::Train) out["training_memory"] = measured.training_memory().needed();
+  if (job == timing::Job::Train) {
+    const nn::TrainingMemory memory = measured.training_memory();
+    out["training_memory"] = memory.needed();
+    out["training_memory_parts"] = {{"parameters", memory.parameters},
+                                    {"optimizer", memory.optimizer},
+                                    {"activations", memory.activations},
+                                    {"step", memory.step},
+                                    {"pooled", memory.pooled}};
+  }
   if (job == timing::Job::Train && sparse) {
     const int64_t rounds = settings.rounds;
     const timing::TimeDifference update =

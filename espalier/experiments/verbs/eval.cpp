@@ -36,6 +36,7 @@ struct EvalSettings {
   bool masks_from_zeros = false;
   bool compiled = false;
   std::string plan = {};
+  nn::PlanWeights plan_weights = nn::PlanWeights::Float32;
   Normalization normalization = {};
   MachineSettings machine = {};
   KernelSettings kernels = {};
@@ -52,6 +53,8 @@ const OptionTable<EvalSettings>& own_table() {
       {&S::masks_from_zeros, "masks-from-zeros", kMasksFromZerosHelp},
       {&S::compiled, "compiled", "run as an inference plan: batch norm folded, steps fused"},
       OptionEntry<S>(&S::plan, "plan", "write the plan to this file").needing("compiled", {"true"}),
+      OptionEntry<S>(&S::plan_weights, "plan-weights", {"float32", "bfloat16"}, kPlanWeightsHelp)
+          .needing("compiled", {"true"}),
   };
   return table;
 }
@@ -90,7 +93,7 @@ void eval(const EvalFlags& flags, Console& console) {
   data::Loader loader(dataset, options);
   std::optional<nn::InferencePlan> plan;
   if (settings.compiled) {
-    plan = compile_network(network, settings.batch);
+    plan = compile_network(network, settings.batch, nn::PlanFormat::Auto, settings.plan_weights);
     if (!flags.json) console.out << plan->describe() << '\n';
   }
   // With the figures, for a file of weights doesn't say which data they are for.

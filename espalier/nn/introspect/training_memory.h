@@ -38,6 +38,8 @@ struct TrainingMemory {
 /// that the step takes, the outputs of its layers with weights, which is more than `room`; where
 /// two would, all of the first is taken to go by the batch.
 ///
+/// Ops keep their values for backward as this thread keeps them now (SavedAsScope).
+///
 /// Not in it: kernels' memory that is no tensor, other losses than
 /// cross-entropy, penalties, the batches that a loader prepares. Nothing of the model changes.
 /// Throws ValueError for a batch below 1.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // compile: trace, fuse, choose formats, make the program.
+#include <espalier/core/kernels/bfloat16.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/plan/program.h>
 #include <espalier/sparse/choice/chooser.h>
@@ -40,6 +41,15 @@ plan::Format format_of(const plan::Graph& graph,
   return choice.sparse ? plan::Format::Sparse : dense;
 }
 
+Tensor rounded_to_bfloat16(const Tensor& weight) {
+  const Tensor plain = weight.contiguous();
+  std::vector<uint16_t> bits(static_cast<size_t>(plain.numel()));
+  to_bfloat16(plain.data<float>(), plain.numel(), bits.data());
+  Tensor out = Tensor::empty(plain.shape());
+  from_bfloat16(bits.data(), plain.numel(), out.data<float>());
+  return out;
+}
+
 }  // namespace
 
 InferencePlan compile(Module& model, const Variable& example, const CompileOptions& options) {
@@ -54,8 +64,10 @@ InferencePlan compile(Module& model, const Variable& example, const CompileOptio
   plan::Graph graph = plan::trace_graph(model, example);
   plan::fuse(graph);
   plan::guard_branches(graph);
+  graph.weights = options.weights;
   for (plan::Step& step : graph.steps) {
     if (step.kind != plan::StepKind::Product) continue;
+    if (graph.weights == PlanWeights::BFloat16) step.weight = rounded_to_bfloat16(step.weight);
     step.format = format_of(graph, step, batch, options.format);
   }
   return InferencePlan(std::make_shared<InferencePlan::Program>(std::move(graph), batch));

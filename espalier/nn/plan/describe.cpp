@@ -103,10 +103,11 @@ std::string InferencePlan::describe() const {
   const bool gated = is_gated(program_->graph);
   const bool in_planes = program_->in_planes;
   const std::string memory =
-      fmt::format("{}{} MACs a sample, {} bytes of weights, {} bytes of memory for {} samples",
+      fmt::format("{}{} MACs a sample, {} bytes of weights{}, {} bytes of memory for {} samples",
                   gated ? "at most " : "",
                   grouped(macs()),
                   grouped(weight_bytes()),
+                  weights() == PlanWeights::BFloat16 ? " (rounded to bfloat16)" : "",
                   grouped(workspace_bytes()),
                   !in_planes ? program_->blocks * kLanes
                   : gated    ? program_->group

@@ -16,6 +16,7 @@ using nlohmann::json;
 using plan::Graph;
 
 constexpr const char* kKey = "espalier_plan";
+constexpr const char* kBFloat16 = "bfloat16";
 constexpr int kVersion = 1;
 constexpr int64_t kMaxBatch = 1 << 20;
 constexpr size_t kMaxSteps = 1 << 20;
@@ -42,6 +43,15 @@ std::shared_ptr<const InferencePlan::Program> read_program(SafetensorsFile file,
         {plan::read_shape(value.at("shape")), plan::read_id(value.at("storage"))});
   }
   graph.output = plan::read_id(in.at("output"));
+  if (const auto weights = in.find("weights"); weights != in.end()) {
+    ESPALIER_CHECK(*weights == kBFloat16,
+                   ValueError,
+                   "weights as ",
+                   json_excerpt(*weights),
+                   ", known is ",
+                   kBFloat16);
+    graph.weights = PlanWeights::BFloat16;
+  }
   plan::TensorBox tensors(std::move(file.tensors));
   for (size_t s = 0; s < steps.size(); ++s) {
     graph.steps.push_back(plan::read_step(steps[s], s, tensors));
@@ -63,12 +73,19 @@ void InferencePlan::save(const std::filesystem::path& path) const {
   for (size_t s = 0; s < graph.steps.size(); ++s) {
     steps.push_back(plan::write_step(graph.steps[s], s, file.tensors));
   }
-  file.metadata[kKey] = json({{"version", kVersion},
-                              {"batch", program_->batch},
-                              {"values", values},
-                              {"output", graph.output},
-                              {"steps", steps}})
-                            .dump();
+  json description = {{"version", kVersion},
+                      {"batch", program_->batch},
+                      {"values", values},
+                      {"output", graph.output},
+                      {"steps", steps}};
+  if (graph.weights == PlanWeights::BFloat16) {
+    description["weights"] = kBFloat16;
+    for (size_t s = 0; s < graph.steps.size(); ++s) {
+      if (graph.steps[s].kind != plan::StepKind::Product) continue;
+      file.bfloat16.insert(plan::weight_name(file.tensors, s));
+    }
+  }
+  file.metadata[kKey] = description.dump();
   check_can_be_read(file.tensors, cat("plan: ", path.string()));
   save_safetensors(path, file);
 }

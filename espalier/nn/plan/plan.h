@@ -25,12 +25,22 @@ enum class PlanFormat : uint8_t {
   Sparse,  ///< sparse wherever a sparse kernel exists and a weight has a zero
 };
 
+/// As what a plan holds the weights of its convolutions and linear layers.
+enum class PlanWeights : uint8_t {
+  Float32,  ///< as they are
+  /// Rounded to bfloat16 (core/kernels/bfloat16.h): every kernel multiplies the rounded weights, a
+  /// file holds two bytes for each, and so does memory where one sample's layer is bound by reading
+  /// them (dense, up to sixteen positions, linear). Sums stay float32.
+  BFloat16
+};
+
 /// Settings of `compile`.
 struct CompileOptions {
   /// Samples at once: memory and the cut of tasks are made for as many. More are run in turns.
   /// 0: as many as the example has.
   int64_t batch = 0;
-  PlanFormat format = PlanFormat::Auto;  ///< how weights are multiplied
+  PlanFormat format = PlanFormat::Auto;        ///< how weights are multiplied
+  PlanWeights weights = PlanWeights::Float32;  ///< as what they are held
 };
 
 /// One step of a plan, as printed.
@@ -85,6 +95,8 @@ class InferencePlan {
 
   /// What runs, in its order.
   std::vector<PlanStep> steps() const;
+  /// As what the weights are held.
+  PlanWeights weights() const;
   /// Executed for one sample; with gates at most.
   int64_t macs() const;
   /// Of all steps' weights, indices and constants, for many samples and for few.

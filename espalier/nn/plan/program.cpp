@@ -191,6 +191,9 @@ int64_t InferencePlan::batch() const {
 bool InferencePlan::runs_in_planes(int64_t samples) const {
   return program_->in_planes || samples <= kPlanesSamples;
 }
+PlanWeights InferencePlan::weights() const {
+  return program_->graph.weights;
+}
 int64_t InferencePlan::macs() const {
   return program_->macs;
 }

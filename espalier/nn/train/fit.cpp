@@ -94,6 +94,7 @@ void train_step(TrainState& state,
                 bool first) {
   call(hooks, &TrainHook::before_step, state);
   state.model.zero_grad();
+  const SavedAsScope keeps(options.saved_as);
   Objective& objective = objective_of_step(state, hooks);
   const auto [loss, logits] =
       first ? checked_loss(state, objective, batch) : objective.loss(state.model, batch);

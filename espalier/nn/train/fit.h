@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <espalier/autograd/packed.h>
 #include <espalier/data/loader.h>
 #include <espalier/nn/module/module.h>
 #include <espalier/nn/train/lr_schedule.h>
@@ -101,6 +102,9 @@ struct FitOptions {
   int64_t epochs = 1;            ///< walks over the data
   double label_smoothing = 0.0;  ///< share of the target spread over all classes
   double clip_grad_norm = 0.0;   ///< 0 = off
+  /// How ops keep values for the backward pass: bfloat16 halves the memory of activations and
+  /// rounds the values that gradients are taken at.
+  SavedAs saved_as = SavedAs::AsTheyAre;
   /// What a step minimizes; null: cross-entropy with `label_smoothing`.
   std::shared_ptr<Objective> objective = {};
   /// To resume: where the killed run stood. `before_training` of hooks is then not called; model,

@@ -2,7 +2,9 @@
 #include <espalier/core/kernels/conv2d/planes_few.h>
 
 #include <algorithm>
+#include <utility>
 
+#include <espalier/core/kernels/bfloat16.h>
 #include <espalier/core/kernels/conv2d/padded.h>
 #include <espalier/core/simd.h>
 
@@ -17,22 +19,32 @@ HWY_BEFORE_NAMESPACE();
 namespace espalier::detail::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+HWY_INLINE PlanesV weights_at(const float* at) {
+  return hn::Load(PlanesD(), at);
+}
+
+HWY_INLINE PlanesV weights_at(const uint16_t* at) {
+  const hn::RebindToUnsigned<PlanesD> du;
+  const hn::Rebind<uint16_t, PlanesD> dh;
+  return hn::BitCast(PlanesD(), hn::ShiftLeft<16>(hn::PromoteTo(du, hn::Load(dh, at))));
+}
+
 /// kP positions; entries go to kE chains in turns, which hide the latency of an FMA.
-template <int kP>
-HWY_INLINE void few_positions(const FewJob& job, int64_t lane) {
-  constexpr int kE = 4;
+template <int kP, class T>
+HWY_INLINE void few_positions(const FewJob& job, const T* weights, int64_t lane) {
+  constexpr int kE = kP <= 4 ? 4 : 1;
   const PlanesD d;
   PlanesV acc[kE][kP];
   HWY_UNROLL(4)
   for (int e = 0; e < kE; ++e) {
-    HWY_UNROLL(4)
+    HWY_UNROLL(16)
     for (int p = 0; p < kP; ++p) acc[e][p] = hn::Zero(d);
   }
-  const float* HWY_RESTRICT w = job.weights + lane;
+  const T* HWY_RESTRICT w = weights + lane;
   const float* HWY_RESTRICT x = job.x;
   const auto add = [&](int64_t i, PlanesV(&sums)[kP]) HWY_ATTR {
-    const PlanesV wv = hn::Load(d, w + i * kPlanesVector);
-    HWY_UNROLL(4)
+    const PlanesV wv = weights_at(w + i * kPlanesVector);
+    HWY_UNROLL(16)
     for (int p = 0; p < kP; ++p) {
       sums[p] = hn::MulAdd(wv, hn::Set(d, x[i * kP + p]), sums[p]);
     }
@@ -43,29 +55,46 @@ HWY_INLINE void few_positions(const FewJob& job, int64_t lane) {
     for (int e = 0; e < kE; ++e) add(i + e, acc[e]);
   }
   for (; i < job.entries; ++i) add(i, acc[0]);
-  HWY_UNROLL(4)
+  HWY_UNROLL(16)
   for (int p = 0; p < kP; ++p) {
-    const PlanesV sum = hn::Add(hn::Add(acc[0][p], acc[1][p]), hn::Add(acc[2][p], acc[3][p]));
+    PlanesV sum = acc[0][p];
+    if constexpr (kE == 4) {
+      sum = hn::Add(hn::Add(acc[0][p], acc[1][p]), hn::Add(acc[2][p], acc[3][p]));
+    }
     hn::Store(sum, d, job.sums + p * kPlanesVector + lane);
   }
 }
 
-void few(const FewJob& job) {
+template <class T>
+void few_of(const FewJob& job, const T* weights) {
   for (int64_t lane = 0; lane < kPlanesVector; lane += kPlanesLanes) {
     switch (job.positions) {
       case 1:
-        few_positions<1>(job, lane);
+        few_positions<1>(job, weights, lane);
         break;
       case 2:
-        few_positions<2>(job, lane);
+        few_positions<2>(job, weights, lane);
         break;
       case 3:
-        few_positions<3>(job, lane);
+        few_positions<3>(job, weights, lane);
+        break;
+      case 4:
+        few_positions<4>(job, weights, lane);
+        break;
+      case 8:
+        few_positions<8>(job, weights, lane);
+        break;
+      case 12:
+        few_positions<12>(job, weights, lane);
         break;
       default:
-        few_positions<4>(job, lane);
+        few_positions<16>(job, weights, lane);
     }
   }
+}
+
+void few(const FewJob& job) {
+  job.weights != nullptr ? few_of(job, job.weights) : few_of(job, job.bits);
 }
 
 }  // namespace espalier::detail::HWY_NAMESPACE
@@ -81,12 +110,15 @@ FewFn few_kernel() {
   return HWY_DYNAMIC_DISPATCH(few);
 }
 
-bool FewPlanes::fits(const Conv2dShape& shape) {
-  return shape.p * shape.q <= kFewPositions && shape.options.groups == 1;
+bool FewPlanes::fits(const Conv2dShape& shape, WeightsAs as) {
+  const int64_t most = as == WeightsAs::Float32 ? kFewPositions : kMostPositions;
+  return shape.p * shape.q <= most && shape.options.groups == 1;
 }
 
-FewPlanes::FewPlanes(const Conv2dShape& shape, const float* weight)
-    : shape_(shape), positions_(shape.p * shape.q) {
+FewPlanes::FewPlanes(const Conv2dShape& shape, const float* weight, WeightsAs as)
+    : shape_(shape),
+      positions_(shape.p * shape.q),
+      places_(positions_ <= kFewPositions ? positions_ : ceil_div(positions_, 4) * 4) {
   const Conv2dOptions& o = shape.options;
   std::vector<int64_t> taps;  // those that meet more than padding
   for (const Tap& tap : forward_taps(shape).taps) {
@@ -98,6 +130,7 @@ FewPlanes::FewPlanes(const Conv2dShape& shape, const float* weight)
       from.push_back(inside ? static_cast<int32_t>(row * shape.w + col) : -1);
     }
     if (std::all_of(from.begin(), from.end(), [](int32_t at) { return at < 0; })) continue;
+    from.resize(static_cast<size_t>(places_), -1);
     taps.push_back(tap.index);
     sources_.insert(sources_.end(), from.begin(), from.end());
   }
@@ -113,6 +146,9 @@ FewPlanes::FewPlanes(const Conv2dShape& shape, const float* weight)
           weight[(k * shape.c + e / tap_count) * area + tap];
     }
   }
+  if (as == WeightsAs::Float32) return;
+  const Tensor wide = std::exchange(packed_, Tensor::empty({2 * packed_.numel()}, DType::U8));
+  to_bfloat16(wide.data<float>(), wide.numel(), static_cast<uint16_t*>(packed_.raw()));
 }
 
 int64_t FewPlanes::tasks() const {
@@ -127,12 +163,20 @@ void FewPlanes::fill(const float* x, float* scratch) const {
 }
 
 void FewPlanes::run(int64_t task, const PlanesOperands& operands, const float* scratch) const {
-  alignas(64) float sums[kFewPositions * kPlanesVector];
-  kernel_({packed_.data<float>() + task * entries_ * kPlanesVector,
-           scratch,
-           entries_,
-           positions_,
-           sums});
+  alignas(64) float sums[kMostPositions * kPlanesVector];
+  FewJob job{.weights = nullptr,
+             .bits = nullptr,
+             .x = scratch,
+             .entries = entries_,
+             .positions = places_,
+             .sums = sums};
+  const int64_t begin = task * entries_ * kPlanesVector;
+  if (packed_.dtype() == DType::F32) {
+    job.weights = packed_.data<float>() + begin;
+  } else {
+    job.bits = static_cast<const uint16_t*>(packed_.raw()) + begin;
+  }
+  kernel_(job);
   const int64_t first = task * kPlanesVector;
   const int64_t last = std::min(shape_.k, first + kPlanesVector);
   for (int64_t k = first; k < last; ++k) {

@@ -268,6 +268,11 @@ Shape read_shape(const json& list) {
   return shape;
 }
 
+std::string weight_name(const Tensors& tensors, size_t number) {
+  const std::string nonzeros = key(number, "values");
+  return tensors.contains(nonzeros) ? nonzeros : key(number, "weight");
+}
+
 json write_step(const Step& step, size_t number, Tensors& tensors) {
   json out = {{"kind", name(step.kind)},
               {"name", step.name},

@@ -36,6 +36,9 @@ int64_t read_whole(const nlohmann::json& value, int64_t least, int64_t most);
 /// The number of a value.
 int read_id(const nlohmann::json& value);
 
+/// The tensor in which `write_step` puts the weight of a product: all of it, or its nonzeros.
+std::string weight_name(const std::map<std::string, Tensor>& tensors, size_t number);
+
 /// Step `number` of a plan; what is not small goes to `tensors`.
 nlohmann::json write_step(const Step& step, size_t number, std::map<std::string, Tensor>& tensors);
 Step read_step(const nlohmann::json& in, size_t number, TensorBox& tensors);

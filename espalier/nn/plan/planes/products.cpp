@@ -14,6 +14,7 @@ using espalier::detail::DensePlanes;
 using espalier::detail::DepthwiseTasks;
 using espalier::detail::FewPlanes;
 using espalier::detail::PlanesOperands;
+using espalier::detail::WeightsAs;
 using espalier::detail::WinogradPlanes;
 using sparse::detail::KernelForm;
 using sparse::detail::SparsePlanes;
@@ -62,10 +63,14 @@ class DepthwiseProduct : public PlanesProduct {
   DepthwiseTasks tasks_;
 };
 
+WeightsAs held_as(const Graph& graph) {
+  return graph.weights == PlanWeights::BFloat16 ? WeightsAs::BFloat16 : WeightsAs::Float32;
+}
+
 class FewProduct : public PlanesProduct {
  public:
   FewProduct(const Graph& graph, const Step& step)
-      : PlanesProduct(graph, step), planes_(shape_, step.weight.data<float>()) {}
+      : PlanesProduct(graph, step), planes_(shape_, step.weight.data<float>(), held_as(graph)) {}
 
   int64_t run(const PlanesRun& run) const override {
     const PlanesOperands o = operands(run, nullptr);
@@ -155,7 +160,7 @@ std::unique_ptr<PlanesKernel> make_planes_product(const Graph& graph, const Step
   if (espalier::detail::is_depthwise(product_shape(graph, step, 1))) {
     return std::make_unique<DepthwiseProduct>(graph, step);
   }
-  if (FewPlanes::fits(product_shape(graph, step, 1))) {
+  if (FewPlanes::fits(product_shape(graph, step, 1), held_as(graph))) {
     return std::make_unique<FewProduct>(graph, step);
   }
   const int tile = WinogradPlanes::tile_size(product_shape(graph, step, 1));
