@@ -155,6 +155,8 @@ struct BackwardContext {
   /// Per input whether its gradient is seen by the op that made it and by nobody else: it has no
   /// hook and was not asked for.
   const std::vector<bool>& unseen;
+  /// Nobody else sees the memory of `grad`: a backward function may write its result there.
+  bool owns_grad = false;
 };
 /// Returns a gradient per input (undefined where not needed). Captures values as `Saved` (saved.h).
 using BackwardFn = std::function<std::vector<Variable>(const BackwardContext&)>;

@@ -174,8 +174,9 @@ class BackwardPass {
     const detail::BackwardOf running(node->name());
     const Variable output = saved_output(node);
     std::vector<Variable> gathered = take_gathered(*node, needs);
-    std::vector<Variable> gradients =
-        TapeAccess::backward(*node)(BackwardContext{gradient, output, needs, gathered, unseen});
+    std::vector<Variable> gradients = TapeAccess::backward(*node)(BackwardContext{
+        gradient, output, needs, gathered, unseen, !create_graph_ && is_ours(gradient)});
+    gradient = {};  // its memory may be a result's now
     ESPALIER_CHECK(gradients.size() == node->inputs().size(),
                    Error,
                    "backward of `",
@@ -195,6 +196,12 @@ class BackwardPass {
         add_to_leaf(edge.leaf, gradients[i]);
       }
     }
+  }
+
+  // Whether no other handle leads to a gradient's memory: of a caller, a hook, another gradient.
+  static bool is_ours(const Variable& gradient) {
+    const Tensor& value = gradient.state()->value;
+    return gradient.state().use_count() == 1 && value.defined() && value.owns_storage();
   }
 
   static Variable saved_output(const std::shared_ptr<Node>& node) {

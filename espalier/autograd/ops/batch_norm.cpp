@@ -68,7 +68,8 @@ std::vector<Variable> fused_backward(const BackwardContext& ctx,
   } else {
     sums = gated_sums(dy, x, kept.mean, gate);
   }
-  if (kept.has_residual && ctx.needs[3]) out[3] = Variable(dy);
+  const bool passed_on = kept.has_residual && ctx.needs[3];
+  if (passed_on) out[3] = Variable(dy);
   const size_t channels = sums.g.size();
   if (ctx.needs[1]) {
     std::vector<double> dgamma(channels);
@@ -86,7 +87,13 @@ std::vector<Variable> fused_backward(const BackwardContext& ctx,
       b[i] = -a[i] * r * r * sums.g_x[i] / kept.count;
       c[i] = -a[i] * sums.g[i] / kept.count - b[i] * kept.mean[i];
     }
-    Tensor dx = Tensor::empty_like(x);
+    Tensor dx;
+    if (ctx.owns_grad && !(passed_on && !kept.relu) && ctx.grad.layout() == x.layout() &&
+        ctx.grad.value().is_contiguous()) {
+      dx = ctx.grad.value();
+    } else {
+      dx = Tensor::empty_like(x);
+    }
     gated_combine(dy, x, a, b, c, gate, dx);
     out[0] = Variable(std::move(dx));
   }

@@ -61,7 +61,7 @@ ChannelSums open_sums(const Tensor& dy,
                       Tensor& g);
 
 /// dx = a * g + b * x + c per channel, g as in gated_sums; where b = 0 x has no part in it, be it
-/// infinite. dx has x's shape, type and layout.
+/// infinite. dx has x's shape, type and layout, and may be dy.
 void gated_combine(const Tensor& dy,
                    const Tensor& x,
                    const std::vector<double>& a,
