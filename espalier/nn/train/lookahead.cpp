@@ -20,7 +20,9 @@ const Optimizer& checked(const std::unique_ptr<Optimizer>& inner) {
 }  // namespace
 
 Lookahead::Lookahead(std::unique_ptr<Optimizer> inner, const LookaheadOptions& options)
-    : Optimizer(checked(inner).groups(), inner->lr()), inner_(std::move(inner)), options_(options) {
+    : Optimizer(checked(inner).groups(), checked(inner).lr()),
+      inner_(std::move(inner)),
+      options_(options) {
   ESPALIER_CHECK(
       options.every >= 1, ValueError, "Lookahead: expects every >= 1 updates, got ", options.every);
   ESPALIER_CHECK(options.alpha >= 0.0 && options.alpha <= 1.0,

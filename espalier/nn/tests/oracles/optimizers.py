@@ -5,7 +5,7 @@ optimizers.npz."""
 import torch
 from oracle import Fixture, made
 
-torch.Tensor.bfloat16 = lambda self: self
+torch.Tensor.bfloat16 = lambda self: self.clone()
 
 f = Fixture()
 
