@@ -25,7 +25,7 @@ const OptionTable<TrainingSettings>& training_table() {
       {&S::optimizer,
        "optimizer",
        {"sgd", "adam", "adamw", "muon", "rmsprop", "adagrad"},
-       "how weights are updated"},
+       "the rule"},
       {&S::lr, "lr", {0, 1e3}, "", "learning rate; with a schedule its highest"},
       Entry(&S::momentum, "momentum", {0, 1}, "", "of sgd and muon")
           .needing("optimizer", {"sgd", "muon"}),
