@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <espalier/core/detail/element.h>
 #include <espalier/core/detail/layout_copy.h>
 #include <espalier/core/loops.h>
 
@@ -259,23 +260,7 @@ double Tensor::item() const {
 }
 
 double Tensor::at(std::initializer_list<int64_t> index) const {
-  ESPALIER_CHECK(static_cast<int>(index.size()) == rank(),
-                 ShapeError,
-                 "at: expects ",
-                 rank(),
-                 " indices for shape ",
-                 shape_,
-                 ", got ",
-                 index.size());
-  int64_t offset = 0;
-  int d = 0;
-  const bool lanes = layout_ == Layout::Nchw16n;
-  const Shape strides = lanes ? physical().strides() : strides_;
-  for (int64_t i : index) {
-    ESPALIER_CHECK(i >= 0 && i < shape_[d], ShapeError, "at: index ", i, " outside of ", shape_);
-    offset += lanes && d == 0 ? i / kLanes * strides[0] + i % kLanes : i * strides[d];
-    ++d;
-  }
+  const int64_t offset = detail::element_offset(*this, index, "at");
   return dispatch(dtype_,
                   [&](auto zero) { return static_cast<double>(data<decltype(zero)>()[offset]); });
 }

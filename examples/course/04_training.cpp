@@ -5,7 +5,7 @@
 #include <espalier/data/loader.h>
 #include <espalier/nn/layers.h>
 #include <espalier/nn/module/init.h>
-#include <espalier/nn/train/fit.h>
+#include <espalier/nn/train/hooks.h>
 #include <espalier/nn/train/sgd.h>
 #include "facts.h"
 
@@ -58,7 +58,7 @@ void learn(course::Facts& facts) {
   nn::Sequential net = make_network();
   nn::Sgd optimizer(net, {.momentum = 0.9, .nesterov = true}, /*weight_decay=*/5e-4);
   LossLog log;
-  const nn::TrainProgress end =
+  const nn::FitResult end =
       nn::fit(net, optimizer, nn::OneCycleLr({.peak = 0.1}), train_batches, {&log}, {.epochs = 6});
 
   const nn::Evaluation result = nn::evaluate(net, test_batches);
@@ -66,10 +66,34 @@ void learn(course::Facts& facts) {
               static_cast<long>(result.correct),
               static_cast<long>(result.total));
   facts.check(end.step == 6 * 2000 / 50, "6 epochs of 40 batches are 240 steps");
+  facts.check(end.loss == log.losses.back() && !end.stopped(), "fit tells the last epoch's loss");
   facts.check(log.losses.size() == 6 && log.losses.back() < log.losses.front(),
               "the hook saw six epochs, and the loss fell");
   facts.check(log.losses.front() < 1.5 * std::log(10.0), "it began near log 10, that of guessing");
   facts.check(result.accuracy() > 0.3, "over 30 % of the test images, where guessing has 10 %");
+}
+
+void stop_early(course::Facts& facts) {
+  std::puts("Ending when nothing becomes better");
+  const auto train = data::subset(data::open_dataset("synth", data::Split::Train, ""), 200, 1);
+  const auto test = data::subset(data::open_dataset("synth", data::Split::Test, ""), 200, 1);
+  data::Loader train_batches(train, {.batch_size = 50, .shuffle = true, .seed = 1});
+  data::Loader test_batches(test, {.batch_size = 100});
+  nn::Sequential net = make_network();
+  nn::Sgd optimizer(net, {.momentum = 0.9});
+
+  nn::Validation validation(test_batches);
+  nn::EarlyStopping stopping(validation.accuracy(), {.patience = 2, .restore_best = true});
+  const nn::FitResult end = nn::fit(net,
+                                    optimizer,
+                                    nn::ConstantLr(0.05),
+                                    train_batches,
+                                    {&validation, &stopping},
+                                    {.epochs = 30});
+  std::printf("  after %ld epochs: %s\n", static_cast<long>(end.epoch), end.stopped_by.c_str());
+  facts.check(end.stopped() && end.epoch < 30, "it ended before its 30 epochs");
+  facts.check(nn::evaluate(net, test_batches).accuracy() == stopping.best(),
+              "the network is that of the best epoch");
 }
 
 /// The parameters and running statistics after one epoch on `threads` threads.
@@ -100,6 +124,7 @@ void same_bits(course::Facts& facts) {
 int main() {
   course::Facts facts;
   learn(facts);
+  stop_early(facts);
   same_bits(facts);
   return facts.exit_code();
 }

@@ -4,8 +4,11 @@
 #include <cmath>
 
 #include <espalier/experiments/inputs/inputs.h>
-#include <espalier/nn/train/adam.h>
-#include <espalier/nn/train/sgd.h>
+#include <espalier/nn/introspect/counting.h>
+#include <espalier/nn/train/adagrad.h>
+#include <espalier/nn/train/lookahead.h>
+#include <espalier/nn/train/muon.h>
+#include <espalier/nn/train/rmsprop.h>
 
 namespace espalier::experiments {
 namespace {
@@ -35,6 +38,44 @@ std::shared_ptr<const nn::LrSchedule> without_warmup(const TrainingSettings& set
   throw ValueError("unknown schedule");
 }
 
+// The last weight, that of the classifier, is usually left to the rule of the rest.
+std::vector<std::string> names_beside_muon(nn::Module& model) {
+  const std::vector<nn::NamedParameter> weights = nn::prunable_parameters(model);
+  if (weights.size() < 2) return {};
+  return {weights.back().name};
+}
+
+std::unique_ptr<nn::Optimizer> without_lookahead(const TrainingSettings& settings,
+                                                 nn::Module& model) {
+  auto groups = nn::parameter_groups(
+      model, settings.weight_decay, /*decay_norm_and_bias=*/!settings.no_decay_1d);
+  const double lr = settings.lr;
+  switch (settings.optimizer) {
+    case OptimizerKind::Sgd:
+      return std::make_unique<nn::Sgd>(
+          std::move(groups),
+          nn::SgdOptions{.lr = lr, .momentum = settings.momentum, .nesterov = settings.nesterov});
+    case OptimizerKind::Adam:
+    case OptimizerKind::AdamW:
+      return std::make_unique<nn::Adam>(
+          std::move(groups),
+          nn::AdamOptions{.lr = lr, .decoupled_decay = settings.optimizer == OptimizerKind::AdamW});
+    case OptimizerKind::Muon: {
+      nn::MuonOptions options{.momentum = settings.momentum,
+                              .rest_names = names_beside_muon(model)};
+      nn::AdamOptions& rest = std::get<nn::AdamOptions>(options.rest);
+      rest.lr *= lr / options.lr;
+      options.lr = lr;
+      return std::make_unique<nn::Muon>(std::move(groups), options);
+    }
+    case OptimizerKind::RmsProp:
+      return std::make_unique<nn::RmsProp>(std::move(groups), nn::RmsPropOptions{.lr = lr});
+    case OptimizerKind::Adagrad:
+      return std::make_unique<nn::Adagrad>(std::move(groups), nn::AdagradOptions{.lr = lr});
+  }
+  throw ValueError("unknown optimizer");
+}
+
 }  // namespace
 
 data::LoaderOptions training_loader(const TrainSettings& settings, const data::Dataset& dataset) {
@@ -56,18 +97,10 @@ data::LoaderOptions training_loader(const TrainSettings& settings, const data::D
 }
 
 std::unique_ptr<nn::Optimizer> make_optimizer(const TrainingSettings& settings, nn::Module& model) {
-  auto groups = nn::parameter_groups(
-      model, settings.weight_decay, /*decay_norm_and_bias=*/!settings.no_decay_1d);
-  if (settings.optimizer == OptimizerKind::Sgd) {
-    return std::make_unique<nn::Sgd>(
-        std::move(groups),
-        nn::SgdOptions{
-            .lr = settings.lr, .momentum = settings.momentum, .nesterov = settings.nesterov});
-  }
-  return std::make_unique<nn::Adam>(
-      std::move(groups),
-      nn::AdamOptions{.lr = settings.lr,
-                      .decoupled_decay = settings.optimizer == OptimizerKind::AdamW});
+  auto rule = without_lookahead(settings, model);
+  if (settings.lookahead == 0) return rule;
+  return std::make_unique<nn::Lookahead>(std::move(rule),
+                                         nn::LookaheadOptions{.every = settings.lookahead});
 }
 
 std::shared_ptr<const nn::LrSchedule> make_schedule(const TrainingSettings& settings,

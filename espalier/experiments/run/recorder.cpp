@@ -8,6 +8,7 @@
 #include <espalier/core/error.h>
 #include <espalier/core/finite.h>
 #include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/run/checkpoint_seconds.h>
 #include <espalier/nn/introspect/counting.h>
 
 namespace espalier::experiments {
@@ -28,7 +29,7 @@ void check_network(nn::Module& model, const std::string& when) {
 Recorder::Recorder(RunFolder& folder,
                    Network& network,
                    data::Loader& test,
-                   TrainingParts parts,
+                   nn::TrainingParts parts,
                    int64_t checkpoint_every,
                    int64_t epochs,
                    Progress& progress)
@@ -97,7 +98,9 @@ void Recorder::end_of_epoch(nn::TrainState& state) {
 }
 
 void Recorder::save(const nn::TrainState& state) {
-  folder_.save_checkpoint(take_checkpoint(parts_, state.progress, seconds()), metrics_);
+  SafetensorsFile checkpoint = nn::take_checkpoint(parts_, state.progress);
+  set_checkpoint_seconds(checkpoint, seconds());
+  folder_.save_checkpoint(std::move(checkpoint), metrics_);
 }
 
 }  // namespace espalier::experiments

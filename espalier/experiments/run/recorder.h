@@ -9,9 +9,8 @@
 #include <espalier/data/loader.h>
 #include <espalier/experiments/console.h>
 #include <espalier/experiments/inputs/networks.h>
-#include <espalier/experiments/run/checkpoint.h>
 #include <espalier/experiments/run/run_folder.h>
-#include <espalier/nn/train/fit.h>
+#include <espalier/nn/train/checkpoint.h>
 
 namespace espalier::experiments {
 
@@ -29,7 +28,7 @@ class Recorder : public nn::TrainHook {
   Recorder(RunFolder& folder,
            Network& network,
            data::Loader& test,
-           TrainingParts parts,
+           nn::TrainingParts parts,
            int64_t checkpoint_every,
            int64_t epochs,
            Progress& progress);
@@ -50,7 +49,7 @@ class Recorder : public nn::TrainHook {
   RunFolder& folder_;
   Network& network_;
   data::Loader& test_;
-  TrainingParts parts_;
+  nn::TrainingParts parts_;
   int64_t checkpoint_every_;
   int64_t epochs_;
   Progress& progress_;

@@ -21,7 +21,7 @@
 #include <espalier/core/random.h>
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/machine.h>
-#include <espalier/experiments/run/checkpoint.h>
+#include <espalier/experiments/run/checkpoint_seconds.h>
 #include <espalier/experiments/run/checkpoint_files.h>
 #include <espalier/experiments/run/run_json.h>
 #include <espalier/experiments/settings/train_settings.h>
@@ -275,7 +275,7 @@ std::optional<SafetensorsFile> RunFolder::load_checkpoint() {
     if (!fs::exists(file)) continue;
     try {
       SafetensorsFile checkpoint = load_safetensors(file);
-      check_checkpoint(checkpoint, file.string());
+      check_run_checkpoint(checkpoint, file.string());
       checkpoint_metrics(checkpoint);
       if (const std::string wrong = wrong_beside_record(run_, path_, name); !wrong.empty()) {
         trouble += cat(trouble.empty() ? "" : "; ", name, " ", wrong);

@@ -14,7 +14,6 @@
 #include <espalier/experiments/inputs/masks.h>
 #include <espalier/experiments/inputs/recipe.h>
 #include <espalier/experiments/inputs/scoring_batches.h>
-#include <espalier/experiments/run/checkpoint.h>
 #include <espalier/experiments/run/recorder.h>
 #include <espalier/experiments/run/run_files.h>
 #include <espalier/experiments/run/run_folder.h>
@@ -24,6 +23,7 @@
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/nn/forms/slots.h>
 #include <espalier/nn/quantize/quantize.h>
+#include <espalier/nn/train/checkpoint.h>
 #include <espalier/nn/train/distillation.h>
 #include <espalier/prune/drive/registry.h>
 
@@ -331,7 +331,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (pruner) hooks.push_back(pruner.get());
   nn::QuantizationAware quantization(training.quantize_freeze);
   if (nn::is_quantized(*network.module)) hooks.push_back(&quantization);
-  const TrainingParts parts{*network.module, *optimizer, hooks};
+  const nn::TrainingParts parts{*network.module, *optimizer, hooks};
   Recorder recorder(
       folder,
       network,
@@ -349,7 +349,7 @@ Json run_training(const TrainRequest& request, Console& console) {
   const std::optional<SafetensorsFile> checkpoint = folder.load_checkpoint();
   for (const std::string& note : folder.notes()) progress.line(note);
   if (checkpoint) {
-    options.resume = restore_checkpoint(*checkpoint, parts);
+    options.resume = nn::restore_checkpoint(*checkpoint, parts);
     recorder.continue_from(*checkpoint);
     const int64_t done = options.resume->step + options.resume->repeated;
     progress.start_at(done);

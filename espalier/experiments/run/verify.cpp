@@ -20,7 +20,7 @@
 #include <espalier/core/npz.h>
 #include <espalier/core/safetensors.h>
 #include <espalier/experiments/csv.h>
-#include <espalier/experiments/run/checkpoint.h>
+#include <espalier/experiments/run/checkpoint_seconds.h>
 #include <espalier/experiments/run/run_files.h>
 #include <espalier/experiments/run/run_folder.h>
 #include <espalier/experiments/run/run_json.h>
@@ -68,7 +68,7 @@ void read_safetensors(const Bytes& bytes, Verified& out) {
     out.text = network_text(nn::load_model(out.path));
   } else if (file.metadata.contains("metrics")) {
     out.kind = "checkpoint";
-    check_checkpoint(file, path);
+    check_run_checkpoint(file, path);
     out.text = cat("after ", RunFolder::checkpoint_metrics(file).size(), " epochs");
   } else {
     out.kind = "tensors";

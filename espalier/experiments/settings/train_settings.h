@@ -13,7 +13,7 @@
 namespace espalier::experiments {
 
 /// How weights are updated.
-enum class OptimizerKind : uint8_t { Sgd, Adam, AdamW };
+enum class OptimizerKind : uint8_t { Sgd, Adam, AdamW, Muon, RmsProp, Adagrad };
 /// How the learning rate moves.
 enum class ScheduleKind : uint8_t { OneCycle, Cosine, MultiStep, Step, Constant };
 /// How training images are changed.
@@ -29,8 +29,9 @@ struct TrainingSettings {
   bool drop_last = false;  ///< leave out a smaller last batch
   OptimizerKind optimizer = OptimizerKind::Sgd;
   double lr = 0.1;        ///< with a schedule its highest
-  double momentum = 0.9;  ///< of Sgd
+  double momentum = 0.9;  ///< of Sgd and Muon
   bool nesterov = false;  ///< of Sgd
+  int64_t lookahead = 0;  ///< steps between looks at slow weights, 0: none
   double weight_decay = 5e-4;
   bool no_decay_1d = false;  ///< none of biases and norms
   ScheduleKind schedule = ScheduleKind::OneCycle;

@@ -115,6 +115,10 @@ TEST(KillResume, ADenseRunEndsWithTheSameBytes) {
   expect_same_end({"--optimizer", "adamw", "--lr", "0.001"});
 }
 
+TEST(KillResume, ARunOfMuonWithSlowWeightsEndsWithTheSameBytes) {
+  expect_same_end({"--optimizer", "muon", "--lr", "0.02", "--lookahead", "3"});
+}
+
 TEST(KillResume, APrunedRunEndsWithTheSameBytes) {
   expect_same_end({"--prune", "gmp", "--sparsity", "0.8"});
 }

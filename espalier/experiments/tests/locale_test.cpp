@@ -5,7 +5,7 @@
 
 #include <espalier/core/tests/comma_locale.h>
 #include <espalier/experiments/failure.h>
-#include <espalier/experiments/run/checkpoint.h>
+#include <espalier/experiments/run/checkpoint_seconds.h>
 
 #include "command_line.h"
 

@@ -119,6 +119,8 @@ TEST(Misuse, AnOptionThatWouldDoNothingIsRefused) {
   EXPECT_TRUE(has(train({"--distill-temperature", "2"}), "needs --distill-from"));
   EXPECT_TRUE(has(train({"--quantize-freeze", "0.2"}), "needs --quantize int8, got none"));
   EXPECT_TRUE(has(train({"--optimizer", "adam", "--nesterov"}), "needs --optimizer sgd, got adam"));
+  EXPECT_TRUE(has(train({"--optimizer", "adagrad", "--momentum", "0.5"}),
+                  "needs --optimizer sgd or muon, got adagrad"));
   EXPECT_TRUE(has(train({"--scoring-input", "noise"}), "needs --prune"));
   EXPECT_TRUE(has(train({"--kernel-times", "x"}), "needs --kernels measured, got rule"));
   EXPECT_TRUE(has(refusal({"quantize", "--weights", "a", "--out", "b", "--percentile", "0.99"}),

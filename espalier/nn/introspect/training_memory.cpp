@@ -166,7 +166,7 @@ TrainingMemory training_memory(
   for (const ParameterGroup& group : optimizer.groups()) {
     for (const NamedParameter& p : group.parameters) {
       const int64_t size = item_size(p.parameter->value.dtype());
-      out.optimizer += optimizer.state_tensors() * block_bytes(p.parameter->nnz() * size);
+      out.optimizer += optimizer.state_tensors(p) * block_bytes(p.parameter->nnz() * size);
     }
   }
   // Images lie in lanes, sixteen together: a batch takes no less than they do.

@@ -6,38 +6,12 @@
 #include <espalier/core/parallel.h>
 #include <espalier/core/tests/temporary_folder.h>
 #include <espalier/nn/train/adam.h>
-#include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/metrics.h>
-#include <espalier/nn/train/sgd.h>
 
-#include "support.h"
+#include "trainings.h"
 
 namespace espalier::nn {
 namespace {
-
-// 40 samples in batches of 16: two whole ones and a short one.
-constexpr int64_t kSamples = 40;
-constexpr int64_t kStepsPerEpoch = 3;
-
-data::LoaderOptions loader_options() {
-  return {.batch_size = 16,
-          .shuffle = true,
-          .augmentation = {.crop_padding = 1, .horizontal_flip = true},
-          .seed = 5,
-          .workers = 0};
-}
-
-// A complete training, ready to start.
-struct Training {
-  std::unique_ptr<Sequential> model = tiny_net();
-  Sgd optimizer{*model, {.momentum = 0.9}, 0.001};
-  CosineLr schedule{0.05};
-  data::Loader loader{stripes(kSamples), loader_options()};
-
-  TrainProgress run(const std::vector<TrainHook*>& hooks = {}, FitOptions options = {.epochs = 3}) {
-    return fit(*model, optimizer, schedule, loader, hooks, options);
-  }
-};
 
 // Writes down what happens.
 class Diary : public TrainHook {
@@ -151,9 +125,9 @@ TEST(Fit, EpochMeansCountEverySampleOnce) {
 }
 
 // Keeps what a checkpoint would hold, at one moment.
-class Camera : public TrainHook {
+class OneShot : public TrainHook {
  public:
-  Camera(int64_t step, bool at_end_of_epoch) : step_(step), at_end_of_epoch_(at_end_of_epoch) {}
+  OneShot(int64_t step, bool at_end_of_epoch) : step_(step), at_end_of_epoch_(at_end_of_epoch) {}
   void after_step(TrainState& s) override {
     if (!at_end_of_epoch_) shoot(s);
   }
@@ -187,7 +161,7 @@ TEST(Fit, AResumedRunEndsWithTheSameBits) {
            {1, false}, {2, false}, {3, false}, {3, true}, {5, false}, {9, false}, {9, true}}) {
     Training first;
     first.model->parameter("conv.weight").set_mask(two_thirds_mask({5, 1, 3, 3}));
-    Camera camera(step, at_end_of_epoch);
+    OneShot camera(step, at_end_of_epoch);
     first.run({&camera});
 
     Training second;

@@ -27,7 +27,7 @@ Adam::Adam(std::vector<ParameterGroup> groups, const AdamOptions& options)
 Adam::Adam(Module& model, const AdamOptions& options, double weight_decay)
     : Adam(parameter_groups(model, weight_decay), options) {}
 
-std::vector<std::string> Adam::slot_kinds() const {
+std::vector<std::string> Adam::slot_kinds(const NamedParameter&) const {
   if (options_.amsgrad) return {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
   return {"exp_avg", "exp_avg_sq"};
 }

@@ -40,8 +40,8 @@ class Adam : public Optimizer {
   Adam(Module& model, const AdamOptions& options, double weight_decay = 0.0);
 
  protected:
-  std::vector<std::string> slot_kinds() const override;
-  bool counts_entries() const override { return true; }
+  std::vector<std::string> slot_kinds(const NamedParameter& parameter) const override;
+  bool counts_entries(const NamedParameter&) const override { return true; }
   void update(NamedParameter& parameter, ParameterState& state, double lr, double decay) override;
 
  private:

@@ -5,8 +5,10 @@
 
 #include <espalier/autograd/ops.h>
 #include <espalier/nn/module/trace.h>
+#include <espalier/nn/predict.h>
 #include <espalier/nn/train/batch_check.h>
 #include <espalier/nn/train/detail/member_check.h>
+#include <espalier/nn/train/detail/text_tensor.h>
 #include <espalier/nn/train/fit.h>
 #include <espalier/nn/train/metrics.h>
 #include <espalier/nn/train/objective.h>
@@ -32,7 +34,15 @@ void publish_progress(TrainState& state) {
 }
 
 void begin_epoch(TrainProgress& p, int64_t epoch) {
-  p = TrainProgress{.epoch = epoch, .step = p.step, .repeated = p.repeated};
+  p = TrainProgress{
+      .epoch = epoch, .step = p.step, .repeated = p.repeated, .stopped_by = p.stopped_by};
+}
+
+// Takes the means of an epoch that something was trained in.
+void take_means(FitResult& result, const TrainProgress& p) {
+  if (p.seen == 0) return;
+  result.loss = p.loss_sum / static_cast<double>(p.seen);
+  result.accuracy = static_cast<double>(p.correct) / static_cast<double>(p.seen);
 }
 
 // Takes training back when a hook asks for it.
@@ -86,30 +96,74 @@ StepLoss checked_loss(TrainState& state, Objective& objective, const data::Batch
   return result;
 }
 
-// One batch: forward, backward, update. Hooks act between.
-void train_step(TrainState& state,
-                const data::Batch& batch,
-                const Hooks& hooks,
-                const FitOptions& options,
-                bool first) {
-  call(hooks, &TrainHook::before_step, state);
-  state.model.zero_grad();
-  const SavedAsScope keeps(options.saved_as);
-  Objective& objective = objective_of_step(state, hooks);
-  const auto [loss, logits] =
-      first ? checked_loss(state, objective, batch) : objective.loss(state.model, batch);
-  state.step_loss = loss.item();
-  ESPALIER_CHECK(std::isfinite(state.step_loss),
+void check_loss(double loss, const TrainProgress& p) {
+  ESPALIER_CHECK(std::isfinite(loss),
                  ValueError,
                  "fit: the loss of step ",
-                 state.progress.step,
+                 p.step,
                  " (epoch ",
-                 state.progress.epoch,
+                 p.epoch,
                  ") is ",
-                 state.step_loss,
+                 loss,
                  "; expected a finite number. A lower learning rate, warm-up or a limit of the "
                  "gradient's norm (clip_grad_norm; train: --clip-norm) may help; check that the "
                  "inputs are finite");
+}
+
+// The next batches of the epoch, as many as a step takes, and the share that each has of the step's
+// samples: all but the epoch's last batch have the same number.
+class StepBatches {
+ public:
+  StepBatches(data::Loader& loader, int64_t first, int64_t most)
+      : loader_(loader), first_(first), count_(std::min(most, loader.batches() - first)) {
+    for (int64_t b = 0; b < count_; ++b) samples_ += samples(b);
+  }
+  int64_t count() const { return count_; }
+  double share(int64_t b) const {
+    return static_cast<double>(samples(b)) / static_cast<double>(samples_);
+  }
+  data::Batch next() {
+    std::optional<data::Batch> batch = loader_.next();
+    ESPALIER_CHECK(
+        batch, ValueError, "fit: the loader ended before its ", loader_.batches(), " batches");
+    return *std::move(batch);
+  }
+
+ private:
+  int64_t samples(int64_t b) const {
+    const int64_t size = loader_.options().batch_size;
+    return std::min(size, loader_.dataset().size() - (first_ + b) * size);
+  }
+  data::Loader& loader_;
+  int64_t first_, count_;
+  int64_t samples_ = 0;
+};
+
+// What the batches of a step add to the epoch's sums.
+struct StepSums {
+  double loss = 0.0;  // of a sample
+  double loss_sum = 0.0;
+  int64_t correct = 0;
+  int64_t seen = 0;
+};
+
+// Forward and backward of one batch, which has `share` of the step.
+void train_batch(TrainState& state,
+                 const data::Batch& batch,
+                 double share,
+                 Objective& objective,
+                 const Hooks& hooks,
+                 bool first,
+                 StepSums& sums) {
+  const auto [loss, logits] =
+      first ? checked_loss(state, objective, batch) : objective.loss(state.model, batch);
+  const double value = loss.item();
+  check_loss(value, state.progress);
+  sums.loss += share == 1.0 ? value : share * value;
+  sums.loss_sum += value * static_cast<double>(batch.size());
+  if (logits.defined()) sums.correct += count_correct(logits.value(), batch.labels);
+  sums.seen += batch.size();
+  state.step_loss = value;
   Variable total = loss;
   state.logits = logits;
   state.labels = batch.labels;
@@ -118,7 +172,24 @@ void train_step(TrainState& state,
   }
   state.logits = {};
   state.labels = {};
-  total.backward();
+  (share == 1.0 ? total : total * share).backward();
+}
+
+// One update: forward and backward of its batches. Hooks act between.
+void train_step(TrainState& state,
+                StepBatches batches,
+                const Hooks& hooks,
+                const FitOptions& options,
+                bool first) {
+  call(hooks, &TrainHook::before_step, state);
+  state.model.zero_grad();
+  Objective& objective = objective_of_step(state, hooks);
+  StepSums sums;
+  const SavedAsScope keeps(options.saved_as);
+  for (int64_t b = 0; b < batches.count(); ++b) {
+    train_batch(state, batches.next(), batches.share(b), objective, hooks, first && b == 0, sums);
+  }
+  state.step_loss = sums.loss;
   call(hooks, &TrainHook::after_backward, state);
   if (options.clip_grad_norm > 0.0) {
     const double norm = clip_grad_norm(state.model.named_parameters(), options.clip_grad_norm);
@@ -132,9 +203,9 @@ void train_step(TrainState& state,
   }
   state.optimizer.step();
   TrainProgress& p = state.progress;
-  p.loss_sum += state.step_loss * static_cast<double>(batch.size());
-  if (logits.defined()) p.correct += count_correct(logits.value(), batch.labels);
-  p.seen += batch.size();
+  p.loss_sum += sums.loss_sum;
+  p.correct += sums.correct;
+  p.seen += sums.seen;
   ++p.step;
   publish_progress(state);
   call(hooks, &TrainHook::after_step, state);
@@ -142,11 +213,18 @@ void train_step(TrainState& state,
 
 }  // namespace
 
+void TrainState::stop(std::string_view who) {
+  ESPALIER_CHECK(!who.empty(), ValueError, "TrainState::stop: say who ends the training and why");
+  if (!progress.stopped()) progress.stopped_by = who;
+}
+
 std::map<std::string, Tensor> TrainProgress::to_tensors() const {
-  return {
+  std::map<std::string, Tensor> tensors = {
       {"loss_sum", Tensor::scalar(loss_sum, DType::F64)},
       {"counters",
        Tensor::from<int64_t>({6}, {epoch, step, epoch_ended ? 1 : 0, correct, seen, repeated})}};
+  if (stopped()) tensors.emplace("stopped_by", detail::text_tensor(stopped_by));
+  return tensors;
 }
 
 TrainProgress TrainProgress::from_tensors(const std::map<std::string, Tensor>& tensors) {
@@ -158,22 +236,28 @@ TrainProgress TrainProgress::from_tensors(const std::map<std::string, Tensor>& t
                  ValueError,
                  "TrainProgress: expects a scalar 'loss_sum' and int64 (6) 'counters'");
   const std::vector<int64_t> c = counters->second.to_vector<int64_t>();
-  return {.epoch = c[0],
-          .step = c[1],
-          .epoch_ended = c[2] != 0,
-          .loss_sum = loss->second.item(),
-          .correct = c[3],
-          .seen = c[4],
-          .repeated = c[5]};
+  const auto stopped = tensors.find("stopped_by");
+  return {
+      .epoch = c[0],
+      .step = c[1],
+      .epoch_ended = c[2] != 0,
+      .loss_sum = loss->second.item(),
+      .correct = c[3],
+      .seen = c[4],
+      .repeated = c[5],
+      .stopped_by = stopped == tensors.end() ? std::string() : detail::text_of(stopped->second)};
 }
 
-TrainProgress fit(Module& model,
-                  Optimizer& optimizer,
-                  const LrSchedule& schedule,
-                  data::Loader& loader,
-                  const std::vector<TrainHook*>& hooks,
-                  const FitOptions& options) {
-  const int64_t steps_per_epoch = loader.batches();
+FitResult fit(Module& model,
+              Optimizer& optimizer,
+              const LrSchedule& schedule,
+              data::Loader& loader,
+              const std::vector<TrainHook*>& hooks,
+              const FitOptions& options) {
+  const int64_t accumulate = options.accumulate;
+  ESPALIER_CHECK(
+      accumulate >= 1, ValueError, "fit: expects accumulate >= 1 batches a step, got ", accumulate);
+  const int64_t steps_per_epoch = (loader.batches() + accumulate - 1) / accumulate;
   ESPALIER_CHECK(options.epochs == 0 || steps_per_epoch > 0,
                  ValueError,
                  "fit: the loader has no batches; with drop_last the data set must hold a batch");
@@ -185,38 +269,49 @@ TrainProgress fit(Module& model,
                    .steps_per_epoch = steps_per_epoch,
                    .progress = options.resume.value_or(TrainProgress{}),
                    .loader = &loader,
-                   .objective = options.objective ? options.objective.get() : &by_labels};
+                   .objective = options.objective ? options.objective.get() : &by_labels,
+                   .hooks = &hooks};
+  TrainProgress& progress = state.progress;
+  FitResult result;
   model.train();
   if (options.resume) {
-    check_resumable(state.progress, steps_per_epoch);
+    check_resumable(progress, steps_per_epoch);
+    take_means(result, progress);
   } else {
     call(hooks, &TrainHook::before_training, state);
   }
   publish_progress(state);
 
-  TrainProgress& progress = state.progress;
   bool first = true;
   if (progress.epoch_ended) begin_epoch(progress, progress.epoch + 1);
   do {
     while (progress.epoch < options.epochs) {
+      const int64_t begin = progress.epoch * steps_per_epoch;
+      const int64_t end = begin + steps_per_epoch;
+      if (progress.stopped() && progress.step == begin) break;
       publish_progress(state);
-      const int64_t done = progress.step - progress.epoch * steps_per_epoch;
-      if (done < steps_per_epoch) loader.start_epoch(progress.epoch, done);
-      while (progress.step < (progress.epoch + 1) * steps_per_epoch) {
-        const std::optional<data::Batch> batch = loader.next();
-        ESPALIER_CHECK(
-            batch, ValueError, "fit: the loader ended before its ", steps_per_epoch, " batches");
-        optimizer.set_lr(schedule.lr(progress.step, state.total_steps));
-        train_step(state, *batch, hooks, options, std::exchange(first, false));
+      if (!progress.stopped() && progress.step < end) {
+        loader.start_epoch(progress.epoch, (progress.step - begin) * accumulate);
       }
+      while (!progress.stopped() && progress.step < end) {
+        optimizer.set_lr(schedule.lr(progress.step, state.total_steps));
+        train_step(state,
+                   StepBatches(loader, (progress.step - begin) * accumulate, accumulate),
+                   hooks,
+                   options,
+                   std::exchange(first, false));
+      }
+      take_means(result, progress);
+      if (progress.step < end) break;
       progress.epoch_ended = true;
       call(hooks, &TrainHook::end_of_epoch, state);
       begin_epoch(progress, progress.epoch + 1);
     }
     model.zero_grad();
-  } while (rewind(state, hooks));
+  } while (!progress.stopped() && rewind(state, hooks));
   call(hooks, &TrainHook::end_of_training, state);
-  return state.progress;
+  static_cast<TrainProgress&>(result) = progress;
+  return result;
 }
 
 Evaluation evaluate(const std::function<Tensor(const Tensor&)>& logits_of, data::Loader& loader) {
@@ -237,9 +332,7 @@ Evaluation evaluate(const std::function<Tensor(const Tensor&)>& logits_of, data:
 Evaluation evaluate(Module& model, data::Loader& loader) {
   const EvalScope eval(model);
   const NoGrad no_grad;
-  const std::vector<NamedModule> parts = model.named_modules();
-  const bool planes = std::ranges::any_of(
-      parts, [](const NamedModule& part) { return part.module->differs_by_sample(); });
+  const bool planes = batch_layout(model) == Layout::Nchw;
   const auto logits_of = [&](const Tensor& images) {
     return model(Variable(planes ? images.to(Layout::Nchw) : images)).value();
   };

@@ -92,8 +92,9 @@ Optimizer::ParameterState& Optimizer::state_of(const NamedParameter& parameter) 
   const auto empty = [&] {
     return support ? Tensor::zeros({support->nnz()}, value.dtype()) : Tensor::zeros_like(value);
   };
-  if (state.slots.size() != slot_kinds().size()) {
-    state.slots.assign(slot_kinds().size(), Tensor());
+  const size_t kinds = slot_kinds(parameter).size();
+  if (state.slots.size() != kinds) {
+    state.slots.assign(kinds, Tensor());
     for (Tensor& slot : state.slots) slot = empty();
     state.age = Tensor();
     state.support = support;
@@ -114,7 +115,7 @@ Optimizer::ParameterState& Optimizer::state_of(const NamedParameter& parameter) 
   };
   for (const Tensor& slot : state.slots) check(slot);
   if (state.age.defined()) check(state.age);
-  if (counts_entries() && support && !state.age.defined()) {
+  if (counts_entries(parameter) && support && !state.age.defined()) {
     // Until now all entries were there from the start; masked ones lose their age as all their
     // state.
     state.age = state.support ? Tensor::zeros({state.support->nnz()}, value.dtype())
@@ -169,9 +170,10 @@ void Optimizer::zero_grad() {
 }
 
 std::map<std::string, Tensor> Optimizer::slots(const std::string& parameter) const {
-  const Tensor& value = named(parameter, "Optimizer::slots").parameter->value.value();
+  const NamedParameter& of = named(parameter, "Optimizer::slots");
+  const Tensor& value = of.parameter->value.value();
   const auto state = states_.find(parameter);
-  const std::vector<std::string> kinds = slot_kinds();
+  const std::vector<std::string> kinds = slot_kinds(of);
   std::map<std::string, Tensor> result;
   for (size_t i = 0; i < kinds.size(); ++i) {
     const bool exists = state != states_.end() && !state->second.slots.empty();
@@ -187,7 +189,8 @@ std::map<std::string, Tensor> Optimizer::slots(const std::string& parameter) con
 
 void Optimizer::set_slots(const std::string& parameter,
                           const std::map<std::string, Tensor>& slots) {
-  const Tensor& value = named(parameter, "Optimizer::set_slots").parameter->value.value();
+  const NamedParameter& of = named(parameter, "Optimizer::set_slots");
+  const Tensor& value = of.parameter->value.value();
   const std::map<std::string, Tensor> old = this->slots(parameter);
   ESPALIER_CHECK(kinds_of(slots) == kinds_of(old),
                  ValueError,
@@ -212,7 +215,7 @@ void Optimizer::set_slots(const std::string& parameter,
   ParameterState& state = states_[parameter];
   state.support = nullptr;
   state.slots.clear();
-  for (const std::string& kind : slot_kinds()) state.slots.push_back(slots.at(kind).clone());
+  for (const std::string& kind : slot_kinds(of)) state.slots.push_back(slots.at(kind).clone());
   if (slots.contains(kAge)) state.age = slots.at(kAge).clone();
 }
 
@@ -255,9 +258,9 @@ void Optimizer::clear_masked_state() {
 }
 
 std::map<std::string, Tensor> Optimizer::state_dict() const {
-  const std::vector<std::string> kinds = slot_kinds();
   std::map<std::string, Tensor> result;
   for (const auto& [name, state] : states_) {
+    const std::vector<std::string> kinds = slot_kinds(named(name, "Optimizer::state_dict"));
     result.emplace(cat(name, ".", kStep), Tensor::from<int64_t>({}, {state.step}));
     for (size_t i = 0; i < state.slots.size(); ++i) {
       result.emplace(cat(name, ".", kinds[i]), state.dense(state.slots[i]));
@@ -268,7 +271,6 @@ std::map<std::string, Tensor> Optimizer::state_dict() const {
 }
 
 void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
-  const std::vector<std::string> kinds = slot_kinds();
   std::map<std::string, ParameterState> loaded;
   std::set<std::string> known;
   std::vector<std::string> wrong;
@@ -276,6 +278,7 @@ void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
   for (const ParameterGroup& group : groups_) {
     for (const NamedParameter& p : group.parameters) {
       const Tensor& value = p.parameter->value.value();
+      const std::vector<std::string> kinds = slot_kinds(p);
       ParameterState item;
       const auto take = [&](const std::string& kind) {
         const std::string name = p.name + "." + kind;
@@ -292,7 +295,7 @@ void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
         const Tensor slot = take(kind);
         if (slot.defined()) item.slots.push_back(slot);
       }
-      if (counts_entries()) item.age = take(kAge);
+      if (counts_entries(p)) item.age = take(kAge);
       const std::string step_name = cat(p.name, ".", kStep);
       const auto step = state.find(step_name);
       if (step != state.end()) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Optimizers. They know masks: a pruned weight stays zero and has no state, which takes space only
 /// for weights that exist; weight decay does not touch it, a regrown weight starts with fresh
-/// state. See nn/train/sgd.h and nn/train/adam.h for the rules.
+/// state. The rules: nn/train/sgd.h, adam.h, rmsprop.h, adagrad.h, muon.h, and lookahead.h around
+/// any of them.
 #pragma once
 
 #include <map>
@@ -48,7 +49,9 @@ class Optimizer {
   const std::vector<ParameterGroup>& groups() const { return groups_; }
 
   /// How many tensors it keeps of a parameter, each with a value for every weight that exists.
-  int64_t state_tensors() const { return static_cast<int64_t>(slot_kinds().size()); }
+  int64_t state_tensors(const NamedParameter& parameter) const {
+    return static_cast<int64_t>(slot_kinds(parameter).size());
+  }
   /// The optimizer's tensors of one parameter (momentum, ..), by kind, in the parameter's shape;
   /// zeros where its mask is 0, and if it was never updated. Throws ValueError for an unknown
   /// parameter.
@@ -93,10 +96,10 @@ class Optimizer {
     void follow(const std::shared_ptr<const sparse::Support>& other);
   };
 
-  /// Names of the tensors that the rule keeps per parameter.
-  virtual std::vector<std::string> slot_kinds() const = 0;
+  /// Names of the tensors that the rule keeps of a parameter.
+  virtual std::vector<std::string> slot_kinds(const NamedParameter& parameter) const = 0;
   /// Whether the rule depends on the number of updates, so that a regrown entry needs its own.
-  virtual bool counts_entries() const { return false; }
+  virtual bool counts_entries(const NamedParameter&) const { return false; }
   /// The rule, for one parameter with a gradient; `state.step` counts this update already.
   virtual void update(NamedParameter& parameter,
                       ParameterState& state,
@@ -104,6 +107,10 @@ class Optimizer {
                       double weight_decay) = 0;
 
  private:
+  // Rules that apply others': of these neither parameters nor states nor the rate are looked at.
+  friend class Lookahead;
+  friend class Muon;
+
   void check_names() const;
   ParameterState& state_of(const NamedParameter& parameter);
   const NamedParameter& named(const std::string& parameter, std::string_view op) const;

@@ -21,7 +21,7 @@ Sgd::Sgd(std::vector<ParameterGroup> groups, const SgdOptions& options)
 Sgd::Sgd(Module& model, const SgdOptions& options, double weight_decay)
     : Sgd(parameter_groups(model, weight_decay), options) {}
 
-std::vector<std::string> Sgd::slot_kinds() const {
+std::vector<std::string> Sgd::slot_kinds(const NamedParameter&) const {
   if (options_.momentum > 0.0) return {"momentum_buffer"};
   return {};
 }

@@ -27,7 +27,7 @@ class Sgd : public Optimizer {
   double momentum() const { return options_.momentum; }
 
  protected:
-  std::vector<std::string> slot_kinds() const override;
+  std::vector<std::string> slot_kinds(const NamedParameter& parameter) const override;
   void update(NamedParameter& parameter, ParameterState& state, double lr, double decay) override;
 
  private:

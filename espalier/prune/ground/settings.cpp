@@ -18,8 +18,8 @@ const OptionTable<PruneSettings>& prune_settings() {
        "implies, or 0.9"},
       {&PruneSettings::target,
        "target",
-       "instead of a sparsity KIND=SHARE, what is left: macs, params, bytes (of the compiled plan, "
-       "copies for kernels included), measured latency; or sparsity=S, what is removed"},
+       "instead of a sparsity KIND=SHARE, what is left: macs, params, bytes (of the compiled "
+       "plan), latency; or sparsity=S, what is removed"},
       {&PruneSettings::latency_batch,
        "latency-batch",
        {1, 4096},

@@ -120,6 +120,73 @@ ESPALIER_INLINE void adam_any(const UpdateArrays<T>& a,
   }
 }
 
+template <class T, bool kMomentum, bool kCentered>
+ESPALIER_INLINE void rmsprop_loop(const UpdateArrays<T>& a,
+                                  const RmsPropStep& step,
+                                  int64_t begin,
+                                  int64_t end) {
+  const T lr = static_cast<T>(step.lr);
+  const T alpha = static_cast<T>(step.alpha);
+  const T rest = static_cast<T>(1.0 - step.alpha);
+  const T eps = static_cast<T>(step.eps);
+  const T momentum = static_cast<T>(step.momentum);
+  const T decay = static_cast<T>(step.weight_decay);
+  T* __restrict w = a.value;
+  const T* __restrict g = a.gradient;
+  T* __restrict square = a.first;
+  [[maybe_unused]] T* __restrict b = a.second;
+  [[maybe_unused]] T* __restrict mean = kMomentum ? a.third : a.second;
+  for (int64_t i = begin; i < end; ++i) {
+    T direction = g[i] + decay * w[i];
+    square[i] = alpha * square[i] + rest * direction * direction;
+    T variance = square[i];
+    if constexpr (kCentered) {
+      mean[i] = alpha * mean[i] + rest * direction;
+      // Rounding must not make it negative.
+      variance = std::max(variance - mean[i] * mean[i], T{0});
+    }
+    direction /= std::sqrt(variance) + eps;
+    if constexpr (kMomentum) {
+      b[i] = momentum * b[i] + direction;
+      direction = b[i];
+    }
+    w[i] -= lr * direction;
+  }
+}
+
+template <class T>
+ESPALIER_INLINE void adagrad_loop(const UpdateArrays<T>& a,
+                                  const AdagradStep& step,
+                                  int64_t begin,
+                                  int64_t end) {
+  const T lr = static_cast<T>(step.lr);
+  const T initial = static_cast<T>(step.initial_square);
+  const T eps = static_cast<T>(step.eps);
+  const T decay = static_cast<T>(step.weight_decay);
+  T* __restrict w = a.value;
+  const T* __restrict g = a.gradient;
+  T* __restrict sum = a.first;
+  for (int64_t i = begin; i < end; ++i) {
+    const T direction = g[i] + decay * w[i];
+    sum[i] += direction * direction;
+    w[i] -= lr * direction / (std::sqrt(sum[i] + initial) + eps);
+  }
+}
+
+template <class T>
+ESPALIER_INLINE void rmsprop_any(const UpdateArrays<T>& a,
+                                 const RmsPropStep& s,
+                                 int64_t begin,
+                                 int64_t end) {
+  if (s.momentum > 0.0) {
+    s.centered ? rmsprop_loop<T, true, true>(a, s, begin, end)
+               : rmsprop_loop<T, true, false>(a, s, begin, end);
+  } else {
+    s.centered ? rmsprop_loop<T, false, true>(a, s, begin, end)
+               : rmsprop_loop<T, false, false>(a, s, begin, end);
+  }
+}
+
 ESPALIER_CLONES void update_range(const UpdateArrays<float>& a,
                                   const SgdStep& s,
                                   int64_t begin,
@@ -137,6 +204,25 @@ ESPALIER_CLONES void update_range(const UpdateArrays<float>& a,
 }
 void update_range(const UpdateArrays<double>& a, const AdamStep& s, int64_t begin, int64_t end) {
   adam_any(a, s, begin, end);
+}
+
+ESPALIER_CLONES void update_range(const UpdateArrays<float>& a,
+                                  const RmsPropStep& s,
+                                  int64_t begin,
+                                  int64_t end) {
+  rmsprop_any(a, s, begin, end);
+}
+void update_range(const UpdateArrays<double>& a, const RmsPropStep& s, int64_t begin, int64_t end) {
+  rmsprop_any(a, s, begin, end);
+}
+ESPALIER_CLONES void update_range(const UpdateArrays<float>& a,
+                                  const AdagradStep& s,
+                                  int64_t begin,
+                                  int64_t end) {
+  adagrad_loop(a, s, begin, end);
+}
+void update_range(const UpdateArrays<double>& a, const AdagradStep& s, int64_t begin, int64_t end) {
+  adagrad_loop(a, s, begin, end);
 }
 
 /// The arrays from `begin` on, with other memory for the values.
@@ -196,9 +282,23 @@ void adam_update(const UpdateArrays<T>& arrays, const AdamStep& step) {
   update(arrays, step);
 }
 
+template <class T>
+void rmsprop_update(const UpdateArrays<T>& arrays, const RmsPropStep& step) {
+  update(arrays, step);
+}
+
+template <class T>
+void adagrad_update(const UpdateArrays<T>& arrays, const AdagradStep& step) {
+  update(arrays, step);
+}
+
 template void sgd_update<float>(const UpdateArrays<float>&, const SgdStep&);
 template void sgd_update<double>(const UpdateArrays<double>&, const SgdStep&);
 template void adam_update<float>(const UpdateArrays<float>&, const AdamStep&);
 template void adam_update<double>(const UpdateArrays<double>&, const AdamStep&);
+template void rmsprop_update<float>(const UpdateArrays<float>&, const RmsPropStep&);
+template void rmsprop_update<double>(const UpdateArrays<double>&, const RmsPropStep&);
+template void adagrad_update<float>(const UpdateArrays<float>&, const AdagradStep&);
+template void adagrad_update<double>(const UpdateArrays<double>&, const AdagradStep&);
 
 }  // namespace espalier::nn::kernels

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The inner loops of optimizers: one pass over value, gradient and state, in parallel, at the
-/// speed of memory. Not a public interface; see nn/train/sgd.h and nn/train/adam.h for the
-/// formulas.
+/// speed of memory. Not a public interface; see nn/train/sgd.h, adam.h, rmsprop.h and adagrad.h for
+/// the formulas.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,9 @@ struct UpdateArrays {
   T* value = nullptr;
   const T* gradient = nullptr;
   const int32_t* kept = nullptr;
-  T* first = nullptr;   ///< momentum, or the mean of gradients; null without
-  T* second = nullptr;  ///< the mean of squared gradients; Adam only
-  T* third = nullptr;   ///< the largest of these so far; AMSGrad only
+  T* first = nullptr;   ///< the optimizer's first tensor of state (its slot_kinds); null without
+  T* second = nullptr;  ///< its second
+  T* third = nullptr;   ///< its third
   T* age = nullptr;     ///< updates done of each entry; Adam only, null: AdamStep::step counts
 };
 
@@ -57,11 +57,35 @@ struct AdamStep {
   std::span<const AdamCorrection> corrections = {};
 };
 
+/// One step of RMSprop.
+struct RmsPropStep {
+  double lr = 0.0;
+  double alpha = 0.0;
+  double eps = 0.0;
+  double momentum = 0.0;
+  double weight_decay = 0.0;
+  bool centered = false;
+};
+
+/// One step of Adagrad; the rate is that of this step.
+struct AdagradStep {
+  double lr = 0.0;
+  double initial_square = 0.0;
+  double eps = 0.0;
+  double weight_decay = 0.0;
+};
+
 /// See nn/train/sgd.h. T float or double.
 template <class T>
 void sgd_update(const UpdateArrays<T>& arrays, const SgdStep& step);
 /// See nn/train/adam.h. T float or double.
 template <class T>
 void adam_update(const UpdateArrays<T>& arrays, const AdamStep& step);
+/// See nn/train/rmsprop.h. T float or double.
+template <class T>
+void rmsprop_update(const UpdateArrays<T>& arrays, const RmsPropStep& step);
+/// See nn/train/adagrad.h. T float or double.
+template <class T>
+void adagrad_update(const UpdateArrays<T>& arrays, const AdagradStep& step);
 
 }  // namespace espalier::nn::kernels
