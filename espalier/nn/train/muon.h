@@ -52,9 +52,9 @@ struct MuonOptions {
 /// singular vectors are those of the masked matrix. The step takes a dense copy of one weight.
 ///
 /// State: `momentum_buffer`; of the rest what its rule keeps. Sources: Jordan et al., Muon (2024),
-/// github.com/KellerJordan/Muon; MatchAdam: Liu et al., arXiv:2502.16982; normalized weights:
-/// Jordan, arXiv:2404.00498's successor with Muon. PyTorch's torch.optim.Muon computes the
-/// iteration in bfloat16, this one in the parameter's type.
+/// github.com/KellerJordan/Muon; MatchAdam: Liu et al., arXiv:2502.16982; normalized weights: the
+/// form that Jordan's CIFAR-10 records with Muon have (github.com/KellerJordan/cifar10-airbench).
+/// PyTorch's torch.optim.Muon computes the iteration in bfloat16, this one in the parameter's type.
 class Muon : public Optimizer {
  public:
   /// Throws ValueError for settings out of range, and for names that no parameter has.
