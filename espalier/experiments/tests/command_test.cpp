@@ -38,6 +38,7 @@ TEST(Command, EveryVerbHasHelpThatExitsWithZero) {
                                              {"predict", "--help"},
                                              {"inspect", "--help"},
                                              {"compare", "--help"},
+                                             {"sweep", "--help"},
                                              {"completion", "--help"},
                                              {"man", "--help"},
                                              {"data", "synth", "--help"}}) {
