@@ -167,6 +167,7 @@ int parse_and_run(const std::vector<std::string>& given, Console& console) {
   for (const auto& add :
        {verbs::add_doctor,     verbs::add_models,      verbs::add_methods,    verbs::add_advise,
         verbs::add_data,       verbs::add_train,       verbs::add_sweep,      verbs::add_eval,
+        verbs::add_predict,    verbs::add_sensitivity, verbs::add_bench,      verbs::add_score,
         verbs::add_shrink,     verbs::add_widen,       verbs::add_quantize,   verbs::add_compress,
         verbs::add_decompress, verbs::add_experiment,  verbs::add_report,     verbs::add_compare,
         verbs::add_inspect,    verbs::add_verify,      verbs::add_completion, verbs::add_man}) {

@@ -39,6 +39,7 @@ TEST(Command, EveryVerbHasHelpThatExitsWithZero) {
                                              {"inspect", "--help"},
                                              {"compare", "--help"},
                                              {"sweep", "--help"},
+                                             {"sensitivity", "--help"},
                                              {"completion", "--help"},
                                              {"man", "--help"},
                                              {"data", "synth", "--help"}}) {

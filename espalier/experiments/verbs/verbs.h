@@ -35,6 +35,7 @@ void add_verify(const Verb& app, Console& console, Action& action);
 void add_report(const Verb& app, Console& console, Action& action);
 void add_models(const Verb& app, Console& console, Action& action);
 void add_sweep(const Verb& app, Console& console, Action& action);
+void add_sensitivity(const Verb& app, Console& console, Action& action);
 void add_predict(const Verb& app, Console& console, Action& action);
 void add_inspect(const Verb& app, Console& console, Action& action);
 void add_compare(const Verb& app, Console& console, Action& action);
