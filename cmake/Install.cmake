@@ -6,6 +6,11 @@ set(folders core data sparse autograd nn prune)
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/espalier)
 
 install(TARGETS espalier_command RUNTIME COMPONENT command)
+# The manual page, which the command prints from what its verbs declare.
+install(CODE "execute_process(COMMAND \"$<TARGET_FILE:espalier_command>\" man
+                              OUTPUT_FILE \"${CMAKE_BINARY_DIR}/espalier.1\" COMMAND_ERROR_IS_FATAL ANY)"
+        COMPONENT command)
+install(FILES ${CMAKE_BINARY_DIR}/espalier.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT command)
 install(DIRECTORY espalier/experiments/configs DESTINATION ${CMAKE_INSTALL_DATADIR}/espalier COMPONENT command)
 
 set(libraries ${folders})

@@ -70,14 +70,7 @@ class ImageFolder final : public Dataset {
 
   void read(int64_t index, std::span<uint8_t> pixels) const override {
     detail::check_read(*this, index, pixels);
-    const detail::RgbImage image =
-        detail::fit_image(detail::decode_image(files_[static_cast<size_t>(index)]), size_);
-    const int64_t plane = size_.height * size_.width;
-    for (int64_t p = 0; p < plane; ++p) {
-      for (int64_t c = 0; c < 3; ++c) {
-        pixels[static_cast<size_t>(c * plane + p)] = image.pixels[static_cast<size_t>(p * 3 + c)];
-      }
-    }
+    detail::read_picture(files_[static_cast<size_t>(index)], image_shape(), pixels);
   }
 
  private:

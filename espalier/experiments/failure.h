@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Which failures end the command with which exit code: 2 for bad use and bad input files, 1 for
-/// what fails while running. An `Error` of the library counts as bad use unless it is marked here,
-/// or is a WriteError.
+/// what fails while running, 130 for what its user stopped. An `Error` of the library counts as bad
+/// use unless it is marked here, or is a WriteError.
 #pragma once
 
 #include <filesystem>
@@ -15,6 +15,7 @@ namespace espalier::experiments {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitBadUse = 2;
+inline constexpr int kExitInterrupted = 130;  ///< 128 + SIGINT, as shells tell it
 
 /// Something failed although it was asked for correctly: a loss that diverged, a disk that is full.
 class RunFailure : public Error {

@@ -78,6 +78,10 @@ std::string short_count(double number) {
   return unit == 0 ? fmt::format("{:.0f}", number) : fmt::format("{:.2f}{}", number, kUnits[unit]);
 }
 
+std::vector<int64_t> sizes_of(const Shape& shape) {
+  return {shape.begin(), shape.end()};
+}
+
 std::string figures_text(const nlohmann::ordered_json& figures) {
   const auto number = [&](const char* key) { return figures.at(key).get<double>(); };
   const auto count = [&](const char* key) { return figures.at(key).get<int64_t>(); };

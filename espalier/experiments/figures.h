@@ -7,6 +7,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <espalier/core/shape.h>
+
 namespace espalier::experiments {
 
 /// Columns as wide as their widest cell, two spaces between; numbers (by their first character) to
@@ -19,6 +21,9 @@ std::string grouped(int64_t number);
 std::string short_count(double number);
 /// `40.81 MB` for 40,813,184.
 std::string bytes_text(int64_t bytes);
+
+/// The sizes of a shape, for JSON.
+std::vector<int64_t> sizes_of(const Shape& shape);
 
 /// The keys of `eval --json` as `name  value` lines.
 std::string figures_text(const nlohmann::ordered_json& figures);

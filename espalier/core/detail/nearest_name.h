@@ -10,7 +10,9 @@
 
 namespace espalier::detail {
 
-/// Single-character insertions, deletions and substitutions between two words (Levenshtein).
+/// Insertions, deletions and substitutions of single characters, and swaps of two neighbours,
+/// between two words, no part of which is edited twice (Damerau-Levenshtein's optimal string
+/// alignment).
 size_t edit_distance(std::string_view a, std::string_view b);
 
 /// The place of the name nearest to `wanted`, the first of equals; nothing when none is so near

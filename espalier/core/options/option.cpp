@@ -17,6 +17,13 @@ bool parse(const std::string& text, T& value) {
   return result.ec == std::errc{} && result.ptr == end;
 }
 
+// What was meant by 90 where a fraction is asked for.
+std::string as_fraction(double value, double min, double max) {
+  const double fraction = value / 100.0;
+  const bool meant = max <= 1.0 && value > 1.0 && fraction >= min && fraction <= max;
+  return meant ? cat("; ", detail::text_of_real(fraction), "?") : "";
+}
+
 std::string joined(const std::vector<std::string>& words) {
   std::string out;
   for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
@@ -96,7 +103,8 @@ void Option::check(const std::string& owner, const std::string& text) const {
                      " .. ",
                      detail::text_of_real(max),
                      ", got ",
-                     text);
+                     text,
+                     as_fraction(value, min, max));
       return;
     }
     case OptionKind::Integer: {

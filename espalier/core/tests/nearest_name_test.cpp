@@ -17,7 +17,16 @@ TEST(EditDistance, CountsInsertionsDeletionsAndSubstitutions) {
   EXPECT_EQ(edit_distance("same", "same"), 0u);
 }
 
+TEST(EditDistance, CountsSwappedNeighboursOnce) {
+  EXPECT_EQ(edit_distance("rgil", "rigl"), 1u);
+  EXPECT_EQ(edit_distance("ab", "ba"), 1u);
+  EXPECT_EQ(edit_distance("tarin", "train"), 1u);
+  EXPECT_EQ(edit_distance("abcd", "badc"), 2u);
+  EXPECT_EQ(edit_distance("ca", "abc"), 3u);  // a swap whose letters are not edited again
+}
+
 TEST(NearestName, IsTheFirstOfTheNearest) {
+  EXPECT_EQ(nearest_name("gpm", {"fbs", "gmp"}), 1u);
   EXPECT_EQ(nearest_name("sparsty", {"scope", "sparsity", "sparsify"}), 1u);
   EXPECT_EQ(nearest_name("resnet21", {"resnet20", "resnet2"}), 0u);
 }

@@ -51,6 +51,23 @@ Settings with(const OptionTexts& given) {
   return table().read("test", given);
 }
 
+std::string refusal(const OptionTexts& given) {
+  try {
+    with(given);
+    return "none";
+  } catch (const ValueError& error) {
+    return error.what();
+  }
+}
+
+TEST(OptionTable, AsksBackWhereAPercentageCameForAFraction) {
+  EXPECT_TRUE(refusal({{"begin", "90"}}).ends_with("expects 0 .. 1, got 90; 0.9?"));
+  EXPECT_TRUE(refusal({{"begin", "99.5"}}).ends_with("; 0.995?"));
+  EXPECT_TRUE(refusal({{"begin", "101"}}).ends_with("got 101"));
+  EXPECT_TRUE(refusal({{"begin", "-5"}}).ends_with("got -5"));
+  EXPECT_TRUE(refusal({{"rounds", "90"}}).ends_with("got 90"));  // no fraction
+}
+
 TEST(OptionTable, HasTheDefaultsOfTheStruct) {
   const OptionTexts texts = table().texts(Settings{});
   const OptionTexts expected = {{"begin", "0.2"},

@@ -115,4 +115,24 @@ void fit_pixels(const uint8_t* in, ImageSize from, int64_t channels, uint8_t* ou
   }
 }
 
+void read_picture(const std::filesystem::path& path,
+                  const ImageShape& shape,
+                  std::span<uint8_t> pixels) {
+  ESPALIER_CHECK(shape.channels == 1 || shape.channels == 3,
+                 ValueError,
+                 "a picture has one or three channels, asked for ",
+                 shape.channels);
+  const RgbImage image = fit_image(decode_image(path), {shape.height, shape.width});
+  const int64_t plane = shape.height * shape.width;
+  for (int64_t p = 0; p < plane; ++p) {
+    const uint8_t* rgb = image.pixels.data() + p * 3;
+    if (shape.channels == 1) {
+      pixels[static_cast<size_t>(p)] =
+          static_cast<uint8_t>((299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] + 500) / 1000);
+      continue;
+    }
+    for (int64_t c = 0; c < 3; ++c) pixels[static_cast<size_t>(c * plane + p)] = rgb[c];
+  }
+}
+
 }  // namespace espalier::data::detail

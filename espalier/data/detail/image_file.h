@@ -4,7 +4,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <vector>
+
+#include <espalier/data/dataset.h>
 
 namespace espalier::data::detail {
 
@@ -35,5 +38,12 @@ RgbImage fit_image(const RgbImage& image, ImageSize size);
 /// The same of rows of pixels with `channels` bytes each: `in` of the size `from` to `out` of the
 /// size `to`, which must not overlap.
 void fit_pixels(const uint8_t* in, ImageSize from, int64_t channels, uint8_t* out, ImageSize to);
+
+/// The picture of a file as a data set holds it, fitted to the shape: planes of three colours, or
+/// one of brightness (0.299 red, 0.587 green, 0.114 blue, rounded; ITU-R BT.601). `pixels` has room
+/// for it. Throws as decode_image, and ValueError for other numbers of channels.
+void read_picture(const std::filesystem::path& path,
+                  const ImageShape& shape,
+                  std::span<uint8_t> pixels);
 
 }  // namespace espalier::data::detail

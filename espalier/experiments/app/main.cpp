@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The `espalier` program. All of it is in the library, where tests reach it.
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 
@@ -26,7 +27,12 @@ int main(int argc, char** argv) {
   keep_standard_streams();
   // A file that grows over `ulimit -f` is then an error of the write, with a name and a reason.
   std::signal(SIGXFSZ, SIG_IGN);
+  const bool terminal = ::isatty(STDERR_FILENO) == 1;
   espalier::experiments::Console console{
-      .out = std::cout, .err = std::cerr, .terminal = ::isatty(STDERR_FILENO) == 1};
-  return espalier::experiments::run_command({argv + 1, argv + argc}, console);
+      .out = std::cout,
+      .err = std::cerr,
+      .terminal = terminal,
+      .colour = terminal && espalier::experiments::wants_colour(),
+      .program = argc > 0 ? argv[0] : "espalier"};
+  return espalier::experiments::run_command({argv + std::min(argc, 1), argv + argc}, console);
 }

@@ -18,7 +18,9 @@
 #include <espalier/experiments/command/plain_stream.h>
 #include <espalier/experiments/command/plugins.h>
 #include <espalier/experiments/failure.h>
+#include <espalier/experiments/interrupt.h>
 #include <espalier/experiments/machine.h>
+#include <espalier/experiments/report/reproduce.h>
 #include <espalier/experiments/settings/help.h>
 #include <espalier/experiments/verbs/verbs.h>
 
@@ -162,25 +164,20 @@ int parse_and_run(const std::vector<std::string>& given, Console& console) {
   app.formatter(std::make_shared<HelpFormatter>());
   app.get_formatter()->column_width(34);
   verbs::Action action;
-  for (const auto& add : {verbs::add_doctor,
-                          verbs::add_methods,
-                          verbs::add_advise,
-                          verbs::add_data,
-                          verbs::add_train,
-                          verbs::add_eval,
-                          verbs::add_bench,
-                          verbs::add_score,
-                          verbs::add_shrink,
-                          verbs::add_widen,
-                          verbs::add_quantize,
-                          verbs::add_compress,
-                          verbs::add_decompress,
-                          verbs::add_experiment,
-                          verbs::add_report,
-                          verbs::add_verify}) {
+  for (const auto& add :
+       {verbs::add_doctor,     verbs::add_models,      verbs::add_methods,    verbs::add_advise,
+        verbs::add_data,       verbs::add_train,       verbs::add_sweep,      verbs::add_eval,
+        verbs::add_predict,    verbs::add_sensitivity, verbs::add_bench,      verbs::add_score,
+        verbs::add_shrink,     verbs::add_widen,       verbs::add_quantize,   verbs::add_compress,
+        verbs::add_decompress, verbs::add_experiment,  verbs::add_report,     verbs::add_compare,
+        verbs::add_inspect,    verbs::add_verify,      verbs::add_completion, verbs::add_man}) {
     add(Verb(app), console, action);
   }
-  if (!arguments.empty() && !arguments[0].starts_with("-")) {
+  if (arguments.empty()) {
+    console.out << app.help();
+    return kExitOk;
+  }
+  if (!arguments[0].starts_with("-")) {
     const auto named =
         app.get_subcommands([&](const CLI::App* verb) { return verb->get_name() == arguments[0]; });
     ESPALIER_CHECK(!named.empty(),
@@ -249,9 +246,10 @@ void check_written(Console& console) {
 int run_command(const std::vector<std::string>& arguments, Console& given) {
   PlainStream out(given.out);
   PlainStream err(given.err);
-  Console console{.out = out, .err = err, .terminal = given.terminal, .screen = &given.err};
+  Console console = given.with_guard(out, err);
   const auto fail = [&](const std::string& text, int code) {
-    console.err << "espalier: " << told(text) << std::endl;
+    paint(console, Colour::Red, "espalier: ");
+    console.err << told(text) << std::endl;
     return code;
   };
   try {
@@ -260,6 +258,12 @@ int run_command(const std::vector<std::string>& arguments, Console& given) {
     const int code = parse_and_run(arguments, console);
     check_written(console);
     return code;
+  } catch (const Interrupted& stop) {
+    std::string command = report::shell_word(console.program);
+    for (const std::string& argument : arguments) command += " " + report::shell_word(argument);
+    paint(console, Colour::Yellow, "interrupted ");
+    console.err << stop.where << "; go on with: " << command << std::endl;
+    return kExitInterrupted;
   } catch (const RunFailure& error) {
     return fail(error.what(), kExitFailed);
   } catch (const WriteError& error) {

@@ -10,7 +10,8 @@
 namespace espalier::experiments {
 
 /// Runs the command with `arguments` (without the program's name). Returns the exit code: 0 done, 1
-/// failed while running, 2 bad use or a bad input file. Never throws.
+/// failed while running, 2 bad use or a bad input file, 130 stopped by SIGINT or SIGTERM. Never
+/// throws.
 int run_command(const std::vector<std::string>& arguments, Console& console);
 
 }  // namespace espalier::experiments

@@ -5,15 +5,18 @@
 #include <new>
 #include <ostream>
 #include <set>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <espalier/core/error.h>
 #include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/interrupt.h>
 #include <espalier/experiments/run/run_files.h>
 #include <espalier/experiments/run/run_folder.h>
 #include <espalier/experiments/run/training.h>
+#include <espalier/experiments/run/training_plan.h>
 #include <espalier/experiments/settings/train_settings.h>
 #include <espalier/prune/drive/registry.h>
 #include <espalier/prune/patterns/pattern.h>
@@ -112,6 +115,19 @@ Tensor first_test_images(const TrainSettings& settings) {
   return loader.next()->images;
 }
 
+TrainRequest request_of(const PlannedRun& run,
+                        const RunnerOptions& options,
+                        const std::vector<RunRow>& rows) {
+  std::set<std::string> given;
+  for (const auto& [name, text] : run.settings) given.insert(name);
+  const TrainSettings settings = train_settings(run, options, rows);
+  return {.settings = settings,
+          .given = std::move(given),
+          .method = chosen_method(settings.run.prune, run.pruning),
+          .root = options.folder,
+          .wait = true};
+}
+
 void run_one(RunRow& row,
              const PlannedRun& run,
              const std::vector<PlannedRun>& plan,
@@ -122,14 +138,7 @@ void run_one(RunRow& row,
     if (!needed || rows[*needed].finished()) continue;
     throw ValueError(cat("needs the run '", plan[*needed].title(), "', which failed"));
   }
-  std::set<std::string> given;
-  for (const auto& [name, text] : run.settings) given.insert(name);
-  const TrainSettings settings = train_settings(run, options, rows);
-  const TrainRequest request{.settings = settings,
-                             .given = std::move(given),
-                             .method = chosen_method(settings.run.prune, run.pruning),
-                             .root = options.folder,
-                             .wait = true};
+  const TrainRequest request = request_of(run, options, rows);
   const Json figures = run_training(request, console);
   row.folder = figures.at("out").get<std::string>();
   take_figures(row, figures);
@@ -165,9 +174,11 @@ std::string RunRow::column(const std::string& name) const {
 
 std::vector<RunRow> run_plan(const Plan& plan, const RunnerOptions& options, Console& console) {
   check_data(plan, options);
+  const InterruptScope interrupts;
   std::vector<RunRow> rows;
   const size_t count = plan.runs().size();
   for (const PlannedRun& run : plan.runs()) {
+    stop_if_interrupted(cat("after ", rows.size(), " of ", count, " runs"));
     console.err << fmt::format("[{}/{}] {}\n", rows.size() + 1, count, run.title()) << std::flush;
     RunRow row = row_of(run);
     try {
@@ -181,6 +192,31 @@ std::vector<RunRow> run_plan(const Plan& plan, const RunnerOptions& options, Con
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+std::vector<RunPlace> places_of_runs(const Plan& plan,
+                                     const RunnerOptions& options,
+                                     Console& console) {
+  check_data(plan, options);
+  std::vector<RunPlace> out;
+  std::vector<RunRow> rows;
+  for (const PlannedRun& run : plan.runs()) {
+    RunRow row = row_of(run);
+    RunPlace place;
+    place.title = run.title();
+    place.status = "after another run";
+    const auto is_missing = [&](const std::optional<size_t>& needed) {
+      return needed && out[*needed].status != "is finished";
+    };
+    if (!is_missing(run.weights_of) && !is_missing(run.mask_of)) {
+      std::tie(place.folder, place.status) =
+          place_of_training(request_of(run, options, rows), console);
+      row.folder = place.folder;
+    }
+    out.push_back(std::move(place));
+    rows.push_back(std::move(row));
+  }
+  return out;
 }
 
 }  // namespace espalier::experiments::comparisons

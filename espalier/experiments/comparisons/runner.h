@@ -70,8 +70,22 @@ struct RunnerOptions {
 
 /// Makes all runs of the plan, those that are finished already excepted, and returns a row for each
 /// in its order. A run that fails is told to the console and in its row, as are runs that need it;
-/// the others go on. A run that another process is making is waited for. Throws ValueError or
-/// IoError before the first run when a data set is missing or a setting is wrong.
+/// the others go on. A run that another process is making is waited for. Throws Interrupted when a
+/// stop is asked for, ValueError or IoError before the first run when a data set is missing or a
+/// setting is wrong.
 std::vector<RunRow> run_plan(const Plan& plan, const RunnerOptions& options, Console& console);
+
+/// A run of a plan before it is made.
+struct RunPlace {
+  std::string title;
+  std::string folder;  ///< empty where it is not known before another run is made
+  std::string status;  ///< `new`, `goes on`, `is finished`, `after another run`
+};
+
+/// Where the runs of a plan lie and which are there, in its order. Writes nothing. Throws as
+/// run_plan before its first run.
+std::vector<RunPlace> places_of_runs(const Plan& plan,
+                                     const RunnerOptions& options,
+                                     Console& console);
 
 }  // namespace espalier::experiments::comparisons

@@ -260,15 +260,6 @@ std::string finding_paragraphs(const Report& report) {
   return out;
 }
 
-std::string style_sheet() {
-  return ":root { color-scheme: light dark; --ink: #1c1c1c; --soft: #5c5c5c; --line: #d9d9d9; "
-         "--paper: #fff; --wash: #f4f4f2; " +
-         chart_colors(false) +
-         "}\n@media screen and (prefers-color-scheme: dark) { :root { --ink: #ececec; --soft: "
-         "#a9a9a9; --line: #454545; --paper: #181818; --wash: #242424; " +
-         chart_colors(true) + "} }\n" + kPageStyle + chart_style();
-}
-
 }  // namespace
 
 std::string html_page(const Report& report, const PageOptions& options) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/report/page_assets.h>
 
+#include <espalier/experiments/report/chart.h>
+
 namespace espalier::experiments::report {
 
 const char* const kPageStyle = R"css(
@@ -146,5 +148,14 @@ if (document.body.dataset.live !== undefined) {
   setTimeout(look, 2000);
 }
 )js";
+
+std::string style_sheet() {
+  return ":root { color-scheme: light dark; --ink: #1c1c1c; --soft: #5c5c5c; --line: #d9d9d9; "
+         "--paper: #fff; --wash: #f4f4f2; " +
+         chart_colors(false) +
+         "}\n@media screen and (prefers-color-scheme: dark) { :root { --ink: #ececec; --soft: "
+         "#a9a9a9; --line: #454545; --paper: #181818; --wash: #242424; " +
+         chart_colors(true) + "} }\n" + kPageStyle + chart_style();
+}
 
 }  // namespace espalier::experiments::report

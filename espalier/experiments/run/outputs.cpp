@@ -171,6 +171,8 @@ std::string_view words_for(FileKind kind) {
       return "an experiment's table of layers (CSV)";
     case FileKind::MetricsTable:
       return "the metrics of a run (CSV)";
+    case FileKind::Sensitivity:
+      return "a sensitivity (JSON)";
     case FileKind::Svg:
       return "a picture (SVG)";
     case FileKind::Png:
@@ -192,6 +194,7 @@ FileKind file_kind(const fs::path& path) {
   if ((begins("<?xml") || begins("<svg")) && holds("<svg")) return FileKind::Svg;
   if (begins("# ") && holds("The survey: arXiv")) return FileKind::ExperimentPage;
   if (begins("run,finished,model,data,method,")) return FileKind::ReportTable;
+  if (begins("{\n  \"sensitivity\"")) return FileKind::Sensitivity;
   if (begins("epoch,step,lr,")) return FileKind::MetricsTable;
   if (begins("model,data,method,") && holds(",seed,sparsity,accuracy,")) {
     return FileKind::ExperimentTable;

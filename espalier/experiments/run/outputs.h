@@ -24,6 +24,7 @@ enum class FileKind {
   ExperimentTable,  ///< its runs.csv
   LayerTable,       ///< its layers.csv
   MetricsTable,     ///< metrics.csv of a run
+  Sensitivity,      ///< JSON of `sensitivity`
   Svg,
   Png,
   Other,  ///< none of these

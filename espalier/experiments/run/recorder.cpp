@@ -8,6 +8,7 @@
 #include <espalier/core/error.h>
 #include <espalier/core/finite.h>
 #include <espalier/experiments/inputs/inputs.h>
+#include <espalier/experiments/interrupt.h>
 #include <espalier/experiments/run/checkpoint_seconds.h>
 #include <espalier/nn/introspect/counting.h>
 
@@ -52,23 +53,29 @@ double Recorder::seconds() const {
   return seconds_before_ + std::chrono::duration<double>(here).count();
 }
 
+// Scores may have taken long to find.
+void Recorder::before_training(nn::TrainState& state) {
+  heed_interrupt(state, false);
+}
+
 void Recorder::after_step(nn::TrainState& state) {
   has_stepped_ = true;
   progress_.update(state.step + state.progress.repeated,
-                   fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.4f}",
-                               metrics_.size() + 1,
-                               epochs_,
-                               state.loss,
-                               state.accuracy));
+                   {epoch_part(),
+                    {fmt::format("loss {:.4f}", state.loss), 2},
+                    {fmt::format("accuracy {:.4f}", state.accuracy), 3}});
   const bool within_epoch = state.step % state.steps_per_epoch != 0;
-  if (checkpoint_every_ > 0 && state.step % checkpoint_every_ == 0 && within_epoch) {
+  const bool due = checkpoint_every_ > 0 && state.step % checkpoint_every_ == 0 && within_epoch;
+  if (due) {
     check_network(state.model, cat("step ", state.step));
     save(state);
   }
+  heed_interrupt(state, due);
 }
 
 void Recorder::end_of_epoch(nn::TrainState& state) {
   const std::string epoch = cat("epoch ", metrics_.size() + 1);
+  const LinePart part = epoch_part();
   check_network(state.model, epoch);
   const nn::Evaluation test = nn::evaluate(state.model, test_);
   check_evaluation(test, "train: evaluation after " + epoch);
@@ -83,18 +90,29 @@ void Recorder::end_of_epoch(nn::TrainState& state) {
                       .seconds = seconds()});
   save(state);
   const EpochMetrics& line = metrics_.back();
-  progress_.line(fmt::format(
-      "epoch {}/{}  lr {:.4g}  train loss {:.4f} accuracy {:.4f}  test loss {:.4f} accuracy "
-      "{:.4f}  sparsity {:.4f}  {}",
-      line.epoch,
-      epochs_,
-      line.lr,
-      line.train_loss,
-      line.train_accuracy,
-      line.test_loss,
-      line.test_accuracy,
-      line.sparsity,
-      clock_text(line.seconds)));
+  progress_.line(std::vector<LinePart>{
+      part,
+      {fmt::format("lr {:<7.4g}", line.lr), 5},
+      {fmt::format("train loss {:.4f} accuracy {:.4f}", line.train_loss, line.train_accuracy), 4},
+      {fmt::format("test loss {:.4f} accuracy {:.4f}", line.test_loss, line.test_accuracy)},
+      {fmt::format("sparsity {:.4f}", line.sparsity), 2},
+      {clock_text(line.seconds), 3}});
+  heed_interrupt(state, true);
+}
+
+LinePart Recorder::epoch_part() const {
+  const std::string all = std::to_string(epochs_);
+  return {fmt::format("epoch {:{}}/{}", metrics_.size() + 1, all.size(), all)};
+}
+
+void Recorder::heed_interrupt(const nn::TrainState& state, bool saved) {
+  if (!is_interrupted()) return;
+  const int64_t done = state.step + state.progress.repeated;
+  if (!saved) {
+    check_network(state.model, cat("step ", done));
+    save(state);
+  }
+  throw Interrupted{cat("after step ", done, ", which ", folder_.path().string(), " holds")};
 }
 
 void Recorder::save(const nn::TrainState& state) {

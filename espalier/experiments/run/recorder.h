@@ -20,7 +20,7 @@ void check_network(nn::Module& model, const std::string& when);
 
 /// Evaluates and records each epoch, and saves checkpoints. Comes last in the list of hooks, so
 /// that it sees what others did. Throws ValueError where weights, buffers or an evaluation are no
-/// finite numbers.
+/// finite numbers, and Interrupted, with a checkpoint saved, once a stop was asked for.
 class Recorder : public nn::TrainHook {
  public:
   /// `checkpoint_every`: also within epochs, in steps; 0: at their ends alone. `epochs` with those
@@ -40,11 +40,15 @@ class Recorder : public nn::TrainHook {
   /// True once a step was made in this process.
   bool has_stepped() const { return has_stepped_; }
 
+  void before_training(nn::TrainState& state) override;
   void after_step(nn::TrainState& state) override;
   void end_of_epoch(nn::TrainState& state) override;
 
  private:
   void save(const nn::TrainState& state);
+  /// `epoch 3/30`, the running one.
+  LinePart epoch_part() const;
+  void heed_interrupt(const nn::TrainState& state, bool saved);
 
   RunFolder& folder_;
   Network& network_;

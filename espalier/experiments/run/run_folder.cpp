@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/experiments/run/run_folder.h>
 
+#include <cerrno>
+#include <chrono>
 #include <ctime>
 #include <limits>
+#include <thread>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -20,6 +23,7 @@
 #include <espalier/core/io.h>
 #include <espalier/core/random.h>
 #include <espalier/experiments/failure.h>
+#include <espalier/experiments/interrupt.h>
 #include <espalier/experiments/machine.h>
 #include <espalier/experiments/run/checkpoint_seconds.h>
 #include <espalier/experiments/run/checkpoint_files.h>
@@ -41,27 +45,6 @@ std::string utc_now() {
   char text[32];
   std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
   return text;
-}
-
-// Every setting that decides what a run computes and differs, as `name: here X, asked Y`.
-// An option that the folder doesn't tell is younger than the run, which went by its default.
-std::string differences(const Json& here, const Json& asked, const Json& defaults) {
-  constexpr size_t kMost = 8;
-  std::vector<std::string> out;
-  const auto compare = [&](const std::string& name, const Json& a, const Json& b) {
-    if (a == b || is_incidental(name)) return;
-    out.push_back(fmt::format("{}: the folder has {}, asked for {}",
-                              name,
-                              a.is_null() ? "nothing" : a.dump(),
-                              b.is_null() ? "nothing" : b.dump()));
-  };
-  for (const auto& [name, value] : asked.items()) {
-    compare(name, here.value(name, defaults.value(name, Json())), value);
-  }
-  for (const auto& [name, value] : here.items()) {
-    if (!asked.contains(name)) compare(name, value, Json());
-  }
-  return espalier::detail::some_of(out, kMost, "; ");
 }
 
 // A name that no folder can have, in contrast to what a file system refuses: a disk that is full, a
@@ -108,10 +91,14 @@ RunFolder::RunFolder(fs::path path,
   bool held = ::flock(lock_, LOCK_EX | LOCK_NB) == 0;
   if (!held && busy) {
     busy();
-    held = ::flock(lock_, LOCK_EX) == 0;
+    while (!(held = ::flock(lock_, LOCK_EX | LOCK_NB) == 0) && errno == EWOULDBLOCK &&
+           !is_interrupted()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
   }
   if (!held) {
     ::close(lock_);
+    stop_if_interrupted(cat("while waiting for ", path_.string()));
     throw ValueError(cat("run: another process is at work in ", path_.string()));
   }
   try {
@@ -120,7 +107,7 @@ RunFolder::RunFolder(fs::path path,
     if (fs::exists(path_ / kRunFile)) {
       run_ = read_run_json(path_ / kRunFile);
       const std::string different =
-          differences(run_.value("settings", Json::object()), settings, defaults);
+          differences_of_settings(run_.value("settings", Json::object()), settings, defaults);
       ESPALIER_CHECK(different.empty() || !has_results(),
                      ValueError,
                      "run: ",
@@ -141,7 +128,7 @@ RunFolder::RunFolder(fs::path path,
         check_model();
       }
       if (state_ == State::Unfinished && may_lose) check_simd(ground);
-      if (state_ == State::Unfinished && status == "failed") {
+      if (state_ == State::Unfinished && (status == "failed" || status == "interrupted")) {
         run_["status"] = "running";
         run_.erase("error");
         while_writing([&] { write(); });
@@ -341,6 +328,11 @@ void RunFolder::fail(const std::string& error) {
   }
 }
 
+void RunFolder::interrupt() {
+  run_["status"] = "interrupted";
+  while_writing([&] { write(); });
+}
+
 void RunFolder::discard() {
   std::error_code ignored;
   fs::remove(path_ / kRunFile, ignored);
@@ -365,6 +357,26 @@ void RunFolder::finish(const Json& results, const Json& timing) {
 
 RunRecord read_run(const fs::path& path) {
   return {.path = path, .run = read_run_json(path / kRunFile), .metrics = read_metrics(path)};
+}
+
+// An option that the folder doesn't tell is younger than the run, which went by its default.
+std::string differences_of_settings(const Json& here, const Json& asked, const Json& defaults) {
+  constexpr size_t kMost = 8;
+  std::vector<std::string> out;
+  const auto compare = [&](const std::string& name, const Json& a, const Json& b) {
+    if (a == b || is_incidental(name)) return;
+    out.push_back(fmt::format("{}: the folder has {}, asked for {}",
+                              name,
+                              a.is_null() ? "nothing" : a.dump(),
+                              b.is_null() ? "nothing" : b.dump()));
+  };
+  for (const auto& [name, value] : asked.items()) {
+    compare(name, here.value(name, defaults.value(name, Json())), value);
+  }
+  for (const auto& [name, value] : here.items()) {
+    if (!asked.contains(name)) compare(name, value, Json());
+  }
+  return espalier::detail::some_of(out, kMost, "; ");
 }
 
 std::string run_id(const Json& settings, const Json& defaults) {

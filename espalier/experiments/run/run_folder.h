@@ -16,8 +16,9 @@
 /// A checkpoint holds the metrics lines too, so that after a kill at any instant the files are
 /// written anew from it and agree. A checkpoint that can't be read is replaced by the one before
 /// it, and the model of a finished run is made again from its checkpoint; both are told by `notes`
-/// and kept in run.json under that name. `status` in run.json is `running`, `finished`, or `failed`
-/// with the `error`; the same command tries again from the newest checkpoint.
+/// and kept in run.json under that name. `status` in run.json is `running`, `finished`,
+/// `interrupted`, or `failed` with the `error`; the same command goes on from the newest
+/// checkpoint.
 #pragma once
 
 #include <filesystem>
@@ -82,6 +83,8 @@ class RunFolder {
   void write_metrics(const std::vector<EpochMetrics>& metrics) const;
   /// Marks the run as failed, if that can be written; what it has saved stays.
   void fail(const std::string& error);
+  /// Marks the run as stopped by its user; the same command goes on.
+  void interrupt();
   /// Takes run.json away again, and the folder if it is empty then: of a run that could not begin.
   void discard();
   /// Marks the run as finished, with its results and what `time_layers` measured.
@@ -112,6 +115,12 @@ struct RunRecord {
 };
 /// Reads a run folder, finished or not. Throws IoError for a folder that is none and for bad files.
 RunRecord read_run(const std::filesystem::path& path);
+
+/// Every setting that decides what a run computes and differs, as `name: the folder has X, asked
+/// for Y`; one that `here` doesn't tell is that of `defaults`.
+std::string differences_of_settings(const nlohmann::ordered_json& here,
+                                    const nlohmann::ordered_json& asked,
+                                    const nlohmann::ordered_json& defaults);
 
 /// A short name of settings: model, data, method, and a hash of all that differs from the defaults.
 std::string run_id(const nlohmann::ordered_json& settings, const nlohmann::ordered_json& defaults);

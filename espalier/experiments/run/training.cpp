@@ -14,6 +14,8 @@
 #include <espalier/experiments/inputs/masks.h>
 #include <espalier/experiments/inputs/recipe.h>
 #include <espalier/experiments/inputs/scoring_batches.h>
+#include <espalier/experiments/interrupt.h>
+#include <espalier/experiments/run/prepared_training.h>
 #include <espalier/experiments/run/recorder.h>
 #include <espalier/experiments/run/run_files.h>
 #include <espalier/experiments/run/run_folder.h>
@@ -43,27 +45,6 @@ int64_t evaluation_batch(const data::Dataset& dataset) {
   return std::clamp(fit / kLanes * kLanes, kLanes, kMost);
 }
 
-Json settings_json(const TrainRequest& request) {
-  const auto& table = train_table();
-  const OptionTexts texts = table.texts(request.settings);
-  Json out = to_json(table.options(), texts);
-  if (request.method) out.update(to_json(*request.method));
-  for (const char* file : {"weights", "distill-from", "mask-from"}) {
-    const std::string& path = texts.at(file);
-    if (!path.empty()) out[cat(file, "-fingerprint")] = file_fingerprint(path);
-  }
-  return out;
-}
-
-fs::path folder_path(const TrainRequest& request, const Json& settings) {
-  if (const std::string& out = request.settings.run.out; !out.empty()) return out;
-  return request.root / run_id(settings, default_train_json());
-}
-
-Network network_of(const TrainSettings& settings, const data::Dataset& dataset, uint64_t seed = 0) {
-  return make_network(settings.network, settings.data.other_classes, dataset, seed);
-}
-
 prune::PruneInputs pruning_inputs(const TrainRequest& request,
                                   const Network& network,
                                   const std::shared_ptr<const data::Dataset>& train,
@@ -76,7 +57,7 @@ prune::PruneInputs pruning_inputs(const TrainRequest& request,
   inputs.batches = batches.batches();
   inputs.input_shape = network.sample();
   inputs.fresh_model = [settings = request.settings, train](uint64_t seed) {
-    return network_of(settings, *train, seed).module;
+    return network_for(settings, *train, seed).module;
   };
   inputs.seed = static_cast<uint64_t>(request.settings.training.seed);
   return inputs;
@@ -108,14 +89,6 @@ void tell_updates(prune::Pruner& pruner, Progress& progress) {
   };
 }
 
-std::shared_ptr<const data::Dataset> open_training_split(const TrainSettings& settings) {
-  auto dataset = open_split(settings.data, data::Split::Train);
-  const TrainingSettings& training = settings.training;
-  if (training.train_size == 0) return dataset;
-  return data::subset(
-      std::move(dataset), training.train_size, static_cast<uint64_t>(training.seed));
-}
-
 // What a step minimizes; null without a teacher: what `fit` does by itself.
 std::shared_ptr<nn::Objective> make_objective(const TrainSettings& settings,
                                               const data::Dataset& dataset) {
@@ -123,37 +96,10 @@ std::shared_ptr<nn::Objective> make_objective(const TrainSettings& settings,
   if (teacher.empty()) return nullptr;
   const TrainingSettings& training = settings.training;
   return std::make_shared<nn::Distillation>(
-      load_network(teacher, network_of(settings, dataset)).module,
+      load_network(teacher, network_for(settings, dataset)).module,
       nn::DistillationOptions{.temperature = training.distill_temperature,
                               .weight = training.distill_weight},
       training.label_smoothing);
-}
-
-Json default_settings(const TrainRequest& request) {
-  Json out = default_train_json();
-  if (request.method)
-    out.update(to_json(prune::choose_method(*request.method->method, OptionTexts())));
-  return out;
-}
-
-// Files of ours describe their network: the record tells it, not what was left at its default.
-// Throws ValueError where something else was asked for.
-void record_network(const TrainRequest& request,
-                    const Network& network,
-                    const std::string& file,
-                    Json& settings) {
-  check_asked_network(
-      "train", asked_of_network(request.settings.network, request.given), network, file);
-  settings.update(network_settings(network));
-  if (!nn::is_quantized(*network.module)) return;
-  ESPALIER_CHECK(!request.given.contains("quantize") || settings.at("quantize") == "int8",
-                 ValueError,
-                 "train: --quantize ",
-                 settings.at("quantize").get<std::string>(),
-                 " was asked for, but the network of ",
-                 file,
-                 " computes in 8 bits; leave the option out");
-  settings["quantize"] = "int8";
 }
 
 // What goes wrong before the first step of all is wrong with the request, and leaves no new folder.
@@ -161,6 +107,9 @@ template <class Work>
 nn::TrainProgress fit_in(RunFolder& folder, const Recorder& recorder, bool resumed, Work&& work) {
   try {
     return std::forward<Work>(work)();
+  } catch (const Interrupted&) {
+    folder.interrupt();
+    throw;
   } catch (const std::exception& error) {
     const bool begun = resumed || recorder.has_stepped();
     if (!begun && folder.state() == RunFolder::State::Fresh) {
@@ -222,17 +171,15 @@ void quantize(nn::Module& model, const std::string& method) {
   nn::attach_quantizers(model);
 }
 
-// Before the folder is made; loaders make batches ahead.
+// Before the folder is made.
 StepMemory tell_memory(const TrainSettings& settings,
                        Network& network,
                        const nn::Optimizer& optimizer,
                        const data::Dataset& dataset,
                        Progress& progress) {
-  const int64_t batch = std::min(settings.training.batch, std::max<int64_t>(1, dataset.size()));
-  const int64_t ahead = settings.machine.workers == 0 ? 0 : data::LoaderOptions().prefetch;
+  const int64_t batch = samples_of_step(settings, dataset);
   const std::optional<int64_t> left = espalier::detail::free_memory();
-  const SavedAsScope keeps(settings.training.saved);
-  const StepMemory memory = step_memory(network, optimizer, batch, ahead, left);
+  const StepMemory memory = memory_of_steps(settings, network, optimizer, dataset);
   if (!settings.run.ignore_memory) check_step_memory(memory, network, batch, left);
   progress.line(step_memory_text(memory, batch, left));
   return memory;
@@ -262,35 +209,15 @@ Json run_training(const TrainRequest& request, Console& console) {
   const TrainingSettings& training = settings.training;
   const RunSettings& run = settings.run;
   set_num_threads(static_cast<int>(settings.machine.threads));
-  Json record = settings_json(request);
-
   // All that can be wrong with the request is found before the folder is made.
-  const auto train_split = open_training_split(settings);
-  const auto test_split = open_split(settings.data, data::Split::Test, settings.test_size);
-  tell_notes({train_split.get(), test_split.get()}, console);
-  Network network = network_of(settings, *train_split, static_cast<uint64_t>(training.seed));
-  const auto elastic = elastic_order(run.elastic);
-  ESPALIER_CHECK(!elastic || !run.weights.empty() || !run.mask_from.empty(),
-                 ValueError,
-                 "train: --elastic says how --weights or --mask-from are read; give one of them");
-  std::vector<std::string> notes;
-  if (const std::string& weights = run.weights; !weights.empty()) {
-    network = load_network(weights, std::move(network), elastic);
-    record_network(request, network, weights, record);
-    notes = heed_zeros(weights, network, run.masks_from_zeros);
-  }
-  if (const std::string& masks = run.mask_from; !masks.empty()) {
-    ESPALIER_CHECK(
-        run.prune.empty(),
-        ValueError,
-        "train: --mask-from gives the masks that --prune would find; choose one of them");
-    ESPALIER_CHECK(!run.masks_from_zeros,
-                   ValueError,
-                   "train: --mask-from and --masks-from-zeros both give masks; choose one of them");
-    for (std::string& note : take_masks(masks, network, elastic)) notes.push_back(std::move(note));
-  }
+  PreparedTraining prepared = prepare_training(request, console);
+  const Json& record = prepared.record;
+  const auto& train_split = prepared.train;
+  const auto& test_split = prepared.test;
+  Network& network = prepared.network;
+  std::vector<std::string>& notes = prepared.notes;
   // Before the optimizer is made: what a method trains besides the weights are parameters too.
-  const fs::path path = folder_path(request, record);
+  const fs::path& path = prepared.path;
   const auto pruner = make_run_pruner(request, network, train_split, path);
   if (pruner) {
     for (std::string& note : pruner->attach(*network.module)) notes.push_back(std::move(note));
@@ -316,6 +243,7 @@ Json run_training(const TrainRequest& request, Console& console) {
     console.err << "  waiting for another process, which is at work in " << path.string() << '\n'
                 << std::flush;
   };
+  const InterruptScope interrupts;
   RunFolder folder(path,
                    record,
                    default_settings(request),

@@ -7,7 +7,6 @@
 
 #include <espalier/core/error.h>
 #include <espalier/data/resized.h>
-#include <espalier/nn/models/registry.h>
 
 namespace espalier::experiments {
 
@@ -19,11 +18,7 @@ constexpr const char* kStemHelp = "of ResNet-18/34/50, MobileNetV2: for 32x32 or
 }  // namespace
 
 std::string model_help() {
-  std::string names;
-  for (const nn::ModelInfo& info : nn::model_list()) {
-    names += (names.empty() ? "" : ", ") + info.name;
-  }
-  return "the network: " + names;
+  return "the network; `espalier models` lists them";
 }
 
 const OptionTable<NetworkSettings>& network_table() {

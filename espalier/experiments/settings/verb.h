@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// How verbs declare their flags. CLI11, which parses them, is included by verb.cpp,
-/// given_options.cpp and command.cpp alone: it takes seconds to compile wherever it is.
+/// given_options.cpp, surface.cpp and command.cpp alone: it takes seconds to compile wherever it
+/// is.
 #pragma once
 
 #include <cstdint>

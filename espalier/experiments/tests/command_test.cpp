@@ -34,6 +34,14 @@ TEST(Command, EveryVerbHasHelpThatExitsWithZero) {
                                              {"verify", "--help"},
                                              {"experiment", "--help"},
                                              {"experiment", "run", "--help"},
+                                             {"models", "--help"},
+                                             {"predict", "--help"},
+                                             {"inspect", "--help"},
+                                             {"compare", "--help"},
+                                             {"sweep", "--help"},
+                                             {"sensitivity", "--help"},
+                                             {"completion", "--help"},
+                                             {"man", "--help"},
                                              {"data", "synth", "--help"}}) {
     const Outcome help = espalier_command(arguments);
     EXPECT_EQ(help.code, kExitOk) << arguments[0];
@@ -53,6 +61,30 @@ TEST(Command, HelpOfTrainNamesEverySetting) {
         "--json"}) {
     EXPECT_NE(help.find(flag), std::string::npos) << flag;
   }
+}
+
+TEST(Command, AloneIsItsHelp) {
+  const Outcome alone = espalier_command({});
+  EXPECT_EQ(alone.code, kExitOk);
+  EXPECT_EQ(alone.out, espalier_command({"--help"}).out);
+  EXPECT_EQ(alone.err, "");
+}
+
+TEST(Command, SwappedLettersAreRecognized) {
+  const auto answer = [](const std::vector<std::string>& arguments) {
+    const Outcome outcome = espalier_command(arguments);
+    EXPECT_EQ(outcome.code, kExitBadUse);
+    return outcome.err;
+  };
+  const auto expect = [&](const std::vector<std::string>& arguments, const char* meant) {
+    const std::string text = answer(arguments);
+    EXPECT_NE(text.find(meant), std::string::npos) << text;
+  };
+  expect({"tarin"}, "'train'");
+  expect({"train", "--epcohs", "1"}, "'--epochs'");
+  expect({"train", "--prune", "rgil"}, "rigl");
+  expect({"train", "--model", "rsenet20"}, "resnet20");
+  expect({"train", "--prune", "gmp", "--sparsity", "90"}, "0.9?");
 }
 
 TEST(Command, VersionIsPrinted) {
@@ -87,7 +119,6 @@ TEST(Command, BadUseExitsWithTwoAndSaysWhy) {
                                      "EDC\r\n\x1a\nrest")
                               .string();
   const BadUse table[] = {
-      {{}, "subcommand"},
       {{"fly"}, "fly"},
       {{"train", "--wings", "2"}, "wings"},
       {{"train", "--epochs"}, "epochs"},

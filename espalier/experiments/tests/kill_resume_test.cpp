@@ -2,16 +2,11 @@
 // A run that is killed at random instants and started again must end with the bytes of a run that
 // was never killed. ESPALIER_KILLS sets how often (default 3).
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
-#include <thread>
-
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <espalier/core/random.h>
 
+#include "child_process.h"
 #include "command_line.h"
 
 namespace espalier::experiments {
@@ -20,41 +15,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using espalier::testing::slurp;
 using espalier::testing::TemporaryFolder;
-
-// Starts the command as a process of its own, silent.
-pid_t start(const std::vector<std::string>& arguments) {
-  std::vector<char*> argv = {const_cast<char*>(ESPALIER_COMMAND)};
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  const pid_t child = ::fork();
-  if (child != 0) return child;
-  const int nowhere = ::open("/dev/null", O_WRONLY);
-  ::dup2(nowhere, STDOUT_FILENO);
-  ::dup2(nowhere, STDERR_FILENO);
-  ::execv(argv[0], argv.data());
-  ::_exit(127);
-}
-
-struct End {
-  bool killed = false;
-  int code = 0;
-};
-
-// Waits for the end, and kills after `limit` if that comes first.
-End wait_or_kill(pid_t child, std::chrono::duration<double> limit) {
-  const Clock::time_point deadline =
-      Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);
-  int status = 0;
-  while (::waitpid(child, &status, WNOHANG) == 0) {
-    if (Clock::now() >= deadline) {
-      ::kill(child, SIGKILL);
-      ::waitpid(child, &status, 0);
-      break;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return {WIFSIGNALED(status) != 0, WIFEXITED(status) ? WEXITSTATUS(status) : -1};
-}
 
 int wanted_kills() {
   const char* text = std::getenv("ESPALIER_KILLS");
@@ -70,7 +30,7 @@ void expect_same_end(const std::vector<std::string>& more, int epochs = 2) {
     return out;
   };
   const Clock::time_point begin = Clock::now();
-  ASSERT_EQ(wait_or_kill(start(flags("whole", "1")), std::chrono::minutes(5)).code, 0);
+  ASSERT_EQ(wait_or_signal(start_command(flags("whole", "1")), std::chrono::minutes(5)).code, 0);
   const double whole = std::chrono::duration<double>(Clock::now() - begin).count();
 
   Rng rng(static_cast<uint64_t>(begin.time_since_epoch().count()), "kill");
@@ -80,9 +40,11 @@ void expect_same_end(const std::vector<std::string>& more, int epochs = 2) {
   const auto enough = [&] { return kills >= wanted_kills() && with_checkpoint > 0; };
   for (int attempt = 0; !enough() && attempt < 20 * wanted_kills() + 20; ++attempt) {
     const std::chrono::duration<double> limit(whole * rng.uniform64());
-    const End end = wait_or_kill(start(flags("killed", attempt % 2 == 0 ? "1" : "2")), limit);
-    kills += end.killed ? 1 : 0;
-    if (end.killed) {
+    const End end =
+        wait_or_signal(start_command(flags("killed", attempt % 2 == 0 ? "1" : "2")), limit);
+    const bool killed = end.by_signal != 0;
+    kills += killed ? 1 : 0;
+    if (killed) {
       with_checkpoint += std::filesystem::exists(folder / "killed/state.safetensors") ? 1 : 0;
       continue;
     }
@@ -90,7 +52,7 @@ void expect_same_end(const std::vector<std::string>& more, int epochs = 2) {
     if (!enough()) std::filesystem::remove_all(folder / "killed");
   }
   EXPECT_TRUE(enough()) << kills << " kills, " << with_checkpoint << " with a checkpoint";
-  ASSERT_EQ(wait_or_kill(start(flags("killed", "2")), std::chrono::minutes(5)).code, 0);
+  ASSERT_EQ(wait_or_signal(start_command(flags("killed", "2")), std::chrono::minutes(5)).code, 0);
   EXPECT_EQ(slurp(folder / "killed/model.safetensors"), slurp(folder / "whole/model.safetensors"));
 
   // The metrics agree in all but time.

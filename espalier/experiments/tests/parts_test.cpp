@@ -85,7 +85,7 @@ TEST(Progress, RewritesALineOnATerminalAndIsSilentOtherwise) {
     Console console{.out = out, .err = err, .terminal = terminal};
     {
       Progress progress(console, 10);
-      progress.update(5, "half");
+      progress.update(5, {{"half"}});
       progress.line("stays");
     }
     EXPECT_EQ(out.str(), "");

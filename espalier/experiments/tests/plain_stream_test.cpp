@@ -43,7 +43,7 @@ TEST(Progress, StillRewritesItsLine) {
   std::ostringstream to;
   PlainStream err(to);
   Console console{.out = err, .err = err, .terminal = true, .screen = &to};
-  { Progress(console, 10).update(5, "name\x1b[2J"); }
+  { Progress(console, 10).update(5, {{"name\x1b[2J"}}); }
   EXPECT_TRUE(to.str().starts_with("\r\x1b[K 50%")) << to.str();
   EXPECT_NE(to.str().find("name\\u001b[2J"), std::string::npos) << to.str();
 }

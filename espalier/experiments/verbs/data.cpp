@@ -139,7 +139,7 @@ void fetch(const DataFlags& flags, Console& console) {
       const std::string size = total > 0 ? fmt::format(" ({} bytes)", grouped(total)) : "";
       progress->line(fmt::format("fetching {}{}", file, size));
     }
-    progress->update(received, file);
+    progress->update(received, {{file}});
     return true;
   };
   bool known = false;

@@ -37,6 +37,7 @@ struct ExperimentFlags {
   std::string out = "runs";
   std::string page;
   std::optional<int64_t> seed;
+  bool dry_run = false;
   bool json = false;
 };
 
@@ -110,6 +111,29 @@ void share(const comparisons::Plan& plan,
   if (failed > 0) throw RunFailure(cat("experiment: ", failed, " runs failed"));
 }
 
+void tell_runs(const comparisons::Plan& plan,
+               const comparisons::RunnerOptions& options,
+               const fs::path& results,
+               bool json,
+               Console& console) {
+  Json list = Json::array();
+  std::vector<std::vector<std::string>> rows = {{"run", "status", "folder"}};
+  int64_t missing = 0;
+  for (const comparisons::RunPlace& place : comparisons::places_of_runs(plan, options, console)) {
+    missing += place.status == "is finished" ? 0 : 1;
+    rows.push_back({place.title, place.status, place.folder.empty() ? "-" : place.folder});
+    list.push_back({{"run", place.title}, {"status", place.status}, {"folder", place.folder}});
+  }
+  const Json told = {{"runs", list}, {"missing", missing}, {"out", results.string()}};
+  console.out << (json
+                      ? told.dump(2) + "\n"
+                      : text_table(rows) + fmt::format("\n{} of {} runs are to be made; tables and "
+                                                       "page go to {}; nothing was written\n",
+                                                       missing,
+                                                       list.size(),
+                                                       results.string()));
+}
+
 void run(const ExperimentFlags& flags, Console& console) {
   const comparisons::Experiment& chosen = comparisons::experiment(flags.name);
   ESPALIER_CHECK(chosen.unavailable.empty(),
@@ -121,7 +145,7 @@ void run(const ExperimentFlags& flags, Console& console) {
   const comparisons::Preset preset = comparisons::parse_preset(flags.preset);
   comparisons::Plan plan(scale_for(flags, chosen, preset));
   chosen.plan(plan);
-  ESPALIER_CHECK(!flags.seed || (flags.page.empty() && !flags.json),
+  ESPALIER_CHECK(!flags.seed || flags.dry_run || (flags.page.empty() && !flags.json),
                  ValueError,
                  "experiment run: --seed makes runs and no tables; --page and --json are for the "
                  "command that makes them, without --seed");
@@ -143,6 +167,9 @@ void run(const ExperimentFlags& flags, Console& console) {
                  {"--page", flags.page, FileKind::ExperimentPage},
                  {"--page's table", table, FileKind::ExperimentTable}},
                 {});
+  if (flags.dry_run) {
+    return tell_runs(plan, runner_options(flags, chosen, preset), folder, flags.json, console);
+  }
   if (flags.seed) return share(plan, runner_options(flags, chosen, preset), console);
   const comparisons::ExperimentPage page(
       chosen,
@@ -225,6 +252,7 @@ void add_experiment(const Verb& app, Console& console, Action& action) {
                   "several processes [all seeds]")
       .type_name("INT");
   flags->given.declare(running, place_options(), "Machine");
+  running.add_flag("--dry-run", flags->dry_run, "say which runs would be made, and touch nothing");
   running.add_flag("--json", flags->json, "print findings and failures as JSON");
   running.callback(
       [&action, &console, flags] { action = [&console, flags] { run(*flags, console); }; });

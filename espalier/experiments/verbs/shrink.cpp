@@ -82,6 +82,11 @@ void shrink(const ShrinkFlags& flags, Console& console) {
     console.out << json.dump(2) << '\n';
     return;
   }
+  if (report.params == report.params_before && !flags.gather_blocks) {
+    console.out << "no channel is all zero: the network is as it was, written to " << flags.out
+                << "; pruning with --pattern channel makes such channels\n";
+    return;
+  }
   console.out << resize_text(report) << (flags.gather_blocks ? fills_text(fills) : "")
               << macs_text(json, flags.out);
 }

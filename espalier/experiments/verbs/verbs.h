@@ -33,5 +33,13 @@ void add_bench_kernels(const Verb& bench, Console& console, Action& action);
 void add_experiment(const Verb& app, Console& console, Action& action);
 void add_verify(const Verb& app, Console& console, Action& action);
 void add_report(const Verb& app, Console& console, Action& action);
+void add_models(const Verb& app, Console& console, Action& action);
+void add_sweep(const Verb& app, Console& console, Action& action);
+void add_sensitivity(const Verb& app, Console& console, Action& action);
+void add_predict(const Verb& app, Console& console, Action& action);
+void add_inspect(const Verb& app, Console& console, Action& action);
+void add_compare(const Verb& app, Console& console, Action& action);
+void add_completion(const Verb& app, Console& console, Action& action);
+void add_man(const Verb& app, Console& console, Action& action);
 
 }  // namespace espalier::experiments::verbs

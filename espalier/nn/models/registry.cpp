@@ -11,6 +11,7 @@
 #include <espalier/nn/models/lenet.h>
 #include <espalier/nn/models/mobilenet.h>
 #include <espalier/nn/models/resnet.h>
+#include <espalier/nn/models/to_count.h>
 #include <espalier/nn/models/transformer.h>
 #include <espalier/nn/models/vgg.h>
 #include <espalier/nn/models/wide_resnet.h>
@@ -239,7 +240,7 @@ void register_model(ModelInfo info, ModelMaker make) {
   entries().push_back({std::move(info), std::move(make)});
 }
 
-std::unique_ptr<Module> make_model(std::string_view name, const ModelOptions& options) {
+std::unique_ptr<Module> make_model_to_count(std::string_view name, const ModelOptions& options) {
   const Entry entry = find(name);
   ESPALIER_CHECK(options.num_classes > 0,
                  ValueError,
@@ -249,7 +250,11 @@ std::unique_ptr<Module> make_model(std::string_view name, const ModelOptions& op
                  ValueError,
                  "make_model: expects an image of positive size, got ",
                  Shape{options.image.channels, options.image.height, options.image.width});
-  std::unique_ptr<Module> model = entry.make(options);
+  return entry.make(options);
+}
+
+std::unique_ptr<Module> make_model(std::string_view name, const ModelOptions& options) {
+  std::unique_ptr<Module> model = make_model_to_count(name, options);
   init_parameters(*model, options.seed);
   return model;
 }

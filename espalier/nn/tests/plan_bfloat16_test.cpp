@@ -85,7 +85,7 @@ TEST_P(PlanInBFloat16, IsTheSameFromAFileOfHalfTheSize) {
 
 INSTANTIATE_TEST_SUITE_P(Zoo,
                          PlanInBFloat16,
-                         testing::Values(std::pair("vgg16", 0.0),
+                         ::testing::Values(std::pair("vgg16", 0.0),
                                          std::pair("vgg16", 0.9),
                                          std::pair("resnet20", 0.0),
                                          std::pair("mobilenetv2", 0.0)),
