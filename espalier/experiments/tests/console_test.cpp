@@ -56,7 +56,7 @@ TEST(Progress, IsNoWiderThanTheTerminal) {
     EXPECT_TRUE(line.starts_with(" 25%  ")) << line;
     EXPECT_NE(line.find("epoch 1/4"), std::string::npos) << line;
     EXPECT_EQ(line.find("accuracy") != std::string::npos, columns >= 80) << line;
-    EXPECT_EQ(line.find("[=") != std::string::npos, columns >= 80) << line;
+    EXPECT_EQ(line.find("[=") != std::string::npos, columns >= 120) << line;
   }
 }
 

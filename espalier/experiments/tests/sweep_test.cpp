@@ -107,7 +107,7 @@ TEST(Sweep, MakesWhatIsMissingAndTellsMeans) {
 TEST(Sweep, GoesOnBehindARunThatFails) {
   const TemporaryFolder folder;
   const Outcome outcome = espalier_command(
-      tiny_sweep(folder / "s", {"--epochs", "1", "--lr", "1000,0.1", "--batch", "8", "--json"}));
+      tiny_sweep(folder / "s", {"--epochs", "1", "--train-size", "1000000,40", "--json"}));
   EXPECT_EQ(outcome.code, kExitFailed) << outcome.err;
   const Json runs = outcome.json().at("runs");
   EXPECT_EQ(runs.at(0).at("status"), "failed");

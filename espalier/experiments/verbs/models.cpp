@@ -60,6 +60,11 @@ Network build(const std::string& model, const Built& built, const OptionTexts& g
   return network;
 }
 
+// In the plain layout, where one sample is not computed sixteen times.
+nn::ModelCount count(Network& network) {
+  return nn::count_model(*network.module, nn::example_input(network.name, network.options));
+}
+
 std::vector<std::string> options_of(const std::string& model) {
   std::vector<std::string> out;
   if (nn::model_has_widths(model)) out.emplace_back("width");
@@ -101,8 +106,8 @@ void list(const ModelsFlags& flags, const Built& built, Console& console) {
   for (const nn::ModelInfo& info : nn::model_list()) {
     Built of_this = built;
     if (!info.stems) of_this.unfed.stem = nn::Stem::Small;
-    const Network network = build(info.name, of_this, flags.given.given());
-    const Json json = model_json(info, network, nn::count_model(*network.module, network.sample()));
+    Network network = build(info.name, of_this, flags.given.given());
+    const Json json = model_json(info, network, count(network));
     rows.push_back({info.name,
                     input_text(json),
                     short_count(json.at("params").get<double>()),
@@ -122,16 +127,16 @@ void list(const ModelsFlags& flags, const Built& built, Console& console) {
 }
 
 void explain(const ModelsFlags& flags, const Built& built, Console& console) {
-  const Network network = build(flags.name, built, flags.given.given());
+  Network network = build(flags.name, built, flags.given.given());
   nn::ModelInfo info;
   for (const nn::ModelInfo& one : nn::model_list()) {
     if (one.name == network.name) info = one;
   }
-  const nn::ModelCount count = nn::count_model(*network.module, network.sample());
-  Json json = model_json(info, network, count);
+  const nn::ModelCount counted = count(network);
+  Json json = model_json(info, network, counted);
   json["layers"] = Json::array();
   std::vector<std::vector<std::string>> rows = {{"layer", "kind", "parameters", "MACs"}};
-  for (const nn::LayerCount& layer : count.layers) {
+  for (const nn::LayerCount& layer : counted.layers) {
     json["layers"].push_back({{"name", layer.name},
                               {"kind", layer.kind},
                               {"params", layer.params},
@@ -151,8 +156,8 @@ void explain(const ModelsFlags& flags, const Built& built, Console& console) {
       info.title,
       input_text(json),
       network.options.num_classes,
-      grouped(count.total.params),
-      short_count(static_cast<double>(count.total.macs_dense)),
+      grouped(counted.total.params),
+      short_count(static_cast<double>(counted.total.macs_dense)),
       words(json.at("options")),
       text_table(rows));
 }
