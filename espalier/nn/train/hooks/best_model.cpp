@@ -34,7 +34,7 @@ void BestModel::end_of_epoch(TrainState& state) {
   epoch_ = state.epoch;
   const std::map<std::string, Tensor> now = state.model.state_dict();
   if (options_.in_memory) weights_ = detail::copies_of(now);
-  if (!options_.file.empty()) save_safetensors(options_.file, {.tensors = now});
+  if (!options_.file.empty()) save_safetensors(options_.file, {.tensors = now, .metadata = {}});
 }
 
 std::map<std::string, Tensor> BestModel::state() const {
