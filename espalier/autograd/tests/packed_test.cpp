@@ -16,7 +16,7 @@ namespace espalier {
 namespace {
 
 constexpr double kOneRounding = 1e-6;  // of float32, relative
-constexpr double kNear = 0.04;         // of gradients through four ReLUs, some of which tip over at 2^-9
+constexpr double kNear = 0.04;  // of gradients through four ReLUs, some of which tip over at 2^-9
 
 Tensor random_tensor(const Shape& shape, uint64_t seed) {
   Tensor t = Tensor::empty(shape);

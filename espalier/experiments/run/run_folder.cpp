@@ -25,8 +25,8 @@
 #include <espalier/experiments/failure.h>
 #include <espalier/experiments/interrupt.h>
 #include <espalier/experiments/machine.h>
-#include <espalier/experiments/run/checkpoint_seconds.h>
 #include <espalier/experiments/run/checkpoint_files.h>
+#include <espalier/experiments/run/checkpoint_seconds.h>
 #include <espalier/experiments/run/run_json.h>
 #include <espalier/experiments/settings/train_settings.h>
 

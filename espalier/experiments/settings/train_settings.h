@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include <espalier/core/options/table.h>
 #include <espalier/autograd/packed.h>
+#include <espalier/core/options/table.h>
 #include <espalier/experiments/settings/parts.h>
 
 namespace espalier::experiments {

@@ -64,10 +64,10 @@ InferencePlan compile(Module& model, const Variable& example, const CompileOptio
   plan::Graph graph = plan::trace_graph(model, example);
   plan::fuse(graph);
   plan::guard_branches(graph);
-  graph.weights = options.weights;
+  graph.bfloat16 = options.weights == PlanWeights::BFloat16;
   for (plan::Step& step : graph.steps) {
     if (step.kind != plan::StepKind::Product) continue;
-    if (graph.weights == PlanWeights::BFloat16) step.weight = rounded_to_bfloat16(step.weight);
+    if (graph.bfloat16) step.weight = rounded_to_bfloat16(step.weight);
     step.format = format_of(graph, step, batch, options.format);
   }
   return InferencePlan(std::make_shared<InferencePlan::Program>(std::move(graph), batch));

@@ -50,7 +50,7 @@ std::shared_ptr<const InferencePlan::Program> read_program(SafetensorsFile file,
                    json_excerpt(*weights),
                    ", known is ",
                    kBFloat16);
-    graph.weights = PlanWeights::BFloat16;
+    graph.bfloat16 = true;
   }
   plan::TensorBox tensors(std::move(file.tensors));
   for (size_t s = 0; s < steps.size(); ++s) {
@@ -78,7 +78,7 @@ void InferencePlan::save(const std::filesystem::path& path) const {
                       {"values", values},
                       {"output", graph.output},
                       {"steps", steps}};
-  if (graph.weights == PlanWeights::BFloat16) {
+  if (graph.bfloat16) {
     description["weights"] = kBFloat16;
     for (size_t s = 0; s < graph.steps.size(); ++s) {
       if (graph.steps[s].kind != plan::StepKind::Product) continue;

@@ -192,7 +192,7 @@ bool InferencePlan::runs_in_planes(int64_t samples) const {
   return program_->in_planes || samples <= kPlanesSamples;
 }
 PlanWeights InferencePlan::weights() const {
-  return program_->graph.weights;
+  return program_->graph.bfloat16 ? PlanWeights::BFloat16 : PlanWeights::Float32;
 }
 int64_t InferencePlan::macs() const {
   return program_->macs;

@@ -86,9 +86,9 @@ TEST_P(PlanInBFloat16, IsTheSameFromAFileOfHalfTheSize) {
 INSTANTIATE_TEST_SUITE_P(Zoo,
                          PlanInBFloat16,
                          ::testing::Values(std::pair("vgg16", 0.0),
-                                         std::pair("vgg16", 0.9),
-                                         std::pair("resnet20", 0.0),
-                                         std::pair("mobilenetv2", 0.0)),
+                                           std::pair("vgg16", 0.9),
+                                           std::pair("resnet20", 0.0),
+                                           std::pair("mobilenetv2", 0.0)),
                          [](const auto& info) {
                            return info.param.first + (info.param.second > 0.0 ? "_sparse" : "");
                          });

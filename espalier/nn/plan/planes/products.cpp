@@ -64,7 +64,7 @@ class DepthwiseProduct : public PlanesProduct {
 };
 
 WeightsAs held_as(const Graph& graph) {
-  return graph.weights == PlanWeights::BFloat16 ? WeightsAs::BFloat16 : WeightsAs::Float32;
+  return graph.bfloat16 ? WeightsAs::BFloat16 : WeightsAs::Float32;
 }
 
 class FewProduct : public PlanesProduct {

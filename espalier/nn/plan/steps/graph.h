@@ -15,7 +15,6 @@
 #include <espalier/core/kernels/pooling.h>
 #include <espalier/nn/gates/block_rule.h>
 #include <espalier/nn/module/module.h>
-#include <espalier/nn/plan/plan.h>
 
 namespace espalier::nn::plan {
 
@@ -117,7 +116,7 @@ struct Graph {
   std::vector<Value> values;  ///< value 0 is the input
   std::vector<Step> steps;
   int output = 0;
-  PlanWeights weights = PlanWeights::Float32;  ///< of products; rounded ones stand as float32
+  bool bfloat16 = false;  ///< weights of products are rounded to it (and stand as float32)
 
   const Value& value(int id) const { return values[static_cast<size_t>(id)]; }
   int add_value(const Shape& shape);
