@@ -11,7 +11,6 @@
 #include <espalier/core/detail/json.h>
 #include <espalier/core/file_kind.h>
 #include <espalier/core/io.h>
-#include <espalier/core/kernels/bfloat16.h>
 
 namespace espalier {
 namespace {
@@ -64,7 +63,10 @@ Item item_of(const std::string& name, const Tensor& tensor, bool as_bfloat16) {
     return {&name, stored_name(dtype), plain.shape(), plain, item_size(dtype)};
   }
   Tensor bits = Tensor::empty({2 * plain.numel()}, DType::U8);
-  to_bfloat16(plain.data<float>(), plain.numel(), static_cast<uint16_t*>(bits.raw()));
+  std::transform(plain.data<float>(),
+                 plain.data<float>() + plain.numel(),
+                 static_cast<uint16_t*>(bits.raw()),
+                 detail::float_to_bfloat16);
   return {&name, "BF16", plain.shape(), bits, 2};
 }
 

@@ -32,5 +32,13 @@ float half_to_float(uint16_t bits);
 inline float bfloat16_to_float(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
+/// The nearest bfloat16 of a float32, of two equally near the even one; a NaN stays one.
+inline uint16_t float_to_bfloat16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  // The sum would carry a NaN's bits over into those of a number.
+  const uint32_t quiet = (bits >> 16) | 0x40;
+  return static_cast<uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? quiet : nearest);
+}
 
 }  // namespace espalier::detail

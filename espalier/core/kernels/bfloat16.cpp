@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <espalier/core/kernels/bfloat16.h>
 
-#include <bit>
-
+#include <espalier/core/detail/bytes.h>
 #include <espalier/core/kernels/clones.h>
 #include <espalier/core/parallel.h>
 
@@ -11,23 +10,15 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 15;
 
-ESPALIER_INLINE uint16_t rounded(float value) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  const uint32_t nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  // The sum would carry a NaN's bits over into those of a number.
-  const uint32_t quiet = (bits >> 16) | 0x40;
-  return static_cast<uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? quiet : nearest);
-}
-
 ESPALIER_CLONES
 void pack(const float* __restrict from, int64_t n, uint16_t* __restrict to) {
-  for (int64_t i = 0; i < n; ++i) to[i] = rounded(from[i]);
+  for (int64_t i = 0; i < n; ++i) to[i] = detail::float_to_bfloat16(from[i]);
 }
 
 ESPALIER_CLONES
 void unpack(const uint16_t* __restrict from, int64_t n, float* __restrict to) {
   for (int64_t i = 0; i < n; ++i) {
-    to[i] = std::bit_cast<float>(static_cast<uint32_t>(from[i]) << 16);
+    to[i] = detail::bfloat16_to_float(from[i]);
   }
 }
 
