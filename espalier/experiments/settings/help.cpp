@@ -40,7 +40,7 @@ std::string value_text(const Option& option) {
 std::string purpose_text(const Option& option) {
   std::string out = option.help;
   if (option.kind == OptionKind::Choice && !fits_beside(option)) {
-    out += "; one of " + joined(option.choices, ", ");
+    out += kOneOf + joined(option.choices, ", ");
   }
   if (!option.unit.empty()) out += " (" + option.unit + ")";
   const bool off = option.kind == OptionKind::Flag && option.default_value == "false";

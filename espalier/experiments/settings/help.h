@@ -12,6 +12,10 @@ namespace espalier::experiments {
 /// Characters of a line of help at most.
 inline constexpr size_t kHelpWidth = 100;
 
+/// What goes before the choices, divided by commas, in the purpose of an option that has too many
+/// to stand behind its name.
+inline const std::string kOneOf = "; one of ";
+
 /// What stands behind an option's name: its choices, `REAL`, `INT`, `TEXT`; nothing for flags.
 std::string value_text(const Option& option);
 /// What an option is for, its unit in parentheses and its default in brackets.

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <espalier/data/dataset.h>
+#include <espalier/experiments/settings/help.h>
 #include <espalier/nn/models/registry.h>
 #include <espalier/prune/drive/registry.h>
 
@@ -30,14 +31,21 @@ std::vector<std::string> names_of(const List& list) {
 // Of the names that registries know, and of choices as the help shows them.
 std::vector<std::string> choices_of(const std::string& verb,
                                     const std::string& option,
-                                    const std::string& value) {
+                                    const std::string& value,
+                                    const std::string& help) {
   if (option == "model" || (verb == "models" && option == "name")) {
     return names_of(nn::model_list());
   }
   const bool method = option == "method" || (verb == "methods" && option == "name");
   if (method || option == "prune") return names_of(prune::methods());
   if (option == "data") return names_of(data::known_datasets());
-  return value.find('|') == std::string::npos ? std::vector<std::string>() : split(value, '|');
+  if (value.find('|') != std::string::npos) return split(value, '|');
+  const size_t listed = help.find(kOneOf);
+  if (listed == std::string::npos) return {};
+  std::string words = help.substr(listed + kOneOf.size());
+  words.resize(std::min(words.find_first_of("(["), words.size()));
+  std::erase(words, ' ');
+  return split(words, ',');
 }
 
 SurfaceOption option_of(const CLI::App& verb, const CLI::Option& option) {
@@ -55,7 +63,7 @@ SurfaceOption option_of(const CLI::App& verb, const CLI::Option& option) {
   out.group = option.get_group();
   const std::string name =
       option.get_lnames().empty() ? option.get_name() : option.get_lnames().front();
-  out.choices = choices_of(verb.get_name(), name, out.value);
+  out.choices = choices_of(verb.get_name(), name, out.value, out.help);
   return out;
 }
 

@@ -95,7 +95,8 @@ TEST(Help, OfAMethodThatIsUnknownIsAnError) {
 
 TEST(Help, TellsUnitsAndDefaults) {
   EXPECT_TRUE(has(help_of({"train"}, "--min-per-layer"), "(units) [0]"));
-  EXPECT_TRUE(has(help_of({"train"}, "--optimizer"), "--optimizer sgd|adam|adamw "));
+  EXPECT_TRUE(has(help_of({"train"}, "--shortcut"), "--shortcut A|B "));
+  EXPECT_TRUE(has(help_of({"train"}, "--optimizer"), "one of sgd, adam, adamw, "));
   EXPECT_TRUE(has(help_of({"train"}, "--optimizer"), "[sgd]"));
 }
 

@@ -67,7 +67,8 @@ TEST(Completion, OfZshAndFishAreScriptsOfTheirs) {
     EXPECT_EQ(std::system(cat(shell, " -n ", script.string()).c_str()), 0) << shell;
   }
   const std::string fish = espalier_command({"completion", "fish"}).out;
-  EXPECT_TRUE(has(fish, "-l optimizer -r -f -a 'sgd adam adamw'")) << fish.substr(0, 2000);
+  EXPECT_TRUE(has(fish, "-l optimizer -r -f -a 'sgd adam adamw muon rmsprop adagrad'"))
+      << fish.substr(0, 2000);
 }
 
 TEST(Man, HasEveryVerbWithItsOptions) {
