@@ -103,7 +103,7 @@ TEST(Given, AKeyOfAFileThatDoesNothingIsRefusedUnlessAFlagTookItsEffect) {
       folder.write("a.toml", "optimizer = \"adam\"\nmomentum = 0.5\nlr = 0.001\n").string();
   const Outcome idle = espalier_command(tiny_training(folder / "a", {"--config", adam}));
   EXPECT_EQ(idle.code, kExitBadUse);
-  EXPECT_TRUE(has(idle.err, "--momentum needs --optimizer sgd, got adam")) << idle.err;
+  EXPECT_TRUE(has(idle.err, "--momentum needs --optimizer sgd or muon, got adam")) << idle.err;
   const std::string sgd = folder.write("s.toml", "momentum = 0.5\n").string();
   const Outcome overridden = espalier_command(
       tiny_training(folder / "s", {"--config", sgd, "--optimizer", "adam", "--epochs", "0"}));

@@ -52,7 +52,7 @@ TEST(Completion, OfBashProposesWhatFits) {
   folder.write("script", espalier_command({"completion", "bash"}).out);
   EXPECT_EQ(completed(folder, "espalier tra"), "train\n");
   EXPECT_EQ(completed(folder, "espalier train --label"), "--label-smoothing\n");
-  EXPECT_EQ(completed(folder, "espalier train --optimizer ada"), "adam adamw\n");
+  EXPECT_EQ(completed(folder, "espalier train --optimizer ada"), "adam adamw adagrad\n");
   EXPECT_EQ(completed(folder, "espalier train --prune rig"), "rigl\n");
   EXPECT_EQ(completed(folder, "espalier data fet"), "fetch\n");
   EXPECT_EQ(completed(folder, "espalier experiment run --pres"), "--preset\n");

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <utility>
 
 #include <espalier/autograd/ops.h>
 #include <espalier/core/allocation_log.h>
@@ -64,6 +66,7 @@ class Pool {
     }
   }
 
+  void reset_peak() { peak_ = in_use_; }
   int64_t in_use() const { return in_use_; }
   int64_t peak() const { return peak_; }
   int64_t pooled() const {
@@ -127,22 +130,43 @@ int64_t bytes_of_threads(const AllocationEvent& event) {
   return event.nbytes * (event.of_each_thread ? num_threads() : 1);
 }
 
-/// The pool over a step whose i-th lasting block has `bytes(i)`; workspaces stay what they are.
+/// Tensors that stay between steps, by their bytes.
+struct Staying {
+  std::vector<int64_t> parameters;
+  std::vector<int64_t> optimizer;
+};
+
+/// The pool over two steps whose i-th lasting block has `bytes(i)`; workspaces stay what they are.
+/// The optimizer makes its tensors in the first, while gradients live: where they come to lie
+/// decides which gaps the second finds.
 template <class Bytes>
-void replay(const Trial& trial, const Bytes& bytes, TrainingMemory& out) {
+void replay(const Trial& trial, const Bytes& bytes, const Staying& staying, TrainingMemory& out) {
   Pool pool;
-  size_t made = 0;
-  for (size_t i = 0; i < trial.events.size(); ++i) {
-    if (i == trial.forward) out.activations = pool.in_use();
-    const AllocationEvent& event = trial.events[i];
-    if (event.nbytes < 0) {
-      pool.free(event.block);
-    } else {
-      pool.make(event.block, event.workspace ? bytes_of_threads(event) : bytes(made++));
+  int64_t stays = -1;  // numbers of blocks that no trial has
+  for (const int64_t nbytes : staying.parameters) pool.make(stays--, nbytes);
+  for (const bool first : {true, false}) {
+    const int64_t before = pool.in_use();
+    pool.reset_peak();
+    size_t made = 0;
+    std::set<int64_t> left;
+    for (size_t i = 0; i < trial.events.size(); ++i) {
+      if (i == trial.forward) out.activations = pool.in_use() - before;
+      const AllocationEvent& event = trial.events[i];
+      if (event.nbytes < 0) {
+        pool.free(event.block);
+        left.erase(event.block);
+      } else {
+        pool.make(event.block, event.workspace ? bytes_of_threads(event) : bytes(made++));
+        left.insert(event.block);
+      }
     }
+    out.step = pool.peak() - before;
+    if (first) {
+      for (const int64_t nbytes : staying.optimizer) pool.make(stays--, nbytes);
+    }
+    for (const int64_t block : left) pool.free(block);
   }
-  out.step = pool.peak();
-  out.pooled = pool.pooled();
+  out.pooled = pool.pooled() - pool.in_use();
 }
 
 /// Bytes of what was made, in its order.
@@ -160,7 +184,9 @@ TrainingMemory training_memory(
     Module& model, const Optimizer& optimizer, const Shape& sample, int64_t batch, int64_t room) {
   ESPALIER_CHECK(batch >= 1, ValueError, "training_memory: expects a batch of 1, got ", batch);
   TrainingMemory out;
+  Staying staying;
   for (const auto& [name, tensor] : model.state_dict()) {
+    staying.parameters.push_back(tensor.nbytes());
     out.parameters += block_bytes(tensor.nbytes());
   }
   for (const ParameterGroup& group : optimizer.groups()) {
@@ -180,7 +206,7 @@ TrainingMemory training_memory(
   const std::vector<AllocationEvent> lasting_of_one = lasting(one);
   const std::vector<int64_t> of_one = sizes_of(lasting_of_one);
   replay(
-      one, [&](size_t i) { return of_one[i] * units; }, out);
+      one, [&](size_t i) { return of_one[i] * units; }, staying, out);
   if (units == 1 || out.pooled / units * 2 > room) return out;
   const Trial two = try_step(model, sample, 2 * unit);
   const std::vector<AllocationEvent> lasting_of_two = lasting(two);
@@ -190,7 +216,7 @@ TrainingMemory training_memory(
   const auto by_difference = [&](size_t i) {
     return std::max(of_two[i], of_two[i] + (of_two[i] - of_one[i]) * (units - 2));
   };
-  replay(two, by_difference, out);
+  replay(two, by_difference, staying, out);
   return out;
 }
 

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include <espalier/nn/train/hooks/detail/best_so_far.h>
+#include <espalier/nn/train/hooks/best_so_far.h>
 #include <espalier/nn/train/hooks/watched.h>
 
 namespace espalier::nn {

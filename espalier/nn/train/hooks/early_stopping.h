@@ -2,7 +2,7 @@
 /// EarlyStopping: ends training when a number has not become better for some epochs.
 #pragma once
 
-#include <espalier/nn/train/hooks/detail/best_so_far.h>
+#include <espalier/nn/train/hooks/best_so_far.h>
 #include <espalier/nn/train/hooks/watched.h>
 
 namespace espalier::nn {

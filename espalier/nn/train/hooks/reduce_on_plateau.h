@@ -2,7 +2,7 @@
 /// ReduceOnPlateau: lowers the learning rate when a number no longer becomes better.
 #pragma once
 
-#include <espalier/nn/train/hooks/detail/best_so_far.h>
+#include <espalier/nn/train/hooks/best_so_far.h>
 #include <espalier/nn/train/hooks/watched.h>
 
 namespace espalier::nn {
