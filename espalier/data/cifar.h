@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Readers of CIFAR-10 and CIFAR-100 in the official binary layout, and a writer of the CIFAR-10
-/// one. Downloading is in `fetch.h`.
+/// Readers of CIFAR-10 and CIFAR-100 in the official binary and Python layouts, and a writer of the
+/// binary CIFAR-10 one. Downloading is in `fetch.h`.
 ///
 /// Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009;
 /// the layout is described on the page of the data set.
@@ -25,6 +25,19 @@ std::shared_ptr<const Dataset> open_cifar10(const std::filesystem::path& folder,
 /// train.bin or test.bin. A record is a coarse label byte (0..19), a fine one (0..99) and 3072
 /// pixels. The class is the fine label. Throws IoError as `open_cifar10`.
 std::shared_ptr<const Dataset> open_cifar100(const std::filesystem::path& folder, Split split);
+
+/// The Python version of CIFAR-10, as torchvision unpacks it (`cifar-10-batches-py`): data_batch_1
+/// .. data_batch_5, in this order, or test_batch, and the names of classes of batches.meta. They
+/// are pickles, of which nothing is run (detail/pickle.h). Throws IoError naming the file for one
+/// that is missing, spoiled, names anything but NumPy's arrays, or has no `data` (N,3072) of uint8
+/// or other than N `labels`, each with a name.
+std::shared_ptr<const Dataset> open_cifar10_pickles(const std::filesystem::path& folder,
+                                                    Split split);
+
+/// The same of CIFAR-100 (`cifar-100-python`): train or test, with `fine_labels`, and the names of
+/// meta.
+std::shared_ptr<const Dataset> open_cifar100_pickles(const std::filesystem::path& folder,
+                                                     Split split);
 
 /// Writes `train` as data_batch_1.bin .. data_batch_5.bin (as equal as possible) and `test` as
 /// test_batch.bin, with batches.meta.txt and records.txt, all of them or none (see

@@ -28,6 +28,17 @@ struct Entry {
   std::vector<std::string> files = {};  // of which one tells that the data set is there
 };
 
+// idx files have several spellings; others just their name.
+bool holds_one(const fs::path& folder, const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    for (const std::string& spelling : detail::spellings(file)) {
+      std::error_code error;
+      if (fs::exists(folder / spelling, error) || error) return true;  // reading tells the error
+    }
+  }
+  return false;
+}
+
 std::vector<Entry> built_in() {
   return {
       {{"synth", "SynthDigits, 10 classes, 32x32 colour, drawn by the library", "", {}, ""},
@@ -35,17 +46,33 @@ std::vector<Entry> built_in() {
       {{"cifar10",
         "CIFAR-10, 10 classes, 32x32 colour",
         "cifar10",
-        {"cifar10/cifar-10-batches-bin", "cifar-10-batches-bin", "CIFAR10/cifar-10-batches-bin"},
+        {"cifar10/cifar-10-batches-bin",
+         "cifar-10-batches-bin",
+         "CIFAR10/cifar-10-batches-bin",
+         "cifar10/cifar-10-batches-py",
+         "cifar-10-batches-py",
+         "CIFAR10/cifar-10-batches-py"},
         "data_batch_1.bin"},
-       [](Folder folder, Split split, uint64_t) { return open_cifar10(folder, split); },
-       {"data_batch_1.bin", "test_batch.bin"}},
+       [](Folder folder, Split split, uint64_t) {
+         const bool binary = holds_one(folder, {"data_batch_1.bin", "test_batch.bin"});
+         return binary ? open_cifar10(folder, split) : open_cifar10_pickles(folder, split);
+       },
+       {"data_batch_1.bin", "test_batch.bin", "data_batch_1", "test_batch"}},
       {{"cifar100",
         "CIFAR-100, 100 classes, 32x32 colour",
         "cifar100",
-        {"cifar100/cifar-100-binary", "cifar-100-binary", "CIFAR100/cifar-100-binary"},
+        {"cifar100/cifar-100-binary",
+         "cifar-100-binary",
+         "CIFAR100/cifar-100-binary",
+         "cifar100/cifar-100-python",
+         "cifar-100-python",
+         "CIFAR100/cifar-100-python"},
         "train.bin"},
-       [](Folder folder, Split split, uint64_t) { return open_cifar100(folder, split); },
-       {"train.bin", "test.bin"}},
+       [](Folder folder, Split split, uint64_t) {
+         const bool binary = holds_one(folder, {"train.bin", "test.bin"});
+         return binary ? open_cifar100(folder, split) : open_cifar100_pickles(folder, split);
+       },
+       {"train.bin", "test.bin", "meta"}},
       {{"svhn",
         "SVHN, cropped house numbers, 10 classes, 32x32 colour",
         "svhn",
@@ -93,17 +120,6 @@ std::deque<DatasetInfo>& infos() {
     return out;
   }();
   return list;
-}
-
-// idx files have several spellings; others just their name.
-bool holds_one(const fs::path& folder, const std::vector<std::string>& files) {
-  for (const std::string& file : files) {
-    for (const std::string& spelling : detail::spellings(file)) {
-      std::error_code error;
-      if (fs::exists(folder / spelling, error) || error) return true;  // reading tells the error
-    }
-  }
-  return false;
 }
 
 std::optional<fs::path> find(const Entry& entry, const fs::path& root) {

@@ -127,5 +127,7 @@ struct HeldOut {
 };
 /// Sets `size` samples apart: those of `subset`, and all others. Throws as `subset`.
 HeldOut hold_out(std::shared_ptr<const Dataset> dataset, int64_t size, uint64_t seed);
+/// Sets the last `size` samples apart, as befits a text. Throws as `subset`.
+HeldOut hold_out_end(std::shared_ptr<const Dataset> dataset, int64_t size);
 
 }  // namespace espalier::data

@@ -7,12 +7,15 @@
 #include <map>
 #include <mutex>
 #include <numeric>
+#include <set>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 #include <espalier/core/error.h>
 #include <espalier/core/random.h>
+#include <espalier/data/detail/sample_view.h>
 #include <espalier/data/normalize.h>
 
 namespace espalier::data {
@@ -31,17 +34,30 @@ struct Outcome {
 };
 
 void set_to_zero(const Box& box, const ImageShape& shape, int64_t sample, Tensor& images) {
-  const bool lanes = images.layout() == Layout::Nchw16n;
-  const int64_t step = lanes ? kLanes : 1;
-  float* base =
-      images.data<float>() +
-      (lanes ? sample / kLanes * kLanes * shape.numel() + sample % kLanes : sample * shape.numel());
+  const detail::SampleView view = detail::sample_view(images, sample, shape.numel());
   for (int64_t c = 0; c < shape.channels; ++c) {
     for (int64_t y = box.top; y < box.bottom; ++y) {
       for (int64_t x = box.left; x < box.right; ++x) {
-        base[((c * shape.height + y) * shape.width + x) * step] = 0.0f;
+        view[(c * shape.height + y) * shape.width + x] = 0.0f;
       }
     }
+  }
+}
+
+void check_transforms(const Dataset& dataset, const LoaderOptions& options) {
+  ESPALIER_CHECK(options.transforms.empty() || dataset.context() == 0,
+                 ValueError,
+                 "loader: data set ",
+                 dataset.name(),
+                 " is a text, but transforms change images");
+  std::set<std::string> names;
+  for (const auto& transform : options.transforms) {
+    ESPALIER_CHECK(transform != nullptr, ValueError, "loader: a transform is null");
+    ESPALIER_CHECK(names.insert(transform->name()).second,
+                   ValueError,
+                   "loader: the transform ",
+                   transform->name(),
+                   " is there twice, and would draw the same twice");
   }
 }
 
@@ -74,6 +90,7 @@ const Dataset& checked(const std::shared_ptr<const Dataset>& dataset,
                  options.prefetch);
   // Checks the augmentation as well.
   draw_placement(options.augmentation, dataset->image_shape(), 0, 0, 0);
+  check_transforms(*dataset, options);
   return *dataset;
 }
 
@@ -127,25 +144,34 @@ struct Loader::Impl {
     std::vector<uint8_t> block(numel * static_cast<size_t>(kLanes));
     for (int64_t first = 0; first < n; first += kLanes) {
       const int64_t count = std::min(kLanes, n - first);
-      Box cutouts[kLanes];
+      std::vector<Box> erased[kLanes];
       for (int64_t lane = 0; lane < count; ++lane) {
         const int64_t index = current.order[static_cast<size_t>(begin + first + lane)];
         labels[first + lane] = dataset->label(index);
         const auto place = std::span(block).subspan(static_cast<size_t>(lane) * numel, numel);
         const Placement placement =
             draw_placement(augmentation, shape, options.seed, current.number, index);
-        cutouts[lane] = placement.cutout;
         if (moves) {
           dataset->read(index, original);
           crop_and_mirror(original, shape, placement, place);
         } else {
           dataset->read(index, place);
         }
+        TrainingImage image{place, shape};
+        if (!placement.cutout.empty()) image.erased.push_back(placement.cutout);
+        const Moment moment{options.seed, current.number, index};
+        for (const auto& transform : options.transforms) transform->change_image(image, moment);
+        erased[lane] = std::move(image.erased);
       }
       normalizer.fill(block, shape, first, count, out.images);
       for (int64_t lane = 0; lane < count; ++lane) {
-        if (!cutouts[lane].empty()) set_to_zero(cutouts[lane], shape, first + lane, out.images);
+        for (const Box& box : erased[lane]) set_to_zero(box, shape, first + lane, out.images);
       }
+    }
+    const auto classes = static_cast<int64_t>(dataset->class_names().size());
+    const Moment moment{options.seed, current.number, position};
+    for (const auto& transform : options.transforms) {
+      transform->change_batch(out, classes, moment);
     }
     return out;
   }

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include <espalier/core/tensor.h>
+#include <espalier/data/augment/transform.h>
+#include <espalier/data/batch.h>
 #include <espalier/data/dataset.h>
 #include <espalier/data/transform.h>
 
@@ -20,6 +22,8 @@ struct LoaderOptions {
   bool shuffle = false;            ///< a new order in every epoch
   bool drop_last = false;          ///< leave out a last batch that is smaller
   Augmentation augmentation = {};  ///< of training images; none by default
+  /// Further random changes, in this order, behind those of `augmentation`; none of texts.
+  std::vector<std::shared_ptr<const Transform>> transforms = {};
   /// Per-channel normalization of pixels / 255; empty means the data set's own.
   std::vector<float> mean = {};
   std::vector<float> stddev = {};   ///< per channel, positive; empty means the data set's own
@@ -27,15 +31,6 @@ struct LoaderOptions {
   uint64_t seed = 0;                ///< of order and augmentation
   int workers = 1;                  ///< threads that prepare batches; 0 = in the caller's thread
   int prefetch = 4;                 ///< batches made ahead of the consumer, at least 1
-};
-
-/// Images (N,C,H,W) float32 in the loader's layout, and labels int64 (N). Of a text: tokens, and
-/// what follows each of them.
-struct Batch {
-  Tensor images;  ///< (N,C,H,W) float32; of a text (N,T) int64
-  Tensor labels;  ///< (N) int64; of a text (N*T), row by row
-  /// Labels in the batch: samples, or tokens of a text.
-  int64_t size() const { return labels.size(0); }
 };
 
 /// Walks over a data set. Not thread-safe: one consumer.
@@ -46,7 +41,7 @@ class Loader {
  public:
   /// Starts the workers, but no epoch. Throws ValueError for options that make no sense (batch
   /// size, workers, prefetch, normalization of another number of channels, a standard deviation not
-  /// positive).
+  /// positive, a transform that is null, is there twice, or of a text).
   Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;

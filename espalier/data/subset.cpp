@@ -63,10 +63,7 @@ std::vector<int64_t> shares(const std::vector<int64_t>& counts, int64_t total, i
   return out;
 }
 
-// The samples that `subset` chooses, in their order.
-std::vector<int64_t> chosen(const std::shared_ptr<const Dataset>& dataset,
-                            int64_t size,
-                            uint64_t seed) {
+void check_size(const std::shared_ptr<const Dataset>& dataset, int64_t size) {
   ESPALIER_CHECK(dataset != nullptr, ValueError, "subset: expects a data set, got null");
   ESPALIER_CHECK(size >= 0 && size <= dataset->size(),
                  ValueError,
@@ -77,6 +74,13 @@ std::vector<int64_t> chosen(const std::shared_ptr<const Dataset>& dataset,
                  " samples, ",
                  size,
                  " were asked for");
+}
+
+// The samples that `subset` chooses, in their order.
+std::vector<int64_t> chosen(const std::shared_ptr<const Dataset>& dataset,
+                            int64_t size,
+                            uint64_t seed) {
+  check_size(dataset, size);
   std::vector<std::vector<int64_t>> members(dataset->class_names().size());
   for (int64_t i = 0; i < dataset->size(); ++i) {
     members[static_cast<size_t>(dataset->label(i))].push_back(i);
@@ -98,6 +102,15 @@ std::vector<int64_t> chosen(const std::shared_ptr<const Dataset>& dataset,
   return indices;
 }
 
+HeldOut split(std::shared_ptr<const Dataset> dataset, std::vector<int64_t> apart) {
+  std::vector<int64_t> rest;
+  for (int64_t i = 0; i < dataset->size(); ++i) {
+    if (!std::binary_search(apart.begin(), apart.end(), i)) rest.push_back(i);
+  }
+  return {std::make_shared<Subset>(dataset, std::move(rest)),
+          std::make_shared<Subset>(dataset, std::move(apart))};
+}
+
 }  // namespace
 
 std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
@@ -109,12 +122,14 @@ std::shared_ptr<const Dataset> subset(std::shared_ptr<const Dataset> dataset,
 
 HeldOut hold_out(std::shared_ptr<const Dataset> dataset, int64_t size, uint64_t seed) {
   std::vector<int64_t> apart = chosen(dataset, size, seed);
-  std::vector<int64_t> rest;
-  for (int64_t i = 0; i < dataset->size(); ++i) {
-    if (!std::binary_search(apart.begin(), apart.end(), i)) rest.push_back(i);
-  }
-  return {std::make_shared<Subset>(dataset, std::move(rest)),
-          std::make_shared<Subset>(dataset, std::move(apart))};
+  return split(std::move(dataset), std::move(apart));
+}
+
+HeldOut hold_out_end(std::shared_ptr<const Dataset> dataset, int64_t size) {
+  check_size(dataset, size);
+  std::vector<int64_t> apart(static_cast<size_t>(size));
+  std::iota(apart.begin(), apart.end(), dataset->size() - size);
+  return split(std::move(dataset), std::move(apart));
 }
 
 }  // namespace espalier::data

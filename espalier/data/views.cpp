@@ -2,18 +2,16 @@
 #include <espalier/data/views.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <numbers>
 #include <tuple>
 
 #include <espalier/core/error.h>
+#include <espalier/data/detail/colours.h>
 
 namespace espalier::data {
 namespace {
 
-constexpr int64_t kColours = 3;
-constexpr std::array<double, kColours> kGrey = {0.299, 0.587, 0.114};  // ITU-R BT.601
+using detail::Planes;
 
 /// What was drawn for one image.
 struct View {
@@ -43,20 +41,6 @@ View draw(const ViewOptions& o, int64_t height, int64_t width, Rng rng) {
   view.grey = rng.uniform(0.0, 1.0) < o.grey;
   return view;
 }
-
-/// Pixels of one image by channel, and their planes' size.
-struct Planes {
-  float* data;
-  int64_t channels, height, width;
-  int64_t size() const { return height * width; }
-  float& at(int64_t c, int64_t pixel) const { return data[c * size() + pixel]; }
-  double grey(int64_t pixel) const {
-    if (channels != kColours) return at(0, pixel);
-    double sum = 0.0;
-    for (int64_t c = 0; c < kColours; ++c) sum += kGrey[static_cast<size_t>(c)] * at(c, pixel);
-    return sum;
-  }
-};
 
 /// Bilinear, the border's pixels beyond it.
 void show_window(const float* in, const View& view, const Planes& out) {
@@ -88,54 +72,16 @@ void show_window(const float* in, const View& view, const Planes& out) {
   }
 }
 
-/// Colours about a grey: 0 is the grey, 1 is the image.
-template <class Grey>
-void mix(const Planes& image, double share, const Grey& grey) {
-  for (int64_t i = 0; i < image.size(); ++i) {
-    const double about = grey(i);
-    for (int64_t c = 0; c < image.channels; ++c) {
-      const double mixed = about + share * (image.at(c, i) - about);
-      image.at(c, i) = static_cast<float>(std::clamp(mixed, 0.0, 1.0));
-    }
-  }
-}
-
-/// Turns the colour plane of YIQ, in which the grey stays.
-void turn_hue(const Planes& image, double turns) {
-  const double c = std::cos(2.0 * std::numbers::pi * turns);
-  const double s = std::sin(2.0 * std::numbers::pi * turns);
-  for (int64_t i = 0; i < image.size(); ++i) {
-    const double r = image.at(0, i), g = image.at(1, i), b = image.at(2, i);
-    const double y = image.grey(i);
-    const double in_phase = 0.595716 * r - 0.274453 * g - 0.321263 * b;
-    const double quadrature = 0.211456 * r - 0.522591 * g + 0.311135 * b;
-    const double turned_i = c * in_phase - s * quadrature;
-    const double turned_q = s * in_phase + c * quadrature;
-    const std::array<double, kColours> rgb = {y + 0.9563 * turned_i + 0.6210 * turned_q,
-                                              y - 0.2721 * turned_i - 0.6474 * turned_q,
-                                              y - 1.1070 * turned_i + 1.7046 * turned_q};
-    for (int64_t k = 0; k < kColours; ++k) {
-      image.at(k, i) = static_cast<float>(std::clamp(rgb[static_cast<size_t>(k)], 0.0, 1.0));
-    }
-  }
-}
-
 void change_colours(const Planes& image, const View& view) {
-  const bool coloured = image.channels == kColours;
   if (view.jitter) {
-    for (int64_t i = 0; i < image.channels * image.size(); ++i) {
-      image.data[i] = std::clamp(static_cast<float>(image.data[i] * view.brightness), 0.0F, 1.0F);
-    }
-    double mean = 0.0;
-    for (int64_t i = 0; i < image.size(); ++i) mean += image.grey(i);
-    mean /= static_cast<double>(image.size());
-    mix(image, view.contrast, [&](int64_t) { return mean; });
-    if (coloured) {
-      mix(image, view.saturation, [&](int64_t i) { return image.grey(i); });
-      turn_hue(image, view.hue);
+    detail::change_brightness(image, view.brightness);
+    detail::change_contrast(image, view.contrast);
+    if (image.coloured()) {
+      detail::change_saturation(image, view.saturation);
+      detail::turn_hue(image, view.hue);
     }
   }
-  if (coloured && view.grey) mix(image, 0.0, [&](int64_t i) { return image.grey(i); });
+  if (image.coloured() && view.grey) detail::change_saturation(image, 0.0);
 }
 
 }  // namespace

@@ -4,67 +4,32 @@
 #include <system_error>
 
 #include <espalier/core/error.h>
-#include <espalier/core/file_kind.h>
 
 namespace espalier::data::detail {
 namespace {
 
 namespace fs = std::filesystem;
 
-// What else a data set is published as: folders below the place or the root, and names.
-struct Foreign {
+// The archives that a data set is published as.
+struct Archives {
   std::string name;
-  std::vector<std::string> pickle_folders;  // besides the place itself
-  std::string pickle;                       // a file that each of them holds
-  std::vector<std::string> archives;        // of the version that is read
-  std::vector<std::string> foreign_archives;
+  std::vector<std::string> files;
 };
 
-const std::vector<Foreign>& foreign() {
-  static const std::vector<Foreign> list = {
-      {"cifar10",
-       {"cifar-10-batches-py"},
-       "data_batch_1",
-       {"cifar-10-binary.tar.gz"},
-       {"cifar-10-python.tar.gz"}},
-      {"cifar100",
-       {"cifar-100-python"},
-       "train",
-       {"cifar-100-binary.tar.gz"},
-       {"cifar-100-python.tar.gz"}},
+const std::vector<Archives>& archives() {
+  static const std::vector<Archives> list = {
+      {"cifar10", {"cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"}},
+      {"cifar100", {"cifar-100-binary.tar.gz", "cifar-100-python.tar.gz"}},
   };
   return list;
 }
 
-std::string lookalikes(const Foreign& of, const fs::path& root, const fs::path& place) {
-  const auto is_pickle = [](const fs::path& path) { return file_kind(path) == FileKind::Pickle; };
-  const auto is_file = [](const fs::path& path) {
-    std::error_code error;
-    return fs::is_regular_file(path, error);
-  };
-  const std::string binary = cat("The binary version (", of.archives.front(), ") is");
-  std::vector<fs::path> folders = {place, root};
-  for (const std::string& name : of.pickle_folders) {
-    folders.push_back(place / name);
-    folders.push_back(root / name);
-  }
-  for (const fs::path& folder : folders) {
-    if (!is_pickle(folder / of.pickle)) continue;
-    return cat(". ",
-               (folder / of.pickle).string(),
-               " is of the Python version, a pickle, which can run any program and is not read. ",
-               binary);
-  }
+std::string lookalikes(const Archives& of, const fs::path& root, const fs::path& place) {
   for (const fs::path& folder : {place, root}) {
-    for (const std::string& name : of.archives) {
-      if (is_file(folder / name)) {
+    for (const std::string& name : of.files) {
+      std::error_code error;
+      if (fs::is_regular_file(folder / name, error)) {
         return cat(". ", (folder / name).string(), " is there, but not unpacked");
-      }
-    }
-    for (const std::string& name : of.foreign_archives) {
-      if (is_file(folder / name)) {
-        return cat(
-            ". ", (folder / name).string(), " is the Python version, which is not read. ", binary);
       }
     }
   }
@@ -90,7 +55,7 @@ std::vector<std::string> spellings(const std::string& official_name) {
 }
 
 std::string lookalikes(const std::string& name, const fs::path& root, const std::string& folder) {
-  for (const Foreign& one : foreign()) {
+  for (const Archives& one : archives()) {
     if (one.name == name) return lookalikes(one, root, root / folder);
   }
   return {};

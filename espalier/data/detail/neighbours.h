@@ -15,8 +15,7 @@ namespace espalier::data::detail {
 std::vector<std::string> spellings(const std::string& official_name);
 
 /// For the end of an error about data set `name`, which is not in `root`/`folder`: what lies there
-/// in its stead and can't be read (Python pickles, archives that were not unpacked), and how to go
-/// on. Empty when there is nothing of that kind.
+/// in its stead, archives that were not unpacked. Empty when there is nothing of that kind.
 std::string lookalikes(const std::string& name,
                        const std::filesystem::path& root,
                        const std::string& folder);

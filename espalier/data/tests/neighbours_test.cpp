@@ -73,20 +73,6 @@ TEST(Neighbours, OtherSpellingsOfIdxFilesAreRead) {
   EXPECT_EQ(open_dataset("mnist", Split::Train, root.path().string())->label(1), 6);
 }
 
-TEST(Neighbours, PicklesAreToldAndNotRead) {
-  const Bytes pickle = {0x80, 0x02, '}', 'q', 0x01, '(', 'U', 0x0B};
-  for (const char* place : {"cifar10/cifar-10-batches-py", "cifar10", "cifar-10-batches-py"}) {
-    const TempFolder root;
-    store(root.path() / place / "data_batch_1", pickle);
-    expect_io_error([&] { open_dataset("cifar10", Split::Train, root.path().string()); },
-                    "a pickle, which can run any program and is not read");
-  }
-  const TempFolder root;
-  store(root.path() / "cifar100/cifar-100-python/train", pickle);
-  expect_io_error([&] { open_dataset("cifar100", Split::Train, root.path().string()); },
-                  "cifar-100-binary.tar.gz");
-}
-
 TEST(Neighbours, ArchivesThatWereNotUnpackedAreTold) {
   const TempFolder root;
   store(root.path() / "cifar10/cifar-10-binary.tar.gz", {0x1F, 0x8B});
@@ -95,7 +81,7 @@ TEST(Neighbours, ArchivesThatWereNotUnpackedAreTold) {
   fs::rename(root.path() / "cifar10/cifar-10-binary.tar.gz",
              root.path() / "cifar10/cifar-10-python.tar.gz");
   expect_io_error([&] { open_dataset("cifar10", Split::Train, root.path().string()); },
-                  "Python version");
+                  "cifar-10-python.tar.gz is there, but not unpacked");
 }
 
 TEST(Neighbours, WhatLiesUnderANameIsTold) {

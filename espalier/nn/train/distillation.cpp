@@ -19,13 +19,10 @@ void check(const DistillationOptions& options) {
                  options.weight);
 }
 
-}  // namespace
-
-Variable distillation_loss(const Variable& student,
-                           const Variable& teacher,
-                           const Tensor& labels,
-                           const DistillationOptions& options,
-                           double label_smoothing) {
+Variable with_teacher(const Variable& hard,
+                      const Variable& student,
+                      const Variable& teacher,
+                      const DistillationOptions& options) {
   check(options);
   ESPALIER_CHECK(student.rank() == 2 && teacher.shape() == student.shape(),
                  ShapeError,
@@ -36,8 +33,17 @@ Variable distillation_loss(const Variable& student,
   const double t = options.temperature;
   const Variable soft = softmax(teacher.detach() * (1.0 / t));
   const Variable matched = kl_divergence(log_softmax(student * (1.0 / t)), soft);
-  return cross_entropy(student, labels, label_smoothing) * (1.0 - options.weight) +
-         matched * (options.weight * t * t);
+  return hard * (1.0 - options.weight) + matched * (options.weight * t * t);
+}
+
+}  // namespace
+
+Variable distillation_loss(const Variable& student,
+                           const Variable& teacher,
+                           const Tensor& labels,
+                           const DistillationOptions& options,
+                           double label_smoothing) {
+  return with_teacher(cross_entropy(student, labels, label_smoothing), student, teacher, options);
 }
 
 Distillation::Distillation(std::shared_ptr<Module> teacher,
@@ -55,7 +61,8 @@ StepLoss Distillation::loss(Module& student, const data::Batch& batch) {
     const NoGrad no_grad;
     return class_rows((*teacher_)(Variable(batch.images)));
   }();
-  return {distillation_loss(logits, marks, batch.labels, options_, label_smoothing_), logits};
+  const Variable hard = batch_cross_entropy(logits, batch, label_smoothing_);
+  return {with_teacher(hard, logits, marks, options_), logits};
 }
 
 }  // namespace espalier::nn

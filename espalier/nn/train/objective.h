@@ -31,7 +31,15 @@ class Objective {
 /// Logits with a row for each label: those of a text (N,T,C) as (N*T,C), others as they are.
 Variable class_rows(const Variable& logits);
 
-/// Mean cross-entropy of the labels.
+/// Mean cross-entropy of logits (N,C), a row for each label of the batch, to what the batch says:
+/// its labels, or where samples were mixed the shares q of `Batch::shares`: -sum_c q_c log p_c. In
+/// either case smoothed to (1-s) q + s/C. Throws ShapeError when there are fewer or more rows, or
+/// shares of other classes.
+Variable batch_cross_entropy(const Variable& logits,
+                             const data::Batch& batch,
+                             double label_smoothing = 0.0);
+
+/// `batch_cross_entropy` of the model's logits.
 class CrossEntropy : public Objective {
  public:
   /// `label_smoothing`: share of the target spread over all classes, in 0 .. 1.
