@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Random changes of training images by name, as `--augment` and configuration files give them.
+/// Random changes of training images by name, as texts give them.
 #pragma once
 
 #include <functional>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Transform: one random change of training images, or of a batch of them. Derive from it to add
 /// one of your own; a loader applies a list of them (`LoaderOptions::transforms`), the names that
-/// the command knows are in list.h.
+/// are known are in list.h.
 #pragma once
 
 #include <cstdint>
