@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include <espalier/data/augment/list.h>
 #include <espalier/experiments/inputs/inputs.h>
 #include <espalier/nn/introspect/counting.h>
 #include <espalier/nn/train/adagrad.h>
@@ -86,11 +87,12 @@ data::LoaderOptions training_loader(const TrainSettings& settings, const data::D
   options.drop_last = training.drop_last;
   options.seed = static_cast<uint64_t>(training.seed);
   options.workers = static_cast<int>(settings.machine.workers);
-  if (training.augment != Augment::None && dataset.context() == 0) {
-    const int64_t height = dataset.image_shape().height;
-    options.augmentation.crop_padding = height / 8;
-    options.augmentation.horizontal_flip = may_mirror(settings.data.data);
-    if (training.augment == Augment::StandardCutout) options.augmentation.cutout = height / 2;
+  if (dataset.context() == 0) {
+    const bool mirror = may_mirror(settings.data.data);
+    const data::Augments changes =
+        data::read_augments(training.augment, dataset.image_shape(), mirror);
+    options.augmentation = changes.placement;
+    options.transforms = changes.transforms;
   }
   set_normalization(settings.normalization, options);
   return options;

@@ -47,7 +47,7 @@ std::string metrics_lines(const std::vector<EpochMetrics>& metrics) {
 
 std::string metrics_csv(const std::vector<EpochMetrics>& metrics) {
   std::string out;
-  const Json header = EpochMetrics{}.to_json();
+  const Json header = (metrics.empty() ? EpochMetrics{} : metrics.front()).to_json();
   for (const auto& [name, value] : header.items()) out += (out.empty() ? "" : ",") + name;
   out += '\n';
   for (const EpochMetrics& line : metrics) {
@@ -82,15 +82,18 @@ std::vector<EpochMetrics> read_metrics(const fs::path& folder) {
 }
 
 Json EpochMetrics::to_json() const {
-  return {{"epoch", epoch},
-          {"step", step},
-          {"lr", lr},
-          {"train_loss", train_loss},
-          {"train_accuracy", train_accuracy},
-          {"test_loss", test_loss},
-          {"test_accuracy", test_accuracy},
-          {"sparsity", sparsity},
-          {"seconds", seconds}};
+  Json out = {{"epoch", epoch},
+              {"step", step},
+              {"lr", lr},
+              {"train_loss", train_loss},
+              {"train_accuracy", train_accuracy},
+              {"test_loss", test_loss},
+              {"test_accuracy", test_accuracy}};
+  if (validation_loss) out["validation_loss"] = *validation_loss;
+  if (validation_accuracy) out["validation_accuracy"] = *validation_accuracy;
+  out["sparsity"] = sparsity;
+  out["seconds"] = seconds;
+  return out;
 }
 
 EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where) {
@@ -117,6 +120,10 @@ EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where)
     const bool none = json.is_object() && json.contains(key) && json.at(key).is_null();
     return none ? std::numeric_limits<double>::quiet_NaN() : number(key).get<double>();
   };
+  const auto real_if_there = [&](const char* key) {
+    const bool there = json.is_object() && json.contains(key);
+    return there ? std::optional(real(key)) : std::nullopt;
+  };
   return {.epoch = whole("epoch"),
           .step = whole("step"),
           .lr = real("lr"),
@@ -124,6 +131,8 @@ EpochMetrics EpochMetrics::from_json(const Json& json, const std::string& where)
           .train_accuracy = real("train_accuracy"),
           .test_loss = real("test_loss"),
           .test_accuracy = real("test_accuracy"),
+          .validation_loss = real_if_there("validation_loss"),
+          .validation_accuracy = real_if_there("validation_accuracy"),
           .sparsity = real("sparsity"),
           .seconds = real("seconds")};
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct EpochMetrics {
   double train_accuracy = 0.0;
   double test_loss = 0.0;
   double test_accuracy = 0.0;
+  /// Of the samples held out of training (--validation); nothing, and no column, without.
+  std::optional<double> validation_loss = {};
+  std::optional<double> validation_accuracy = {};
   double sparsity = 0.0;
   double seconds = 0.0;  ///< of training and evaluation since the start, without interruptions
 

@@ -2,6 +2,7 @@
 #include <espalier/experiments/run/prepared_training.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <espalier/core/detail/free_memory.h>
@@ -44,6 +45,23 @@ std::shared_ptr<const data::Dataset> open_training_split(const TrainSettings& se
       std::move(dataset), training.train_size, static_cast<uint64_t>(training.seed));
 }
 
+// The share that --validation takes off the training samples, at least one of them.
+data::HeldOut hold_out_validation(std::shared_ptr<const data::Dataset> dataset,
+                                  const TrainingSettings& training) {
+  if (training.validation == 0.0) return {.rest = std::move(dataset), .held_out = nullptr};
+  const auto samples = static_cast<double>(dataset->size());
+  const int64_t size = std::max<int64_t>(1, std::llround(training.validation * samples));
+  ESPALIER_CHECK(size < dataset->size(),
+                 ValueError,
+                 "train: --validation ",
+                 training.validation,
+                 " leaves none of ",
+                 dataset->size(),
+                 " samples to train on");
+  if (dataset->context() > 0) return data::hold_out_end(std::move(dataset), size);
+  return data::hold_out(std::move(dataset), size, static_cast<uint64_t>(training.seed));
+}
+
 // Files of ours describe their network: the record tells it, not what was left at its default.
 // Throws ValueError where something else was asked for.
 void record_network(const TrainRequest& request,
@@ -71,7 +89,8 @@ PreparedTraining prepare_training(const TrainRequest& request, Console& console)
   const TrainingSettings& training = settings.training;
   const RunSettings& run = settings.run;
   Json record = settings_json(request);
-  const auto train_split = open_training_split(settings);
+  const auto [train_split, validation_split] =
+      hold_out_validation(open_training_split(settings), training);
   const auto test_split = open_split(settings.data, data::Split::Test, settings.test_size);
   tell_notes({train_split.get(), test_split.get()}, console);
   Network network = network_for(settings, *train_split, static_cast<uint64_t>(training.seed));
@@ -98,6 +117,7 @@ PreparedTraining prepare_training(const TrainRequest& request, Console& console)
   fs::path path = folder_path(request, record);
   return {.record = std::move(record),
           .train = train_split,
+          .validation = validation_split,
           .test = test_split,
           .network = std::move(network),
           .notes = std::move(notes),

@@ -22,6 +22,7 @@ namespace espalier::experiments {
 struct PreparedTraining {
   nlohmann::ordered_json record;  ///< `settings` of run.json
   std::shared_ptr<const data::Dataset> train;
+  std::shared_ptr<const data::Dataset> validation;  ///< held out of `train`; null: nothing is
   std::shared_ptr<const data::Dataset> test;
   Network network;                 ///< with its weights and masks, before any pruning
   std::vector<std::string> notes;  ///< for people

@@ -30,6 +30,7 @@ void check_network(nn::Module& model, const std::string& when) {
 Recorder::Recorder(RunFolder& folder,
                    Network& network,
                    data::Loader& test,
+                   const nn::Validation* validation,
                    nn::TrainingParts parts,
                    int64_t checkpoint_every,
                    int64_t epochs,
@@ -37,6 +38,7 @@ Recorder::Recorder(RunFolder& folder,
     : folder_(folder),
       network_(network),
       test_(test),
+      validation_(validation),
       parts_(std::move(parts)),
       checkpoint_every_(checkpoint_every),
       epochs_(epochs),
@@ -88,13 +90,24 @@ void Recorder::end_of_epoch(nn::TrainState& state) {
                       .test_accuracy = test.accuracy(),
                       .sparsity = nn::count_model(state.model, network_.sample()).sparsity(),
                       .seconds = seconds()});
+  if (validation_ != nullptr) {
+    const nn::Evaluation& held_out = validation_->newest();
+    check_evaluation(held_out, "train: validation after " + epoch);
+    metrics_.back().validation_loss = held_out.loss;
+    metrics_.back().validation_accuracy = held_out.accuracy();
+  }
   save(state);
   const EpochMetrics& line = metrics_.back();
+  const std::string held_out =
+      validation_ == nullptr
+          ? ""
+          : fmt::format(" validation {:.4f}", line.validation_accuracy.value_or(0.0));
   progress_.line(std::vector<LinePart>{
       part,
       {fmt::format("lr {:<7.4g}", line.lr), 5},
       {fmt::format("train loss {:.4f} accuracy {:.4f}", line.train_loss, line.train_accuracy), 4},
-      {fmt::format("test loss {:.4f} accuracy {:.4f}", line.test_loss, line.test_accuracy)},
+      {fmt::format(
+          "test loss {:.4f} accuracy {:.4f}{}", line.test_loss, line.test_accuracy, held_out)},
       {fmt::format("sparsity {:.4f}", line.sparsity), 2},
       {clock_text(line.seconds), 3}});
   heed_interrupt(state, true);

@@ -11,6 +11,7 @@
 #include <espalier/experiments/inputs/networks.h>
 #include <espalier/experiments/run/run_folder.h>
 #include <espalier/nn/train/checkpoint.h>
+#include <espalier/nn/train/hooks/validation.h>
 
 namespace espalier::experiments {
 
@@ -24,10 +25,11 @@ void check_network(nn::Module& model, const std::string& when);
 class Recorder : public nn::TrainHook {
  public:
   /// `checkpoint_every`: also within epochs, in steps; 0: at their ends alone. `epochs` with those
-  /// that a pruner repeats.
+  /// that a pruner repeats. `validation` comes before it in the list of hooks; null: none.
   Recorder(RunFolder& folder,
            Network& network,
            data::Loader& test,
+           const nn::Validation* validation,
            nn::TrainingParts parts,
            int64_t checkpoint_every,
            int64_t epochs,
@@ -53,6 +55,7 @@ class Recorder : public nn::TrainHook {
   RunFolder& folder_;
   Network& network_;
   data::Loader& test_;
+  const nn::Validation* validation_;
   nn::TrainingParts parts_;
   int64_t checkpoint_every_;
   int64_t epochs_;

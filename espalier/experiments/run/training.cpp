@@ -27,6 +27,8 @@
 #include <espalier/nn/quantize/quantize.h>
 #include <espalier/nn/train/checkpoint.h>
 #include <espalier/nn/train/distillation.h>
+#include <espalier/nn/train/hooks/early_stopping.h>
+#include <espalier/nn/train/hooks/validation.h>
 #include <espalier/prune/drive/registry.h>
 
 namespace espalier::experiments {
@@ -101,6 +103,34 @@ std::shared_ptr<nn::Objective> make_objective(const TrainSettings& settings,
                               .weight = training.distill_weight},
       training.label_smoothing);
 }
+
+// What --validation and --early-stop add to a training.
+struct HeldOutHooks {
+  data::Loader samples;
+  nn::Validation validation;
+  std::optional<nn::EarlyStopping> early_stopping;
+
+  HeldOutHooks(const TrainSettings& settings, const std::shared_ptr<const data::Dataset>& dataset)
+      : samples(dataset,
+                evaluation_loader(
+                    settings.normalization, settings.machine.workers, evaluation_batch(*dataset))),
+        validation(samples) {
+    const int64_t patience = settings.training.early_stop;
+    if (patience > 0)
+      early_stopping.emplace(validation.accuracy(), nn::EarlyStoppingOptions{.patience = patience});
+  }
+  void append_to(std::vector<nn::TrainHook*>& hooks) {
+    hooks.push_back(&validation);
+    if (early_stopping) hooks.push_back(&*early_stopping);
+  }
+  // Of the network as it is saved, which a pruner may have changed after the last epoch.
+  void tell(nn::Module& model, Json& results) {
+    const nn::Evaluation now = nn::evaluate(model, samples);
+    check_evaluation(now, "validation");
+    results["validation_accuracy"] = now.accuracy();
+    results["validation_loss"] = now.loss;
+  }
+};
 
 // What goes wrong before the first step of all is wrong with the request, and leaves no new folder.
 template <class Work>
@@ -228,6 +258,8 @@ Json run_training(const TrainRequest& request, Console& console) {
       test_split,
       evaluation_loader(
           settings.normalization, settings.machine.workers, evaluation_batch(*test_split)));
+  std::optional<HeldOutHooks> held_out;
+  if (prepared.validation) held_out.emplace(settings, prepared.validation);
   const auto objective = make_objective(settings, *train_split);
   const auto optimizer = make_optimizer(training, *network.module);
   const auto schedule = make_schedule(training, train.batches());
@@ -259,11 +291,13 @@ Json run_training(const TrainRequest& request, Console& console) {
   if (pruner) hooks.push_back(pruner.get());
   nn::QuantizationAware quantization(training.quantize_freeze);
   if (nn::is_quantized(*network.module)) hooks.push_back(&quantization);
+  if (held_out) held_out->append_to(hooks);
   const nn::TrainingParts parts{*network.module, *optimizer, hooks};
   Recorder recorder(
       folder,
       network,
       test,
+      held_out ? &held_out->validation : nullptr,
       parts,
       run.checkpoint_every,
       epochs + (pruner ? pruner->repeated_epochs(epochs * train.batches(), train.batches()) : 0),
@@ -298,7 +332,9 @@ Json run_training(const TrainRequest& request, Console& console) {
     });
     return figures;
   });
-  results["epochs"] = epochs;
+  if (held_out) held_out->tell(*network.module, results);
+  results["epochs"] = end.stopped() ? end.epoch : epochs;
+  if (end.stopped()) results["stopped_by"] = end.stopped_by;
   results["steps"] = end.step + end.repeated;
   results["seconds"] = seconds;
   results["training_memory"] = memory.needed();

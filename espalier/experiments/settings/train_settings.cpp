@@ -19,6 +19,10 @@ const OptionTable<TrainingSettings>& training_table() {
        {0, kMost},
        "",
        "train on a fixed subset, drawn by --seed; 0: the whole split"},
+      {&S::validation, "validation", {0, 0.9}, "", "share of --train-size held out, by class"},
+      Entry(
+          &S::early_stop, "early-stop", {0, kMost}, "epochs", "without better validation; 0: never")
+          .needing_other_than("validation", {"0"}),
       {&S::epochs, "epochs", {0, 100000}, "", "passes over the training split"},
       {&S::batch, "batch", {1, 65536}, "", "samples a step"},
       {&S::drop_last, "drop-last", "leave out an epoch's last batch if it is smaller"},
@@ -74,7 +78,7 @@ const OptionTable<TrainingSettings>& training_table() {
           .needing_other_than("distill-from", {""}),
       {&S::clip_norm, "clip-norm", {0, kMost}, "", "largest norm of the gradient; 0: off"},
       {&S::saved, "saved", {"float32", "bfloat16"}, kSavedHelp},
-      {&S::augment, "augment", {"standard", "none", "standard+cutout"}, "of images"},
+      {&S::augment, "augment", "of images, by comma; `espalier train --augment help` lists them"},
       {&S::seed, "seed", {0, kMost}, "", "of initial weights, order, augmentation, --train-size"},
   };
   return table;

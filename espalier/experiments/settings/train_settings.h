@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include <espalier/core/options/table.h>
 #include <espalier/autograd/packed.h>
+#include <espalier/core/options/table.h>
 #include <espalier/experiments/settings/parts.h>
 
 namespace espalier::experiments {
@@ -16,17 +16,17 @@ namespace espalier::experiments {
 enum class OptimizerKind : uint8_t { Sgd, Adam, AdamW, Muon, RmsProp, Adagrad };
 /// How the learning rate moves.
 enum class ScheduleKind : uint8_t { OneCycle, Cosine, MultiStep, Step, Constant };
-/// How training images are changed.
-enum class Augment : uint8_t { Standard, None, StandardCutout };
 /// In what a network computes.
 enum class Precision : uint8_t { Float32, Int8 };
 
 /// How `train` trains.
 struct TrainingSettings {
-  int64_t train_size = 0;  ///< samples, 0: all
-  int64_t epochs = 30;     ///< passes over the training split
-  int64_t batch = 128;     ///< samples a step
-  bool drop_last = false;  ///< leave out a smaller last batch
+  int64_t train_size = 0;   ///< samples, 0: all
+  double validation = 0.0;  ///< share of the training samples held out, 0: none
+  int64_t early_stop = 0;   ///< epochs without a better held-out accuracy, 0: never
+  int64_t epochs = 30;      ///< passes over the training split
+  int64_t batch = 128;      ///< samples a step
+  bool drop_last = false;   ///< leave out a smaller last batch
   OptimizerKind optimizer = OptimizerKind::Sgd;
   double lr = 0.1;        ///< with a schedule its highest
   double momentum = 0.9;  ///< of Sgd and Muon
@@ -48,7 +48,7 @@ struct TrainingSettings {
   double distill_weight = 0.9;         ///< the teacher's share of the loss
   double clip_norm = 0.0;              ///< 0: off
   SavedAs saved = SavedAs::AsTheyAre;  ///< what backward needs of activations
-  Augment augment = Augment::Standard;
+  std::string augment = "standard";    ///< random changes of images, data/augment/list.h
   int64_t seed = 0;
 };
 /// `train-size` to `seed`.
