@@ -28,6 +28,9 @@ class OpAttributes {
   /// `{{"dim", int64_t{1}}, {"shape", OpAttributes::list(shape)}}`.
   OpAttributes(std::initializer_list<std::pair<const std::string, OpAttribute>> named)
       : named_(named) {}
+  /// As read from a file.
+  explicit OpAttributes(std::map<std::string, OpAttribute, std::less<>> named)
+      : named_(std::move(named)) {}
 
   /// Height and width as a list.
   static std::vector<int64_t> list(const Pair& pair) { return {pair.h, pair.w}; }

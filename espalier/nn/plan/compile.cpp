@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // compile: trace, fuse, choose formats, make the program.
 #include <espalier/core/kernels/bfloat16.h>
+#include <espalier/nn/forms/slots.h>
+#include <espalier/nn/gates/block_gate.h>
 #include <espalier/nn/plan/plan.h>
 #include <espalier/nn/plan/program.h>
+#include <espalier/nn/quantize/quantize.h>
 #include <espalier/sparse/choice/chooser.h>
 
 namespace espalier::nn {
@@ -50,6 +53,31 @@ Tensor rounded_to_bfloat16(const Tensor& weight) {
   return out;
 }
 
+/// Throws NotImplemented for layers and blocks whose form a plan does not know.
+void check_forms(Module& model) {
+  ESPALIER_CHECK(!is_quantized(model),
+                 NotImplemented,
+                 "compile: a network with int8 quantizers can't be compiled: a plan multiplies in "
+                 "float32. Run it as it is, which uses the integer kernels");
+  for (const FormSite& site : form_sites(model)) {
+    ESPALIER_CHECK(site.form() == nullptr || site.form()->has_factors() ||
+                       dynamic_cast<nn::Gate*>(site.form()) != nullptr,
+                   NotImplemented,
+                   "compile: ",
+                   site.weight,
+                   " has a form; a plan multiplies with plain weights: fold_forms() first");
+  }
+  for (const BlockSite& site : block_sites(model)) {
+    BlockForm* form = site.block->form.get();
+    ESPALIER_CHECK(form == nullptr || dynamic_cast<BlockGate*>(form) != nullptr,
+                   NotImplemented,
+                   "compile: ",
+                   site.name,
+                   " adds its branch in a way that a plan does not know: ",
+                   form == nullptr ? std::string() : form->describe());
+  }
+}
+
 }  // namespace
 
 InferencePlan compile(Module& model, const Variable& example, const CompileOptions& options) {
@@ -61,11 +89,21 @@ InferencePlan compile(Module& model, const Variable& example, const CompileOptio
                  "compile: expects a batch of at least 1, or 0 for the example's, got ",
                  options.batch);
   const int64_t batch = options.batch > 0 ? options.batch : example.size(0);
+  check_forms(model);
   plan::Graph graph = plan::trace_graph(model, example);
   plan::fuse(graph);
   plan::guard_branches(graph);
   graph.weights = options.weights;
   for (plan::Step& step : graph.steps) {
+    if (step.kind == plan::StepKind::Plain && step.plain.has_weight()) {
+      if (graph.weights == PlanWeights::BFloat16) {
+        step.plain.weight() = rounded_to_bfloat16(step.plain.weight());
+      }
+      if (step.plain.masked && options.format != PlanFormat::Dense) {
+        step.plain.support =
+            std::make_shared<const sparse::Support>(sparse::nonzero_support(step.plain.weight()));
+      }
+    }
     if (step.kind != plan::StepKind::Product) continue;
     if (graph.weights == PlanWeights::BFloat16) step.weight = rounded_to_bfloat16(step.weight);
     step.format = format_of(graph, step, batch, options.format);

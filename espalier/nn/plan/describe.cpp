@@ -12,7 +12,7 @@ using plan::Step;
 using plan::StepKind;
 
 std::string what(const Step& step) {
-  std::string out(plan::name(step.kind));
+  std::string out(step.kind == StepKind::Plain ? step.plain.op : plan::name(step.kind));
   if (step.kind == StepKind::Product) {
     out = step.weight.size(2) * step.weight.size(3) == 1
               ? "1x1"
@@ -66,6 +66,8 @@ std::vector<PlanStep> InferencePlan::steps() const {
                   .nbytes = lanes ? lanes->nbytes() : planes.nbytes()};
     if (step.kind == StepKind::Product)
       line.density = sparse::nonzero_support(step.weight).density();
+    if (step.kind == StepKind::Plain && step.plain.has_weight())
+      line.density = sparse::nonzero_support(step.plain.weight()).density();
     out.push_back(std::move(line));
   }
   return out;
@@ -81,7 +83,9 @@ std::string InferencePlan::describe() const {
                     step.output.str(),
                     step.format,
                     step.planes,
-                    step.format == "-" ? "-" : fmt::format("{:.4f}", step.density),
+                    step.format == "-" || (step.format == "plain" && step.macs == 0)
+                        ? "-"
+                        : fmt::format("{:.4f}", step.density),
                     grouped(step.macs),
                     grouped(step.nbytes)});
   }
@@ -123,6 +127,15 @@ std::string InferencePlan::describe() const {
                   program_->seconds_in_planes * 1e3,
                   program_->seconds_in_lanes * 1e3);
   out += memory;
+  if (has_plain(program_->graph)) {
+    const auto plain = std::ranges::count_if(
+        program_->graph.steps, [](const Step& step) { return step.kind == StepKind::Plain; });
+    return out +
+           fmt::format(
+               " at once, in planes, each thread with its own; {} steps run by the plain form "
+               "of their op and take memory of their own\n",
+               plain);
+  }
   if (in_planes) return out + " at once, in planes, each thread with its own; " + times;
   out += fmt::format(" at once{}; up to {} samples run one at a time, in planes\n",
                      gated ? ", each with what others beside it chose" : "",

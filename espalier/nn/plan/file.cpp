@@ -52,6 +52,7 @@ std::shared_ptr<const InferencePlan::Program> read_program(SafetensorsFile file,
                    kBFloat16);
     graph.weights = PlanWeights::BFloat16;
   }
+  graph.tokens = in.value("tokens", false);
   plan::TensorBox tensors(std::move(file.tensors));
   for (size_t s = 0; s < steps.size(); ++s) {
     graph.steps.push_back(plan::read_step(steps[s], s, tensors));
@@ -78,10 +79,13 @@ void InferencePlan::save(const std::filesystem::path& path) const {
                       {"values", values},
                       {"output", graph.output},
                       {"steps", steps}};
+  if (graph.tokens) description["tokens"] = true;
   if (graph.weights == PlanWeights::BFloat16) {
     description["weights"] = kBFloat16;
     for (size_t s = 0; s < graph.steps.size(); ++s) {
-      if (graph.steps[s].kind != plan::StepKind::Product) continue;
+      const plan::Step& step = graph.steps[s];
+      const bool plain = step.kind == plan::StepKind::Plain && step.plain.has_weight();
+      if (step.kind != plan::StepKind::Product && !plain) continue;
       file.bfloat16.insert(plan::weight_name(file.tensors, s));
     }
   }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// The inference plan: a network compiled for running. Traced once, batch norm folded, additions
 /// and ReLU fused, weights packed in the chosen format, memory laid out; then it runs without the
-/// tape, without the module and without allocating. Many samples run sixteen together, few of them
-/// one at a time with pixels in the lanes; so do all samples of a network that takes less time so
-/// (large images and sparse weights), or whose gates choose blocks or positions or leave few
-/// channels, each skipping what it does without. With other gates of
-/// channels many samples stay sixteen together and compute what any of these opened. Not for
-/// training.
+/// tape, without the module and without allocating. Ops without a fast form run by their plain one,
+/// as autograd has it: a plan with such steps runs one sample at a time and takes memory in them.
+/// Many samples run sixteen together, few of them one at a time with pixels in the lanes; so do all
+/// samples of a network that takes less time so (large images and sparse weights), or whose gates
+/// choose blocks or positions or leave few channels, each skipping what it does without. With other
+/// gates of channels many samples stay sixteen together and compute what any of these opened. Not
+/// for training.
 #pragma once
 
 #include <filesystem>
@@ -49,7 +50,7 @@ struct PlanStep {
   std::string what;    ///< `product 3x3 + residual, limits`, ..
   Shape input;         ///< of one sample
   Shape output;        ///< of one sample
-  std::string format;  ///< `dense`, `winograd`, `sparse`, or `-` without weights
+  std::string format;  ///< `dense`, `winograd`, `sparse`, `plain`, or `-` without weights
   /// The same for few samples: `dense`, `sparse`, `blocks`, `-`, or `code` where single weights are
   /// instructions; by what a gated step chooses `channels`, `positions`. `format` as well where
   /// many samples run in planes too, else with gates `gated-winograd` and `gated-dense`.
@@ -71,8 +72,10 @@ class InferencePlan {
   /// Calls of up to so many samples run in planes, larger ones in `Nchw16n`.
   static constexpr int64_t kPlanesSamples = 4;
 
-  /// Of one sample: (C,H,W), (F).
+  /// Of one sample: (C,H,W), (F), (T).
   const Shape& input_shape() const;
+  /// Whether it is tokens: int64 ids, in plain memory as float32 (whole numbers).
+  bool takes_tokens() const;
   /// Of one sample's result: (classes).
   const Shape& output_shape() const;
   /// Samples at once.
@@ -82,9 +85,10 @@ class InferencePlan {
   /// that it takes less time (`describe` tells both times).
   bool runs_in_planes(int64_t samples) const;
 
-  /// Runs x (N,..) float32, any N, either layout, into y (N,..) float32, either layout, contiguous.
-  /// Allocates nothing once as many workspaces exist as callers run at a time (a plain x must be
-  /// contiguous for that). Throws ShapeError or TypeError for other tensors.
+  /// Runs x (N,..) float32, or int64 tokens, any N, either layout, into y (N,..) float32, either
+  /// layout, contiguous. Allocates nothing once as many workspaces exist as callers run at a time
+  /// (a plain x must be contiguous for that) and no step is `plain`. Throws ShapeError or TypeError
+  /// for other tensors, ValueError for tokens that the network does not know.
   void run(const Tensor& x, Tensor& y) const;
   /// The same into a new plain tensor.
   Tensor run(const Tensor& x) const;
@@ -124,15 +128,17 @@ class InferencePlan {
   std::shared_ptr<const Program> program_;
 };
 
-/// Compiles what `model` does in eval mode with `example` (N,..), float32 in either layout; flags
-/// and parameters of the model are as before. The plan does not follow later changes of the model.
-/// Throws NotImplemented naming the op and the layer for what a plan cannot do: it can do
-/// convolution (also grouped, and with gates), linear, batch norm, ReLU, clamp, pools, addition,
-/// concatenation, reshape, slice, pad, permute, and residual blocks with a gate that can tell its
-/// rule (Decision::block_rule). Throws NotImplemented for int8 quantizers. Throws
-/// ValueError for a batch below 1, and where `require_sparse` of sparse/choice/chooser.h is set,
-/// unless all is asked to be dense, for a masked layer that the plan would multiply densely, naming
-/// it, its density and the reason.
+/// Compiles what `model` does in eval mode with `example` (N,..), float32 in either layout, or
+/// int64 tokens that only `Embedding`s read; flags and parameters of the model are as before. The
+/// plan does not follow later changes of the model. Fast are convolution (also grouped, and with
+/// gates), linear, batch norm, ReLU, clamp, pools, addition, concatenation, reshape, slice, pad,
+/// permute, and residual blocks with a gate that can tell its rule (Decision::block_rule); what
+/// else element-wise ops, products, reductions, softmax, norms, embeddings and transposed
+/// convolutions do runs by its plain form (PlanStep::format). Throws NotImplemented naming the op
+/// and the layer for other ops, and for what mixes samples. Throws NotImplemented for int8
+/// quantizers. Throws ValueError for a batch below 1, and where `require_sparse` of
+/// sparse/choice/chooser.h is set, unless all is asked to be dense, for a masked layer that the
+/// plan would multiply densely, naming it, its density and the reason.
 InferencePlan compile(Module& model, const Variable& example, const CompileOptions& options = {});
 
 }  // namespace espalier::nn

@@ -45,6 +45,7 @@ std::unique_ptr<Kernel> make_kernel(const Graph& graph, const Step& step, int64_
     case StepKind::Copy:
       return make_copy(graph, step);
     case StepKind::Decision:
+    case StepKind::Plain:
       break;  // a network with one runs in planes
   }
   throw ValueError("plan: unknown kind of step");
@@ -191,6 +192,9 @@ int64_t InferencePlan::batch() const {
 bool InferencePlan::runs_in_planes(int64_t samples) const {
   return program_->in_planes || samples <= kPlanesSamples;
 }
+bool InferencePlan::takes_tokens() const {
+  return program_->graph.tokens;
+}
 PlanWeights InferencePlan::weights() const {
   return program_->graph.weights;
 }
@@ -224,9 +228,12 @@ void InferencePlan::run(const Tensor& x, Tensor& y) const {
                  input_shape(),
                  ", got ",
                  x.shape());
-  ESPALIER_CHECK(x.dtype() == DType::F32 && y.defined() && y.dtype() == DType::F32,
+  const DType dtype = takes_tokens() ? DType::I64 : DType::F32;
+  ESPALIER_CHECK(x.dtype() == dtype && y.defined() && y.dtype() == DType::F32,
                  TypeError,
-                 "plan: works on float32, got ",
+                 "plan: makes float32 of ",
+                 name(dtype),
+                 ", got ",
                  x,
                  " and ",
                  y.defined() ? y.str() : std::string("no tensor for the result"));
@@ -240,7 +247,7 @@ void InferencePlan::run(const Tensor& x, Tensor& y) const {
                  output_shape(),
                  ", got ",
                  y);
-  const Tensor in = x.layout() == Layout::Nchw ? x.contiguous() : x;
+  const Tensor in = (x.layout() == Layout::Nchw ? x.contiguous() : x).to(DType::F32);
   run_memory(in.data<float>(), x.layout(), x.size(0), y.data<float>(), y.layout());
   zero_padding_lanes(y);
 }

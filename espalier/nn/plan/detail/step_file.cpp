@@ -16,8 +16,6 @@ using espalier::detail::json_excerpt;
 using nlohmann::json;
 using Tensors = std::map<std::string, Tensor>;
 
-// No network comes near; a hostile file must not make sums overflow.
-constexpr int64_t kMaxSize = int64_t{1} << 31;
 constexpr int64_t kMaxOption = 1 << 20;
 // A weight may be as large as 2^26 numbers, or 64 for each byte of the file if that is more:
 // nonzeros that promise a larger one are hostile.
@@ -25,10 +23,6 @@ constexpr int64_t kLeastWeights = int64_t{1} << 26;
 constexpr int64_t kWeightsPerByte = 64;
 // Above this density the nonzeros take more room than the whole weight.
 constexpr double kMostNonzeros = 0.75;
-
-std::string key(size_t step, std::string_view what) {
-  return cat("step", step, ".", what);
-}
 
 // JSON has no infinity: a missing limit is none.
 json write_limits(const Limits& limits) {
@@ -43,12 +37,12 @@ void write_gate(const Gate& gate, size_t number, json& out, Tensors& tensors) {
   out["gate"] = {{"kind", name(gate.kind)}};
   if (gate.kind == GateKind::Channels) {
     out["gate"]["kept"] = gate.kept;
-    tensors[key(number, "phi")] = gate.phi;
-    tensors[key(number, "rho")] = gate.rho;
+    tensors[tensor_key(number, "phi")] = gate.phi;
+    tensors[tensor_key(number, "rho")] = gate.rho;
   } else {
     out["gate"]["parts"] = gate.parts;
-    tensors[key(number, "least")] = gate.least;
-    tensors[key(number, "scale")] = gate.scale;
+    tensors[tensor_key(number, "least")] = gate.least;
+    tensors[tensor_key(number, "scale")] = gate.scale;
   }
 }
 
@@ -77,23 +71,11 @@ void write_guards(const Step& step, json& out) {
 void write_rule(const BlockRule& rule, size_t number, json& out, Tensors& tensors) {
   out["least"] = rule.least;
   if (rule.hidden.defined()) {
-    tensors[key(number, "hidden")] = rule.hidden;
-    tensors[key(number, "hidden_bias")] = rule.hidden_bias;
+    tensors[tensor_key(number, "hidden")] = rule.hidden;
+    tensors[tensor_key(number, "hidden_bias")] = rule.hidden_bias;
   }
-  tensors[key(number, "weight")] = rule.weight;
-  tensors[key(number, "bias")] = rule.bias;
-}
-
-std::vector<int64_t> wholes(const json& list, size_t count, int64_t least, int64_t most) {
-  ESPALIER_CHECK(list.is_array() && list.size() == count,
-                 ValueError,
-                 "expects a list of ",
-                 count,
-                 " numbers, got ",
-                 json_excerpt(list));
-  std::vector<int64_t> out;
-  for (const json& value : list) out.push_back(read_whole(value, least, most));
-  return out;
+  tensors[tensor_key(number, "weight")] = rule.weight;
+  tensors[tensor_key(number, "bias")] = rule.bias;
 }
 
 Gate read_gate(const json& in, size_t number, TensorBox& tensors) {
@@ -101,44 +83,29 @@ Gate read_gate(const json& in, size_t number, TensorBox& tensors) {
   gate.kind = parse_gate_kind(in.at("kind").get<std::string>());
   if (gate.kind == GateKind::Channels) {
     gate.kept = read_whole(in.at("kept"), 1, kMaxSize);
-    gate.phi = tensors.take(key(number, "phi"), DType::F32);
-    gate.rho = tensors.take(key(number, "rho"), DType::F32);
+    gate.phi = tensors.take(tensor_key(number, "phi"), DType::F32);
+    gate.rho = tensors.take(tensor_key(number, "rho"), DType::F32);
   } else if (gate.kind == GateKind::Positions) {
     gate.parts = read_whole(in.at("parts"), 2, kMaxSize);
-    gate.least = tensors.take(key(number, "least"), DType::F32);
-    gate.scale = tensors.take(key(number, "scale"), DType::F32);
+    gate.least = tensors.take(tensor_key(number, "least"), DType::F32);
+    gate.scale = tensors.take(tensor_key(number, "scale"), DType::F32);
   }
   return gate;
 }
 
 void read_product(const json& in, size_t number, TensorBox& tensors, Step& step) {
-  const std::vector<int64_t> c = wholes(in.at("conv"), 7, 0, kMaxOption);
+  const std::vector<int64_t> c = read_wholes(in.at("conv"), 7, 0, kMaxOption);
   step.conv = {
       .stride = {c[0], c[1]}, .padding = {c[2], c[3]}, .dilation = {c[4], c[5]}, .groups = c[6]};
   step.format = parse_format(in.at("format").get<std::string>());
-  const Shape shape = read_shape(in.at("weight"));
-  tensors.count_weight(shape);
-  if (tensors.has(key(number, "values"))) {
-    const PackedNonzeros packed = {tensors.take(key(number, "values"), DType::F32),
-                                   tensors.take(key(number, "gaps"), DType::U8)};
-    step.weight = unpack_nonzeros(packed, shape);
-  } else {
-    step.weight = tensors.take(key(number, "weight"), DType::F32);
-    ESPALIER_CHECK(step.weight.shape() == shape,
-                   ValueError,
-                   "the weight of step ",
-                   number,
-                   " is ",
-                   step.weight.shape(),
-                   ", not ",
-                   shape);
-  }
-  if (tensors.has(key(number, "bias"))) step.bias = tensors.take(key(number, "bias"), DType::F32);
+  step.weight = read_weight(read_shape(in.at("weight")), number, tensors);
+  if (tensors.has(tensor_key(number, "bias")))
+    step.bias = tensors.take(tensor_key(number, "bias"), DType::F32);
   if (in.contains("gate")) step.gate = read_gate(in.at("gate"), number, tensors);
 }
 
 void read_runs(size_t number, TensorBox& tensors, Step& step) {
-  const Tensor table = tensors.take(key(number, "runs"), DType::I32);
+  const Tensor table = tensors.take(tensor_key(number, "runs"), DType::I32);
   ESPALIER_CHECK(table.rank() == 2 && table.size(1) == 5,
                  ValueError,
                  "the copies of step ",
@@ -166,10 +133,10 @@ float read_finite(const json& value, std::string_view what) {
 PoolOptions read_pool(const json& in) {
   constexpr size_t kSquare = 3, kAll = 10;
   if (in.size() != kAll) {
-    const std::vector<int64_t> p = wholes(in, kSquare, 0, kMaxOption);
+    const std::vector<int64_t> p = read_wholes(in, kSquare, 0, kMaxOption);
     return {.kernel = p[0], .stride = p[1], .padding = p[2]};
   }
-  const std::vector<int64_t> p = wholes(in, kAll, 0, kMaxOption);
+  const std::vector<int64_t> p = read_wholes(in, kAll, 0, kMaxOption);
   return {.kernel = {p[0], p[1]},
           .stride = {p[2], p[3]},
           .padding = {p[4], p[5]},
@@ -181,16 +148,20 @@ PoolOptions read_pool(const json& in) {
 BlockRule read_rule(const json& in, size_t number, TensorBox& tensors) {
   BlockRule rule;
   rule.least = read_finite(in.at("least"), "threshold");
-  if (tensors.has(key(number, "hidden"))) {
-    rule.hidden = tensors.take(key(number, "hidden"), DType::F32);
-    rule.hidden_bias = tensors.take(key(number, "hidden_bias"), DType::F32);
+  if (tensors.has(tensor_key(number, "hidden"))) {
+    rule.hidden = tensors.take(tensor_key(number, "hidden"), DType::F32);
+    rule.hidden_bias = tensors.take(tensor_key(number, "hidden_bias"), DType::F32);
   }
-  rule.weight = tensors.take(key(number, "weight"), DType::F32);
-  rule.bias = tensors.take(key(number, "bias"), DType::F32);
+  rule.weight = tensors.take(tensor_key(number, "weight"), DType::F32);
+  rule.bias = tensors.take(tensor_key(number, "bias"), DType::F32);
   return rule;
 }
 
 }  // namespace
+
+std::string tensor_key(size_t step, std::string_view what) {
+  return cat("step", step, ".", what);
+}
 
 TensorBox::TensorBox(Tensors tensors) : tensors_(std::move(tensors)) {
   int64_t bytes = 0;
@@ -248,6 +219,18 @@ int64_t read_whole(const json& value, int64_t least, int64_t most) {
   return number;
 }
 
+std::vector<int64_t> read_wholes(const json& list, size_t count, int64_t least, int64_t most) {
+  ESPALIER_CHECK(list.is_array() && list.size() == count,
+                 ValueError,
+                 "expects a list of ",
+                 count,
+                 " numbers, got ",
+                 json_excerpt(list));
+  std::vector<int64_t> out;
+  for (const json& value : list) out.push_back(read_whole(value, least, most));
+  return out;
+}
+
 int read_id(const json& value) {
   return static_cast<int>(read_whole(value, 0, kMaxSize - 1));
 }
@@ -257,7 +240,7 @@ Shape read_shape(const json& list) {
                  ValueError,
                  "expects a shape, got ",
                  json_excerpt(list));
-  const std::vector<int64_t> sizes = wholes(list, list.size(), 1, kMaxSize);
+  const std::vector<int64_t> sizes = read_wholes(list, list.size(), 1, kMaxSize);
   Shape shape{std::span<const int64_t>(sizes)};
   // Divided, not multiplied: the product of hostile sizes would overflow.
   int64_t room = kMaxSize;
@@ -269,8 +252,37 @@ Shape read_shape(const json& list) {
 }
 
 std::string weight_name(const Tensors& tensors, size_t number) {
-  const std::string nonzeros = key(number, "values");
-  return tensors.contains(nonzeros) ? nonzeros : key(number, "weight");
+  const std::string nonzeros = tensor_key(number, "values");
+  return tensors.contains(nonzeros) ? nonzeros : tensor_key(number, "weight");
+}
+
+void write_weight(const Tensor& weight, size_t number, Tensors& tensors) {
+  if (sparse::nonzero_support(weight).density() <= kMostNonzeros) {
+    PackedNonzeros packed = pack_nonzeros(weight);
+    tensors[tensor_key(number, "values")] = std::move(packed.values);
+    tensors[tensor_key(number, "gaps")] = std::move(packed.gaps);
+  } else {
+    tensors[tensor_key(number, "weight")] = weight;
+  }
+}
+
+Tensor read_weight(const Shape& shape, size_t number, TensorBox& tensors) {
+  tensors.count_weight(shape);
+  if (tensors.has(tensor_key(number, "values"))) {
+    const PackedNonzeros packed = {tensors.take(tensor_key(number, "values"), DType::F32),
+                                   tensors.take(tensor_key(number, "gaps"), DType::U8)};
+    return unpack_nonzeros(packed, shape);
+  }
+  Tensor weight = tensors.take(tensor_key(number, "weight"), DType::F32);
+  ESPALIER_CHECK(weight.shape() == shape,
+                 ValueError,
+                 "the weight of step ",
+                 number,
+                 " is ",
+                 weight.shape(),
+                 ", not ",
+                 shape);
+  return weight;
 }
 
 json write_step(const Step& step, size_t number, Tensors& tensors) {
@@ -286,27 +298,23 @@ json write_step(const Step& step, size_t number, Tensors& tensors) {
         c.stride.h, c.stride.w, c.padding.h, c.padding.w, c.dilation.h, c.dilation.w, c.groups};
     out["format"] = name(step.format);
     out["weight"] = write_shape(step.weight.shape());
-    if (sparse::nonzero_support(step.weight).density() <= kMostNonzeros) {
-      PackedNonzeros packed = pack_nonzeros(step.weight);
-      tensors[key(number, "values")] = std::move(packed.values);
-      tensors[key(number, "gaps")] = std::move(packed.gaps);
-    } else {
-      tensors[key(number, "weight")] = step.weight;
-    }
-    if (step.bias.defined()) tensors[key(number, "bias")] = step.bias;
+    write_weight(step.weight, number, tensors);
+    if (step.bias.defined()) tensors[tensor_key(number, "bias")] = step.bias;
     write_gate(step.gate, number, out, tensors);
   } else if (step.kind == StepKind::Affine) {
-    tensors[key(number, "scale")] = step.weight;
-    tensors[key(number, "shift")] = step.bias;
+    tensors[tensor_key(number, "scale")] = step.weight;
+    tensors[tensor_key(number, "shift")] = step.bias;
   } else if (step.kind == StepKind::Copy) {
     std::vector<int64_t> runs;
     for (const CopyRun& r : step.runs) {
       runs.insert(runs.end(), {r.input, r.from, r.to, r.count, r.step});
     }
-    tensors[key(number, "runs")] =
+    tensors[tensor_key(number, "runs")] =
         Tensor::from({static_cast<int64_t>(step.runs.size()), 5}, runs).to(DType::I32);
   } else if (step.kind == StepKind::Decision) {
     write_rule(step.rule, number, out, tensors);
+  } else if (step.kind == StepKind::Plain) {
+    write_plain(step.plain, number, out, tensors);
   } else if (step.pool.kernel.h > 0) {
     out["pool"] = pool_numbers(step.pool);
   }
@@ -331,12 +339,14 @@ Step read_step(const json& in, size_t number, TensorBox& tensors) {
   if (step.kind == StepKind::Product) {
     read_product(in, number, tensors, step);
   } else if (step.kind == StepKind::Affine) {
-    step.weight = tensors.take(key(number, "scale"), DType::F32);
-    step.bias = tensors.take(key(number, "shift"), DType::F32);
+    step.weight = tensors.take(tensor_key(number, "scale"), DType::F32);
+    step.bias = tensors.take(tensor_key(number, "shift"), DType::F32);
   } else if (step.kind == StepKind::Copy) {
     read_runs(number, tensors, step);
   } else if (step.kind == StepKind::Decision) {
     step.rule = read_rule(in, number, tensors);
+  } else if (step.kind == StepKind::Plain) {
+    step.plain = read_plain(in, number, tensors);
   } else if (in.contains("pool")) {
     step.pool = read_pool(in.at("pool"));
   }

@@ -6,6 +6,8 @@
 
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <espalier/core/detail/json.h>
 #include <espalier/nn/plan/steps/graph.h>
@@ -29,15 +31,37 @@ class TensorBox {
   int64_t weights_left_ = 0;
 };
 
+// No network comes near; a hostile file must not make sums overflow.
+inline constexpr int64_t kMaxSize = int64_t{1} << 31;
+
+/// `step3.weight`.
+std::string tensor_key(size_t step, std::string_view what);
 nlohmann::json write_shape(const Shape& shape);
 Shape read_shape(const nlohmann::json& list);
 /// A whole number in [least, most].
 int64_t read_whole(const nlohmann::json& value, int64_t least, int64_t most);
+/// A list of `count` of these.
+std::vector<int64_t> read_wholes(const nlohmann::json& list,
+                                 size_t count,
+                                 int64_t least,
+                                 int64_t most);
 /// The number of a value.
 int read_id(const nlohmann::json& value);
 
-/// The tensor in which `write_step` puts the weight of a product: all of it, or its nonzeros.
+/// The tensor in which `write_step` puts the weight of a product, plain or not: all of it, or its
+/// nonzeros.
 std::string weight_name(const std::map<std::string, Tensor>& tensors, size_t number);
+
+/// The weight of step `number`'s product, with its nonzeros alone where these are few.
+void write_weight(const Tensor& weight, size_t number, std::map<std::string, Tensor>& tensors);
+Tensor read_weight(const Shape& shape, size_t number, TensorBox& tensors);
+
+/// The call of a plain step (plain_file.cpp).
+void write_plain(const PlainCall& call,
+                 size_t number,
+                 nlohmann::json& out,
+                 std::map<std::string, Tensor>& tensors);
+PlainCall read_plain(const nlohmann::json& in, size_t number, TensorBox& tensors);
 
 /// Step `number` of a plan; what is not small goes to `tensors`.
 nlohmann::json write_step(const Step& step, size_t number, std::map<std::string, Tensor>& tensors);

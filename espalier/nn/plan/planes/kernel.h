@@ -75,6 +75,8 @@ std::unique_ptr<PlanesKernel> make_planes_elementwise(const Graph& graph, const 
 std::unique_ptr<PlanesKernel> make_planes_pool(const Graph& graph, const Step& step);
 std::unique_ptr<PlanesKernel> make_planes_copy(const Graph& graph, const Step& step);
 std::unique_ptr<PlanesKernel> make_planes_decision(const Graph& graph, const Step& step);
+/// An op of autograd; its runs take memory.
+std::unique_ptr<PlanesKernel> make_planes_plain(const Step& step);
 /// `kernel`, which is that of the step; where the step's guard or join is closed, what is to be
 /// done then.
 std::unique_ptr<PlanesKernel> make_planes_guarded(const Graph& graph,

@@ -187,6 +187,8 @@ std::unique_ptr<PlanesKernel> make_unguarded(const Graph& graph, const Step& ste
       return make_planes_copy(graph, step);
     case StepKind::Decision:
       return make_planes_decision(graph, step);
+    case StepKind::Plain:
+      return make_planes_plain(step);
   }
   throw ValueError("plan: unknown kind of step");
 }

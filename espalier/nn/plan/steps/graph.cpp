@@ -11,8 +11,8 @@
 namespace espalier::nn::plan {
 namespace {
 
-constexpr std::array<std::string_view, 8> kNames = {
-    "product", "affine", "add", "clamp", "max_pool", "mean_pool", "copy", "decision"};
+constexpr std::array<std::string_view, 9> kNames = {
+    "product", "affine", "add", "clamp", "max_pool", "mean_pool", "copy", "decision", "plain"};
 constexpr std::array<std::string_view, 4> kFormats = {"-", "dense", "winograd", "sparse"};
 constexpr std::array<std::string_view, 3> kGates = {"-", "channels", "positions"};
 
@@ -133,6 +133,26 @@ void check_copy(const Graph& graph, const Step& step, const Shape& out) {
   }
 }
 
+void check_plain(const Graph& graph, const Step& step, const Shape& out) {
+  check_plain_call(step.plain);
+  std::vector<int64_t> sizes;  // of the operands that are values
+  for (size_t i = 0; i < step.plain.operands.size(); ++i) {
+    if (!step.plain.constants[i].defined()) sizes.push_back(step.plain.operands[i].numel());
+  }
+  check_count(step, sizes.size(), sizes.size());
+  bool fits = step.plain.output.numel() == out.numel() && !step.limits.any();
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    fits = fits && sizes[i] == graph.value(step.inputs[i]).shape.numel();
+  }
+  ESPALIER_CHECK(fits,
+                 ShapeError,
+                 "plan: step ",
+                 step.name,
+                 " calls '",
+                 step.plain.op,
+                 "' with shapes other than its values have");
+}
+
 void check_step(const Graph& graph, const Step& step) {
   const Shape& in = graph.value(step.inputs.front()).shape;
   const Shape& out = graph.value(step.output).shape;
@@ -165,6 +185,8 @@ void check_step(const Graph& graph, const Step& step) {
       return check_copy(graph, step, out);
     case StepKind::Decision:  // check_guards
       return check_count(step, 1, 1);
+    case StepKind::Plain:
+      return check_plain(graph, step, out);
   }
 }
 
@@ -194,6 +216,11 @@ GateKind parse_gate_kind(std::string_view name) {
   return parse<GateKind>(kGates, name, "gate");
 }
 
+bool has_plain(const Graph& graph) {
+  return std::ranges::any_of(graph.steps,
+                             [](const Step& step) { return step.kind == StepKind::Plain; });
+}
+
 bool is_gated(const Graph& graph) {
   return std::any_of(graph.steps.begin(), graph.steps.end(), [](const Step& step) {
     return step.gate.kind != GateKind::None || step.kind == StepKind::Decision;
@@ -201,6 +228,7 @@ bool is_gated(const Graph& graph) {
 }
 
 bool fits_lanes(const Graph& graph) {
+  if (has_plain(graph)) return false;
   // Times of a product in the lanes, in those of one in planes: direct sums, and Winograd's. VGG-16
   // and ResNet-20 under fbs, 64 images, November 2026, AVX-512: both layouts take equally long when
   // planes have 12 and 23 % of the multiply-accumulates.
@@ -316,6 +344,14 @@ void check_graph(const Graph& graph) {
                    ", which is there already");
     made[static_cast<size_t>(graph.value(step.output).storage)] = true;
     check_step(graph, step);
+    for (const int input : step.inputs) {
+      ESPALIER_CHECK(!graph.tokens || graph.value(input).storage != 0 ||
+                         (step.kind == StepKind::Plain && step.plain.op == "embedding"),
+                     ValueError,
+                     "plan: step ",
+                     step.name,
+                     " computes with ids");
+    }
   }
   ESPALIER_CHECK(graph.output >= 0 && graph.output < count &&
                      made[static_cast<size_t>(graph.value(graph.output).storage)],

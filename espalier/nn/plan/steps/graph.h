@@ -16,6 +16,7 @@
 #include <espalier/nn/gates/block_rule.h>
 #include <espalier/nn/module/module.h>
 #include <espalier/nn/plan/plan.h>
+#include <espalier/nn/plan/steps/plain_ops.h>
 
 namespace espalier::nn::plan {
 
@@ -29,6 +30,7 @@ enum class StepKind : uint8_t {
   MeanPool,  ///< the mean of each window
   Copy,      ///< values moved to other places: slice, pad, concat, permute
   Decision,  ///< whether a residual block runs its branch: 1 or 0
+  Plain,     ///< an op of autograd, run as it is; see plain_ops.h
 };
 std::string_view name(StepKind kind);
 /// Throws ValueError for an unknown name.
@@ -98,6 +100,7 @@ struct Step {
   PoolOptions pool = {.kernel = 0};  ///< Pools; kernel 0: windows that cover the plane (mean)
   std::vector<CopyRun> runs = {};    ///< Copy; what no run reaches is 0
   BlockRule rule = {};               ///< Decision
+  PlainCall plain = {};              ///< Plain
   /// The value of a decision: where it is 0 the step is not run, and of a decision the value is 0.
   /// -1: it is always run.
   int guard = -1;
@@ -118,16 +121,19 @@ struct Graph {
   std::vector<Step> steps;
   int output = 0;
   PlanWeights weights = PlanWeights::Float32;  ///< of products; rounded ones stand as float32
+  bool tokens = false;  ///< value 0 is ids, whole numbers as float32, which embeddings alone read
 
   const Value& value(int id) const { return values[static_cast<size_t>(id)]; }
   int add_value(const Shape& shape);
 };
 
+/// True when any step runs an op of autograd.
+bool has_plain(const Graph& graph);
 /// True when any product or block has a gate.
 bool is_gated(const Graph& graph);
 /// False when many samples do better one by one in planes, each with gates of its own, than sixteen
 /// in the lanes, which compute what any of them chose: when blocks or positions are gated, or few
-/// channels stay. By shapes, formats and kept channels alone.
+/// channels stay; and when an op of autograd runs. By shapes, formats and kept channels alone.
 bool fits_lanes(const Graph& graph);
 /// The convolution of a product on `samples` samples; a linear layer's planes have one position.
 /// Throws ShapeError when weight and input don't fit.

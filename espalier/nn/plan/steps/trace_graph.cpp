@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // trace_graph: the graph of a network becomes the graph of a plan. Layers are recognized
 // by their ops, so that functions and modules are the same; only batch norm is taken as a layer,
-// for its running statistics, a gated convolution, for its gate, and the gate of a block.
+// for its running statistics, a gated convolution, for its gate, the gate of a block, and an
+// embedding, for its ids.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -10,27 +11,23 @@
 #include <utility>
 
 #include <espalier/autograd/ops/pool_check.h>
-#include <espalier/nn/forms/slots.h>
 #include <espalier/nn/gates/block_gate.h>
 #include <espalier/nn/gates/channel_gate.h>
 #include <espalier/nn/gates/position_gate.h>
 #include <espalier/nn/graph/tracer.h>
 #include <espalier/nn/layers/batch_norm.h>
 #include <espalier/nn/layers/conv2d.h>
+#include <espalier/nn/layers/embedding.h>
 #include <espalier/nn/plan/steps/copy_runs.h>
 #include <espalier/nn/plan/steps/graph.h>
-#include <espalier/nn/quantize/quantize.h>
+#include <espalier/nn/plan/steps/one_sample.h>
 
 namespace espalier::nn::plan {
 namespace {
 
 constexpr std::string_view kSupported =
     "conv2d, linear, batch norm, relu, clamp, add, max_pool2d, avg_pool2d, adaptive_avg_pool2d, "
-    "reshape, slice, pad, concat, permute";
-
-Tensor plain(const Tensor& tensor) {
-  return tensor.to(DType::F32).to(Layout::Nchw).clone();
-}
+    "reshape, slice, pad, concat, permute; and by their plain form ";
 
 /// Whether an op gives values another place and leaves them as they are; the mean of one position
 /// is that position.
@@ -43,20 +40,24 @@ bool only_moves(const GraphOp& op) {
 bool is_whole_layer(const GraphCall& call) {
   const auto* conv = dynamic_cast<const Conv2d*>(call.module);
   return dynamic_cast<const BatchNorm*>(call.module) != nullptr ||
+         dynamic_cast<const Embedding*>(call.module) != nullptr ||
          dynamic_cast<const BlockGate*>(call.module) != nullptr ||
          (conv != nullptr && dynamic_cast<const nn::Gate*>(conv->form.get()) != nullptr);
 }
 
 class PlanMaker {
  public:
-  PlanMaker(Module& model, const NetworkGraph& network) : network_(network) {
+  PlanMaker(Module& model, const Variable& input, const NetworkGraph& network)
+      : network_(network), alone_(model, input, network) {
     for (const NamedParameter& one : model.named_parameters()) {
       if (one.parameter->masked()) masked_.insert(one.name);
     }
   }
 
   Graph make() {
-    values_[network_.input] = graph_.add_value(sample_shape(network_.input, "input"));
+    const DType dtype = network_.value(network_.input).dtype;
+    graph_.tokens = dtype == DType::I64;
+    values_[network_.input] = graph_.add_value(sample_shape(network_.input, "input", dtype));
     for (const GraphStep& step :
          network_.steps([](const GraphCall& call) { return is_whole_layer(call); })) {
       if (step.op >= 0) {
@@ -81,6 +82,8 @@ class PlanMaker {
       add_batch_norm(*norm, call);
     } else if (const auto* gate = dynamic_cast<const BlockGate*>(call.module)) {
       add_decision(*gate, call);
+    } else if (dynamic_cast<const Embedding*>(call.module) != nullptr) {
+      add_plain("embedding", call.output, alone_.embedding(call));
     } else {
       add_gated(dynamic_cast<const Conv2d&>(*call.module), call);
     }
@@ -93,8 +96,11 @@ class PlanMaker {
     if (std::ranges::any_of(op.inputs, [&](int input) { return branches_.contains(input); })) {
       return add_join(op);
     }
+    require(!graph_.tokens || op.name != "index_select",
+            op.name,
+            "reads ids outside of an Embedding layer");
     if (!tracked) return;  // a constant of the network
-    if (op.name == "conv2d" || op.name == "linear") {
+    if (op.name == "conv2d" || (op.name == "linear" && is_of_samples(op.inputs[0], 2))) {
       add_product(op);
     } else if (op.name == "relu" || op.name == "clamp") {
       Step& step = add_step(StepKind::Clamp, op.name, op.output, op.inputs);
@@ -104,12 +110,10 @@ class PlanMaker {
     } else if (op.name == "mul" && decision_of(op.inputs[1]) >= 0) {
       require(find(op.inputs[0]) != nullptr, op.name, "gates a constant");
       branches_[op.output] = {*find(op.inputs[0]), decision_of(op.inputs[1])};
-    } else if (op.name == "add") {
-      require(network_.value(op.inputs[0]).shape == network_.value(op.inputs[1]).shape,
-              op.name,
-              "of values of different shapes");
+    } else if (op.name == "add" && all_tracked(op) &&
+               network_.value(op.inputs[0]).shape == network_.value(op.inputs[1]).shape) {
       add_step(StepKind::Add, op.name, op.output, op.inputs);
-    } else if (only_moves(op)) {
+    } else if (only_moves(op) && all_tracked(op)) {
       add_copy(op);
     } else if (op.name == "max_pool2d" || op.name == "avg_pool2d") {
       const StepKind kind = op.name == "max_pool2d" ? StepKind::MaxPool : StepKind::MeanPool;
@@ -121,9 +125,22 @@ class PlanMaker {
       add_reshape(op);
     } else if (op.name == "to_layout") {
       values_[op.output] = *find(op.inputs[0]);
+    } else if (has_plain_form(op.name)) {
+      add_plain(
+          op.name, op.output, alone_.call(op, [&](int input) { return find(input) != nullptr; }));
     } else {
       require(false, op.name, "is not supported");
     }
+  }
+
+  bool all_tracked(const GraphOp& op) const {
+    return std::ranges::all_of(op.inputs, [&](int input) { return find(input) != nullptr; });
+  }
+
+  /// Whether a value has one row for each sample, and this rank.
+  bool is_of_samples(int value, int rank) const {
+    const Shape& shape = network_.value(value).shape;
+    return shape.rank() == rank && shape[0] == network_.value(network_.input).shape[0];
   }
 
   /// The plan's number of a value of the network; null for what does not depend on its input.
@@ -148,14 +165,21 @@ class PlanMaker {
                    layer.empty() ? std::string() : cat("of layer '", layer, "' "),
                    why,
                    ". A plan can do: ",
-                   kSupported);
+                   kSupported,
+                   plain_op_names());
   }
 
-  Shape sample_shape(int id, std::string_view op) const {
+  /// Of one sample. Where a sample has several rows of a value, as in (N*T,F), they stay.
+  Shape sample_shape(int id, std::string_view op, DType dtype = DType::F32) const {
     const GraphValue& value = network_.value(id);
-    require(value.dtype == DType::F32, op, cat("works on ", espalier::name(value.dtype)));
+    const bool known = value.dtype == DType::F32 || (id == network_.input && dtype == DType::I64);
+    require(known, op, cat("works on ", espalier::name(value.dtype)));
     require(value.shape.rank() >= 2 && value.shape[0] >= 1, op, "gives no value of each sample");
-    return value.shape.without(0);
+    const int64_t samples = network_.value(network_.input).shape[0];
+    require(value.shape[0] % samples == 0, op, "mixes samples");
+    Shape shape = value.shape;
+    shape[0] /= samples;
+    return shape[0] == 1 ? shape.without(0) : shape;
   }
 
   /// The name of a layer; of an op between layers, where it stands and what it is.
@@ -173,8 +197,6 @@ class PlanMaker {
     for (const int input : inputs) {
       const int* value = find(input);
       require(value != nullptr, op, "combines the input with a constant");
-      require(
-          network_.value(input).shape[0] == network_.value(output).shape[0], op, "mixes samples");
       step.inputs.push_back(*value);
     }
     step.output = graph_.add_value(sample_shape(output, op));
@@ -182,10 +204,24 @@ class PlanMaker {
     return graph_.steps.emplace_back(std::move(step));
   }
 
-  Tensor constant(int value) const { return plain(network_.value(value).constant); }
+  Tensor constant(int value) const { return plain_tensor(network_.value(value).constant); }
+
+  /// An op by its plain form.
+  void add_plain(std::string_view op, int output, const OneSample::Call& call) {
+    require(call.why_not.empty(), op, call.why_not);
+    std::vector<int> inputs;
+    for (size_t i = 0; i < call.inputs.size(); ++i) {
+      if (!call.plain.constants[i].defined()) inputs.push_back(call.inputs[i]);
+    }
+    Step& step = add_step(StepKind::Plain, op, output, inputs);
+    step.plain = call.plain;
+    step.plain.masked =
+        step.plain.has_weight() && masked_.contains(network_.value(call.inputs[1]).name);
+  }
 
   void add_product(const GraphOp& op) {
     const std::vector<int>& inputs = op.inputs;
+    require(op.name == "linear" || is_of_samples(inputs[0], 4), op.name, "mixes samples");
     require(
         find(inputs[0]) != nullptr && network_.value(inputs[1]).constant.defined() &&
             (inputs.size() < 3 || inputs[2] < 0 || network_.value(inputs[2]).constant.defined()),
@@ -209,9 +245,9 @@ class PlanMaker {
   /// there they are taken up.
   void add_gated(const Conv2d& layer, const GraphCall& call) {
     Step& step = add_step(StepKind::Product, "conv2d", call.output, {call.input});
-    step.weight = plain(layer.weight.value.value());
+    step.weight = plain_tensor(layer.weight.value.value());
     step.masked = layer.weight.masked();
-    if (layer.bias.defined()) step.bias = plain(layer.bias.value.value());
+    if (layer.bias.defined()) step.bias = plain_tensor(layer.bias.value.value());
     step.conv = layer.conv_options();
     step.format = Format::Dense;
     if (const auto* channels = dynamic_cast<const ChannelGate*>(layer.form.get())) {
@@ -248,8 +284,8 @@ class PlanMaker {
     if (gate == nullptr) return;
     const auto rule = *gate->decision()->channel_rule();
     step.gate.kind = GateKind::Channels;
-    step.gate.phi = plain(rule.phi);
-    step.gate.rho = plain(rule.rho);
+    step.gate.phi = plain_tensor(rule.phi);
+    step.gate.rho = plain_tensor(rule.rho);
     step.gate.kept = rule.kept;
   }
 
@@ -257,10 +293,12 @@ class PlanMaker {
     const auto rule = gate.decision()->block_rule();
     require(rule.has_value(), "decision", "has a gate whose decision no kernel takes");
     Step& step = add_step(StepKind::Decision, "decision", call.output, {call.input});
-    step.rule = {.weight = plain(rule->weight), .bias = plain(rule->bias), .least = rule->least};
+    step.rule = {.weight = plain_tensor(rule->weight),
+                 .bias = plain_tensor(rule->bias),
+                 .least = rule->least};
     if (rule->hidden.defined()) {
-      step.rule.hidden = plain(rule->hidden);
-      step.rule.hidden_bias = plain(rule->hidden_bias);
+      step.rule.hidden = plain_tensor(rule->hidden);
+      step.rule.hidden_bias = plain_tensor(rule->hidden_bias);
     }
     decisions_.insert(step.output);
   }
@@ -290,9 +328,7 @@ class PlanMaker {
   void add_reshape(const GraphOp& op) {
     const int from = *find(op.inputs[0]);
     const Shape& shape = network_.value(op.output).shape;
-    require(shape.rank() >= 1 && shape[0] == network_.value(op.inputs[0]).shape[0],
-            "reshape",
-            "mixes samples");
+    require(shape.rank() >= 1, "reshape", "mixes samples");
     const int to = graph_.add_value(sample_shape(op.output, "reshape"));
     graph_.values[static_cast<size_t>(to)].storage = graph_.value(from).storage;
     values_[op.output] = to;
@@ -308,7 +344,9 @@ class PlanMaker {
     const std::vector<Shape> inputs = network_.input_shapes(op);
     const Shape& output = network_.value(op.output).shape;
     const bool zero = !op.attributes.contains("value") || op.attributes.number("value") == 0.0;
-    const auto size = static_cast<size_t>(output.without(0).numel());
+    const int64_t samples = network_.value(network_.input).shape[0];
+    require(output[0] % samples == 0, op.name, "mixes samples");
+    const auto size = static_cast<size_t>(output.numel() / samples);
     std::vector<Source> sources(size);
     const std::vector<ElementSource> elements = op.sources(inputs, output);
     for (size_t i = 0; i < elements.size(); ++i) {
@@ -317,7 +355,7 @@ class PlanMaker {
         require(zero, op.name, "puts in values that are not zero");
         continue;
       }
-      const int64_t in_size = inputs[static_cast<size_t>(input)].without(0).numel();
+      const int64_t in_size = inputs[static_cast<size_t>(input)].numel() / samples;
       const int64_t at = element - static_cast<int64_t>(i / size) * in_size;
       if (i < size) sources[i] = {input, at};
       require(at >= 0 && at < in_size && sources[i % size].at == at, op.name, "mixes samples");
@@ -326,6 +364,7 @@ class PlanMaker {
   }
 
   const NetworkGraph& network_;
+  OneSample alone_;
   Graph graph_;
   std::unordered_set<std::string> masked_;  // weights
   std::unordered_map<int, int> values_;
@@ -337,30 +376,9 @@ class PlanMaker {
 }  // namespace
 
 Graph trace_graph(Module& model, const Variable& input) {
-  ESPALIER_CHECK(!is_quantized(model),
-                 NotImplemented,
-                 "compile: a network with int8 quantizers can't be compiled: a plan multiplies in "
-                 "float32. Run it as it is, which uses the integer kernels");
-  for (const FormSite& site : form_sites(model)) {
-    ESPALIER_CHECK(site.form() == nullptr || site.form()->has_factors() ||
-                       dynamic_cast<nn::Gate*>(site.form()) != nullptr,
-                   NotImplemented,
-                   "compile: ",
-                   site.weight,
-                   " has a form; a plan multiplies with plain weights: fold_forms() first");
-  }
-  for (const BlockSite& site : block_sites(model)) {
-    BlockForm* form = site.block->form.get();
-    ESPALIER_CHECK(form == nullptr || dynamic_cast<BlockGate*>(form) != nullptr,
-                   NotImplemented,
-                   "compile: ",
-                   site.name,
-                   " adds its branch in a way that a plan does not know: ",
-                   form == nullptr ? std::string() : form->describe());
-  }
   const NetworkGraph network = trace_network(model, input);
   check_calls(model, network);
-  return PlanMaker(model, network).make();
+  return PlanMaker(model, input, network).make();
 }
 
 }  // namespace espalier::nn::plan
