@@ -95,6 +95,24 @@ TEST_F(Conv2dPlanes, HasTheSameBitsOnAnyNumberOfThreads) {
   }
 }
 
+// What `planes` gives, within limits, is the reference's result, and nothing else is written.
+void expect_reference(const PlanesProblem& p,
+                      const detail::FewPlanes& planes,
+                      const std::string& what) {
+  Guarded y(Tensor::zeros(p.out_shape()));
+  Tensor scratch = Tensor::empty({std::max<int64_t>(1, planes.scratch_size())});
+  const PlanesOperands operands{.x = p.x.data<float>(),
+                                .weight = nullptr,
+                                .bias = p.bias.data<float>(),
+                                .residual = p.residual.data<float>(),
+                                .y = y.data(),
+                                .limits = {-0.5f, 0.5f}};
+  planes.fill(operands.x, scratch.data<float>());
+  for (int64_t t = 0; t < planes.tasks(); ++t) planes.run(t, operands, scratch.data<float>());
+  EXPECT_TRUE(y.whole());
+  p.expect(y.inner(p.out_shape()), -0.5f, 0.5f, what);
+}
+
 TEST_F(Conv2dPlanes, FewPositionsEqualTheReferenceOnEveryTarget) {
   std::vector<testing::ConvCase> cases = {
       {"three positions", {1, 7, 3, 1}, {18, 7, 3, 3}, {.padding = 1}},
@@ -108,18 +126,7 @@ TEST_F(Conv2dPlanes, FewPositionsEqualTheReferenceOnEveryTarget) {
     for (const std::string& target : simd_targets()) {
       set_simd_target(target);
       const detail::FewPlanes planes(p.shape, p.weight.data<float>());
-      Guarded y(Tensor::zeros(p.out_shape()));
-      Tensor scratch = Tensor::empty({std::max<int64_t>(1, planes.scratch_size())});
-      const PlanesOperands operands{.x = p.x.data<float>(),
-                                    .weight = nullptr,
-                                    .bias = p.bias.data<float>(),
-                                    .residual = p.residual.data<float>(),
-                                    .y = y.data(),
-                                    .limits = {-0.5f, 0.5f}};
-      planes.fill(operands.x, scratch.data<float>());
-      for (int64_t t = 0; t < planes.tasks(); ++t) planes.run(t, operands, scratch.data<float>());
-      EXPECT_TRUE(y.whole());
-      p.expect(y.inner(p.out_shape()), -0.5f, 0.5f, cat(c.name, ", ", target));
+      expect_reference(p, planes, cat(c.name, ", ", target));
     }
   }
   EXPECT_GE(count, 6);
@@ -148,18 +155,7 @@ TEST_F(Conv2dPlanes, WeightsInBFloat16EqualTheReferenceOfRoundedOnes) {
     for (const std::string& target : simd_targets()) {
       set_simd_target(target);
       const detail::FewPlanes planes(p.shape, unrounded.data<float>(), detail::WeightsAs::BFloat16);
-      Guarded y(Tensor::zeros(p.out_shape()));
-      Tensor scratch = Tensor::empty({std::max<int64_t>(1, planes.scratch_size())});
-      const PlanesOperands operands{.x = p.x.data<float>(),
-                                    .weight = nullptr,
-                                    .bias = p.bias.data<float>(),
-                                    .residual = p.residual.data<float>(),
-                                    .y = y.data(),
-                                    .limits = {-0.5f, 0.5f}};
-      planes.fill(operands.x, scratch.data<float>());
-      for (int64_t t = 0; t < planes.tasks(); ++t) planes.run(t, operands, scratch.data<float>());
-      EXPECT_TRUE(y.whole());
-      p.expect(y.inner(p.out_shape()), -0.5f, 0.5f, cat(c.name, ", ", target));
+      expect_reference(p, planes, cat(c.name, ", ", target));
     }
     const detail::FewPlanes rounded(p.shape, w, detail::WeightsAs::BFloat16);
     if (!detail::FewPlanes::fits(p.shape)) continue;

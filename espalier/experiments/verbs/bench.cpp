@@ -16,6 +16,7 @@
 #include <espalier/experiments/settings/given_options.h>
 #include <espalier/experiments/timing/layer_times.h>
 #include <espalier/experiments/timing/step_bench.h>
+#include <espalier/experiments/verbs/bench_text.h>
 #include <espalier/experiments/verbs/verbs.h>
 #include <espalier/nn/gates/attach.h>
 #include <espalier/prune/drive/registry.h>
@@ -158,9 +159,6 @@ void remove_masks(Network& network) {
     p.parameter->set_mask({});
   }
 }
-
-// Steps between two mask updates of dynamic sparse training (RigL's default).
-constexpr double kStepsPerUpdate = 100.0;
 
 /// What is timed: without a mask the dense network alone.
 struct Sides {
@@ -307,75 +305,6 @@ Json run(timing::Job job, const BenchSettings& settings, Sides& bench) {
   return out;
 }
 
-std::string layers_text(const Json& layers) {
-  std::vector<std::vector<std::string>> table = {
-      {"layer", "density", "kernel", "ms", "ms dense", "reason"}};
-  for (const Json& layer : layers) {
-    table.push_back({layer.at("name").get<std::string>(),
-                     fmt::format("{:.3f}", layer.at("density").get<double>()),
-                     layer.at("kernel").get<std::string>(),
-                     fmt::format("{:.3f}", layer.at("milliseconds").get<double>()),
-                     fmt::format("{:.3f}", layer.at("milliseconds_dense").get<double>()),
-                     layer.at("reason").get<std::string>()});
-  }
-  return text_table(table);
-}
-
-std::string mask_update_text(const Json& result) {
-  if (!result.contains("mask_update_share")) return "";
-  if (result.at("mask_update_share").is_null()) {
-    return fmt::format("mask update  not told apart from none: chance is worth {:.2f} ms here\n",
-                       result.at("mask_update_noise_milliseconds").get<double>());
-  }
-  return fmt::format(
-      "mask update  {:.1f} ms more than a step: {:.1f} % when every {:.0f}th step has one\n",
-      result.at("mask_update_milliseconds").get<double>(),
-      100.0 * result.at("mask_update_share").get<double>(),
-      kStepsPerUpdate);
-}
-
-std::string planes_text(const Json& result) {
-  if (!result.contains("speedup_over_planes")) return "";
-  return fmt::format("             {:.2f} x over our dense, image by image in planes ({:.3f} ms)\n",
-                     result.at("speedup_over_planes").get<double>(),
-                     result.at("milliseconds_dense_planes").get<double>());
-}
-
-std::string text(timing::Job job, const Json& result) {
-  const auto number = [&](const char* key) { return result.at(key).get<double>(); };
-  return (result.at("layers").empty() ? "" : layers_text(result.at("layers"))) +
-         fmt::format(
-             "{} {}, batch {}, {} threads, {} {:.1f} %, layout {}\n"
-             "images/s     {:.0f}   (dense {:.0f})\n"
-             "a step       {:.3f} ms, spread {:.0f} %   (dense {:.3f} ms, {:.0f} %)\n"
-             "speed-up     {:.2f} x over our dense, {:.2f} x over our direct dense ({:.3f} ms)\n"
-             "{}"
-             "share        {:.1f} % of {:.0f} GFLOP/s (multiply-adds {})\n",
-             job == timing::Job::Train           ? "training"
-             : result.at("compiled").get<bool>() ? "compiled inference"
-                                                 : "inference",
-             result.at("model").get<std::string>(),
-             result.at("batch").get<int64_t>(),
-             result.at("threads").get<int64_t>(),
-             result.at("pattern").get<std::string>(),
-             100.0 * number("sparsity"),
-             result.at("layout").get<std::string>(),
-             number("images_per_second"),
-             number("images_per_second_dense"),
-             number("milliseconds"),
-             100.0 * number("spread"),
-             number("milliseconds_dense"),
-             100.0 * number("spread_dense"),
-             number("speedup"),
-             number("speedup_over_direct"),
-             number("milliseconds_dense_direct"),
-             planes_text(result),
-             100.0 * number("share_of_peak"),
-             number("peak_gflops"),
-             result.at("gated").get<bool>() ? "executed" : "with kept weights") +
-         mask_update_text(result);
-}
-
 void add_job(const Verb& bench,
              const std::string& name,
              const std::string& help,
@@ -394,7 +323,7 @@ void add_job(const Verb& bench,
       Sides sides = open_sides(settings, flags->given);
       tell(sides.notes, console);
       const Json result = run(job, settings, sides);
-      console.out << (flags->json ? result.dump(2) + "\n" : text(job, result));
+      console.out << (flags->json ? result.dump(2) + "\n" : bench_text(job, result));
     };
   });
 }
