@@ -19,6 +19,9 @@ namespace espalier::nn {
 namespace {
 
 constexpr int64_t kLanes = 16;
+// With so many groups of lanes kernels have taken their workspaces: sums of a group's own in the
+// gradient of a weight begin with the third.
+constexpr int64_t kLaneGroups = 4;
 
 /// What a step made and freed.
 struct Trial {
@@ -207,14 +210,16 @@ TrainingMemory training_memory(
   const std::vector<int64_t> of_one = sizes_of(lasting_of_one);
   replay(
       one, [&](size_t i) { return of_one[i] * units; }, staying, out);
-  if (units == 1 || out.pooled / units * 2 > room) return out;
-  const Trial two = try_step(model, sample, 2 * unit);
+  const int64_t more = std::min(units, kLaneGroups);
+  if (units == 1 || out.pooled / units * more > room) return out;
+  const Trial two = try_step(model, sample, more * unit);
   const std::vector<AllocationEvent> lasting_of_two = lasting(two);
   // Steps that differ in more than sizes: it stays with all of one going by the batch.
   if (!are_alike(lasting_of_one, lasting_of_two)) return out;
   const std::vector<int64_t> of_two = sizes_of(lasting_of_two);
   const auto by_difference = [&](size_t i) {
-    return std::max(of_two[i], of_two[i] + (of_two[i] - of_one[i]) * (units - 2));
+    const int64_t each = (of_two[i] - of_one[i]) / (more - 1);
+    return std::max(of_two[i], of_two[i] + each * (units - more));
   };
   replay(two, by_difference, staying, out);
   return out;

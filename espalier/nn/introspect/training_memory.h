@@ -30,13 +30,13 @@ struct TrainingMemory {
 /// images or (T) of a text, in the layout of training: forward, cross-entropy, backward, update.
 ///
 /// How: a copy of the model takes such a step for the sixteen samples that lie in the lanes
-/// together and for twice as many (of texts: one and two), and each tensor that they make is scaled
-/// to the batch by the difference. So no trial takes more than the step that it foretells, and what
-/// an op saves is what it saves, not a table of it.
+/// together and for up to four times as many (of texts: one and up to four), and each tensor that
+/// they make is scaled to the batch by the difference. So no trial takes more than the step that it
+/// foretells, and what an op saves is what it saves, not a table of it.
 ///
 /// Trials take at most about `room` bytes. Where even one would take more, the result is the least
 /// that the step takes, the outputs of its layers with weights, which is more than `room`; where
-/// two would, all of the first is taken to go by the batch.
+/// the second would, all of the first is taken to go by the batch.
 ///
 /// Ops keep their values for backward as this thread keeps them now (SavedAsScope).
 ///

@@ -16,9 +16,6 @@ namespace {
 
 // Kernels of few samples in planes and of many in lanes take other workspaces.
 constexpr double kTolerance = 0.1;
-// Gaps between large blocks depend on the order of all that real steps free, workspaces of threads
-// included: a sparse ResNet-18 of half the width takes 14 % more than foretold, the others 5.
-constexpr double kToleranceOfGaps = 0.15;
 
 struct Case {
   const char* what;
@@ -65,12 +62,12 @@ TEST_P(TrainingMemoryOf, IsThatOfTheSteps) {
     peak = memory_stats().bytes_peak - before;
   }
   const int64_t pooled = memory_stats().bytes_in_use + memory_stats().bytes_pooled - before;
-  const auto near = [](int64_t got, int64_t expected, const char* of, double tolerance) {
+  const auto near = [](int64_t got, int64_t expected, const char* of) {
     const double ratio = static_cast<double>(got) / static_cast<double>(expected);
-    EXPECT_NEAR(ratio, 1.0, tolerance) << of << ": " << got << " and really " << expected;
+    EXPECT_NEAR(ratio, 1.0, kTolerance) << of << ": " << got << " and really " << expected;
   };
-  near(told.in_use(), peak, "in use", kTolerance);
-  near(told.needed(), pooled, "pooled", kToleranceOfGaps);
+  near(told.in_use(), peak, "in use");
+  near(told.needed(), pooled, "pooled");
   EXPECT_LT(told.activations, told.step);
 }
 
